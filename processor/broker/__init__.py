@@ -1,0 +1,8 @@
+"""The embedded broker: a real Apache Kafka (KRaft, one node) without Docker and without Java installed.
+
+It is for trying out, developing and testing: with one node, what that node loses is lost.
+"""
+
+from processor.broker.server import BrokerInfo, bootstrap_of_running, down, status, up
+
+__all__ = ["BrokerInfo", "bootstrap_of_running", "down", "status", "up"]

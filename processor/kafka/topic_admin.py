@@ -1,0 +1,205 @@
+"""Reads and makes topics on a broker: the part of topics-as-code that connects."""
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from typing import Never, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+
+from processor.core.errors import A3CPError, BrokerUnavailable, Fatal, UsageError
+from processor.kafka.topics import DEFAULT_PREFIX, Action, Difference, Topic, check_partitions, desired_topics, plan
+
+T = TypeVar("T")
+
+REQUEST_TIMEOUT_S = 15.0
+VISIBLE_TIMEOUT_S = 15.0
+POLL_S = 0.05
+
+KafkaConf = Mapping[str, str | int | float | bool]
+"""librdkafka properties; `bootstrap.servers` at least."""
+
+_AWAY = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+_FORBIDDEN = frozenset({
+    KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+})  # fmt: skip
+
+
+def read_topics(conf: KafkaConf, names: Iterable[str]) -> dict[str, Topic]:
+    """Return those of the topics that exist, with every setting in force.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    return _read(_client(conf), conf, list(names))
+
+
+def ensure_topics(
+    conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, partitions: int | None = None, replicas: int | None = None
+) -> list[Difference]:
+    """Make the topics as their files want them, and return what was changed once every topic can be written to.
+
+    Raises:
+        UsageError: something would shrink; nothing is changed then.
+        BrokerUnavailable: no broker answers.
+    """
+    desired = desired_topics(prefix, partitions=partitions, replicas=replicas)
+    client = _client(conf)
+    differences = plan(desired, _read(client, conf, [topic.name for topic in desired]))
+    apply(conf, desired, differences)
+    return differences
+
+
+def apply(conf: KafkaConf, desired: Iterable[Topic], differences: Iterable[Difference]) -> None:
+    """Do what `differences` plans, or nothing where one of them is refused.
+
+    Raises:
+        UsageError: one is refused.
+        BrokerUnavailable: no broker answers.
+    """
+    planned = list(differences)
+    for refused in planned:
+        if refused.action is Action.REFUSE:
+            raise UsageError(
+                f"{refused.topic}: {refused.subject} is {refused.actual} and should be {refused.desired}",
+                remedy=refused.remedy,
+            )
+    if not planned:
+        return
+    client = _client(conf)
+    topics = {topic.name: topic for topic in desired}
+    created = [topics[difference.topic] for difference in planned if difference.action is Action.CREATE]
+    _create(client, conf, created)
+    _set(client, conf, [difference for difference in planned if difference.action is Action.SET])
+    _await_leaders(client, conf, created)
+
+
+def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX) -> int:
+    """Return the number of partitions that all topics of `prefix` have.
+
+    Raises:
+        UsageError: one is missing, or their numbers differ.
+        BrokerUnavailable: no broker answers.
+    """
+    names = [topic.name for topic in desired_topics(prefix)]
+    counts = _partitions(_client(conf), conf, names)
+    if missing := [name for name in names if name not in counts]:
+        raise UsageError(f"no topic {', '.join(missing)}", remedy="make the topics with a3cp topics apply")
+    check_partitions(Topic(name, count, 0, {}) for name, count in counts.items())
+    return next(iter(counts.values()))
+
+
+def _client(conf: KafkaConf) -> AdminClient:
+    # librdkafka would print each failed connection to stderr; here the exception says it, once.
+    return AdminClient({"log_level": 0, "socket.connection.setup.timeout.ms": 5000, **conf})
+
+
+def _partitions(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, int]:
+    try:
+        known = client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+    except KafkaException as error:
+        _raise(error, conf)
+    return {name: len(known[name].partitions) for name in names if name in known}
+
+
+def _read(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, Topic]:
+    try:
+        known = client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+    except KafkaException as error:
+        _raise(error, conf)
+    existing = [name for name in names if name in known]
+    if not existing:
+        return {}
+    resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in existing}
+    answers = client.describe_configs(list(resources.values()), request_timeout=REQUEST_TIMEOUT_S)
+    topics = {}
+    for name, resource in resources.items():
+        entries = _result(answers[resource], conf)
+        configs = {entry.name: entry.value for entry in entries.values() if entry.value is not None}
+        partitions = known[name].partitions.values()
+        replicas = min((len(partition.replicas) for partition in partitions), default=0)
+        topics[name] = Topic(name, len(partitions), replicas, configs)
+    return topics
+
+
+def _create(client: AdminClient, conf: KafkaConf, topics: list[Topic]) -> None:
+    if not topics:
+        return
+    new = [NewTopic(topic.name, topic.partitions, topic.replicas, config=dict(topic.configs)) for topic in topics]
+    for future in client.create_topics(
+        new, request_timeout=REQUEST_TIMEOUT_S, operation_timeout=REQUEST_TIMEOUT_S
+    ).values():
+        try:
+            future.result()
+        except KafkaException as error:
+            # Two workers that start together may both see a topic missing; the second one finds it made.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                _raise(error, conf)
+
+
+def _set(client: AdminClient, conf: KafkaConf, differences: list[Difference]) -> None:
+    by_topic: dict[str, list[ConfigEntry]] = {}
+    for difference in differences:
+        entry = ConfigEntry(difference.subject, difference.desired, incremental_operation=AlterConfigOpType.SET)
+        by_topic.setdefault(difference.topic, []).append(entry)
+    resources = [
+        ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries) for name, entries in by_topic.items()
+    ]
+    if resources:
+        for future in client.incremental_alter_configs(resources, request_timeout=REQUEST_TIMEOUT_S).values():
+            _result(future, conf)
+
+
+def _await_leaders(client: AdminClient, conf: KafkaConf, topics: list[Topic]) -> None:
+    deadline = time.monotonic() + VISIBLE_TIMEOUT_S
+    waiting = {topic.name: topic.partitions for topic in topics}
+    while waiting:
+        try:
+            known = client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        except KafkaException as error:
+            _raise(error, conf)
+        for name, count in list(waiting.items()):
+            if name in known and sum(partition.leader >= 0 for partition in known[name].partitions.values()) == count:
+                del waiting[name]
+        if waiting:
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(
+                    f"{', '.join(waiting)}: made, but without a leader", remedy="look at the broker's log"
+                )
+            time.sleep(POLL_S)
+
+
+def _result(future: "Future[T]", conf: KafkaConf) -> T:
+    try:
+        return future.result()
+    except KafkaException as error:
+        _raise(error, conf)
+
+
+def _raise(error: KafkaException, conf: KafkaConf) -> Never:
+    """Raise what `error` means for the caller."""
+    kafka_error: KafkaError = error.args[0]
+    servers = conf.get("bootstrap.servers", "")
+    outcome: A3CPError
+    if kafka_error.code() in _AWAY:
+        outcome = BrokerUnavailable(
+            f"no Kafka broker answers at {servers}",
+            remedy="start one with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
+        )
+    elif kafka_error.code() in _FORBIDDEN:
+        outcome = UsageError(
+            f"the broker at {servers} forbids it ({kafka_error.name()})", remedy="check the user and its rights"
+        )
+    else:
+        outcome = Fatal(f"the broker at {servers} refused: {kafka_error.str()}", remedy="look at the broker's log")
+    raise outcome from error

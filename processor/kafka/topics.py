@@ -1,0 +1,188 @@
+"""The topics as their files in topics/ want them, and what differs from those on the broker. Nothing here connects to one."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+import yaml
+
+from processor.core.errors import UsageError
+from processor.resources import topic_files
+
+DEFAULT_PREFIX = "a3cp"
+PREFIX_BYTES_MAX = 200
+API_VERSION = "kafka.jikkou.io/v1"
+
+NEVER_LOWERED = frozenset({"retention.ms", "retention.bytes", "delete.retention.ms", "max.message.bytes"})
+"""Lowering one of these deletes records or refuses some that were legal."""
+
+UNLIMITED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it should be, or as it is; as it is, `configs` holds every setting in force."""
+
+    name: str
+    partitions: int
+    replicas: int
+    configs: Mapping[str, str]
+
+
+class Action(Enum):
+    """What `apply` does about a difference."""
+
+    CREATE = "create"
+    SET = "set"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One point in which a topic is not as its file wants it.
+
+    `subject` is `topic`, `partitions`, `replicas` or the name of a setting; `remedy` says what to do about a refused one.
+    """
+
+    topic: str
+    subject: str
+    actual: str | None
+    desired: str
+    action: Action
+    remedy: str = ""
+
+
+def desired_topics(
+    prefix: str = DEFAULT_PREFIX, *, partitions: int | None = None, replicas: int | None = None
+) -> list[Topic]:
+    """Return the topics of the files, with another prefix, number of partitions or of replicas where given.
+
+    Three replicas or more come with `min.insync.replicas` = 2, without which they do not protect a committed transaction.
+
+    Raises:
+        UsageError: the prefix is no legal start of a topic name, or the files want different numbers of partitions.
+    """
+    if not (
+        0 < len(prefix.encode()) <= PREFIX_BYTES_MAX
+        and all(c.isascii() and (c.isalnum() or c in "._-") for c in prefix)
+    ):
+        raise UsageError(
+            f"{prefix!r} cannot start a topic name", remedy="use letters, digits, '.', '_' and '-', at most 200 of them"
+        )
+    topics = []
+    for path in topic_files():
+        topic = read_topic(path)
+        topic = replace(
+            topic,
+            name=prefix + topic.name.removeprefix(DEFAULT_PREFIX),
+            partitions=partitions or topic.partitions,
+            replicas=replicas or topic.replicas,
+        )
+        if topic.replicas >= 3:
+            topic = replace(topic, configs={"min.insync.replicas": "2", **topic.configs})
+        topics.append(topic)
+    check_partitions(topics)
+    return topics
+
+
+def read_topic(path: Path) -> Topic:
+    """Return the topic of one file in Jikkou's KafkaTopic form.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+        if (document["apiVersion"], document["kind"]) != (API_VERSION, "KafkaTopic"):
+            raise ValueError("another kind")
+        spec = document["spec"]
+        configs = {str(name): _text(value) for name, value in spec["configs"].items()}
+        return Topic(str(document["metadata"]["name"]), int(spec["partitions"]), int(spec["replicas"]), configs)
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{path.name} is no KafkaTopic of {API_VERSION}", remedy="compare it with the other topics' files"
+        ) from error
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_partitions(topics: Iterable[Topic]) -> None:
+    """Check that all of `topics` have the same number of partitions.
+
+    Raises:
+        UsageError: they have not. Output goes to the partition of its input, so that would be no working set.
+    """
+    counts = {topic.name: topic.partitions for topic in topics}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        raise UsageError(
+            f"unequal partition counts: {listed}",
+            remedy="all topics of one prefix need the same number: apply them under another prefix (A3CP_TOPIC_PREFIX) "
+            "and replay, or delete those that hold nothing and apply again",
+        )
+
+
+def plan(desired: Iterable[Topic], actual: Mapping[str, Topic]) -> list[Difference]:
+    """Return what differs, in the order of `desired`; nothing is ever planned that shrinks or deletes.
+
+    Raises:
+        UsageError: the existing topics have unequal partition counts.
+    """
+    wanted = list(desired)
+    check_partitions(actual[topic.name] for topic in wanted if topic.name in actual)
+    differences: list[Difference] = []
+    for topic in wanted:
+        existing = actual.get(topic.name)
+        if existing is None:
+            shape = (
+                f"{topic.partitions} partitions, {topic.replicas} {'replica' if topic.replicas == 1 else 'replicas'}"
+            )
+            differences.append(Difference(topic.name, "topic", None, shape, Action.CREATE))
+        else:
+            differences += _shape(topic, existing) + _configs(topic, existing)
+    return differences
+
+
+def _shape(topic: Topic, existing: Topic) -> list[Difference]:
+    differences = []
+    if topic.partitions != existing.partitions:
+        remedy = (
+            f"partitions are fixed, since another number sends users away from their state: keep {existing.partitions} with "
+            f"--partitions {existing.partitions}, or apply under another prefix and replay"
+        )
+        differences.append(_refused(topic, "partitions", existing.partitions, topic.partitions, remedy))
+    # More replicas than asked for are no fault.
+    if topic.replicas > existing.replicas:
+        remedy = (
+            f"move it with Kafka's own kafka-reassign-partitions tool, or keep it with --replicas {existing.replicas}"
+        )
+        differences.append(_refused(topic, "replicas", existing.replicas, topic.replicas, remedy))
+    return differences
+
+
+def _configs(topic: Topic, existing: Topic) -> list[Difference]:
+    differences = []
+    for name, value in topic.configs.items():
+        now = existing.configs.get(name)
+        if now == value:
+            continue
+        if name == "cleanup.policy" and now is not None:
+            remedy = "another policy deletes records: apply under another prefix and replay"
+            differences.append(_refused(topic, name, now, value, remedy))
+        elif name in NEVER_LOWERED and now is not None and _size(value) < _size(now):
+            remedy = f"lowering it deletes or refuses records: put {now} into the topic's file, or lower it with Kafka's own tools"
+            differences.append(_refused(topic, name, now, value, remedy))
+        else:
+            differences.append(Difference(topic.name, name, now, value, Action.SET))
+    return differences
+
+
+def _size(value: str) -> float:
+    return float("inf") if int(value) == UNLIMITED else int(value)
+
+
+def _refused(topic: Topic, subject: str, actual: object, desired: object, remedy: str) -> Difference:
+    return Difference(topic.name, subject, str(actual), str(desired), Action.REFUSE, remedy)

@@ -1,0 +1,26 @@
+"""Finds the project's documents: the schemas and the topics, in an installed package as in a checkout."""
+
+from pathlib import Path
+
+from processor.core.errors import UsageError
+
+_PACKAGE = Path(__file__).parent
+# A wheel carries the two folders inside the package (pyproject.toml, force-include); a checkout has them at its root.
+_ROOT = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
+
+
+def schema_text(name: str) -> str:
+    """Return the text of the Avro schema `name`, a record type such as `A3CPMessage`.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    known = {path.stem: path for path in (_ROOT / "schemas" / "avro").glob("*.avsc")}
+    if name not in known:
+        raise UsageError(f"no schema {name}", remedy=f"there are {', '.join(sorted(known)) or 'none'}")
+    return known[name].read_text("utf-8")
+
+
+def topic_files() -> list[Path]:
+    """Return the topics' files, sorted by name."""
+    return sorted((_ROOT / "topics").glob("*.yaml"))

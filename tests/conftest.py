@@ -1,0 +1,68 @@
+"""A Kafka for the tests marked `broker`: the first that is there of KAFKA_BOOTSTRAP_SERVERS, Docker, the embedded one."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from processor import broker
+from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics import desired_topics
+
+PARTITIONS = 4
+KAFKA_IMAGE = "apache/kafka:4.1.0"
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The address of a Kafka for this run; what was started for it is stopped at its end."""
+    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield given
+        return
+    with ExitStack() as stack:
+        yield _in_docker(stack) or _embedded(stack)
+
+
+def _embedded(stack: ExitStack) -> str:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a3cp-tests-")))
+    info = broker.up(None, folder)
+    stack.callback(broker.down, folder)
+    return info.bootstrap
+
+
+def _in_docker(stack: ExitStack) -> str | None:
+    """Start a Kafka in Docker; None where no engine answers, or it cannot get the image."""
+    if not shutil.which("docker"):
+        return None
+    with suppress(subprocess.TimeoutExpired):
+        if subprocess.run(["docker", "version"], capture_output=True, timeout=10, check=False).returncode == 0:
+            from docker.errors import DockerException
+
+            from tests.docker_kafka import DockerKafka
+
+            with suppress(DockerException):
+                return stack.enter_context(DockerKafka(KAFKA_IMAGE)).bootstrap
+    return None
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A topic prefix, group or id that no other test has."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def topics(kafka: str, prefix: str) -> Iterator[str]:
+    """The prefix of a fresh set of the five topics, with 4 partitions each; deleted after the test."""
+    ensure_topics({"bootstrap.servers": kafka}, prefix, partitions=PARTITIONS)
+    yield prefix
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for future in admin.delete_topics([topic.name for topic in desired_topics(prefix)]).values():
+        future.result()
