@@ -1,4 +1,4 @@
-"""A Kafka for the tests marked `broker`: the first that is there of KAFKA_BOOTSTRAP_SERVERS, Docker, the embedded one."""
+"""A Kafka for the tests marked `broker`: KAFKA_BOOTSTRAP_SERVERS, Docker or the embedded one, the first there is."""
 
 import os
 import shutil

@@ -1,5 +1,7 @@
 """The public Kafka image in Docker, by testcontainers (whose own KafkaContainer is made for another vendor's image)."""
 
+from typing import Self
+
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.waiting_utils import wait_for_logs
 
@@ -7,7 +9,7 @@ from processor.broker.probe import free_ports
 
 
 class DockerKafka:
-    """A single node, reached at a port that is known before it starts, since a broker must advertise its own address."""
+    """A single node, at a port that is known before it starts, since a broker must advertise its address."""
 
     def __init__(self, image: str) -> None:
         (port,) = free_ports(1)
@@ -32,7 +34,7 @@ class DockerKafka:
         for name, value in settings.items():
             self._container.with_env(name, value)
 
-    def __enter__(self) -> "DockerKafka":
+    def __enter__(self) -> Self:
         self._container.start()
         wait_for_logs(self._container, "Kafka Server started", timeout=60)
         return self

@@ -1,7 +1,7 @@
 """Fetches Kafka's jars, once, and checks them against the pinned list in `jars.lock`.
 
-jgo does the fetching. Its resolver is not asked which jars belong together: the list is pinned, so that every machine runs the
-same bytes, and a jar with other bytes than those is never used.
+jgo does the fetching. Its resolver is not asked which jars belong together: the list is pinned, so that every machine
+runs the same bytes, and a jar with other bytes than those is never used.
 """
 
 import errno
@@ -93,7 +93,7 @@ def _fetch_all(jars: list[Jar], folder: Path, progress: Progress) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         require_space(folder, total + SPARE_BYTES, setting="A3CP_CACHE_DIR")
         count(0)
-        # A jar gets its name in the folder only when it is whole, so that an interrupted fetch leaves nothing to trip over.
+        # A jar comes into the folder only when it is whole, so that an interrupted fetch leaves nothing to trip over.
         with tempfile.TemporaryDirectory(dir=folder, prefix="partial-") as partial:
             pool = ThreadPoolExecutor(DOWNLOADS_MAX, thread_name_prefix="fetch")
             try:
@@ -121,8 +121,8 @@ def _fetch(jar: Jar, folder: Path, partial: Path, count: Callable[[int], None]) 
             if attempt == ATTEMPTS_MAX:
                 raise FetchFailed(
                     f"Kafka {KAFKA_VERSION} could not be fetched ({jar.file_name}: {type(error).__name__})",
-                    remedy="the first start of the embedded broker needs a network: try again with one, name a mirror in "
-                    "jgo's settings ([repositories]), or use a Kafka of yours with KAFKA_BOOTSTRAP_SERVERS",
+                    remedy="the first start of the embedded broker needs a network: try again with one, name a "
+                    "mirror in jgo's settings ([repositories]), or use a Kafka of yours with KAFKA_BOOTSTRAP_SERVERS",
                 ) from error
             continue
         if is_pinned(path, jar):
@@ -135,9 +135,10 @@ def _fetch(jar: Jar, folder: Path, partial: Path, count: Callable[[int], None]) 
 
 
 def _download(jar: Jar, repository: Path, count: Callable[[int], None]) -> Path:
-    from jgo.config import GlobalSettings  # Slow to import, and needed only for the first start.
-    from jgo.constants import MAVEN_CENTRAL_URL
-    from jgo.maven import MavenContext, PythonResolver
+    # Slow to import, and needed only for the first start.
+    from jgo.config import GlobalSettings  # noqa: PLC0415
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
+    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415
 
     @contextmanager
     def progress(_name: str, _size_bytes: int) -> Iterator[Callable[[int], None]]:

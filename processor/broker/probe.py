@@ -11,7 +11,7 @@ ANSWER_BYTES_MAX = 64 * 1024
 def answers(port: int, *, timeout_s: float = 1.0) -> bool:
     """Return whether the broker at 127.0.0.1:`port` counts itself among the brokers that take work.
 
-    An open port is not enough: a node listens for a while before the controller lets it in, and is in no answer until then.
+    An open port is not enough: a node listens before the controller lets it in, and is in no answer until then.
     """
     # Header: API key, version, correlation id, no client id; body: an empty list of topics.
     request = struct.pack(">hhihi", METADATA_KEY, METADATA_VERSION, 1, -1, 0)

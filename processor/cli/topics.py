@@ -1,0 +1,110 @@
+"""`a3cp topics`: the topics as their files in topics/ want them."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from processor.kafka.topics import Difference, Topic
+
+app = typer.Typer(
+    help="The topics as code: what differs from topics/*.yaml, and the making of it.", no_args_is_help=True
+)
+
+Prefix = Annotated[
+    str, typer.Option("--prefix", envvar="A3CP_TOPIC_PREFIX", help="Start of the topics' names instead of a3cp.")
+]
+Partitions = Annotated[
+    int | None, typer.Option("--partitions", min=1, help="Partitions of each topic; default: as in the files.")
+]
+Replicas = Annotated[
+    int | None,
+    typer.Option("--replicas", min=1, help="Copies of each partition; in production 3. Default: as in the files."),
+]
+Bootstrap = Annotated[
+    str | None,
+    typer.Option(
+        "--bootstrap",
+        envvar="KAFKA_BOOTSTRAP_SERVERS",
+        help="Kafka's address; default: the running embedded one.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON: a list of differences.")]
+
+
+@app.command("plan")
+def plan_command(
+    prefix: Prefix = "a3cp",
+    partitions: Partitions = None,
+    replicas: Replicas = None,
+    bootstrap: Bootstrap = None,
+    as_json: Json = False,
+) -> None:
+    """Show what `apply` would do; exit code 1 when it would refuse something."""
+    _conf, _desired, differences = _differences(prefix, partitions, replicas, bootstrap)
+    _show(differences, as_json, done=False)
+    if any(difference.action.value == "refuse" for difference in differences):
+        raise typer.Exit(1)
+
+
+@app.command("apply")
+def apply_command(
+    prefix: Prefix = "a3cp",
+    partitions: Partitions = None,
+    replicas: Replicas = None,
+    bootstrap: Bootstrap = None,
+    as_json: Json = False,
+) -> None:
+    """Make missing topics and set what differs; nothing at all when something would shrink or be deleted."""
+    from processor.kafka import topic_admin
+
+    conf, desired, differences = _differences(prefix, partitions, replicas, bootstrap)
+    refused = any(difference.action.value == "refuse" for difference in differences)
+    if not refused:
+        topic_admin.apply(conf, desired, differences)
+    _show(differences, as_json, done=not refused)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _differences(
+    prefix: str, partitions: int | None, replicas: int | None, bootstrap: str | None
+) -> "tuple[dict[str, str | int | float | bool], list[Topic], list[Difference]]":
+    from processor.cli.connection import kafka_conf
+    from processor.kafka import topic_admin
+    from processor.kafka.topics import desired_topics, plan
+
+    desired = desired_topics(prefix, partitions=partitions, replicas=replicas)
+    conf = kafka_conf(bootstrap)
+    return conf, desired, plan(desired, topic_admin.read_topics(conf, [topic.name for topic in desired]))
+
+
+def _show(differences: "list[Difference]", as_json: bool, *, done: bool) -> None:
+    if as_json:
+        fields = ("topic", "subject", "actual", "desired", "remedy")
+        listed = [
+            {**{field: getattr(difference, field) for field in fields}, "action": difference.action.value}
+            for difference in differences
+        ]
+        print(json.dumps(listed))
+        return
+    if not differences:
+        print("the topics are as their files want them")
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("topic", "what", "is", "should be", "done" if done else "to do"):
+        table.add_column(heading, overflow="fold")
+    words = {"create": "created", "set": "set"} if done else {"create": "create", "set": "set", "refuse": "refused"}
+    for difference in differences:
+        word = words[difference.action.value]
+        table.add_row(difference.topic, difference.subject, difference.actual or "-", difference.desired, word)
+    Console(highlight=False).print(table)
+    for remedy in dict.fromkeys(f"{d.topic}, {d.subject}: {d.remedy}" for d in differences if d.remedy):
+        print(f"refused: {remedy}")
+    if any(difference.remedy for difference in differences):
+        print("nothing is changed while something is refused")
