@@ -350,6 +350,10 @@ offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.num.partitions=1
 
+# A killed node's registration has to run out before the node is let in again; the default of 9 s is for real networks.
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+
 # Nothing to wait for when the members start together, and tests may use short sessions.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000

@@ -39,14 +39,16 @@ def up(
     bar = Progress(
         TextColumn("fetching Kafka, once"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
     )
-    with bar:
-        task = bar.add_task("fetch", total=None, visible=False)
-        info = broker.up(
-            port,
-            data_dir,
-            say=lambda text: bar.console.print(f"{text} ..."),
-            progress=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
-        )
+    task = bar.add_task("fetch", total=None)
+
+    def progress(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        info = broker.up(port, data_dir, say=lambda text: bar.console.print(f"{text} ..."), progress=progress)
+    finally:
+        bar.stop()
     if as_json:
         print(json.dumps({**_fields(info), "started": before is None}))
         return

@@ -104,7 +104,11 @@ def _show(differences: "list[Difference]", as_json: bool, *, done: bool) -> None
         word = words[difference.action.value]
         table.add_row(difference.topic, difference.subject, difference.actual or "-", difference.desired, word)
     Console(highlight=False).print(table)
-    for remedy in dict.fromkeys(f"{d.topic}, {d.subject}: {d.remedy}" for d in differences if d.remedy):
-        print(f"refused: {remedy}")
-    if any(difference.remedy for difference in differences):
+    refused: dict[tuple[str, str], list[str]] = {}
+    for difference in differences:
+        if difference.remedy:
+            refused.setdefault((difference.subject, difference.remedy), []).append(difference.topic)
+    for (subject, remedy), names in refused.items():
+        print(f"refused: {subject} of {', '.join(names)}: {remedy}")
+    if refused:
         print("nothing is changed while something is refused")

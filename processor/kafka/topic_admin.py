@@ -20,6 +20,7 @@ from processor.kafka.topics import DEFAULT_PREFIX, Action, Difference, Topic, ch
 
 T = TypeVar("T")
 
+METADATA_TIMEOUT_S = 6.0
 REQUEST_TIMEOUT_S = 15.0
 VISIBLE_TIMEOUT_S = 15.0
 POLL_S = 0.05
@@ -113,7 +114,7 @@ def _client(conf: KafkaConf) -> AdminClient:
 
 def _partitions(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, int]:
     try:
-        known = client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        known = client.list_topics(timeout=METADATA_TIMEOUT_S).topics
     except KafkaException as error:
         _raise(error, conf)
     return {name: len(known[name].partitions) for name in names if name in known}
@@ -121,7 +122,7 @@ def _partitions(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[
 
 def _read(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, Topic]:
     try:
-        known = client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        known = client.list_topics(timeout=METADATA_TIMEOUT_S).topics
     except KafkaException as error:
         _raise(error, conf)
     existing = [name for name in names if name in known]
@@ -172,7 +173,7 @@ def _await_leaders(client: AdminClient, conf: KafkaConf, topics: list[Topic]) ->
     waiting = {topic.name: topic.partitions for topic in topics}
     while waiting:
         try:
-            known = client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+            known = client.list_topics(timeout=METADATA_TIMEOUT_S).topics
         except KafkaException as error:
             _raise(error, conf)
         for name, count in list(waiting.items()):

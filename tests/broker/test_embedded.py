@@ -1,0 +1,112 @@
+"""The embedded broker, from nothing to stopped."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from processor import broker
+from processor.broker import jars, places, probe
+from processor.broker.errors import BrokerFailed, FetchFailed, NoSpace, PortTaken
+from processor.core.errors import UsageError
+
+
+def wait_until_gone(pid: int) -> None:
+    """Wait for a process that is ending, within bounds; raises when it stays."""
+    psutil.Process(pid).wait(30)
+
+
+@pytest.mark.broker
+def test_a_life(tmp_path: Path) -> None:
+    """Up, up again, killed, up again on the same port, down, down again: each does what its name says."""
+    assert broker.status(tmp_path) is None
+    first = broker.up(None, tmp_path)
+    try:
+        assert first == broker.up(None, tmp_path) == broker.status(tmp_path)
+        port = int(first.bootstrap.rpartition(":")[2])
+        assert probe.answers(port)
+        with pytest.raises(UsageError, match="runs already"):
+            broker.up(port + 1 if port < 65535 else port - 1, tmp_path)
+
+        os.kill(first.pid, signal.SIGKILL)
+        wait_until_gone(first.pid)
+        assert broker.status(tmp_path) is None
+        second = broker.up(None, tmp_path)
+        assert second.bootstrap == first.bootstrap
+        assert second.pid != first.pid
+    finally:
+        began_s = time.monotonic()
+        assert broker.down(tmp_path)
+        assert time.monotonic() - began_s < 20
+    assert not broker.down(tmp_path)
+    assert not probe.answers(port)
+
+
+@pytest.mark.broker
+def test_a_failed_start_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that cannot start is an error that names its log, and no process is left."""
+    monkeypatch.setenv("A3CP_BROKER_HEAP", "1")
+    with pytest.raises((BrokerFailed, NoSpace)):
+        broker.up(None, tmp_path)
+    assert broker.status(tmp_path) is None
+
+
+def test_a_taken_port_is_said_so(tmp_path: Path) -> None:
+    """Before anything is fetched or started."""
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(PortTaken, match="--port"):
+        broker.up(server.getsockname()[1], tmp_path)
+
+
+def test_a_strange_process_is_not_ours(tmp_path: Path) -> None:
+    """A pid that by now belongs to another process is neither reported nor killed."""
+    (tmp_path / "broker.json").write_text(f'{{"pid": {os.getpid()}, "port": 9092, "controller_port": 9093}}')
+    assert broker.status(tmp_path) is None
+    assert not broker.down(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', "null"])
+def test_a_torn_state_file_counts_as_none(tmp_path: Path, text: str) -> None:
+    """A full disk may leave anything behind."""
+    (tmp_path / "broker.json").write_text(text)
+    assert broker.status(tmp_path) is None
+
+
+def test_no_network_for_the_first_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says that the first start needs a network, and nothing half-fetched stays."""
+    (port,) = probe.free_ports(1)
+    monkeypatch.setenv("A3CP_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+    with pytest.raises(FetchFailed, match="needs a network"):
+        jars.classpath()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_only_the_pinned_bytes_count(tmp_path: Path) -> None:
+    """A jar of the right name and size with other bytes is fetched again, not used."""
+    jar = jars.pinned()[0]
+    (tmp_path / "x.jar").write_bytes(b"\0" * jar.size_bytes)
+    assert not jars.is_pinned(tmp_path / "x.jar", jar)
+
+
+def test_the_pinned_kafka_is_the_one_that_is_named() -> None:
+    """The list and the version in messages and folder names cannot part."""
+    assert [jar.version for jar in jars.pinned() if jar.artifact == "kafka_2.13"] == [jars.KAFKA_VERSION]
+
+
+def test_a_full_disk_is_said_so(tmp_path: Path) -> None:
+    """With how much is there, how much is needed, and the setting that moves it."""
+    with pytest.raises(NoSpace, match=r"MiB free.*A3CP_CACHE_DIR"):
+        places.require_space(tmp_path, 2**62, setting="A3CP_CACHE_DIR")
+
+
+def test_a_port_without_a_broker_does_not_answer() -> None:
+    """Neither a closed port nor a server that speaks something else."""
+    (port,) = probe.free_ports(1)
+    assert not probe.answers(port)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert not probe.answers(server.getsockname()[1], timeout_s=0.2)

@@ -1,0 +1,44 @@
+"""The command line's frame: exit codes, one line for a mistake, no traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def a3cp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = "from processor.cli.app import main; main()"
+    kept = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_wrong_usage_is_2(tmp_path: Path) -> None:
+    """An unknown command and a missing Kafka are the caller's to mend: code 2, one line, the remedy in it."""
+    assert a3cp("no-such-command").returncode == 2
+    result = a3cp("topics", "plan", A3CP_BROKER_DIR=str(tmp_path))
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: no Kafka is named and the embedded one does not run; start it with a3cp broker up")
+
+
+def test_failed_is_1(tmp_path: Path) -> None:
+    """A Kafka that does not answer is a failure: code 1, one line, no traceback."""
+    result = a3cp("topics", "plan", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: no Kafka broker answers at 127.0.0.1:1; ")
+    assert "Traceback" not in result.stderr
+
+
+def test_fine_is_0_and_the_clients_are_not_loaded_for_help() -> None:
+    """Help and version come without the Kafka client, which would make them slow."""
+    assert a3cp("--version").returncode == 0
+    program = "import sys, processor.cli.app; sys.exit('confluent_kafka' in sys.modules or 'jgo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
+def test_json_says_whether_the_broker_runs(tmp_path: Path) -> None:
+    """For scripts: a JSON object and an exit code that agree."""
+    result = a3cp("broker", "status", "--json", "--data-dir", str(tmp_path))
+    assert (json.loads(result.stdout), result.returncode) == ({"running": False}, 1)
