@@ -1,0 +1,63 @@
+"""The error tree. A class answers one question: what happens next?
+
+A3CPError
+├── RecordError            dead-letter the record, go on
+│   ├── DecodeError          its bytes cannot be read
+│   └── InvalidMessage       it can be read but not tagged (rule R16)
+├── OwnershipLost          drop the partition's task, rejoin the group
+├── OutcomeUnknown         new producer, abort, restore, go on
+├── BrokerUnavailable      retry with backoff, not ready meanwhile
+├── RegistryUnavailable    retry with backoff, then stop; never guess a schema
+├── UsageError             tell the caller what to do instead
+└── Fatal                  stop
+
+A message says what happened and where, a remedy what to do; lower case, no payload, no personal data.
+"""
+
+
+class A3CPError(Exception):
+    """What went wrong, in words a person understands, and the `remedy`: what to do about it."""
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}" if self.remedy else self.what
+
+
+class RecordError(A3CPError):
+    """A record is at fault, not the system."""
+
+
+class DecodeError(RecordError):
+    """The bytes of a record cannot be read."""
+
+
+class InvalidMessage(RecordError):
+    """A record can be read, but lacks what tagging needs (rule R16)."""
+
+
+class OwnershipLost(A3CPError):
+    """Another member owns the partition now."""
+
+
+class OutcomeUnknown(A3CPError):
+    """A transaction may or may not have been committed."""
+
+
+class BrokerUnavailable(A3CPError):
+    """No broker answers at the moment."""
+
+
+class RegistryUnavailable(A3CPError):
+    """The schema registry does not answer at the moment."""
+
+
+class UsageError(A3CPError):
+    """The caller asked for something that cannot be."""
+
+
+class Fatal(A3CPError):
+    """Going on would risk the guarantees."""

@@ -1,0 +1,35 @@
+"""Session ids: readable, sortable, the same for the same input (rule R6)."""
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final
+
+from processor.core.model import IdFormat
+
+_CHECK_DIGITS: Final = 8
+_DATED_LENGTH: Final = len("sess_YYYYMMDD_HHMMSS_") + 32
+
+
+def session_id(user_id: str, start_ms: int, record_id: str, id_format: IdFormat) -> str:
+    """Return the id of the session that the record `record_id` of `user_id` opens at `start_ms`.
+
+    `dated` is `sess_YYYYMMDD_HHMMSS_<32 hex>`, start time in UTC; its last 8 hex digits are a hash of the first 24 and the user
+    id, so that `belongs_to` needs no memory (ADR 0003). `short` is upstream's `sess_<16 hex>`.
+    """
+    digest = sha256(f"{user_id}\0{start_ms}\0{record_id}".encode()).hexdigest()
+    if id_format is IdFormat.SHORT:
+        return f"sess_{digest[:16]}"
+    started = datetime.fromtimestamp(start_ms // 1000, UTC)
+    main = digest[: 32 - _CHECK_DIGITS]
+    return f"sess_{started:%Y%m%d_%H%M%S}_{main}{_check(main, user_id)}"
+
+
+def belongs_to(candidate: str, user_id: str) -> bool:
+    """Whether `candidate` may be an id of one of `user_id`'s sessions; a `dated` id of another user never may."""
+    if len(candidate) != _DATED_LENGTH or not candidate.startswith("sess_"):
+        return True  # Not a dated id: nothing in it tells whose it is.
+    return candidate.endswith(_check(candidate[-32:-_CHECK_DIGITS], user_id))
+
+
+def _check(main: str, user_id: str) -> str:
+    return sha256(f"{main}\0{user_id}".encode()).hexdigest()[:_CHECK_DIGITS]

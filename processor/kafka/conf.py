@@ -1,0 +1,80 @@
+"""librdkafka's properties for each client; those a user passes through win, except where exactly-once depends on ours."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from processor.core.errors import UsageError
+
+_CONSUMER: Final[dict[str, Any]] = {
+    "auto.offset.reset": "earliest",
+    "partition.assignment.strategy": "cooperative-sticky",
+    "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 10,  # The default second is a long time to leave a full queue unfilled.
+    "fetch.max.bytes": 16 << 20,
+    "max.partition.fetch.bytes": 4 << 20,
+    "queued.min.messages": 100_000,
+    "queued.max.messages.kbytes": 64 << 10,
+    "max.poll.interval.ms": 300_000,
+}
+_CONSUMER_OURS: Final[dict[str, Any]] = {
+    "isolation.level": "read_committed",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,  # How `caught_up` knows.
+}
+_PRODUCER: Final[dict[str, Any]] = {
+    "linger.ms": 5,  # A flush before each commit sends what is there at once, so this costs no latency.
+    "batch.size": 1 << 20,
+    "batch.num.messages": 10_000,
+    "queue.buffering.max.messages": 500_000,
+    "queue.buffering.max.kbytes": 512 << 10,
+    "message.max.bytes": 4 << 20,  # The broker's topics decide; see topics/*.yaml.
+    "retry.backoff.ms": 10,
+}
+_PRODUCER_OURS: Final[dict[str, Any]] = {"enable.idempotence": True, "acks": "all", "delivery.report.only.error": True}
+_RESTORER: Final[dict[str, Any]] = {
+    "fetch.wait.max.ms": 50,
+    "fetch.queue.backoff.ms": 10,
+    "fetch.max.bytes": 32 << 20,
+    "max.partition.fetch.bytes": 8 << 20,
+    "queued.min.messages": 200_000,
+    "queued.max.messages.kbytes": 64 << 10,
+}
+
+
+def consumer_conf(
+    common: Mapping[str, Any], *, session_timeout_ms: int, group_protocol: str, instance_id: str | None
+) -> dict[str, Any]:
+    """Return the properties of the consumer of `a3cp.raw`."""
+    conf = {**_CONSUMER, **common, **_CONSUMER_OURS, "group.protocol": group_protocol}
+    if group_protocol == "classic":
+        conf["session.timeout.ms"] = session_timeout_ms
+        conf["heartbeat.interval.ms"] = max(100, session_timeout_ms // 6)
+    else:  # The broker decides both, and the assignor.
+        del conf["partition.assignment.strategy"]
+    if instance_id is not None:
+        conf["group.instance.id"] = instance_id
+    _refuse_changes(common, _CONSUMER_OURS)
+    return conf
+
+
+def producer_conf(common: Mapping[str, Any], *, transaction_timeout_ms: int) -> dict[str, Any]:
+    """Return the properties of a transactional producer, its `transactional.id` left out."""
+    _refuse_changes(common, _PRODUCER_OURS)
+    conf = {**_PRODUCER, **common, **_PRODUCER_OURS, "transaction.timeout.ms": transaction_timeout_ms}
+    conf.setdefault("message.timeout.ms", transaction_timeout_ms)
+    return conf
+
+
+def restorer_conf(common: Mapping[str, Any], *, group_id: str) -> dict[str, Any]:
+    """Return the properties of the reader of `a3cp.state`; it joins no group, though the client wants a name of one."""
+    return {**_CONSUMER_OURS, **_RESTORER, **common, "group.id": f"{group_id}-restore"}
+
+
+def _refuse_changes(common: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    for name in common.keys() & ours.keys():
+        if str(common[name]).lower() != str(ours[name]).lower():
+            raise UsageError(
+                f"the Kafka property {name} cannot be {common[name]}",
+                remedy=f"leave it out: exactly-once needs {str(ours[name]).lower()}",
+            )

@@ -1,0 +1,81 @@
+"""Turns librdkafka's errors into ours: what happens next is what distinguishes them."""
+
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+
+from processor.core.errors import A3CPError, BrokerUnavailable, Fatal, OutcomeUnknown, OwnershipLost
+
+_FENCED: Final = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError._ASSIGNMENT_LOST,
+        KafkaError._MAX_POLL_EXCEEDED,
+    }
+)
+_AWAY: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._WAIT_COORD,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+    }
+)
+_REFUSED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._AUTHENTICATION,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+        KafkaError._INVALID_ARG,
+    }
+)
+
+
+def error_of(exception: KafkaException | KafkaError) -> KafkaError:
+    """Return the client's error inside `exception`."""
+    error = exception.args[0] if isinstance(exception, KafkaException) else exception
+    assert isinstance(error, KafkaError)
+    return error
+
+
+def failure(doing: str, exception: KafkaException | KafkaError, *, in_transaction: bool = False) -> A3CPError:
+    """Return our error for a client's.
+
+    Args:
+        doing: what was being done, for the message.
+        in_transaction: whether a transaction may be left in between; then what is not clear is `OutcomeUnknown`.
+    """
+    error = error_of(exception)
+    code, text = error.code(), f"{doing}: {error.str()}"
+    if code in _REFUSED:
+        return Fatal(text, remedy="check the credentials, the rights (docs/security.md) and the [kafka] settings")
+    if code in _FENCED:
+        return OwnershipLost(
+            text, remedy="if it goes on, two workers run in the same slot: give each its own A3CP_SLOT"
+        )
+    if in_transaction:
+        return OutcomeUnknown(text)
+    if code in _AWAY or error.retriable():
+        return BrokerUnavailable(text, remedy="see that the broker runs and KAFKA_BOOTSTRAP_SERVERS names it")
+    return Fatal(text) if error.fatal() else OutcomeUnknown(text)

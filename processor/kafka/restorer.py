@@ -1,0 +1,121 @@
+"""Reads the state topic of newly assigned partitions, up to where the log stood when they were assigned."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from processor.kafka.failures import failure
+from processor.ports import StateChunk
+
+_CHUNK_RECORDS: Final = 20_000
+_ADMIN_TIMEOUT_S: Final = 10.0
+_BLOCKED_AFTER_S: Final = 0.3
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far one partition's restore has come."""
+
+    target: int  # the end of the replicated log when the partition was assigned
+    since_s: float
+    fenced: bool = False
+
+
+class Restorer:
+    """Restores several partitions side by side.
+
+    Done is judged by position, not by the last record: transaction markers take offsets too. The target is the end of the
+    replicated log (the high watermark), so that a predecessor's last transaction, committed but not yet marked so, is waited for.
+    """
+
+    def __init__(self, conf: Mapping[str, Any], topic: str, admin: AdminClient, unblock: Callable[[], None]) -> None:
+        """`unblock` is called when a dead worker's open transaction seems to be in the way."""
+        self._conf = dict(conf)
+        self._topic = topic
+        self._admin = admin
+        self._unblock = unblock
+        self._consumer: Consumer | None = None
+        self._progress: dict[int, _Progress] = {}
+
+    def add(self, partitions: Iterable[int]) -> None:
+        """Start restoring `partitions`.
+
+        Raises:
+            BrokerUnavailable, Fatal: see `failure`.
+        """
+        new = [TopicPartition(self._topic, partition, 0) for partition in partitions]
+        if not new:
+            return
+        self.remove(tp.partition for tp in new)
+        try:
+            futures = self._admin.list_offsets(
+                {TopicPartition(tp.topic, tp.partition): OffsetSpec.latest() for tp in new},
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=_ADMIN_TIMEOUT_S,
+            )
+            ends = {tp.partition: future.result().offset for tp, future in futures.items()}
+            if self._consumer is None:
+                self._consumer = Consumer(self._conf)
+            self._consumer.incremental_assign(new)
+        except KafkaException as error:
+            raise failure(f"restoring {self._topic}", error) from error
+        now_s = time.monotonic()
+        for partition, end in ends.items():
+            self._progress[partition] = _Progress(end, now_s)
+
+    def remove(self, partitions: Iterable[int]) -> None:
+        """Stop restoring those of `partitions` that are being restored."""
+        old = [partition for partition in partitions if self._progress.pop(partition, None) is not None]
+        if old and self._consumer is not None:
+            with contextlib.suppress(KafkaException):
+                self._consumer.incremental_unassign([TopicPartition(self._topic, partition) for partition in old])
+        if not self._progress:
+            self.close()
+
+    def poll(self, timeout_s: float) -> list[StateChunk]:
+        """Return what came within `timeout_s`, by partition; a partition's last chunk says so."""
+        if self._consumer is None:
+            return []
+        records: dict[int, list[tuple[bytes, bytes | None]]] = {}
+        ends: dict[int, int] = {}
+        for message in self._consumer.consume(_CHUNK_RECORDS, timeout_s):
+            error = message.error()
+            partition = message.partition()
+            if error is None:
+                key = message.key()
+                assert isinstance(key, bytes)  # We alone write this topic.
+                records.setdefault(partition, []).append((key, message.value()))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[partition] = message.offset()
+            else:
+                raise failure(f"restoring {self._topic}", error)
+        chunks = []
+        now_s = time.monotonic()
+        for partition in records.keys() | ends.keys() | self._progress.keys():
+            progress = self._progress.get(partition)
+            if progress is None:
+                continue
+            (position,) = self._consumer.position([TopicPartition(self._topic, partition)])
+            reached = max(ends.get(partition, 0), position.offset)
+            finished = reached >= progress.target
+            if partition in records or finished:
+                chunks.append(StateChunk(partition, records.get(partition, ()), finished))
+            if partition in records:
+                progress.since_s = now_s
+            elif not finished and not progress.fenced and now_s - progress.since_s > _BLOCKED_AFTER_S:
+                progress.fenced = True
+                self._unblock()
+        self.remove([chunk.partition for chunk in chunks if chunk.finished])
+        return chunks
+
+    def close(self) -> None:
+        """Forget all and close the consumer."""
+        self._progress.clear()
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None

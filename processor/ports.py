@@ -1,0 +1,94 @@
+"""The outside world as the runtime sees it: as few methods as will do."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+Headers: TypeAlias = list[tuple[str, bytes]]
+
+Output: TypeAlias = tuple[str, bytes | None, bytes | None, int, Headers | None]
+"""A record to be produced: topic, value, key, partition, headers. A plain tuple: one is made for every message."""
+
+
+class RawRecord(Protocol):
+    """A record of `a3cp.raw`. A Kafka client's own message object fits, so nothing is converted."""
+
+    def partition(self) -> int: ...
+    def offset(self) -> int: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+
+    def timestamp(self) -> tuple[int, int]:
+        """Return the timestamp's kind and its value, ms; of `a3cp.raw` it is the append time."""
+
+    def headers(self) -> Sequence[tuple[str, bytes | None]] | None: ...
+
+
+class Assigned(NamedTuple):
+    """This member owns the partitions from now on."""
+
+    partitions: frozenset[int]
+
+
+class Revoked(NamedTuple):
+    """This member owns the partitions no longer; `lost` when another may own them already."""
+
+    partitions: frozenset[int]
+    lost: bool
+
+
+class StateChunk(NamedTuple):
+    """A part of a partition's state: keys and encoded states in the order of the log, None deletes."""
+
+    partition: int
+    records: Sequence[tuple[bytes, bytes | None]]
+    finished: bool
+
+
+class Log(Protocol):
+    """The input, the outputs and the transaction that holds both.
+
+    Every method raises `OutcomeUnknown` when a transaction's fate is not known (or it was aborted), `OwnershipLost` when this
+    member was fenced, `BrokerUnavailable` when no broker answers, `Fatal` when going on is not safe.
+    """
+
+    def poll(self, records_max: int, timeout_s: float) -> Sequence[RawRecord]:
+        """Return the next records of the assigned, restored partitions, in offset order of each; empty after `timeout_s`.
+
+        Changes of assignment happen in here and are told by `changes`; none happens while a transaction is open.
+        """
+
+    def changes(self) -> Sequence[Assigned | Revoked]:
+        """Return the changes of assignment since the last call, oldest first."""
+
+    def restore(self, timeout_s: float) -> Iterable[StateChunk]:
+        """Return what could be read of the state of assigned partitions within `timeout_s`.
+
+        A partition whose last chunk (`finished`) was returned is read by `poll` from then on.
+        """
+
+    def caught_up(self, partition: int) -> bool:
+        """Whether all of the partition, up to its last stable offset, was returned by `poll`."""
+
+    def lag(self) -> Mapping[int, int]:
+        """Return for each assigned partition how many offsets lie between its position and its last stable offset."""
+
+    def send(self, outputs: Sequence[Output]) -> None:
+        """Produce `outputs` in the open transaction; opens one when there is none."""
+
+    def commit(self) -> None:
+        """Commit what was sent and the position of all that was polled, or raise."""
+
+    def recover(self) -> None:
+        """Abort whatever is open, become usable again, and go back to the committed positions.
+
+        All partitions are told as newly assigned, to be restored.
+        """
+
+    def close(self) -> None:
+        """Leave the group and let go of everything; an open transaction is aborted."""
+
+
+class Clock(Protocol):
+    """The wall clock."""
+
+    def now_ms(self) -> int: ...

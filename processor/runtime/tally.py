@@ -1,0 +1,17 @@
+"""What a batch did, counted in plain numbers; the metrics take it once a commit."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one batch; keys are the words that the metrics' labels use."""
+
+    tagged: int = 0
+    rerouted: int = 0
+    started: Counter[str] = field(default_factory=Counter)  # by reason
+    ended: Counter[str] = field(default_factory=Counter)  # by reason; revisions of an end are not counted again
+    flags: Counter[int] = field(default_factory=Counter)  # by flag bits, messages without any left out
+    dead: Counter[str] = field(default_factory=Counter)  # by stage
+    commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # by name and outcome

@@ -1,0 +1,306 @@
+"""One partition: its users' states, its deadlines; raw records in, output records out."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from processor.codec.codec import Codec
+from processor.codec.state import decode_state, encode_state
+from processor.core.deadlines import due_ms, punctuate
+from processor.core.errors import DecodeError, InvalidMessage, RecordError
+from processor.core.model import (
+    Command,
+    Ended,
+    Event,
+    Forgotten,
+    PolicySet,
+    Rejected,
+    Rules,
+    Started,
+    Tagged,
+    Unchanged,
+    UserState,
+)
+from processor.core.session import evolve, step
+from processor.ports import Output, RawRecord
+from processor.runtime.deadletters import Stage, dead_letter
+from processor.runtime.partitioner import partition_of
+from processor.runtime.tally import Tally
+from processor.runtime.wheel import Wheel
+
+REROUTED: Final = "a3cp-rerouted"
+_DECODED_MAX: Final = 20_000  # states kept decoded, per partition
+_RECORD_OVERHEAD_BYTES: Final = 512  # what Kafka adds to a record and its batch, rounded up
+_PUNCTUATED_MAX: Final = 10_000  # users looked at in one go
+
+
+class Destinations(NamedTuple):
+    """The names of the topics, and the largest record that the outputs take, bytes."""
+
+    raw: str
+    tagged: str
+    sessions: str
+    state: str
+    dlq: str
+    record_bytes_max: int
+
+
+class Task:
+    """The users of one partition.
+
+    Memory follows the log: what `process` and `punctuate` change is pending until `committed` says that the transaction
+    holding their outputs was committed. After any failure the task is thrown away and restored from the log.
+    """
+
+    def __init__(self, partition: int, partitions: int, *, codec: Codec, rules: Rules, to: Destinations) -> None:
+        self.partition = partition
+        self.states: dict[bytes, bytes] = {}  # key -> state as it stands in the log
+        self._partitions = partitions
+        self._codec = codec
+        self._rules = rules
+        self._to = to
+        self._decoded: dict[bytes, UserState] = {}  # the latest of `states`, decoded
+        self._pending: dict[bytes, UserState | None] = {}
+        self._encoded: dict[bytes, bytes | None] = {}  # `_pending`, as sent
+        self._wheel = Wheel()
+        self._tally = Tally()
+        self._open = 0
+        self._opened = 0  # by the pending batch
+
+    @property
+    def users(self) -> int:
+        """How many users are remembered."""
+        return len(self.states)
+
+    @property
+    def open_sessions(self) -> int:
+        """How many sessions have started and not ended."""
+        return self._open
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the pending batch has changed anything."""
+        return bool(self._pending)
+
+    def restore(self, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Take in records of the state topic, in the order of the log."""
+        states = self.states
+        for key, value in records:
+            if value is None:
+                states.pop(key, None)
+            else:
+                states[key] = value
+
+    def restored(self) -> None:
+        """Set the deadlines of all restored users."""
+        for key, value in self.states.items():
+            state = decode_state(value)
+            self._schedule(key, None, state)
+            self._open += _is_open(state)
+
+    def process(self, records: Iterable[RawRecord]) -> list[Output]:
+        """Return what `records`, the partition's next, cause."""
+        outputs: list[Output] = []
+        append = outputs.append
+        pending, codec, rules, partition = self._pending, self._codec, self._rules, self.partition
+        tagged_topic = self._to.tagged
+        value_bytes_max = self._to.record_bytes_max - _RECORD_OVERHEAD_BYTES
+        tagged_count = 0
+        for record in records:
+            value = record.value()
+            try:
+                message = codec.decode(value, record.timestamp()[1])
+            except RecordError as error:
+                self._set_aside(record, error, outputs)
+                continue
+            assert value is not None
+            key = message.user_id.encode()
+            state = pending[key] if key in pending else self._lookup(key)
+            if state is None and self._reroute(record, key, outputs):
+                continue
+            after, events = step(state, message, rules)
+            tagged = events[-1]
+            if len(events) == 1 and type(tagged) is Tagged:  # By far the most frequent case.
+                value = codec.tag(value, tagged)
+                if len(value) + len(key) > value_bytes_max:
+                    self._set_aside(record, _too_large(len(value)), outputs)
+                    continue
+                append((tagged_topic, value, key, partition, None))
+                tagged_count += 1
+                if tagged.flags:
+                    self._tally.flags[tagged.flags] += 1
+            elif not self._send(record, key, message.user_id, message.encoding, events, outputs):
+                continue
+            else:
+                self._schedule(key, state, after)
+                self._opened += _is_open(after) - _is_open(state)
+            if after is not state:
+                pending[key] = after
+        self._tally.tagged += tagged_count
+        return outputs
+
+    def punctuate(self, now_ms: int) -> list[Output]:
+        """Return what has become certain by `now_ms`; only to be called when the partition is caught up (rule R4)."""
+        outputs: list[Output] = []
+        for key in self._wheel.pop(now_ms, _PUNCTUATED_MAX):
+            state = self._pending[key] if key in self._pending else self._lookup(key)
+            if state is None:
+                continue
+            events = punctuate(state, now_ms, self._rules)
+            after: UserState | None = state
+            user_id = key.decode()
+            for event in events:
+                after = evolve(after, event)
+                if isinstance(event, Forgotten):
+                    continue
+                assert isinstance(event, Ended)
+                self._tally_event(event)
+                self._append_event(key, user_id, state.encoding, event, outputs)
+            if events:
+                self._pending[key] = after
+                self._opened += _is_open(after) - _is_open(state)
+            due = None if after is None else due_ms(after, self._rules)
+            if due is not None:
+                self._wheel.add(key, due)
+        return outputs
+
+    def changes(self) -> list[Output]:
+        """Return the state records of the users that the batch changed."""
+        topic, partition = self._to.state, self.partition
+        outputs: list[Output] = []
+        for key, state in self._pending.items():
+            value = None if state is None else encode_state(state)
+            self._encoded[key] = value
+            outputs.append((topic, value, key, partition, None))
+        return outputs
+
+    def committed(self) -> Tally:
+        """Make the batch's changes memory, and return what the batch did."""
+        assert self._encoded.keys() == self._pending.keys()
+        if len(self._decoded) + len(self._pending) > _DECODED_MAX:
+            self._decoded.clear()
+        for key, value in self._encoded.items():
+            state = self._pending[key]
+            if value is None or state is None:
+                self.states.pop(key, None)
+                self._decoded.pop(key, None)
+            else:
+                self.states[key] = value
+                self._decoded[key] = state
+        self._pending.clear()
+        self._encoded.clear()
+        self._open += self._opened
+        self._opened = 0
+        tally, self._tally = self._tally, Tally()
+        return tally
+
+    def _lookup(self, key: bytes) -> UserState | None:
+        state = self._decoded.get(key)
+        if state is None:
+            value = self.states.get(key)
+            if value is not None:
+                state = decode_state(value)
+        return state
+
+    def _reroute(self, record: RawRecord, key: bytes, outputs: list[Output]) -> bool:
+        """Send a record of an unknown user to its right partition, once (rule R13); return whether it was misplaced."""
+        right = partition_of(key, self._partitions)
+        if right == self.partition:
+            return False
+        headers = [(name, content or b"") for name, content in record.headers() or ()]
+        if any(name == REROUTED for name, _ in headers):
+            return False
+        position = f"{self._to.raw}[{self.partition}]@{record.offset()}"
+        outputs.append((self._to.raw, record.value(), key, right, [*headers, (REROUTED, position.encode())]))
+        self._tally.rerouted += 1
+        return True
+
+    def _send(
+        self,
+        record: RawRecord,
+        key: bytes,
+        user_id: str,
+        encoding: int,
+        events: Sequence[Event],
+        outputs: list[Output],
+    ) -> bool:
+        """Append the output records for `events`, all or none; return whether they fit."""
+        caused: list[Output] = []
+        for event in events:
+            if isinstance(event, Tagged):
+                value = record.value()
+                assert value is not None
+                caused.append((self._to.tagged, self._codec.tag(value, event), key, self.partition, None))
+            elif not isinstance(event, PolicySet | Forgotten):
+                self._append_event(key, user_id, encoding, event, caused)
+        largest = max((len(output[1] or b"") for output in caused), default=0)
+        if largest + len(key) + _RECORD_OVERHEAD_BYTES > self._to.record_bytes_max:
+            self._set_aside(record, _too_large(largest), outputs)
+            return False
+        outputs += caused
+        for event in events:
+            self._tally_event(event)
+        return True
+
+    def _append_event(self, key: bytes, user_id: str, encoding: int, event: Event, outputs: list[Output]) -> None:
+        assert not isinstance(event, Tagged | PolicySet | Forgotten)
+        value = self._codec.encode_event(user_id, event, encoding)
+        outputs.append((self._to.sessions, value, key, self.partition, None))
+
+    def _set_aside(self, record: RawRecord, error: RecordError, outputs: list[Output]) -> None:
+        match error:
+            case DecodeError():
+                stage = Stage.DECODE
+            case _TooLarge():
+                stage = Stage.SIZE
+            case _:
+                stage = Stage.VALIDATE
+        outputs.append(dead_letter(record, error, stage, topic=self._to.dlq, raw_topic=self._to.raw))
+        self._tally.dead[stage.value] += 1
+
+    def _schedule(self, key: bytes, before: UserState | None, after: UserState | None) -> None:
+        """See to it that the user is looked at when due; `before` was scheduled already."""
+        due = None if after is None else due_ms(after, self._rules)
+        if due is None:
+            return
+        scheduled = None if before is None else due_ms(before, self._rules)
+        if scheduled is None or due < scheduled:
+            self._wheel.add(key, due)
+
+    def _tally_event(self, event: Event) -> None:
+        tally = self._tally
+        command: Command | None = getattr(event, "command", None)
+        match event:
+            case Tagged():
+                tally.tagged += 1
+                if event.flags:
+                    tally.flags[event.flags] += 1
+            case Started():
+                tally.started[event.reason.value] += 1
+            case Ended() if event.revision == 0:
+                tally.ended[event.reason.value] += 1
+            case _:
+                pass
+        if command is not None:
+            match event:
+                case Rejected():
+                    outcome = event.code.value
+                case Unchanged():
+                    outcome = "unchanged"
+                case _:
+                    outcome = "accepted"
+            tally.commands[command.name.value, outcome] += 1
+
+
+class _TooLarge(InvalidMessage):
+    """The record's outputs are larger than their topics take."""
+
+
+def _too_large(size_bytes: int) -> _TooLarge:
+    return _TooLarge(
+        f"the tagged record would be {size_bytes} bytes, more than the output topics take",
+        remedy="raise max.message.bytes of the output topics, then retry the dead letter",
+    )
+
+
+def _is_open(state: UserState | None) -> int:
+    return int(state is not None and state.current is not None and state.current.end_ms is None)

@@ -1,0 +1,174 @@
+"""The loop: poll, process, commit, or throw away and restore. Control flow only; no session rules."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Final, Protocol
+
+from processor.core.errors import BrokerUnavailable, OutcomeUnknown, OwnershipLost, RegistryUnavailable
+from processor.ports import Clock, Log, RawRecord, Revoked
+from processor.runtime.tally import Tally
+from processor.runtime.task import Task
+
+_CHUNK_RECORDS: Final = 1_000  # processed before their outputs are handed to the producer, which sends them meanwhile
+_RESTORE_SLICE_S: Final = 0.05
+_BACKOFF_FIRST_S: Final = 0.1
+_BACKOFF_MAX_S: Final = 10.0
+_REGISTRY_TRIES_MAX: Final = 30
+
+
+class Observer(Protocol):
+    """Whoever wants to know how the worker is doing: metrics, health, the log."""
+
+    def beat(self) -> None: ...
+    def assigned(self, partitions: Iterable[int]) -> None: ...
+    def revoked(self, partitions: Iterable[int], lost: bool) -> None: ...
+    def restoring(self, partition: int, records: int, finished: bool) -> None: ...
+    def committed(self, tallies: dict[int, Tally], records: int, tasks: dict[int, Task]) -> None: ...
+    def lagging(self, lag: dict[int, int]) -> None: ...
+    def failed(self, error: Exception, backoff_s: float) -> None: ...
+
+
+class Worker:
+    """Runs the tasks of the partitions that this member owns.
+
+    One turn polls, processes what came, punctuates partitions that are caught up, and commits all of it in one transaction.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        task_of: Callable[[int], Task],
+        clock: Clock,
+        observer: Observer,
+        *,
+        batch_records_max: int,
+        punctuate_ms: int,
+        sleep: Callable[[float], None],
+    ) -> None:
+        assert batch_records_max > 0 and punctuate_ms > 0
+        self._log = log
+        self._task_of = task_of
+        self._clock = clock
+        self._observer = observer
+        self._batch_records_max = batch_records_max
+        self._punctuate_ms = punctuate_ms
+        self._sleep = sleep
+        self._tasks: dict[int, Task] = {}
+        self._restoring: dict[int, tuple[Task, int]] = {}  # partition -> task, records so far
+        self._punctuated_ms = 0
+        self._stopping = False
+
+    @property
+    def tasks(self) -> dict[int, Task]:
+        """The restored tasks by partition."""
+        return self._tasks
+
+    def stop(self) -> None:
+        """Make `run` return after the turn it is in; safe to call from a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Take turns until stopped.
+
+        Raises:
+            Fatal: going on would risk the guarantees.
+            RegistryUnavailable: the schema registry has not answered for long; nothing was tagged without it.
+        """
+        failures = 0
+        recovering = False
+        try:
+            while not self._stopping:
+                try:
+                    if recovering:
+                        self._log.recover()
+                        recovering = False
+                    self.turn()
+                    failures = 0
+                except (OutcomeUnknown, OwnershipLost, BrokerUnavailable, RegistryUnavailable) as error:
+                    failures += 1
+                    if isinstance(error, RegistryUnavailable) and failures >= _REGISTRY_TRIES_MAX:
+                        raise
+                    recovering = True
+                    self._forget(error, failures)
+        finally:
+            self._log.close()
+
+    def turn(self) -> None:
+        """Take one turn: at most one transaction."""
+        self._observer.beat()
+        self._follow_assignment()
+        if self._restoring:
+            self._restore()
+        timeout_s = 0.0 if self._restoring else self._punctuate_ms / 1000
+        records = self._log.poll(self._batch_records_max, timeout_s)
+        self._follow_assignment()
+        touched = self._process(records) if records else set()
+        now_ms = self._clock.now_ms()
+        if now_ms - self._punctuated_ms >= self._punctuate_ms:
+            self._punctuated_ms = now_ms
+            touched |= self._punctuate(now_ms)
+            self._observer.lagging(dict(self._log.lag()))
+        if records or touched:
+            self._commit(touched, len(records))
+
+    def _process(self, records: Sequence[RawRecord]) -> set[int]:
+        touched = set()
+        for start in range(0, len(records), _CHUNK_RECORDS):
+            chunk = records[start : start + _CHUNK_RECORDS]
+            for partition, run in groupby(chunk, _partition):
+                self._log.send(self._tasks[partition].process(run))
+                touched.add(partition)
+        return touched
+
+    def _punctuate(self, now_ms: int) -> set[int]:
+        touched = set()
+        for partition, task in self._tasks.items():
+            if self._log.caught_up(partition):
+                outputs = task.punctuate(now_ms)
+                if outputs or task.dirty:
+                    self._log.send(outputs)
+                    touched.add(partition)
+        return touched
+
+    def _commit(self, touched: set[int], records: int) -> None:
+        for partition in touched:
+            self._log.send(self._tasks[partition].changes())
+        self._log.commit()
+        tallies = {partition: self._tasks[partition].committed() for partition in touched}
+        self._observer.committed(tallies, records, self._tasks)
+
+    def _follow_assignment(self) -> None:
+        for change in self._log.changes():
+            for partition in change.partitions:
+                self._tasks.pop(partition, None)
+                self._restoring.pop(partition, None)
+            if isinstance(change, Revoked):
+                self._observer.revoked(change.partitions, change.lost)
+            else:
+                self._observer.assigned(change.partitions)
+                for partition in change.partitions:
+                    self._restoring[partition] = (self._task_of(partition), 0)
+
+    def _restore(self) -> None:
+        for chunk in self._log.restore(_RESTORE_SLICE_S):
+            task, count = self._restoring[chunk.partition]
+            task.restore(chunk.records)
+            count += len(chunk.records)
+            self._restoring[chunk.partition] = (task, count)
+            if chunk.finished:
+                task.restored()
+                self._tasks[chunk.partition] = task
+                del self._restoring[chunk.partition]
+            self._observer.restoring(chunk.partition, count, chunk.finished)
+
+    def _forget(self, error: Exception, failures: int) -> None:
+        """Throw away what is in memory, since the log alone knows what was committed, and wait a little."""
+        backoff_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** (failures - 1))
+        self._observer.failed(error, backoff_s)
+        self._tasks.clear()
+        self._restoring.clear()
+        self._sleep(backoff_s)
+
+
+def _partition(record: RawRecord) -> int:
+    return record.partition()

@@ -1,0 +1,173 @@
+"""The fakes we ship: a log in memory with transactions and failures, a clock that stands still. Nothing else imports this."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from processor.core.errors import OutcomeUnknown
+from processor.ports import Assigned, Headers, Output, RawRecord, Revoked, StateChunk
+from processor.runtime.partitioner import partition_of
+
+
+class ManualClock:
+    """A clock that shows what it is set to."""
+
+    def __init__(self, now_ms: int = 1_750_000_000_000) -> None:
+        self.time_ms = now_ms
+
+    def now_ms(self) -> int:
+        """Return the time it was set to, ms."""
+        return self.time_ms
+
+
+class MemoryRecord(NamedTuple):
+    """A record in memory, with the methods of `RawRecord`."""
+
+    number: int
+    position: int
+    raw_key: bytes | None
+    raw_value: bytes | None
+    append_ms: int
+    raw_headers: Headers | None = None
+
+    def partition(self) -> int:
+        """Return its partition."""
+        return self.number
+
+    def offset(self) -> int:
+        """Return its offset."""
+        return self.position
+
+    def key(self) -> bytes | None:
+        """Return its key."""
+        return self.raw_key
+
+    def value(self) -> bytes | None:
+        """Return its value."""
+        return self.raw_value
+
+    def timestamp(self) -> tuple[int, int]:
+        """Return the kind LogAppendTime and the append time, ms."""
+        return 2, self.append_ms
+
+    def headers(self) -> Sequence[tuple[str, bytes | None]] | None:
+        """Return its headers."""
+        return self.raw_headers
+
+
+class MemoryBroker:
+    """Topics and committed offsets in memory; what several `MemoryLog`s share."""
+
+    def __init__(self, clock: ManualClock, *, partitions: int = 4) -> None:
+        self.clock = clock
+        self.partitions = partitions
+        self.topics: dict[str, list[list[MemoryRecord]]] = defaultdict(lambda: [[] for _ in range(partitions)])
+        self.committed: dict[int, int] = defaultdict(int)
+
+    def append(self, output: Output) -> None:
+        """Append a record, with the clock's time as append time."""
+        topic, value, key, partition, headers = output
+        log = self.topics[topic][partition]
+        log.append(MemoryRecord(partition, len(log), key, value, self.clock.now_ms(), headers))
+
+    def produce(self, topic: str, user_id: str, value: bytes | None, *, partition: int | None = None) -> None:
+        """Append a record under a user's key, in the user's partition unless another is given."""
+        key = user_id.encode()
+        right = partition_of(key, self.partitions) if partition is None else partition
+        self.append((topic, value, key, right, None))
+
+    def values(self, topic: str) -> list[bytes | None]:
+        """Return all values of a topic, partition after partition, in offset order."""
+        return [record.raw_value for log in self.topics[topic] for record in log]
+
+
+class Fault(Enum):
+    """What goes wrong with a commit."""
+
+    LOST = "the transaction is aborted"
+    UNHEARD = "the transaction is committed, but the answer does not come"
+
+
+class MemoryLog:
+    """The `Log` port in memory, owning all partitions; `faults` says which commits (counted from 0) fail and how."""
+
+    def __init__(
+        self, broker: MemoryBroker, *, raw: str, state: str, faults: Mapping[int, Fault] | None = None
+    ) -> None:
+        self._broker = broker
+        self._raw = raw
+        self._state = state
+        self._faults = dict(faults or {})
+        self._commits = 0
+        self._open: list[Output] = []
+        self._positions: dict[int, int] = {}
+        self._changes: list[Assigned | Revoked] = []
+        self._to_restore: set[int] = set()
+        self.closed = False
+        self.recover()
+
+    def poll(self, records_max: int, timeout_s: float) -> Sequence[RawRecord]:
+        """See `Log.poll`; never waits."""
+        del timeout_s
+        records: list[MemoryRecord] = []
+        for partition, position in self._positions.items():
+            if partition not in self._to_restore:
+                log = self._broker.topics[self._raw][partition]
+                records += log[position : position + records_max - len(records)]
+        for record in records:
+            self._positions[record.number] = record.position + 1
+        return records
+
+    def changes(self) -> Sequence[Assigned | Revoked]:
+        """See `Log.changes`."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def restore(self, timeout_s: float) -> Iterable[StateChunk]:
+        """See `Log.restore`: one chunk a partition."""
+        del timeout_s
+        chunks = []
+        for partition in sorted(self._to_restore):
+            records = [(record.raw_key or b"", record.raw_value) for record in self._broker.topics[self._state][partition]]
+            chunks.append(StateChunk(partition, records, finished=True))
+        self._to_restore.clear()
+        return chunks
+
+    def caught_up(self, partition: int) -> bool:
+        """See `Log.caught_up`."""
+        return self.lag()[partition] == 0
+
+    def lag(self) -> Mapping[int, int]:
+        """See `Log.lag`."""
+        topic = self._broker.topics[self._raw]
+        return {partition: len(topic[partition]) - position for partition, position in self._positions.items()}
+
+    def send(self, outputs: Sequence[Output]) -> None:
+        """See `Log.send`."""
+        self._open += outputs
+
+    def commit(self) -> None:
+        """See `Log.commit`."""
+        fault = self._faults.get(self._commits)
+        self._commits += 1
+        if fault is not Fault.LOST:
+            for output in self._open:
+                self._broker.append(output)
+            self._broker.committed.update(self._positions)
+            self._open = []
+        if fault is not None:
+            raise OutcomeUnknown(f"commit {self._commits - 1}: {fault.value}")
+
+    def recover(self) -> None:
+        """See `Log.recover`."""
+        self._open = []
+        partitions = range(self._broker.partitions)
+        self._positions = {partition: self._broker.committed[partition] for partition in partitions}
+        self._to_restore = set(partitions)
+        self._changes.append(Assigned(frozenset(partitions)))
+
+    def close(self) -> None:
+        """See `Log.close`."""
+        self._open = []
+        self.closed = True
