@@ -10,13 +10,15 @@ _CHECK_DIGITS: Final = 8
 _DATED_LENGTH: Final = len("sess_YYYYMMDD_HHMMSS_") + 32
 
 
-def session_id(user_id: str, start_ms: int, record_id: str, id_format: IdFormat) -> str:
+def session_id(user_id: str, start_ms: int, record_id: str, id_format: IdFormat, repeat: int = 0) -> str:
     """Return the id of the session that the record `record_id` of `user_id` opens at `start_ms`.
 
-    `dated` is `sess_YYYYMMDD_HHMMSS_<32 hex>`, start time in UTC; its last 8 hex digits are a hash of the first 24 and the user
-    id, so that `belongs_to` needs no memory (ADR 0003). `short` is upstream's `sess_<16 hex>`.
+    `repeat` counts the user's remembered sessions that had the same start and record; nearly always none.
+    `dated` is `sess_YYYYMMDD_HHMMSS_<32 hex>`, start time in UTC; its last 8 hex digits are a hash of the first 24 and
+    the user id, so that `belongs_to` needs no memory (ADR 0003). `short` is upstream's `sess_<16 hex>`.
     """
-    digest = sha256(f"{user_id}\0{start_ms}\0{record_id}".encode()).hexdigest()
+    opened_by = f"{user_id}\0{start_ms}\0{record_id}" + (f"\0{repeat}" if repeat else "")
+    digest = sha256(opened_by.encode()).hexdigest()
     if id_format is IdFormat.SHORT:
         return f"sess_{digest[:16]}"
     started = datetime.fromtimestamp(start_ms // 1000, UTC)

@@ -5,7 +5,7 @@ The rules R1 to R16 are in docs/sessions.md.
 """
 
 from hashlib import sha256
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from processor.core.ids import belongs_to, session_id
 from processor.core.model import (
@@ -25,8 +25,8 @@ from processor.core.model import (
     Policy,
     PolicySet,
     Record,
-    Rejected,
     RejectCode,
+    Rejected,
     Reopened,
     Resumed,
     Rules,
@@ -40,7 +40,17 @@ from processor.core.model import (
 
 _RECENT_BYTES_MAX = RECENT_RECORDS_MAX * FINGERPRINT_BYTES
 _NO_POLICY = Policy()
+_new = tuple.__new__
 _NOTES = (CommandName.NOTE, CommandName.CONTEXT, CommandName.STEP, CommandName.STATUS)
+
+
+class _Arrival(NamedTuple):
+    """A message as the rules see it."""
+
+    message: Message
+    at_ms: int  # its event time, bounded by rule R10
+    flags: int  # what is odd about it wherever it belongs
+    passive: bool  # rule R15
 
 
 def step(state: UserState | None, record: Record, rules: Rules) -> tuple[UserState | None, tuple[Event, ...]]:
@@ -48,10 +58,53 @@ def step(state: UserState | None, record: Record, rules: Rules) -> tuple[UserSta
 
     The pair is a function of the arguments alone: processing the log again gives the same states and events.
     """
+    if state is not None and type(record) is Message:
+        stepped = _step_plain(state, record, rules)
+        if stepped is not None:
+            return stepped
     events = decide(state, record, rules)
     for event in events:
         state = evolve(state, event)
     return observe(state, record), events
+
+
+def _step_plain(state: UserState, message: Message, rules: Rules) -> tuple[UserState, tuple[Event, ...]] | None:
+    """Return what `step` returns, in half the time, of a message inside an open session; None if anything is special.
+
+    Nearly all messages are so. It takes no decision of its own: tests/core proves that `decide`, `evolve` and `observe`
+    give the same. `tuple.__new__` makes a `NamedTuple` without the call in between.
+    """
+    current, closed, recent, policy, last_append_ms, _ = state
+    _, _, at_ms, append_ms, content_hash, source, claim, flags, encoding, new_policy = message
+    if current is None or policy is not None or new_policy is not None or source in rules.passive_sources:
+        return None
+    sid, start_ms, last_ms, count, digest, template, paused_at_ms, paused_ms, end_ms, reason, ends, touched_ms = current
+    if (
+        paused_at_ms is not None
+        or end_ms is not None
+        or template is not None
+        or not start_ms <= at_ms <= append_ms + rules.skew_ms
+        or at_ms - last_ms > rules.gap_ms
+        or (at_ms - start_ms > rules.max_session_ms and at_ms > last_ms)
+        or append_ms - last_append_ms > rules.late_horizon_ms
+    ):
+        return None
+    fingerprint = content_hash[:FINGERPRINT_BYTES]
+    if fingerprint in recent and _seen(recent, content_hash):
+        flags |= Flag.DUPLICATE
+    if claim is not None and claim != sid:
+        flags |= Flag.SESSION_MISMATCH
+    last_ms = max(last_ms, at_ms)
+    count += 1
+    digest = sha256(digest + content_hash).digest()
+    current = _new(
+        Session,
+        (sid, start_ms, last_ms, count, digest, None, None, paused_ms, None, reason, ends, touched_ms),
+    )
+    recent = (recent + fingerprint)[-_RECENT_BYTES_MAX:]
+    last_append_ms = max(last_append_ms, append_ms)
+    tagged = _new(Tagged, (sid, count, start_ms, flags, at_ms, content_hash, True))
+    return _new(UserState, (current, closed, recent, None, last_append_ms, encoding)), (tagged,)
 
 
 def decide(state: UserState | None, record: Record, rules: Rules) -> tuple[Event, ...]:
@@ -81,9 +134,7 @@ def evolve(state: UserState | None, event: Event) -> UserState | None:
         case Started():
             return _evolve_started(state, event)
         case PolicySet():
-            if state is None:
-                return UserState(None, (), b"", event.policy, 0, 0)
-            return state._replace(policy=event.policy)
+            return _evolve_policy(state, event.policy)
         case Forgotten():
             assert state is not None
             return None if state.policy is None else UserState(None, (), b"", state.policy, 0, 0)
@@ -91,7 +142,8 @@ def evolve(state: UserState | None, event: Event) -> UserState | None:
             return state
         case Ended():
             return _evolve_ended(state, event)
-    assert state is not None and state.current is not None
+    assert state is not None
+    assert state.current is not None
     session = state.current
     match event:
         case Reopened():
@@ -113,15 +165,14 @@ def observe(state: UserState | None, record: Record) -> UserState | None:
         return None
     current, closed, recent, policy, last_append_ms, _ = state
     recent += record.content_hash[:FINGERPRINT_BYTES]
-    if record.append_ms > last_append_ms:
-        last_append_ms = record.append_ms
+    last_append_ms = max(last_append_ms, record.append_ms)
     return UserState(current, closed, recent[-_RECENT_BYTES_MAX:], policy, last_append_ms, record.encoding)
 
 
 def limits(state: UserState, session: Session | None, rules: Rules) -> tuple[int, int, int]:
     """Return the gap, the maximum length and the pause's time-out that hold for `session`, ms.
 
-    The session's template goes before the user's policy (and the template that it names), that before the configuration.
+    The session's template goes first, then the user's policy, then the template that it names, then the configuration.
     """
     policy = state.policy
     template = session.template if session is not None else None
@@ -142,8 +193,14 @@ def silence_deadline_ms(state: UserState, session: Session, rules: Rules) -> tup
     """Return the last event time that is still inside `session`, and why it ends after that."""
     gap_ms, _, pause_ms = limits(state, session, rules)
     if session.paused_at_ms is not None:
-        return session.paused_at_ms + pause_ms, EndReason.PAUSE_TIMEOUT
+        # A policy may have shortened the pause since; what lies inside the session's span stays inside.
+        return max(session.paused_at_ms + pause_ms, session.last_ms), EndReason.PAUSE_TIMEOUT
     return session.last_ms + gap_ms, EndReason.TIMEOUT
+
+
+def _too_long(session: Session, at_ms: int, max_ms: int) -> bool:
+    """Whether activity at `at_ms` would make `session` longer than it may be; inside its span it never does."""
+    return at_ms > session.last_ms and at_ms - session.start_ms > max_ms
 
 
 def forget_after_ms(state: UserState, rules: Rules) -> int | None:
@@ -158,7 +215,7 @@ def forget_after_ms(state: UserState, rules: Rules) -> int | None:
 
 
 def ended_by_silence(state: UserState, rules: Rules, *, at_ms: int) -> Ended | None:
-    """Return the end of the current session at its last activity, noticed at `at_ms`; None when that was told before."""
+    """Return the end of the current session at its last activity, noticed at `at_ms`; None when it was told before."""
     session = state.current
     if session is None or session.end_ms is not None:
         return None
@@ -179,73 +236,63 @@ def _decide_message(state: UserState | None, message: Message, rules: Rules) -> 
     at_ms, flags = message.timestamp_ms, message.flags
     if at_ms > message.append_ms + rules.skew_ms:
         at_ms, flags = message.append_ms, flags | Flag.CLOCK_SKEW
-    policy = () if message.policy is None else (PolicySet(message.policy),)
-    passive = message.source in rules.passive_sources
-    if state is None:
-        return _alone(None, message, at_ms, flags, passive, rules) + policy
-    if _seen(state.recent, message.content_hash):
+    if state is not None and _seen(state.recent, message.content_hash):
         flags |= Flag.DUPLICATE
-    session = state.current
-    if session is None:
-        return _without_current(state, message, at_ms, flags, passive, rules) + policy
-
-    gap_ms, max_ms, pause_ms = limits(state, session, rules)
-    if at_ms < session.start_ms:
-        home = _closed_home(state, message, at_ms, rules, open_gap_ms=gap_ms)
-        if home is not None:
-            return _join_closed(home, message, at_ms, flags, not passive) + policy
-        if at_ms < session.start_ms - gap_ms:
-            return _alone(state, message, at_ms, flags | Flag.LATE, passive, rules, late=True) + policy
-    if session.paused_at_ms is None:
-        silent = at_ms - session.last_ms > gap_ms
+    arrival = _Arrival(message, at_ms, flags, message.source in rules.passive_sources)
+    if state is None:
+        caused = _alone(None, arrival, rules)
+    elif state.current is None:
+        caused = _without_current(state, arrival, rules)
     else:
-        silent = at_ms - session.paused_at_ms > pause_ms
-        flags |= Flag.WHILE_PAUSED
-    if not silent and (passive or at_ms - session.start_ms <= max_ms):
-        return _join_current(session, message, at_ms, flags, passive) + policy
-    flags &= ~Flag.WHILE_PAUSED
+        caused = _with_current(state, state.current, arrival, rules)
+    return caused if message.policy is None else (*caused, PolicySet(message.policy))
+
+
+def _with_current(state: UserState, session: Session, arrival: _Arrival, rules: Rules) -> tuple[Event, ...]:
+    at_ms, passive = arrival.at_ms, arrival.passive
+    gap_ms, max_ms, _ = limits(state, session, rules)
+    if at_ms < session.start_ms:
+        late = at_ms < session.start_ms - gap_ms
+        home = _closed_home(state, arrival, rules, late=late)
+        if home is not None:
+            return _join_closed(home, arrival)
+        if late:
+            return _alone(state, arrival, rules, late=True)
+    deadline_ms, _ = silence_deadline_ms(state, session, rules)
+    if at_ms <= deadline_ms and (passive or not _too_long(session, at_ms, max_ms)):
+        return _join_current(session, arrival)
     if passive:
-        return (_no_session(message, at_ms, flags), *policy)
-    return _close_current(state, at_ms, rules) + _opening(state, message, at_ms, flags, rules) + policy
+        return (_no_session(arrival),)
+    return _close_current(state, at_ms, rules) + _opening(state, arrival, StartReason.MESSAGE, rules)
 
 
-def _join_current(session: Session, message: Message, at_ms: int, flags: int, passive: bool) -> tuple[Event, ...]:
-    tagged = _tagged(session, message, at_ms, flags, not passive)
+def _join_current(session: Session, arrival: _Arrival) -> tuple[Event, ...]:
+    while_paused = session.paused_at_ms is not None and arrival.at_ms >= session.paused_at_ms
+    tagged = _tagged(session, arrival, Flag.WHILE_PAUSED if while_paused else 0)
     if session.end_ms is None:
         return (tagged,)
-    if passive:  # It does not bring the session back to life, but the announced end must count it.
+    if arrival.passive:  # It does not bring the session back to life, but the announced end must count it.
         return tagged, _end_again(session, tagged)
-    return Reopened(session.session_id, session.start_ms, at_ms), tagged
+    return Reopened(session.session_id, session.start_ms, arrival.at_ms), tagged
 
 
-def _without_current(
-    state: UserState, message: Message, at_ms: int, flags: int, passive: bool, rules: Rules
-) -> tuple[Event, ...]:
-    home = _closed_home(state, message, at_ms, rules, open_gap_ms=None, passive=passive)
+def _without_current(state: UserState, arrival: _Arrival, rules: Rules) -> tuple[Event, ...]:
+    late = arrival.at_ms < _newest_end_ms(state, arrival.at_ms)
+    home = _closed_home(state, arrival, rules, late=late or arrival.passive)
     if home is not None:
-        return _join_closed(home, message, at_ms, flags, not passive)
-    late = at_ms < _newest_end_ms(state, at_ms)
-    return _alone(state, message, at_ms, flags | (Flag.LATE if late else 0), passive, rules, late=late)
+        return _join_closed(home, arrival)
+    return _alone(state, arrival, rules, late=late)
 
 
-def _closed_home(
-    state: UserState, message: Message, at_ms: int, rules: Rules, *, open_gap_ms: int | None, passive: bool = False
-) -> Session | None:
+def _closed_home(state: UserState, arrival: _Arrival, rules: Rules, *, late: bool) -> Session | None:
     """Return the closed session that a message belongs to although it comes late (rules R5 and R9, ADR 0002).
 
-    In this order: one whose span holds it; the one it claims, if its span widened by the gap holds it; one whose widened span
-    holds it, unless the message is new activity rather than late. Of several the latest.
-
-    Args:
-        open_gap_ms: the gap of the current session, if there is one; within it, before that session's start, is not late.
-        passive: whether the message opens no session, so that a later recent one must do.
+    In this order: one whose span holds it; the one it claims, if its span widened by the gap holds it; if it is
+    `late`, one whose widened span holds it. Of several the one that started last. Activity outside a session's span
+    must not make it longer than the maximum (rule R2).
     """
+    at_ms = arrival.at_ms
     newest_ms = max(at_ms, _newest_ms(state))
-    if open_gap_ms is not None:
-        assert state.current is not None
-        late = at_ms < state.current.start_ms - open_gap_ms
-    else:
-        late = passive or at_ms < _newest_end_ms(state, at_ms)
     claimed = widened = None
     for session in reversed(state.closed):
         end_ms = session.end_ms
@@ -254,53 +301,46 @@ def _closed_home(
             continue
         if session.start_ms <= at_ms <= end_ms:
             return session
-        gap_ms, _, _ = limits(state, session, rules)
-        if session.start_ms - gap_ms <= at_ms <= end_ms + gap_ms:
-            if claimed is None and message.claimed_session_id == session.session_id:
+        gap_ms, max_ms, _ = limits(state, session, rules)
+        within = session.start_ms - gap_ms <= at_ms <= end_ms + gap_ms
+        if within and (arrival.passive or at_ms - session.start_ms <= max_ms):
+            if claimed is None and arrival.message.claimed_session_id == session.session_id:
                 claimed = session
             if widened is None and late:
                 widened = session
     return claimed or widened
 
 
-def _join_closed(session: Session, message: Message, at_ms: int, flags: int, active: bool) -> tuple[Event, ...]:
-    tagged = _tagged(session, message, at_ms, flags | Flag.LATE, active)
+def _join_closed(session: Session, arrival: _Arrival) -> tuple[Event, ...]:
+    tagged = _tagged(session, arrival, Flag.LATE)
     return tagged, _end_again(session, tagged)
 
 
-def _alone(
-    state: UserState | None, message: Message, at_ms: int, flags: int, passive: bool, rules: Rules, late: bool = False
-) -> tuple[Event, ...]:
+def _alone(state: UserState | None, arrival: _Arrival, rules: Rules, *, late: bool = False) -> tuple[Event, ...]:
     """Return what a message causes that belongs to no session there is: one of its own, or none if it is passive."""
-    if passive:
-        return (_no_session(message, at_ms, flags),)
+    if late:
+        arrival = arrival._replace(flags=arrival.flags | Flag.LATE)
+    if arrival.passive:
+        return (_no_session(arrival),)
     if not late:
-        return _opening(state, message, at_ms, flags, rules)
-    started, tagged = _opening(state, message, at_ms, flags, rules, reason=StartReason.LATE)
-    assert type(started) is Started and type(tagged) is Tagged
-    session = _session_of(started)
-    return started, tagged, _end(_with(session, tagged), at_ms, EndReason.LATE, at_ms)
+        return _opening(state, arrival, StartReason.MESSAGE, rules)
+    started, tagged = _opening(state, arrival, StartReason.LATE, rules)
+    session = _with(_session_of(started), tagged)
+    return started, tagged, _end(session, arrival.at_ms, EndReason.LATE, arrival.at_ms)
 
 
-def _opening(
-    state: UserState | None,
-    message: Message,
-    at_ms: int,
-    flags: int,
-    rules: Rules,
-    reason: StartReason = StartReason.MESSAGE,
-) -> tuple[Event, Event]:
-    started = _start(state, message, at_ms, reason, rules)
-    return started, _tagged(_session_of(started), message, at_ms, flags, True)
+def _opening(state: UserState | None, arrival: _Arrival, reason: StartReason, rules: Rules) -> tuple[Started, Tagged]:
+    started = _start(state, arrival.message, arrival.at_ms, reason, rules)
+    return started, _tagged(_session_of(started), arrival)
 
 
 def _start(state: UserState | None, record: Record, start_ms: int, reason: StartReason, rules: Rules) -> Started:
     newest_ms = start_ms if state is None else max(start_ms, _newest_ms(state))
     return Started(
-        session_id(record.user_id, start_ms, record.record_id, rules.id_format),
+        _unused_id(state, record, start_ms, rules),
         start_ms,
         reason,
-        _previous_id(state),
+        _previous_id(state, start_ms),
         newest_ms - rules.late_horizon_ms,
         record if isinstance(record, Command) else None,
     )
@@ -316,38 +356,66 @@ def _newest_end_ms(state: UserState, default_ms: int) -> int:
     return max((session.end_ms or 0 for session in state.closed), default=default_ms)
 
 
-def _previous_id(state: UserState | None) -> str | None:
+def _remembered(state: UserState | None) -> tuple[Session, ...]:
     if state is None:
-        return None
-    if state.current is not None:
-        return state.current.session_id
-    return state.closed[-1].session_id if state.closed else None
+        return ()
+    return state.closed if state.current is None else (*state.closed, state.current)
 
 
-def _tagged(session: Session, message: Message, at_ms: int, flags: int, active: bool) -> Tagged:
+def _unused_id(state: UserState | None, record: Record, start_ms: int, rules: Rules) -> str:
+    """Return the id of the session that `record` opens, one that no remembered session has.
+
+    Modules copy `record_id` and timestamp from their input, so two records of a user can have both in common.
+    """
+    taken = {session.session_id for session in _remembered(state)}
+    # Of one more candidate than there are sessions, at least one is free.
+    repeats = range(len(taken) + 1)
+    candidates = (session_id(record.user_id, start_ms, record.record_id, rules.id_format, repeat) for repeat in repeats)
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _previous_id(state: UserState | None, start_ms: int) -> str | None:
+    """Return the id of the remembered session that started last before one that starts at `start_ms`."""
+    earlier = [session for session in _remembered(state) if session.start_ms <= start_ms]
+    return max(earlier, key=lambda session: session.start_ms).session_id if earlier else None
+
+
+def _tagged(session: Session, arrival: _Arrival, flags: int = 0) -> Tagged:
+    message, at_ms, noticed, passive = arrival
     claim = message.claimed_session_id
     if claim is not None and claim != session.session_id:
         flags |= Flag.SESSION_MISMATCH
     return Tagged(
-        session.session_id, session.count + 1, session.start_ms, flags, at_ms, message.content_hash, active
+        session.session_id,
+        session.count + 1,
+        session.start_ms,
+        noticed | flags,
+        at_ms,
+        message.content_hash,
+        not passive,
     )
 
 
-def _no_session(message: Message, at_ms: int, flags: int) -> Tagged:
-    if message.claimed_session_id is not None:
+def _no_session(arrival: _Arrival) -> Tagged:
+    flags = arrival.flags | Flag.NO_SESSION
+    if arrival.message.claimed_session_id is not None:
         flags |= Flag.SESSION_MISMATCH
-    return Tagged(None, 0, 0, flags | Flag.NO_SESSION, at_ms, message.content_hash, False)
+    return Tagged(None, 0, 0, flags, arrival.at_ms, arrival.message.content_hash, False)
 
 
 def _close_current(state: UserState, at_ms: int, rules: Rules) -> tuple[Event, ...]:
-    """Return the end of the current session, noticed because of a record at `at_ms`; empty when it was told before."""
+    """Return the end of the current session, noticed because of a record at `at_ms`; empty when it was told before.
+
+    When the clock told of silence, but what ends the session is its length, the end is told again with that reason: the
+    last word on an end does not depend on the clock.
+    """
     session = state.current
     assert session is not None
-    if session.end_ms is not None:
-        return ()
     deadline_ms, reason = silence_deadline_ms(state, session, rules)
     if at_ms <= deadline_ms:
         reason = EndReason.MAX_DURATION
+    if session.end_reason is reason:
+        return ()
     return (_end(session, session.last_ms, reason, at_ms),)
 
 
@@ -371,7 +439,8 @@ def _end(session: Session, end_ms: int, reason: EndReason, at_ms: int, command: 
 
 def _end_again(session: Session, tagged: Tagged) -> Ended:
     """Return the end of an ended `session` that `tagged` was added to (rule R5)."""
-    assert session.end_ms is not None and session.end_reason is not None
+    assert session.end_ms is not None
+    assert session.end_reason is not None
     end_ms = max(session.end_ms, tagged.at_ms) if tagged.active else session.end_ms
     return _end(_with(session, tagged), end_ms, session.end_reason, tagged.at_ms)
 
@@ -389,39 +458,47 @@ def _decide_command(state: UserState | None, command: Command, rules: Rules) -> 
     at_ms = command.timestamp_ms
     if at_ms > command.append_ms + rules.skew_ms:
         at_ms = command.append_ms
+    seen = state is not None and _seen(state.recent, command.content_hash)
+    starts = command.name is CommandName.START
     if state is None or state.current is None:
-        if command.name is not CommandName.START:
+        if not starts:
             return (_rejected(state, command, at_ms),)
-        if state is not None and _seen(state.recent, command.content_hash):
+        if seen:
             return (Rejected(None, at_ms, RejectCode.ALREADY_CLOSED, command),)
-        return (_start_by_command(state, command, at_ms, rules),)
+        # However old the command, it opens a session now, and that must not overlap an earlier one.
+        start_ms = at_ms if state is None else max(at_ms, _newest_end_ms(state, at_ms))
+        return (_start(state, command, start_ms, StartReason.COMMAND, rules),)
 
     session = state.current
     deadline_ms, _ = silence_deadline_ms(state, session, rules)
     _, max_ms, _ = limits(state, session, rules)
-    over = at_ms > deadline_ms
-    if command.name is CommandName.START:
-        over = over or at_ms - session.start_ms > max_ms
-    if over:
+    if at_ms > deadline_ms or (starts and not seen and _too_long(session, at_ms, max_ms)):
         ending = _close_current(state, at_ms, rules)
-        if command.name is CommandName.START:
-            return (*ending, _start_by_command(state, command, at_ms, rules))
-        return (*ending, _rejected(state, command, at_ms, timed_out=True))
-    if command.name is not CommandName.START and command.session_id not in (None, session.session_id):
+        if not starts:
+            return (*ending, _rejected(state, command, at_ms, timed_out=True))
+        if seen:
+            return (*ending, Rejected(None, at_ms, RejectCode.ALREADY_CLOSED, command))
+        return (*ending, _start(state, command, at_ms, StartReason.COMMAND, rules))
+    if not starts and command.session_id not in (None, session.session_id):
         return (_rejected(state, command, at_ms),)
+    return _command_current(state, session, command, at_ms, seen=seen, rules=rules)
 
+
+def _command_current(
+    state: UserState, session: Session, command: Command, at_ms: int, *, seen: bool, rules: Rules
+) -> tuple[Event, ...]:
+    """Return what a command does to the current `session`; however old it is, it acts after the last activity."""
     now_ms = max(at_ms, session.last_ms)
-    seen = _seen(state.recent, command.content_hash)
     unchanged = "duplicate" if seen else _nothing_to_do(session, command)
+    if unchanged is None and command.name is CommandName.START:
+        superseded = _end(session, session.last_ms, EndReason.SUPERSEDED, at_ms)
+        return superseded, _start(state, command, now_ms, StartReason.COMMAND, rules)
     if unchanged is None and command.name is CommandName.END:
         return (_end(session, now_ms, EndReason.COMMAND, at_ms, command),)
-    if unchanged is None and command.name is CommandName.START:
-        ending = () if session.end_ms is not None else (_end(session, session.last_ms, EndReason.SUPERSEDED, at_ms),)
-        return (*ending, _start_by_command(state, command, now_ms, rules))
-    reopened: tuple[Event, ...] = ()
-    if session.end_ms is not None:
-        reopened = (Reopened(session.session_id, session.start_ms, at_ms),)
-    return (*reopened, _outcome(session, command, now_ms, unchanged))
+    outcome = _outcome(session, command, now_ms, unchanged)
+    if session.end_ms is None:
+        return (outcome,)
+    return Reopened(session.session_id, session.start_ms, at_ms), outcome
 
 
 def _nothing_to_do(session: Session, command: Command) -> str | None:
@@ -447,10 +524,6 @@ def _outcome(session: Session, command: Command, now_ms: int, unchanged: str | N
         return Resumed(session.session_id, session.start_ms, now_ms, paused_ms, command)
     assert command.name in _NOTES
     return Noted(session.session_id, session.start_ms, now_ms, command)
-
-
-def _start_by_command(state: UserState | None, command: Command, start_ms: int, rules: Rules) -> Started:
-    return _start(state, command, start_ms, StartReason.COMMAND, rules)
 
 
 def _rejected(state: UserState | None, command: Command, at_ms: int, *, timed_out: bool = False) -> Rejected:
@@ -480,70 +553,77 @@ def _session_of(started: Started) -> Session:
 
 def _with(session: Session, tagged: Tagged) -> Session:
     """Return `session` with one more message."""
-    sid, start_ms, last_ms, count, digest, template, paused_at_ms, paused_total_ms, end_ms, reason, ends, touched = session
-    if tagged.active and tagged.at_ms > last_ms:
-        last_ms = tagged.at_ms
-    digest = sha256(digest + tagged.content_hash).digest()
-    return Session(
-        sid, start_ms, last_ms, count + 1, digest, template, paused_at_ms, paused_total_ms, end_ms, reason, ends, touched
+    return session._replace(
+        last_ms=max(session.last_ms, tagged.at_ms) if tagged.active else session.last_ms,
+        count=session.count + 1,
+        digest=sha256(session.digest + tagged.content_hash).digest(),
     )
+
+
+def _evolve_policy(state: UserState | None, policy: Policy) -> UserState | None:
+    """Return `state` with the user's own limits replaced by `policy`; one without any limit takes them back."""
+    kept = None if policy == _NO_POLICY else policy
+    if state is None:
+        return None if kept is None else UserState(None, (), b"", kept, 0, 0)
+    if kept is None and state.current is None and not state.closed:
+        return None
+    return state._replace(policy=kept)
 
 
 def _evolve_tagged(state: UserState | None, tagged: Tagged) -> UserState | None:
     if tagged.session_id is None:
         return state
     assert state is not None
-    current, closed, recent, policy, last_append_ms, encoding = state
+    current = state.current
     if current is not None and current.session_id == tagged.session_id:
-        current = _with(current, tagged)
-    else:
-        assert any(session.session_id == tagged.session_id for session in closed)
-        newest_ms = max(tagged.at_ms, _newest_ms(state))
-        closed = tuple(
-            _with(session, tagged)._replace(touched_ms=newest_ms)
-            if session.session_id == tagged.session_id
-            else session
-            for session in closed
-        )
-    return UserState(current, closed, recent, policy, last_append_ms, encoding)
+        return state._replace(current=_with(current, tagged))
+    newest_ms = max(tagged.at_ms, _newest_ms(state))
+    closed = tuple(
+        _with(session, tagged)._replace(touched_ms=newest_ms) if session.session_id == tagged.session_id else session
+        for session in state.closed
+    )
+    assert closed != state.closed
+    return state._replace(closed=closed)
 
 
 def _evolve_started(state: UserState | None, started: Started) -> UserState:
     session = _session_of(started)
     if state is None:
-        state = UserState(None, (), b"", None, 0, 0)
+        return UserState(session, (), b"", None, 0, 0)
+    closed = tuple(earlier for earlier in state.closed if earlier.touched_ms >= started.keep_from_ms)
     if started.reason is StartReason.LATE:
-        return state._replace(closed=_recent(state.closed, session, started.keep_from_ms))
-    closed = state.closed
+        return state._replace(closed=_recent(closed, session))
     if state.current is not None:
-        closed = _recent(closed, _touched(state.current), started.keep_from_ms)
+        closed = _recent(closed, _touched(state.current))
     return state._replace(current=session, closed=closed)
 
 
 def _evolve_ended(state: UserState | None, ended: Ended) -> UserState:
     assert state is not None
     current = state.current
-    marks = {"end_ms": ended.end_ms, "end_reason": ended.reason, "ends": ended.revision + 1}
     if current is None or current.session_id != ended.session_id:
         closed = tuple(
-            session._replace(**marks) if session.session_id == ended.session_id else session
-            for session in state.closed
+            _marked(session, ended) if session.session_id == ended.session_id else session for session in state.closed
         )
         return state._replace(closed=closed)
-    current = current._replace(**marks)
+    current = _marked(current, ended)
     if ended.reason in (EndReason.TIMEOUT, EndReason.PAUSE_TIMEOUT):
         return state._replace(current=current)  # A message within the gap may still come and reopen it.
     current = current._replace(
         last_ms=max(current.last_ms, ended.end_ms), paused_at_ms=None, paused_total_ms=ended.paused_ms
     )
-    return state._replace(current=None, closed=_recent(state.closed, _touched(current), 0))
+    return state._replace(current=None, closed=_recent(state.closed, _touched(current)))
+
+
+def _marked(session: Session, ended: Ended) -> Session:
+    return session._replace(end_ms=ended.end_ms, end_reason=ended.reason, ends=ended.revision + 1)
 
 
 def _touched(session: Session) -> Session:
     return session._replace(touched_ms=session.last_ms)
 
 
-def _recent(closed: tuple[Session, ...], newcomer: Session, keep_from_ms: int) -> tuple[Session, ...]:
-    """Return the sessions that late messages can still join, `newcomer` among them, oldest start first."""
-    kept = [session for session in closed if session.touched_ms >= keep_from_ms][-(RECENT_SESSIONS_MAX - 1) :]
+def _recent(closed: tuple[Session, ...], newcomer: Session) -> tuple[Session, ...]:
+    """Return the sessions that late messages can still join, oldest start first: `newcomer` and those touched last."""
+    kept = sorted(closed, key=lambda session: session.touched_ms)[-(RECENT_SESSIONS_MAX - 1) :]
     return tuple(sorted((*kept, newcomer), key=lambda session: session.start_ms))
