@@ -1,0 +1,409 @@
+"""Every setting: type, unit, default, meaning. Read once at start, handed on as values.
+
+Sources, the first that has a value wins: environment variables (`A3CP_*`, `KAFKA_BOOTSTRAP_SERVERS`,
+`SCHEMA_REGISTRY_URL`), files in the folder A3CP_SECRETS_DIR (named as the variables, whatever their case), the TOML
+file A3CP_CONFIG or ./a3cp.toml (names without `A3CP_`, lower case).
+
+docs/configuration.md has the table; tests/test_repository.py keeps both equal.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from processor.core.errors import UsageError
+from processor.core.model import DAY_MS, HOUR_MS, IdFormat, Policy, Rules
+
+PREFIX: Final = "A3CP_"
+KAFKA_PREFIX: Final = "A3CP_KAFKA__"
+FILE_NAME: Final = "a3cp.toml"
+
+UNPREFIXED: Final = {"bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS", "schema_registry_url": "SCHEMA_REGISTRY_URL"}
+"""Settings whose variables are named as elsewhere in the Kafka world."""
+
+ELSEWHERE: Final = {
+    "A3CP_CONFIG": "The TOML file to read instead of ./a3cp.toml.",
+    "A3CP_SECRETS_DIR": "A folder of files named as the variables, each holding one value; for passwords.",
+    "A3CP_BROKER_DIR": "Where the embedded Kafka keeps its data.",
+    "A3CP_BROKER_HEAP": "Memory of the embedded Kafka's heap.",
+    "A3CP_CACHE_DIR": "Where the embedded Kafka's program files are kept once fetched.",
+}
+"""Variables that are no settings of the processor."""
+
+OWNED: Final = {
+    "acks": "exactly once needs acks=all",
+    "client.id": "it names the worker's slot",
+    "enable.auto.commit": "offsets are committed in the transaction",
+    "enable.auto.offset.store": "offsets are committed in the transaction",
+    "enable.idempotence": "exactly once needs it",
+    "enable.partition.eof": "it tells whether a partition is caught up",
+    "group.id": "set A3CP_GROUP_ID",
+    "group.instance.id": "set A3CP_STATIC_MEMBERSHIP",
+    "group.protocol": "set A3CP_GROUP_PROTOCOL",
+    "isolation.level": "exactly once needs read_committed",
+    "partitioner": "a user's records must all be in the partition that Java's murmur2 gives",
+    "session.timeout.ms": "set A3CP_SESSION_TIMEOUT_MS",
+    "transaction.timeout.ms": "set A3CP_TRANSACTION_TIMEOUT_MS",
+    "transactional.id": "it names the worker's slot",
+}
+"""librdkafka properties that the guarantees rest on, and why they are not free."""
+
+_YEAR_MS: Final = 366 * DAY_MS
+_TOPIC_NAME: Final = r"^[A-Za-z0-9._-]{1,200}$"
+
+
+class TopicNames(NamedTuple):
+    """The five topics."""
+
+    raw: str
+    tagged: str
+    sessions: str
+    state: str
+    dlq: str
+
+
+class Template(BaseModel):
+    """A session template: the limits of sessions started with it; what is left out is as for all sessions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    gap_ms: Annotated[int, Field(ge=1, le=_YEAR_MS)] | None = None
+    max_session_ms: Annotated[int, Field(ge=1, le=_YEAR_MS)] | None = None
+    pause_ms: Annotated[int, Field(ge=1, le=_YEAR_MS)] | None = None
+
+
+def _setting(default: object, meaning: str, unit: str = "", **limits: Any) -> Any:
+    return Field(default, description=meaning, json_schema_extra={"unit": unit}, **limits)
+
+
+class Settings(BaseSettings):
+    """All settings, checked. Made by `load`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",  # `load` warns of unknown names instead.
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
+
+    bootstrap_servers: str | None = _setting(
+        None, "Kafka's address, `host:port`, several with commas; unset: the embedded Kafka, when it runs."
+    )
+    schema_registry_url: str | None = _setting(
+        None, "Address of the schema registry; needed only for messages in Confluent framing."
+    )
+    topic_prefix: str = _setting("a3cp", "Start of the names of the five topics.", pattern=_TOPIC_NAME)
+    group_id: str = _setting(
+        "a3cp-session-manager",
+        "Consumer group of the workers, and start of their transactional ids.",
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+    )
+
+    gap_ms: int = _setting(HOUR_MS, "Session gap: a longer silence ends a session.", "ms", ge=1, le=_YEAR_MS)
+    quiet_ms: int = _setting(
+        10_000, "How long a user's records must have stopped arriving before the clock may end a session.", "ms", ge=0,
+        le=DAY_MS,
+    )  # fmt: skip
+    pause_ms: int = _setting(DAY_MS, "How long a session may stay paused.", "ms", ge=1, le=_YEAR_MS)
+    max_session_ms: int = _setting(DAY_MS, "Longest session.", "ms", ge=1, le=_YEAR_MS)
+    late_horizon_ms: int = _setting(
+        DAY_MS, "How far back a late message still finds its session, and users are remembered.", "ms", ge=1,
+        le=_YEAR_MS,
+    )  # fmt: skip
+    skew_ms: int = _setting(
+        300_000, "How far ahead of the broker's clock an event time may be before it counts as wrong.", "ms", ge=0,
+        le=_YEAR_MS,
+    )  # fmt: skip
+    strict: bool = _setting(
+        False, "Send messages that miss something A3CP demands to the dead letters, instead of flagging them."
+    )
+    passive_sources: Annotated[frozenset[str], NoDecode] = _setting(
+        Rules().passive_sources, "Sources that never open or prolong a session; with commas, empty for none."
+    )
+    session_id_format: IdFormat = _setting(
+        IdFormat.DATED,
+        "How session ids look: `dated` (sess_YYYYMMDD_HHMMSS_ and 32 hex) or `short` (sess_ and 16 hex).",
+    )
+    templates: dict[str, Template] = _setting(
+        {}, "Session templates by name: gap_ms, max_session_ms, pause_ms of each."
+    )
+
+    batch_records_max: int = _setting(
+        50_000, "Most records in one transaction.", "records", ge=1, le=1_000_000
+    )  # fmt: skip
+    punctuate_ms: int = _setting(500, "How often the clock is looked at for idle sessions.", "ms", ge=10, le=60_000)
+    workers: int = _setting(1, "Worker processes that `a3cp process` runs.", "processes", ge=1, le=64)
+    slot: int | None = _setting(
+        None, "Number of this worker in its group, for its transactional id; unset: the lowest free one.", "",
+        ge=0, le=9999,
+    )  # fmt: skip
+    static_membership: bool = _setting(
+        False, "Keep a worker's partitions while it restarts, for up to the session time-out (group.instance.id)."
+    )
+    group_protocol: Literal["classic", "consumer"] = _setting(
+        "classic", "Kafka's rebalance protocol: `classic` (cooperative-sticky) or `consumer` (KIP-848)."
+    )
+    session_timeout_ms: int = _setting(
+        6_000, "After how long without a heartbeat a worker counts as dead; at least the broker's "
+        "group.min.session.timeout.ms.", "ms", ge=1_000, le=1_800_000,
+    )  # fmt: skip
+    transaction_timeout_ms: int = _setting(
+        10_000, "After how long the broker aborts the open transaction of a dead worker.", "ms", ge=1_000, le=900_000
+    )
+
+    metrics_port: int = _setting(
+        0, "Port of /metrics, /livez and /readyz; 0 turns them off. The worker in slot N takes port + N.", "", ge=0,
+        le=65_535,
+    )  # fmt: skip
+    metrics_host: str = _setting("127.0.0.1", "Address to serve them on; 0.0.0.0 for all.")
+    live_ms: int = _setting(
+        30_000,
+        "After how long without a turn of its loop a worker counts as hung (/livez).",
+        "ms",
+        ge=1_000,
+        le=HOUR_MS,
+    )
+    log_format: Literal["auto", "json", "console"] = _setting(
+        "auto", "`json` (one object a line), `console` (readable), or `auto`: console on a terminal, else json."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
+    log_key: str | None = _setting(
+        None, "Secret key by which ids are hashed in the log; without it user ids are left out.", repr=False
+    )
+
+    kafka: dict[str, str] = _setting({}, "Any librdkafka property, handed on as it is.", repr=False)
+
+    @field_validator("passive_sources", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("log_level", "log_format", "group_protocol", "session_id_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("kafka", mode="before")
+    @classmethod
+    def _flatten(cls, value: object) -> object:
+        return dict(_flat(value)) if isinstance(value, Mapping) else value
+
+    @field_validator("bootstrap_servers", "schema_registry_url", "slot", "log_key", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Settings":
+        for name in self.kafka:
+            if name in OWNED:
+                raise ValueError(f"kafka.{name} cannot be set: {OWNED[name]}")
+        if self.metrics_port and self.metrics_port + (self.slot or 0) + self.workers - 1 > 65_535:
+            raise ValueError("metrics_port leaves no room for a port for each worker")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # The signature is pydantic's.
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from `load` only, which says where they are from; nothing reads the environment by itself."""
+        return (init_settings,)
+
+    def rules(self) -> Rules:
+        """Return the settings that the rules depend on."""
+        return Rules(
+            gap_ms=self.gap_ms,
+            max_session_ms=self.max_session_ms,
+            pause_ms=self.pause_ms,
+            late_horizon_ms=self.late_horizon_ms,
+            quiet_ms=self.quiet_ms,
+            skew_ms=self.skew_ms,
+            id_format=self.session_id_format,
+            passive_sources=self.passive_sources,
+            templates={
+                name: Policy(template.gap_ms, template.max_session_ms, template.pause_ms, name)
+                for name, template in self.templates.items()
+            },
+        )
+
+    def kafka_conf(self) -> dict[str, str]:
+        """Return librdkafka's properties: those passed through, and where the brokers are when that is set."""
+        servers = {"bootstrap.servers": self.bootstrap_servers} if self.bootstrap_servers else {}
+        return {**self.kafka, **servers}
+
+    def topics(self) -> TopicNames:
+        """Return the names of the five topics."""
+        return TopicNames(*(f"{self.topic_prefix}.{name}" for name in TopicNames._fields))
+
+
+class Loaded(NamedTuple):
+    """The settings, and what is odd about where they came from, in words for the log."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+def load(environ: Mapping[str, str], folder: Path) -> Loaded:
+    """Return the settings.
+
+    Args:
+        environ: the environment variables.
+        folder: where `a3cp.toml` is looked for.
+
+    Raises:
+        UsageError: a value is not what its setting wants, or a named file cannot be read. Values are never quoted,
+            since one of them may be a secret.
+    """
+    secrets = _secrets(environ)
+    variables = {**secrets, **{name.upper(): value for name, value in environ.items()}}
+    path, document = _document(environ, folder)
+    try:
+        values = _merged(document, _Variables(variables)())
+    except SettingsError as error:
+        name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
+        raise UsageError(f"{_variable(name)} cannot be read", remedy="see docs/configuration.md for its form") from None
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems = "; ".join(_problems(error, variables, path))
+        raise UsageError(problems, remedy="docs/configuration.md has every setting") from None
+    return Loaded(settings, (*_unknown_variables(variables), *_unknown_names(document, path)))
+
+
+class _Variables(EnvSettingsSource):
+    """pydantic's reading of environment variables, from a mapping instead of the process's environment."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        # Properties of librdkafka have no underscores, so A3CP_KAFKA__SASL_USERNAME means what …__SASL__USERNAME means.
+        self._variables = {
+            name.lower(): value for name, value in variables.items() if not name.startswith(KAFKA_PREFIX)
+        }
+        self._kafka = {
+            name[len(KAFKA_PREFIX) :].replace("__", ".").replace("_", ".").lower(): value
+            for name, value in variables.items()
+            if name.startswith(KAFKA_PREFIX)
+        }
+        for field, name in UNPREFIXED.items():
+            self._variables.pop(PREFIX.lower() + field, None)
+            if name.lower() in self._variables:
+                self._variables[PREFIX.lower() + field] = self._variables[name.lower()]
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._variables
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        if self._kafka:
+            values["kafka"] = {**dict(_flat(values.get("kafka", {}))), **self._kafka}
+        return values
+
+
+def _secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    named = environ.get("A3CP_SECRETS_DIR")
+    if not named:
+        return {}
+    try:
+        files = [path for path in Path(named).iterdir() if path.is_file() and not path.name.startswith(".")]
+        return {path.name.upper(): path.read_text("utf-8").strip() for path in files}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"A3CP_SECRETS_DIR cannot be read ({type(error).__name__})", remedy="name a folder of text files"
+        ) from None
+
+
+def _document(environ: Mapping[str, str], folder: Path) -> tuple[Path, dict[str, Any]]:
+    named = environ.get("A3CP_CONFIG")
+    path = Path(named) if named else folder / FILE_NAME
+    if not named and not path.exists():
+        return path, {}
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"the settings file {path} cannot be read ({error.strerror})", remedy="A3CP_CONFIG names it"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The parser says what it expected and where; it quotes single characters at most.
+        raise UsageError(f"the settings file {path} is no TOML: {error}") from None
+    if isinstance(document.get("kafka"), dict):
+        document["kafka"] = dict(_flat(document["kafka"]))
+    return path, document
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for name, value in over.items():
+        below = merged.get(name)
+        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _flat(table: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, str]]:
+    """Yield properties by their dotted names; TOML reads `sasl.username` as a table in a table."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{start}{name}.")
+        else:
+            yield start + name, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _variable(field: str) -> str:
+    return UNPREFIXED.get(field, PREFIX + field.upper())
+
+
+def _problems(error: ValidationError, variables: Mapping[str, str], path: Path) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        wanted = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:
+            yield wanted
+            continue
+        field = str(problem["loc"][0])
+        below = [str(part) for part in problem["loc"][1:]]
+        variable = "__".join([_variable(field), *(part.upper() for part in below)])
+        dotted = ".".join([field, *below])
+        name = variable if variable in variables else f"{dotted} in {path}"
+        info = Settings.model_fields.get(field)
+        unit = (
+            str(info.json_schema_extra.get("unit") or "") if info and isinstance(info.json_schema_extra, dict) else ""
+        )
+        yield f"{name} is not as wanted: {wanted[:1].lower()}{wanted[1:]}{f' ({unit})' if unit else ''}"
+
+
+def _unknown_variables(variables: Mapping[str, str]) -> Iterator[str]:
+    known = [*(_variable(field) for field in Settings.model_fields), *ELSEWHERE]
+    for name in sorted(variables):
+        inner = name.startswith((KAFKA_PREFIX, "A3CP_TEMPLATES__"))
+        if name.startswith(PREFIX) and not inner and name not in known:
+            yield f"{name} is no setting and has no effect{_nearest(name, known)}"
+
+
+def _unknown_names(document: Mapping[str, Any], path: Path) -> Iterator[str]:
+    known = list(Settings.model_fields)
+    for name in document:
+        if name not in known:
+            yield f"{name} in {path} is no setting and has no effect{_nearest(name, known)}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; do you mean {near[0]}?" if near else ""

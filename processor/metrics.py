@@ -1,0 +1,211 @@
+"""Every metric with unit and labels. No user id, session id or other name from a message is ever a label.
+
+The runtime counts in plain integers while it works and hands them over once a commit, so metrics cost the loop nothing
+for each message.
+"""
+
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from processor.core.model import CommandName, EndReason, Flag, StartReason, flag_words
+
+COMMIT_SECONDS: Final = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+TRANSACTION_RECORDS: Final = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+
+
+class Counts(Protocol):
+    """What a batch did; `processor.runtime.tally.Tally` is one."""
+
+    @property
+    def tagged(self) -> int: ...
+    @property
+    def rerouted(self) -> int: ...
+    @property
+    def started(self) -> Mapping[str, int]: ...
+    @property
+    def ended(self) -> Mapping[str, int]: ...
+    @property
+    def flags(self) -> Mapping[int, int]: ...
+    @property
+    def dead(self) -> Mapping[str, int]: ...
+    @property
+    def commands(self) -> Mapping[tuple[str, str], int]: ...
+
+
+class Metrics:
+    """The metrics of one worker, on the registry handed in. Made and fed by one thread, read by others."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._tagged = Counter("a3cp_messages_tagged", "Messages tagged and committed.", registry=registry)
+        self._flags = Counter(
+            "a3cp_messages_flagged",
+            "Messages tagged with a flag: nonconforming, clock_skew, duplicate, late, while_paused, session_mismatch, "
+            "no_session. One message may have several.",
+            ["flag"],
+            registry=registry,
+        )
+        self._started = Counter("a3cp_sessions_started", "Sessions started.", ["reason"], registry=registry)
+        self._ended = Counter(
+            "a3cp_sessions_ended", "Sessions ended; later revisions of an end are not counted.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        self._commands = Counter(
+            "a3cp_commands", "Session commands, by outcome: accepted, unchanged or the code of a refusal.",
+            ["command", "outcome"], registry=registry,
+        )  # fmt: skip
+        self._dead = Counter(
+            "a3cp_dead_letters", "Records set aside, by how far they came: decode, validate, size.", ["stage"],
+            registry=registry,
+        )  # fmt: skip
+        self._rerouted = Counter(
+            "a3cp_records_rerouted", "Records that came in the wrong partition and were sent to the right one.",
+            registry=registry,
+        )  # fmt: skip
+        self._transactions = Counter(
+            "a3cp_transactions", "Transactions, by outcome: committed, or aborted (an unknown outcome counts as that).",
+            ["outcome"], registry=registry,
+        )  # fmt: skip
+        self._commit_seconds = Histogram(
+            "a3cp_commit_seconds", "How long the commit of a transaction took, s.", buckets=COMMIT_SECONDS,
+            registry=registry,
+        )  # fmt: skip
+        self._transaction_records = Histogram(
+            "a3cp_transaction_records", "Input records in one transaction.", buckets=TRANSACTION_RECORDS,
+            registry=registry,
+        )  # fmt: skip
+        self._lag = Gauge(
+            "a3cp_lag_offsets", "Offsets from the position to the last stable offset of a3cp.raw; markers count too.",
+            ["partition"], registry=registry,
+        )  # fmt: skip
+        self._open = Gauge("a3cp_sessions_open", "Users with an open session.", ["partition"], registry=registry)
+        self._users = Gauge("a3cp_users_remembered", "Users that state is kept of.", ["partition"], registry=registry)
+        self._last = Gauge(
+            "a3cp_last_processed_timestamp_seconds", "When the latest batch was committed, s since the epoch.",
+            ["partition"], registry=registry,
+        )  # fmt: skip
+        self._restored_records = Gauge(
+            "a3cp_restore_records", "State records read by the present or latest restore.", ["partition"],
+            registry=registry,
+        )  # fmt: skip
+        self._restore_done = Gauge(
+            "a3cp_restore_done", "1 when the partition is restored, 0 while it is being restored.", ["partition"],
+            registry=registry,
+        )  # fmt: skip
+        self._restore_seconds = Gauge(
+            "a3cp_restore_seconds", "How long the present or latest restore has taken, s.", ["partition"],
+            registry=registry,
+        )  # fmt: skip
+        self._rebalances = Counter(
+            "a3cp_rebalances", "Changes of assignment, by kind: assigned, revoked, lost.", ["kind"], registry=registry
+        )
+        self._assigned = Gauge("a3cp_partitions_assigned", "Partitions assigned now.", registry=registry)
+        build = Gauge(
+            "a3cp_build_info", "Always 1; the labels say what runs.", ["version", "python"], registry=registry
+        )
+        build.labels(version("a3cp-session-manager"), platform.python_version()).set(1)
+
+        self._partitions: set[int] = set()
+        self._restoring_since_s: dict[int, float] = {}
+        self._committed = self._transactions.labels("committed")
+        self._aborted = self._transactions.labels("aborted")
+        self._flag_counters = {word: self._flags.labels(word) for word in Flag.WORDS}
+        # Counters that exist from the start: a rate over one that appears with its first event misses that event.
+        self._start_counters = {reason.value: self._started.labels(reason.value) for reason in StartReason}
+        self._end_counters = {reason.value: self._ended.labels(reason.value) for reason in EndReason}
+        self._dead_counters = {stage: self._dead.labels(stage) for stage in ("decode", "validate", "size")}
+        for name in CommandName:
+            self._commands.labels(name.value, "accepted")
+        for kind in ("assigned", "revoked", "lost"):
+            self._rebalances.labels(kind)
+
+    def batch(self, tally: Counts, records: int, seconds: float) -> None:
+        """Count one committed transaction.
+
+        Args:
+            tally: what it did.
+            records: input records in it.
+            seconds: how long its commit took.
+        """
+        self.count(tally)
+        self.committed(records, seconds)
+
+    def count(self, tally: Counts) -> None:
+        """Count what one partition's part of a committed transaction did."""
+        self._tagged.inc(tally.tagged)
+        if tally.rerouted:
+            self._rerouted.inc(tally.rerouted)
+        for flags, count in tally.flags.items():
+            for word in flag_words(flags):
+                self._flag_counters[word].inc(count)
+        for reason, count in tally.started.items():
+            self._start_counters[reason].inc(count)
+        for reason, count in tally.ended.items():
+            self._end_counters[reason].inc(count)
+        for stage, count in tally.dead.items():
+            self._dead_counters[stage].inc(count)
+        for (name, outcome), count in tally.commands.items():
+            self._commands.labels(name, outcome).inc(count)
+
+    def committed(self, records: int, seconds: float) -> None:
+        """Count a committed transaction of `records` input records, whose commit took `seconds`."""
+        self._committed.inc()
+        self._commit_seconds.observe(seconds)
+        self._transaction_records.observe(records)
+
+    def aborted(self) -> None:
+        """Count a transaction that was aborted or whose outcome is not known."""
+        self._aborted.inc()
+
+    def lag(self, partition: int, offsets: int) -> None:
+        """Set how far `partition` is behind its last stable offset."""
+        self._lag.labels(str(partition)).set(offsets)
+
+    def open_sessions(self, partition: int, users: int) -> None:
+        """Set how many users of `partition` have an open session."""
+        self._open.labels(str(partition)).set(users)
+
+    def users(self, partition: int, users: int) -> None:
+        """Set how many users of `partition` are remembered."""
+        self._users.labels(str(partition)).set(users)
+
+    def last_processed(self, partition: int, unix_seconds: float) -> None:
+        """Set when `partition` was last committed."""
+        self._last.labels(str(partition)).set(unix_seconds)
+
+    def restoring(self, partition: int, records: int, finished: bool) -> None:
+        """Set how many state `records` were restored, and whether that was all."""
+        now_s = time.monotonic()
+        since_s = self._restoring_since_s.setdefault(partition, now_s)
+        label = str(partition)
+        self._restored_records.labels(label).set(records)
+        self._restore_seconds.labels(label).set(now_s - since_s)
+        self._restore_done.labels(label).set(int(finished))
+        if finished:
+            del self._restoring_since_s[partition]
+
+    def assigned(self, partitions: Iterable[int]) -> None:
+        """Count an assignment of `partitions`; their restore begins."""
+        new = set(partitions)
+        self._rebalances.labels("assigned").inc()
+        self._partitions |= new
+        self._assigned.set(len(self._partitions))
+        for partition in new:
+            self._restoring_since_s[partition] = time.monotonic()
+            self.restoring(partition, 0, finished=False)
+
+    def revoked(self, partitions: Iterable[int], lost: bool = False) -> None:
+        """Count that `partitions` went to others, and forget what their gauges said: their new owner says it now."""
+        gone = set(partitions)
+        self._rebalances.labels("lost" if lost else "revoked").inc()
+        self._partitions -= gone
+        self._assigned.set(len(self._partitions))
+        gauges = (self._lag, self._open, self._users, self._last)
+        for partition in gone:
+            self._restoring_since_s.pop(partition, None)
+            for gauge in (*gauges, self._restored_records, self._restore_done, self._restore_seconds):
+                gauge.remove_by_labels({"partition": str(partition)})
