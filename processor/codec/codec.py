@@ -1,0 +1,269 @@
+"""The codec: record bytes in, values of the core; tagged and event bytes out, in the encoding that came in."""
+
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import msgspec
+
+from processor.codec import avro, events, jsontext
+from processor.codec.events import EventView
+from processor.codec.isotime import format_time, parse_time
+from processor.codec.jsontext import plain_object
+from processor.codec.schema import Layout, Schemas
+from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Origin, claim_of, command_of, message_of
+from processor.codec.wire import (
+    AVRO,
+    AVRO_HEADER_BYTES,
+    CONFLUENT,
+    CONFLUENT_HEADER_BYTES,
+    ENCODINGS,
+    JSON,
+    avro_header,
+    encoding_of,
+)
+from processor.core.errors import DecodeError, RegistryUnavailable
+from processor.core.model import Command, Message, SessionEvent, Tagged
+
+_EVENTS_HEADER = avro_header(events.FINGERPRINT)
+
+
+class TaggedView(NamedTuple):
+    """One tagged message in full."""
+
+    user_id: str
+    record_id: str  # "" when it has none
+    timestamp_ms: int
+    source: str | None
+    session_id: str | None
+    session_seq: int | None
+    session_start_ms: int | None
+    flags: tuple[str, ...]
+    claimed_session_id: str | None  # None when the producer claimed none
+    encoding: int
+    fields: dict[str, Any]  # the message's own, flat, `session_id` set right, times as text, without absent ones
+
+
+class Codec:
+    """Reads messages and commands, writes tagged messages and events. Holds nothing but caches."""
+
+    def __init__(self, schemas: Schemas, *, strict: bool = False) -> None:
+        """Use `schemas`; `strict` makes an InvalidMessage of whatever does not conform (rule R16)."""
+        self._schemas = schemas
+        self._strict = strict
+        self._avro_tags = avro.Tagger()
+        self._json_tags = jsontext.Tagger()
+
+    def decode(self, value: bytes | None, append_ms: int) -> Message | Command:
+        """Return the message or command in `value`, which the broker appended at `append_ms`.
+
+        Raises:
+            DecodeError: its bytes cannot be read, or no schema for them is known.
+            InvalidMessage: rule R16 or R7, see spine.py.
+            RegistryUnavailable: its schema is in a registry that does not answer.
+        """
+        encoding = encoding_of(value)
+        assert value is not None
+        if encoding == JSON:
+            return jsontext.read(value, append_ms, strict=self._strict)
+        size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
+        layout = self._schemas.layout(value[:size], encoding)
+        if layout.is_shipped:
+            message = avro.read_conforming(value, size, append_ms, encoding)
+            if message is not None:
+                return message
+        return self._read_any(value, size, layout, Origin(append_ms, sha256(value).digest(), encoding, self._strict))
+
+    def _read_any(self, value: bytes, size: int, layout: Layout, origin: Origin) -> Message | Command:
+        if not layout.is_message and not layout.is_command:
+            raise DecodeError(
+                f"value is a {layout.name}, neither a message nor a command",
+                remedy="write A3CPMessage or SessionCommand, or a schema with their fields user_id and timestamp",
+            )
+        fields, end = layout.read(value, size, 0)
+        if end != len(value):
+            raise DecodeError(
+                f"value has {len(value) - end} bytes after its last field",
+                remedy="write it with the schema that its header names",
+            )
+        if layout.time_unit and isinstance(fields["timestamp"], int):
+            fields["timestamp"] //= layout.time_unit
+        if layout.is_command:
+            text = fields.get("details")
+            details = jsontext.checked_members(text.encode()) if isinstance(text, str) and text.strip() else {}
+            return command_of(fields, {key: bytes(raw) for key, raw in details.items()}, origin)
+        extra = fields.get("extra")
+        if fields.get("source") == POLICY_SOURCE and POLICY_KEY not in fields and isinstance(extra, str):
+            fields[POLICY_KEY] = _policy_in(extra)
+        return message_of(fields, origin)
+
+    def tag(self, value: bytes, tagged: Tagged) -> bytes:
+        """Return `value`, which `decode` took for a message, with the tag: all that came is copied as it is."""
+        first = value[0]
+        if first == 0xC3:
+            header = value[:AVRO_HEADER_BYTES]
+            return self._schemas.layouts[header].tagged_header + value[AVRO_HEADER_BYTES:] + self._avro_tags.tag(tagged)
+        if first == 0:
+            layout = self._schemas.layout(value[:CONFLUENT_HEADER_BYTES], CONFLUENT)
+            return layout.tagged_header + value[CONFLUENT_HEADER_BYTES:] + self._avro_tags.tag(tagged)
+        return self._json_tags.tag(value, tagged)
+
+    def strip(self, value: bytes) -> bytes:
+        """Return the bytes that a tagged `value` came in as: the inverse of `tag`.
+
+        Raises:
+            DecodeError: it is no tagged message.
+            RegistryUnavailable: as for `decode`.
+        """
+        encoding = encoding_of(value)
+        if encoding == JSON:
+            return jsontext.strip(value)
+        size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
+        layout = self._schemas.tagged_layout(value[:size], encoding)
+        pos = size
+        for _, read in layout.content:
+            _, pos = read(value, pos, 0)
+        return layout.source_header + value[size:pos]
+
+    def decode_tagged(self, value: bytes) -> TaggedView:
+        """Return all that the tagged message `value` says. Raises as `strip` does."""
+        encoding = encoding_of(value)
+        return self._tagged_json(value) if encoding == JSON else self._tagged_avro(value, encoding)
+
+    def _tagged_json(self, value: bytes) -> TaggedView:
+        fields = plain_object(jsontext.strip(value))
+        try:
+            tag = msgspec.json.decode(value, type=_JsonTag)
+            claim = fields.get("session_id")
+            return _view(
+                fields,
+                tag.session_id,
+                tag.session_seq,
+                None if tag.session_start is None else parse_time(tag.session_start),
+                tuple(tag.session_flags),
+                claim,
+                JSON,
+                parse_time(fields["timestamp"]),
+            )
+        except (msgspec.ValidationError, ValueError, TypeError, KeyError) as error:
+            raise _no_tag() from error
+
+    def _tagged_avro(self, value: bytes, encoding: int) -> TaggedView:
+        size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
+        layout = self._schemas.tagged_layout(value[:size], encoding)
+        content: dict[str, Any] = {}
+        pos = size
+        for name, read in layout.content:
+            content[name], pos = read(value, pos, 0)
+        tag: dict[str, Any] = {}
+        for name, read in layout.tag:
+            tag[name], pos = read(value, pos, 0)
+        if pos != len(value):
+            raise _no_tag()
+        claim = content.get("session_id")
+        timestamp = content["timestamp"]
+        extra = content.pop("extra", None)
+        fields = {name: field for name, field in content.items() if field is not None}
+        try:
+            if layout.time_unit:
+                timestamp_ms = timestamp // layout.time_unit
+                fields["timestamp"] = format_time(timestamp_ms)
+            else:
+                timestamp_ms = parse_time(timestamp)
+        except (ValueError, TypeError, AssertionError) as error:
+            raise _no_tag() from error
+        if extra is not None:
+            try:
+                fields = {**plain_object(extra), **fields}
+            except (ValueError, TypeError, AssertionError, RecursionError):  # No JSON object: then it is what it is.
+                fields["extra"] = extra
+        return _view(
+            fields,
+            tag["session_id"],
+            tag["session_seq"],
+            tag["session_start"],
+            tuple(tag["session_flags"]),
+            claim,
+            encoding,
+            timestamp_ms,
+        )
+
+    def encode_event(self, user_id: str, event: SessionEvent, encoding: int) -> bytes:
+        """Return the record that tells `event` of `user_id`'s session.
+
+        Raises:
+            RegistryUnavailable: `encoding` is Confluent's and there is no registry, or it does not answer.
+        """
+        assert encoding in ENCODINGS
+        view = events.view_of(user_id, event)
+        if encoding == JSON:
+            return events.to_json(view)
+        if encoding == AVRO:
+            return _EVENTS_HEADER + events.to_avro(view)
+        try:
+            return self._schemas.events_header() + events.to_avro(view)
+        except DecodeError as error:  # Not this record's fault: whoever runs this must act.
+            raise RegistryUnavailable(
+                f"session events cannot be registered: {error.what}",
+                remedy="set SCHEMA_REGISTRY_URL, or let the registry accept the schema SessionEvent",
+            ) from error
+
+    def decode_event(self, value: bytes) -> EventView:
+        """Return the session event in `value`.
+
+        Raises:
+            DecodeError: it is none.
+            RegistryUnavailable: as for `decode`.
+        """
+        encoding = encoding_of(value)
+        if encoding == JSON:
+            return events.from_json(value)
+        size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
+        return events.from_avro(value, size, self._schemas.layout(value[:size], encoding).read)
+
+
+class _JsonTag(msgspec.Struct):
+    session_id: str | None
+    session_seq: int | None
+    session_start: str | None
+    session_flags: list[str]
+
+
+def _view(  # noqa: PLR0917
+    fields: dict[str, Any],
+    session_id: str | None,
+    seq: int | None,
+    start_ms: int | None,
+    flags: tuple[str, ...],
+    claim: object,
+    encoding: int,
+    timestamp_ms: int,
+) -> TaggedView:
+    if session_id is None:
+        fields.pop("session_id", None)
+    else:
+        fields["session_id"] = session_id
+    record_id, source = fields.get("record_id"), fields.get("source")
+    return TaggedView(
+        str(fields["user_id"]),
+        record_id if isinstance(record_id, str) else "",
+        timestamp_ms,
+        source if isinstance(source, str) else None,
+        session_id,
+        seq,
+        start_ms,
+        flags,
+        claim_of(claim) if isinstance(claim, str) else None,
+        encoding,
+        fields,
+    )
+
+
+def _policy_in(extra: str) -> object:
+    try:
+        return plain_object(extra).get(POLICY_KEY)
+    except (ValueError, AssertionError, RecursionError):
+        return False  # `extra` is no JSON object: a policy that cannot be read.
+
+
+def _no_tag() -> DecodeError:
+    return DecodeError("value has no whole session tag", remedy="give a record of the tagged topic")

@@ -1,0 +1,211 @@
+"""Session events as records: the schema SessionEvent by hand, in Avro and in JSON.
+
+The record_id derives from what happened, so a run that repeats another writes the same bytes.
+"""
+
+from typing import Any, Final, NamedTuple, assert_never
+from uuid import UUID, uuid5
+
+import msgspec
+
+from processor.codec.avro import optional_text, write_long, write_text
+from processor.codec.avroschema import Reader
+from processor.codec.isotime import format_time, parse_time
+from processor.core.errors import DecodeError
+from processor.core.model import (
+    Command,
+    Ended,
+    Noted,
+    Paused,
+    Rejected,
+    Reopened,
+    Resumed,
+    SessionEvent,
+    Started,
+    Unchanged,
+)
+
+FINGERPRINT: Final = 0x548A4DD1037C2A7B  # of schemas/avro/SessionEvent.avsc, whose layout `to_avro` writes
+SCHEMA_VERSION: Final = "1.0.1"  # of upstream's model, as all its modules write it
+SOURCE: Final = "session_manager"
+_REMEDY: Final = "give a record of the sessions topic"
+SYSTEM: Final = "system"  # upstream's performer of what no person asked for
+_NAMESPACE: Final = UUID("6f9e1f5c-2a53-5d0b-9a4e-0a3c95e551d1")  # Ours; any fixed UUID does.
+
+
+class EventView(NamedTuple):
+    """One SessionEvent record. Times in ms since the epoch; see schemas/avro/SessionEvent.avsc for each field."""
+
+    schema_version: str
+    record_id: str
+    user_id: str
+    session_id: str | None
+    timestamp: int
+    source: str
+    performer_id: str | None
+    start_time: int | None
+    end_time: int | None
+    is_training_data: bool | None
+    session_notes: str | None
+    training_intent_label: str | None
+    kind: str
+    reason: str | None
+    revision: int | None
+    message_count: int | None
+    digest: str | None
+    active_ms: int | None
+    paused_ms: int | None
+    previous_session_id: str | None
+    command_record_id: str | None
+    details: str | None
+    template: str | None
+
+
+def view_of(user_id: str, event: SessionEvent) -> EventView:
+    """Return the record that tells `event`."""
+    kind = reason = revision = count = digest = active_ms = paused_ms = previous = end_ms = None
+    start_ms: int | None = None if isinstance(event, Rejected) else event.start_ms
+    command: Command | None = None if isinstance(event, Reopened) else event.command
+    match event:
+        case Started():
+            kind, reason, previous = "started", event.reason.value, event.previous_session_id
+        case Reopened():
+            kind = "reopened"
+        case Paused():
+            kind = "paused"
+        case Resumed():
+            kind, paused_ms = "resumed", event.paused_ms
+        case Ended():
+            kind, reason, revision, count = "ended", event.reason.value, event.revision, event.count
+            digest, paused_ms, end_ms = event.digest.hex(), event.paused_ms, event.end_ms
+            active_ms = max(0, event.end_ms - event.start_ms - event.paused_ms)
+        case Noted():
+            kind = event.command.name.value
+        case Unchanged():
+            kind, reason = "unchanged", event.why
+        case Rejected():
+            kind, reason = "rejected", event.code.value
+        case _:
+            assert_never(event)
+    command_record_id = command.record_id if command else None
+    at_ms = event.start_ms if isinstance(event, Started) else event.at_ms
+    told = (user_id, event.session_id, kind, revision, command_record_id, at_ms)
+    return EventView(
+        SCHEMA_VERSION,
+        str(uuid5(_NAMESPACE, "\0".join(map(str, told)))),
+        user_id,
+        event.session_id,
+        at_ms,
+        SOURCE,
+        command.performer_id if command else SYSTEM,
+        start_ms,
+        end_ms,
+        command.is_training_data if command and isinstance(event, Started) else None,
+        command.session_notes if command else None,
+        command.training_intent_label if command else None,
+        kind,
+        reason,
+        revision,
+        count,
+        digest,
+        active_ms,
+        paused_ms,
+        previous,
+        command_record_id,
+        command.details if command else None,
+        command.template if command else None,
+    )
+
+
+def to_avro(view: EventView) -> bytes:
+    """Return `view` in Avro binary, without a header."""
+    return b"".join(
+        (
+            write_text(view.schema_version),
+            write_text(view.record_id),
+            write_text(view.user_id),
+            optional_text(view.session_id),
+            write_long(view.timestamp),
+            write_text(view.source),
+            optional_text(view.performer_id),
+            _optional_long(view.start_time),
+            _optional_long(view.end_time),
+            b"\x00" if view.is_training_data is None else b"\x02\x01" if view.is_training_data else b"\x02\x00",
+            optional_text(view.session_notes),
+            optional_text(view.training_intent_label),
+            write_text(view.kind),
+            optional_text(view.reason),
+            _optional_long(view.revision),
+            _optional_long(view.message_count),
+            optional_text(view.digest),
+            _optional_long(view.active_ms),
+            _optional_long(view.paused_ms),
+            optional_text(view.previous_session_id),
+            optional_text(view.command_record_id),
+            optional_text(view.details),
+            optional_text(view.template),
+        )
+    )
+
+
+def _optional_long(number: int | None) -> bytes:
+    return b"\x00" if number is None else b"\x02" + write_long(number)
+
+
+def from_avro(value: bytes, pos: int, read: Reader) -> EventView:
+    """Return the event that starts at `pos`, written with a schema that `read` reads: any release's SessionEvent.
+
+    Raises:
+        DecodeError: it is cut off, or has bytes left over, or lacks what every event has.
+    """
+    fields, end = read(value, pos, 0)
+    if end != len(value):
+        raise DecodeError(f"event has {len(value) - end} bytes too many", remedy=_REMEDY)
+    return _view(fields)
+
+
+_TIMES: Final = ("timestamp", "start_time", "end_time")
+
+
+def to_json(view: EventView) -> bytes:
+    """Return `view` as a flat JSON object in the schema's order: times as ISO text, no null but `session_id`'s."""
+    members = []
+    for key, field in zip(EventView._fields, view, strict=True):
+        if field is None and key != "session_id":
+            continue
+        if key == "details":
+            text = str(field).encode()  # JSON already.
+        else:
+            text = msgspec.json.encode(format_time(field) if key in _TIMES and isinstance(field, int) else field)
+        members.append(b'"%b":%b' % (key.encode(), text))
+    return b"{" + b",".join(members) + b"}"
+
+
+class _EventText(msgspec.Struct):
+    details: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def from_json(value: bytes) -> EventView:
+    """Return the event in the JSON text `value`.
+
+    Raises:
+        DecodeError: it is no JSON object, or no session event.
+    """
+    try:
+        fields: dict[str, Any] = msgspec.json.decode(value, type=dict[str, Any])
+        details = msgspec.json.decode(value, type=_EventText).details
+        if details is not msgspec.UNSET:
+            fields["details"] = bytes(details).decode()
+        for key in _TIMES:
+            if fields.get(key) is not None:
+                fields[key] = parse_time(fields[key])
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+        raise DecodeError("value is no session event in JSON", remedy=_REMEDY) from error
+    return _view(fields)
+
+
+def _view(fields: dict[str, Any]) -> EventView:
+    try:
+        return msgspec.convert([fields.get(key) for key in EventView._fields], EventView)
+    except msgspec.ValidationError as error:
+        raise DecodeError(f"value is no session event: {error}", remedy=_REMEDY) from error

@@ -1,0 +1,386 @@
+"""JSON messages: read what is needed, splice the tag into the text that came.
+
+What is valid is msgspec's answer (strict JSON: no NaN, no lone surrogates), plus UTF-8 throughout, a bounded depth and
+no spine field twice. Numbers and strings that are not needed are checked, never converted.
+
+The tag goes before the closing brace, in one of three forms, so that `strip` knows from the text what came in:
+
+    appended  ,"session_id":…,"session_seq":…,"session_start":…,"session_flags":[…]
+              The message had no session_id.
+    right     ,"session_seq":…,"session_start":…,"session_flags":[…]
+              It had the right one, which stays in its place.
+    claimed   ,"session_seq":…,"session_start":…,"session_flags":[…],"claimed_session_id":…
+              It had another one or null, which is replaced in its place and kept here; or the right one as its last
+              member, where it would look like `appended`.
+
+A message that already has a `claimed_session_id` gets `,"claimed_session_id":null` before the first form, and the third
+instead of the second: for readers the last one wins, and that is ours.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any, Final, Literal, NamedTuple, NoReturn
+
+import msgspec
+
+from processor.codec.isotime import TIME_MS_MAX, format_time, parse_time
+from processor.codec.spine import (
+    ARGUMENT_KEYS,
+    POLICY_KEY,
+    POLICY_SOURCE,
+    SEMVER,
+    SPINE_KEYS,
+    TAG_KEYS,
+    USER_ID_BYTES_MAX,
+    UUID_FORM,
+    Origin,
+    command_of,
+    message_of,
+)
+from processor.codec.wire import JSON, JSON_SPACE
+from processor.core.errors import DecodeError
+from processor.core.model import Command, Message, Tagged, flag_words
+
+DEPTH_MAX: Final = 256  # levels of objects and arrays; fixed, so that no run's own stack decides what is valid
+START_CACHE_MAX: Final = 16_384
+_READABLE: Final = "send one JSON object, RFC 8259, in UTF-8"
+
+
+class _Conforming(msgspec.Struct):
+    """The spine of a conforming message. Whatever does not fit is read the slow way."""
+
+    schema_version: str
+    record_id: str
+    user_id: str
+    timestamp: str
+    performer_id: str | None = None
+    modality: Literal["gesture", "audio", "speech", "image", "multimodal"] | None = None
+    source: str | None = None
+    capture_id: str | None = None
+    session_id: str | None = None
+    command: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    session_seq: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    session_start: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    session_flags: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    claimed_session_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_conforming: Final = msgspec.json.Decoder(_Conforming).decode
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def read(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
+    """Return the message or command in the JSON text `value`.
+
+    Raises:
+        DecodeError: it is no valid JSON object, too deep, or holds a spine field twice.
+        InvalidMessage: rules R16 and R7.
+    """
+    if len(value) < 2 * DEPTH_MAX and value.isascii():  # Too short to be too deep.
+        try:
+            spine = _conforming(value)
+            members = _members(value)
+        except msgspec.DecodeError:
+            return _read_any(value, append_ms, strict=strict)
+        user_id, source, timestamp = spine.user_id, spine.source, spine.timestamp
+        # Without white space and escapes in keys, the distinct members fill the text: none came twice.
+        if (
+            len(value) == sum(map(len, members.values())) + sum(map(len, members)) + 4 * len(members) + 1
+            and len(timestamp) == 24
+            and len(user_id) <= USER_ID_BYTES_MAX
+            and user_id.strip()
+            and "\0" not in user_id
+            and source != POLICY_SOURCE
+            and UUID_FORM(spine.record_id)
+            and SEMVER(spine.schema_version)
+            and members.keys().isdisjoint(_NOT_PLAIN)
+        ):
+            try:
+                timestamp_ms = parse_time(timestamp)
+            except ValueError:
+                timestamp_ms = -1
+            if 0 <= timestamp_ms <= TIME_MS_MAX:
+                claim = spine.session_id
+                if claim is not None and not claim.strip():
+                    claim = None
+                return Message(
+                    user_id,
+                    spine.record_id,
+                    timestamp_ms,
+                    append_ms,
+                    sha256(value).digest(),
+                    source,
+                    claim,
+                    0,
+                    JSON,
+                )
+    return _read_any(value, append_ms, strict=strict)
+
+
+_NOT_PLAIN: Final = frozenset((*TAG_KEYS, "command"))
+
+
+def _read_any(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
+    members = checked_members(value)
+    origin = Origin(append_ms, sha256(value).digest(), JSON, strict)
+    fields: dict[str, object] = {key: _scalar(members[key]) for key in (*SPINE_KEYS, *ARGUMENT_KEYS) if key in members}
+    if "command" in members:
+        details = {key: bytes(raw) for key, raw in members.items() if key not in fields}
+        return command_of(fields, details, origin)
+    fields.update(dict.fromkeys(members.keys() & set(TAG_KEYS)))
+    if fields.get("source") == POLICY_SOURCE and POLICY_KEY in members:
+        fields[POLICY_KEY] = _whole(members[POLICY_KEY])
+    return message_of(fields, origin)
+
+
+def checked_members(value: bytes) -> dict[str, msgspec.Raw]:
+    """Return the members of the object in `value`, each with its text.
+
+    Raises:
+        DecodeError: it is no valid JSON object, too deep, or holds a spine field twice.
+    """
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"JSON is not UTF-8 at byte {error.start}", remedy=_READABLE) from error
+    if value.count(b"{") + value.count(b"[") > DEPTH_MAX and _is_too_deep(value):
+        raise DecodeError(f"JSON is more than {DEPTH_MAX} levels deep", remedy="send it flatter")
+    try:
+        members = _members(value)
+    except msgspec.DecodeError as error:
+        raise DecodeError(f"value is no JSON object: {error}", remedy=_READABLE) from error
+    if len(value) != sum(map(len, members.values())) + sum(map(len, members)) + 4 * len(members) + 1:
+        _refuse_twice(value, members)
+    return members
+
+
+def _refuse_twice(value: bytes, members: dict[str, msgspec.Raw]) -> None:
+    if b"\\" not in value and all(value.count(b'"%b"' % key.encode()) == 1 for key in members.keys() & _DECIDING):
+        return  # Each deciding key is written once in the whole text.
+    seen = set()
+    for member in scan(value):
+        key = member.key(value)
+        if key in _DECIDING and key in seen:
+            raise DecodeError(f"JSON has the field {key} twice", remedy="send each field once")
+        seen.add(key)
+
+
+_DECIDING: Final = frozenset((*SPINE_KEYS, *ARGUMENT_KEYS, POLICY_KEY))
+_STRING_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # Never backtracks, open end or not.
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_ROUND_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+
+
+def _is_too_deep(value: bytes) -> bool:
+    brackets = _STRING_TEXT.sub(b"", value).translate(_ROUND_TO_SQUARE, _NOT_BRACKETS)
+    for _ in range(DEPTH_MAX):
+        inner = brackets.replace(b"[]", b"")
+        if len(inner) == len(brackets):
+            return False  # Nothing is left, or they do not match, which the parser will say.
+        brackets = inner
+    return bool(brackets)
+
+
+def _scalar(raw: msgspec.Raw) -> object:
+    """Return text, truth values and null as they are; anything else as something that is none of them."""
+    text = bytes(raw)
+    return msgspec.json.decode(text) if text[:1] in (b'"', b"t", b"f", b"n") else 0.0
+
+
+def _whole(raw: msgspec.Raw) -> object:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:  # A number that no float holds.
+        return 0.0
+
+
+# --- members of a text, by position -----------------------------------------------------------------------------------
+
+
+class Member(NamedTuple):
+    """One member of an object: where its key and its value are."""
+
+    key_start: int  # at the quote
+    key_end: int  # after the quote
+    start: int
+    end: int
+
+    def key(self, value: bytes) -> str:
+        """Return the key, escapes resolved."""
+        text = value[self.key_start : self.key_end]
+        return str(msgspec.json.decode(text)) if b"\\" in text else text[1:-1].decode()
+
+
+_KEY: Final = re.compile(rb'[ \t\r\n,]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_FLAT_VALUE: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^"\[\]{},\s]+', re.DOTALL)
+_TO_BRACKET: Final = re.compile(rb'[^"\[\]{}]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"\[\]{}]*)*', re.DOTALL)
+
+
+def scan(value: bytes) -> Iterator[Member]:
+    """Yield the members of the object in `value`, which is valid JSON, in the order of the text."""
+    pos = value.index(b"{") + 1
+    while key := _KEY.match(value, pos):
+        start = key.end()
+        if value[start] in b"[{":
+            level, end = 1, start + 1
+            while level:
+                bracket = _end_of(_TO_BRACKET, value, end)
+                level += 1 if value[bracket] in b"[{" else -1
+                end = bracket + 1
+        else:
+            end = _end_of(_FLAT_VALUE, value, start)
+        yield Member(key.start(1), key.end(1), start, end)
+        pos = end
+
+
+def _end_of(form: re.Pattern[bytes], value: bytes, pos: int) -> int:
+    match = form.match(value, pos)
+    assert match is not None  # Valid JSON was promised.
+    return match.end()
+
+
+# --- the tag ----------------------------------------------------------------------------------------------------------
+
+
+class _Claim(msgspec.Struct):
+    session_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    claimed_session_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_claim: Final = msgspec.json.Decoder(_Claim).decode
+_CLAIMED_NULL: Final = b',"claimed_session_id":null'
+
+
+class Tagger:
+    """Splices tags into JSON texts; remembers how the latest session starts are written."""
+
+    def __init__(self) -> None:
+        self._starts: dict[int, bytes] = {}
+
+    def tag(self, value: bytes, tagged: Tagged) -> bytes:
+        """Return `value`, a text that `read` accepts, with the tag spliced in before its closing brace."""
+        body, space = (value[:-1], b"") if value[-1] == 0x7D else _split_space(value)
+        tail = self._tail(tagged)
+        if b"session_id" not in value and b"\\" not in value:
+            return b"%b%b%b}%b" % (body, _id_member(tagged), tail, space)
+        claim = _claim(value)
+        if claim.session_id is msgspec.UNSET:
+            before = b"" if claim.claimed_session_id is msgspec.UNSET else _CLAIMED_NULL
+            return b"%b%b%b%b}%b" % (body, before, _id_member(tagged), tail, space)
+        text = bytes(claim.session_id)
+        is_right = _text_of(text) == tagged.session_id
+        start, end, is_last = _place_of_claim(value, text)
+        if is_right and not is_last and claim.claimed_session_id is msgspec.UNSET:
+            return b"%b%b}%b" % (body, tail, space)
+        new = text if is_right else _id_text(tagged.session_id)
+        return b'%b%b%b%b,"claimed_session_id":%b}%b' % (
+            body[:start],
+            new,
+            body[end:],
+            tail,
+            text,
+            space,
+        )
+
+    def _tail(self, tagged: Tagged) -> bytes:
+        flags = b'","'.join(word.encode() for word in flag_words(tagged.flags))
+        flags = b'["%b"]' % flags if flags else b"[]"
+        if tagged.session_id is None:
+            return b',"session_seq":null,"session_start":null,"session_flags":' + flags
+        start = self._starts.get(tagged.start_ms)
+        if start is None:
+            if len(self._starts) >= START_CACHE_MAX:
+                self._starts.clear()
+            start = b',"session_start":"%b","session_flags":' % format_time(tagged.start_ms).encode()
+            self._starts[tagged.start_ms] = start
+        return b',"session_seq":%d%b%b' % (tagged.seq, start, flags)
+
+
+def _place_of_claim(value: bytes, text: bytes) -> tuple[int, int, bool]:
+    """Return where the value of the member `session_id`, which is `text`, starts and ends, and if it is last."""
+    if b"\\" not in value and value.count(b'"session_id"') == 1:  # Then that is its key.
+        start = value.index(b'"session_id"') + 13
+        end = start + len(text)
+        if value[start - 1] == 0x3A and value[start:end] == text and value[end] in b",}":
+            return start, end, value[end] == 0x7D
+    *others, last = scan(value)
+    member = next(one for one in (last, *others) if one.key(value) == "session_id")
+    return member.start, member.end, member is last
+
+
+def strip(value: bytes) -> bytes:
+    """Return the message that `value`, a tagged text, came in as.
+
+    Raises:
+        DecodeError: it is no valid JSON object, or has no tag at its end.
+    """
+    try:
+        value.decode()
+        _members(value)
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        raise DecodeError("tagged value is no JSON object", remedy=_READABLE) from error
+    members = list(scan(value))
+    keys = [member.key(value) for member in members]
+    end = value.rindex(b"}")
+    claimed = members[-1] if keys[-1:] == ["claimed_session_id"] else None
+    first = len(keys) - (1 if claimed else 0) - 3
+    if first < 0 or keys[first : first + 3] != ["session_seq", "session_start", "session_flags"]:
+        _refuse_untagged()
+    if claimed:
+        where = [index for index, key in enumerate(keys[:first]) if key == "session_id"]
+        if not where:
+            _refuse_untagged()
+        own = members[where[-1]]
+        body_end = _comma_before(value, members[first])
+        return b"%b%b%b%b" % (
+            value[: own.start],
+            value[claimed.start : claimed.end],
+            value[own.end : body_end],
+            value[end:],
+        )
+    if first and keys[first - 1] == "session_id":
+        first -= 1
+        if first and keys[first - 1] == "claimed_session_id":
+            first -= 1
+    return value[: _comma_before(value, members[first])] + value[end:]
+
+
+def _comma_before(value: bytes, member: Member) -> int:
+    comma = member.key_start - 1
+    if value[comma] != 0x2C:  # The tag's own members are written without white space.
+        _refuse_untagged()
+    return comma
+
+
+def _refuse_untagged() -> NoReturn:
+    raise DecodeError("value has no session tag at its end", remedy="give a record of the tagged topic")
+
+
+def _split_space(value: bytes) -> tuple[bytes, bytes]:
+    closed = len(value.rstrip(JSON_SPACE))
+    return value[: closed - 1], value[closed:]
+
+
+def _id_text(session_id: str | None) -> bytes:
+    return b"null" if session_id is None else msgspec.json.encode(session_id)
+
+
+def _id_member(tagged: Tagged) -> bytes:
+    return b',"session_id":' + _id_text(tagged.session_id)
+
+
+def _text_of(text: bytes) -> object:
+    return msgspec.json.decode(text) if text[:1] in (b'"', b"n") else False
+
+
+def plain_object(text: bytes | str) -> dict[str, Any]:
+    """Return the object in valid JSON `text` as plain values; numbers too large for a float become infinite."""
+    result = json.loads(text, parse_int=_int_of)
+    assert isinstance(result, dict)
+    return result
+
+
+def _int_of(digits: str) -> int | float:
+    return int(digits) if len(digits) <= 1000 else float(digits)

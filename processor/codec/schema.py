@@ -1,0 +1,290 @@
+"""The schemas that are known, by the header of a value: those shipped, and those a registry answers for."""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from processor.codec import avroschema
+from processor.codec.avroschema import Compiler, Reader, SchemaError, SchemaJson
+from processor.codec.spine import TAG_KEYS
+from processor.codec.wire import AVRO, avro_header, confluent_header
+from processor.core.errors import DecodeError
+
+LAYOUTS_MAX: Final = 1024  # schemas of a registry that are remembered; then they are asked for again
+SOURCE_ID: Final = "a3cp_source_id"  # in a tagged schema of a registry: the id of the schema that came in
+_RENAMED: Final = frozenset({"session_id", *TAG_KEYS})
+SHIPPED: Final = ("A3CPMessage", "SessionCommand", "SessionEvent", "SessionState", "TaggedA3CPMessage")
+_TAGGED_ONLY: Final = "give a record of the tagged topic"
+_OURS: Final = frozenset({"SessionEvent", "SessionState"})  # Records that look like messages and are none.
+_UNITS: Final = {
+    "timestamp-micros": 1000,
+    "local-timestamp-micros": 1000,
+    "timestamp-nanos": 10**6,
+    "local-timestamp-nanos": 10**6,
+}
+
+
+class SchemaSource(Protocol):
+    """A schema registry, as far as the codec needs one."""
+
+    def schema_text(self, schema_id: int) -> str | None:
+        """Return the Avro schema with this id; None when there is none.
+
+        Raises:
+            RegistryUnavailable: it does not answer.
+            DecodeError: the id is that of a schema of another kind than Avro.
+        """
+        ...
+
+    def register(self, subject: str, text: str) -> int:
+        """Return the id of the Avro schema `text` under `subject`, new or old.
+
+        Raises:
+            RegistryUnavailable: it does not answer.
+            DecodeError: it refuses the schema, for example as incompatible.
+        """
+        ...
+
+
+class Layout(NamedTuple):
+    """How the values of one writer's schema are read, and what becomes of them."""
+
+    name: str
+    read: Reader
+    is_shipped: bool  # laid out like the shipped A3CPMessage
+    is_message: bool
+    is_command: bool
+    time_unit: int  # what one ms is in `timestamp`; 0 when it is text
+    tagged_header: bytes
+
+
+class TaggedLayout(NamedTuple):
+    """How tagged values are read: the fields of the message as it came, then those of the tag."""
+
+    source_header: bytes
+    content: tuple[tuple[str, Reader], ...]  # under the names they came with
+    tag: tuple[tuple[str, Reader], ...]
+    time_unit: int
+
+
+class Schemas:
+    """The schemas by header. Those of a registry are asked for once each."""
+
+    def __init__(
+        self,
+        current: Mapping[str, str],
+        older: Iterable[str] = (),
+        source: SchemaSource | None = None,
+        *,
+        tagged_subject: str = "a3cp.tagged-value",
+        events_subject: str = "a3cp.sessions-value",
+    ) -> None:
+        """Know the shipped schemas.
+
+        Args:
+            current: text of each schema in schemas/avro by its record's name, such as A3CPMessage.
+            older: texts of the schemas of earlier releases, which stored values may still name.
+            source: the registry; None when there is none, then Confluent-framed values cannot be read.
+            tagged_subject: where the schemas of tagged messages are registered.
+            events_subject: where that of session events is.
+        """
+        self._source = source
+        self._tagged_subject = tagged_subject
+        self._events_subject = events_subject
+        self._events_text = current["SessionEvent"]
+        self._events_id: int | None = None
+        tagged = avroschema.parse(current["TaggedA3CPMessage"])
+        self._tag_fields: list[SchemaJson] = tagged["fields"][-4:]
+        shipped = avroschema.canonical_form(avroschema.parse(current["A3CPMessage"]))
+        self._shipped_fields = json.loads(shipped)["fields"]
+        self.layouts: dict[bytes, Layout] = {}
+        self._registry_layouts: dict[bytes, Layout] = {}
+        self._tagged: dict[bytes, TaggedLayout] = {}
+        self._registry_tagged: dict[bytes, TaggedLayout] = {}
+        for text in (*current.values(), *older):
+            schema = avroschema.parse(text)
+            header = avro_header(avroschema.fingerprint(schema))
+            if header not in self.layouts:
+                self.layouts[header] = self._layout(schema, header)
+
+    def layout(self, header: bytes, encoding: int) -> Layout:
+        """Return the layout of values with `header`.
+
+        Raises:
+            DecodeError: no such schema is known, or it can be neither read nor tagged.
+            RegistryUnavailable: the registry is needed and does not answer.
+        """
+        known = self.layouts.get(header) or self._registry_layouts.get(header)
+        if known is not None:
+            return known
+        if encoding == AVRO:
+            raise DecodeError(
+                f"value has schema fingerprint {header[:1:-1].hex()}, which no shipped schema has",
+                remedy="write with a shipped schema, or use a schema registry",
+            )
+        schema_id = int.from_bytes(header[1:], "big")
+        schema = self._fetch(schema_id)
+        try:
+            layout = self._layout(schema, header)
+        except SchemaError as error:
+            raise _unusable(schema_id, error) from error
+        if len(self._registry_layouts) >= LAYOUTS_MAX:
+            self._registry_layouts.clear()
+        self._registry_layouts[header] = layout
+        return layout
+
+    def tagged_layout(self, header: bytes, encoding: int) -> TaggedLayout:
+        """Return the layout of tagged values with `header`. Raises as `layout` does."""
+        known = self._tagged.get(header) or self._registry_tagged.get(header)
+        if known is not None:
+            return known
+        if encoding == AVRO:
+            raise DecodeError(
+                f"value has schema fingerprint {header[:1:-1].hex()}, which no tagged schema has",
+                remedy=_TAGGED_ONLY,
+            )
+        schema_id = int.from_bytes(header[1:], "big")
+        schema = self._fetch(schema_id)
+        source_id = schema.get(SOURCE_ID) if isinstance(schema, dict) else None
+        if not isinstance(source_id, int) or not 0 <= source_id < 1 << 32:
+            raise DecodeError(f"schema {schema_id} is not that of a tagged message", remedy=_TAGGED_ONLY)
+        try:
+            layout = self._tagged_layout(schema, confluent_header(source_id))
+        except SchemaError as error:
+            raise _unusable(schema_id, error) from error
+        if len(self._registry_tagged) >= LAYOUTS_MAX:
+            self._registry_tagged.clear()
+        self._registry_tagged[header] = layout
+        return layout
+
+    def events_header(self) -> bytes:
+        """Return the header of Confluent-framed session events. Raises as `SchemaSource.register` does."""
+        if self._events_id is None:
+            self._events_id = self._registry().register(self._events_subject, self._events_text)
+        return confluent_header(self._events_id)
+
+    def _registry(self) -> SchemaSource:
+        if self._source is None:
+            raise DecodeError(
+                "value is Confluent-framed and no schema registry is configured",
+                remedy="set SCHEMA_REGISTRY_URL, then replay the dead letter",
+            )
+        return self._source
+
+    def _fetch(self, schema_id: int) -> SchemaJson:
+        text = self._registry().schema_text(schema_id)
+        if text is None:
+            raise DecodeError(
+                f"value has schema id {schema_id}, which the registry does not know",
+                remedy="register the schema, then replay the dead letter",
+            )
+        try:
+            return avroschema.parse(text)
+        except SchemaError as error:
+            raise _unusable(schema_id, error) from error
+
+    def _layout(self, schema: SchemaJson, header: bytes) -> Layout:
+        canonical = json.loads(avroschema.canonical_form(schema))
+        if not isinstance(canonical, dict) or canonical["type"] != "record":
+            raise SchemaError("it is no record")
+        read = Compiler().reader(canonical)
+        record = _record(schema)
+        types = {field["name"]: field["type"] for field in record["fields"]}
+        name = canonical["name"].rpartition(".")[2]
+        unit = _time_unit(types.get("timestamp"))
+        is_ours = name in _OURS or "user_id" not in types or unit is None
+        is_command = not is_ours and "command" in types
+        is_message = not is_ours and not is_command
+        return Layout(
+            name,
+            read,
+            canonical["fields"] == self._shipped_fields and unit == 1,
+            is_message,
+            is_command,
+            unit or 0,
+            self._tagged_header(record, canonical["name"], header) if is_message else b"",
+        )
+
+    def _tagged_header(self, record: SchemaJson, name: str, header: bytes) -> bytes:
+        source_id = int.from_bytes(header[1:], "big") if header[0] == 0 else None
+        tagged = tagged_schema(record, name, self._tag_fields, source_id)
+        layout = self._tagged_layout(tagged, header)
+        if source_id is None:
+            tagged_header = avro_header(avroschema.fingerprint(tagged))
+            self._tagged[tagged_header] = layout
+            return tagged_header
+        text = json.dumps(tagged, ensure_ascii=False)
+        return confluent_header(self._registry().register(self._tagged_subject, text))
+
+    def _tagged_layout(self, tagged: SchemaJson, source_header: bytes) -> TaggedLayout:
+        canonical = json.loads(avroschema.canonical_form(tagged))
+        if canonical["type"] != "record" or len(canonical["fields"]) <= len(self._tag_fields):
+            raise SchemaError("it is not that of a tagged message")
+        compiler = Compiler()
+        fields = tuple((field["name"], compiler.reader(field["type"])) for field in canonical["fields"])
+        content = tuple((_came_as(name), read) for name, read in fields[:-4])
+        types = {field["name"]: field["type"] for field in tagged["fields"]}
+        return TaggedLayout(source_header, content, fields[-4:], _time_unit(types.get("timestamp")) or 0)
+
+
+def _came_as(name: str) -> str:
+    came = name.removeprefix("claimed_")
+    return came if name != came and came in _RENAMED else name
+
+
+def _record(schema: SchemaJson) -> dict[str, Any]:
+    """Return the record of `schema`, which may be wrapped in objects that only have a type."""
+    while isinstance(schema["type"], dict):
+        schema = schema["type"]
+    assert isinstance(schema, dict)
+    return schema
+
+
+def tagged_schema(record: SchemaJson, name: str, tag_fields: list[SchemaJson], source_id: int | None) -> SchemaJson:
+    """Return the schema of what `record`'s values become: their bytes, then the tag.
+
+    A field whose name the tag needs is called claimed_<name>; so `session_id` becomes `claimed_session_id`.
+
+    Raises:
+        SchemaError: then two fields would have one name.
+    """
+    namespace, _, local = name.rpartition(".")
+    fields = copy.deepcopy(record["fields"])
+    for field in fields:
+        field.pop("aliases", None)
+        if field["name"] in _RENAMED:
+            field["name"] = f"claimed_{field['name']}"
+    fields += tag_fields
+    if len({field["name"] for field in fields}) < len(fields):
+        raise SchemaError("its fields and those of the tag have names in common")
+    result = {
+        "type": "record",
+        "name": f"Tagged{local}",
+        "doc": f"{local}, its bytes as they came, followed by the session tag.",
+        "fields": fields,
+    }
+    if namespace:
+        result["namespace"] = namespace
+    if source_id is not None:
+        result[SOURCE_ID] = source_id
+    return result
+
+
+def _time_unit(kind: SchemaJson) -> int | None:
+    """Return what one ms is in a field of this type, 0 for text, None when it holds no time."""
+    if isinstance(kind, list):
+        units = [_time_unit(branch) for branch in kind if branch != "null"]
+        return units[0] if len(units) == 1 else None
+    if isinstance(kind, dict):
+        if kind.get("type") not in ("long", "string"):
+            return None
+        return _UNITS.get(str(kind.get("logicalType")), 1) if kind["type"] == "long" else 0
+    return {"long": 1, "string": 0}.get(kind) if isinstance(kind, str) else None
+
+
+def _unusable(schema_id: int, error: Exception) -> DecodeError:
+    return DecodeError(
+        f"value has schema id {schema_id}, which cannot be used: {error}",
+        remedy="write with a schema like A3CPMessage, then replay the dead letter",
+    )

@@ -1,0 +1,284 @@
+"""From the fields of a record to a `Message` or `Command`: rule R16, alike for every encoding.
+
+The readers of each encoding take the common case on a fast path of their own; whatever is odd comes here, to be decided
+and explained.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from processor.codec.isotime import TIME_MS_MAX, parse_time
+from processor.core.errors import InvalidMessage
+from processor.core.model import Command, CommandName, Flag, Message, Policy
+
+USER_ID_BYTES_MAX: Final = 256
+POLICY_SOURCE: Final = "user_profile_store"
+POLICY_KEY: Final = "session_policy"
+MODALITIES: Final = ("gesture", "audio", "speech", "image", "multimodal")
+# The fields that decide, and that a record may therefore hold only once.
+SPINE_KEYS: Final = (
+    "schema_version",
+    "record_id",
+    "user_id",
+    "timestamp",
+    "performer_id",
+    "modality",
+    "source",
+    "capture_id",
+    "session_id",
+)
+# The fields of the tag: a record that already has one was tagged before, or wants to be mistaken for it.
+TAG_KEYS: Final = ("session_seq", "session_start", "session_flags", "claimed_session_id")
+ARGUMENT_KEYS: Final = (
+    "command",
+    "force_new",
+    "template",
+    "is_training_data",
+    "session_notes",
+    "training_intent_label",
+)
+STEP_KEYS: Final = ("name", "status", "duration_ms", "data")
+OPTIONAL_TEXTS: Final = ("performer_id", "source", "capture_id", "session_id")
+
+COMMAND_BY_WORD: Final = {name.value: name for name in CommandName}
+SEMVER: Final = re.compile(r"\d+\.\d+\.\d+", re.ASCII).fullmatch
+UUID_FORM: Final = re.compile(  # What upstream's model takes for a UUID.
+    r"(?:urn:uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}|[0-9a-f]{32}",
+    re.ASCII | re.IGNORECASE,
+).fullmatch
+
+
+class Origin(NamedTuple):
+    """What is known of a record without reading its fields."""
+
+    append_ms: int
+    content_hash: bytes
+    encoding: int
+    strict: bool
+
+
+def message_of(fields: Mapping[str, object], origin: Origin) -> Message:
+    """Return the message that `fields` tell; text where a conforming record has text, `timestamp` as text or ms.
+
+    Raises:
+        InvalidMessage: `user_id` or `timestamp` is missing or unusable, or anything is odd and `origin.strict`.
+    """
+    user_id = _user_id(fields)
+    timestamp_ms = _timestamp_ms(fields)
+    odd = oddities(fields)
+    source = _text(fields, "source")
+    policy = None
+    if source == POLICY_SOURCE and fields.get(POLICY_KEY) is not None:
+        try:
+            policy = policy_of(fields[POLICY_KEY])
+        except ValueError as error:
+            odd.append(str(error))
+    _refuse_if_strict(odd, origin)
+    return Message(
+        user_id,
+        _text(fields, "record_id") or "",
+        timestamp_ms,
+        origin.append_ms,
+        origin.content_hash,
+        source,
+        claim_of(_text(fields, "session_id")),
+        Flag.NONCONFORMING if odd else 0,
+        origin.encoding,
+        policy,
+    )
+
+
+def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: Origin) -> Command:
+    """Return the command that `fields` tell; `details` are the further fields, each as JSON text.
+
+    Raises:
+        InvalidMessage: as for a message, or the command or one of its arguments is not as rule R7 has it.
+    """
+    user_id = _user_id(fields)
+    timestamp_ms = _timestamp_ms(fields)
+    word = fields.get("command")
+    name = COMMAND_BY_WORD.get(word) if isinstance(word, str) else None
+    if name is None:
+        raise InvalidMessage("the command is unknown", remedy=f"known are {', '.join(COMMAND_BY_WORD)}")
+    _refuse_if_strict(oddities(fields), origin)
+    notes = _argument(fields, "session_notes", name)
+    if name is CommandName.NOTE and not notes:
+        notes = _text_detail(details, "note", name)
+        del details["note"]
+    elif name is CommandName.CONTEXT:
+        if not isinstance(plain(details.get("context")), dict):
+            raise _bad_argument(name, "context", "an object")
+    elif name is CommandName.STEP:
+        details = _step(details, name)
+    elif name is CommandName.STATUS:
+        _text_detail(details, "status", name)
+    return Command(
+        user_id,
+        _text(fields, "record_id") or "",
+        timestamp_ms,
+        origin.append_ms,
+        origin.content_hash,
+        name,
+        claim_of(_text(fields, "session_id")),
+        _text(fields, "performer_id"),
+        origin.encoding,
+        _switch(fields, "force_new", name),
+        claim_of(_argument(fields, "template", name)),
+        _switch(fields, "is_training_data", name),
+        notes,
+        _argument(fields, "training_intent_label", name),
+        object_text(details),
+    )
+
+
+def oddities(fields: Mapping[str, object]) -> list[str]:
+    """Return what upstream's spine would refuse in `fields`, beyond what tagging needs."""
+    odd = []
+    if not _matches(SEMVER, fields.get("schema_version")):
+        odd.append("schema_version is not three numbers")
+    if not _matches(UUID_FORM, fields.get("record_id")):
+        odd.append("record_id is not a UUID")
+    if (modality := fields.get("modality")) is not None and modality not in MODALITIES:
+        odd.append(f"modality is none of {', '.join(MODALITIES)}")
+    odd += [f"{key} is not text" for key in OPTIONAL_TEXTS if not isinstance(fields.get(key), str | None)]
+    if "\0" in str(fields.get("user_id")):
+        odd.append("user_id holds a NUL")
+    odd += [f"{key} is a field of the tag" for key in TAG_KEYS if key in fields]
+    return odd
+
+
+def policy_of(value: object) -> Policy:
+    """Return the limits in a profile update's `session_policy`.
+
+    Raises:
+        ValueError: one of them is not as it should be; then none counts.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError("session_policy is not an object")
+    limits: list[int | None] = []
+    for key in ("gap_ms", "max_session_ms", "pause_ms"):
+        limit = value.get(key)
+        if limit is not None and (type(limit) is not int or not 0 < limit <= TIME_MS_MAX):
+            raise ValueError(f"session_policy.{key} is not a whole number of ms above 0")
+        limits.append(limit)
+    template = value.get("template")
+    if template is not None and not (isinstance(template, str) and template.strip()):
+        raise ValueError("session_policy.template is not a name")
+    return Policy(limits[0], limits[1], limits[2], template)
+
+
+def claim_of(text: str | None) -> str | None:
+    """Return `text` unless it is blank."""
+    return text if text and not text.isspace() else None
+
+
+def plain(raw: bytes | None) -> object:
+    """Return the value of valid JSON text; None for none, and for a number that no float holds."""
+    try:
+        return None if raw is None else msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return None
+
+
+def object_text(members: Mapping[str, bytes]) -> str | None:
+    """Return `members` as one JSON object's text, each value as it came; None when there are none."""
+    if not members:
+        return None
+    return (b"{" + b",".join(msgspec.json.encode(key) + b":" + raw for key, raw in members.items()) + b"}").decode()
+
+
+def _matches(form: object, value: object) -> bool:
+    return isinstance(value, str) and callable(form) and form(value) is not None
+
+
+def _text(fields: Mapping[str, object], key: str) -> str | None:
+    value = fields.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _user_id(fields: Mapping[str, object]) -> str:
+    user_id = fields.get("user_id")
+    remedy = "send the user's pseudonym as user_id"
+    if user_id is None:
+        raise InvalidMessage("user_id is missing", remedy=remedy)
+    if not isinstance(user_id, str):
+        raise InvalidMessage("user_id is not text", remedy=remedy)
+    if not user_id.strip():
+        raise InvalidMessage("user_id is blank", remedy=remedy)
+    if (size := len(user_id.encode())) > USER_ID_BYTES_MAX:
+        raise InvalidMessage(f"user_id has {size} bytes, at most {USER_ID_BYTES_MAX} are allowed", remedy=remedy)
+    return user_id
+
+
+def _timestamp_ms(fields: Mapping[str, object]) -> int:
+    timestamp = fields.get("timestamp")
+    remedy = "send the event's time as ISO 8601 text such as 2025-06-15T12:34:56.789Z"
+    if timestamp is None:
+        raise InvalidMessage("timestamp is missing", remedy=remedy)
+    if isinstance(timestamp, str):
+        try:
+            timestamp = parse_time(timestamp)
+        except ValueError as error:
+            raise InvalidMessage("timestamp is no ISO 8601 time", remedy=remedy) from error
+    elif type(timestamp) is not int:
+        raise InvalidMessage("timestamp is not text", remedy=remedy)
+    if not 0 <= timestamp <= TIME_MS_MAX:
+        raise InvalidMessage(
+            f"timestamp is {timestamp} ms, outside 1970-01-01 to 9999-12-31", remedy="set the producer's clock right"
+        )
+    return timestamp
+
+
+def _refuse_if_strict(odd: list[str], origin: Origin) -> None:
+    if odd and origin.strict:
+        raise InvalidMessage(
+            f"message does not conform: {'; '.join(odd)}", remedy="send it as upstream's model has it, or unset strict"
+        )
+
+
+def _bad_argument(name: CommandName, key: str, needed: str) -> InvalidMessage:
+    return InvalidMessage(f"command {name.value} needs {key} as {needed}", remedy="correct it and send it again")
+
+
+def _argument(fields: Mapping[str, object], key: str, name: CommandName) -> str | None:
+    value = fields.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _bad_argument(name, key, "text")
+    return value
+
+
+def _switch(fields: Mapping[str, object], key: str, name: CommandName) -> bool:
+    value = fields.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise _bad_argument(name, key, "true or false")
+    return value is True
+
+
+def _text_detail(details: Mapping[str, bytes], key: str, name: CommandName) -> str:
+    value = plain(details.get(key))
+    if not isinstance(value, str) or not value.strip():
+        raise _bad_argument(name, key, "text")
+    return value
+
+
+def _step(details: dict[str, bytes], name: CommandName) -> dict[str, bytes]:
+    """Return `details` with the step under `step`, whether it came so or flat."""
+    if "step" not in details:
+        flat: dict[str, bytes] = {key: details[key] for key in STEP_KEYS if key in details}
+        text = object_text(flat)
+        rest = {key: raw for key, raw in details.items() if key not in flat}
+        details = {"step": text.encode() if text else b"{}", **rest}
+    step = plain(details["step"])
+    if not isinstance(step, dict):
+        raise _bad_argument(name, "step", "an object")
+    if not isinstance(step.get("name"), str) or not step["name"].strip():
+        raise _bad_argument(name, "the step's name", "text")
+    if not isinstance(step.get("status"), str | None):
+        raise _bad_argument(name, "the step's status", "text")
+    duration_ms = step.get("duration_ms")
+    if duration_ms is not None and (type(duration_ms) not in (int, float) or duration_ms < 0):
+        raise _bad_argument(name, "the step's duration_ms", "a number of ms")
+    return details

@@ -1,0 +1,223 @@
+"""A user's state as a record of the changelog: the schema SessionState by hand, in Avro single-object encoding.
+
+Always that encoding, whatever the messages speak (docs/adr/0011): restoring must not need a schema registry.
+"""
+
+from typing import Final
+
+from processor.codec.avro import optional_text, write_long
+from processor.codec.wire import avro_header
+from processor.core.errors import DecodeError
+from processor.core.model import EndReason, Policy, Session, UserState
+
+FINGERPRINT: Final = 0x09694C5B240DFF77  # of schemas/avro/SessionState.avsc, whose layout this file writes and reads
+HEADER: Final = avro_header(FINGERPRINT)
+DIGEST_BYTES: Final = 32
+_REASON_BYTES: Final[dict[EndReason | None, bytes]] = {
+    None: b"\x00",
+    **{reason: optional_text(reason.value) for reason in EndReason},
+}
+_REASONS: Final = {reason.value: reason for reason in EndReason}
+
+
+def encode_state(state: UserState) -> bytes:
+    """Return the record of `state`, header included."""
+    current, policy = state.current, state.policy
+    parts = [
+        HEADER,
+        write_long(state.last_append_ms),
+        write_long(state.encoding),
+        write_long(len(state.recent)),
+        state.recent,
+    ]
+    if current is None:
+        parts.append(b"\x00")
+    else:
+        parts.append(b"\x02")
+        _write_session(parts, current)
+    if state.closed:
+        parts.append(write_long(len(state.closed)))
+        for session in state.closed:
+            _write_session(parts, session)
+    parts.append(b"\x00")
+    if policy is None:
+        parts.append(b"\x00")
+    else:
+        parts.append(b"\x02")
+        limits = (policy.gap_ms, policy.max_session_ms, policy.pause_ms)
+        parts += [b"\x00" if limit is None else b"\x02" + write_long(limit) for limit in limits]
+        parts.append(optional_text(policy.template))
+    return b"".join(parts)
+
+
+def _write_session(parts: list[bytes], session: Session) -> None:
+    (
+        session_id,
+        start_ms,
+        last_ms,
+        count,
+        digest,
+        template,
+        paused_at_ms,
+        paused_ms,
+        end_ms,
+        reason,
+        ends,
+        touched_ms,
+    ) = session
+    assert len(digest) == DIGEST_BYTES
+    text = session_id.encode()
+    parts += (
+        write_long(len(text)),
+        text,
+        write_long(start_ms),
+        write_long(last_ms - start_ms),
+        write_long(count),
+        digest,
+        write_long(paused_ms),
+        write_long(ends),
+        b"\x00" if template is None else optional_text(template),
+        b"\x00" if paused_at_ms is None else b"\x02" + write_long(paused_at_ms - start_ms),
+        b"\x00" if end_ms is None else b"\x02" + write_long(end_ms - start_ms),
+        _REASON_BYTES[reason],
+        b"\x02" + write_long(touched_ms - start_ms) if touched_ms else b"\x00",
+    )
+
+
+def decode_state(value: bytes) -> UserState:
+    """Return the state in a record of the changelog.
+
+    Raises:
+        DecodeError: this release did not write it, or it is damaged.
+    """
+    if value[:10] != HEADER:
+        raise DecodeError(
+            f"state begins with {value[:10].hex()}, this release writes {HEADER.hex()}",
+            remedy="run the release that wrote it, or replay the raw topic into a new state topic",
+        )
+    try:
+        state, end = _read_state(value)
+    except (IndexError, KeyError, ValueError) as error:  # UnicodeDecodeError is a ValueError.
+        raise _damaged(value) from error
+    if end != len(value):
+        raise _damaged(value)
+    return state
+
+
+def _damaged(value: bytes) -> DecodeError:
+    return DecodeError(f"state of {len(value)} bytes is damaged", remedy="replay the raw topic into a new state topic")
+
+
+def _read_state(value: bytes) -> tuple[UserState, int]:
+    last_append_ms, at = _long(value, 10)
+    encoding, at = _long(value, at)
+    size, at = _size(value, at)
+    recent = value[at : at + size]
+    at += size
+    current = None
+    if _is_set(value, at):
+        current, at = _read_session(value, at + 1)
+    else:
+        at += 1
+    closed = []
+    count, at = _long(value, at)
+    if count:
+        if not 0 < count < len(value):
+            raise ValueError
+        for _ in range(count):
+            session, at = _read_session(value, at)
+            closed.append(session)
+        if value[at]:
+            raise ValueError
+        at += 1
+    policy = None
+    if _is_set(value, at):
+        gap_ms, at = _optional_long(value, at + 1)
+        max_session_ms, at = _optional_long(value, at)
+        pause_ms, at = _optional_long(value, at)
+        template, at = _optional_text(value, at)
+        policy = Policy(gap_ms, max_session_ms, pause_ms, template)
+    else:
+        at += 1
+    return UserState(current, tuple(closed), recent, policy, last_append_ms, encoding), at
+
+
+def _read_session(value: bytes, at: int) -> tuple[Session, int]:
+    size, at = _size(value, at)
+    session_id = value[at : at + size].decode()
+    start_ms, at = _long(value, at + size)
+    span_ms, at = _long(value, at)
+    count, at = _long(value, at)
+    digest = value[at : at + DIGEST_BYTES]
+    paused_ms, at = _long(value, at + DIGEST_BYTES)
+    ends, at = _long(value, at)
+    template = paused_at_ms = end_ms = reason = None
+    touched_ms = 0
+    if value[at : at + 5] == b"\x00\x00\x00\x00\x00":  # Open, not paused, no template: the common case.
+        at += 5
+    else:
+        template, at = _optional_text(value, at)
+        paused_span_ms, at = _optional_long(value, at)
+        end_span_ms, at = _optional_long(value, at)
+        word, at = _optional_text(value, at)
+        touched_span_ms, at = _optional_long(value, at)
+        touched_ms = 0 if touched_span_ms is None else start_ms + touched_span_ms
+        paused_at_ms = None if paused_span_ms is None else start_ms + paused_span_ms
+        end_ms = None if end_span_ms is None else start_ms + end_span_ms
+        reason = None if word is None else _REASONS[word]
+    session = Session(
+        session_id,
+        start_ms,
+        start_ms + span_ms,
+        count,
+        digest,
+        template,
+        paused_at_ms,
+        paused_ms,
+        end_ms,
+        reason,
+        ends,
+        touched_ms,
+    )
+    return session, at
+
+
+def _long(value: bytes, at: int) -> tuple[int, int]:
+    byte = value[at]
+    if byte < 128:
+        return (byte >> 1) ^ -(byte & 1), at + 1
+    result, shift = byte & 127, 7
+    while True:
+        at += 1
+        byte = value[at]
+        result |= (byte & 127) << shift
+        if byte < 128:
+            return (result >> 1) ^ -(result & 1), at + 1
+        shift += 7
+        if shift > 63:
+            raise ValueError
+
+
+def _size(value: bytes, at: int) -> tuple[int, int]:
+    size, at = _long(value, at)
+    if size < 0:
+        raise ValueError
+    return size, at
+
+
+def _is_set(value: bytes, at: int) -> bool:
+    branch = value[at]
+    if branch not in (0, 2):
+        raise ValueError
+    return branch == 2
+
+
+def _optional_long(value: bytes, at: int) -> tuple[int | None, int]:
+    return _long(value, at + 1) if _is_set(value, at) else (None, at + 1)
+
+
+def _optional_text(value: bytes, at: int) -> tuple[str | None, int]:
+    if not _is_set(value, at):
+        return None, at + 1
+    size, at = _size(value, at + 1)
+    return value[at : at + size].decode(), at + size
