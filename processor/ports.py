@@ -89,6 +89,10 @@ class Log(Protocol):
 
 
 class Clock(Protocol):
-    """The wall clock."""
+    """The time."""
 
-    def now_ms(self) -> int: ...
+    def now_ms(self) -> int:
+        """Return the wall clock's time, ms since the epoch, UTC."""
+
+    def monotonic_s(self) -> float:
+        """Return seconds since some moment, for measuring how long something takes."""

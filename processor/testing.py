@@ -20,6 +20,10 @@ class ManualClock:
         """Return the time it was set to, ms."""
         return self.time_ms
 
+    def monotonic_s(self) -> float:
+        """Return the same time in seconds."""
+        return self.time_ms / 1000
+
 
 class MemoryRecord(NamedTuple):
     """A record in memory, with the methods of `RawRecord`."""

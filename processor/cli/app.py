@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from processor.cli import broker, topics
+from processor.cli.process import process
 from processor.core.errors import A3CPError, UsageError
 
 EXIT_FAILED = 1
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
+app.command()(process)
 
 
 def _print_version(wanted: bool) -> None:

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from processor.core.errors import A3CPError
 from processor.kafka.failures import failure
 from processor.kafka.restorer import Restorer
-from processor.kafka.slots import client_id, dead_slots
+from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.transactions import Transactions, fence
 from processor.ports import Assigned, Output, RawRecord, Revoked, StateChunk
 
@@ -24,6 +24,7 @@ class LogConf(NamedTuple):
     restorer: Mapping[str, Any]
     group_id: str
     slot: int
+    slot_is_fixed: bool  # else another is taken when two members turn out to run in one
     raw: str
     state: str
     partitions: int
@@ -139,6 +140,7 @@ class KafkaLog:
             self._transactions = None
         self._restorer.close()
         self._next.clear()
+        self._give_way()
         self._transactions = self._new_transactions()
         again = [TopicPartition(self._conf.raw, partition, OFFSET_STORED) for partition in sorted(self._owned)]
         try:
@@ -158,6 +160,15 @@ class KafkaLog:
         self._restorer.close()
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.close()
+
+    def _give_way(self) -> None:
+        """Move to a free slot when another member runs in ours, or both would fence each other for ever."""
+        conf = self._conf
+        if conf.slot_is_fixed or not is_shared(self._admin, conf.group_id, conf.slot, self._consumer.memberid() or ""):
+            return
+        (slot,) = free_slots(self._admin, conf.group_id, 1)
+        self._conf = conf._replace(slot=slot)
+        self._rejoin()
 
     def _new_transactions(self) -> Transactions:
         return Transactions(self._conf.producer, self._conf.group_id, self._conf.slot)

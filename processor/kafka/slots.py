@@ -1,14 +1,14 @@
 """Slots: small numbers that tell the workers of a group apart, so that a successor can abort what a dead one left open."""
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from processor.kafka.failures import failure
+from processor.kafka.failures import error_of, failure
 
-SLOTS_MAX: Final = 64
 _TIMEOUT_S: Final = 10.0
 
 
@@ -17,8 +17,8 @@ def client_id(group_id: str, slot: int) -> str:
     return f"{group_id}-{slot}"
 
 
-def live_slots(admin: AdminClient, group_id: str) -> set[int]:
-    """Return the slots of the group's present members.
+def _members(admin: AdminClient, group_id: str) -> list[tuple[int, str]]:
+    """Return the slot and the member id of each present member of the group.
 
     Raises:
         BrokerUnavailable, Fatal: see `failure`.
@@ -26,21 +26,39 @@ def live_slots(admin: AdminClient, group_id: str) -> set[int]:
     try:
         described = admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result()
     except KafkaException as error:
-        if "GROUP_ID_NOT_FOUND" in str(error):  # A group that was never used.
-            return set()
+        if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:  # It was never used.
+            return []
         raise failure(f"describing group {group_id}", error) from error
-    pattern = re.compile(re.escape(client_id(group_id, 0))[:-1] + r"(\d+)")
-    found = (pattern.fullmatch(member.client_id or "") for member in described.members)
-    return {int(match[1]) for match in found if match}
+    pattern = re.compile(re.escape(f"{group_id}-") + r"(\d+)")
+    found = ((pattern.fullmatch(member.client_id or ""), member.member_id) for member in described.members)
+    return [(int(match[1]), member_id) for match, member_id in found if match]
+
+
+def choose_slots(conf: Mapping[str, Any], group_id: str, count: int) -> list[int]:
+    """Return the `count` lowest slots of the group that are free.
+
+    Args:
+        conf: librdkafka's properties: where the brokers are and how to get in.
+
+    Raises:
+        BrokerUnavailable, Fatal: see `failure`.
+    """
+    return free_slots(AdminClient(dict(conf)), group_id, count)
 
 
 def free_slots(admin: AdminClient, group_id: str, count: int) -> list[int]:
     """Return the `count` lowest slots that no member of the group runs in."""
-    taken = live_slots(admin, group_id)
-    return [slot for slot in range(SLOTS_MAX + len(taken)) if slot not in taken][:count]
+    taken = {slot for slot, _ in _members(admin, group_id)}
+    return [slot for slot in range(count + len(taken)) if slot not in taken][:count]
 
 
 def dead_slots(admin: AdminClient, group_id: str, own: int, slots: int) -> list[int]:
     """Return those of the first `slots` slots that no member of the group runs in; never `own`."""
-    taken = live_slots(admin, group_id) | {own}
+    taken = {slot for slot, _ in _members(admin, group_id)} | {own}
     return [slot for slot in range(max(slots, max(taken) + 1)) if slot not in taken]
+
+
+def is_shared(admin: AdminClient, group_id: str, slot: int, member_id: str) -> bool:
+    """Whether another member runs in `slot` too, and it is ours to give way: that with the lowest id stays."""
+    rivals = [other for taken, other in _members(admin, group_id) if taken == slot]
+    return len(rivals) > 1 and min(rivals) != member_id

@@ -1,10 +1,11 @@
 """One partition: its users' states, its deadlines; raw records in, output records out."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from processor.codec.codec import Codec
 from processor.codec.state import decode_state, encode_state
+from processor.config import TopicNames
 from processor.core.deadlines import due_ms, punctuate
 from processor.core.errors import DecodeError, InvalidMessage, RecordError
 from processor.core.model import (
@@ -33,17 +34,6 @@ _RECORD_OVERHEAD_BYTES: Final = 512  # what Kafka adds to a record and its batch
 _PUNCTUATED_MAX: Final = 10_000  # users looked at in one go
 
 
-class Destinations(NamedTuple):
-    """The names of the topics, and the largest record that the outputs take, bytes."""
-
-    raw: str
-    tagged: str
-    sessions: str
-    state: str
-    dlq: str
-    record_bytes_max: int
-
-
 class Task:
     """The users of one partition.
 
@@ -51,13 +41,29 @@ class Task:
     holding their outputs was committed. After any failure the task is thrown away and restored from the log.
     """
 
-    def __init__(self, partition: int, partitions: int, *, codec: Codec, rules: Rules, to: Destinations) -> None:
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        *,
+        codec: Codec,
+        rules: Rules,
+        topics: TopicNames,
+        record_bytes_max: int,
+    ) -> None:
+        """Make the task of `partition` of `partitions`, with no users yet.
+
+        Args:
+            codec: reads and writes records; rules: the settings in force; topics: where the outputs go.
+            record_bytes_max: the largest record that the output topics take.
+        """
         self.partition = partition
         self.states: dict[bytes, bytes] = {}  # key -> state as it stands in the log
         self._partitions = partitions
         self._codec = codec
         self._rules = rules
-        self._to = to
+        self._topics = topics
+        self._value_bytes_max = record_bytes_max - _RECORD_OVERHEAD_BYTES
         self._decoded: dict[bytes, UserState] = {}  # the latest of `states`, decoded
         self._pending: dict[bytes, UserState | None] = {}
         self._encoded: dict[bytes, bytes | None] = {}  # `_pending`, as sent
@@ -102,8 +108,8 @@ class Task:
         outputs: list[Output] = []
         append = outputs.append
         pending, codec, rules, partition = self._pending, self._codec, self._rules, self.partition
-        tagged_topic = self._to.tagged
-        value_bytes_max = self._to.record_bytes_max - _RECORD_OVERHEAD_BYTES
+        tagged_topic = self._topics.tagged
+        value_bytes_max = self._value_bytes_max
         tagged_count = 0
         for record in records:
             value = record.value()
@@ -165,7 +171,7 @@ class Task:
 
     def changes(self) -> list[Output]:
         """Return the state records of the users that the batch changed."""
-        topic, partition = self._to.state, self.partition
+        topic, partition = self._topics.state, self.partition
         outputs: list[Output] = []
         for key, state in self._pending.items():
             value = None if state is None else encode_state(state)
@@ -209,8 +215,8 @@ class Task:
         headers = [(name, content or b"") for name, content in record.headers() or ()]
         if any(name == REROUTED for name, _ in headers):
             return False
-        position = f"{self._to.raw}[{self.partition}]@{record.offset()}"
-        outputs.append((self._to.raw, record.value(), key, right, [*headers, (REROUTED, position.encode())]))
+        position = f"{self._topics.raw}[{self.partition}]@{record.offset()}"
+        outputs.append((self._topics.raw, record.value(), key, right, [*headers, (REROUTED, position.encode())]))
         self._tally.rerouted += 1
         return True
 
@@ -229,11 +235,11 @@ class Task:
             if isinstance(event, Tagged):
                 value = record.value()
                 assert value is not None
-                caused.append((self._to.tagged, self._codec.tag(value, event), key, self.partition, None))
+                caused.append((self._topics.tagged, self._codec.tag(value, event), key, self.partition, None))
             elif not isinstance(event, PolicySet | Forgotten):
                 self._append_event(key, user_id, encoding, event, caused)
         largest = max((len(output[1] or b"") for output in caused), default=0)
-        if largest + len(key) + _RECORD_OVERHEAD_BYTES > self._to.record_bytes_max:
+        if largest + len(key) > self._value_bytes_max:
             self._set_aside(record, _too_large(largest), outputs)
             return False
         outputs += caused
@@ -244,7 +250,7 @@ class Task:
     def _append_event(self, key: bytes, user_id: str, encoding: int, event: Event, outputs: list[Output]) -> None:
         assert not isinstance(event, Tagged | PolicySet | Forgotten)
         value = self._codec.encode_event(user_id, event, encoding)
-        outputs.append((self._to.sessions, value, key, self.partition, None))
+        outputs.append((self._topics.sessions, value, key, self.partition, None))
 
     def _set_aside(self, record: RawRecord, error: RecordError, outputs: list[Output]) -> None:
         match error:
@@ -254,7 +260,7 @@ class Task:
                 stage = Stage.SIZE
             case _:
                 stage = Stage.VALIDATE
-        outputs.append(dead_letter(record, error, stage, topic=self._to.dlq, raw_topic=self._to.raw))
+        outputs.append(dead_letter(record, error, stage, topic=self._topics.dlq, raw_topic=self._topics.raw))
         self._tally.dead[stage.value] += 1
 
     def _schedule(self, key: bytes, before: UserState | None, after: UserState | None) -> None:

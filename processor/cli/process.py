@@ -1,0 +1,26 @@
+"""`a3cp process`: the processor itself."""
+
+from typing import Annotated
+
+import typer
+
+
+def process(
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Worker processes of one consumer group; more than partitions are idle.",
+                     envvar="A3CP_WORKERS", show_default="1"),
+    ] = None,
+) -> None:  # fmt: skip
+    """Tag the messages of a3cp.raw, exactly once, until stopped (Ctrl-C or SIGTERM).
+
+    Settings: docs/configuration.md. Exit codes: 0 stopped, 1 failed, 2 wrong usage.
+    """
+    from processor.wiring import load_settings, run_worker, run_workers
+
+    loaded = load_settings()
+    count = workers or loaded.settings.workers
+    if count == 1:
+        run_worker(loaded)
+    else:
+        run_workers(loaded, count)

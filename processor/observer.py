@@ -1,0 +1,105 @@
+"""Tells metrics, health and the log what the worker is doing."""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from processor.health import Health
+from processor.metrics import Metrics
+from processor.runtime.tally import Tally
+from processor.runtime.task import Task
+
+_STUCK_AFTER_S: Final = 60.0
+
+
+class Observer:
+    """See `processor.runtime.worker.Observer`."""
+
+    def __init__(self, metrics: Metrics, health: Health, log: FilteringBoundLogger, *, raw: str) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._log = log
+        self._raw = raw
+        self._moved_s: dict[int, float] = {}  # when a partition last made progress, or had nothing to do
+        self._restoring_since_s: dict[int, float] = {}
+
+    def beat(self) -> None:
+        """The loop took a turn."""
+        self._health.beat()
+
+    def broker(self, why: str | None) -> None:
+        """No broker answers, or one does again (None)."""
+        self._health.broker(why is None, why or "")
+        if why is None:
+            self._log.info("the broker answers again", operation="poll")
+        else:
+            self._log.warning("no broker answers", operation="poll", reason=why)
+
+    def assigned(self, partitions: Iterable[int]) -> None:
+        """Partitions came; their states are to be restored."""
+        numbers = sorted(partitions)
+        self._metrics.assigned(numbers)
+        self._health.assigned(numbers)
+        for partition in numbers:
+            self._restoring_since_s[partition] = self._moved_s[partition] = time.monotonic()
+        self._log.info("assigned", operation="rebalance", partitions=numbers)
+
+    def revoked(self, partitions: Iterable[int], lost: bool) -> None:
+        """Partitions went."""
+        numbers = sorted(partitions)
+        self._metrics.revoked(numbers, lost)
+        self._health.revoked(numbers)
+        for partition in numbers:
+            self._moved_s.pop(partition, None)
+        self._log.info("lost" if lost else "revoked", operation="rebalance", partitions=numbers)
+
+    def restoring(self, partition: int, records: int, finished: bool) -> None:
+        """A part of a partition's state was read."""
+        self._metrics.restoring(partition, records, finished)
+        if finished:
+            self._health.restored(partition)
+            seconds = time.monotonic() - self._restoring_since_s.pop(partition)
+            self._moved_s[partition] = time.monotonic()
+            self._log.info(
+                "restored", operation="restore", partition=partition, records=records, seconds=round(seconds, 3)
+            )
+
+    def committed(self, tallies: dict[int, Tally], records: int, commit_s: float, tasks: dict[int, Task]) -> None:
+        """A transaction was committed."""
+        metrics = self._metrics
+        metrics.committed(records, commit_s)
+        now_s = time.monotonic()
+        for partition, tally in tallies.items():
+            metrics.count(tally)
+            metrics.open_sessions(partition, tasks[partition].open_sessions)
+            metrics.users(partition, tasks[partition].users)
+            metrics.last_processed(partition, time.time())
+            self._moved_s[partition] = now_s
+            if tally.dead:
+                self._log.warning(
+                    "records went to the dead letters", operation="process", partition=partition, stages=dict(tally.dead)
+                )
+
+    def lagging(self, lag: dict[int, int]) -> None:
+        """How far each partition is behind."""
+        now_s = time.monotonic()
+        for partition, offsets in lag.items():
+            self._metrics.lag(partition, offsets)
+            if offsets == 0:
+                self._moved_s[partition] = now_s
+            still_s = now_s - self._moved_s.get(partition, now_s)
+            if still_s > _STUCK_AFTER_S:
+                self._health.stuck(partition, f"{self._raw}[{partition}]", f"{offsets} offsets behind for {still_s:.0f} s")
+            else:
+                self._health.unstuck(partition)
+
+    def failed(self, error: Exception, backoff_s: float) -> None:
+        """A turn failed; what it did is undone and tried again."""
+        self._metrics.aborted()
+        self._moved_s.clear()
+        self._log.warning(
+            "starting again from the log", operation="recover", error=type(error).__name__, reason=str(error),
+            backoff_s=backoff_s,
+        )  # fmt: skip

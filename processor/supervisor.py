@@ -1,0 +1,79 @@
+"""Keeps several worker processes running, as long as they can; stops them together."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Final
+
+from processor.core.errors import Fatal
+
+_POLL_S: Final = 0.2
+_RESTART_BACKOFF_S: Final = 1.0
+_RESTARTS_MAX: Final = 10  # of one worker, in a row, each within `_CALM_S` of the last
+_CALM_S: Final = 60.0
+_STOP_S: Final = 30.0
+
+
+def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str], None]) -> None:
+    """Run `command` once for each slot (environment A3CP_SLOT) until told to stop (SIGTERM, SIGINT).
+
+    A worker that was killed is started again, so that its slot's open transaction is aborted at once; one that says itself that
+    it cannot go on (exit code 1 or 2) stops all.
+
+    Raises:
+        Fatal: a worker cannot go on.
+    """
+    stopping = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    running = {slot: _start(slot, command) for slot in slots}
+    crashes = {slot: [time.monotonic()] for slot in slots}
+    try:
+        while not stopping:
+            time.sleep(_POLL_S)
+            for slot, worker in running.items():
+                code = worker.poll()
+                if code is None or stopping:
+                    continue
+                if code > 0:
+                    raise Fatal(f"the worker in slot {slot} ended with code {code}", remedy="its last log line says why")
+                recent = [moment for moment in crashes[slot] if time.monotonic() - moment < _CALM_S]
+                if len(recent) >= _RESTARTS_MAX:
+                    raise Fatal(f"the worker in slot {slot} was killed {len(recent)} times within a minute")
+                say(f"the worker in slot {slot} was killed by signal {-code}; starting it again")
+                crashes[slot] = [*recent, time.monotonic()]
+                time.sleep(_RESTART_BACKOFF_S)
+                running[slot] = _start(slot, command)
+    finally:
+        _stop_all(running)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def this_command(*arguments: str) -> list[str]:
+    """Return the command line that runs `a3cp` with `arguments` under this interpreter."""
+    return [sys.executable, "-c", "from processor.cli.app import main; main()", *arguments]
+
+
+def _start(slot: int, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    environment: Mapping[str, str] = {**os.environ, "A3CP_SLOT": str(slot), "A3CP_WORKERS": "1"}
+    return subprocess.Popen(command, env=environment)  # noqa: S603  # The command is our own.
+
+
+def _stop_all(running: Mapping[int, subprocess.Popen[bytes]]) -> None:
+    for worker in running.values():
+        worker.terminate()
+    deadline_s = time.monotonic() + _STOP_S
+    for worker in running.values():
+        try:
+            worker.wait(max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()

@@ -1,0 +1,199 @@
+"""The one place where ports meet their adapters; no rules."""
+
+import gc
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from processor.broker import bootstrap_of_running
+from processor.codec.codec import Codec
+from processor.codec.schema import Schemas
+from processor.config import Loaded, Settings, load
+from processor.core.errors import BrokerUnavailable, OwnershipLost, UsageError
+from processor.health import Health, HealthServer
+from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
+from processor.kafka.log import KafkaLog, LogConf
+from processor.kafka.slots import choose_slots
+from processor.kafka.topic_admin import check_topics, read_topics
+from processor.logs import make_logger
+from processor.metrics import Metrics
+from processor.observer import Observer
+from processor.resources import schema_text
+from processor.runtime.task import Task
+from processor.runtime.worker import Worker
+from processor.supervisor import supervise, this_command
+
+SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand", "SessionState")
+_START_BACKOFF_S: Final = 1.0
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_ms(self) -> int:
+        """Return the wall clock's time, ms since the epoch, UTC."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_s(self) -> float:
+        """Return seconds since some moment."""
+        return time.monotonic()
+
+
+def load_settings(environ: Mapping[str, str] = os.environ, folder: Path | None = None) -> Loaded:
+    """Return the settings; without a named Kafka, the running embedded one's address is filled in.
+
+    Raises:
+        UsageError: a setting is wrong, or no Kafka is named and none runs.
+    """
+    loaded = load(environ, folder or Path.cwd())
+    if loaded.settings.bootstrap_servers or loaded.settings.kafka.get("bootstrap.servers"):
+        return loaded
+    servers = bootstrap_of_running()
+    if not servers:
+        raise UsageError(
+            "no Kafka is named and the embedded one does not run",
+            remedy="start it with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
+        )
+    return loaded._replace(settings=loaded.settings.model_copy(update={"bootstrap_servers": servers}))
+
+
+def log_conf(settings: Settings, slot: int, partitions: int) -> LogConf:
+    """Return what the worker in `slot` needs to know of Kafka."""
+    common: dict[str, Any] = settings.kafka_conf()
+    topics = settings.topics()
+    instance_id = f"{settings.group_id}-{slot}" if settings.static_membership else None
+    return LogConf(
+        common=common,
+        consumer=consumer_conf(
+            common,
+            session_timeout_ms=settings.session_timeout_ms,
+            group_protocol=settings.group_protocol,
+            instance_id=instance_id,
+        ),
+        producer=producer_conf(common, transaction_timeout_ms=settings.transaction_timeout_ms),
+        restorer=restorer_conf(common, group_id=settings.group_id),
+        group_id=settings.group_id,
+        slot=slot,
+        slot_is_fixed=settings.slot is not None,
+        raw=topics.raw,
+        state=topics.state,
+        partitions=partitions,
+    )
+
+
+def schemas(settings: Settings) -> Schemas:
+    """Return the schemas that records may be written with: those we ship, and the registry's when there is one."""
+    shipped = {name: schema_text(name) for name in SHIPPED}
+    topics = settings.topics()
+    source = None
+    if settings.schema_registry_url is not None:
+        from processor.kafka.registry import Registry  # Costs a third of a second, and most sites have none.
+
+        source = Registry(settings.schema_registry_url)
+    return Schemas(
+        shipped,
+        source=source,
+        tagged_subject=f"{topics.tagged}-value",
+        events_subject=f"{topics.sessions}-value",
+    )
+
+
+def run_worker(loaded: Loaded) -> None:
+    """Run one worker in this process until SIGTERM or SIGINT.
+
+    Raises:
+        A3CPError: it cannot start, or cannot go on.
+    """
+    settings = loaded.settings
+    log = make_logger("processor", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    for warning in loaded.warnings:
+        log.warning(warning, operation="start")
+    stopped = threading.Event()
+    worker: Worker | None = None
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+        if worker is not None:
+            worker.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    _tune_garbage_collection()
+    registry = CollectorRegistry()
+    health = Health(live_s=settings.live_ms / 1000)
+    observer = Observer(Metrics(registry), health, log, raw=settings.topics().raw)
+    slot = 0
+    server = None
+    try:
+        while not stopped.is_set():
+            try:
+                partitions = check_topics(settings.kafka_conf(), settings.topic_prefix)
+                slot = _slot(settings)
+                if server is None and settings.metrics_port:
+                    server = HealthServer(settings.metrics_host, settings.metrics_port + slot, health, registry)
+                    server.start()
+                worker = _worker(settings, slot, partitions, observer, stopped)
+                break
+            except (BrokerUnavailable, OwnershipLost) as error:
+                observer.broker(str(error))
+                stopped.wait(_START_BACKOFF_S)
+        if worker is not None and not stopped.is_set():
+            log.info("started", operation="start", slot=slot, partitions=partitions, group=settings.group_id)
+            worker.run()
+        log.info("stopped", operation="stop", slot=slot)
+    finally:
+        if server is not None:
+            server.close()
+
+
+def run_workers(loaded: Loaded, count: int) -> None:
+    """Run `count` workers, a process each, until SIGTERM or SIGINT.
+
+    Raises:
+        A3CPError: they cannot start, or one cannot go on.
+    """
+    settings = loaded.settings
+    log = make_logger("supervisor", level=settings.log_level, log_format=settings.log_format)
+    slots = choose_slots(settings.kafka_conf(), settings.group_id, count)
+    supervise(slots, this_command("process"), log.warning)
+
+
+def _slot(settings: Settings) -> int:
+    if settings.slot is not None:
+        return settings.slot
+    (slot,) = choose_slots(settings.kafka_conf(), settings.group_id, 1)
+    return slot
+
+
+def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, stopped: threading.Event) -> Worker:
+    codec = Codec(schemas(settings), strict=settings.strict)
+    rules, topics = settings.rules(), settings.topics()
+    outputs = read_topics(settings.kafka_conf(), (topics.tagged, topics.sessions, topics.state)).values()
+    bytes_max = min(int(topic.configs["max.message.bytes"]) for topic in outputs)
+
+    def task_of(partition: int) -> Task:
+        return Task(partition, partitions, codec=codec, rules=rules, topics=topics, record_bytes_max=bytes_max)
+
+    return Worker(
+        KafkaLog(log_conf(settings, slot, partitions), observer.broker),
+        task_of,
+        SystemClock(),
+        observer,
+        batch_records_max=settings.batch_records_max,
+        punctuate_ms=settings.punctuate_ms,
+        sleep=stopped.wait,
+    )
+
+
+def _tune_garbage_collection() -> None:
+    """Collect rarely: a batch makes many values and no cycles, so looking for those is in vain (docs/performance.md)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
