@@ -1,0 +1,255 @@
+"""The Python producer for modules: send messages, ask for things, know the outcome.
+
+from processor.client import SessionClient
+
+with SessionClient() as client:
+    client.send({"schema_version": "1.0.1", "record_id": "…", "user_id": "elias01", "timestamp": "…", "source": "ui"})
+    outcome = client.command("elias01", "start", performer_id="carer01")
+    print(outcome.session_id)
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+from uuid import uuid4
+
+from processor.broker import bootstrap_of_running
+from processor.codec.codec import Codec
+from processor.codec.events import SCHEMA_VERSION, EventView
+from processor.codec.schema import SHIPPED, Schemas
+from processor.config import Settings, load
+from processor.core.errors import A3CPError, DecodeError, RecordError, UsageError
+from processor.core.model import CommandName
+from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer
+from processor.kafka.reader import Reader
+from processor.resources import schema_text
+from processor.runtime.partitioner import partition_of
+
+OUTCOME_TIMEOUT_S: Final = 30.0
+_POLL_S: Final = 0.1
+_KINDS: Final = {
+    "start": "started",
+    "end": "ended",
+    "pause": "paused",
+    "resume": "resumed",
+    "note": "note",
+    "context": "context",
+    "step": "step",
+    "status": "status",
+}
+
+
+class NoOutcome(A3CPError):
+    """A command was sent, but what came of it was not told in time."""
+
+
+class Outcome(NamedTuple):
+    """What came of a command."""
+
+    accepted: bool  # False when the rules refused it; nothing changed then
+    kind: str  # started, ended, paused, resumed, note, context, step, status, unchanged or rejected
+    reason: str | None  # of a refusal: not_found, user_mismatch or already_closed; of unchanged: why
+    session_id: str | None
+    event: EventView  # the whole session event
+
+
+class SessionClient:
+    """Writes to the raw topic and reads outcomes; `send` may be called by several threads.
+
+    A context manager: leaving it waits until all is delivered, and raises when something was not.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | None = None,
+        *,
+        topic_prefix: str | None = None,
+        kafka: Mapping[str, str] | None = None,
+        settings: Settings | None = None,
+        source: str = "session_client",
+        queue_records_max: int = QUEUE_RECORDS_MAX,
+        delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+    ) -> None:
+        """Connect. What is not given comes from the settings (environment, a3cp.toml), then from the embedded broker.
+
+        Args:
+            bootstrap_servers: Kafka's address.
+            topic_prefix: start of the topics' names.
+            kafka: further librdkafka properties.
+            settings: instead of those of environment and file.
+            source: what commands name as their source: the module that sends them.
+            queue_records_max: messages that wait to be delivered; `send` waits when there are as many.
+            delivery_timeout_s: how long a message is tried for.
+
+        Raises:
+            UsageError: a setting is wrong, no Kafka is named, or the topics do not exist.
+            BrokerUnavailable: no broker answers.
+        """
+        known = settings or load(os.environ, Path.cwd()).settings
+        update: dict[str, Any] = {"kafka": {**known.kafka, **(kafka or {})}}
+        if bootstrap_servers or not known.kafka_conf().get("bootstrap.servers"):
+            update["bootstrap_servers"] = bootstrap_servers or bootstrap_of_running()
+        if topic_prefix:
+            update["topic_prefix"] = topic_prefix
+        known = known.model_copy(update=update)
+        self._conf = known.kafka_conf()
+        if not self._conf.get("bootstrap.servers"):
+            raise UsageError(
+                "no Kafka is named and the embedded one does not run",
+                remedy="start it with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
+            )
+        self._source = source
+        self._topics = known.topics()
+        self._codec = Codec(Schemas({name: schema_text(name) for name in SHIPPED}))
+        self._producer = RecordProducer(
+            self._conf, self._topics.raw, queue_records_max=queue_records_max, delivery_timeout_s=delivery_timeout_s
+        )
+        self._outcomes: Reader | None = None
+        self._command_lock = threading.Lock()
+
+    def send(
+        self,
+        message: Mapping[str, Any] | bytes,
+        *,
+        user_id: str | None = None,
+        on_done: Callable[[A3CPError | None], None] | None = None,
+    ) -> None:
+        """Queue a message; it is delivered in the background, in the order of the calls.
+
+        Args:
+            message: the message's fields, or its bytes in one of the three encodings, sent as they are.
+            user_id: whose message it is. When not given it is read from the message, which is checked with that: what
+                the processor could not tag is refused here, where its sender can mend it.
+            on_done: called once the message is delivered (None) or was not (why), by the thread that sends or flushes.
+
+        Raises:
+            DecodeError, InvalidMessage: the message could not be tagged.
+            BrokerUnavailable: the queue has been full for the delivery time-out.
+            A3CPError: an earlier message without `on_done` was not delivered; this one was not sent, then.
+        """
+        value = message if isinstance(message, bytes) else _json(message)
+        if user_id is None:
+            user_id = self._codec.decode(value, _now_ms()).user_id
+        self._producer.send(value, user_id.encode(), on_done=on_done)
+
+    def flush(self) -> None:
+        """Wait until every message is delivered or has failed.
+
+        Raises:
+            A3CPError: some were not delivered.
+        """
+        self._producer.flush()
+
+    def command(
+        self,
+        user_id: str,
+        name: str,
+        *,
+        performer_id: str | None = None,
+        session_id: str | None = None,
+        timeout_s: float = OUTCOME_TIMEOUT_S,
+        **arguments: object,
+    ) -> Outcome:
+        """Ask for something and wait for what came of it.
+
+        Args:
+            user_id: whose session is meant.
+            name: start, end, pause, resume, note, context, step or status.
+            performer_id: who asks.
+            session_id: the session that is meant; the open one when None.
+            timeout_s: how long to wait.
+            arguments: the command's own (docs/producing.md): force_new, template, is_training_data, session_notes,
+                training_intent_label, context, step, status.
+
+        Raises:
+            UsageError: the command is not as it should be; nothing was sent.
+            NoOutcome: it was sent, but no outcome came in time.
+            BrokerUnavailable: it could not be sent.
+        """
+        record_id = str(uuid4())
+        fields = {
+            "schema_version": SCHEMA_VERSION,
+            "record_id": record_id,
+            "user_id": user_id,
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "performer_id": performer_id,
+            "source": self._source,
+            "session_id": session_id,
+            "command": name,
+            **arguments,
+        }
+        value = _json({key: field for key, field in fields.items() if field is not None})
+        try:
+            self._codec.decode(value, _now_ms())
+        except RecordError as error:
+            raise UsageError(error.what, remedy=error.remedy) from error
+        with self._command_lock:
+            return self._await_outcome(user_id, CommandName(name), record_id, value, timeout_s)
+
+    def close(self) -> None:
+        """Deliver what is queued and let go of the connections.
+
+        Raises:
+            A3CPError: some messages were not delivered.
+        """
+        if self._outcomes is not None:
+            self._outcomes.close()
+            self._outcomes = None
+        self._producer.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _await_outcome(
+        self, user_id: str, name: CommandName, record_id: str, value: bytes, timeout_s: float
+    ) -> Outcome:
+        key = user_id.encode()
+        deadline_s = time.monotonic() + timeout_s
+        if self._outcomes is None:
+            self._outcomes = Reader(self._conf, self._topics.sessions)
+
+        self._outcomes.start_at_end(partition_of(key, self._producer.partitions))
+        failures: list[A3CPError] = []
+        self._producer.send(value, key, on_done=lambda error: failures.append(error) if error else None)
+        while time.monotonic() < deadline_s:
+            self._producer.waiting()
+            if failures:
+                raise failures[0]
+            record = self._outcomes.next(_POLL_S)
+            if record is None or record.value is None or record.key != key or record_id.encode() not in record.value:
+                continue
+            try:
+                event = self._codec.decode_event(record.value)
+            except DecodeError:
+                continue  # Another release's event; ours is still to come.
+            if event.command_record_id == record_id and event.kind in (_KINDS[name.value], "unchanged", "rejected"):
+                return Outcome(event.kind != "rejected", event.kind, event.reason, event.session_id, event)
+        raise NoOutcome(
+            f"no outcome within {timeout_s:g} s",
+            remedy="see that a3cp process runs; the command is in the log, and is carried out when it does",
+        )
+
+
+def _json(fields: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"the message cannot be written as JSON ({type(error).__name__})",
+            remedy="use text, numbers other than NaN, lists and objects; times as ISO 8601 text",
+        ) from None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

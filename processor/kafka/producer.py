@@ -1,0 +1,172 @@
+"""Writes records outside of transactions: idempotent, acknowledged by all, in the partition that Java would choose."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from processor.core.errors import A3CPError, BrokerUnavailable, OutcomeUnknown, UsageError
+from processor.kafka.failures import failure
+from processor.ports import Headers
+from processor.runtime.partitioner import partition_of
+
+QUEUE_RECORDS_MAX: Final = 10_000
+DELIVERY_TIMEOUT_S: Final = 30.0
+_METADATA_TIMEOUT_S: Final = 10.0
+_QUEUE_FULL_POLL_S: Final = 0.05
+
+_PRODUCER: Final[dict[str, Any]] = {
+    "log_level": 0,  # What matters comes as an exception; librdkafka would print it to stderr besides.
+    "linger.ms": 5,
+    "socket.connection.setup.timeout.ms": 5_000,
+    "message.max.bytes": 4 << 20,  # The broker's topics decide; see topics/*.yaml.
+}
+_OURS: Final[dict[str, Any]] = {"enable.idempotence": True, "acks": "all"}
+
+
+class RecordProducer:
+    """Sends records to one topic; may be used by several threads.
+
+    What could not be delivered is told to the record's own callback, or else raised by the next `send` or `flush`: it
+    is never lost without a word.
+    """
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        topic: str,
+        *,
+        queue_records_max: int = QUEUE_RECORDS_MAX,
+        delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+    ) -> None:
+        """Connect.
+
+        Args:
+            conf: librdkafka's properties, where the brokers are at least.
+            topic: where the records go.
+            queue_records_max: records that wait to be delivered; `send` waits when there are as many.
+            delivery_timeout_s: how long a record is tried for.
+
+        Raises:
+            UsageError: the topic does not exist, or a property is none.
+            BrokerUnavailable: no broker answers.
+        """
+        self._topic = topic
+        self._timeout_s = delivery_timeout_s
+        self._lock = threading.Lock()
+        self._failed = 0
+        self._first: A3CPError | None = None
+        ours = {"queue.buffering.max.messages": queue_records_max, "message.timeout.ms": int(delivery_timeout_s * 1000)}
+        try:
+            self._producer = Producer({**_PRODUCER, **conf, **ours, **_OURS})
+            known = self._producer.list_topics(timeout=_METADATA_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise unreachable("connecting", error, conf) from error
+        if topic not in known:
+            raise UsageError(f"no topic {topic}", remedy="make the topics with a3cp topics apply")
+        self.partitions = len(known[topic].partitions)
+
+    def send(
+        self,
+        value: bytes,
+        key: bytes | None,
+        *,
+        partition: int | None = None,
+        headers: Headers | None = None,
+        on_done: Callable[[A3CPError | None], None] | None = None,
+    ) -> int:
+        """Queue a record and return its partition: that of murmur2(key) unless one is given.
+
+        Raises:
+            BrokerUnavailable: the queue has been full for the delivery time-out.
+            A3CPError: an earlier record was not delivered (this one was not sent, then).
+        """
+        self.raise_failures()
+        if partition is None:
+            partition = partition_of(key if key is not None else value, self.partitions)
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            outcome = None if error is None else self._undelivered(error, len(value))
+            if on_done is not None:
+                on_done(outcome)
+            elif outcome is not None:
+                with self._lock:
+                    self._failed += 1
+                    self._first = self._first or outcome
+
+        deadline_s = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic, value, key, partition, on_delivery=delivered, headers=list(headers or ())
+                )
+                break
+            except BufferError:
+                if time.monotonic() > deadline_s:
+                    raise BrokerUnavailable(
+                        f"{len(self._producer)} records wait to be delivered and none was for {self._timeout_s:.0f} s",
+                        remedy="see that the broker runs and KAFKA_BOOTSTRAP_SERVERS names it",
+                    ) from None
+                self._producer.poll(_QUEUE_FULL_POLL_S)
+            except KafkaException as error:
+                raise self._undelivered(error.args[0], len(value)) from error
+        self._producer.poll(0)
+        return partition
+
+    def flush(self) -> None:
+        """Wait until all records are delivered or have failed.
+
+        Raises:
+            A3CPError: some were not delivered.
+        """
+        self._producer.flush(self._timeout_s + 1)
+        self.raise_failures()
+
+    def waiting(self) -> int:
+        """Return how many records are not delivered yet; calls back for those that are."""
+        self._producer.poll(0)
+        return len(self._producer)
+
+    def abandon(self) -> None:
+        """Forget what is not delivered yet."""
+        self._producer.purge()
+        self._producer.poll(0)
+
+    def raise_failures(self) -> None:
+        """Raise what came of records that had no callback and were not delivered, once."""
+        with self._lock:
+            failed, first = self._failed, self._first
+            self._failed, self._first = 0, None
+        if first is not None:
+            count = "1 record was" if failed == 1 else f"{failed} records were"
+            raise type(first)(f"{count} not delivered: {first.what}", remedy=first.remedy)
+
+    def _undelivered(self, error: KafkaError, size_bytes: int) -> A3CPError:
+        code = error.code()
+        if code in (KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+            return BrokerUnavailable(
+                f"{self._topic}: no broker took it within {self._timeout_s:.0f} s",
+                remedy="see that the broker runs and KAFKA_BOOTSTRAP_SERVERS names it, then send it again",
+            )
+        if code == KafkaError.MSG_SIZE_TOO_LARGE:
+            return UsageError(
+                f"{self._topic}: a record of {size_bytes} bytes is larger than the topic takes",
+                remedy="leave media out of messages; max.message.bytes in topics/ is the limit",
+            )
+        return failure(f"writing to {self._topic}", error)
+
+
+def unreachable(doing: str, error: KafkaException, conf: Mapping[str, Any]) -> A3CPError:
+    """Return our error for one met outside of the processor: it names the address that was tried."""
+    outcome = failure(doing, error)
+    servers = conf.get("bootstrap.servers", "")
+    if isinstance(outcome, BrokerUnavailable | OutcomeUnknown):
+        return BrokerUnavailable(
+            f"no Kafka broker answers at {servers}",
+            remedy="start one with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
+        )
+    if error.args[0].code() == KafkaError._INVALID_ARG:
+        return UsageError(error.args[0].str(), remedy="correct the property in [kafka] or A3CP_KAFKA__*")
+    return outcome

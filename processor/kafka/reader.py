@@ -1,0 +1,145 @@
+"""Reads partitions as any consumer of the system would, read_committed and without a group: nothing is committed."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
+
+from processor.core.errors import BrokerUnavailable, UsageError
+from processor.kafka.producer import unreachable
+
+_TIMEOUT_S: Final = 10.0
+_BATCH_RECORDS: Final = 1_000
+_SILENCE_S: Final = 30.0
+_RETRY_S: Final = 0.05
+_EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+_CONSUMER: Final[dict[str, Any]] = {
+    "log_level": 0,
+    "fetch.wait.max.ms": 100,
+    "socket.connection.setup.timeout.ms": 5_000,
+    "queued.max.messages.kbytes": 32 << 10,
+}
+_OURS: Final[dict[str, Any]] = {
+    "group.id": "a3cp-reader",  # The client wants one; none is ever joined.
+    "isolation.level": "read_committed",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+}
+
+
+class ReadRecord(NamedTuple):
+    """A record as it was read."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class Reader:
+    """Reads one topic; used by one thread."""
+
+    def __init__(self, conf: Mapping[str, Any], topic: str) -> None:
+        """Connect.
+
+        Raises:
+            UsageError: the topic does not exist, or a property is none.
+            BrokerUnavailable: no broker answers.
+        """
+        self._conf = conf
+        self._topic = topic
+        try:
+            self._consumer = Consumer({**_CONSUMER, **conf, **_OURS})
+            self._admin = AdminClient({"log_level": 0, **conf})
+            known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise unreachable("connecting", error, conf) from error
+        if topic not in known:
+            self._consumer.close()
+            raise UsageError(f"no topic {topic}", remedy="make the topics with a3cp topics apply")
+        self.partitions = len(known[topic].partitions)
+
+    def read_all(self) -> Iterator[ReadRecord]:
+        """Yield every committed record, up to where the topic's partitions end now; in the order of each partition.
+
+        Raises:
+            BrokerUnavailable: the broker stopped answering.
+        """
+        starts, ends = self._offsets(_EARLIEST), self._offsets(_LATEST)
+        left = {partition for partition, end in ends.items() if starts[partition] < end}
+        self._assign({partition: starts[partition] for partition in left})
+        silent_since_s = time.monotonic()
+        while left:
+            for message in self._consumer.consume(_BATCH_RECORDS, 0.1):
+                silent_since_s = time.monotonic()
+                record = self._record(message)
+                if record is None:  # The partition's end: transaction markers take offsets, so no record may be last.
+                    left.discard(message.partition())
+                elif record.partition in left:
+                    if record.offset < ends[record.partition]:
+                        yield record
+                    if record.offset + 1 >= ends[record.partition]:
+                        left.discard(record.partition)
+            if time.monotonic() - silent_since_s > _SILENCE_S:
+                raise BrokerUnavailable(f"{self._topic}: nothing came for {_SILENCE_S:.0f} s", remedy="try again")
+
+    def start_at_end(self, partition: int) -> None:
+        """Make `next` return what is appended to `partition` from now on."""
+        self._assign({partition: self._offsets(_LATEST)[partition]})
+
+    def next(self, timeout_s: float) -> ReadRecord | None:
+        """Return the next record; None when none came within `timeout_s`."""
+        message = self._consumer.poll(timeout_s)
+        return None if message is None else self._record(message)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _assign(self, offsets: Mapping[int, int]) -> None:
+        self._consumer.assign([TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()])
+
+    def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
+        wanted = {TopicPartition(self._topic, partition): spec for partition in range(self.partitions)}
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                futures = self._admin.list_offsets(
+                    wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_TIMEOUT_S
+                )
+                return {tp.partition: future.result().offset for tp, future in futures.items()}
+            except KafkaException as error:
+                outcome = unreachable(f"reading {self._topic}", error, self._conf)
+                # A topic that was just made, or whose leader is changing, has none for a moment.
+                if not isinstance(outcome, BrokerUnavailable) or time.monotonic() > deadline_s:
+                    raise outcome from error
+                time.sleep(_RETRY_S)
+
+    def _record(self, message: Message) -> ReadRecord | None:
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                return None
+            raise unreachable(f"reading {self._topic}", KafkaException(error), self._conf)
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None
+        assert offset is not None
+        headers: Any = message.headers() or ()  # A list of pairs; the stub takes it for what `produce` accepts.
+        return ReadRecord(partition, offset, message.timestamp()[1], message.key(), message.value(), headers)

@@ -1,0 +1,114 @@
+"""The Python producer against a real Kafka."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from processor.client import NoOutcome, SessionClient
+from processor.core.errors import A3CPError, BrokerUnavailable, DecodeError, InvalidMessage, UsageError
+from processor.kafka.reader import Reader, ReadRecord
+from processor.runtime.partitioner import partition_of
+
+pytestmark = pytest.mark.broker
+
+
+def message(user_id: str = "elias01", **fields: Any) -> dict[str, Any]:
+    spine = {"schema_version": "1.0.1", "record_id": str(uuid.uuid4()), "user_id": user_id}
+    return {**spine, "timestamp": "2025-06-15T12:34:56.789Z", "source": "ui", **fields}
+
+
+def records(kafka: str, topic: str) -> list[ReadRecord]:
+    with Reader({"bootstrap.servers": kafka}, topic) as reader:
+        return list(reader.read_all())
+
+
+def test_messages_lie_where_java_puts_them(kafka: str, topics: str) -> None:
+    """Key is the user id, partition its murmur2, order of one user the order of the calls, bytes as they were given."""
+    users = [f"user-{number}" for number in range(20)]
+    raw_bytes = b' {"user_id":"user-0", "timestamp":"2025-06-15T12:34:56.789Z"}'
+    with SessionClient(kafka, topic_prefix=topics) as client:
+        for number in range(3):
+            for user in users:
+                client.send(message(user, sequence_id=number, text="ä"))
+        client.send(raw_bytes)
+        client.send(b"anything at all", user_id="user-1")
+    found = records(kafka, f"{topics}.raw")
+    assert len(found) == 62
+    for record in found:
+        assert record.key is not None
+        assert record.partition == partition_of(record.key, 4)
+    first = [json.loads(r.value)["sequence_id"] for r in found if r.key == b"user-7" and r.value]
+    assert first == [0, 1, 2]
+    assert raw_bytes in [record.value for record in found]
+    assert "ä".encode() in (found[0].value or b"")
+
+
+def test_our_partitions_are_librdkafkas_murmur2(kafka: str, topics: str) -> None:
+    """The partition we choose is the one that Java-compatible producers choose for the same key."""
+    producer = Producer({"bootstrap.servers": kafka, "partitioner": "murmur2"})
+    keys = [f"key-{number}-{'ü' * (number % 5)}".encode() for number in range(200)]
+    for key in keys:
+        producer.produce(f"{topics}.raw", b"x", key)
+    producer.flush(10)
+    found = {record.key: record.partition for record in records(kafka, f"{topics}.raw")}
+    assert found == {key: partition_of(key, 4) for key in keys}
+
+
+def test_what_could_not_be_tagged_is_refused_at_its_source(kafka: str, topics: str) -> None:
+    """A sender learns at once what is wrong, instead of finding it among the dead letters."""
+    with SessionClient(kafka, topic_prefix=topics) as client:
+        with pytest.raises(InvalidMessage, match="user_id is missing"):
+            client.send({"timestamp": "2025-06-15T12:34:56.789Z"})
+        with pytest.raises(InvalidMessage, match="timestamp is missing"):
+            client.send({"user_id": "u"})
+        with pytest.raises(DecodeError):
+            client.send(b"{broken")
+        with pytest.raises(UsageError, match="cannot be written as JSON"):
+            client.send(message(value=float("nan")))
+    assert records(kafka, f"{topics}.raw") == []
+
+
+def test_what_is_not_delivered_is_told(kafka: str, topics: str) -> None:
+    """A message too large for the topic: its callback is told, or else the end of the block raises."""
+    told: list[A3CPError | None] = []
+    with SessionClient(kafka, topic_prefix=topics) as client:
+        client.send(message(text="x" * 1_500_000), on_done=told.append)
+        client.send(message(), on_done=told.append)
+        client.flush()
+    assert isinstance(told[0], UsageError)
+    assert told[1] is None
+
+    def send_too_large() -> None:
+        with SessionClient(kafka, topic_prefix=topics) as client:
+            client.send(message(text="x" * 1_500_000))
+
+    with pytest.raises(UsageError, match=r"1 record was not delivered: .* larger than the topic takes"):
+        send_too_large()
+
+
+def test_a_command_without_a_processor(kafka: str, topics: str) -> None:
+    """Nobody answers: a clear error after the time-out, and the command is in the log for later."""
+    with SessionClient(kafka, topic_prefix=topics) as client:
+        with pytest.raises(NoOutcome, match=r"no outcome within 0.5 s; see that a3cp process runs"):
+            client.command("elias01", "start", performer_id="carer01", timeout_s=0.5)
+        with pytest.raises(UsageError, match="the command is unknown"):
+            client.command("elias01", "dance")
+        with pytest.raises(UsageError, match="needs context as an object"):
+            client.command("elias01", "context", context="kitchen")
+    (record,) = records(kafka, f"{topics}.raw")
+    sent = json.loads(record.value or b"")
+    assert (sent["command"], sent["performer_id"], sent["source"]) == ("start", "carer01", "session_client")
+    assert "session_id" not in sent
+
+
+def test_clear_errors(kafka: str, prefix: str) -> None:
+    """No topics, no broker: what is missing and what to do."""
+    with pytest.raises(UsageError, match=rf"no topic {prefix}.raw; make the topics with a3cp topics apply"):
+        SessionClient(kafka, topic_prefix=prefix)
+    with pytest.raises(BrokerUnavailable, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
+        SessionClient("127.0.0.1:1", topic_prefix=prefix)
+    with pytest.raises(UsageError, match=r'No such configuration property: "no.such.property"'):
+        SessionClient(kafka, kafka={"no.such.property": "1"})

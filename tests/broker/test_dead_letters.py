@@ -1,0 +1,145 @@
+"""Dead letters are listed with their reasons, and go back once."""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Producer
+
+from processor.core.errors import OutcomeUnknown
+from processor.kafka.deadletters import DeadLetter, grouped, read_letters, retry
+from processor.kafka.reader import Reader, ReadRecord
+
+pytestmark = pytest.mark.broker
+
+
+def write(kafka: str, topics: str, number: int, *, stage: str = "decode", **more: str) -> None:
+    """Write the dead letter that the processor would write for offset `number` of partition 1."""
+    described = {"topic": f"{topics}.raw", "partition": 1, "offset": number, "timestamp": 1_700_000_000_000}
+    described |= {"stage": stage, "error": "DecodeError", "message": "value is broken; mend it", "size": 3}
+    headers: list[tuple[str, str | bytes | None]] = [("trace", b"t1"), ("empty", None)]
+    headers += [(f"a3cp-dlq-{name}", str(text).encode()) for name, text in described.items()]
+    headers += [(name.replace("_", "-"), text.encode()) for name, text in more.items()]
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(f"{topics}.dlq", f"v{number}".encode(), b"elias01", 1, headers=headers)
+    producer.flush(10)
+
+
+def letters(kafka: str, topics: str) -> list[DeadLetter]:
+    with Reader({"bootstrap.servers": kafka}, f"{topics}.dlq") as reader:
+        return read_letters(reader, f"{topics}.dlq")
+
+
+def raw(kafka: str, topics: str) -> list[ReadRecord]:
+    with Reader({"bootstrap.servers": kafka}, f"{topics}.raw") as reader:
+        return list(reader.read_all())
+
+
+def run(kafka: str, topics: str, stage: str | None = None, limit: int | None = None) -> list[DeadLetter]:
+    def wanted(letter: DeadLetter) -> bool:
+        return letter.status == "waiting" and stage in (None, letter.stage)
+
+    return retry_all(kafka, topics, wanted, limit)
+
+
+def retry_all(
+    kafka: str, topics: str, wanted: Callable[[DeadLetter], bool], limit: int | None = None
+) -> list[DeadLetter]:
+    return retry(
+        {"bootstrap.servers": kafka},
+        raw=f"{topics}.raw",
+        dlq=f"{topics}.dlq",
+        group_id=topics,
+        wanted=wanted,
+        limit=limit,
+    )
+
+
+def test_a_letter_goes_back_once(kafka: str, topics: str) -> None:
+    """Same bytes, key, partition and own headers, marked; a second run finds nothing to do, and the list says so."""
+    for number in range(3):
+        write(kafka, topics, number)
+    assert [letter.source for letter in run(kafka, topics)] == [f"{topics}.raw[1]@{number}" for number in range(3)]
+    assert run(kafka, topics) == []
+    found = raw(kafka, topics)
+    assert [(record.partition, record.key, record.value) for record in found] == [
+        (1, b"elias01", f"v{number}".encode()) for number in range(3)
+    ]
+    assert found[0].headers == [("trace", b"t1"), ("empty", None), ("a3cp-retried", f"{topics}.dlq[1]@0".encode())]
+    assert {letter.status for letter in letters(kafka, topics)} == {"retried"}
+
+
+def test_what_was_not_chosen_waits(kafka: str, topics: str) -> None:
+    """Filters and limits leave the others for another run."""
+    write(kafka, topics, 0)
+    write(kafka, topics, 1, stage="validate")
+    write(kafka, topics, 2, stage="validate")
+    assert [letter.source[-1] for letter in run(kafka, topics, stage="validate", limit=1)] == ["1"]
+    assert [letter.status for letter in letters(kafka, topics)] == ["waiting", "retried", "waiting"]
+    assert [letter.source[-1] for letter in run(kafka, topics)] == ["0", "2"]
+
+
+def test_withheld_and_failed_again_stay(kafka: str, topics: str) -> None:
+    """What was not kept cannot go back; what came back once does not go round in circles."""
+    write(kafka, topics, 0, a3cp_dlq_withheld="raw media")
+    write(kafka, topics, 1, a3cp_retried=f"{topics}.dlq[1]@9")
+    assert [letter.status for letter in letters(kafka, topics)] == ["withheld", "failed again"]
+    assert run(kafka, topics) == []
+
+
+def test_a_foreign_record_is_listed_too(kafka: str, topics: str) -> None:
+    """Somebody else's record in the topic has no reason, and does not break the list."""
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(f"{topics}.dlq", b"abc", None, 2, headers={"a3cp-dlq-partition": b"x"})
+    producer.flush(10)
+    (letter,) = letters(kafka, topics)
+    assert (letter.stage, letter.size_bytes, letter.why) == ("unknown", 3, "it has no header that says why")
+    assert next(iter(grouped([letter])))[1] == [letter]
+
+
+def test_killed_in_the_middle(kafka: str, topics: str) -> None:
+    """A retry that dies with an open transaction leaves nothing behind: the next run does all, once."""
+    for number in range(2):
+        write(kafka, topics, number)
+    dead = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topics}-dlq-retry"})
+    dead.init_transactions(10)
+    dead.begin_transaction()
+    dead.produce(f"{topics}.raw", b"v0", b"elias01", 1)
+    dead.produce(f"{topics}.dlq", None, b"elias01", 1, headers={"a3cp-dlq-retried": f"{topics}.dlq[1]@0"})
+    dead.flush(10)
+    assert len(run(kafka, topics)) == 2
+    assert [record.value for record in raw(kafka, topics)] == [b"v0", b"v1"]
+    assert {letter.status for letter in letters(kafka, topics)} == {"retried"}
+
+
+def test_two_at_the_same_time(kafka: str, topics: str) -> None:
+    """The later one takes over; the earlier one's open part is undone and said to be, and nothing goes twice."""
+    for number in range(2):
+        write(kafka, topics, number)
+    rival: list[DeadLetter] = []
+
+    def wanted(_: DeadLetter) -> bool:
+        """Let another retry run after this one has looked what there is."""
+        if not rival:
+            rival.extend(run(kafka, topics))
+        return True
+
+    with pytest.raises(OutcomeUnknown, match="run it again"):
+        retry_all(kafka, topics, wanted)
+    assert len(rival) == 2
+    assert len(raw(kafka, topics)) == 2
+
+
+def test_many(kafka: str, topics: str) -> None:
+    """More than one transaction's worth."""
+    producer = Producer({"bootstrap.servers": kafka})
+    for number in range(1_200):
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("a3cp-dlq-partition", b"%d" % (number % 4)),
+            ("a3cp-dlq-offset", b"%d" % number),
+        ]
+        producer.produce(f"{topics}.dlq", uuid.uuid4().bytes, None, number % 4, headers=headers)
+    producer.flush(10)
+    assert len(run(kafka, topics)) == 1_200
+    values = [record.value for record in raw(kafka, topics)]
+    assert len(set(values)) == len(values) == 1_200
