@@ -625,5 +625,7 @@ def _touched(session: Session) -> Session:
 
 def _recent(closed: tuple[Session, ...], newcomer: Session) -> tuple[Session, ...]:
     """Return the sessions that late messages can still join, oldest start first: `newcomer` and those touched last."""
-    kept = sorted(closed, key=lambda session: session.touched_ms)[-(RECENT_SESSIONS_MAX - 1) :]
-    return tuple(sorted((*kept, newcomer), key=lambda session: session.start_ms))
+    if len(closed) >= RECENT_SESSIONS_MAX:
+        forsaken = min(closed, key=lambda session: session.touched_ms)
+        closed = tuple(session for session in closed if session is not forsaken)
+    return tuple(sorted((*closed, newcomer), key=lambda session: session.start_ms))

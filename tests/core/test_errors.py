@@ -1,0 +1,19 @@
+"""The error tree."""
+
+from processor.core import errors
+
+
+def test_a_message_says_what_and_what_to_do():
+    """An error reads as what happened, then the remedy if there is one."""
+    assert str(errors.UsageError("no such user")) == "no such user"
+    assert str(errors.DecodeError("unknown schema id 7", remedy="register it")) == "unknown schema id 7; register it"
+
+
+def test_the_tree_is_as_drawn():
+    """The drawing at the top of errors.py names each class, beneath its parent."""
+    drawing = errors.__doc__ or ""
+    classes = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+    for name, kind in classes.items():
+        line = next(line for line in drawing.splitlines() if name in line.split() or line == name)
+        depth = 0 if line == name else 2 if line.startswith("│   ") else 1
+        assert len(kind.__mro__) == len(Exception.__mro__) + 1 + depth
