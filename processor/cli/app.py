@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from processor.cli import broker, topics
+from processor.cli import broker, dlq, session, topics
 from processor.cli.process import process
+from processor.cli.produce import produce
 from processor.core.errors import A3CPError, UsageError
 
 EXIT_FAILED = 1
@@ -24,7 +25,10 @@ app = typer.Typer(
 )
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
+app.add_typer(session.app, name="session")
+app.add_typer(dlq.app, name="dlq")
 app.command()(process)
+app.command()(produce)
 
 
 def _print_version(wanted: bool) -> None:

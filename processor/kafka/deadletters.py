@@ -36,6 +36,15 @@ _PRODUCER: Final[dict[str, Any]] = {
 }
 
 
+class Group(NamedTuple):
+    """What dead letters that are told together have in common."""
+
+    status: str
+    stage: str
+    error: str
+    why: str
+
+
 class DeadLetter(NamedTuple):
     """One dead letter, without its content."""
 
@@ -61,6 +70,11 @@ class DeadLetter(NamedTuple):
         if self.withheld is not None:
             return "withheld"
         return "failed again" if self.retry_of is not None else "waiting"
+
+    @property
+    def group(self) -> Group:
+        """What it has in common with others."""
+        return Group(self.status, self.stage, self.error, self.why)
 
 
 def read_letters(reader: Reader, topic: str) -> list[DeadLetter]:
@@ -181,9 +195,9 @@ def _place(position: str) -> tuple[int, int]:
     return int(partition), int(offset)
 
 
-def grouped(letters: Iterable[DeadLetter]) -> Iterator[tuple[tuple[str, str, str, str], list[DeadLetter]]]:
-    """Yield letters of one stage, error, reason and status together, the largest group first."""
-    groups: dict[tuple[str, str, str, str], list[DeadLetter]] = {}
+def grouped(letters: Iterable[DeadLetter]) -> Iterator[tuple[Group, list[DeadLetter]]]:
+    """Yield the letters that have all of a group in common together, the largest group first."""
+    groups: dict[Group, list[DeadLetter]] = {}
     for letter in letters:
-        groups.setdefault((letter.status, letter.stage, letter.error, letter.why), []).append(letter)
+        groups.setdefault(letter.group, []).append(letter)
     yield from sorted(groups.items(), key=lambda group: -len(group[1]))

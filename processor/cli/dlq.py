@@ -1,0 +1,169 @@
+"""`a3cp dlq`: the dead letters, and their way back."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+
+if TYPE_CHECKING:
+    from processor.kafka.deadletters import DeadLetter
+
+app = typer.Typer(help="Dead letters: what could not be tagged, and why.", no_args_is_help=True)
+
+STAGES: Final = ("decode", "validate", "size", "unknown")
+SHOWN: Final = 20
+
+Stage = Annotated[
+    str | None, typer.Option("--stage", help=f"Only those that came as far as this: {', '.join(STAGES)}.")
+]
+Why = Annotated[str | None, typer.Option("--why", help="Only those whose reason has this text.")]
+
+
+@app.command("list")
+def list_command(
+    *,
+    stage: Stage = None,
+    why: Why = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, help="How many to show one by one, the latest first.")
+    ] = SHOWN,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    as_json: Json = False,
+) -> None:
+    """Show why records were set aside, how many for each reason, and where the latest of them were."""
+    from processor.kafka.deadletters import read_letters
+    from processor.kafka.reader import Reader
+
+    _check_stage(stage)
+    settings = chosen(bootstrap, prefix)
+    topic = settings.topics().dlq
+    with Reader(settings.kafka_conf(), topic) as reader:
+        matching = [letter for letter in read_letters(reader, topic) if _matches(letter, stage, why)]
+    letters = [letter for letter in matching if everything or letter.status != "retried"]
+    latest = sorted(letters, key=lambda letter: letter.dead_ms, reverse=True)[:limit]
+    if as_json:
+        print(json.dumps({"count": len(letters), "groups": _groups(letters), "letters": [_fields(x) for x in latest]}))
+        return
+    if letters:
+        _show(letters, latest)
+    else:
+        print(f"no dead letters in {topic}" + (" that match" if stage or why else ""))
+    if hidden := len(matching) - len(letters):
+        print(f"{hidden:,} were put back and are not shown; --all shows them")
+    if any(letter.status == "waiting" for letter in letters):
+        print("once what is wrong is mended, a3cp dlq retry puts those that are waiting back, once each")
+
+
+@app.command()
+def retry(
+    *,
+    stage: Stage = None,
+    why: Why = None,
+    again: Annotated[bool, typer.Option("--again", help="Also those whose retry failed again.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, the first first.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be put back.")] = False,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    as_json: Json = False,
+) -> None:
+    """Put dead letters back into a3cp.raw, unchanged, each once, however often this runs."""
+    from processor.kafka import deadletters
+    from processor.kafka.reader import Reader
+
+    _check_stage(stage)
+    settings = chosen(bootstrap, prefix)
+    conf, topics = settings.kafka_conf(), settings.topics()
+    statuses = ("waiting", "failed again") if again else ("waiting",)
+    left: Counter[str] = Counter()
+
+    with Reader(conf, topics.dlq) as reader:
+        matching = [x for x in deadletters.read_letters(reader, topics.dlq) if _matches(x, stage, why)]
+    left.update(letter.status for letter in matching if letter.status not in statuses)
+    candidates = [letter for letter in matching if letter.status in statuses][:limit]
+    if dry_run or not candidates:
+        done = candidates
+    else:
+        done = deadletters.retry(
+            conf,
+            raw=topics.raw,
+            dlq=topics.dlq,
+            group_id=settings.group_id,
+            wanted=lambda letter: letter.status in statuses and _matches(letter, stage, why),
+            limit=limit,
+        )
+    if as_json:
+        letters = [_fields(letter) for letter in done]
+        print(
+            json.dumps({"retried": 0 if dry_run else len(done), "dry_run": dry_run, "letters": letters, "left": left})
+        )
+        return
+    word = "would be put back" if dry_run else "put back"
+    print(f"{len(done):,} {word} into {topics.raw}")
+    if left["withheld"]:
+        print(
+            f"{left['withheld']:,} cannot be: their content (raw media, partial transcripts) was not kept; send it anew"
+        )
+    if left["failed again"]:
+        print(f"{left['failed again']:,} failed again after a retry; --again puts them back once more")
+    if left["retried"]:
+        print(f"{left['retried']:,} were put back before")
+
+
+def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from processor.kafka.deadletters import grouped
+
+    console = Console(highlight=False, markup=False)  # A reason may quote what was in a record: text, never markup.
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("#", "how many", "status", "stage", "latest"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "how many" else "left")
+    table.add_column("why", overflow="fold")
+    numbers = {}
+    for number, (group, members) in enumerate(grouped(letters), 1):
+        numbers[group] = str(number)
+        newest = max(letter.dead_ms for letter in members)
+        table.add_row(str(number), f"{len(members):,}", group.status, group.stage, _when(newest), Text(group.why))
+    console.print(table)
+    if not latest:
+        return
+    detail = Table(box=box.SIMPLE_HEAD)
+    for heading in ("#", "dead letter", "was at", "set aside", "bytes"):
+        detail.add_column(heading, overflow="fold")
+    for letter in latest:
+        number = numbers[letter.group]
+        detail.add_row(number, letter.position, letter.source, _when(letter.dead_ms), f"{letter.size_bytes:,}")
+    console.print(detail)
+
+
+def _check_stage(stage: str | None) -> None:
+    from processor.core.errors import UsageError
+
+    if stage is not None and stage not in STAGES:
+        raise UsageError(f"no stage {stage}", remedy=f"there are {', '.join(STAGES)}")
+
+
+def _matches(letter: "DeadLetter", stage: str | None, why: str | None) -> bool:
+    return stage in (None, letter.stage) and (why is None or why.lower() in letter.why.lower())
+
+
+def _groups(letters: "list[DeadLetter]") -> list[dict[str, Any]]:
+    from processor.kafka.deadletters import grouped
+
+    return [{**group._asdict(), "count": len(members)} for group, members in grouped(letters)]
+
+
+def _fields(letter: "DeadLetter") -> dict[str, Any]:
+    return {**letter._asdict(), "status": letter.status}
+
+
+def _when(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
