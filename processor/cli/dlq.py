@@ -139,8 +139,9 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     for heading in ("#", "dead letter", "was at", "set aside", "bytes"):
         detail.add_column(heading, overflow="fold")
     for letter in latest:
-        number = numbers[letter.group]
-        detail.add_row(number, letter.position, letter.source, _when(letter.dead_ms), f"{letter.size_bytes:,}")
+        detail.add_row(
+            numbers[letter.group], letter.position, letter.source, _when(letter.dead_ms), f"{letter.size_bytes:,}"
+        )
     console.print(detail)
 
 
