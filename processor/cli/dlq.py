@@ -28,6 +28,7 @@ def list_command(
     *,
     stage: Stage = None,
     why: Why = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that were put back.")] = False,
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="How many to show one by one, the latest first.")
     ] = SHOWN,
