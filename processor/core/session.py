@@ -90,7 +90,7 @@ def _step_plain(state: UserState, message: Message, rules: Rules) -> tuple[UserS
     ):
         return None
     fingerprint = content_hash[:FINGERPRINT_BYTES]
-    if fingerprint in recent and _seen(recent, content_hash):
+    if _seen(recent, content_hash):
         flags |= Flag.DUPLICATE
     if claim is not None and claim != sid:
         flags |= Flag.SESSION_MISMATCH
