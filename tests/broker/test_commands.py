@@ -1,0 +1,156 @@
+"""The commands that talk to Kafka, as a person runs them, with a running processor."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.broker
+
+PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
+GOOD = {"schema_version": "1.0.1", "record_id": "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56", "user_id": "elias01"}
+
+
+class Commands:
+    """Runs `a3cp` in its own environment."""
+
+    def __init__(self, kafka: str, prefix: str) -> None:
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("A3CP_")},
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "A3CP_TOPIC_PREFIX": prefix,
+            "A3CP_GROUP_ID": prefix,
+            "COLUMNS": "200",
+        }
+
+    def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*PROGRAM, *arguments],
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def json(self, *arguments: str, stdin: str = "", code: int = 0) -> Any:
+        return json.loads(self(*arguments, "--json", stdin=stdin, code=code).stdout)
+
+
+@pytest.fixture
+def a3cp(kafka: str, topics: str) -> Commands:
+    return Commands(kafka, topics)
+
+
+@pytest.fixture
+def processing(a3cp: Commands, tmp_path: Path) -> Iterator[None]:
+    with (tmp_path / "process.log").open("w") as log:
+        process = subprocess.Popen([*PROGRAM, "process"], env=a3cp.environ, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0, (tmp_path / "process.log").read_text()
+
+
+def message(seconds: int, **fields: Any) -> str:
+    return json.dumps({**GOOD, "timestamp": f"2025-06-15T12:34:{seconds:02}Z", **fields})
+
+
+def test_a_session_from_start_to_end(a3cp: Commands, processing: None) -> None:
+    """Each command waits for its outcome and prints it; refused ones say why and what to do, with exit code 1."""
+    started = a3cp.json("session", "start", "elias01", "--performer", "carer01", "--training", "--label", "help")
+    assert (started["accepted"], started["kind"], started["is_training_data"]) == (True, "started", True)
+    assert (started["performer_id"], started["training_intent_label"]) == ("carer01", "help")
+    session = started["session_id"]
+    assert a3cp("session", "start", "elias01").stdout == f"nothing to do: session {session} is open already\n"
+    assert a3cp("session", "pause", "elias01").stdout == f"paused session {session}\n"
+    assert a3cp("session", "resume", "elias01").stdout.startswith(f"resumed session {session} (paused for ")
+    assert a3cp.json("session", "note", "elias01", "looked tired")["session_notes"] == "looked tired"
+    told = a3cp.json("session", "context", "elias01", "location=kitchen", "people=2")
+    assert json.loads(told["details"]) == {"context": {"location": "kitchen", "people": 2}}
+    renewed = a3cp.json("session", "start", "elias01", "--force-new")
+    assert renewed["previous_session_id"] == session
+    refused = a3cp("session", "end", "elias01", "--session", session, code=1)
+    assert refused.stderr == (
+        "refused (already_closed): the session has ended; start a new one with a3cp session start USER\n"
+    )
+    assert a3cp("session", "end", "elias01").stdout.startswith(f"ended session {renewed['session_id']} (0 messages")
+    assert a3cp("session", "end", "nobody", code=1).stderr.startswith("refused (not_found): ")
+
+
+def test_wrong_usage_of_session(a3cp: Commands) -> None:
+    """What cannot be asked is not sent: exit code 2, one line."""
+    assert "no NAME=VALUE" in a3cp("session", "context", "elias01", "kitchen", code=2).stderr
+    assert "user_id is blank" in a3cp("session", "end", " ", code=2).stderr
+    assert "no outcome within 0.3 s" in a3cp("session", "end", "elias01", "--timeout", "0.3", code=1).stderr
+
+
+def test_produce_reports_and_goes_on(a3cp: Commands, tmp_path: Path) -> None:
+    """Good lines are sent, bad ones told by file and number, exit code 1 when there were any."""
+    good = tmp_path / "good.jsonl"
+    good.write_text("\n".join(message(second) for second in range(3)))
+    assert "sent 3 to" in a3cp("produce", str(good)).stdout
+    mixed = tmp_path / "mixed.jsonl"
+    mixed.write_text(f"{message(1)}\n{{broken\n{message(2, command='start')}\n")
+    done = a3cp("produce", str(mixed), "-", stdin=message(3), code=1)
+    assert "(1 of them commands, 1 user, 2 files" in done.stdout
+    assert "1 bad line, not sent:" in done.stderr
+    assert f"{mixed}:2: " in done.stderr
+    told = a3cp.json("produce", "-", stdin=f'{message(1)}\n{{"user_id":"u"}}\n', code=1)
+    assert (told["sent"], told["users"], told["bad"]) == (1, 1, 1)
+    assert told["bad_lines"][0]["number"] == 2
+    assert "no file nowhere" in a3cp("produce", "nowhere", code=2).stderr
+    too_large = a3cp.json("produce", "-", stdin=message(1, text="x" * 1_500_000), code=1)
+    assert "larger than the topic takes" in too_large["bad_lines"][0]["why"]
+
+
+def test_a_bad_line_on_its_way_there_and_back(a3cp: Commands, processing: None) -> None:
+    """Sent unchecked, set aside with a reason, listed, put back once, and known as failed again."""
+    bad = '{"timestamp":"2025-06-15T12:34:56Z"}\n{"user_id":"u","frame_data":"AAAA"}\n'
+    a3cp("produce", "--unchecked", "-", stdin=bad, code=1)
+
+    def listed(count: int) -> Any:
+        deadline = time.monotonic() + 30
+        while (told := a3cp.json("dlq", "list", "--all"))["count"] != count:
+            assert time.monotonic() < deadline, told
+        return told
+
+    told = listed(2)
+    assert {group["status"]: group["why"].split(";")[0] for group in told["groups"]} == {
+        "waiting": "user_id is missing",
+        "withheld": "timestamp is missing",
+    }
+    text = a3cp("dlq", "list").stdout
+    assert "user_id is missing; send the user's pseudonym as user_id" in text
+    assert a3cp.json("dlq", "list", "--why", "USER_ID")["count"] == 1
+    assert a3cp.json("dlq", "list", "--stage", "decode")["count"] == 0
+    assert "no stage never" in a3cp("dlq", "list", "--stage", "never", code=2).stderr
+
+    assert a3cp("dlq", "retry", "--dry-run").stdout.startswith("1 would be put back")
+    retried = a3cp("dlq", "retry").stdout
+    assert retried.startswith("1 put back into ")
+    assert "1 cannot be: their content" in retried
+    assert listed(3)["groups"]
+    again = a3cp.json("dlq", "retry")
+    assert (again["retried"], again["left"]) == (0, {"withheld": 1, "retried": 1, "failed again": 1})
+    assert a3cp.json("dlq", "retry", "--again")["retried"] == 1
+    assert "2 were put back and are not shown" in a3cp("dlq", "list").stdout
+
+
+def test_no_broker(prefix: str) -> None:
+    """Every command says the same, in one line."""
+    away = Commands("127.0.0.1:1", prefix)
+    for arguments in (("produce", "-"), ("session", "end", "u"), ("dlq", "list")):
+        (line,) = away(*arguments, code=1).stderr.splitlines()
+        assert line.startswith("error: no Kafka broker answers at 127.0.0.1:1; ")
