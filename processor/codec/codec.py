@@ -50,6 +50,8 @@ class Codec:
         """Use `schemas`; `strict` makes an InvalidMessage of whatever does not conform (rule R16)."""
         self._schemas = schemas
         self._strict = strict
+        self._shipped_header = schemas.shipped_header
+        self._shipped_tag = schemas.layouts[schemas.shipped_header].tagged_header
         self._avro_tags = avro.Tagger()
         self._json_tags = jsontext.Tagger()
 
@@ -61,13 +63,17 @@ class Codec:
             InvalidMessage: rule R16 or R7, see spine.py.
             RegistryUnavailable: its schema is in a registry that does not answer.
         """
+        if value and value[:AVRO_HEADER_BYTES] == self._shipped_header:  # The common case before all else.
+            message = avro.read_conforming(value, AVRO_HEADER_BYTES, append_ms, AVRO)
+            if message is not None:
+                return message
         encoding = encoding_of(value)
         assert value is not None
         if encoding == JSON:
             return jsontext.read(value, append_ms, strict=self._strict)
         size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
         layout = self._schemas.layout(value[:size], encoding)
-        if layout.is_shipped:
+        if layout.is_shipped and encoding == CONFLUENT:
             message = avro.read_conforming(value, size, append_ms, encoding)
             if message is not None:
                 return message
@@ -101,6 +107,8 @@ class Codec:
         first = value[0]
         if first == 0xC3:
             header = value[:AVRO_HEADER_BYTES]
+            if header == self._shipped_header:
+                return self._shipped_tag + value[AVRO_HEADER_BYTES:] + self._avro_tags.tag(tagged)
             return self._schemas.layouts[header].tagged_header + value[AVRO_HEADER_BYTES:] + self._avro_tags.tag(tagged)
         if first == 0:
             layout = self._schemas.layout(value[:CONFLUENT_HEADER_BYTES], CONFLUENT)
@@ -133,14 +141,14 @@ class Codec:
         fields = plain_object(jsontext.strip(value))
         try:
             tag = msgspec.json.decode(value, type=_JsonTag)
-            claim = fields.get("session_id")
+            start = msgspec.json.decode(tag.session_start, type=str | None)
             return _view(
                 fields,
-                tag.session_id,
-                tag.session_seq,
-                None if tag.session_start is None else parse_time(tag.session_start),
-                tuple(tag.session_flags),
-                claim,
+                msgspec.json.decode(tag.session_id, type=str | None),
+                msgspec.json.decode(tag.session_seq, type=int | None),
+                None if start is None else parse_time(start),
+                msgspec.json.decode(tag.session_flags, type=tuple[str, ...]),
+                fields.get("session_id"),
                 JSON,
                 parse_time(fields["timestamp"]),
             )
@@ -222,10 +230,12 @@ class Codec:
 
 
 class _JsonTag(msgspec.Struct):
-    session_id: str | None
-    session_seq: int | None
-    session_start: str | None
-    session_flags: list[str]
+    """The tag's fields as text: one that comes twice counts as it came last, whatever it was before."""
+
+    session_id: msgspec.Raw
+    session_seq: msgspec.Raw
+    session_start: msgspec.Raw
+    session_flags: msgspec.Raw
 
 
 def _view(  # noqa: PLR0917

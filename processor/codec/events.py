@@ -3,8 +3,10 @@
 The record_id derives from what happened, so a run that repeats another writes the same bytes.
 """
 
+from functools import lru_cache
+from hashlib import sha1
 from typing import Any, Final, NamedTuple, assert_never
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
@@ -30,7 +32,7 @@ SCHEMA_VERSION: Final = "1.0.1"  # of upstream's model, as all its modules write
 SOURCE: Final = "session_manager"
 _REMEDY: Final = "give a record of the sessions topic"
 SYSTEM: Final = "system"  # upstream's performer of what no person asked for
-_NAMESPACE: Final = UUID("6f9e1f5c-2a53-5d0b-9a4e-0a3c95e551d1")  # Ours; any fixed UUID does.
+_NAMESPACE: Final = UUID("6f9e1f5c-2a53-5d0b-9a4e-0a3c95e551d1").bytes  # Ours; any fixed UUID does.
 
 
 class EventView(NamedTuple):
@@ -89,10 +91,9 @@ def view_of(user_id: str, event: SessionEvent) -> EventView:
             assert_never(event)
     command_record_id = command.record_id if command else None
     at_ms = event.start_ms if isinstance(event, Started) else event.at_ms
-    told = (user_id, event.session_id, kind, revision, command_record_id, at_ms)
     return EventView(
         SCHEMA_VERSION,
-        str(uuid5(_NAMESPACE, "\0".join(map(str, told)))),
+        _record_id(f"{user_id}\0{event.session_id}\0{kind}\0{revision}\0{command_record_id}\0{at_ms}"),
         user_id,
         event.session_id,
         at_ms,
@@ -117,24 +118,31 @@ def view_of(user_id: str, event: SessionEvent) -> EventView:
     )
 
 
+def _record_id(told: str) -> str:
+    """Return the UUID of version 5 of `told`, as `uuid.uuid5` does in twice the time."""
+    digest = sha1(_NAMESPACE + told.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+
+
 def to_avro(view: EventView) -> bytes:
     """Return `view` in Avro binary, without a header."""
     return b"".join(
         (
-            write_text(view.schema_version),
+            _word(view.schema_version),
             write_text(view.record_id),
             write_text(view.user_id),
             optional_text(view.session_id),
             write_long(view.timestamp),
-            write_text(view.source),
-            optional_text(view.performer_id),
+            _word(view.source),
+            _optional_word(view.performer_id),
             _optional_long(view.start_time),
             _optional_long(view.end_time),
             b"\x00" if view.is_training_data is None else b"\x02\x01" if view.is_training_data else b"\x02\x00",
             optional_text(view.session_notes),
             optional_text(view.training_intent_label),
-            write_text(view.kind),
-            optional_text(view.reason),
+            _word(view.kind),
+            _optional_word(view.reason),
             _optional_long(view.revision),
             _optional_long(view.message_count),
             optional_text(view.digest),
@@ -146,6 +154,10 @@ def to_avro(view: EventView) -> bytes:
             optional_text(view.template),
         )
     )
+
+
+_word: Final = lru_cache(maxsize=256)(write_text)  # Words that come again and again.
+_optional_word: Final = lru_cache(maxsize=256)(optional_text)
 
 
 def _optional_long(number: int | None) -> bytes:

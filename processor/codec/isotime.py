@@ -29,7 +29,7 @@ def parse_time(text: str) -> int:
     # The common form, YYYY-MM-DDTHH:MM:SS.mmmZ: the marks at their places leave `fromisoformat` one reading.
     if (
         len(text) == 24
-        and text[4::3][:2] == "--"
+        and text[4] == text[7] == "-"
         and text[10] == "T"
         and text[19] == "."
         and text[23] == "Z"

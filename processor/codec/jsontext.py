@@ -34,7 +34,6 @@ from processor.codec.spine import (
     SPINE_KEYS,
     TAG_KEYS,
     USER_ID_BYTES_MAX,
-    UUID_FORM,
     Origin,
     command_of,
     message_of,
@@ -44,7 +43,7 @@ from processor.core.errors import DecodeError
 from processor.core.model import Command, Message, Tagged, flag_words
 
 DEPTH_MAX: Final = 256  # levels of objects and arrays; fixed, so that no run's own stack decides what is valid
-START_CACHE_MAX: Final = 16_384
+SESSIONS_CACHED_MAX: Final = 16_384  # sessions whose tag is remembered, about 500 bytes each
 _READABLE: Final = "send one JSON object, RFC 8259, in UTF-8"
 
 
@@ -60,11 +59,6 @@ class _Conforming(msgspec.Struct):
     source: str | None = None
     capture_id: str | None = None
     session_id: str | None = None
-    command: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    session_seq: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    session_start: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    session_flags: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    claimed_session_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 _conforming: Final = msgspec.json.Decoder(_Conforming).decode
@@ -84,25 +78,23 @@ def read(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
             members = _members(value)
         except msgspec.DecodeError:
             return _read_any(value, append_ms, strict=strict)
-        user_id, source, timestamp = spine.user_id, spine.source, spine.timestamp
-        # Without white space and escapes in keys, the distinct members fill the text: none came twice.
+        user_id, source, timestamp, claim = spine.user_id, spine.source, spine.timestamp, spine.session_id
         if (
-            len(value) == sum(map(len, members.values())) + sum(map(len, members)) + 4 * len(members) + 1
+            (_is_compact(value, members) or _is_unambiguous(value, members))
             and len(timestamp) == 24
             and len(user_id) <= USER_ID_BYTES_MAX
             and user_id.strip()
             and "\0" not in user_id
             and source != POLICY_SOURCE
-            and UUID_FORM(spine.record_id)
+            and _plain_uuid(spine.record_id)
             and SEMVER(spine.schema_version)
-            and members.keys().isdisjoint(_NOT_PLAIN)
+            and _NOT_PLAIN.isdisjoint(members)
         ):
             try:
                 timestamp_ms = parse_time(timestamp)
             except ValueError:
                 timestamp_ms = -1
             if 0 <= timestamp_ms <= TIME_MS_MAX:
-                claim = spine.session_id
                 if claim is not None and not claim.strip():
                     claim = None
                 return Message(
@@ -120,6 +112,25 @@ def read(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
 
 
 _NOT_PLAIN: Final = frozenset((*TAG_KEYS, "command"))
+_plain_uuid: Final = re.compile(
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+).fullmatch
+
+
+def _is_compact(value: bytes, members: dict[str, msgspec.Raw]) -> bool:
+    """Return whether the distinct `members` fill `value`: then none came twice, and there is no white space."""
+    # `{`, `}`, and for each member two quotes, a colon and a comma, but for the last.
+    return len(value) == len(b"".join(members.values())) + len("".join(members)) + 4 * len(members) + 1
+
+
+def _is_unambiguous(value: bytes, members: dict[str, msgspec.Raw]) -> bool:
+    """Return whether each deciding key is written once in the whole text, nested ones included."""
+    return b"\\" not in value and not any(
+        value.count(quoted) > 1 for key, quoted in _DECIDING.items() if key in members
+    )
+
+
+_DECIDING: Final = {key: b'"%b"' % key.encode() for key in (*SPINE_KEYS, *ARGUMENT_KEYS, POLICY_KEY)}
 
 
 def _read_any(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
@@ -151,23 +162,16 @@ def checked_members(value: bytes) -> dict[str, msgspec.Raw]:
         members = _members(value)
     except msgspec.DecodeError as error:
         raise DecodeError(f"value is no JSON object: {error}", remedy=_READABLE) from error
-    if len(value) != sum(map(len, members.values())) + sum(map(len, members)) + 4 * len(members) + 1:
-        _refuse_twice(value, members)
+    if not _is_compact(value, members) and not _is_unambiguous(value, members):
+        seen = set()
+        for member in scan(value):
+            key = member.key(value)
+            if key in _DECIDING and key in seen:
+                raise DecodeError(f"JSON has the field {key} twice", remedy="send each field once")
+            seen.add(key)
     return members
 
 
-def _refuse_twice(value: bytes, members: dict[str, msgspec.Raw]) -> None:
-    if b"\\" not in value and all(value.count(b'"%b"' % key.encode()) == 1 for key in members.keys() & _DECIDING):
-        return  # Each deciding key is written once in the whole text.
-    seen = set()
-    for member in scan(value):
-        key = member.key(value)
-        if key in _DECIDING and key in seen:
-            raise DecodeError(f"JSON has the field {key} twice", remedy="send each field once")
-        seen.add(key)
-
-
-_DECIDING: Final = frozenset((*SPINE_KEYS, *ARGUMENT_KEYS, POLICY_KEY))
 _STRING_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # Never backtracks, open end or not.
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ROUND_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
@@ -250,52 +254,51 @@ class _Claim(msgspec.Struct):
 
 
 _claim: Final = msgspec.json.Decoder(_Claim).decode
+_ID_KEY_BYTES: Final = len(b',"session_id":')
 _CLAIMED_NULL: Final = b',"claimed_session_id":null'
 
 
 class Tagger:
-    """Splices tags into JSON texts; remembers how the latest session starts are written."""
+    """Splices tags into JSON texts; remembers what stays the same within a session."""
 
     def __init__(self) -> None:
-        self._starts: dict[int, bytes] = {}
+        self._sessions: dict[str, tuple[int, bytes, bytes]] = {}
+        self._flags: dict[int, bytes] = {}
 
     def tag(self, value: bytes, tagged: Tagged) -> bytes:
         """Return `value`, a text that `read` accepts, with the tag spliced in before its closing brace."""
+        id_member, tail = self._parts(tagged)
         body, space = (value[:-1], b"") if value[-1] == 0x7D else _split_space(value)
-        tail = self._tail(tagged)
         if b"session_id" not in value and b"\\" not in value:
-            return b"%b%b%b}%b" % (body, _id_member(tagged), tail, space)
+            return body + id_member + tail + space
         claim = _claim(value)
         if claim.session_id is msgspec.UNSET:
             before = b"" if claim.claimed_session_id is msgspec.UNSET else _CLAIMED_NULL
-            return b"%b%b%b%b}%b" % (body, before, _id_member(tagged), tail, space)
+            return body + before + id_member + tail + space
         text = bytes(claim.session_id)
-        is_right = _text_of(text) == tagged.session_id
         start, end, is_last = _place_of_claim(value, text)
-        if is_right and not is_last and claim.claimed_session_id is msgspec.UNSET:
-            return b"%b%b}%b" % (body, tail, space)
-        new = text if is_right else _id_text(tagged.session_id)
-        return b'%b%b%b%b,"claimed_session_id":%b}%b' % (
-            body[:start],
-            new,
-            body[end:],
-            tail,
-            text,
-            space,
-        )
+        if _text_of(text) != tagged.session_id:
+            body = body[:start] + id_member[_ID_KEY_BYTES:] + body[end:]
+        elif not is_last and claim.claimed_session_id is msgspec.UNSET:
+            return body + tail + space
+        return b'%b%b,"claimed_session_id":%b}%b' % (body, tail[:-1], text, space)
 
-    def _tail(self, tagged: Tagged) -> bytes:
-        flags = b'","'.join(word.encode() for word in flag_words(tagged.flags))
-        flags = b'["%b"]' % flags if flags else b"[]"
-        if tagged.session_id is None:
-            return b',"session_seq":null,"session_start":null,"session_flags":' + flags
-        start = self._starts.get(tagged.start_ms)
-        if start is None:
-            if len(self._starts) >= START_CACHE_MAX:
-                self._starts.clear()
-            start = b',"session_start":"%b","session_flags":' % format_time(tagged.start_ms).encode()
-            self._starts[tagged.start_ms] = start
-        return b',"session_seq":%d%b%b' % (tagged.seq, start, flags)
+    def _parts(self, tagged: Tagged) -> tuple[bytes, bytes]:
+        """Return the member `session_id`, and the rest of the tag with the closing brace."""
+        session_id, seq, start_ms, bits, *_ = tagged
+        flags = self._flags.get(bits)
+        if flags is None:
+            flags = self._flags[bits] = b"%b}" % msgspec.json.encode(flag_words(bits))
+        if session_id is None:
+            return b',"session_id":null', b',"session_seq":null,"session_start":null,"session_flags":' + flags
+        known = self._sessions.get(session_id)
+        if known is None or known[0] != start_ms:
+            if len(self._sessions) >= SESSIONS_CACHED_MAX:
+                self._sessions.clear()
+            id_member = b',"session_id":' + msgspec.json.encode(session_id)
+            start = b',"session_start":"%b","session_flags":' % format_time(start_ms).encode()
+            known = self._sessions[session_id] = (start_ms, id_member, start)
+        return known[1], b',"session_seq":%d%b%b' % (seq, known[2], flags)
 
 
 def _place_of_claim(value: bytes, text: bytes) -> tuple[int, int, bool]:
@@ -361,14 +364,6 @@ def _refuse_untagged() -> NoReturn:
 def _split_space(value: bytes) -> tuple[bytes, bytes]:
     closed = len(value.rstrip(JSON_SPACE))
     return value[: closed - 1], value[closed:]
-
-
-def _id_text(session_id: str | None) -> bytes:
-    return b"null" if session_id is None else msgspec.json.encode(session_id)
-
-
-def _id_member(tagged: Tagged) -> bytes:
-    return b',"session_id":' + _id_text(tagged.session_id)
 
 
 def _text_of(text: bytes) -> object:

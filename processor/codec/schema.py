@@ -96,8 +96,9 @@ class Schemas:
         self._events_id: int | None = None
         tagged = avroschema.parse(current["TaggedA3CPMessage"])
         self._tag_fields: list[SchemaJson] = tagged["fields"][-4:]
-        shipped = avroschema.canonical_form(avroschema.parse(current["A3CPMessage"]))
-        self._shipped_fields = json.loads(shipped)["fields"]
+        shipped = avroschema.parse(current["A3CPMessage"])
+        self.shipped_header: Final = avro_header(avroschema.fingerprint(shipped))
+        self._shipped_fields = json.loads(avroschema.canonical_form(shipped))["fields"]
         self.layouts: dict[bytes, Layout] = {}
         self._registry_layouts: dict[bytes, Layout] = {}
         self._tagged: dict[bytes, TaggedLayout] = {}
