@@ -1,11 +1,11 @@
-"""Finds the project's documents: the schemas and the topics, in an installed package as in a checkout."""
+"""Finds the project's documents: schemas, topics and examples, in an installed package as in a checkout."""
 
 from pathlib import Path
 
 from processor.core.errors import UsageError
 
 _PACKAGE = Path(__file__).parent
-# A wheel carries the two folders inside the package (pyproject.toml, force-include); a checkout has them at its root.
+# A wheel carries the folders inside the package (pyproject.toml, force-include); a checkout has them at its root.
 _ROOT = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
 
 
@@ -24,3 +24,8 @@ def schema_text(name: str) -> str:
 def topic_files() -> list[Path]:
     """Return the topics' files, sorted by name."""
     return sorted((_ROOT / "topics").glob("*.yaml"))
+
+
+def example_messages() -> list[bytes]:
+    """Return the example messages, as A3CP's modules send them today, a line each."""
+    return (_ROOT / "examples" / "messages.jsonl").read_bytes().splitlines()

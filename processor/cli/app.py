@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from processor.cli import broker, dlq, session, topics
+from processor.cli.demo import demo
 from processor.cli.process import process
 from processor.cli.produce import produce
 from processor.core.errors import A3CPError, UsageError
@@ -29,6 +30,7 @@ app.add_typer(session.app, name="session")
 app.add_typer(dlq.app, name="dlq")
 app.command()(process)
 app.command()(produce)
+app.command()(demo)
 
 
 def _print_version(wanted: bool) -> None:

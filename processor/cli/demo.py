@@ -1,0 +1,75 @@
+"""`a3cp demo`: the whole system on a lifelike day."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_WIDTH = 110
+
+
+def demo(
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Start of the demo's topics, which are deleted and made anew: a3cp-demo….")
+    ] = "a3cp-demo",
+    messages: Annotated[
+        list[Path] | None, typer.Option("--messages", help="A file of JSON lines to send besides; may come repeatedly.")
+    ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option("--replicas", min=1, help="Copies of each partition, where your Kafka wants more than one."),
+    ] = None,
+    down: Annotated[
+        bool, typer.Option("--down", help="Stop the embedded Kafka at the end, when the demo has started it.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; what is being done goes to standard error.")
+    ] = False,
+) -> None:
+    """Run the whole system on a lifelike day: Kafka, topics, messages, the processor, a readable table.
+
+    It uses the Kafka that KAFKA_BOOTSTRAP_SERVERS or a3cp.toml names, else the embedded one, which goes on running.
+    Exit code 1 when anything that was promised is not so.
+    """
+    from rich.console import Console
+
+    from processor import broker
+    from processor.demo.report import Steps, show
+    from processor.demo.report import as_json as to_json
+    from processor.demo.run import run_demo
+
+    console = _console(Console, stderr=as_json)
+    shown = run_demo(Steps(console), prefix=prefix, files=messages or [], replicas=replicas)
+    stopped = down and shown.started_broker and broker.down()
+    if as_json:
+        print(json.dumps(to_json(shown), ensure_ascii=False))
+    else:
+        show(shown, console, _this_command(), broker_runs=shown.broker is not None and not stopped)
+    if not all(check.kept for check in shown.checks):
+        raise typer.Exit(1)
+
+
+def _console(make: "type[Console]", *, stderr: bool) -> "Console":
+    """Return a console that is wide enough in a pipe, where nobody says how wide it is."""
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    width = None if is_terminal or os.environ.get("COLUMNS") else PIPE_WIDTH
+    return make(stderr=stderr, width=width, highlight=False)
+
+
+def _this_command() -> str:
+    """Return how the reader calls a3cp from where they are."""
+    here = Path(sys.argv[0])
+    found = shutil.which("a3cp")
+    if found and Path(found).samefile(here):
+        return "a3cp"
+    try:
+        return str(here.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(here)

@@ -1,0 +1,1 @@
+"""The demo: a lifelike day of several users through the real processor, checked and shown."""

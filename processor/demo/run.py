@@ -1,0 +1,288 @@
+"""Runs the demo: a broker, fresh topics, the day sent, the real processor killed once on the way, what came of it."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Final, NamedTuple, Self
+
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
+
+from processor import broker
+from processor.broker import BrokerInfo
+from processor.codec.codec import Codec
+from processor.config import Settings, load
+from processor.core.errors import Fatal, UsageError
+from processor.core.model import HOUR_MS
+from processor.demo.day import lifelike_day
+from processor.demo.outcome import Check, Outcome, check, read_outcome
+from processor.demo.report import Steps
+from processor.demo.script import Sent
+from processor.kafka.deadletters import read_letters
+from processor.kafka.fresh import remove_demo
+from processor.kafka.producer import RecordProducer
+from processor.kafka.reader import Reader
+from processor.kafka.topic_admin import ensure_topics
+from processor.resources import example_messages
+from processor.runtime.task import REROUTED
+from processor.supervisor import this_command
+from processor.wiring import schemas
+
+QUIET_MS: Final = 3_000  # By default the clock waits 10 s before it ends an idle session.
+SESSION_TIMEOUT_MS: Final = 1_500  # of a dead worker, on the embedded broker, which allows so little
+WAIT_S: Final = 60.0
+STOP_S: Final = 15.0
+_POLL_S: Final = 0.2
+_LOG_TAIL_BYTES: Final = 3_000
+
+
+class Demo(NamedTuple):
+    """All there is to report."""
+
+    settings: Settings
+    broker: BrokerInfo | None  # the embedded one; None when another is used
+    started_broker: bool
+    sent: list[Sent]
+    outcome: Outcome
+    checks: list[Check]
+    seconds: float
+
+
+def run_demo(
+    steps: Steps, *, prefix: str, files: list[Path], replicas: int | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Demo:  # fmt: skip
+    """Run the demo and return what came of it.
+
+    Args:
+        steps: told what is being done.
+        prefix: start of the topics' names, and the group; what has it is deleted first.
+        files: JSON lines to send besides.
+        replicas: copies of each partition; None for what topics/ says.
+        environ: the environment variables.
+
+    Raises:
+        A3CPError: something is missing or goes wrong; the message says what to do.
+    """
+    began_s = time.monotonic()
+    extra = [line for file in files for line in _lines(file)]
+    environ = {**environ, "A3CP_TOPIC_PREFIX": prefix, "A3CP_GROUP_ID": prefix, "A3CP_QUIET_MS": str(QUIET_MS)}
+    settings = load(environ, Path.cwd()).settings
+    info = None
+    started = False
+    if not settings.kafka_conf().get("bootstrap.servers"):
+        started = broker.status() is None
+        info = _broker_up(steps)
+        environ |= {"KAFKA_BOOTSTRAP_SERVERS": info.bootstrap}
+        environ.setdefault("A3CP_SESSION_TIMEOUT_MS", str(SESSION_TIMEOUT_MS))
+        settings = load(environ, Path.cwd()).settings
+    conf = settings.kafka_conf()
+    where = f"embedded, at {info.bootstrap}" if info else conf["bootstrap.servers"]
+    steps.done("Kafka", f"{where}{', started' if started else ', was running' if info else ''}")
+
+    again = remove_demo(conf, prefix, settings.group_id)
+    made = ensure_topics(conf, prefix, replicas=replicas)
+    names = ", ".join([settings.topics().raw, *(f".{topic}" for topic in settings.topics()._fields[1:])])
+    steps.done("Topics", f"{names}, {made[0].desired.split(', ')[0]} each{', made anew' if again else ''}")
+
+    producer = RecordProducer(conf, settings.topics().raw)
+    known = schemas(settings)
+    sent = lifelike_day(time.time_ns() // 1_000_000, known, producer.partitions, settings.session_id_format)
+    sent += [_as_it_is(line) for line in (*example_messages(), *extra)]
+    codec = Codec(known)
+    log: IO[bytes]
+    with tempfile.TemporaryFile() as log, _Readers(settings, codec) as readers:
+        outcome = _process(steps, settings, environ=environ, producer=producer, sent=sent, readers=readers, log=log)
+    return Demo(settings, info, started, sent, outcome, check(sent, outcome), time.monotonic() - began_s)
+
+
+def _process(
+    steps: Steps, settings: Settings, *, environ: Mapping[str, str], producer: RecordProducer, sent: list[Sent],
+    readers: "_Readers", log: IO[bytes],
+) -> Outcome:  # fmt: skip
+    """Send the day in two halves; between them the processor is killed, and a new one takes over."""
+    half, total = len(sent) // 2, len(sent)
+
+    def answered() -> int:
+        return readers.read().answered
+
+    def ended() -> int:
+        return sum(session.end is not None for session in readers.read().sessions)
+
+    with _Processor(environ, log) as first:
+        _send(producer, sent[:1])  # Once this one is through, the processor is up.
+        _wait(steps, "waiting for the processor", first, 1, answered)
+        steps.done("Processor", "a3cp process, ready")
+        _send(producer, sent[1:half])
+        _wait(steps, "tagging", first, half // 2, answered)
+        first.kill()
+    steps.done("Messages", f"{half} of {total} sent; then the processor is killed (kill -9) in the middle of its work")
+    with _Processor(environ, log) as second:
+        _send(producer, sent[half:])
+        steps.done("Messages", f"{total - half} more are sent, while a new processor takes over")
+        _wait(steps, "tagging", second, total, answered)
+        steps.done("Processed", f"{total} of {total}: nothing is waiting any more")
+        _wait(steps, "idle sessions are ended", second, _ended_by_now(readers.read(), settings), ended)
+        second.stop()
+    outcome = readers.read()
+    outcome.rerouted = readers.rerouted()
+    steps.done("Sessions", f"{len(outcome.sessions)} started, those of silent users ended; the processor is stopped")
+    return outcome
+
+
+def _ended_by_now(outcome: Outcome, settings: Settings) -> int:
+    """Return how many sessions have ended or are due to end because their user has long been silent."""
+    # Only the newest session of a user may be open, and then only one whose silence is shorter than any gap in use.
+    now_ms = time.time_ns() // 1_000_000
+    longest_ms = max(settings.gap_ms, HOUR_MS)
+    return sum(session.end is not None or now_ms - session.last_ms > longest_ms for session in outcome.sessions)
+
+
+def _broker_up(steps: Steps) -> BrokerInfo:
+    columns = (TextColumn("  fetching Kafka, once"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=steps.console, transient=True, disable=not steps.console.is_terminal) as bar:
+        task = bar.add_task("fetch", total=None, visible=False)
+        told = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal told
+            bar.update(task, completed=done, total=total, visible=True)
+            quarter = 4 * done // total if total else 0
+            if quarter > told and not steps.console.is_terminal:
+                steps.say(f"fetching Kafka, once: {done >> 20} of {total >> 20} MiB")
+            told = max(told, quarter)
+
+        return broker.up(say=steps.say, progress=progress)
+
+
+def _send(producer: RecordProducer, records: list[Sent]) -> None:
+    for record in records:
+        producer.send(record.value, record.key, partition=record.partition)
+    producer.flush()
+
+
+def _wait(steps: Steps, what: str, running: "_Processor", enough: int, count: Callable[[], int]) -> None:
+    """Wait until `count` says `enough`.
+
+    Raises:
+        Fatal: the processor ended, or it takes too long.
+    """
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
+    deadline_s = time.monotonic() + WAIT_S
+    with Progress(*columns, console=steps.console, transient=True, disable=not steps.console.is_terminal) as bar:
+        task = bar.add_task(what, total=enough)
+        while (found := count()) < enough:
+            bar.update(task, completed=found)
+            running.require_alive()
+            if time.monotonic() > deadline_s:
+                raise Fatal(
+                    f"only {found} of {enough} ({what}) were there after {WAIT_S:.0f} s",
+                    remedy=f"the processor's last words: {running.last_words()}",
+                )
+            time.sleep(_POLL_S)
+
+
+class _Readers:
+    """Reads the outputs from their beginning, as often as asked; a day is small."""
+
+    def __init__(self, settings: Settings, codec: Codec) -> None:
+        conf, topics = settings.kafka_conf(), settings.topics()
+        self._codec = codec
+        self._dlq = topics.dlq
+        self._readers = [Reader(conf, topic) for topic in (topics.tagged, topics.sessions, topics.dlq, topics.raw)]
+
+    def read(self) -> Outcome:
+        tagged, sessions, dead, _ = self._readers
+        return read_outcome(self._codec, tagged.read_all(), sessions.read_all(), read_letters(dead, self._dlq))
+
+    def rerouted(self) -> int:
+        """Return how many records the processor sent on to their right partition."""
+        return sum(any(name == REROUTED for name, _ in record.headers) for record in self._readers[-1].read_all())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reader in self._readers:
+            reader.close()
+
+
+class _Processor:
+    """`a3cp process` in a process of its own; leaving the context leaves none behind."""
+
+    def __init__(self, environ: Mapping[str, str], log: IO[bytes]) -> None:
+        ours = {"A3CP_METRICS_PORT": "0", "A3CP_WORKERS": "1", "A3CP_LOG_FORMAT": "json", "A3CP_LOG_LEVEL": "info"}
+        self._log = log
+        self._process = subprocess.Popen(  # noqa: S603  # The command is our own.
+            this_command("process"), env={**environ, **ours}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+
+    def require_alive(self) -> None:
+        if (code := self._process.poll()) is not None:
+            raise Fatal(
+                f"the processor ended with code {code}", remedy=f"its last words: {self.last_words()}"
+            )  # fmt: skip
+
+    def last_words(self) -> str:
+        end = os.fstat(self._log.fileno()).st_size
+        tail = os.pread(self._log.fileno(), _LOG_TAIL_BYTES, max(0, end - _LOG_TAIL_BYTES))
+        lines = tail.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "none"
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Let it end as SIGTERM makes it.
+
+        Raises:
+            Fatal: it ended otherwise, or not at all.
+        """
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            code = None
+        if code != 0:
+            raise Fatal(
+                f"the processor did not stop cleanly (code {code})", remedy=f"its last words: {self.last_words()}"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self.kill()
+
+
+def _lines(file: Path) -> list[bytes]:
+    try:
+        return [line for line in file.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read ({error.strerror})", remedy="name a file of JSON lines") from None
+
+
+def _as_it_is(line: bytes) -> Sent:
+    """Return a line of a file as a record; a message in a wrapper that names its module is taken out of it."""
+    key = command_id = None
+    module = "?"
+    try:
+        fields = json.loads(line)
+        inner = fields.get("message")
+        if isinstance(inner, dict) and "direction" in fields:
+            module = str(fields.get("module", module))
+            fields, line = inner, json.dumps(inner, ensure_ascii=False).encode()
+        module = str(fields.get("source") or fields.get("source_module") or module)
+        if isinstance(fields.get("user_id"), str):
+            key = fields["user_id"].encode()
+        if "command" in fields and key is not None:
+            command_id = str(fields.get("record_id", ""))
+    except (ValueError, AttributeError, RecursionError):
+        pass  # It goes to the processor as it is.
+    return Sent(0, line, key, None, module, command_id)

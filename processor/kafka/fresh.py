@@ -1,0 +1,80 @@
+"""Removes what a former run of the demo left: its topics and its group. Nothing else ever deletes a topic."""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from processor.core.errors import BrokerUnavailable, UsageError
+from processor.kafka.failures import error_of
+from processor.kafka.producer import unreachable
+from processor.kafka.topics import desired_topics
+
+DEMO_PREFIX: Final = "a3cp-demo"
+_TIMEOUT_S: Final = 15.0
+_WAKE_S: Final = 1.0
+_POLL_S: Final = 0.05
+
+
+def remove_demo(conf: Mapping[str, Any], prefix: str, group_id: str) -> bool:
+    """Delete the topics of `prefix` and the group, and return whether there were such topics, once they are gone.
+
+    Raises:
+        UsageError: the prefix is not one of the demo's, or a processor is at work in the group.
+        BrokerUnavailable: no broker answers, or it does not delete them in time.
+    """
+    if not prefix.startswith(DEMO_PREFIX):
+        raise UsageError(
+            f"the demo deletes its own topics at each start, and those of {prefix!r} may not be its own",
+            remedy=f"name a prefix that starts with {DEMO_PREFIX}",
+        )
+    wanted = [topic.name for topic in desired_topics(prefix)]
+    try:
+        admin = AdminClient({"log_level": 0, "socket.connection.setup.timeout.ms": 5_000, **conf})
+        present = _present(admin, wanted)
+        _delete_group(admin, group_id)
+        if present:
+            for future in admin.delete_topics(present, operation_timeout=_TIMEOUT_S).values():
+                future.result()
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while _present(admin, wanted):
+            if time.monotonic() > deadline_s:
+                raise BrokerUnavailable(
+                    f"the topics of {prefix} are still there {_TIMEOUT_S:.0f} s after they were deleted",
+                    remedy="look at the broker's log, then try again",
+                )
+            time.sleep(_POLL_S)
+    except KafkaException as error:
+        raise unreachable("preparing the demo", error, conf) from error
+    return bool(present)
+
+
+def _present(admin: AdminClient, names: list[str]) -> list[str]:
+    known = admin.list_topics(timeout=_TIMEOUT_S).topics
+    return [name for name in names if name in known]
+
+
+def _delete_group(admin: AdminClient, group_id: str) -> None:
+    """Delete the group, so that its committed offsets are not taken for those of the new topics."""
+    listed = admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result().valid
+    if not listed:
+        # A broker without any group has no coordinator yet, and makes it when first asked for one. librdkafka does not
+        # notice when it is there, and waits for the whole time-out; asking briefly here saves the processor that wait.
+        with contextlib.suppress(KafkaException):
+            admin.describe_consumer_groups([group_id], request_timeout=_WAKE_S)[group_id].result()
+    if group_id not in {group.group_id for group in listed}:
+        return
+    try:
+        admin.delete_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result()
+    except KafkaException as error:
+        code = error_of(error).code()
+        if code == KafkaError.NON_EMPTY_GROUP:
+            raise UsageError(
+                f"a processor is at work in the group {group_id}, perhaps that of another demo",
+                remedy=f"stop it, or wait ten seconds when it was killed, or name another --prefix {DEMO_PREFIX}-2",
+            ) from error
+        if code != KafkaError.GROUP_ID_NOT_FOUND:
+            raise
