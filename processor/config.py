@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         None, "Kafka's address, `host:port`, several with commas; unset: the embedded Kafka, when it runs."
     )
     schema_registry_url: str | None = _setting(
-        None, "Address of the schema registry; needed only for messages in Confluent framing."
+        None, "Address of the schema registry; needed only for messages in Confluent framing.", repr=False
     )
     topic_prefix: str = _setting("a3cp", "Start of the names of the five topics.", pattern=_TOPIC_NAME)
     group_id: str = _setting(

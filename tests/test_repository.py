@@ -1,0 +1,163 @@
+"""Code and documents name the same things: a command, setting, metric or topic in one and not in the other fails."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import typer.main
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic.fields import FieldInfo
+
+from processor.cli.app import app
+from processor.config import ELSEWHERE, OWNED, PREFIX, UNPREFIXED, Settings, TopicNames
+from processor.core.model import IdFormat
+from processor.metrics import Metrics
+from processor.resources import topic_files
+
+ROOT = Path(__file__).parent.parent
+SHARED_OPTIONS = {"--help", "--json", "--bootstrap", "--prefix", "--timeout"}
+VARIABLE = re.compile(r"\bA3CP_[A-Z0-9_]*[A-Z0-9]\b")
+
+
+def document(name: str) -> str:
+    return (ROOT / "docs" / name).read_text("utf-8")
+
+
+def type_words(info: FieldInfo) -> str:
+    """Say the type of a setting as its table does."""
+    kind: Any = info.annotation
+    if get_origin(kind) is frozenset:
+        return "list"
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{word}`" for word in get_args(kind))
+    kind = (
+        next((arm for arm in get_args(kind) if arm is not type(None)), kind) if get_origin(kind) is not dict else kind
+    )
+    words: dict[Any, str] = {int: "whole number", str: "text", bool: "true or false"}
+    if kind in words:
+        return words[kind]
+    if kind is IdFormat:
+        return ", ".join(f"`{member.value}`" for member in IdFormat)
+    assert get_origin(kind) is dict
+    return "table"
+
+
+def default_words(info: FieldInfo) -> str:
+    default: Any = info.default
+    if default is None or default == {}:
+        return "none"
+    if isinstance(default, frozenset):
+        return ", ".join(f"`{word}`" for word in sorted(default))
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"`{default.value if isinstance(default, IdFormat) else default}`"
+
+
+def setting_row(name: str, info: FieldInfo) -> str:
+    """Return the row of the table in docs/configuration.md that tells this setting."""
+    extra = info.json_schema_extra
+    unit = extra.get("unit") if isinstance(extra, dict) else ""
+    variable = UNPREFIXED.get(name, PREFIX + name.upper())
+    typed = type_words(info) + (f", {unit}" if unit else "")
+    return f"| `{variable}` | {typed} | {default_words(info)} | {info.description} |"
+
+
+def test_every_setting_is_documented() -> None:
+    """Name, type, unit, default and meaning of each setting are in the table; the table has no other."""
+    wanted = [setting_row(name, info) for name, info in Settings.model_fields.items()]
+    wanted += [f"| `{name}` | text | none | {meaning} |" for name, meaning in ELSEWHERE.items()]
+    rows = [
+        line
+        for line in document("configuration.md").splitlines()
+        if line.startswith(("| `A3CP_", "| `KAFKA_", "| `SC"))
+    ]
+    assert sorted(rows) == sorted(wanted), "put this into docs/configuration.md:\n" + "\n".join(wanted)
+
+
+def test_every_property_that_is_not_free_is_documented() -> None:
+    """Whoever wants to set one finds why not, and what instead."""
+    text = document("configuration.md")
+    assert [name for name in OWNED if f"| `{name}` | {OWNED[name]} |" not in text] == []
+
+
+def test_variables_named_anywhere_exist() -> None:
+    """No document and no code speaks of a variable that has no effect."""
+    known = {UNPREFIXED.get(name, PREFIX + name.upper()) for name in Settings.model_fields} | set(ELSEWHERE)
+    files = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", *(ROOT / "processor").rglob("*.py")]
+    for path in files:
+        for variable in VARIABLE.findall(path.read_text("utf-8")):
+            start = variable.split("__")[0]
+            assert start in known, f"{path.relative_to(ROOT)} speaks of {variable}"
+
+
+def commands(command: Any, path: str = "a3cp") -> Iterator[tuple[str, Any]]:
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from commands(inner, f"{path} {name}")
+    else:
+        yield path, command
+
+
+ALL_COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def test_every_command_is_documented() -> None:
+    """docs/cli.md has a section for each command, and for no other."""
+    sections = re.findall(r"^### `(a3cp [a-z -]+)`$", document("cli.md"), re.MULTILINE)
+    assert sorted(sections) == sorted(ALL_COMMANDS)
+
+
+@pytest.mark.parametrize("name", ALL_COMMANDS)
+def test_every_option_is_documented(name: str) -> None:
+    """The command's section has each of its options, and no other; those that most share are at the top."""
+    text = document("cli.md")
+    section = text.partition(f"### `{name}`\n")[2].partition("\n### ")[0].partition("\n## ")[0]
+    options = {
+        option
+        for parameter in ALL_COMMANDS[name].params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--")
+    }
+    told = set(re.findall(r"`(--[a-z-]+)", section))
+    assert options - SHARED_OPTIONS <= told, "not documented"
+    assert told <= options, "documented, but not there"
+    assert name in section, "an example"
+
+
+def metrics() -> Iterator[tuple[str, tuple[str, ...]]]:
+    registry = CollectorRegistry()
+    made = Metrics(registry)
+    for value in vars(made).values():
+        if isinstance(value, MetricWrapperBase) and not value._labelvalues:
+            suffix = "_total" if value._type == "counter" else ""
+            yield f"{value._name}{suffix}", value._labelnames
+    yield "a3cp_build_info", ("version", "python")
+
+
+def test_every_metric_is_documented() -> None:
+    """docs/metrics.md has a row with name and labels for each metric, and for no other."""
+    found = re.findall(r"^\| `(a3cp_\w+)` \| \w+ \| ([^|]*)\|", document("metrics.md"), re.MULTILINE)
+    told = {name: tuple(re.findall(r"`(\w+)`", labels)) for name, labels in found}
+    assert told == dict(metrics())
+
+
+def test_no_person_in_a_label() -> None:
+    """The labels are partitions and words of ours."""
+    allowed = {"partition", "reason", "flag", "command", "outcome", "stage", "kind", "version", "python"}
+    assert {label for _, labels in metrics() for label in labels} <= allowed
+
+
+def test_every_topic_is_a_file_and_documented() -> None:
+    """The topics that the code names are those that topics/ makes, and the documents tell of each."""
+    files = {path.stem for path in topic_files()}
+    assert files == {f"a3cp.{name}" for name in TopicNames._fields}
+    text = document("configuration.md")
+    assert [name for name in sorted(files) if f"`{name}`" not in text] == []
+
+
+def test_secrets_do_not_print() -> None:
+    """Settings that may hold a secret are left out of the settings' own text."""
+    assert not any(Settings.model_fields[name].repr for name in ("kafka", "log_key", "schema_registry_url"))
