@@ -14,6 +14,7 @@ from processor.core.model import (
     Event,
     Forgotten,
     PolicySet,
+    Record,
     Rejected,
     Rules,
     Started,
@@ -29,16 +30,16 @@ from processor.runtime.tally import Tally
 from processor.runtime.wheel import Wheel
 
 REROUTED: Final = "a3cp-rerouted"
-_DECODED_MAX: Final = 20_000  # states kept decoded, per partition
-_RECORD_OVERHEAD_BYTES: Final = 512  # what Kafka adds to a record and its batch, rounded up
+_LIVE_MAX: Final = 20_000  # states kept decoded between batches
+_RECORD_OVERHEAD_BYTES: Final = 1024  # the key and what Kafka adds to a record and its batch, rounded up
 _PUNCTUATED_MAX: Final = 10_000  # users looked at in one go
 
 
 class Task:
     """The users of one partition.
 
-    Memory follows the log: what `process` and `punctuate` change is pending until `committed` says that the transaction
-    holding their outputs was committed. After any failure the task is thrown away and restored from the log.
+    What `process` and `punctuate` change counts once the transaction that holds their outputs is `committed`; `aborted` undoes
+    it. When neither is certain the task is thrown away and another one restored: memory never says what the log does not.
     """
 
     def __init__(
@@ -58,19 +59,23 @@ class Task:
             record_bytes_max: the largest record that the output topics take.
         """
         self.partition = partition
-        self.states: dict[bytes, bytes] = {}  # key -> state as it stands in the log
+        self.states: dict[bytes, bytes] = {}  # key -> state as in the state topic; lags behind `_live` within a batch
         self._partitions = partitions
         self._codec = codec
         self._rules = rules
         self._topics = topics
         self._value_bytes_max = record_bytes_max - _RECORD_OVERHEAD_BYTES
-        self._decoded: dict[bytes, UserState] = {}  # the latest of `states`, decoded
-        self._pending: dict[bytes, UserState | None] = {}
-        self._encoded: dict[bytes, bytes | None] = {}  # `_pending`, as sent
+        self._live: dict[bytes, UserState] = {}  # states in use, decoded
+        self._changed: dict[bytes, bytes | None] = {}  # what `states` held before the batch, of the keys it changed
         self._wheel = Wheel()
         self._tally = Tally()
         self._open = 0
-        self._opened = 0  # by the pending batch
+        self._opened = 0  # by the batch
+
+    @property
+    def open_sessions(self) -> int:
+        """How many sessions have started and not ended."""
+        return self._open + self._opened
 
     @property
     def users(self) -> int:
@@ -78,14 +83,9 @@ class Task:
         return len(self.states)
 
     @property
-    def open_sessions(self) -> int:
-        """How many sessions have started and not ended."""
-        return self._open
-
-    @property
     def dirty(self) -> bool:
-        """Whether the pending batch has changed anything."""
-        return bool(self._pending)
+        """Whether the batch has changed anything."""
+        return bool(self._changed)
 
     def restore(self, records: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take in records of the state topic, in the order of the log."""
@@ -106,41 +106,42 @@ class Task:
     def process(self, records: Iterable[RawRecord]) -> list[Output]:
         """Return what `records`, the partition's next, cause."""
         outputs: list[Output] = []
-        append = outputs.append
-        pending, codec, rules, partition = self._pending, self._codec, self._rules, self.partition
-        tagged_topic = self._topics.tagged
-        value_bytes_max = self._value_bytes_max
+        live, rules, partition = self._live, self._rules, self.partition
+        decode, tag, append = self._codec.decode, self._codec.tag, outputs.append
+        topic, value_bytes_max = self._topics.tagged, self._value_bytes_max
         tagged_count = 0
         for record in records:
             value = record.value()
             try:
-                message = codec.decode(value, record.timestamp()[1])
+                message = decode(value, record.timestamp()[1])
             except RecordError as error:
                 self._set_aside(record, error, outputs)
                 continue
-            assert value is not None
             key = message.user_id.encode()
-            state = pending[key] if key in pending else self._lookup(key)
-            if state is None and self._reroute(record, key, outputs):
-                continue
+            state = live.get(key)
+            if state is None:
+                state = self._remembered(key)
+                if state is None and self._reroute(record, key, outputs):
+                    continue
             after, events = step(state, message, rules)
             tagged = events[-1]
-            if len(events) == 1 and type(tagged) is Tagged:  # By far the most frequent case.
-                value = codec.tag(value, tagged)
-                if len(value) + len(key) > value_bytes_max:
+            if len(events) == 1 and tagged.__class__ is Tagged:  # By far the most frequent case.
+                assert value is not None  # `decode` refuses a tombstone.
+                value = tag(value, tagged)
+                if len(value) > value_bytes_max:
                     self._set_aside(record, _too_large(len(value)), outputs)
                     continue
-                append((tagged_topic, value, key, partition, None))
+                append((topic, value, key, partition, None))
                 tagged_count += 1
                 if tagged.flags:
                     self._tally.flags[tagged.flags] += 1
-            elif not self._send(record, key, message.user_id, message.encoding, events, outputs):
-                continue
-            else:
+            elif self._send(record, key, message, events, outputs):
                 self._schedule(key, state, after)
                 self._opened += _is_open(after) - _is_open(state)
+            else:
+                continue
             if after is not state:
-                pending[key] = after
+                self._keep(key, after)
         self._tally.tagged += tagged_count
         return outputs
 
@@ -148,21 +149,18 @@ class Task:
         """Return what has become certain by `now_ms`; only to be called when the partition is caught up (rule R4)."""
         outputs: list[Output] = []
         for key in self._wheel.pop(now_ms, _PUNCTUATED_MAX):
-            state = self._pending[key] if key in self._pending else self._lookup(key)
+            state = self._live.get(key) or self._remembered(key)
             if state is None:
                 continue
-            events = punctuate(state, now_ms, self._rules)
             after: UserState | None = state
-            user_id = key.decode()
-            for event in events:
+            for event in punctuate(state, now_ms, self._rules):
                 after = evolve(after, event)
-                if isinstance(event, Forgotten):
-                    continue
-                assert isinstance(event, Ended)
-                self._tally_event(event)
-                self._append_event(key, user_id, state.encoding, event, outputs)
-            if events:
-                self._pending[key] = after
+                if isinstance(event, Ended):
+                    value = self._codec.encode_event(key.decode(), event, state.encoding)
+                    outputs.append((self._topics.sessions, value, key, self.partition, None))
+                    self._tally_event(event)
+            if after is not state:
+                self._keep(key, after)
                 self._opened += _is_open(after) - _is_open(state)
             due = None if after is None else due_ms(after, self._rules)
             if due is not None:
@@ -171,41 +169,51 @@ class Task:
 
     def changes(self) -> list[Output]:
         """Return the state records of the users that the batch changed."""
-        topic, partition = self._topics.state, self.partition
+        topic, partition, live, states = self._topics.state, self.partition, self._live, self.states
         outputs: list[Output] = []
-        for key, state in self._pending.items():
-            value = None if state is None else encode_state(state)
-            self._encoded[key] = value
-            outputs.append((topic, value, key, partition, None))
+        for key in self._changed:
+            state = live.get(key)
+            if state is None:
+                outputs.append((topic, None, key, partition, None))
+            else:
+                states[key] = value = encode_state(state)
+                outputs.append((topic, value, key, partition, None))
         return outputs
 
     def committed(self) -> Tally:
         """Make the batch's changes memory, and return what the batch did."""
-        assert self._encoded.keys() == self._pending.keys()
-        if len(self._decoded) + len(self._pending) > _DECODED_MAX:
-            self._decoded.clear()
-        for key, value in self._encoded.items():
-            state = self._pending[key]
-            if value is None or state is None:
-                self.states.pop(key, None)
-                self._decoded.pop(key, None)
-            else:
-                self.states[key] = value
-                self._decoded[key] = state
-        self._pending.clear()
-        self._encoded.clear()
-        self._open += self._opened
-        self._opened = 0
+        self._changed.clear()
+        if len(self._live) > _LIVE_MAX:
+            self._live.clear()
+        self._open, self._opened = self.open_sessions, 0
         tally, self._tally = self._tally, Tally()
         return tally
 
-    def _lookup(self, key: bytes) -> UserState | None:
-        state = self._decoded.get(key)
+    def aborted(self) -> None:
+        """Undo the batch: its transaction was aborted, and its records come again."""
+        for key, before in self._changed.items():
+            self._live.pop(key, None)
+            if before is None:
+                self.states.pop(key, None)
+            else:
+                self.states[key] = before
+                self._schedule(key, None, decode_state(before))
+        self._changed.clear()
+        self._opened = 0
+        self._tally = Tally()
+
+    def _remembered(self, key: bytes) -> UserState | None:
+        value = self.states.get(key)
+        return None if value is None else decode_state(value)
+
+    def _keep(self, key: bytes, state: UserState | None) -> None:
+        if key not in self._changed:
+            self._changed[key] = self.states.get(key)
         if state is None:
-            value = self.states.get(key)
-            if value is not None:
-                state = decode_state(value)
-        return state
+            self._live.pop(key, None)
+            self.states.pop(key, None)
+        else:
+            self._live[key] = state
 
     def _reroute(self, record: RawRecord, key: bytes, outputs: list[Output]) -> bool:
         """Send a record of an unknown user to its right partition, once (rule R13); return whether it was misplaced."""
@@ -221,36 +229,27 @@ class Task:
         return True
 
     def _send(
-        self,
-        record: RawRecord,
-        key: bytes,
-        user_id: str,
-        encoding: int,
-        events: Sequence[Event],
-        outputs: list[Output],
+        self, record: RawRecord, key: bytes, message: Record, events: Sequence[Event], outputs: list[Output]
     ) -> bool:
-        """Append the output records for `events`, all or none; return whether they fit."""
-        caused: list[Output] = []
+        """Append the output records for `events`, all or none; return whether they fit their topics."""
+        before = len(outputs)
         for event in events:
             if isinstance(event, Tagged):
-                value = record.value()
-                assert value is not None
-                caused.append((self._topics.tagged, self._codec.tag(value, event), key, self.partition, None))
-            elif not isinstance(event, PolicySet | Forgotten):
-                self._append_event(key, user_id, encoding, event, caused)
-        largest = max((len(output[1] or b"") for output in caused), default=0)
-        if largest + len(key) > self._value_bytes_max:
-            self._set_aside(record, _too_large(largest), outputs)
-            return False
-        outputs += caused
+                raw = record.value()
+                assert raw is not None
+                topic, value = self._topics.tagged, self._codec.tag(raw, event)
+            elif isinstance(event, PolicySet | Forgotten):
+                continue
+            else:
+                topic, value = self._topics.sessions, self._codec.encode_event(message.user_id, event, message.encoding)
+            if len(value) > self._value_bytes_max:
+                del outputs[before:]
+                self._set_aside(record, _too_large(len(value)), outputs)
+                return False
+            outputs.append((topic, value, key, self.partition, None))
         for event in events:
             self._tally_event(event)
         return True
-
-    def _append_event(self, key: bytes, user_id: str, encoding: int, event: Event, outputs: list[Output]) -> None:
-        assert not isinstance(event, Tagged | PolicySet | Forgotten)
-        value = self._codec.encode_event(user_id, event, encoding)
-        outputs.append((self._topics.sessions, value, key, self.partition, None))
 
     def _set_aside(self, record: RawRecord, error: RecordError, outputs: list[Output]) -> None:
         match error:
