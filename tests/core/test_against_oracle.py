@@ -6,7 +6,7 @@ from tests.core.histories import Run, histories, rules_drawn
 
 
 @given(rules_drawn, histories)
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_core_and_oracle_agree(rules, drafts):
     """Any history gives the same sessions, numbers, flags, outcomes and ends: with a clock, without, by the oracle."""
     run = Run(rules)

@@ -86,5 +86,5 @@ class ALife(RuleBasedStateMachine):
 
 TestALife = ALife.TestCase
 TestALife.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
