@@ -38,8 +38,9 @@ _PUNCTUATED_MAX: Final = 10_000  # users looked at in one go
 class Task:
     """The users of one partition.
 
-    What `process` and `punctuate` change counts once the transaction that holds their outputs is `committed`; `aborted` undoes
-    it. When neither is certain the task is thrown away and another one restored: memory never says what the log does not.
+    What `process` and `punctuate` change counts once the transaction that holds their outputs is `committed`; `aborted`
+    undoes it. When neither is certain the task is thrown away and another one restored: memory never says what the log
+    does not.
     """
 
     def __init__(
