@@ -23,7 +23,7 @@ from processor.demo.outcome import Check, Outcome, check, read_outcome
 from processor.demo.report import Steps
 from processor.demo.script import Sent
 from processor.kafka.deadletters import read_letters
-from processor.kafka.fresh import remove_demo
+from processor.kafka.fresh import remove_demo, require_demo_prefix
 from processor.kafka.producer import RecordProducer
 from processor.kafka.reader import Reader
 from processor.kafka.topic_admin import ensure_topics
@@ -69,6 +69,7 @@ def run_demo(
         A3CPError: something is missing or goes wrong; the message says what to do.
     """
     began_s = time.monotonic()
+    require_demo_prefix(prefix)
     extra = [line for file in files for line in _lines(file)]
     environ = {**environ, "A3CP_TOPIC_PREFIX": prefix, "A3CP_GROUP_ID": prefix, "A3CP_QUIET_MS": str(QUIET_MS)}
     settings = load(environ, Path.cwd()).settings

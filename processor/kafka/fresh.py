@@ -19,6 +19,19 @@ _WAKE_S: Final = 1.0
 _POLL_S: Final = 0.05
 
 
+def require_demo_prefix(prefix: str) -> None:
+    """Check that the topics of `prefix` may be deleted.
+
+    Raises:
+        UsageError: they may not be the demo's own.
+    """
+    if not prefix.startswith(DEMO_PREFIX):
+        raise UsageError(
+            f"the demo deletes its own topics at each start, and those of {prefix!r} may not be its own",
+            remedy=f"name a prefix that starts with {DEMO_PREFIX}",
+        )
+
+
 def remove_demo(conf: Mapping[str, Any], prefix: str, group_id: str) -> bool:
     """Delete the topics of `prefix` and the group, and return whether there were such topics, once they are gone.
 
@@ -26,11 +39,7 @@ def remove_demo(conf: Mapping[str, Any], prefix: str, group_id: str) -> bool:
         UsageError: the prefix is not one of the demo's, or a processor is at work in the group.
         BrokerUnavailable: no broker answers, or it does not delete them in time.
     """
-    if not prefix.startswith(DEMO_PREFIX):
-        raise UsageError(
-            f"the demo deletes its own topics at each start, and those of {prefix!r} may not be its own",
-            remedy=f"name a prefix that starts with {DEMO_PREFIX}",
-        )
+    require_demo_prefix(prefix)
     wanted = [topic.name for topic in desired_topics(prefix)]
     try:
         admin = AdminClient({"log_level": 0, "socket.connection.setup.timeout.ms": 5_000, **conf})
