@@ -154,9 +154,7 @@ class Schemas:
             layout = self._tagged_layout(schema, confluent_header(source_id))
         except SchemaError as error:
             raise _unusable(schema_id, error) from error
-        if len(self._registry_tagged) >= LAYOUTS_MAX:
-            self._registry_tagged.clear()
-        self._registry_tagged[header] = layout
+        self._remember_tagged(header, layout)
         return layout
 
     def events_header(self) -> bytes:
@@ -216,7 +214,14 @@ class Schemas:
             self._tagged[tagged_header] = layout
             return tagged_header
         text = json.dumps(tagged, ensure_ascii=False)
-        return confluent_header(self._registry().register(self._tagged_subject, text))
+        tagged_header = confluent_header(self._registry().register(self._tagged_subject, text))
+        self._remember_tagged(tagged_header, layout)
+        return tagged_header
+
+    def _remember_tagged(self, header: bytes, layout: TaggedLayout) -> None:
+        if len(self._registry_tagged) >= LAYOUTS_MAX:
+            self._registry_tagged.clear()
+        self._registry_tagged[header] = layout
 
     def _tagged_layout(self, tagged: SchemaJson, source_header: bytes) -> TaggedLayout:
         canonical = json.loads(avroschema.canonical_form(tagged))
