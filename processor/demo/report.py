@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
@@ -176,16 +177,22 @@ def _next(demo: "Demo", console: Console, command: str, *, broker_runs: bool) ->
     prefix = demo.settings.topic_prefix
     servers = demo.settings.kafka_conf()["bootstrap.servers"]
     own = "" if demo.broker else f" --bootstrap {servers}"
+    named = "" if demo.broker else f"KAFKA_BOOTSTRAP_SERVERS={servers} "
+    python = str(Path(command).with_name("python"))
     console.print()
     console.print(Text("Where to look next", style="bold"))
     for what, line in (
         ("what could not be tagged, and what to do about it", f"{command} dlq list --prefix {prefix}{own}"),
         (
             "the processor again, until Ctrl-C; then, in another terminal, something for it to do",
-            f"A3CP_TOPIC_PREFIX={prefix} A3CP_GROUP_ID={prefix} {command} process",
+            f"{named}A3CP_TOPIC_PREFIX={prefix} A3CP_GROUP_ID={prefix} {command} process",
         ),
         ("", f'{command} session note robin-15 "Sings along." --prefix {prefix}{own}'),
-        ("what it does and why, how to run it and how to talk to it", "docs/README.md"),
+        (
+            "what comes out, as any consumer reads it (.tagged: the messages)",
+            f"{python} examples/consume.py {prefix}.sessions{'' if demo.broker else f' {servers}'}",
+        ),
+        ("what the reasons and flags mean; and everything else", "docs/sessions.md and docs/README.md"),
     ):
         if what:
             console.print(Text(f"# {what}", style="dim"))

@@ -15,6 +15,7 @@ from processor.kafka.topics import desired_topics
 
 DEMO_PREFIX: Final = "a3cp-demo"
 _TIMEOUT_S: Final = 15.0
+_METADATA_TIMEOUT_S: Final = 6.0
 _WAKE_S: Final = 1.0
 _POLL_S: Final = 0.05
 
@@ -62,7 +63,7 @@ def remove_demo(conf: Mapping[str, Any], prefix: str, group_id: str) -> bool:
 
 
 def _present(admin: AdminClient, names: list[str]) -> list[str]:
-    known = admin.list_topics(timeout=_TIMEOUT_S).topics
+    known = admin.list_topics(timeout=_METADATA_TIMEOUT_S).topics
     return [name for name in names if name in known]
 
 

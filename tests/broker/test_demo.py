@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -20,42 +21,49 @@ def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.broker
-def test_twice_in_a_row(kafka: str, prefix: str) -> None:
-    """It says what it does and shows tables in 80 columns; run again it starts from nothing and finds the same."""
-    name = f"a3cp-demo-{prefix}"
-    shown = demo("--prefix", name, KAFKA_BOOTSTRAP_SERVERS=kafka, COLUMNS="80")
+@pytest.fixture(scope="module")
+def two_runs(kafka: str) -> tuple[str, str, dict[str, Any]]:
+    """What a run shows in 80 columns; of a second one, with upstream's file, the steps and the JSON object."""
+    prefix = f"a3cp-demo-test-{uuid.uuid4().hex[:8]}"
+    shown = demo("--prefix", prefix, KAFKA_BOOTSTRAP_SERVERS=kafka, COLUMNS="80")
     assert (shown.returncode, shown.stderr) == (0, "")
-    lines = shown.stdout.splitlines()
-    assert max(len(line) for line in lines if "a3cp" not in line) <= 80
-    assert "\x1b" not in shown.stdout
-    assert sum(line.startswith("✓") for line in lines) == 5
-    for word in ("robin-15", "still open", "max_duration", "partial transcript", f"dlq list --prefix {name}"):
-        assert word in shown.stdout
-
-    answer = demo("--prefix", name, "--json", KAFKA_BOOTSTRAP_SERVERS=kafka)
+    extra = ["--messages", str(UPSTREAM)] if UPSTREAM.is_file() else []
+    answer = demo("--prefix", prefix, "--json", *extra, KAFKA_BOOTSTRAP_SERVERS=kafka)
     assert answer.returncode == 0, answer.stderr
-    found = json.loads(answer.stdout)
+    return shown.stdout, answer.stderr, json.loads(answer.stdout)
+
+
+@pytest.mark.broker
+def test_what_it_shows(two_runs: tuple[str, str, dict[str, Any]]) -> None:
+    """Steps, tables and checks, in 80 columns and without escape sequences, since this is no terminal."""
+    text, _, _ = two_runs
+    lines = text.splitlines()
+    assert max(len(line) for line in lines if "a3cp-demo" not in line) <= 80
+    assert "\x1b" not in text
+    assert sum(line.startswith("✓") for line in lines) == 5
+    for word in ("robin-15", "still open", "max_duration", "raw media", "dlq list --prefix a3cp-demo-test"):
+        assert word in text
+
+
+@pytest.mark.broker
+def test_a_second_run_starts_from_nothing(two_runs: tuple[str, str, dict[str, Any]]) -> None:
+    """The topics are made anew, and everything is accounted for again."""
+    _, steps, found = two_runs
+    assert "made anew" in steps
     assert all(check["kept"] for check in found["checks"])
     assert found["tagged"] + found["commands"] + len(found["dead_letters"]) == found["sent"]
-    assert "made anew" in answer.stderr
 
 
 @pytest.mark.broker
-def test_upstreams_own_examples(kafka: str, prefix: str) -> None:
+def test_upstreams_own_examples(two_runs: tuple[str, str, dict[str, Any]]) -> None:
     """All of upstream's published messages are tagged or set aside with a reason, whatever they look like."""
     if not UPSTREAM.is_file():
         pytest.skip("upstream's messages.jsonl is not at ../shared/a3cp; it is not ours to ship")
-    name = f"a3cp-demo-{prefix}"
-    without = len(UPSTREAM.read_bytes().splitlines())
-    answer = demo("--prefix", name, "--messages", str(UPSTREAM), "--json", KAFKA_BOOTSTRAP_SERVERS=kafka)
-    assert answer.returncode == 0, answer.stderr
-    found: dict[str, Any] = json.loads(answer.stdout)
-    assert found["sent"] > without == 52
+    _, _, found = two_runs
     assert {session["user_id"] for session in found["sessions"]} >= {"elias01", "robin-15"}
 
 
-def test_only_its_own_topics_are_deleted(tmp_path: Path) -> None:
+def test_only_its_own_topics_are_deleted() -> None:
     """Another prefix might be that of real topics: refused before anything is started."""
     refused = demo("--prefix", "a3cp", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert refused.returncode == 2
