@@ -367,17 +367,20 @@ def _unused_id(state: UserState | None, record: Record, start_ms: int, rules: Ru
 
     Modules copy `record_id` and timestamp from their input, so two records of a user can have both in common.
     """
-    taken = {session.session_id for session in _remembered(state)}
-    # Of one more candidate than there are sessions, at least one is free.
-    repeats = range(len(taken) + 1)
-    candidates = (session_id(record.user_id, start_ms, record.record_id, rules.id_format, repeat) for repeat in repeats)
-    return next(candidate for candidate in candidates if candidate not in taken)
+    taken = [session.session_id for session in _remembered(state)]
+    repeat = 0
+    while (candidate := session_id(record.user_id, start_ms, record.record_id, rules.id_format, repeat)) in taken:
+        repeat += 1  # Ends at the latest when every remembered session was met.
+    return candidate
 
 
 def _previous_id(state: UserState | None, start_ms: int) -> str | None:
     """Return the id of the remembered session that started last before one that starts at `start_ms`."""
-    earlier = [session for session in _remembered(state) if session.start_ms <= start_ms]
-    return max(earlier, key=lambda session: session.start_ms).session_id if earlier else None
+    latest: Session | None = None
+    for session in _remembered(state):
+        if session.start_ms <= start_ms and (latest is None or session.start_ms > latest.start_ms):
+            latest = session
+    return None if latest is None else latest.session_id
 
 
 def _tagged(session: Session, arrival: _Arrival, flags: int = 0) -> Tagged:
@@ -553,10 +556,12 @@ def _session_of(started: Started) -> Session:
 
 def _with(session: Session, tagged: Tagged) -> Session:
     """Return `session` with one more message."""
-    return session._replace(
-        last_ms=max(session.last_ms, tagged.at_ms) if tagged.active else session.last_ms,
-        count=session.count + 1,
-        digest=sha256(session.digest + tagged.content_hash).digest(),
+    sid, start_ms, last_ms, count, digest, template, paused_at, paused_ms, end_ms, reason, ends, touched_ms = session
+    if tagged.active and tagged.at_ms > last_ms:
+        last_ms = tagged.at_ms
+    digest = sha256(digest + tagged.content_hash).digest()
+    return Session(
+        sid, start_ms, last_ms, count + 1, digest, template, paused_at, paused_ms, end_ms, reason, ends, touched_ms
     )
 
 
@@ -574,9 +579,9 @@ def _evolve_tagged(state: UserState | None, tagged: Tagged) -> UserState | None:
     if tagged.session_id is None:
         return state
     assert state is not None
-    current = state.current
+    current, closed, recent, policy, last_append_ms, encoding = state
     if current is not None and current.session_id == tagged.session_id:
-        return state._replace(current=_with(current, tagged))
+        return UserState(_with(current, tagged), closed, recent, policy, last_append_ms, encoding)
     newest_ms = max(tagged.at_ms, _newest_ms(state))
     closed = tuple(
         _with(session, tagged)._replace(touched_ms=newest_ms) if session.session_id == tagged.session_id else session
@@ -590,12 +595,14 @@ def _evolve_started(state: UserState | None, started: Started) -> UserState:
     session = _session_of(started)
     if state is None:
         return UserState(session, (), b"", None, 0, 0)
-    closed = tuple(earlier for earlier in state.closed if earlier.touched_ms >= started.keep_from_ms)
+    current, closed, recent, policy, last_append_ms, encoding = state
+    if closed:
+        closed = tuple(earlier for earlier in closed if earlier.touched_ms >= started.keep_from_ms)
     if started.reason is StartReason.LATE:
-        return state._replace(closed=_recent(closed, session))
-    if state.current is not None:
-        closed = _recent(closed, _touched(state.current))
-    return state._replace(current=session, closed=closed)
+        return UserState(current, _recent(closed, session), recent, policy, last_append_ms, encoding)
+    if current is not None:
+        closed = _recent(closed, _touched(current))
+    return UserState(session, closed, recent, policy, last_append_ms, encoding)
 
 
 def _evolve_ended(state: UserState | None, ended: Ended) -> UserState:
@@ -625,6 +632,8 @@ def _touched(session: Session) -> Session:
 
 def _recent(closed: tuple[Session, ...], newcomer: Session) -> tuple[Session, ...]:
     """Return the sessions that late messages can still join, oldest start first: `newcomer` and those touched last."""
+    if not closed:
+        return (newcomer,)
     if len(closed) >= RECENT_SESSIONS_MAX:
         forsaken = min(closed, key=lambda session: session.touched_ms)
         closed = tuple(session for session in closed if session is not forsaken)
