@@ -179,18 +179,46 @@ def from_avro(value: bytes, pos: int, read: Reader) -> EventView:
 _TIMES: Final = ("timestamp", "start_time", "end_time")
 
 
+class _Told(msgspec.Struct, omit_defaults=True):
+    """A SessionEvent as JSON has it, in the schema's order; None is left out but for `session_id`."""
+
+    schema_version: str
+    record_id: str
+    user_id: str
+    session_id: str | None
+    timestamp: str
+    source: str
+    performer_id: str | None = None
+    start_time: str | None = None
+    end_time: str | None = None
+    is_training_data: bool | None = None
+    session_notes: str | None = None
+    training_intent_label: str | None = None
+    kind: str | None = None
+    reason: str | None = None
+    revision: int | None = None
+    message_count: int | None = None
+    digest: str | None = None
+    active_ms: int | None = None
+    paused_ms: int | None = None
+    previous_session_id: str | None = None
+    command_record_id: str | None = None
+    details: msgspec.Raw | None = None
+    template: str | None = None
+
+
+assert _Told.__struct_fields__ == EventView._fields
+_encode: Final = msgspec.json.Encoder().encode
+
+
 def to_json(view: EventView) -> bytes:
     """Return `view` as a flat JSON object in the schema's order: times as ISO text, no null but `session_id`'s."""
-    members = []
-    for key, field in zip(EventView._fields, view, strict=True):
-        if field is None and key != "session_id":
-            continue
-        if key == "details":
-            text = str(field).encode()  # JSON already.
-        else:
-            text = msgspec.json.encode(format_time(field) if key in _TIMES and isinstance(field, int) else field)
-        members.append(b'"%b":%b' % (key.encode(), text))
-    return b"{" + b",".join(members) + b"}"
+    told = _Told(*view)  # type: ignore[arg-type]  # Its times and details follow.
+    told.timestamp = format_time(view.timestamp)
+    told.start_time = None if view.start_time is None else format_time(view.start_time)
+    told.end_time = None if view.end_time is None else format_time(view.end_time)
+    told.details = None if view.details is None else msgspec.Raw(view.details.encode())  # JSON already.
+    return _encode(told)
 
 
 class _EventText(msgspec.Struct):

@@ -56,5 +56,4 @@ def parse_time(text: str) -> int:
 def format_time(time_ms: int) -> str:
     """Return `time_ms` as A3CP writes times: UTC, ms, Z."""
     assert 0 <= time_ms <= TIME_MS_MAX
-    moment = EPOCH + time_ms * _ONE_MS
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+    return (EPOCH + time_ms * _ONE_MS).isoformat(timespec="milliseconds")[:-6] + "Z"
