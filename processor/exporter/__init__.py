@@ -1,0 +1,1 @@
+"""The exporter: from tagged messages and session events to the store, and from the store to bundles."""
