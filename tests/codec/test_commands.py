@@ -1,0 +1,161 @@
+"""Commands: what is read from them, and which are refused (rule R7)."""
+
+import json
+
+import pytest
+
+from processor.core.errors import DecodeError, InvalidMessage
+from processor.core.model import Command, CommandName
+from tests.strategies import SCHEMA_TEXTS, make_codec, single_object
+
+CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
+SPINE = {
+    "schema_version": "1.0.1",
+    "record_id": "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56",
+    "user_id": "elias01",
+    "timestamp": "2025-06-15T12:34:56.789Z",
+}
+
+
+def read(**fields) -> Command:
+    command = CODEC.decode(json.dumps({**SPINE, **fields}).encode(), 9)
+    assert isinstance(command, Command)
+    return command
+
+
+def read_avro(details=None, **fields) -> Command:
+    record = {
+        **SPINE,
+        "timestamp": 1_749_990_896_789,
+        "force_new": False,
+        "is_training_data": False,
+        "details": details,
+        **fields,
+    }
+    for key in ("performer_id", "source", "session_id", "template", "session_notes", "training_intent_label"):
+        record.setdefault(key, None)
+    command = CODEC.decode(single_object("SessionCommand", record), 9)
+    assert isinstance(command, Command)
+    return command
+
+
+def told(command: Command) -> tuple:
+    return command[:4] + command[5:8] + command[9:]
+
+
+ARGUMENTS = {
+    "session_id": "sess_1",
+    "performer_id": "carer01",
+    "force_new": True,
+    "template": "school",
+    "is_training_data": True,
+    "session_notes": "notes",
+    "training_intent_label": "help",
+}
+
+
+def test_start_with_all_its_arguments():
+    """Alike in JSON and Avro."""
+    command = read(command="start", **ARGUMENTS)
+    assert told(command) == told(read_avro(command="start", **ARGUMENTS))
+    assert command.name is CommandName.START
+    assert command[6:8] == ("sess_1", "carer01")
+    assert command[9:] == (True, "school", True, "notes", "help", None)
+    assert (command.append_ms, command.encoding, len(command.content_hash)) == (9, 1, 32)
+
+
+@pytest.mark.parametrize("word", ["start", "end", "pause", "resume"])
+def test_commands_without_arguments(word):
+    """Null and blank arguments are none."""
+    nulls = dict.fromkeys(ARGUMENTS)
+    assert told(read(command=word, **nulls)) == told(read(command=word)) == told(read_avro(command=word))
+    assert read(command=word, session_id=" ", template="").session_id is None
+
+
+def test_further_fields_are_kept_as_they_came():
+    """Numbers, order and spelling: as JSON text."""
+    value = json.dumps({**SPINE, "command": "end"})[:-1] + ', "why":  {"x" : 1.50}, "\\u00e9": "\\u00e9"}'
+    assert CODEC.decode(value.encode(), 1).details == '{"why":{"x" : 1.50},"é":"\\u00e9"}'
+
+
+@pytest.mark.parametrize(
+    ("fields", "notes", "details"),
+    [
+        ({"command": "note", "note": "seen"}, "seen", None),
+        ({"command": "note", "session_notes": "seen"}, "seen", None),
+        ({"command": "note", "session_notes": "seen", "note": "also"}, "seen", '{"note":"also"}'),
+        ({"command": "context", "context": {"location": "home"}}, None, '{"context":{"location": "home"}}'),
+        ({"command": "step", "step": {"name": "eat", "x": 1}}, None, '{"step":{"name": "eat", "x": 1}}'),
+        (
+            {"command": "step", "name": "eat", "status": "done", "duration_ms": 5, "data": {}, "x": 1},
+            None,
+            '{"step":{"name":"eat","status":"done","duration_ms":5,"data":{}},"x":1}',
+        ),
+        ({"command": "status", "status": "calm"}, None, '{"status":"calm"}'),
+    ],
+)
+def test_what_a_command_adds(fields, notes, details):
+    """Notes, context, steps and status arrive where events tell them."""
+    command = read(**fields)
+    assert (command.session_notes, command.details) == (notes, details)
+    rest = {key: field for key, field in fields.items() if key not in ("command", "session_notes")}
+    in_avro = read_avro(json.dumps(rest), command=fields["command"], session_notes=fields.get("session_notes"))
+    assert in_avro.session_notes == notes
+    assert json.loads(in_avro.details or "null") == json.loads(details or "null")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"command": "stop"}, "known are start, end, pause, resume, note, context, step, status"),
+        ({"command": None}, "the command is unknown"),
+        ({"command": ["start"]}, "the command is unknown"),
+        ({"command": "start", "force_new": "yes"}, "force_new as true or false"),
+        ({"command": "start", "is_training_data": 1}, "is_training_data as true or false"),
+        ({"command": "start", "template": 5}, "template as text"),
+        ({"command": "start", "session_notes": {}}, "session_notes as text"),
+        ({"command": "note"}, "note as text"),
+        ({"command": "note", "note": " "}, "note as text"),
+        ({"command": "note", "note": 5}, "note as text"),
+        ({"command": "context"}, "context as an object"),
+        ({"command": "context", "context": "home"}, "context as an object"),
+        ({"command": "step"}, "the step's name as text"),
+        ({"command": "step", "step": "eat"}, "step as an object"),
+        ({"command": "step", "step": {"name": ""}}, "the step's name as text"),
+        ({"command": "step", "name": "eat", "status": 5}, "the step's status as text"),
+        ({"command": "step", "name": "eat", "duration_ms": "5"}, "duration_ms as a number of ms"),
+        ({"command": "step", "name": "eat", "duration_ms": -1}, "duration_ms as a number of ms"),
+        ({"command": "step", "name": "eat", "duration_ms": True}, "duration_ms as a number of ms"),
+        ({"command": "status"}, "status as text"),
+        ({"command": "start", "user_id": ""}, "user_id is blank"),
+        ({"command": "start", "timestamp": None}, "timestamp is missing"),
+    ],
+)
+def test_commands_that_are_refused(fields, why):
+    """Each refusal says what is needed."""
+    with pytest.raises(InvalidMessage, match=why) as caught:
+        read(**fields)
+    assert caught.value.remedy
+
+
+def test_arguments_beyond_all_floats():
+    """An argument that no float holds is no argument of the right kind."""
+    value = json.dumps({**SPINE, "command": "context"})[:-1] + ',"context":{"a":1e999}}'
+    with pytest.raises(InvalidMessage, match="context as an object"):
+        CODEC.decode(value.encode(), 1)
+
+
+def test_odd_commands():
+    """A command has no flags; when strict, it must conform too."""
+    assert read(command="end", record_id="x").record_id == "x"
+    assert read(command="end", record_id=None).record_id == ""
+    with pytest.raises(InvalidMessage, match="record_id is not a UUID"):
+        make_codec(strict=True).decode(json.dumps({**SPINE, "command": "end", "record_id": "x"}).encode(), 1)
+
+
+def test_details_in_avro():
+    """They are a JSON object or nothing."""
+    assert read_avro(" ", command="end").details is None
+    assert read_avro('{"a": 1}', command="end").details == '{"a":1}'
+    with pytest.raises(DecodeError, match="no JSON object"):
+        read_avro("[1]", command="end")

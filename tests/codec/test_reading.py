@@ -1,0 +1,526 @@
+"""What is read from a record, what is odd about it and what is refused (rules R9, R15, R16), alike in every encoding."""
+
+import json
+from hashlib import sha256
+
+import pytest
+
+from processor.codec import AVRO, CONFLUENT, JSON, encoding_of, jsontext
+from processor.codec.avroschema import fingerprint, parse
+from processor.codec.isotime import format_time, parse_time
+from processor.codec.schema import LAYOUTS_MAX
+from processor.codec.wire import avro_header, confluent_header
+from processor.core.errors import DecodeError, InvalidMessage, RegistryUnavailable
+from processor.core.model import Flag, Message, Policy, Tagged
+from tests.strategies import SCHEMA_TEXTS, FakeRegistry, avro_body, confluent, make_codec, single_object
+
+RECORD_ID = "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56"
+AT_MS = 1_749_990_896_789
+GOOD = {
+    "schema_version": "1.0.1",
+    "record_id": RECORD_ID,
+    "user_id": "elias01",
+    "timestamp": "2025-06-15T12:34:56.789Z",
+    "performer_id": "carer01",
+    "modality": "gesture",
+    "source": "gesture_classifier",
+    "capture_id": "11111111-2222-3333-4444-555555555555",
+    "session_id": "sess_1",
+}
+CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
+STRICT = make_codec(SCHEMA_TEXTS["A3CPMessage"], strict=True)
+ABSENT = object()
+
+
+def text(changes=(), **more) -> bytes:
+    """Return the good message as JSON, changed; ABSENT takes a field out."""
+    fields = {**GOOD, **dict(changes), **more}
+    return json.dumps(
+        {key: field for key, field in fields.items() if field is not ABSENT}, separators=(",", ":")
+    ).encode()
+
+
+def record(**changes) -> dict:
+    """Return the good message as an Avro record's fields, changed."""
+    fields = {**GOOD, "timestamp": AT_MS, "extra": None, **changes}
+    return {key: None if field is ABSENT else field for key, field in fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("value", "encoding"),
+    [
+        (text(), JSON),
+        (single_object("A3CPMessage", record()), AVRO),
+        (confluent("A3CPMessage", record()), CONFLUENT),
+    ],
+)
+def test_a_conforming_message(value, encoding):
+    """All that the rules look at, and no flag."""
+    expected = Message(
+        "elias01", RECORD_ID, AT_MS, 77, sha256(value).digest(), "gesture_classifier", "sess_1", 0, encoding, None
+    )
+    assert CODEC.decode(value, 77) == STRICT.decode(value, 77) == expected
+    assert type(CODEC.decode(value, 77)) is Message
+    assert encoding_of(value) == encoding
+
+
+ODD = [
+    ("a version of two numbers", {"schema_version": "1.0"}),
+    ("a record_id that is no UUID", {"record_id": "rec_1234567890"}),
+    ("a modality outside the list", {"modality": "vision"}),
+    ("a NUL in user_id", {"user_id": "eli\0as"}),
+]
+ODD_JSON = [
+    ("no version", {"schema_version": ABSENT}),
+    ("a version that is a number", {"schema_version": 1.0}),
+    ("no record_id", {"record_id": ABSENT}),
+    ("a record_id that is null", {"record_id": None}),
+    ("a modality that is a list", {"modality": ["gesture"]}),
+    ("a source that is a number", {"source": 7}),
+    ("a performer that is true", {"performer_id": True}),
+    ("a capture that is an object", {"capture_id": {}}),
+    ("a claim that is a number", {"session_id": 12345678901234567890}),
+    ("a field of the tag", {"session_seq": 1}),
+    ("a claimed_session_id", {"claimed_session_id": None}),
+    ("a number beyond all floats as claim", {"session_id": 0, "x": 0}),
+]
+
+
+@pytest.mark.parametrize(("title", "changes"), ODD + ODD_JSON)
+def test_odd_json_is_flagged(title, changes):
+    """What upstream's spine would refuse is flagged; strict refuses it and says what."""
+    message = CODEC.decode(text(changes), 1)
+    assert (message.flags, message.timestamp_ms) == (Flag.NONCONFORMING, AT_MS)
+    with pytest.raises(InvalidMessage, match="does not conform"):
+        STRICT.decode(text(changes), 1)
+
+
+@pytest.mark.parametrize(("title", "changes"), ODD)
+@pytest.mark.parametrize("write", [single_object, confluent])
+def test_odd_avro_is_flagged(title, changes, write):
+    """The same in both Avro framings."""
+    value = write("A3CPMessage", record(**changes))
+    assert CODEC.decode(value, 1).flags == Flag.NONCONFORMING
+    with pytest.raises(InvalidMessage, match="does not conform"):
+        STRICT.decode(value, 1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"performer_id": ABSENT, "modality": ABSENT, "source": ABSENT, "capture_id": ABSENT, "session_id": ABSENT},
+        {"performer_id": None, "modality": None, "source": None, "capture_id": None, "session_id": None},
+        {"performer_id": "", "source": "", "capture_id": "no uuid", "session_id": ""},
+        {"schema_version": "10.200.3000"},
+        {"record_id": RECORD_ID.upper()},
+        {"record_id": RECORD_ID.replace("-", "")},
+        {"record_id": f"urn:uuid:{RECORD_ID}"},
+        {"record_id": f"{{{RECORD_ID}}}"},
+        {"user_id": "../../x"},
+        {"user_id": "é" * 128},
+        {"user_id": " padded "},
+    ],
+)
+def test_what_upstream_accepts_is_not_flagged(changes):
+    """A conforming message is never flagged, however unusual."""
+    assert STRICT.decode(text(changes), 1).flags == 0
+    assert STRICT.decode(single_object("A3CPMessage", record(**changes)), 1).flags == 0
+
+
+def test_a_session_notes_number_is_no_spine_field():
+    """Fields outside the spine may hold what they like, also numbers that no float holds."""
+    value = text()[:-1] + b',"x":1e999,"y":' + b"9" * 5000 + b',"session_policy":5}'
+    assert CODEC.decode(value, 1).flags == 0
+    assert CODEC.decode_tagged(CODEC.tag(value, Tagged("s", 1, 2, 0, 3, b"", True))).fields["x"] == float("inf")
+
+
+@pytest.mark.parametrize("blank", [None, "", " ", "\t "])
+def test_a_blank_claim_is_none(blank):
+    """Upstream's record panel leaves session_id blank on purpose."""
+    assert CODEC.decode(text(session_id=blank), 1).claimed_session_id is None
+    assert CODEC.decode(single_object("A3CPMessage", record(session_id=blank)), 1).claimed_session_id is None
+
+
+REFUSED = [
+    ("no user", {"user_id": ABSENT}, "user_id is missing"),
+    ("a null user", {"user_id": None}, "user_id is missing"),
+    ("a number as user", {"user_id": 5}, "user_id is not text"),
+    ("an empty user", {"user_id": ""}, "user_id is blank"),
+    ("a blank user", {"user_id": " \u2003"}, "user_id is blank"),
+    ("a long user", {"user_id": "u" * 257}, "user_id has 257 bytes, at most 256"),
+    ("a long user of few letters", {"user_id": "é" * 129}, "user_id has 258 bytes"),
+    ("no time", {"timestamp": ABSENT}, "timestamp is missing"),
+    ("a number as time", {"timestamp": AT_MS}, "timestamp is not text"),
+    ("a word as time", {"timestamp": "yesterday"}, "no ISO 8601"),
+    ("a time of the usual length", {"timestamp": "2025-13-15T12:34:56.789Z"}, "no ISO 8601"),
+    ("before the epoch", {"timestamp": "1969-12-31T23:59:59.999Z"}, "outside 1970-01-01 to 9999-12-31"),
+    ("after all years", {"timestamp": "9999-12-31T23:59:59.999-00:01"}, "outside 1970-01-01 to 9999-12-31"),
+]
+
+
+@pytest.mark.parametrize(("title", "changes", "why"), REFUSED)
+def test_what_cannot_be_tagged_is_invalid(title, changes, why):
+    """No user or no usable time: a dead letter that says so, with a remedy, and without the user's data."""
+    with pytest.raises(InvalidMessage, match=why) as caught:
+        CODEC.decode(text(changes), 1)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"user_id": "  "}, "user_id is blank"),
+        ({"user_id": "u" * 257}, "257 bytes"),
+        ({"timestamp": -1}, "outside"),
+        ({"timestamp": 253_402_300_800_000}, "outside"),
+    ],
+)
+def test_what_cannot_be_tagged_is_invalid_in_avro(changes, why):
+    """The same in Avro."""
+    with pytest.raises(InvalidMessage, match=why):
+        CODEC.decode(single_object("A3CPMessage", record(**changes)), 1)
+
+
+TIMES = [
+    ("2025-06-15T12:34:56.789Z", AT_MS),
+    ("2025-06-15T12:34:56.789999Z", AT_MS),
+    ("2025-06-15T12:34:56,789Z", AT_MS),
+    ("2025-06-15 12:34:56.789", AT_MS),
+    ("2025-06-15t12:34:56.789+00:00", AT_MS),
+    ("2025-06-15T14:34:56.789+02:00", AT_MS),
+    ("2025-06-15T07:04:56.789-0530", AT_MS),
+    ("2025-06-15T12:34:56Z", AT_MS - 789),
+    ("2025-06-15T12:34:56.7", AT_MS - 89),
+    ("2025-06-15T12:34Z", AT_MS - 56_789),
+    ("2025-06-15", 1_749_945_600_000),
+    ("1970-01-01T00:00:00.000Z", 0),
+    ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+]
+
+
+@pytest.mark.parametrize(("written", "time_ms"), TIMES)
+def test_times(written, time_ms):
+    """The forms that upstream's model accepts, in ms since the epoch, floored."""
+    assert parse_time(written) == time_ms
+    assert CODEC.decode(text(timestamp=written), 1).timestamp_ms == time_ms
+    assert parse_time(format_time(time_ms)) == time_ms
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "1750000000",
+        "2025-06-15T12:34:56.789z",
+        "2025-06-15T12:34:60.000Z",
+        "2025-06-15T24:00:00.000Z",
+        "2025-06-15T25:00:00Z",
+        "2025-02-29",
+        "2025-W24-7T12:34:56.789Z",
+        "20250615T123456Z",
+        "2025-06-15T12",
+        "2025-06-15T12:34:56.Z",
+        "2025-06-15T12:34:56+24:00",
+        "2025-06-15T12:34:56+00:60",
+        "٢٠٢٥-06-15T12:34:56.789Z",
+        " 2025-06-15",
+        "0000-01-01",
+    ],
+)
+def test_times_that_are_none(written):
+    """What upstream refuses, and what Python's versions read differently."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_time(written)
+
+
+POLICIES = [
+    ({"gap_ms": 5, "max_session_ms": 6, "pause_ms": 7, "template": "t"}, Policy(5, 6, 7, "t"), 0),
+    ({}, Policy(), 0),
+    ({"gap_ms": None, "other": 1}, Policy(), 0),
+    (None, None, 0),
+    (5, None, 1),
+    ({"gap_ms": 0}, None, 1),
+    ({"gap_ms": 1.5}, None, 1),
+    ({"gap_ms": True}, None, 1),
+    ({"pause_ms": 10**18}, None, 1),
+    ({"gap_ms": 5, "template": " "}, None, 1),
+    ({"template": 5}, None, 1),
+]
+
+
+@pytest.mark.parametrize(("written", "policy", "flags"), POLICIES)
+def test_policies(written, policy, flags):
+    """A profile update sets limits; one that is wrong is flagged and sets none."""
+    value = text(source="user_profile_store", session_policy=written)
+    extra = json.dumps({"session_policy": written})
+    in_avro = single_object("A3CPMessage", record(source="user_profile_store", extra=extra))
+    for message in (CODEC.decode(value, 1), CODEC.decode(in_avro, 1)):
+        assert (message.policy, message.flags) == (policy, flags)
+
+
+def test_policies_that_are_not_there():
+    """No policy without the source, none in an `extra` that is no JSON, none beyond all floats."""
+    assert CODEC.decode(text(session_policy={"gap_ms": 5}), 1).policy is None
+    for extra, flags in ((None, 0), ("{}", 0), ("no json", 1), ("[]", 1)):
+        value = single_object("A3CPMessage", record(source="user_profile_store", extra=extra))
+        assert CODEC.decode(value, 1)[7:] == (flags, AVRO, None)
+    too_large = text(source="user_profile_store")[:-1] + b',"session_policy":1e999}'
+    assert CODEC.decode(too_large, 1)[7:] == (1, JSON, None)
+
+
+GOOD_TEXT = text()
+UNREADABLE = [
+    ("a tombstone", None, "null"),
+    ("nothing", b"", "empty"),
+    ("white space", b" \n", "no known encoding"),
+    ("a list", b"[]", "byte 5b"),
+    ("a byte order mark", b"\xef\xbb\xbf{}", "byte order mark"),
+    ("another magic", b"\x01abc", "byte 01"),
+    ("half an Avro mark", b"\xc3\x02" + bytes(20), "no whole Avro header"),
+    ("a cut Avro header", b"\xc3\x01\0\0", "no whole Avro header"),
+    ("a cut schema id", b"\0\0\0\0", "no whole schema id"),
+    ("an unknown fingerprint", b"\xc3\x01" + bytes(20), "fingerprint 0000000000000000"),
+    ("broken JSON", b"{", "no JSON object"),
+    ("two objects", GOOD_TEXT + b"{}", "no JSON object"),
+    ("NaN", GOOD_TEXT[:-1] + b',"x":NaN}', "no JSON object"),
+    ("a lone surrogate", GOOD_TEXT[:-1] + b',"x":"\\ud800"}', "no JSON object"),
+    ("no UTF-8 in a field of no interest", GOOD_TEXT[:-1] + b',"x":"\xff"}', "not UTF-8 at byte"),
+    ("a user twice", GOOD_TEXT[:-1] + b',"user_id":"elias01"}', "user_id twice"),
+    ("a user twice, spelled otherwise", GOOD_TEXT[:-1] + b',"user\\u005fid":"x"}', "user_id twice"),
+    ("a time twice, with spaces", b'{ "timestamp": 1, "user_id": "u" , "timestamp" :2}', "timestamp twice"),
+    ("a command twice", b'{"command":"end","command":"start"}', "command twice"),
+    ("deep objects", b'{"a":' * 1000 + b"1" + b"}" * 1000, "256 levels"),
+    ("an event", single_object("A3CPMessage", record())[:1], "no whole Avro header"),
+]
+
+
+@pytest.mark.parametrize(("title", "value", "why"), UNREADABLE)
+def test_what_cannot_be_read(title, value, why):
+    """Refused with what, where and what to do."""
+    with pytest.raises(DecodeError, match=why) as caught:
+        CODEC.decode(value, 1)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("write", [single_object, confluent])
+def test_avro_is_read_to_its_last_byte(write):
+    """Cut anywhere, or with a byte too many, it is refused."""
+    value = write("A3CPMessage", record(extra='{"a":1}'))
+    header = len(value) - len(avro_body(SCHEMA_TEXTS["A3CPMessage"], record(extra='{"a":1}')))
+    for end in range(header, len(value)):
+        with pytest.raises(DecodeError):
+            CODEC.decode(value[:end], 1)
+    with pytest.raises(DecodeError, match="1 bytes after its last field"):
+        CODEC.decode(value + b"\0", 1)
+    with pytest.raises(DecodeError, match="not UTF-8"):
+        CODEC.decode(value.replace(b'{"a"', b'{"\xff"'), 1)
+
+
+def test_fields_of_the_same_name_further_down_are_fine():
+    """The input broker's aligned messages hold users and sessions of their own."""
+    nested = [{"user_id": "u1", "session_id": "s", "timestamp": "x"}, {"user_id": "u2", "a\\b": '"session_id":"q"'}]
+    for value in (text(aligned_messages=nested), json.dumps({"aligned": nested, **GOOD}, indent=1).encode()):
+        assert CODEC.decode(value, 1).flags == 0
+        tagged = CODEC.tag(value, Tagged("sess_2", 1, 2, 0, 3, b"", True))
+        assert json.loads(tagged)["session_id"] == "sess_2"
+        assert json.loads(tagged)["claimed_session_id"] == "sess_1"
+        assert CODEC.strip(tagged) == value
+
+
+def test_a_megabyte_of_extras():
+    """Large is fine, flat or full of brackets."""
+    value = text(x="é" * 500_000)
+    assert CODEC.decode(value, 1).user_id == "elias01"
+    value = text(x=[{"a": []}] * 100_000)
+    assert CODEC.decode(value, 1).user_id == "elias01"
+    avro = single_object("A3CPMessage", record(extra=json.dumps({"x": "y" * 1_000_000})))
+    assert CODEC.decode(avro, 1).flags == 0
+
+
+def test_brackets_that_do_not_match_are_no_depth():
+    """Many brackets, none of them deep, and no JSON either."""
+    with pytest.raises(DecodeError, match="no JSON object"):
+        CODEC.decode(b'{"a":' + b"]" * 1000, 1)
+
+
+# --- other writers' schemas -------------------------------------------------------------------------------------------
+
+
+def schema(*fields, name="A3CPMessage", **more) -> str:
+    return json.dumps({"type": "record", "name": name, "fields": [{"name": n, "type": t} for n, t in fields], **more})
+
+
+MICROS = {"type": "long", "logicalType": "timestamp-micros"}
+MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
+USER, TIME = ("user_id", "string"), ("timestamp", "long")
+OTHERS = [
+    ("few fields", schema(USER, TIME), {"user_id": "u", "timestamp": 5}, 5),
+    ("µs", schema(("timestamp", MICROS), USER), {"user_id": "u", "timestamp": 5999}, 5),
+    ("null or ms", schema(("timestamp", ["null", MILLIS]), USER), {"user_id": "u", "timestamp": 5}, 5),
+    ("text", schema(("timestamp", "string"), USER), {"user_id": "u", "timestamp": "1970-01-01T00:00:00.005Z"}, 5),
+    (
+        "text that is a UUID",
+        schema(("timestamp", {"type": "string"}), USER),
+        {"user_id": "u", "timestamp": "1970-01-01T00:00:00.005Z"},
+        5,
+    ),
+    (
+        "many types in between",
+        schema(
+            ("a", ["null", {"type": "array", "items": "double"}]),
+            USER,
+            ("b", {"type": "map", "values": "bytes"}),
+            TIME,
+            ("c", {"type": "enum", "name": "E", "symbols": ["X", "Y"]}),
+            ("d", {"type": "record", "name": "In", "fields": [{"name": "x", "type": "float"}]}),
+            ("session_policy", "string"),
+            namespace="other.org",
+        ),
+        {"a": [1.5], "user_id": "u", "b": {"k": b"v"}, "timestamp": 5, "c": "Y", "d": {"x": 1.0}, "session_policy": ""},
+        5,
+    ),
+]
+TAG = Tagged("sess_1", 3, 1_750_000_000_000, 0, 1_750_000_000_123, bytes(32), True)
+
+
+@pytest.mark.parametrize(("title", "written", "fields", "time_ms"), OTHERS)
+def test_messages_with_other_schemas(title, written, fields, time_ms):
+    """A writer may use a schema of its own, as long as user and time are in it."""
+    codec = make_codec(written)
+    value = confluent_header(1) + avro_body(written, fields)
+    message = codec.decode(value, 1)
+    assert (message.user_id, message.timestamp_ms, message.flags) == ("u", time_ms, Flag.NONCONFORMING)
+    tagged = codec.tag(value, TAG)
+    assert tagged[5:].startswith(value[5:])
+    assert codec.strip(tagged) == value
+    view = codec.decode_tagged(tagged)
+    assert (view.session_id, view.timestamp_ms, view.user_id) == ("sess_1", time_ms, "u")
+
+
+def test_a_wrapped_record_is_a_record():
+    """{"type": {"type": "record", …}} is odd and legal."""
+    written = json.dumps({"type": json.loads(schema(USER, TIME))})
+    codec = make_codec(written)
+    value = confluent_header(1) + avro_body(schema(USER, TIME), {"user_id": "u", "timestamp": 5})
+    codec.decode(value, 1)
+    assert codec.strip(codec.tag(value, TAG)) == value
+
+
+def test_a_null_time_is_missing():
+    """A union may hold null."""
+    written = schema(("timestamp", ["null", MILLIS]), USER)
+    with pytest.raises(InvalidMessage, match="timestamp is missing"):
+        make_codec(written).decode(confluent_header(1) + avro_body(written, {"user_id": "u", "timestamp": None}), 1)
+
+
+NO_MESSAGES = [
+    ("no user", schema(TIME), "neither a message"),
+    ("no time", schema(USER), "neither a message"),
+    ("a time that is none", schema(USER, ("timestamp", "double")), "neither a message"),
+    ("a time of two kinds", schema(USER, ("timestamp", ["long", "string"])), "neither a message"),
+    ("a time that is a list", schema(USER, ("timestamp", {"type": "array", "items": "long"})), "neither a message"),
+    ("an event", SCHEMA_TEXTS["SessionEvent"], "value is a SessionEvent, neither"),
+    ("no record", '"string"', "it is no record"),
+    ("no schema", "{", "it is no JSON"),
+    ("a type that is not there", schema(USER, TIME, ("x", "Y")), "does not define the type Y"),
+    ("itself inside", schema(USER, TIME, ("x", ["null", "A3CPMessage"])), "does not define the type A3CPMessage"),
+    (
+        "names that the tag needs twice",
+        schema(USER, TIME, ("session_seq", "int"), ("claimed_session_seq", "int")),
+        "names in common",
+    ),
+]
+
+
+@pytest.mark.parametrize(("title", "written", "why"), NO_MESSAGES)
+def test_schemas_that_are_no_messages(title, written, why):
+    """Records that cannot be tagged are dead letters that say why."""
+    with pytest.raises(DecodeError, match=why):
+        make_codec(written).decode(confluent_header(1) + bytes(20), 1)
+
+
+def test_an_unknown_schema_id():
+    """The registry does not know it: register, then replay."""
+    with pytest.raises(DecodeError, match="schema id 7, which the registry does not know; register"):
+        CODEC.decode(confluent_header(7) + b"x", 1)
+
+
+def test_no_registry_is_configured():
+    """Confluent framing needs a registry; what to set is said."""
+    from processor.codec import Codec, Schemas
+
+    codec = Codec(Schemas(SCHEMA_TEXTS))
+    with pytest.raises(DecodeError, match="SCHEMA_REGISTRY_URL"):
+        codec.decode(confluent_header(1) + b"x", 1)
+
+
+def test_a_registry_that_is_away():
+    """Nothing is guessed; what is known goes on."""
+    from processor.codec import Codec, Schemas
+
+    registry = FakeRegistry(SCHEMA_TEXTS["A3CPMessage"])
+    codec = Codec(Schemas(SCHEMA_TEXTS, source=registry))
+    value = confluent("A3CPMessage", record())
+    registry.down = True
+    with pytest.raises(RegistryUnavailable):
+        codec.decode(value, 1)
+    registry.down = False
+    codec.decode(value, 1)
+    asked = registry.asked
+    registry.down = True
+    assert codec.strip(codec.tag(value, TAG)) == value
+    codec.decode(value, 2)
+    assert registry.asked == asked
+
+
+def test_a_registry_that_refuses_the_tagged_schema():
+    """Then the message cannot be tagged: a dead letter."""
+    from processor.codec import Codec, Schemas
+
+    registry = FakeRegistry(SCHEMA_TEXTS["A3CPMessage"])
+    registry.refuses = True
+    with pytest.raises(DecodeError, match="refuses"):
+        Codec(Schemas(SCHEMA_TEXTS, source=registry)).decode(confluent("A3CPMessage", record()), 1)
+
+
+def test_what_is_remembered_of_a_registry_is_bounded():
+    """However many schemas there are, old ones are asked for again."""
+    from processor.codec import Codec, Schemas
+
+    registry = FakeRegistry(*[schema(USER, TIME, name=f"M{n}") for n in range(LAYOUTS_MAX + 2)])
+    schemas = Schemas(SCHEMA_TEXTS, source=registry)
+    codec = Codec(schemas)
+    body = avro_body(schema(USER, TIME), {"user_id": "u", "timestamp": 5})
+    for schema_id in range(1, LAYOUTS_MAX + 3):
+        value = confluent_header(schema_id) + body
+        codec.decode(value, 1)
+        assert codec.strip(codec.tag(value, TAG)) == value
+    assert len(schemas._registry_layouts) <= LAYOUTS_MAX
+    assert len(schemas._registry_tagged) <= LAYOUTS_MAX
+
+
+def test_an_older_shipped_schema_is_read():
+    """Values with the fingerprint of an earlier release are tagged with that release's form."""
+    from processor.codec import Codec, Schemas
+
+    older = schema(USER, TIME, ("session_id", ["null", "string"]), name="A3CPMessage", namespace="a3cp")
+    codec = Codec(Schemas(SCHEMA_TEXTS, older=[older]))
+    value = avro_header(fingerprint(parse(older))) + avro_body(
+        older, {"user_id": "u", "timestamp": 5, "session_id": "c"}
+    )
+    assert codec.decode(value, 1).claimed_session_id == "c"
+    assert codec.strip(codec.tag(value, TAG)) == value
+    assert codec.decode_tagged(codec.tag(value, TAG)).claimed_session_id == "c"
+
+
+def test_scan_finds_members_by_position():
+    """Keys and values of any form, at their places."""
+    value = b' { "a" : [1,{"b":"]"}] ,"c":"x\\"y", "d":{} , "e":-1.5e3\n,"f":null} '
+    found = [(m.key(value), value[m.start : m.end]) for m in jsontext.scan(value)]
+    assert found == [
+        ("a", b'[1,{"b":"]"}]'),
+        ("c", b'"x\\"y"'),
+        ("d", b"{}"),
+        ("e", b"-1.5e3"),
+        ("f", b"null"),
+    ]
