@@ -16,6 +16,8 @@ from processor.resources import schema_text
 
 topic = sys.argv[1]
 servers = sys.argv[2] if len(sys.argv) > 2 else os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or bootstrap_of_running()
+if not servers:
+    sys.exit("no Kafka is named and the embedded one does not run; a3cp broker up starts it")
 codec = Codec(Schemas({name: schema_text(name) for name in SHIPPED}))
 consumer = Consumer(
     {
@@ -34,11 +36,11 @@ try:
             continue
         if topic.endswith(".tagged"):
             view = codec.decode_tagged(record.value())
-            print(view.session_id, view.session_seq, view.user_id, view.source, *view.flags)
+            print(view.session_id, view.session_seq, view.user_id, view.source, *view.flags, flush=True)
         elif topic.endswith(".sessions"):
             event = codec.decode_event(record.value())
-            print(event.session_id, event.user_id, event.kind, event.reason or "")
+            print(event.session_id, event.user_id, event.kind, event.reason or "", flush=True)
         else:
-            print(record.key(), record.value())
-except KeyboardInterrupt:
+            print(record.key(), record.value(), flush=True)
+except (KeyboardInterrupt, BrokenPipeError):
     consumer.close()
