@@ -4,6 +4,7 @@ A3CPError
 ├── RecordError            dead-letter the record, go on
 │   ├── DecodeError          its bytes cannot be read
 │   └── InvalidMessage       it can be read but not tagged (rule R16)
+├── Aborted                the transaction is undone for certain: undo the batch in memory, read it again
 ├── OwnershipLost          drop the partition's task, rejoin the group
 ├── OutcomeUnknown         new producer, abort, restore, go on
 ├── BrokerUnavailable      retry with backoff, not ready meanwhile
@@ -37,6 +38,10 @@ class DecodeError(RecordError):
 
 class InvalidMessage(RecordError):
     """A record can be read, but lacks what tagging needs (rule R16)."""
+
+
+class Aborted(A3CPError):
+    """The transaction was aborted, and nobody else has written: what was committed before it still stands."""
 
 
 class OwnershipLost(A3CPError):

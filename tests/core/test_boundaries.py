@@ -58,6 +58,10 @@ def _every_90_ms_until(end_ms: int) -> Table:
             *_every_90_ms_until(1_000),
             (Say(1_001), "end:A@990(max_duration) start:B tag:B1"),
         ],
+        "exactly the gap is no silence, so the length is the reason": [
+            *_every_90_ms_until(1_000),
+            (Say(1_090), "end:A@990(max_duration) start:B tag:B1"),
+        ],
         "where a silence ends it too, silence is the reason": [
             *_every_90_ms_until(1_000),
             (Say(1_091), "end:A@990(timeout) start:B tag:B1"),

@@ -63,7 +63,7 @@ def test_r6_ids_of_remembered_sessions_differ(id_format):
     """R6: sessions with one start, opened by records with one record_id, have different ids, each time the same."""
     rules = replace(RULES, id_format=id_format)
 
-    def ids() -> list[str]:
+    def started() -> list[Started]:
         scene = Scene(rules)
         for incoming in (
             Say(0, record_id="r"),
@@ -73,9 +73,16 @@ def test_r6_ids_of_remembered_sessions_differ(id_format):
             Ask(0, "start", record_id="r"),
         ):
             scene.play(incoming)
-        return [event.session_id for event in scene.events if isinstance(event, Started)]
+        return [event for event in scene.events if isinstance(event, Started)]
+
+    def ids() -> list[str]:
+        return [event.session_id for event in started()]
+
+    def before() -> list[str | None]:
+        return [event.previous_session_id for event in started()]
 
     assert len(set(ids())) == 4
+    assert before() == [None, *ids()[:-1]]
     assert ids() == ids()
 
 

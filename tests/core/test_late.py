@@ -118,6 +118,20 @@ def test_r5_late_messages(steps, caused):
             (Say(750), "tag:B2"),
             (Say(0), "tag:A3(late) end:A@0(timeout)#2"),
         ],
+        "with none open, the newest is that of all closed sessions": [
+            *A_ENDED,
+            (Say(700), "start:B tag:B1"),
+            (Ask(751, "end"), "end:B@751(command)"),
+            (Say(50), "start:C(late) tag:C1(late) end:C@50(late)"),
+        ],
+        "a late start too takes away what has gone out of reach": [
+            (Say(0), "start:A tag:A1"),
+            (Say(650), "end:A@0(timeout) start:B tag:B1"),
+            (Say(750), "tag:B2"),
+            (Ask(750, "note", session="A"), "reject(already_closed)"),
+            (Say(300), "start:C(late) tag:C1(late) end:C@300(late)"),
+            (Ask(750, "note", session="A"), "reject(not_found)"),
+        ],
         "as far as the next start, a session that has gone out of reach is still known by name": [
             (Say(0), "start:A tag:A1"),
             (Say(650), "end:A@0(timeout) start:B tag:B1"),
@@ -143,6 +157,12 @@ def test_r5_the_late_horizon(steps, caused):
             (Say(60), "start:B tag:B1"),
             (Say(50), "tag:A2(late) end:A@50(command)#1"),
             (Say(51), "tag:B2"),
+        ],
+        "the span's first ms too": [
+            *A_ENDED,
+            (Say(60), "start:B tag:B1"),
+            (Say(0), "tag:A2(late) end:A@50(command)#1"),
+            (Say(-1), "tag:B2"),
         ],
         "the same after a start by force": [
             (Say(0), "start:A tag:A1"),

@@ -205,6 +205,15 @@ def test_tagged_tells_when_its_session_started():
     assert [(tag.start_ms - tags[0].start_ms, tag.at_ms - tags[0].start_ms) for tag in tags] == [(0, 0), (0, 0)]
 
 
+def test_a_tag_without_a_session_is_empty():
+    """R15: a message with no session has neither number nor start, and is nobody's activity."""
+    scene = Scene()
+    scene.play(Say(0, source="model_trainer"))
+    (tag,) = scene.events
+    assert isinstance(tag, Tagged)
+    assert (tag.session_id, tag.seq, tag.start_ms, tag.active) == (None, 0, 0, False)
+
+
 def test_a_policy_holds_for_commands_alone():
     """A profile update without a session is kept, and a command without a session leaves no trace of itself."""
     scene = Scene()
