@@ -6,6 +6,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from processor.core.errors import Aborted
 from processor.health import Health
 from processor.metrics import Metrics
 from processor.runtime.tally import Tally
@@ -53,6 +54,7 @@ class Observer:
         self._health.revoked(numbers)
         for partition in numbers:
             self._moved_s.pop(partition, None)
+            self._restoring_since_s.pop(partition, None)
         self._log.info("lost" if lost else "revoked", operation="rebalance", partitions=numbers)
 
     def restoring(self, partition: int, records: int, finished: bool) -> None:
@@ -60,8 +62,9 @@ class Observer:
         self._metrics.restoring(partition, records, finished)
         if finished:
             self._health.restored(partition)
-            seconds = time.monotonic() - self._restoring_since_s.pop(partition)
-            self._moved_s[partition] = time.monotonic()
+            now_s = time.monotonic()
+            seconds = now_s - self._restoring_since_s.pop(partition, now_s)
+            self._moved_s[partition] = now_s
             self._log.info(
                 "restored", operation="restore", partition=partition, records=records, seconds=round(seconds, 3)
             )
@@ -79,7 +82,10 @@ class Observer:
             self._moved_s[partition] = now_s
             if tally.dead:
                 self._log.warning(
-                    "records went to the dead letters", operation="process", partition=partition, stages=dict(tally.dead)
+                    "records went to the dead letters",
+                    operation="process",
+                    partition=partition,
+                    stages=dict(tally.dead),
                 )
 
     def lagging(self, lag: dict[int, int]) -> None:
@@ -87,18 +93,23 @@ class Observer:
         now_s = time.monotonic()
         for partition, offsets in lag.items():
             self._metrics.lag(partition, offsets)
-            if offsets == 0:
+            if offsets == 0 or partition in self._restoring_since_s:
                 self._moved_s[partition] = now_s
             still_s = now_s - self._moved_s.get(partition, now_s)
             if still_s > _STUCK_AFTER_S:
-                self._health.stuck(partition, f"{self._raw}[{partition}]", f"{offsets} offsets behind for {still_s:.0f} s")
+                self._health.stuck(
+                    partition, f"{self._raw}[{partition}]", f"{offsets} offsets behind for {still_s:.0f} s"
+                )
             else:
                 self._health.unstuck(partition)
 
     def failed(self, error: Exception, backoff_s: float) -> None:
         """A turn failed; what it did is undone and tried again."""
         self._metrics.aborted()
-        self._moved_s.clear()
+        if isinstance(error, Aborted):  # All that was restored still stands.
+            self._log.info("batch undone", operation="commit", reason=str(error))
+            return
+        self._health.assigned(self._moved_s)  # They are restored anew, and not tagged until then.
         self._log.warning(
             "starting again from the log", operation="recover", error=type(error).__name__, reason=str(error),
             backoff_s=backoff_s,

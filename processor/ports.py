@@ -47,8 +47,8 @@ class StateChunk(NamedTuple):
 class Log(Protocol):
     """The input, the outputs and the transaction that holds both.
 
-    Every method raises `OutcomeUnknown` when a transaction's fate is not known (or it was aborted), `OwnershipLost` when this
-    member was fenced, `BrokerUnavailable` when no broker answers, `Fatal` when going on is not safe.
+    Every method raises `OutcomeUnknown` when a transaction's fate is not known, `OwnershipLost` when this member was fenced,
+    `BrokerUnavailable` when no broker answers, `Fatal` when going on is not safe.
     """
 
     def poll(self, records_max: int, timeout_s: float) -> Sequence[RawRecord]:
@@ -70,13 +70,17 @@ class Log(Protocol):
         """Whether all of the partition, up to its last stable offset, was returned by `poll`."""
 
     def lag(self) -> Mapping[int, int]:
-        """Return for each assigned partition how many offsets lie between its position and its last stable offset."""
+        """Return for each assigned, restored partition how many offsets lie from its position to its last stable offset."""
 
     def send(self, outputs: Sequence[Output]) -> None:
         """Produce `outputs` in the open transaction; opens one when there is none."""
 
     def commit(self) -> None:
-        """Commit what was sent and the position of all that was polled, or raise."""
+        """Commit what was sent and the position of all that was polled, or raise.
+
+        Raises:
+            Aborted: the group has moved on meanwhile; `poll` returns the batch again, but for what others own by then.
+        """
 
     def recover(self) -> None:
         """Abort whatever is open, become usable again, and go back to the committed positions.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from processor.core.errors import OutcomeUnknown
+from processor.core.errors import Aborted, OutcomeUnknown
 from processor.ports import Assigned, Headers, Output, RawRecord, Revoked, StateChunk
 from processor.runtime.partitioner import partition_of
 
@@ -61,13 +61,16 @@ class MemoryRecord(NamedTuple):
 
 
 class MemoryBroker:
-    """Topics and committed offsets in memory; what several `MemoryLog`s share."""
+    """Topics, committed offsets and one consumer group in memory; what several `MemoryLog`s share."""
 
     def __init__(self, clock: ManualClock, *, partitions: int = 4) -> None:
         self.clock = clock
         self.partitions = partitions
         self.topics: dict[str, list[list[MemoryRecord]]] = defaultdict(lambda: [[] for _ in range(partitions)])
         self.committed: dict[int, int] = defaultdict(int)
+        self.generation = 0
+        self._members: list[object] = []
+        self._owners: dict[int, object] = {}
 
     def append(self, output: Output) -> None:
         """Append a record, with the clock's time as append time."""
@@ -85,6 +88,34 @@ class MemoryBroker:
         """Return all values of a topic, partition after partition, in offset order."""
         return [record.raw_value for log in self.topics[topic] for record in log]
 
+    def join(self, member: object) -> None:
+        """Let `member` into the group: a new generation begins."""
+        if member not in self._members:
+            self._members.append(member)
+            self.generation += 1
+
+    def remove(self, member: object) -> None:
+        """Take `member` out of the group, as when its heartbeats fail to come; its partitions are free at once."""
+        if member in self._members:
+            self._members.remove(member)
+            self._owners = {partition: owner for partition, owner in self._owners.items() if owner is not member}
+            self.generation += 1
+
+    def has(self, member: object) -> bool:
+        """Whether `member` is in the group."""
+        return member in self._members
+
+    def settle(self, member: object) -> frozenset[int]:
+        """Return what `member` owns from now on: it gives up what others should have, and takes what is free for it."""
+        place, members = self._members.index(member), len(self._members)
+        wanted = {partition for partition in range(self.partitions) if partition % members == place}
+        for partition, owner in list(self._owners.items()):
+            if owner is member and partition not in wanted:
+                del self._owners[partition]
+        for partition in wanted:
+            self._owners.setdefault(partition, member)
+        return frozenset(partition for partition, owner in self._owners.items() if owner is member)
+
 
 class Fault(Enum):
     """What goes wrong with a commit."""
@@ -94,7 +125,7 @@ class Fault(Enum):
 
 
 class MemoryLog:
-    """The `Log` port in memory, owning all partitions; `faults` says which commits (counted from 0) fail and how."""
+    """The `Log` port in memory, one member of its broker's group; `faults` says which commits (from 0) fail and how."""
 
     def __init__(
         self, broker: MemoryBroker, *, raw: str, state: str, faults: Mapping[int, Fault] | None = None
@@ -105,21 +136,27 @@ class MemoryLog:
         self._faults = dict(faults or {})
         self._commits = 0
         self._open: list[Output] = []
-        self._positions: dict[int, int] = {}
+        self._owned: frozenset[int] = frozenset()
+        self._positions: dict[int, int] = {}  # of the owned partitions
+        self._batch: dict[int, int] = {}  # partition -> where the batch that is not committed yet began
         self._changes: list[Assigned | Revoked] = []
         self._to_restore: set[int] = set()
+        self._generation = -1
         self.closed = False
-        self.recover()
+        broker.join(self)
+        self._settle()
 
     def poll(self, records_max: int, timeout_s: float) -> Sequence[RawRecord]:
         """See `Log.poll`; never waits."""
         del timeout_s
+        self._settle()
         records: list[MemoryRecord] = []
         for partition, position in self._positions.items():
             if partition not in self._to_restore:
                 log = self._broker.topics[self._raw][partition]
                 records += log[position : position + records_max - len(records)]
         for record in records:
+            self._batch.setdefault(record.number, record.position)
             self._positions[record.number] = record.position + 1
         return records
 
@@ -133,14 +170,16 @@ class MemoryLog:
         del timeout_s
         chunks = []
         for partition in sorted(self._to_restore):
-            records = [(record.raw_key or b"", record.raw_value) for record in self._broker.topics[self._state][partition]]
+            records = [
+                (record.raw_key or b"", record.raw_value) for record in self._broker.topics[self._state][partition]
+            ]
             chunks.append(StateChunk(partition, records, finished=True))
         self._to_restore.clear()
         return chunks
 
     def caught_up(self, partition: int) -> bool:
         """See `Log.caught_up`."""
-        return self.lag()[partition] == 0
+        return self.lag().get(partition) == 0
 
     def lag(self) -> Mapping[int, int]:
         """See `Log.lag`."""
@@ -152,26 +191,55 @@ class MemoryLog:
         self._open += outputs
 
     def commit(self) -> None:
-        """See `Log.commit`."""
+        """See `Log.commit`; refused when the group has another generation than when the batch was polled."""
         fault = self._faults.get(self._commits)
         self._commits += 1
+        if self._generation != self._broker.generation:
+            self._open = []
+            self._positions.update(self._batch)
+            self._batch = {}
+            raise Aborted(f"commit {self._commits - 1}: the group has moved on")
         if fault is not Fault.LOST:
             for output in self._open:
                 self._broker.append(output)
             self._broker.committed.update(self._positions)
-            self._open = []
+            self._open, self._batch = [], {}
         if fault is not None:
             raise OutcomeUnknown(f"commit {self._commits - 1}: {fault.value}")
 
     def recover(self) -> None:
         """See `Log.recover`."""
-        self._open = []
-        partitions = range(self._broker.partitions)
-        self._positions = {partition: self._broker.committed[partition] for partition in partitions}
-        self._to_restore = set(partitions)
-        self._changes.append(Assigned(frozenset(partitions)))
+        self._open, self._batch = [], {}
+        self._settle()
+        self._take(self._owned)
 
     def close(self) -> None:
         """See `Log.close`."""
         self._open = []
+        self._broker.remove(self)
         self.closed = True
+
+    def _settle(self) -> None:
+        """Follow the group: a rebalance is noticed here, and nowhere else."""
+        if self._generation != self._broker.generation and not self._broker.has(self):
+            self._give(self._owned, lost=True)
+            self._broker.join(self)
+        owned = self._broker.settle(self)
+        self._generation = self._broker.generation
+        if gone := self._owned - owned:
+            self._give(gone, lost=False)
+        if new := owned - self._owned:
+            self._take(new)
+
+    def _take(self, partitions: frozenset[int]) -> None:
+        self._owned |= partitions
+        self._to_restore |= partitions
+        self._positions.update({partition: self._broker.committed[partition] for partition in partitions})
+        self._changes.append(Assigned(partitions))
+
+    def _give(self, partitions: frozenset[int], *, lost: bool) -> None:
+        self._owned -= partitions
+        self._to_restore -= partitions
+        for partition in partitions:
+            del self._positions[partition]
+        self._changes.append(Revoked(partitions, lost))

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import random
 import signal
 import threading
 import time
@@ -68,20 +69,19 @@ def log_conf(settings: Settings, slot: int, partitions: int) -> LogConf:
     """Return what the worker in `slot` needs to know of Kafka."""
     common: dict[str, Any] = settings.kafka_conf()
     topics = settings.topics()
-    instance_id = f"{settings.group_id}-{slot}" if settings.static_membership else None
     return LogConf(
         common=common,
         consumer=consumer_conf(
             common,
             session_timeout_ms=settings.session_timeout_ms,
             group_protocol=settings.group_protocol,
-            instance_id=instance_id,
         ),
         producer=producer_conf(common, transaction_timeout_ms=settings.transaction_timeout_ms),
         restorer=restorer_conf(common, group_id=settings.group_id),
         group_id=settings.group_id,
         slot=slot,
         slot_is_fixed=settings.slot is not None,
+        is_static=settings.static_membership,
         raw=topics.raw,
         state=topics.state,
         partitions=partitions,
@@ -188,7 +188,8 @@ def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, 
         observer,
         batch_records_max=settings.batch_records_max,
         punctuate_ms=settings.punctuate_ms,
-        sleep=stopped.wait,
+        # Two workers that fence each other must not do so in step for ever.
+        sleep=lambda seconds: stopped.wait(seconds * random.uniform(0.5, 1.0)),  # noqa: S311
     )
 
 

@@ -32,6 +32,11 @@ _PRODUCER: Final[dict[str, Any]] = {
     "retry.backoff.ms": 10,
 }
 _PRODUCER_OURS: Final[dict[str, Any]] = {"enable.idempotence": True, "acks": "all", "delivery.report.only.error": True}
+_RESTORER_OURS: Final[dict[str, Any]] = {
+    **_CONSUMER_OURS,
+    "auto.offset.reset": "earliest",  # Where the log's start was cut off, what is left is read, not skipped.
+    "max.poll.interval.ms": 300_000,  # It is in no group; a short one passed through would not fit the session time-out.
+}
 _RESTORER: Final[dict[str, Any]] = {
     "fetch.wait.max.ms": 50,
     "fetch.queue.backoff.ms": 10,
@@ -42,9 +47,7 @@ _RESTORER: Final[dict[str, Any]] = {
 }
 
 
-def consumer_conf(
-    common: Mapping[str, Any], *, session_timeout_ms: int, group_protocol: str, instance_id: str | None
-) -> dict[str, Any]:
+def consumer_conf(common: Mapping[str, Any], *, session_timeout_ms: int, group_protocol: str) -> dict[str, Any]:
     """Return the properties of the consumer of `a3cp.raw`."""
     conf = {**_CONSUMER, **common, **_CONSUMER_OURS, "group.protocol": group_protocol}
     if group_protocol == "classic":
@@ -52,8 +55,6 @@ def consumer_conf(
         conf["heartbeat.interval.ms"] = max(100, session_timeout_ms // 6)
     else:  # The broker decides both, and the assignor.
         del conf["partition.assignment.strategy"]
-    if instance_id is not None:
-        conf["group.instance.id"] = instance_id
     _refuse_changes(common, _CONSUMER_OURS)
     return conf
 
@@ -68,7 +69,7 @@ def producer_conf(common: Mapping[str, Any], *, transaction_timeout_ms: int) -> 
 
 def restorer_conf(common: Mapping[str, Any], *, group_id: str) -> dict[str, Any]:
     """Return the properties of the reader of `a3cp.state`; it joins no group, though the client wants a name of one."""
-    return {**_CONSUMER_OURS, **_RESTORER, **common, "group.id": f"{group_id}-restore"}
+    return {**_RESTORER, **common, **_RESTORER_OURS, "group.id": f"{group_id}-restore"}
 
 
 def _refuse_changes(common: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

@@ -21,6 +21,15 @@ _FENCED: Final = frozenset(
         KafkaError._MAX_POLL_EXCEEDED,
     }
 )
+_OUTDATED: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError.STALE_MEMBER_EPOCH,
+    }
+)
 _AWAY: Final = frozenset(
     {
         KafkaError._TRANSPORT,
@@ -57,6 +66,12 @@ def error_of(exception: KafkaException | KafkaError) -> KafkaError:
     error = exception.args[0] if isinstance(exception, KafkaException) else exception
     assert isinstance(error, KafkaError)
     return error
+
+
+def is_outdated(exception: KafkaException) -> bool:
+    """Whether a commit was refused only because the group is in another generation, so that aborting undoes it."""
+    error = error_of(exception)
+    return error.code() in _OUTDATED and error.txn_requires_abort() and not error.fatal()
 
 
 def failure(doing: str, exception: KafkaException | KafkaError, *, in_transaction: bool = False) -> A3CPError:

@@ -2,17 +2,19 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import A3CPError
+from processor.core.errors import A3CPError, Aborted, BrokerUnavailable
 from processor.kafka.failures import failure
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.transactions import Transactions, fence
 from processor.ports import Assigned, Output, RawRecord, Revoked, StateChunk
+
+_ASK_TIMEOUT_S: Final = 1.0
 
 
 class LogConf(NamedTuple):
@@ -25,6 +27,7 @@ class LogConf(NamedTuple):
     group_id: str
     slot: int
     slot_is_fixed: bool  # else another is taken when two members turn out to run in one
+    is_static: bool  # whether the group keeps a slot's partitions while its worker restarts
     raw: str
     state: str
     partitions: int
@@ -48,8 +51,10 @@ class KafkaLog:
         self._away = False
         self._changes: list[Assigned | Revoked] = []
         self._owned: set[int] = set()
-        self._caught_up: set[int] = set()
-        self._next: dict[int, int] = {}  # partition -> next offset, of what was polled since the last commit
+        self._reading: set[int] = set()  # those of them that are restored
+        self._ends: dict[int, int] = {}  # partition -> its end, of those that are caught up
+        self._first: dict[int, int] = {}  # partition -> first offset, of what was polled since the last commit
+        self._next: dict[int, int] = {}  # partition -> next offset, likewise
         self._fatal: A3CPError | None = None
         self._admin = AdminClient(dict(conf.common))
         self._restorer = Restorer(conf.restorer, conf.state, self._admin, self._fence_the_dead)
@@ -62,6 +67,7 @@ class KafkaLog:
         try:
             first = self._consumer.poll(timeout_s)
             if first is None:
+                self._ask_whether_a_broker_answers()
                 return []
             messages: list[Message] = [first, *self._consumer.consume(records_max - 1, 0)]
         except KafkaException as error:
@@ -77,43 +83,50 @@ class KafkaLog:
             changed = {partition for change in self._changes[known:] for partition in change.partitions}
             records = [record for record in records if record.partition() not in changed]
         if records:
+            for record in reversed(records):
+                self._first[record.partition()] = record.offset()
             polled = {record.partition(): record.offset() + 1 for record in records}
             self._next.update(polled)
-            ended = {m.partition(): m.offset() for m in messages if m.error() is not None}
             for partition, position in polled.items():
-                if ended.get(partition, -1) < position:
-                    self._caught_up.discard(partition)
-        if self._away:
-            self._answers()
+                if self._ends.get(partition, position) < position:
+                    del self._ends[partition]
+        self._set_away(None)
         return records
 
     def changes(self) -> Sequence[Assigned | Revoked]:
         """See `Log.changes`."""
-        changes, self._changes = self._changes, []
-        for change in changes:
+        for change in self._changes:
             if isinstance(change, Assigned):
                 self._restorer.add(change.partitions)
             else:
                 self._restorer.remove(change.partitions)
+        changes, self._changes = (
+            self._changes,
+            [],
+        )  # Only now: when a broker fails to answer, they are told after it does.
         return changes
 
     def restore(self, timeout_s: float) -> Iterable[StateChunk]:
         """See `Log.restore`."""
         chunks = self._restorer.poll(timeout_s)
-        restored = [TopicPartition(self._conf.raw, chunk.partition) for chunk in chunks if chunk.finished]
+        restored = [chunk.partition for chunk in chunks if chunk.finished]
         if restored:
-            self._consumer.resume(restored)
+            try:
+                self._consumer.incremental_assign(self._stored(restored))
+            except KafkaException as error:
+                raise failure("beginning to read", error) from error
+            self._reading.update(restored)
         return chunks
 
     def caught_up(self, partition: int) -> bool:
         """See `Log.caught_up`."""
-        return partition in self._caught_up
+        return partition in self._ends
 
     def lag(self) -> Mapping[int, int]:
         """See `Log.lag`."""
         lag = {}
-        for position in self._consumer.position([TopicPartition(self._conf.raw, p) for p in sorted(self._owned)]):
-            if position.partition in self._caught_up:
+        for position in self._positions():
+            if position.partition in self._ends:
                 lag[position.partition] = 0
                 continue
             with contextlib.suppress(KafkaException):
@@ -129,37 +142,61 @@ class KafkaLog:
     def commit(self) -> None:
         """See `Log.commit`."""
         assert self._transactions is not None
-        offsets = [TopicPartition(self._conf.raw, partition, offset) for partition, offset in self._next.items()]
-        self._transactions.commit(offsets, self._consumer.consumer_group_metadata())
+        # The ends too: with no offset at all, as when only the clock ended sessions, nothing would fence a late owner.
+        positions = {**self._next, **self._ends}
+        offsets = [TopicPartition(self._conf.raw, partition, offset) for partition, offset in positions.items()]
+        try:
+            self._transactions.commit(offsets, self._consumer.consumer_group_metadata())
+        except Aborted:
+            self._rewind()
+            raise
+        self._first.clear()
         self._next.clear()
 
     def recover(self) -> None:
         """See `Log.recover`."""
-        if self._transactions is not None:
-            self._transactions.close()
-            self._transactions = None
-        self._restorer.close()
-        self._next.clear()
-        self._give_way()
-        self._transactions = self._new_transactions()
-        again = [TopicPartition(self._conf.raw, partition, OFFSET_STORED) for partition in sorted(self._owned)]
+        self._let_go()
+        try:
+            self._give_way()
+            self._transactions = self._new_transactions()
+        except BrokerUnavailable as error:
+            self._set_away(str(error))
+            raise
+        self._set_away(None)
         try:
             if self._fatal is not None:
                 raise KafkaException(KafkaError(KafkaError._FATAL, str(self._fatal)))
-            if again:
-                self._consumer.incremental_unassign(again)
-                self._on_assign(self._consumer, again)
+            self._stop_reading(self._owned)
+            self._changes.append(Assigned(frozenset(self._owned)))
         except KafkaException:
             self._rejoin()
 
     def close(self) -> None:
         """See `Log.close`."""
+        self._let_go()
+        with contextlib.suppress(KafkaException, RuntimeError):
+            self._consumer.close()
+
+    def _let_go(self) -> None:
+        """Abort and forget whatever is under way."""
         if self._transactions is not None:
             self._transactions.close()
             self._transactions = None
         self._restorer.close()
-        with contextlib.suppress(KafkaException, RuntimeError):
-            self._consumer.close()
+        self._first.clear()
+        self._next.clear()
+
+    def _rewind(self) -> None:
+        """Go back to where the batch began, after it was aborted."""
+        try:
+            for partition, offset in self._first.items():
+                self._consumer.seek(TopicPartition(self._conf.raw, partition, offset))
+        except KafkaException as error:
+            raise failure("reading the batch again", error, in_transaction=True) from error
+        for partition in self._first:
+            self._ends.pop(partition, None)
+        self._first.clear()
+        self._next.clear()
 
     def _give_way(self) -> None:
         """Move to a free slot when another member runs in ours, or both would fence each other for ever."""
@@ -180,6 +217,8 @@ class KafkaLog:
             "client.id": client_id(self._conf.group_id, self._conf.slot),
             "error_cb": self._on_error,
         }
+        if self._conf.is_static:
+            conf["group.instance.id"] = conf["client.id"]
         consumer = Consumer(conf)
         consumer.subscribe(
             [self._conf.raw], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -192,17 +231,20 @@ class KafkaLog:
             self._consumer.close()
         self._changes.append(Revoked(frozenset(self._owned), lost=True))
         self._owned.clear()
-        self._caught_up.clear()
+        self._reading.clear()
+        self._ends.clear()
         self._fatal = None
         self._consumer = self._new_consumer()
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Take the partitions, but read nothing of them until their states are restored."""
-        consumer.incremental_assign(partitions)
-        consumer.pause(partitions)
+        """Take the partitions, but read nothing of them until their states are restored.
+
+        Assigning them only then is quicker than to pause them until then: a broker's thread that finds all its partitions
+        paused sleeps for up to a second.
+        """
+        consumer.incremental_assign([])
         numbers = frozenset(partition.partition for partition in partitions)
         self._owned |= numbers
-        self._caught_up -= numbers
         self._changes.append(Assigned(numbers))
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -214,13 +256,24 @@ class KafkaLog:
     def _drop(self, partitions: list[TopicPartition], *, lost: bool) -> None:
         numbers = frozenset(partition.partition for partition in partitions)
         assert not self._next, "an assignment changed while a transaction was open"
+        self._stop_reading(numbers)
         self._owned -= numbers
-        self._caught_up -= numbers
         self._changes.append(Revoked(numbers, lost))
+
+    def _stop_reading(self, partitions: Iterable[int]) -> None:
+        gone = self._reading.intersection(partitions)
+        self._reading -= gone
+        for partition in gone:
+            self._ends.pop(partition, None)
+        self._consumer.incremental_unassign(self._stored(gone))
+
+    def _stored(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._conf.raw, partition, OFFSET_STORED) for partition in sorted(partitions)]
 
     def _notice(self, message: Message, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
-            self._caught_up.add(message.partition())
+            if message.partition() in self._reading:
+                self._ends[message.partition()] = message.offset()
         elif error.fatal():
             self._fatal = failure("polling", error)
             raise self._fatal
@@ -230,14 +283,28 @@ class KafkaLog:
     def _on_error(self, error: KafkaError) -> None:
         """Take note of what librdkafka tells of its connections; it goes on trying by itself."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._away = True
-            self._on_broker(error.str())
+            self._set_away(error.str())
         elif error.fatal():
             self._fatal = failure("polling", error)
 
-    def _answers(self) -> None:
-        self._away = False
-        self._on_broker(None)
+    def _set_away(self, why: str | None) -> None:
+        """Tell when brokers stop answering, and when one answers again."""
+        if (why is not None) != self._away:
+            self._away = why is not None
+            self._on_broker(why)
+
+    def _ask_whether_a_broker_answers(self) -> None:
+        """End the state of no broker answering: without a record to read, nothing else would tell."""
+        if self._away:
+            with contextlib.suppress(KafkaException):
+                self._consumer.list_topics(self._conf.raw, timeout=_ASK_TIMEOUT_S)
+                self._set_away(None)
+
+    def _positions(self) -> list[TopicPartition]:
+        try:
+            return self._consumer.position([TopicPartition(self._conf.raw, p) for p in sorted(self._reading)])
+        except KafkaException as error:
+            raise failure("asking for positions", error) from error
 
     def _fence_the_dead(self) -> None:
         """Abort the open transactions of slots that no member runs in: they hide what they wrote from the restore."""

@@ -48,7 +48,7 @@ class Restorer:
         Raises:
             BrokerUnavailable, Fatal: see `failure`.
         """
-        new = [TopicPartition(self._topic, partition, 0) for partition in partitions]
+        new = [TopicPartition(self._topic, partition, 0) for partition in partitions]  # BEGINNING costs 0.5 s more.
         if not new:
             return
         self.remove(tp.partition for tp in new)
@@ -95,6 +95,7 @@ class Restorer:
             else:
                 raise failure(f"restoring {self._topic}", error)
         chunks = []
+        blocked = False
         now_s = time.monotonic()
         for partition in records.keys() | ends.keys() | self._progress.keys():
             progress = self._progress.get(partition)
@@ -108,8 +109,9 @@ class Restorer:
             if partition in records:
                 progress.since_s = now_s
             elif not finished and not progress.fenced and now_s - progress.since_s > _BLOCKED_AFTER_S:
-                progress.fenced = True
-                self._unblock()
+                progress.fenced = blocked = True
+        if blocked:
+            self._unblock()
         self.remove([chunk.partition for chunk in chunks if chunk.finished])
         return chunks
 

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
-from processor.kafka.failures import failure
+from processor.core.errors import Aborted
+from processor.kafka.failures import error_of, failure, is_outdated
 from processor.ports import Output
 
 PRODUCERS: Final = 2
-_INIT_TIMEOUT_S: Final = 20.0
+_INIT_TIMEOUT_S: Final = 10.0
 _QUEUE_FULL_POLL_S: Final = 0.01
 
 
@@ -53,15 +54,13 @@ class Transactions:
                 self._open = True
             produce = producer.produce
             for topic, value, key, partition, headers in outputs:
-                while True:
+                if headers is None:
                     try:
-                        if headers is None:
-                            produce(topic, value, key, partition)
-                        else:
-                            produce(topic, value, key, partition, headers=headers)
-                        break
-                    except BufferError:  # The queue's limit, `queue.buffering.max.*`, is reached: wait for the broker.
-                        producer.poll(_QUEUE_FULL_POLL_S)
+                        produce(topic, value, key, partition)
+                        continue
+                    except BufferError:
+                        pass
+                _produce_when_there_is_room(producer, (topic, value, key, partition, headers))
             producer.poll(0)
         except KafkaException as error:
             raise failure("producing", error, in_transaction=True) from error
@@ -69,20 +68,38 @@ class Transactions:
     def commit(self, offsets: list[TopicPartition], group_metadata: object) -> None:
         """Commit what was sent together with the input `offsets` (next to read).
 
-        All records are acknowledged before the offsets join the transaction: a successor that sees the offsets committed then
-        finds the states below the end of their topic as it was when its restore began.
+        All records are acknowledged before the offsets join the transaction: a successor that sees the offsets
+        committed then finds the states below the end of their topic as it was when its restore began.
+
+        Raises:
+            Aborted: the group is in another generation than `group_metadata`; the transaction is aborted.
         """
+        assert offsets, "without offsets nothing fences a late owner"
         producer = self._producers[self._turn]
         try:
             if not self._open:
                 producer.begin_transaction()
                 self._open = True
             producer.flush()
-            if offsets:
-                producer.send_offsets_to_transaction(offsets, group_metadata)
+            producer.send_offsets_to_transaction(offsets, group_metadata)
             producer.commit_transaction()
         except KafkaException as error:
+            if is_outdated(error):
+                self.abort()
+                raise Aborted(f"the group has moved on: {error_of(error).str()}") from error
             raise failure("committing", error, in_transaction=True) from error
+        self._next_turn()
+
+    def abort(self) -> None:
+        """Abort the open transaction, if there is one."""
+        if self._open:
+            try:
+                self._producers[self._turn].abort_transaction()
+            except KafkaException as error:
+                raise failure("aborting", error, in_transaction=True) from error
+            self._next_turn()
+
+    def _next_turn(self) -> None:
         self._open = False
         self._turn = (self._turn + 1) % PRODUCERS
 
@@ -95,6 +112,16 @@ class Transactions:
             with contextlib.suppress(KafkaException):
                 producer.purge()
         self._producers.clear()
+
+
+def _produce_when_there_is_room(producer: Producer, output: Output) -> None:
+    topic, value, key, partition, headers = output
+    while True:
+        try:
+            producer.produce(topic, value, key, partition, headers=list(headers or ()))
+            return
+        except BufferError:  # The queue's limit, `queue.buffering.max.*`, is reached: wait for the broker.
+            producer.poll(_QUEUE_FULL_POLL_S)
 
 
 def fence(conf: Mapping[str, Any], group_id: str, slot: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Final, Protocol
 
-from processor.core.errors import BrokerUnavailable, OutcomeUnknown, OwnershipLost, RegistryUnavailable
+from processor.core.errors import Aborted, BrokerUnavailable, OutcomeUnknown, OwnershipLost, RegistryUnavailable
 from processor.ports import Clock, Log, RawRecord, Revoked
 from processor.runtime.tally import Tally
 from processor.runtime.task import Task
@@ -13,6 +13,7 @@ _CHUNK_RECORDS: Final = 1_000  # processed before their outputs are handed to th
 _RESTORE_SLICE_S: Final = 0.05
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 10.0
+_CALM_S: Final = 60.0  # without a failure for so long, the next one counts as the first
 _REGISTRY_TRIES_MAX: Final = 30
 
 
@@ -43,7 +44,7 @@ class Worker:
         *,
         batch_records_max: int,
         punctuate_ms: int,
-        sleep: Callable[[float], None],
+        sleep: Callable[[float], object],
     ) -> None:
         assert batch_records_max > 0 and punctuate_ms > 0
         self._log = log
@@ -55,7 +56,9 @@ class Worker:
         self._sleep = sleep
         self._tasks: dict[int, Task] = {}
         self._restoring: dict[int, tuple[Task, int]] = {}  # partition -> task, records so far
-        self._punctuated_ms = 0
+        self._punctuated_s = clock.monotonic_s()
+        self._failures = 0
+        self._failed_s = 0.0
         self._stopping = False
 
     @property
@@ -74,22 +77,20 @@ class Worker:
             Fatal: going on would risk the guarantees.
             RegistryUnavailable: the schema registry has not answered for long; nothing was tagged without it.
         """
-        failures = 0
         recovering = False
         try:
             while not self._stopping:
                 try:
                     if recovering:
+                        self._observer.beat()
                         self._log.recover()
                         recovering = False
                     self.turn()
-                    failures = 0
+                except Aborted as error:
+                    self._undo(error)
                 except (OutcomeUnknown, OwnershipLost, BrokerUnavailable, RegistryUnavailable) as error:
-                    failures += 1
-                    if isinstance(error, RegistryUnavailable) and failures >= _REGISTRY_TRIES_MAX:
-                        raise
                     recovering = True
-                    self._forget(error, failures)
+                    self._forget(error)
         finally:
             self._log.close()
 
@@ -103,10 +104,10 @@ class Worker:
         records = self._log.poll(self._batch_records_max, timeout_s)
         self._follow_assignment()
         touched = self._process(records) if records else set()
-        now_ms = self._clock.now_ms()
-        if now_ms - self._punctuated_ms >= self._punctuate_ms:
-            self._punctuated_ms = now_ms
-            touched |= self._punctuate(now_ms)
+        now_s = self._clock.monotonic_s()
+        if now_s - self._punctuated_s >= self._punctuate_ms / 1000:
+            self._punctuated_s = now_s
+            touched |= self._punctuate(self._clock.now_ms())
             self._observer.lagging(dict(self._log.lag()))
         if records or touched:
             self._commit(touched, len(records))
@@ -163,9 +164,26 @@ class Worker:
                 del self._restoring[chunk.partition]
             self._observer.restoring(chunk.partition, count, chunk.finished)
 
-    def _forget(self, error: Exception, failures: int) -> None:
-        """Throw away what is in memory, since the log alone knows what was committed, and wait a little."""
-        backoff_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** (failures - 1))
+    def _undo(self, error: Aborted) -> None:
+        """Undo the batch in memory as in the log; it is polled again, as far as the partitions are still ours."""
+        self._observer.failed(error, 0.0)
+        for task in self._tasks.values():
+            task.aborted()
+
+    def _forget(self, error: Exception) -> None:
+        """Throw away what is in memory, since the log alone knows what was committed, and wait a little.
+
+        Raises:
+            RegistryUnavailable: it was `error`, too often.
+        """
+        now_s = self._clock.monotonic_s()
+        if now_s - self._failed_s > _CALM_S:
+            self._failures = 0
+        self._failed_s = now_s
+        self._failures += 1
+        if isinstance(error, RegistryUnavailable) and self._failures >= _REGISTRY_TRIES_MAX:
+            raise error
+        backoff_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** (self._failures - 1))
         self._observer.failed(error, backoff_s)
         self._tasks.clear()
         self._restoring.clear()

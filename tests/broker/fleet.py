@@ -1,0 +1,211 @@
+"""Worker processes for chaos tests: started, killed, frozen and stopped as an operator or an orchestrator would."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from processor.config import TopicNames
+from processor.core.model import Rules
+from processor.runtime.partitioner import partition_of
+
+TIMEOUT_S = 60.0
+BASE_MS = 1_750_000_000_000
+SESSION_TIMEOUT_MS = 1_000
+
+
+def await_true(what: str, condition: Callable[[], object], timeout_s: float = TIMEOUT_S) -> None:
+    """Wait until `condition` holds; fail with `what` after `timeout_s`."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"waited {timeout_s:.0f} s in vain: {what}"
+        time.sleep(0.02)  # Between two looks at the condition.
+
+
+def names_of(prefix: str, raw: str | None = None) -> TopicNames:
+    """Return the five topics' names."""
+    names = TopicNames(*(f"{prefix}.{name}" for name in TopicNames._fields))
+    return names if raw is None else names._replace(raw=raw)
+
+
+def message(user_id: str, at_ms: int, *, number: int = 0, source: str = "speech", **more: object) -> bytes:
+    """Return a conforming A3CPMessage in JSON; `number` makes it unlike the others."""
+    at = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at_ms % 1000:03}Z"
+    record_id = f"00000000-0000-4000-8000-{number % (1 << 48):012x}"
+    fields = {
+        "schema_version": "1.0.1", "record_id": record_id, "user_id": user_id, "timestamp": at, "modality": "speech",
+        "source": source, **more,
+    }  # fmt: skip
+    return json.dumps(fields).encode()
+
+
+def day(seed: int, count: int, users: int, *, gap_ms: int = 3_600_000) -> Iterator[tuple[str, bytes]]:
+    """Yield `count` messages of `users` users, with silences longer than the gap, late ones, repeats and a few commands."""
+    chance = random.Random(seed)
+    now_ms = dict.fromkeys((f"user-{number}" for number in range(users)), BASE_MS)
+    last: dict[str, bytes] = {}
+    for number in range(count):
+        user = f"user-{chance.randrange(users)}"
+        draw = chance.random()
+        now_ms[user] += chance.randrange(2 * gap_ms, 3 * gap_ms) if draw < 0.02 else chance.randrange(1, 20_000)
+        at_ms = now_ms[user]
+        if draw > 0.99 and user in last:
+            yield user, last[user]  # A repeat.
+            continue
+        if draw > 0.98:
+            yield user, message(user, at_ms, number=number, command=chance.choice(("start", "pause", "resume", "end")))
+            continue
+        if draw > 0.96:
+            at_ms -= chance.randrange(gap_ms // 2, 5 * gap_ms)  # Late.
+        last[user] = message(user, at_ms, number=number)
+        yield user, last[user]
+
+
+def produce(bootstrap: str, topic: str, records: Iterator[tuple[str, bytes]], partitions: int = 4) -> int:
+    """Append `records` to the partitions where they belong; return how many there were."""
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5})
+    count = 0
+    for count, (user, value) in enumerate(records, 1):
+        key = user.encode()
+        producer.produce(topic, value, key, partition_of(key, partitions))
+        if count % 10_000 == 0:
+            producer.flush()
+    assert producer.flush(TIMEOUT_S) == 0
+    return count
+
+
+class Worker:
+    """One `a3cp process`, in a process group of its own; its log goes to a file."""
+
+    def __init__(self, environ: dict[str, str], log_file: Path, arguments: Sequence[str] = ()) -> None:
+        self.log_file = log_file
+        with log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from processor.cli.app import main; main()", "process", *arguments],
+                env={**os.environ, **environ},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process alone."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill the process and all it started, at once (kill -9)."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(TIMEOUT_S)
+
+    def stop(self, timeout_s: float = TIMEOUT_S) -> int:
+        """Ask the process to stop (SIGTERM) and return its exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout_s)
+
+    def log(self) -> list[dict[str, object]]:
+        """Return the lines of its log that are JSON."""
+        lines = self.log_file.read_text("utf-8", "replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def said(self, message: str) -> int:
+        """Return how often it logged `message`."""
+        return sum(line.get("message") == message for line in self.log())
+
+
+class Fleet:
+    """The workers of one test, all stopped at its end; their settings are short where waiting would only cost time."""
+
+    def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: str | int) -> None:
+        self.bootstrap, self.prefix, self.folder = bootstrap, prefix, folder
+        self.names = names_of(prefix)
+        self.workers: list[Worker] = []
+        self.environ = {
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+            "A3CP_TOPIC_PREFIX": prefix,
+            "A3CP_GROUP_ID": prefix,
+            "A3CP_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
+            "A3CP_LOG_FORMAT": "json",
+            "A3CP_PUNCTUATE_MS": "100",
+            **{f"A3CP_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+
+    def start(self, *arguments: str, **settings: str | int) -> Worker:
+        """Start one more `a3cp process`."""
+        environ = {**self.environ, **{f"A3CP_{name.upper()}": str(value) for name, value in settings.items()}}
+        worker = Worker(environ, self.folder / f"worker-{len(self.workers)}.log", arguments)
+        self.workers.append(worker)
+        return worker
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.kill()
+        for worker in self.workers:
+            text = worker.log_file.read_text("utf-8", "replace")
+            print(f"--- {worker.log_file.name}\n{text[-6_000:]}")  # pytest shows it when the test fails.
+
+
+class Watcher:
+    """Counts the committed records of a topic as they become visible."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int = 4) -> None:
+        self.counts = dict.fromkeys(range(partitions), 0)
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap, "group.id": "watcher", "enable.auto.commit": False,
+                "isolation.level": "read_committed", "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20,
+                "fetch.queue.backoff.ms": 10,
+            }
+        )  # fmt: skip
+        self._consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+
+    @property
+    def count(self) -> int:
+        """How many were seen."""
+        return sum(self.counts.values())
+
+    def look(self, timeout_s: float = 0.05) -> int:
+        """Count what has come, waiting for `timeout_s` at most, and return how many were seen in all."""
+        for found in self._consumer.consume(10_000, timeout_s):
+            if found.error() is None:
+                self.counts[found.partition()] += 1
+        return self.count
+
+    def await_count(self, count: int, timeout_s: float = TIMEOUT_S) -> None:
+        """Wait until `count` were seen."""
+        await_true(f"{count} records, {self.count} so far", lambda: self.look() >= count, timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+
+def probe(port: int, path: str) -> tuple[int, str]:
+    """Return the status and text of a worker's /livez or /readyz; status 0 when nothing listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+RULES = Rules()
