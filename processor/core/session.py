@@ -378,7 +378,7 @@ def _previous_id(state: UserState | None, start_ms: int) -> str | None:
     """Return the id of the remembered session that started last before one that starts at `start_ms`."""
     latest: Session | None = None
     for session in _remembered(state):
-        if session.start_ms <= start_ms and (latest is None or session.start_ms > latest.start_ms):
+        if session.start_ms <= start_ms and (latest is None or session.start_ms >= latest.start_ms):
             latest = session
     return None if latest is None else latest.session_id
 
