@@ -10,12 +10,13 @@ PYTHON ?=
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3 python
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+DEMO_ARGS ?=
 
 help:  ## Print this list.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(READY)  ## Run the whole system on a lifelike day: broker, topics, messages, sessions, a readable table.
-	@$(BIN)/a3cp demo
+	@$(BIN)/a3cp demo $(DEMO_ARGS)
 
 test: $(READY)  ## Run all tests; PYTEST_ARGS="-m 'not broker'" leaves out those that need a Kafka.
 	@echo "==> tests: those marked 'broker' use KAFKA_BOOTSTRAP_SERVERS, Docker or an embedded Kafka, whichever is there first"

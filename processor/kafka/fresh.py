@@ -17,6 +17,7 @@ DEMO_PREFIX: Final = "a3cp-demo"
 _TIMEOUT_S: Final = 15.0
 _METADATA_TIMEOUT_S: Final = 6.0
 _WAKE_S: Final = 1.0
+_MEMBER_GONE_S: Final = 10.0  # longer than a killed demo's processor counts as a member
 _POLL_S: Final = 0.05
 
 
@@ -77,14 +78,21 @@ def _delete_group(admin: AdminClient, group_id: str) -> None:
             admin.describe_consumer_groups([group_id], request_timeout=_WAKE_S)[group_id].result()
     if group_id not in {group.group_id for group in listed}:
         return
-    try:
-        admin.delete_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result()
-    except KafkaException as error:
-        code = error_of(error).code()
-        if code == KafkaError.NON_EMPTY_GROUP:
-            raise UsageError(
-                f"a processor is at work in the group {group_id}, perhaps that of another demo",
-                remedy=f"stop it, or wait ten seconds when it was killed, or name another --prefix {DEMO_PREFIX}-2",
-            ) from error
-        if code != KafkaError.GROUP_ID_NOT_FOUND:
-            raise
+    deadline_s = time.monotonic() + _MEMBER_GONE_S
+    while True:
+        try:
+            admin.delete_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result()
+        except KafkaException as error:
+            code = error_of(error).code()
+            if code == KafkaError.GROUP_ID_NOT_FOUND:
+                return
+            if code != KafkaError.NON_EMPTY_GROUP:
+                raise
+            if time.monotonic() > deadline_s:
+                raise UsageError(
+                    f"a processor is at work in the group {group_id}, perhaps that of another demo",
+                    remedy=f"stop it, or name another --prefix {DEMO_PREFIX}-2",
+                ) from error
+            time.sleep(0.5)
+        else:
+            return
