@@ -132,6 +132,22 @@ def test_r5_late_messages(steps, caused):
             (Say(300), "start:C(late) tag:C1(late) end:C@300(late)"),
             (Ask(750, "note", session="A"), "reject(not_found)"),
         ],
+        "a start exactly a horizon later leaves it known": [
+            (Say(0), "start:A tag:A1"),
+            (Ask(0, "end"), "end:A@0(command)"),
+            (Ask(650, "start"), "start:B(command)"),
+            (Ask(650, "end"), "end:B@650(command)"),
+            (Ask(700, "start"), "start:C(command)"),
+            (Ask(700, "note", session="A"), "reject(already_closed)"),
+        ],
+        "a start one ms later does not": [
+            (Say(0), "start:A tag:A1"),
+            (Ask(0, "end"), "end:A@0(command)"),
+            (Ask(650, "start"), "start:B(command)"),
+            (Ask(650, "end"), "end:B@650(command)"),
+            (Ask(701, "start"), "start:C(command)"),
+            (Ask(701, "note", session="A"), "reject(not_found)"),
+        ],
         "as far as the next start, a session that has gone out of reach is still known by name": [
             (Say(0), "start:A tag:A1"),
             (Say(650), "end:A@0(timeout) start:B tag:B1"),
