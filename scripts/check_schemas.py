@@ -72,7 +72,7 @@ def _plain(schema: Any, names: dict[str, Any]) -> Any:
         return schema
 
 
-def _resolve(  # One branch for each kind of type, as the specification has it.
+def _resolve(  # noqa: PLR0917  # One branch for each kind of type, as the specification has it.
     reader: Any, writer: Any, readers: dict[str, Any], writers: dict[str, Any], where: str, seen: tuple[str, ...]
 ) -> list[str]:
     reader, writer = _plain(reader, readers), _plain(writer, writers)

@@ -1,6 +1,7 @@
 """Commands: what is read from them, and which are refused (rule R7)."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,13 @@ SPINE = {
 }
 
 
-def read(**fields) -> Command:
+def read(**fields: Any) -> Command:
     command = CODEC.decode(json.dumps({**SPINE, **fields}).encode(), 9)
     assert isinstance(command, Command)
     return command
 
 
-def read_avro(details=None, **fields) -> Command:
+def read_avro(details: str | None = None, **fields: Any) -> Command:
     record = {
         **SPINE,
         "timestamp": 1_749_990_896_789,
@@ -39,11 +40,11 @@ def read_avro(details=None, **fields) -> Command:
     return command
 
 
-def told(command: Command) -> tuple:
+def told(command: Command) -> tuple[object, ...]:
     return command[:4] + command[5:8] + command[9:]
 
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, Any] = {
     "session_id": "sess_1",
     "performer_id": "carer01",
     "force_new": True,
@@ -75,7 +76,9 @@ def test_commands_without_arguments(word):
 def test_further_fields_are_kept_as_they_came():
     """Numbers, order and spelling: as JSON text."""
     value = json.dumps({**SPINE, "command": "end"})[:-1] + ', "why":  {"x" : 1.50}, "\\u00e9": "\\u00e9"}'
-    assert CODEC.decode(value.encode(), 1).details == '{"why":{"x" : 1.50},"é":"\\u00e9"}'
+    command = CODEC.decode(value.encode(), 1)
+    assert isinstance(command, Command)
+    assert command.details == '{"why":{"x" : 1.50},"é":"\\u00e9"}'
 
 
 @pytest.mark.parametrize(

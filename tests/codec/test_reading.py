@@ -1,11 +1,12 @@
-"""What is read from a record, what is odd about it and what is refused (rules R9, R15, R16), alike in every encoding."""
+"""What is read from a record, what is odd about it, what is refused (rules R9, R15, R16), in every encoding."""
 
 import json
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
-from processor.codec import AVRO, CONFLUENT, JSON, encoding_of, jsontext
+from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, encoding_of, jsontext
 from processor.codec.avroschema import fingerprint, parse
 from processor.codec.isotime import format_time, parse_time
 from processor.codec.schema import LAYOUTS_MAX
@@ -32,7 +33,7 @@ STRICT = make_codec(SCHEMA_TEXTS["A3CPMessage"], strict=True)
 ABSENT = object()
 
 
-def text(changes=(), **more) -> bytes:
+def text(changes: Any = (), **more: Any) -> bytes:
     """Return the good message as JSON, changed; ABSENT takes a field out."""
     fields = {**GOOD, **dict(changes), **more}
     return json.dumps(
@@ -40,7 +41,7 @@ def text(changes=(), **more) -> bytes:
     ).encode()
 
 
-def record(**changes) -> dict:
+def record(**changes: Any) -> dict[str, Any]:
     """Return the good message as an Avro record's fields, changed."""
     fields = {**GOOD, "timestamp": AT_MS, "extra": None, **changes}
     return {key: None if field is ABSENT else field for key, field in fields.items()}
@@ -64,13 +65,20 @@ def test_a_conforming_message(value, encoding):
     assert encoding_of(value) == encoding
 
 
-ODD = [
+def read(value: bytes, codec: Codec = CODEC) -> Message:
+    """Return the message in `value`."""
+    message = codec.decode(value, 1)
+    assert isinstance(message, Message)
+    return message
+
+
+ODD: list[tuple[str, dict[str, Any]]] = [
     ("a version of two numbers", {"schema_version": "1.0"}),
     ("a record_id that is no UUID", {"record_id": "rec_1234567890"}),
     ("a modality outside the list", {"modality": "vision"}),
     ("a NUL in user_id", {"user_id": "eli\0as"}),
 ]
-ODD_JSON = [
+ODD_JSON: list[tuple[str, dict[str, Any]]] = [
     ("no version", {"schema_version": ABSENT}),
     ("a version that is a number", {"schema_version": 1.0}),
     ("no record_id", {"record_id": ABSENT}),
@@ -89,7 +97,7 @@ ODD_JSON = [
 @pytest.mark.parametrize(("title", "changes"), ODD + ODD_JSON)
 def test_odd_json_is_flagged(title, changes):
     """What upstream's spine would refuse is flagged; strict refuses it and says what."""
-    message = CODEC.decode(text(changes), 1)
+    message = read(text(changes))
     assert (message.flags, message.timestamp_ms) == (Flag.NONCONFORMING, AT_MS)
     with pytest.raises(InvalidMessage, match="does not conform"):
         STRICT.decode(text(changes), 1)
@@ -100,7 +108,7 @@ def test_odd_json_is_flagged(title, changes):
 def test_odd_avro_is_flagged(title, changes, write):
     """The same in both Avro framings."""
     value = write("A3CPMessage", record(**changes))
-    assert CODEC.decode(value, 1).flags == Flag.NONCONFORMING
+    assert read(value).flags == Flag.NONCONFORMING
     with pytest.raises(InvalidMessage, match="does not conform"):
         STRICT.decode(value, 1)
 
@@ -123,22 +131,22 @@ def test_odd_avro_is_flagged(title, changes, write):
 )
 def test_what_upstream_accepts_is_not_flagged(changes):
     """A conforming message is never flagged, however unusual."""
-    assert STRICT.decode(text(changes), 1).flags == 0
-    assert STRICT.decode(single_object("A3CPMessage", record(**changes)), 1).flags == 0
+    assert read(text(changes), STRICT).flags == 0
+    assert read(single_object("A3CPMessage", record(**changes)), STRICT).flags == 0
 
 
 def test_a_session_notes_number_is_no_spine_field():
     """Fields outside the spine may hold what they like, also numbers that no float holds."""
     value = text()[:-1] + b',"x":1e999,"y":' + b"9" * 5000 + b',"session_policy":5}'
-    assert CODEC.decode(value, 1).flags == 0
+    assert read(value).flags == 0
     assert CODEC.decode_tagged(CODEC.tag(value, Tagged("s", 1, 2, 0, 3, b"", True))).fields["x"] == float("inf")
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", "\t "])
 def test_a_blank_claim_is_none(blank):
     """Upstream's record panel leaves session_id blank on purpose."""
-    assert CODEC.decode(text(session_id=blank), 1).claimed_session_id is None
-    assert CODEC.decode(single_object("A3CPMessage", record(session_id=blank)), 1).claimed_session_id is None
+    assert read(text(session_id=blank)).claimed_session_id is None
+    assert read(single_object("A3CPMessage", record(session_id=blank))).claimed_session_id is None
 
 
 REFUSED = [
@@ -202,7 +210,7 @@ TIMES = [
 def test_times(written, time_ms):
     """The forms that upstream's model accepts, in ms since the epoch, floored."""
     assert parse_time(written) == time_ms
-    assert CODEC.decode(text(timestamp=written), 1).timestamp_ms == time_ms
+    assert read(text(timestamp=written)).timestamp_ms == time_ms
     assert parse_time(format_time(time_ms)) == time_ms
 
 
@@ -254,18 +262,18 @@ def test_policies(written, policy, flags):
     value = text(source="user_profile_store", session_policy=written)
     extra = json.dumps({"session_policy": written})
     in_avro = single_object("A3CPMessage", record(source="user_profile_store", extra=extra))
-    for message in (CODEC.decode(value, 1), CODEC.decode(in_avro, 1)):
+    for message in (read(value), read(in_avro)):
         assert (message.policy, message.flags) == (policy, flags)
 
 
 def test_policies_that_are_not_there():
     """No policy without the source, none in an `extra` that is no JSON, none beyond all floats."""
-    assert CODEC.decode(text(session_policy={"gap_ms": 5}), 1).policy is None
+    assert read(text(session_policy={"gap_ms": 5})).policy is None
     for extra, flags in ((None, 0), ("{}", 0), ("no json", 1), ("[]", 1)):
         value = single_object("A3CPMessage", record(source="user_profile_store", extra=extra))
-        assert CODEC.decode(value, 1)[7:] == (flags, AVRO, None)
+        assert read(value)[7:] == (flags, AVRO, None)
     too_large = text(source="user_profile_store")[:-1] + b',"session_policy":1e999}'
-    assert CODEC.decode(too_large, 1)[7:] == (1, JSON, None)
+    assert read(too_large)[7:] == (1, JSON, None)
 
 
 GOOD_TEXT = text()
@@ -320,7 +328,7 @@ def test_fields_of_the_same_name_further_down_are_fine():
     """The input broker's aligned messages hold users and sessions of their own."""
     nested = [{"user_id": "u1", "session_id": "s", "timestamp": "x"}, {"user_id": "u2", "a\\b": '"session_id":"q"'}]
     for value in (text(aligned_messages=nested), json.dumps({"aligned": nested, **GOOD}, indent=1).encode()):
-        assert CODEC.decode(value, 1).flags == 0
+        assert read(value).flags == 0
         tagged = CODEC.tag(value, Tagged("sess_2", 1, 2, 0, 3, b"", True))
         assert json.loads(tagged)["session_id"] == "sess_2"
         assert json.loads(tagged)["claimed_session_id"] == "sess_1"
@@ -330,11 +338,11 @@ def test_fields_of_the_same_name_further_down_are_fine():
 def test_a_megabyte_of_extras():
     """Large is fine, flat or full of brackets."""
     value = text(x="é" * 500_000)
-    assert CODEC.decode(value, 1).user_id == "elias01"
+    assert read(value).user_id == "elias01"
     value = text(x=[{"a": []}] * 100_000)
-    assert CODEC.decode(value, 1).user_id == "elias01"
+    assert read(value).user_id == "elias01"
     avro = single_object("A3CPMessage", record(extra=json.dumps({"x": "y" * 1_000_000})))
-    assert CODEC.decode(avro, 1).flags == 0
+    assert read(avro).flags == 0
 
 
 def test_brackets_that_do_not_match_are_no_depth():
@@ -346,7 +354,7 @@ def test_brackets_that_do_not_match_are_no_depth():
 # --- other writers' schemas -------------------------------------------------------------------------------------------
 
 
-def schema(*fields, name="A3CPMessage", **more) -> str:
+def schema(*fields: tuple[str, Any], name: str = "A3CPMessage", **more: Any) -> str:
     return json.dumps({"type": "record", "name": name, "fields": [{"name": n, "type": t} for n, t in fields], **more})
 
 
@@ -388,7 +396,7 @@ def test_messages_with_other_schemas(title, written, fields, time_ms):
     """A writer may use a schema of its own, as long as user and time are in it."""
     codec = make_codec(written)
     value = confluent_header(1) + avro_body(written, fields)
-    message = codec.decode(value, 1)
+    message = read(value, codec)
     assert (message.user_id, message.timestamp_ms, message.flags) == ("u", time_ms, Flag.NONCONFORMING)
     tagged = codec.tag(value, TAG)
     assert tagged[5:].startswith(value[5:])
@@ -447,8 +455,6 @@ def test_an_unknown_schema_id():
 
 def test_no_registry_is_configured():
     """Confluent framing needs a registry; what to set is said."""
-    from processor.codec import Codec, Schemas
-
     codec = Codec(Schemas(SCHEMA_TEXTS))
     with pytest.raises(DecodeError, match="SCHEMA_REGISTRY_URL"):
         codec.decode(confluent_header(1) + b"x", 1)
@@ -456,8 +462,6 @@ def test_no_registry_is_configured():
 
 def test_a_registry_that_is_away():
     """Nothing is guessed; what is known goes on."""
-    from processor.codec import Codec, Schemas
-
     registry = FakeRegistry(SCHEMA_TEXTS["A3CPMessage"])
     codec = Codec(Schemas(SCHEMA_TEXTS, source=registry))
     value = confluent("A3CPMessage", record())
@@ -473,10 +477,20 @@ def test_a_registry_that_is_away():
     assert registry.asked == asked
 
 
+def test_a_reader_that_knows_nothing_yet():
+    """A reader of the tagged topic learns from the registry alone what came in."""
+    registry = FakeRegistry(SCHEMA_TEXTS["A3CPMessage"])
+    value = confluent("A3CPMessage", record())
+    writer, reader = (Codec(Schemas(SCHEMA_TEXTS, source=registry)) for _ in range(2))
+    writer.decode(value, 1)
+    tagged = writer.tag(value, TAG)
+    assert reader.strip(tagged) == value
+    assert reader.decode_tagged(tagged).session_seq == 3
+    assert registry.subjects == [("a3cp.tagged-value", 2)]
+
+
 def test_a_registry_that_refuses_the_tagged_schema():
     """Then the message cannot be tagged: a dead letter."""
-    from processor.codec import Codec, Schemas
-
     registry = FakeRegistry(SCHEMA_TEXTS["A3CPMessage"])
     registry.refuses = True
     with pytest.raises(DecodeError, match="refuses"):
@@ -485,8 +499,6 @@ def test_a_registry_that_refuses_the_tagged_schema():
 
 def test_what_is_remembered_of_a_registry_is_bounded():
     """However many schemas there are, old ones are asked for again."""
-    from processor.codec import Codec, Schemas
-
     registry = FakeRegistry(*[schema(USER, TIME, name=f"M{n}") for n in range(LAYOUTS_MAX + 2)])
     schemas = Schemas(SCHEMA_TEXTS, source=registry)
     codec = Codec(schemas)
@@ -501,14 +513,12 @@ def test_what_is_remembered_of_a_registry_is_bounded():
 
 def test_an_older_shipped_schema_is_read():
     """Values with the fingerprint of an earlier release are tagged with that release's form."""
-    from processor.codec import Codec, Schemas
-
     older = schema(USER, TIME, ("session_id", ["null", "string"]), name="A3CPMessage", namespace="a3cp")
     codec = Codec(Schemas(SCHEMA_TEXTS, older=[older]))
     value = avro_header(fingerprint(parse(older))) + avro_body(
         older, {"user_id": "u", "timestamp": 5, "session_id": "c"}
     )
-    assert codec.decode(value, 1).claimed_session_id == "c"
+    assert read(value, codec).claimed_session_id == "c"
     assert codec.strip(codec.tag(value, TAG)) == value
     assert codec.decode_tagged(codec.tag(value, TAG)).claimed_session_id == "c"
 

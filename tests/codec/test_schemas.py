@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import shutil
+from typing import Any
 
 import fastavro
 import pytest
@@ -40,7 +41,7 @@ def test_each_field_says_what_it_is_and_in_which_unit(name):
         "else null",
     )
 
-    def walk(schema):
+    def walk(schema: Any) -> None:
         if isinstance(schema, list):
             for branch in schema:
                 walk(branch)
@@ -104,7 +105,7 @@ def test_the_check_sees_a_release_schema_that_is_gone(tmp_path):
     assert check(tmp_path / "avro") == ["SessionCommand: it was released and is gone"]
 
 
-def record(*fields, name="R", **more):
+def record(*fields: tuple[str, Any], name: str = "R", **more: Any) -> dict[str, Any]:
     return {"type": "record", "name": name, "fields": [{"name": n, "type": t} for n, t in fields], **more}
 
 

@@ -1,7 +1,8 @@
-"""What is written: tags in their three forms, events, state; and stored bytes of each release that must still be read."""
+"""What is written: tags, events, state; and stored bytes of each release that must still be read."""
 
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import fastavro
@@ -23,6 +24,7 @@ from processor.core.model import (
     Reopened,
     Resumed,
     Session,
+    SessionEvent,
     Started,
     StartReason,
     Tagged,
@@ -143,11 +145,11 @@ def test_the_forms_of_a_json_tag(title, tagged, came, goes):
         ("a tag in another order", f'{HEAD},"session_flags":[],"session_start":{AT},"session_seq":1}}'.encode()),
         ("a claim kept but no place for it", f'{HEAD},{OURS},"claimed_session_id":"c"}}'.encode()),
         ("a tag with white space", f'{HEAD}, "session_id":"s1",{OURS}}}'.encode()),
-        ("a sequence that is text", f'{HEAD},"session_id":"s","session_seq":"1","session_start":{AT},"session_flags":[]}}'.encode()),
-        ("a start that is no time", f'{HEAD},"session_id":"s","session_seq":1,"session_start":"x","session_flags":[]}}'.encode()),
+        ("a sequence that is text", f'{HEAD},"session_id":"s",{OURS}}}'.replace(":3", ':"3"').encode()),
+        ("a start that is no time", f'{HEAD},"session_id":"s",{OURS}}}'.replace('start":"2025', 'start":"x').encode()),
         ("no user", f'{{"timestamp":{AT},"session_id":"s1",{OURS}}}'.encode()),
         ("no time", f'{{"user_id":"u","session_id":"s1",{OURS}}}'.encode()),
-        ("an Avro message without a tag", single_object("SessionEvent", json.loads("{}") or {
+        ("an Avro event", single_object("SessionEvent", {
             "schema_version": "", "record_id": "", "user_id": "", "timestamp": 1, "source": "", "kind": ""})),
         ("a Confluent-framed one", confluent("A3CPMessage", {
             "schema_version": "", "record_id": "", "user_id": "u", "timestamp": 1})),
@@ -273,7 +275,7 @@ COMMAND = Command(
     "u", "r1", AT_MS, AT_MS, bytes(32), CommandName.STEP, None, "carer01", JSON, False, "school", True, "notes", "help",
     '{"step":{"name":"eat"}}',
 )  # fmt: skip
-EVENTS = [
+EVENTS: list[tuple[SessionEvent, str, str]] = [
     (Started("s1", AT_MS, StartReason.MESSAGE, "s0", 0), "started", f'"performer_id":"system","start_time":{AT}'),
     (Started("s1", AT_MS, StartReason.COMMAND, None, 0, COMMAND), "started", '"is_training_data":true,"session_notes"'),
     (Reopened("s1", AT_MS, AT_MS), "reopened", '"performer_id":"system"'),
@@ -315,12 +317,12 @@ def test_events(event, kind, part):
 
 def test_event_ids():
     """The same happening has the same id; another user, session, kind, revision, command or time has another."""
+    ended = Ended("s1", AT_MS, AT_MS, EndReason.TIMEOUT, 7, 0, bytes(32), 0, AT_MS)
     events = [event for event, *_ in EVENTS]
-    events += [events[5]._replace(revision=3), events[2]._replace(at_ms=1), events[3]._replace(session_id="s2")]
+    events += [ended, ended._replace(revision=8), ended._replace(at_ms=1), ended._replace(session_id="s2")]
     ids = [CODEC.decode_event(CODEC.encode_event(user, event, AVRO)).record_id for user in "uv" for event in events]
     again = [CODEC.decode_event(CODEC.encode_event(user, event, JSON)).record_id for user in "uv" for event in events]
     assert ids == again
-    # The same session started twice is one happening; it is in the list twice, by a command and by a message.
     assert len(set(ids)) == len(ids)
 
 
@@ -386,10 +388,8 @@ def test_damaged_state():
         with pytest.raises(DecodeError):
             decode_state(value[:at])
         for byte in (0, 1, 3, 127, 128, 255):
-            try:
+            with suppress(DecodeError):
                 decode_state(value[:at] + bytes((byte,)) + value[at + 1 :])
-            except DecodeError as error:
-                assert error.remedy  # noqa: PT017
     with pytest.raises(DecodeError, match="is damaged"):
         decode_state(value + b"\0")
     with pytest.raises(DecodeError, match="is damaged"):
