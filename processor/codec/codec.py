@@ -134,15 +134,29 @@ class Codec:
 
     def decode_tagged(self, value: bytes) -> TaggedView:
         """Return all that the tagged message `value` says. Raises as `strip` does."""
+        return self.untag(value)[0]
+
+    def untag(self, value: bytes) -> tuple[TaggedView, bytes]:
+        """Return what `decode_tagged` and `strip` return, in one pass."""
         encoding = encoding_of(value)
         return self._tagged_json(value) if encoding == JSON else self._tagged_avro(value, encoding)
 
-    def _tagged_json(self, value: bytes) -> TaggedView:
-        fields = plain_object(jsontext.strip(value))
+    def _tagged_json(self, value: bytes) -> tuple[TaggedView, bytes]:
+        parts = jsontext.split_appended(value)
+        if parts is not None:
+            fields = parts.fields
+            try:
+                times = parse_time(parts.start), parse_time(fields["timestamp"])
+                view = _view(fields, parts.session_id, parts.seq, times[0], parts.flags, None, JSON, times[1])
+            except (ValueError, TypeError, KeyError) as error:
+                raise _no_tag() from error
+            return view, parts.source
+        source = jsontext.strip(value)
+        fields = plain_object(source)
         try:
             tag = msgspec.json.decode(value, type=_JsonTag)
             start = msgspec.json.decode(tag.session_start, type=str | None)
-            return _view(
+            view = _view(
                 fields,
                 msgspec.json.decode(tag.session_id, type=str | None),
                 msgspec.json.decode(tag.session_seq, type=int | None),
@@ -154,14 +168,16 @@ class Codec:
             )
         except (msgspec.ValidationError, ValueError, TypeError, KeyError) as error:
             raise _no_tag() from error
+        return view, source
 
-    def _tagged_avro(self, value: bytes, encoding: int) -> TaggedView:
+    def _tagged_avro(self, value: bytes, encoding: int) -> tuple[TaggedView, bytes]:
         size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
         layout = self._schemas.tagged_layout(value[:size], encoding)
         content: dict[str, Any] = {}
         pos = size
         for name, read in layout.content:
             content[name], pos = read(value, pos, 0)
+        source = layout.source_header + value[size:pos]
         tag: dict[str, Any] = {}
         for name, read in layout.tag:
             tag[name], pos = read(value, pos, 0)
@@ -184,7 +200,7 @@ class Codec:
                 fields = {**plain_object(extra), **fields}
             except (ValueError, TypeError, AssertionError, RecursionError):  # No JSON object: then it is what it is.
                 fields["extra"] = extra
-        return _view(
+        view = _view(
             fields,
             tag["session_id"],
             tag["session_seq"],
@@ -194,6 +210,7 @@ class Codec:
             encoding,
             timestamp_ms,
         )
+        return view, source
 
     def encode_event(self, user_id: str, event: SessionEvent, encoding: int) -> bytes:
         """Return the record that tells `event` of `user_id`'s session.

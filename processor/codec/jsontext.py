@@ -350,6 +350,45 @@ def strip(value: bytes) -> bytes:
     return value[: _comma_before(value, members[first])] + value[end:]
 
 
+_APPENDED: Final = re.compile(
+    rb',"session_id":"([^"\\]*)","session_seq":(\d{1,18}),"session_start":"([^"\\]*)","session_flags":(\[[a-z_",]*\])\}\Z'
+)
+_APPENDED_BYTES_MAX: Final = 1024
+
+
+class Appended(NamedTuple):
+    """A tagged text taken apart: the message's own members, the text it came in as, and the tag."""
+
+    fields: dict[str, Any]
+    source: bytes
+    session_id: str
+    seq: int
+    start: str
+    flags: tuple[str, ...]
+
+
+def split_appended(value: bytes) -> Appended | None:
+    """Return the parts of a tagged text of the first form, the most common one; None when `strip` must look closely.
+
+    The tail begins at a comma that is no part of a string, since a quote follows it, and its brackets are balanced, so
+    the members in it are the object's own. With no other `session_id` in the text and no escapes, they are the tag.
+    """
+    found = _APPENDED.search(value, max(0, len(value) - _APPENDED_BYTES_MAX))
+    if found is None or value.count(b"session_id") != 1 or b"\\" in value:
+        return None
+    try:
+        value.decode()
+        fields: dict[str, Any] = msgspec.json.decode(value)
+        flags = tuple(msgspec.json.decode(found[4], type=list[str]))
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        return None
+    seq = fields.pop("session_seq")
+    session_id = fields.pop("session_id")
+    start = fields.pop("session_start")
+    del fields["session_flags"]
+    return Appended(fields, value[: found.start()] + b"}", session_id, seq, start, flags)
+
+
 def _comma_before(value: bytes, member: Member) -> int:
     comma = member.key_start - 1
     if value[comma] != 0x2C:  # The tag's own members are written without white space.

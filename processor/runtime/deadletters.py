@@ -4,17 +4,15 @@ Raw media and partial transcripts must not be kept anywhere: their bytes are rep
 """
 
 import json
-import re
 from enum import Enum
 from hashlib import sha256
 from typing import Final
 
 from processor.core.errors import A3CPError
 from processor.ports import Headers, Output, RawRecord
+from processor.runtime.withholding import why_withheld
 
 WITHHELD: Final = "a3cp-dlq-withheld"
-_MEDIA: Final = re.compile(rb'"(?:frame_data|audio_payload)"|data:(?:image|audio|video)/|\bdata\\u003aimage')
-_PARTIAL: Final = re.compile(rb'"is_partial"\s*:\s*true')
 
 
 class Stage(Enum):
@@ -43,16 +41,8 @@ def dead_letter(record: RawRecord, error: A3CPError, stage: Stage, *, topic: str
     }
     headers += [(f"a3cp-dlq-{name}", str(content).encode()) for name, content in described.items()]
     kept = value
-    why = _must_not_be_kept(value or b"")
+    why = why_withheld(value or b"")
     if why is not None:
         headers.append((WITHHELD, why.encode()))
         kept = json.dumps({"withheld": why, "sha256": described["sha256"], "size": described["size"]}).encode()
     return topic, kept, record.key(), record.partition(), headers
-
-
-def _must_not_be_kept(value: bytes) -> str | None:
-    if _MEDIA.search(value):
-        return "raw media"
-    if _PARTIAL.search(value):
-        return "partial transcript"
-    return None
