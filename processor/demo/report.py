@@ -167,8 +167,8 @@ def _checks(demo: "Demo", console: Console) -> None:
     console.print()
     console.print(Text("Checked in what a read_committed consumer reads", style="bold"))
     for check in demo.checks:
-        mark = Text("✓ ", style="green") if check.kept else Text("✗ ", style="bold red")
-        console.print(mark + Text(check.promise) + Text(f" ({check.found})", style="dim"))
+        mark = ("✓ ", "green") if check.kept else ("✗ ", "bold red")
+        console.print(Text.assemble(mark, check.promise, (f" ({check.found})", "dim")))
 
 
 def _next(demo: "Demo", console: Console, command: str, *, broker_runs: bool) -> None:
