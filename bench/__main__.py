@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import drain, kstreams, latency, machine, memory, million, pure, restore, workers
+from bench import drain, kstreams, latency, machine, memory, million, parts, pure, restore, workers
 from bench.cluster import Cluster
 from bench.context import Context
-from bench.report import Section, text_of, write
+from bench.report import Section, replace_measured, text_of, write
 from bench.scale import FULL, QUICK, Scale
 from processor import broker
 from processor.broker.jars import KAFKA_VERSION
@@ -27,6 +27,7 @@ LINES: dict[str, Callable[[Context], Section]] = {
     "restore": restore.measure,
     "million": million.measure,
     "workers": workers.measure,
+    "parts": parts.measure,
 }
 PEERS = ("bare", "kstreams")
 
@@ -44,6 +45,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, help="runs of each system, the median counts")
     parser.add_argument("--messages", type=int, help="messages of the drain")
     parser.add_argument("--users", type=int, help="users of the drain")
+    parser.add_argument("--no-wait", action="store_true", help="measure at once, however busy the machine is")
+    parser.add_argument("--doc", type=Path, help="a Markdown file whose measured part is to be replaced by this run")
     parser.add_argument("--out", type=Path, default=Path("bench/out"), help="folder for the results as JSON")
     options = parser.parse_args()
     if unknown := set(options.lines) - LINES.keys():
@@ -55,10 +58,12 @@ def main() -> int:
             parser.error(f"no peer {', '.join(sorted(peers - set(PEERS)))}; there are {', '.join(PEERS)}")
     changes = {key: getattr(options, key) for key in ("runs", "messages", "users") if getattr(options, key)}
     scale = dataclasses.replace(QUICK if options.quick else FULL, **changes)
-    return _run(options.lines or list(LINES), scale, frozenset(peers), options.out)
+    if options.no_wait:
+        scale = dataclasses.replace(scale, quiet_wait_s=0.0, retries=0)
+    return _run(options.lines or list(LINES), scale, frozenset(peers), options.out, options.doc)
 
 
-def _run(lines: list[str], scale: Scale, peers: frozenset[str], out: Path) -> int:
+def _run(lines: list[str], scale: Scale, peers: frozenset[str], out: Path, doc: Path | None) -> int:
     facts = {
         **machine.describe(),
         "broker": f"Apache Kafka {KAFKA_VERSION}, one node, heap {BROKER_HEAP}",
@@ -87,9 +92,11 @@ def _run(lines: list[str], scale: Scale, peers: frozenset[str], out: Path) -> in
             section.notes += [f"{peer} not run: {why}" for peer, why in context.not_run.items()]
             sections.append(section)
             write(path, facts, sections)
-    print("\n" + "\n".join(f"- {key}: {value}" for key, value in facts.items()) + "\n")
-    for section in sections:
-        print(text_of(section))
+    shown = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in facts.items())
+    shown += "\n\n" + "\n".join(map(text_of, sections))
+    print(f"\n{shown}")
+    if doc is not None:
+        replace_measured(doc, shown)
     if scale.name == "quick":
         print("Small sizes: these figures only show that the benchmark works.")
     print(f"all runs: {path}")

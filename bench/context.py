@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from bench.cluster import Cluster
 from bench.machine import BUSY_MAX, Others, wait_until_quiet
 from bench.scale import Scale
 from bench.systems import System
-
-NOISY_RETRIES_MAX: Final = 2
 
 
 @dataclass(slots=True)
@@ -36,10 +34,10 @@ class Context:
     def quietly(self, what: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return what `measure` does, done while the machine has little else to do.
 
-        A run during which others used more than BUSY_MAX cores is done again, NOISY_RETRIES_MAX times at most; how much
+        A run during which others used more than BUSY_MAX cores is done again, `scale.retries` times at most; how much
         they used is part of the result.
         """
-        for attempt in range(NOISY_RETRIES_MAX + 1):
+        for attempt in range(self.scale.retries + 1):
             before = wait_until_quiet(self.scale.quiet_wait_s)
             others = Others()
             begun_s = time.monotonic()
@@ -50,7 +48,7 @@ class Context:
                 f"{key} {_short(value)}" for key, value in run.items() if not isinstance(value, list | dict)
             )
             print(f"    {what}: {shown} [{time.monotonic() - begun_s:.0f} s]", flush=True)
-            if run["others_cores"] <= BUSY_MAX or attempt == NOISY_RETRIES_MAX or self.scale.name == "quick":
+            if run["others_cores"] <= BUSY_MAX or attempt == self.scale.retries:
                 break
             print("    others were busy: again", flush=True)
         return run

@@ -108,11 +108,12 @@ def measure(context: Context) -> Section:
     section = Section(
         "drain",
         "Drain",
-        f"{backlog.messages:,} Avro messages of {sizes} bytes (ours / peers': our framing is 5 bytes longer, our "
-        f"schema has one more field), {backlog.users:,} users, {scale.partitions} partitions, exactly once, cold start; "
-        "a read_committed consumer counts. Rate between the 10th and the 90th percentile of output; CPU of the whole "
-        f"process tree from its start to the last record; median of {scale.runs} runs, systems taking turns. Ours runs "
-        "with its clock-driven session ends off (A3CP_QUIET_MS), since the peers' job has none.",
+        f"{backlog.messages:,} Avro messages of {sizes} bytes (ours / peers': our framing is 5 bytes longer, "
+        f"our schema has one field more), {backlog.users:,} users, {scale.partitions} partitions, exactly "
+        "once, cold start; a read_committed consumer counts. Rate between the 10th and the 90th percentile of "
+        f"output; CPU of the whole process tree from its start to the last record; median of {scale.runs} "
+        "runs, systems taking turns. Ours runs with its clock-driven session ends off (A3CP_QUIET_MS), since "
+        "the peers' job has none.",
         (
             "system",
             "msg/s",

@@ -5,7 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Final
+
+_BEGIN: Final = "<!-- measured: begin -->"
+_END: Final = "<!-- measured: end -->"
 
 
 @dataclass(slots=True)
@@ -46,6 +49,9 @@ def text_of(section: Section) -> str:
     words = {True: "met", False: "MISSED", None: "cannot be told here"}
     parts += [f"- target {target.wanted}: {target.measured} ({words[target.met]})" for target in section.targets]
     parts += [f"- {note}" for note in section.notes]
+    busy = [run["others_cores"] for run in section.runs if "others_cores" in run]
+    if busy:
+        parts.append(f"- cores that others used meanwhile: {min(busy):.2f} to {max(busy):.2f}")
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -54,6 +60,15 @@ def write(path: Path, machine: dict[str, Any], sections: Iterable[Section]) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {"machine": machine, "sections": [asdict(section) for section in sections]}
     path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def replace_measured(path: Path, text: str) -> None:
+    """Put `text` between the marks in a Markdown file, in place of the last run's."""
+    before, _, rest = path.read_text("utf-8").partition(_BEGIN)
+    _, found, after = rest.partition(_END)
+    if not found:
+        raise ValueError(f"{path} has no {_BEGIN} and {_END}")
+    path.write_text(f"{before}{_BEGIN}\n{text.rstrip()}\n{_END}{after}", "utf-8")
 
 
 def middle(runs: Iterable[dict[str, Any]], key: str) -> float | None:

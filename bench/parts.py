@@ -1,0 +1,145 @@
+"""What some choices in the code are worth: only a number from here excuses code that is less plain than it could be."""
+
+import gc
+import time
+import timeit
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import TopicPartition
+
+from bench.cluster import OURS
+from bench.context import Context
+from bench.latency import quantiles
+from bench.messages import OURS_RAW_HEADER, encode_ours, messages
+from bench.pure import batches, whole_task
+from bench.report import Section, number
+from bench.task import new_codec, tune_garbage_collection
+from processor.codec.codec import Codec
+from processor.config import Settings
+from processor.core.model import Session
+from processor.kafka import transactions
+from processor.kafka.conf import producer_conf
+from processor.wiring import schemas
+
+_REPEATS: Final = 7
+_TRANSACTIONS: Final = 400
+_RECORDS_EACH: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _DataclassSession:
+    """`Session` as the style would have it."""
+
+    session_id: str
+    start_ms: int
+    last_ms: int
+    count: int
+    digest: bytes
+    template: str | None = None
+    paused_at_ms: int | None = None
+    paused_total_ms: int = 0
+    end_ms: int | None = None
+    end_reason: None = None
+    ends: int = 0
+    touched_ms: int = 0
+
+
+def measure(context: Context) -> Section:
+    """Measure each choice against its plain alternative."""
+    section = Section(
+        "parts",
+        "What some choices are worth",
+        f"Each choice against the plain alternative. µs: the best of {_REPEATS} repeats; GC: median of all that a "
+        f"task does; transactions: {_TRANSACTIONS} back to back, {_RECORDS_EACH} records and an offset each, ms.",
+        ("what", "as it is", "alternative"),
+    )
+    row = section.rows.append
+    values = ("sess", 1, 2, 3, bytes(32), None, None, 0, None, None, 0, 0)
+    row(
+        (
+            "making a Session: NamedTuple / frozen dataclass, µs",
+            _us(lambda: Session(*values)),
+            _us(lambda: _DataclassSession(*values)),
+        )
+    )
+
+    value = encode_ours(next(messages(1, 1)))
+    short, long = new_codec(), _without_the_short_way()
+    row(
+        (
+            "decoding an Avro message: short way / compiled readers, µs",
+            _us(lambda: short.decode(value, 0)),
+            _us(lambda: long.decode(value, 0)),
+        )
+    )
+
+    chunks = batches(encode_ours, min(100_000, context.scale.pure_messages), context.scale.users)
+    gc.unfreeze()
+    gc.set_threshold(700, 10, 10)
+    plain = sorted(whole_task(chunks)[1])
+    tune_garbage_collection()
+    tuned = sorted(whole_task(chunks)[1])
+    row(
+        (
+            "garbage collection: tuned / Python's default, µs a message",
+            number(tuned[len(tuned) // 2], 1),
+            number(plain[len(plain) // 2], 1),
+        )
+    )
+
+    context.cluster.fresh_ours(keep_raw=False)
+    turns = {producers: _transactions_ms(context, producers) for producers in (1, 2, 3)}
+    for producers, its in turns.items():
+        section.runs.append({"producers": producers, **its})
+    for other in (1, 3):
+        two, its = turns[2], turns[other]
+        row(
+            (
+                f"transactions: two producers in turn / {other}, p50 ms",
+                number(two["p50_ms"], 1),
+                number(its["p50_ms"], 1),
+            )
+        )
+        row(
+            (
+                f"transactions: two producers in turn / {other}, p99 ms",
+                number(two["p99_ms"], 1),
+                number(its["p99_ms"], 1),
+            )
+        )
+    return section
+
+
+def _us(call: Callable[[], Any], calls: int = 20_000) -> str:
+    return number(min(timeit.repeat(call, number=calls, repeat=_REPEATS)) / calls * 1e6, 2)
+
+
+def _without_the_short_way() -> Codec:
+    known = schemas(Settings())
+    known.layouts[OURS_RAW_HEADER] = known.layouts[OURS_RAW_HEADER]._replace(is_shipped=False)
+    return Codec(known)
+
+
+def _transactions_ms(context: Context, producers: int) -> dict[str, float]:
+    before = transactions.PRODUCERS
+    transactions.PRODUCERS = producers  # type: ignore[misc]
+    reader = context.cluster.reader(f"{OURS}.raw")
+    took_ms = []
+    try:
+        conf = producer_conf(context.cluster.conf, transaction_timeout_ms=10_000)
+        it = transactions.Transactions(conf, f"bench-{uuid.uuid4().hex[:8]}", 0)
+        partitions = context.scale.partitions
+        for turn in range(_TRANSACTIONS):
+            begun_s = time.monotonic()
+            it.send([(f"{OURS}.tagged", bytes(300), b"user", each % partitions, None) for each in range(_RECORDS_EACH)])
+            it.commit([TopicPartition(f"{OURS}.raw", 0, turn)], reader.consumer_group_metadata())
+            if turn >= _TRANSACTIONS // 10:
+                took_ms.append((time.monotonic() - begun_s) * 1e3)
+        it.close()
+    finally:
+        transactions.PRODUCERS = before  # type: ignore[misc]
+        reader.close()
+    return quantiles(took_ms)
