@@ -139,6 +139,11 @@ def test_r11_fingerprints_are_compared_whole(recent, seen):
     assert _seen(recent, b"12345678" + bytes(24)) is seen
 
 
+def test_r11_a_whole_fingerprint_right_after_a_straddling_one():
+    """R11: fingerprints of equal bytes match in many places; the whole one counts."""
+    assert _seen(b"0000000111111111", b"1" * 32)
+
+
 @scenes(
     {
         "the codec's flag is kept": [
