@@ -20,7 +20,9 @@ from processor.config import Loaded, Settings, load
 from processor.core.errors import BrokerUnavailable, OwnershipLost, UsageError
 from processor.health import Health, HealthServer
 from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
+from processor.kafka.history import refuse_lost_offsets
 from processor.kafka.log import KafkaLog, LogConf
+from processor.kafka.registry import Registry
 from processor.kafka.slots import choose_slots
 from processor.kafka.topic_admin import check_topics, read_topics
 from processor.logs import make_logger
@@ -94,8 +96,6 @@ def schemas(settings: Settings) -> Schemas:
     topics = settings.topics()
     source = None
     if settings.schema_registry_url is not None:
-        from processor.kafka.registry import Registry  # Costs a third of a second, and most sites have none.
-
         source = Registry(settings.schema_registry_url)
     return Schemas(
         shipped,
@@ -136,6 +136,10 @@ def run_worker(loaded: Loaded) -> None:
             try:
                 partitions = check_topics(settings.kafka_conf(), settings.topic_prefix)
                 slot = _slot(settings)
+                topics = settings.topics()
+                refuse_lost_offsets(
+                    settings.kafka_conf(), settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions
+                )
                 if server is None and settings.metrics_port:
                     server = HealthServer(settings.metrics_host, settings.metrics_port + slot, health, registry)
                     server.start()
@@ -194,7 +198,7 @@ def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, 
 
 
 def _tune_garbage_collection() -> None:
-    """Collect rarely: a batch makes many values and no cycles, so looking for those is in vain (docs/performance.md)."""
+    """Collect rarely: a batch makes many values and no cycles, so looking for those is in vain."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)

@@ -92,16 +92,20 @@ def read_conforming(value: bytes, pos: int, append_ms: int, encoding: int) -> Me
     )
 
 
-_ONE_BYTE: Final = tuple(bytes((rest,)) for rest in range(128))
+_SHORT: Final = tuple(
+    bytes((rest,)) if rest < 1 << 7 else bytes((rest & 127 | 128, rest >> 7)) for rest in range(1 << 14)
+)
 
 
 def write_long(number: int) -> bytes:
     """Return `number`, 64 bits with sign, as a zigzag varint."""
     rest = (number << 1) ^ (number >> 63)
-    if rest < 1 << 7:
-        return _ONE_BYTE[rest]
     if rest < 1 << 14:
-        return bytes((rest & 127 | 128, rest >> 7))
+        return _SHORT[rest]
+    if rest < 1 << 28:
+        if rest < 1 << 21:
+            return bytes((rest & 127 | 128, rest >> 7 & 127 | 128, rest >> 14))
+        return bytes((rest & 127 | 128, rest >> 7 & 127 | 128, rest >> 14 & 127 | 128, rest >> 21))
     if 1 << 35 <= rest < 1 << 42:  # All times from 1970-07 to 2039.
         return bytes(
             (
@@ -118,7 +122,7 @@ def write_long(number: int) -> bytes:
 
 
 def _rest(rest: int) -> bytes:
-    return _ONE_BYTE[rest] if rest < 1 << 7 else bytes((rest & 127 | 128,)) + _rest(rest >> 7)
+    return _SHORT[rest] if rest < 1 << 14 else bytes((rest & 127 | 128,)) + _rest(rest >> 7)
 
 
 def write_text(text: str) -> bytes:

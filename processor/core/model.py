@@ -190,7 +190,7 @@ class UserState(NamedTuple):
 
 
 RECENT_SESSIONS_MAX: Final = 8  # closed sessions that a late message can still join
-RECENT_RECORDS_MAX: Final = 32  # records among which a repeat is recognised
+RECENT_RECORDS_MAX: Final = 24  # records among which a repeat is recognised
 FINGERPRINT_BYTES: Final = 8
 
 

@@ -1,11 +1,13 @@
-"""librdkafka's properties for each client; those a user passes through win, except where exactly-once depends on ours."""
+"""librdkafka's properties for each client; those a user passes through win, unless exactly-once depends on ours."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from processor.core.errors import UsageError
 
+_QUIET: Final[dict[str, Any]] = {"log_level": 3}  # Errors only: retries are librdkafka's business, and ours are logged.
 _CONSUMER: Final[dict[str, Any]] = {
+    **_QUIET,
     "auto.offset.reset": "earliest",
     "partition.assignment.strategy": "cooperative-sticky",
     "fetch.wait.max.ms": 100,
@@ -23,6 +25,7 @@ _CONSUMER_OURS: Final[dict[str, Any]] = {
     "enable.partition.eof": True,  # How `caught_up` knows.
 }
 _PRODUCER: Final[dict[str, Any]] = {
+    **_QUIET,
     "linger.ms": 5,  # A flush before each commit sends what is there at once, so this costs no latency.
     "batch.size": 1 << 20,
     "batch.num.messages": 10_000,
@@ -35,9 +38,10 @@ _PRODUCER_OURS: Final[dict[str, Any]] = {"enable.idempotence": True, "acks": "al
 _RESTORER_OURS: Final[dict[str, Any]] = {
     **_CONSUMER_OURS,
     "auto.offset.reset": "earliest",  # Where the log's start was cut off, what is left is read, not skipped.
-    "max.poll.interval.ms": 300_000,  # It is in no group; a short one passed through would not fit the session time-out.
+    "max.poll.interval.ms": 300_000,  # It is in no group; a short one passed through would not fit.
 }
 _RESTORER: Final[dict[str, Any]] = {
+    **_QUIET,
     "fetch.wait.max.ms": 50,
     "fetch.queue.backoff.ms": 10,
     "fetch.max.bytes": 32 << 20,

@@ -56,8 +56,7 @@ class KafkaLog:
         self._first: dict[int, int] = {}  # partition -> first offset, of what was polled since the last commit
         self._next: dict[int, int] = {}  # partition -> next offset, likewise
         self._fatal: A3CPError | None = None
-        self._admin = AdminClient(dict(conf.common))
-        self._restorer = Restorer(conf.restorer, conf.state, self._admin, self._fence_the_dead)
+        self._admin, self._restorer = self._new_readers()
         self._transactions: Transactions | None = self._new_transactions()
         self._consumer = self._new_consumer()
 
@@ -72,19 +71,17 @@ class KafkaLog:
             messages: list[Message] = [first, *self._consumer.consume(records_max - 1, 0)]
         except KafkaException as error:
             raise failure("polling", error) from error
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(message)
-            else:
-                self._notice(message, error)
+        records = [message for message in messages if message.error() is None]
+        if len(records) < len(messages):
+            for message in messages:
+                error = message.error()
+                if error is not None:
+                    self._notice(message, error)
         if len(self._changes) > known:  # What was fetched of them before the change is not ours, or comes again.
             changed = {partition for change in self._changes[known:] for partition in change.partitions}
             records = [record for record in records if record.partition() not in changed]
         if records:
-            for record in reversed(records):
-                self._first[record.partition()] = record.offset()
+            self._first.update({record.partition(): record.offset() for record in reversed(records)})
             polled = {record.partition(): record.offset() + 1 for record in records}
             self._next.update(polled)
             for partition, position in polled.items():
@@ -156,6 +153,7 @@ class KafkaLog:
     def recover(self) -> None:
         """See `Log.recover`."""
         self._let_go()
+        self._admin, self._restorer = self._new_readers()
         try:
             self._give_way()
             self._transactions = self._new_transactions()
@@ -207,8 +205,14 @@ class KafkaLog:
         self._conf = conf._replace(slot=slot)
         self._rejoin()
 
+    def _new_readers(self) -> tuple[AdminClient, Restorer]:
+        """Return new ones: a client keeps leader epochs, with which a restarted broker refuses it for minutes."""
+        admin = AdminClient(dict(self._conf.common))
+        return admin, Restorer(self._conf.restorer, self._conf.state, admin, self._fence_the_dead)
+
     def _new_transactions(self) -> Transactions:
-        return Transactions(self._conf.producer, self._conf.group_id, self._conf.slot)
+        conf = {**self._conf.producer, "error_cb": self._on_producer_error}
+        return Transactions(conf, self._conf.group_id, self._conf.slot)
 
     def _new_consumer(self) -> Consumer:
         conf = {
@@ -286,6 +290,10 @@ class KafkaLog:
             self._set_away(error.str())
         elif error.fatal():
             self._fatal = failure("polling", error)
+
+    def _on_producer_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # All else is told by the calls of a transaction.
+            self._set_away(error.str())
 
     def _set_away(self, why: str | None) -> None:
         """Tell when brokers stop answering, and when one answers again."""

@@ -1,4 +1,4 @@
-"""Slots: small numbers that tell the workers of a group apart, so that a successor can abort what a dead one left open."""
+"""Slots: small numbers that tell a group's workers apart; a successor in one can abort what a dead one left open."""
 
 import re
 from collections.abc import Mapping
@@ -24,6 +24,10 @@ def _members(admin: AdminClient, group_id: str) -> list[tuple[int, str]]:
         BrokerUnavailable, Fatal: see `failure`.
     """
     try:
+        # On a broker that never had a group, describing one waits for the coordinator's topic; listing does not.
+        listed = admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result()
+        if group_id not in {group.group_id for group in listed.valid}:
+            return []
         described = admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result()
     except KafkaException as error:
         if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:  # It was never used.

@@ -8,7 +8,7 @@ _BUCKET_MS: Final = 1000
 
 
 class Wheel:
-    """Keys and the times at which to look at them. A key may be in it more than once; looking once too often does no harm."""
+    """Keys and when to look at them. A key may be in it more than once: looking too often does no harm."""
 
     def __init__(self) -> None:
         self._buckets: dict[int, list[bytes]] = {}
@@ -25,7 +25,7 @@ class Wheel:
             bucket.append(key)
 
     def pop(self, now_ms: int, keys_max: int) -> Iterator[bytes]:
-        """Take out and return keys whose time has come, earliest first, each once; whole buckets until `keys_max` is reached."""
+        """Take out and return keys whose time has come, earliest first: whole buckets until `keys_max` is reached."""
         last = now_ms // _BUCKET_MS - 1  # A bucket is due when its last ms has passed.
         taken = 0
         while self._order and self._order[0] <= last and taken < keys_max:

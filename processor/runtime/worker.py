@@ -9,6 +9,10 @@ from processor.ports import Clock, Log, RawRecord, Revoked
 from processor.runtime.tally import Tally
 from processor.runtime.task import Task
 
+_BATCH_RECORDS_FIRST: Final = 5_000
+_BATCH_RECORDS_LEAST: Final = 100
+_TURN_LONG_S: Final = 1.0  # Far below the transaction time-out, which would undo the batch.
+_TURN_SHORT_S: Final = 0.4
 _CHUNK_RECORDS: Final = 1_000  # processed before their outputs are handed to the producer, which sends them meanwhile
 _RESTORE_SLICE_S: Final = 0.05
 _BACKOFF_FIRST_S: Final = 0.1
@@ -32,7 +36,8 @@ class Observer(Protocol):
 class Worker:
     """Runs the tasks of the partitions that this member owns.
 
-    One turn polls, processes what came, punctuates partitions that are caught up, and commits all of it in one transaction.
+    One turn polls, processes what came, punctuates partitions that are caught up, and commits all of it in one
+    transaction.
     """
 
     def __init__(
@@ -46,12 +51,14 @@ class Worker:
         punctuate_ms: int,
         sleep: Callable[[float], object],
     ) -> None:
-        assert batch_records_max > 0 and punctuate_ms > 0
+        assert batch_records_max > 0
+        assert punctuate_ms > 0
         self._log = log
         self._task_of = task_of
         self._clock = clock
         self._observer = observer
         self._batch_records_max = batch_records_max
+        self._batch_records = min(_BATCH_RECORDS_FIRST, batch_records_max)
         self._punctuate_ms = punctuate_ms
         self._sleep = sleep
         self._tasks: dict[int, Task] = {}
@@ -101,7 +108,8 @@ class Worker:
         if self._restoring:
             self._restore()
         timeout_s = 0.0 if self._restoring else self._punctuate_ms / 1000
-        records = self._log.poll(self._batch_records_max, timeout_s)
+        records = self._log.poll(self._batch_records, timeout_s)
+        begun_s = self._clock.monotonic_s()
         self._follow_assignment()
         touched = self._process(records) if records else set()
         now_s = self._clock.monotonic_s()
@@ -111,6 +119,14 @@ class Worker:
             self._observer.lagging(dict(self._log.lag()))
         if records or touched:
             self._commit(touched, len(records))
+            self._adapt(len(records), self._clock.monotonic_s() - begun_s)
+
+    def _adapt(self, records: int, turn_s: float) -> None:
+        """Take more records at a time when full batches are done quickly, fewer when they take long (design §6)."""
+        if turn_s > _TURN_LONG_S:
+            self._batch_records = max(_BATCH_RECORDS_LEAST, self._batch_records // 2)
+        elif turn_s < _TURN_SHORT_S and records >= self._batch_records:
+            self._batch_records = min(self._batch_records_max, self._batch_records * 2)
 
     def _process(self, records: Sequence[RawRecord]) -> set[int]:
         touched = set()

@@ -1,0 +1,32 @@
+"""A group that has no offsets where there are states must not begin again."""
+
+import time
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from processor.core.errors import BrokerUnavailable, UsageError
+from processor.kafka.history import refuse_lost_offsets
+
+pytestmark = pytest.mark.broker
+
+
+def _check(kafka: str, group: str, prefix: str) -> None:
+    refuse_lost_offsets({"bootstrap.servers": kafka}, group, raw=f"{prefix}.raw", state=f"{prefix}.state", partitions=4)
+
+
+def test_states_without_offsets_are_refused(kafka, topics):
+    """Empty topics are fine; a state in partition 2 wants an offset of partition 2, and is content with it."""
+    _check(kafka, f"{topics}-a", topics)
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(f"{topics}.state", b"a state", b"user", 2)
+    assert producer.flush(10) == 0
+    with pytest.raises(UsageError, match=r"partitions \[2\].* a second time"):
+        _check(kafka, f"{topics}-b", topics)
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": f"{topics}-b"})
+    consumer.commit(offsets=[TopicPartition(f"{topics}.raw", 1, 0)], asynchronous=False)
+    with pytest.raises(UsageError, match=r"partitions \[2\]"):
+        _check(kafka, f"{topics}-b", topics)
+    consumer.commit(offsets=[TopicPartition(f"{topics}.raw", 2, 0)], asynchronous=False)
+    consumer.close()
+    _check(kafka, f"{topics}-b", topics)

@@ -1,0 +1,83 @@
+"""How many records a worker takes at a time: as many as it can do quickly."""
+
+from typing import Any
+
+from processor.runtime.worker import Worker
+from processor.testing import ManualClock
+
+
+class _Log:
+    """Has as many records as are asked for; each takes `record_ms` to commit."""
+
+    def __init__(self, clock: ManualClock, record_ms: float) -> None:
+        self.clock, self.record_ms = clock, record_ms
+        self.asked: list[int] = []
+
+    def poll(self, records_max: int, timeout_s: float) -> list[Any]:
+        self.asked.append(records_max)
+        return [_Record()] * records_max
+
+    def commit(self) -> None:
+        self.clock.time_ms += int(self.asked[-1] * self.record_ms)
+
+    def changes(self) -> list[Any]:
+        return []
+
+    def send(self, outputs: Any) -> None: ...
+
+    def lag(self) -> dict[int, int]:
+        return {}
+
+    def caught_up(self, partition: int) -> bool:
+        return False
+
+
+class _Record:
+    def partition(self) -> int:
+        return 0
+
+
+class _Task:
+    dirty = False
+
+    def process(self, records: Any) -> list[Any]:
+        return []
+
+    def changes(self) -> list[Any]:
+        return []
+
+    def committed(self) -> None: ...
+
+
+class _Observer:
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+def _sizes(record_ms: float, turns: int, *, batch_records_max: int = 50_000) -> list[int]:
+    clock = ManualClock()
+    log = _Log(clock, record_ms)
+    worker = Worker(
+        log,  # type: ignore[arg-type]
+        lambda _: _Task(),  # type: ignore[arg-type,return-value]
+        clock,
+        _Observer(),
+        batch_records_max=batch_records_max,
+        punctuate_ms=500,
+        sleep=lambda _: None,
+    )
+    worker.tasks[0] = _Task()  # type: ignore[assignment]
+    for _ in range(turns):
+        worker.turn()
+    return log.asked
+
+
+def test_quick_turns_take_more_up_to_the_limit():
+    """0.01 ms a record: the batch doubles until a turn takes 0.4 s, or the limit is reached."""
+    assert _sizes(0.01, 6) == [5_000, 10_000, 20_000, 40_000, 40_000, 40_000]
+    assert _sizes(0.001, 5, batch_records_max=12_000) == [5_000, 10_000, 12_000, 12_000, 12_000]
+
+
+def test_slow_turns_take_less():
+    """10 ms a record: the batch halves until a turn takes a second, so that no transaction times out."""
+    assert _sizes(10, 8) == [5_000, 2_500, 1_250, 625, 312, 156, 100, 100]
