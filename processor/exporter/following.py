@@ -1,0 +1,164 @@
+"""Follows the output topics into the store, up to their ends or on and on, whatever stops answering meanwhile."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from processor.core.errors import A3CPError, BrokerUnavailable, OwnershipLost, RegistryUnavailable, UsageError
+from processor.exporter.errors import StoreMoved, StoreUnavailable
+from processor.exporter.materializer import Materializer
+from processor.exporter.ports import Feed, OutputRecord, Source, Store
+from processor.ports import Assigned
+
+BATCH_RECORDS_MAX: Final = 10_000  # in one transaction; with their rows about 50 MiB
+POLL_TIMEOUT_S: Final = 0.2
+BACKOFF_MIN_S: Final = 0.2
+BACKOFF_MAX_S: Final = 10.0
+OTHERS_ASKED_S: Final = 0.5  # how often the store is asked how far other exporters are
+
+
+class Progress(NamedTuple):
+    """How far an export is."""
+
+    messages: int = 0  # written by this run
+    events: int = 0
+    unreadable: int = 0
+    left: int | None = None  # offsets up to the end, at most as many records; None when there is no end
+
+
+class Following:
+    """One exporter: what it reads, it writes, until it is stopped or done."""
+
+    def __init__(
+        self,
+        feed_of: Callable[[], Feed],
+        store: Store,
+        materializer: Materializer,
+        *,
+        stopped: Callable[[], bool],
+        wait: Callable[[float], object],
+        on_progress: Callable[[Progress], None],
+        on_trouble: Callable[[A3CPError], None],
+        give_up_s: float | None,
+    ) -> None:
+        """Prepare to follow; nothing is read yet.
+
+        Args:
+            feed_of: joins the group; store, materializer: where the records go, and how.
+            stopped: whether to stop; wait: waits for some seconds, or until it is to stop.
+            on_progress: told after each batch and each empty poll.
+            on_trouble: told what does not answer, before the next attempt.
+            give_up_s: how long to try without progress before the trouble is raised; None for ever.
+        """
+        self._feed_of = feed_of
+        self._store = store
+        self._materializer = materializer
+        self._stopped = stopped
+        self._wait = wait
+        self._on_progress = on_progress
+        self._on_trouble = on_trouble
+        self._give_up_s = give_up_s
+        self._progress = Progress()
+        self._ends: Mapping[Source, int] | None = None
+        self._worked_s = time.monotonic()
+
+    def run(self, *, to_end: bool) -> Progress:
+        """Follow until stopped; with `to_end`, until the store holds all that was committed when this began.
+
+        Raises:
+            UsageError: the store follows other topics than these.
+            A3CPError: what did not answer for `give_up_s`.
+        """
+        backoff_s = BACKOFF_MIN_S
+        self._worked_s = time.monotonic()
+        while not self._stopped():
+            before = self._progress
+            try:
+                self._follow_a_while(to_end=to_end)
+                return self._progress
+            except (BrokerUnavailable, OwnershipLost, StoreMoved, StoreUnavailable, RegistryUnavailable) as error:
+                self._materializer.forget()
+                self._on_trouble(error)
+                if self._give_up_s is not None and time.monotonic() - self._worked_s > self._give_up_s:
+                    raise
+                backoff_s = BACKOFF_MIN_S if self._progress != before else min(2 * backoff_s, BACKOFF_MAX_S)
+                self._wait(backoff_s)
+        return self._progress
+
+    def _follow_a_while(self, *, to_end: bool) -> None:
+        feed = self._feed_of()
+        try:
+            self._check(self._store.offsets(), feed.ends())
+            if to_end and self._ends is None:
+                self._ends = feed.ends()
+            self._follow(feed)
+        finally:
+            feed.close()
+
+    def _follow(self, feed: Feed) -> None:
+        held: dict[Source, int] = {}  # next offsets in the store, of the assigned partitions that it has
+        owned: frozenset[int] = frozenset()
+        asked_s = 0.0
+        while not self._stopped():
+            records = feed.poll(BATCH_RECORDS_MAX, POLL_TIMEOUT_S)
+            for change in feed.changes():
+                self._materializer.forget()
+                if isinstance(change, Assigned):
+                    owned |= change.partitions
+                else:
+                    owned -= change.partitions
+                stored = self._store.offsets()
+                held = {source: offset for source, offset in stored.items() if source[1] in owned}
+            moved = self._write(feed, records, held, owned)
+            self._worked_s = time.monotonic()
+            if self._ends is None:
+                if moved or not records:
+                    self._on_progress(self._progress)
+                continue
+            known: Mapping[Source, int] = held
+            if not moved and time.monotonic() - asked_s > OTHERS_ASKED_S:
+                asked_s = time.monotonic()
+                known = {**self._store.offsets(), **held}
+            left = sum(max(0, end - known.get(source, 0)) for source, end in self._ends.items())
+            self._progress = self._progress._replace(left=left)
+            self._on_progress(self._progress)
+            if left == 0:
+                return
+
+    def _write(
+        self, feed: Feed, records: Sequence[OutputRecord], held: dict[Source, int], owned: frozenset[int]
+    ) -> bool:
+        """Write `records` and how far they are; return whether there was anything to write."""
+        positions = {
+            source: (held.get(source), position)
+            for source, position in feed.positions().items()
+            if source[1] in owned and held.get(source, -1) < position
+        }
+        if not positions:
+            return False
+        new = [
+            record
+            for record in records
+            if record.partition in owned and record.offset >= held.get((record.topic, record.partition), 0)
+        ]
+        applied = self._materializer.apply(new, positions)
+        stored = {source: position for source, (_, position) in positions.items()}
+        held.update(stored)
+        feed.stored(stored)
+        done = self._progress
+        self._progress = done._replace(
+            messages=done.messages + applied.messages,
+            events=done.events + applied.events,
+            unreadable=done.unreadable + applied.unreadable,
+        )
+        return True
+
+    def _check(self, held: Mapping[Source, int], ends: Mapping[Source, int]) -> None:
+        for source, offset in held.items():
+            if offset > ends.get(source, 0):
+                topic, partition = source
+                raise UsageError(
+                    f"the store has read {topic}[{partition}] up to {offset}, and this Kafka ends at "
+                    f"{ends.get(source, 0)}: it is another one, or its topics were made anew",
+                    remedy="name the right Kafka, or a new store with --store",
+                )

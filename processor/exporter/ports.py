@@ -1,0 +1,154 @@
+"""What the exporter needs of the outside: a store to write and read, and the output topics to follow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+from processor.exporter.model import EventRow, MessageRow, SessionRow, TextRow, UnreadableRow
+from processor.ports import Assigned, Revoked
+
+TAGGED: Final = "tagged"
+SESSIONS: Final = "sessions"
+
+Source: TypeAlias = tuple[str, int]
+"""A partition that is followed: `TAGGED` or `SESSIONS`, and its number."""
+
+
+class OutputRecord(NamedTuple):
+    """A record of one of the two topics."""
+
+    topic: str  # TAGGED or SESSIONS
+    partition: int
+    offset: int
+    append_ms: int
+    value: bytes | None
+
+
+class Feed(Protocol):
+    """The two topics as a member of the exporters' group reads them: committed records only, from where the store is.
+
+    Every method raises `BrokerUnavailable` when no broker answers and `OwnershipLost` when the group goes on without
+    this member; then it is closed and another one made.
+    """
+
+    def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
+        """Return the next records of the assigned partitions, in the order of each; empty after `timeout_s`.
+
+        Changes of assignment happen in here and are told by `changes`.
+        """
+
+    def changes(self) -> Sequence[Assigned | Revoked]:
+        """Return the changes of assignment since the last call. A partition's number stands for it in both topics."""
+
+    def positions(self) -> Mapping[Source, int]:
+        """Return the next offset of each assigned partition that was polled or found to be at its end."""
+
+    def ends(self) -> Mapping[Source, int]:
+        """Return where every partition of both topics ends now, for a reader of committed records."""
+
+    def stored(self, offsets: Mapping[Source, int]) -> None:
+        """Take note that the store holds everything before `offsets`; only for those who look at the group's lag."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class Batch(NamedTuple):
+    """What one transaction of the store writes."""
+
+    messages: Sequence[MessageRow]
+    events: Sequence[EventRow]
+    texts: Sequence[TextRow]
+    unreadable: Sequence[UnreadableRow]
+    sessions: Sequence[SessionRow]  # as they are now, each once
+    offsets: Mapping[Source, tuple[int | None, int]]  # what the store must hold (None: nothing yet), what it holds then
+
+
+class SessionFilter(NamedTuple):
+    """Which sessions are wanted; None and 0 let all pass."""
+
+    user_id: str | None = None
+    since_ms: int | None = None  # started then or later
+    until_ms: int | None = None  # started before then
+    notices: int = 0  # at least one of these bits of `Notice`
+    status: str | None = None  # the value of a `Status`
+    session_id: str | None = None
+
+
+class Found(NamedTuple):
+    """A text that matches a search."""
+
+    session_id: str | None
+    user_id: str
+    at_ms: int
+    place: str
+    text: str
+
+
+class Totals(NamedTuple):
+    """How much a store holds."""
+
+    sessions: Mapping[str, int]  # by `Status`
+    messages: int
+    without_session: int
+    events: int
+    unreadable: int
+
+
+class Store(Protocol):
+    """The tables. Every method raises `StoreUnavailable` when the database does not answer."""
+
+    identity: str
+    """A word that no other store has; exporters with the same store are one consumer group."""
+
+    def follow(self, topics: str) -> None:
+        """Take note that this store holds what is in `topics`.
+
+        Raises:
+            UsageError: it holds what is in others.
+        """
+
+    def offsets(self) -> Mapping[Source, int]:
+        """Return the next offset of each partition that was read."""
+
+    def write(self, batch: Batch) -> None:
+        """Write all of `batch`, or nothing.
+
+        Raises:
+            StoreMoved: the offsets are not those that the batch expects; nothing was written.
+        """
+
+    def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
+        """Return those of `session_ids` that are held."""
+
+    def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
+        """Return the sessions that pass, newest start first."""
+
+    def count(self, wanted: SessionFilter) -> int:
+        """Return how many sessions pass."""
+
+    def messages(self, session_id: str, *, count_max: int | None = None) -> Iterator[MessageRow]:
+        """Yield a session's messages in order of `seq`, reading some at a time."""
+
+    def without_session(self, user_id: str | None = None) -> Iterator[MessageRow]:
+        """Yield the messages that belong to no session, in the order of the log."""
+
+    def events(self, session_id: str, *, count_max: int | None = None) -> Iterator[EventRow]:
+        """Yield a session's events in the order of the log."""
+
+    def unreadable(self) -> Iterator[UnreadableRow]:
+        """Yield the records that could not be read."""
+
+    def search(self, words: str, *, limit: int, user_id: str | None = None) -> Sequence[Found]:
+        """Return texts that hold all of `words`, latest first."""
+
+    def totals(self) -> Totals:
+        """Return how much is held."""
+
+    def unexported(self, target: str, wanted: SessionFilter, *, limit: int) -> Sequence[SessionRow]:
+        """Return sessions that were never noted as exported to `target`, or have changed since; oldest start first."""
+
+    def note_exported(self, target: str, changes: Mapping[str, int]) -> None:
+        """Take note that sessions, with their `SessionRow.changes`, were exported to `target`."""
+
+    def close(self) -> None:
+        """Let go of the connections."""

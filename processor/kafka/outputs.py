@@ -1,0 +1,232 @@
+"""The `Feed` port on Kafka: a member of the exporters' group, which reads the two output topics side by side."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
+
+from processor.core.errors import A3CPError, BrokerUnavailable, UsageError
+from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Source
+from processor.kafka.failures import failure
+from processor.kafka.producer import unreachable
+from processor.ports import Assigned, Revoked
+
+BATCH_BYTES_MAX: Final = 16 << 20  # a poll stops at the first chunk beyond
+_CHUNK_RECORDS: Final = 500
+_TIMEOUT_S: Final = 10.0
+_RETRY_S: Final = 0.05
+_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+_CONSUMER: Final[dict[str, Any]] = {
+    "log_level": 0,  # What matters comes as an exception; librdkafka would print it to stderr besides.
+    "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 10,
+    "fetch.max.bytes": 16 << 20,
+    "max.partition.fetch.bytes": 4 << 20,
+    "queued.min.messages": 50_000,
+    "queued.max.messages.kbytes": 32 << 10,
+    "socket.connection.setup.timeout.ms": 5_000,
+}
+_OURS: Final[dict[str, Any]] = {
+    "isolation.level": "read_committed",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "earliest",
+    "group.protocol": "classic",
+    "partition.assignment.strategy": "range",  # Gives one member the same partitions of both topics.
+}
+
+
+class KafkaFeed:
+    """One member of the group; used by one thread."""
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        *,
+        tagged: str,
+        sessions: str,
+        group_id: str,
+        session_timeout_ms: int,
+        starts: Callable[[], Mapping[Source, int]],
+    ) -> None:
+        """Join the group.
+
+        Args:
+            conf: librdkafka's properties, where the brokers are at least.
+            tagged, sessions: the names of the topics.
+            group_id: of all exporters with the same store.
+            session_timeout_ms: after how long without a heartbeat a member counts as dead.
+            starts: returns where the store is; asked whenever partitions are assigned.
+
+        Raises:
+            UsageError: a topic does not exist, they have different numbers of partitions, or a property is none.
+            BrokerUnavailable: no broker answers.
+        """
+        self._conf = conf
+        self._topics = {TAGGED: tagged, SESSIONS: sessions}
+        self._words = {name: word for word, name in self._topics.items()}
+        self._starts = starts
+        self._changes: list[Assigned | Revoked] = []
+        self._owned: frozenset[int] = frozenset()
+        self._paused: list[TopicPartition] = []
+        self._positions: dict[Source, int] = {}
+        self._failed: A3CPError | None = None
+        self._partitions = 0
+        ours = {
+            "group.id": group_id,
+            "session.timeout.ms": session_timeout_ms,
+            "heartbeat.interval.ms": max(100, session_timeout_ms // 6),
+            "error_cb": self._on_error,
+        }
+        try:
+            self._admin = AdminClient({"log_level": 0, **conf})
+            known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
+            self._partitions = self._count_partitions({name: len(topic.partitions) for name, topic in known.items()})
+            self._consumer = Consumer({**_CONSUMER, **conf, **_OURS, **ours})
+            self._consumer.subscribe(
+                list(self._words), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            )
+        except KafkaException as error:
+            raise unreachable("connecting", error, conf) from error
+
+    def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
+        """See `Feed.poll`."""
+        told = len(self._changes)
+        records: list[OutputRecord] = []
+        try:
+            if not told and self._paused:
+                self._consumer.resume(self._paused)
+                self._paused = []
+            size = 0
+            wait_s = timeout_s
+            while len(records) < records_max and size < BATCH_BYTES_MAX:
+                messages = self._consumer.consume(1 if wait_s else min(_CHUNK_RECORDS, records_max), wait_s)
+                if not messages:
+                    break
+                wait_s = 0
+                for message in messages:
+                    record = self._record(message)
+                    if record is not None:
+                        records.append(record)
+                        size += len(record.value or b"")
+        except KafkaException as error:
+            raise failure("reading the output topics", error) from error
+        if len(self._changes) > told:  # What was read before the change comes again, or is another member's.
+            records = []
+        for record in records:
+            source = record.topic, record.partition
+            self._positions[source] = max(
+                record.offset + 1, self._positions.get(source, 0)
+            )  # Or the end, found already.
+        if self._failed is not None and not records:
+            raise self._failed
+        self._failed = None
+        return records
+
+    def changes(self) -> Sequence[Assigned | Revoked]:
+        """See `Feed.changes`."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def positions(self) -> Mapping[Source, int]:
+        """See `Feed.positions`."""
+        return self._positions
+
+    def ends(self) -> Mapping[Source, int]:
+        """See `Feed.ends`."""
+        wanted = {
+            TopicPartition(name, partition): _LATEST for name in self._words for partition in range(self._partitions)
+        }
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                futures = self._admin.list_offsets(
+                    wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_TIMEOUT_S
+                )
+                return {(self._words[tp.topic], tp.partition): future.result().offset for tp, future in futures.items()}
+            except KafkaException as error:
+                outcome = unreachable("asking for the ends", error, self._conf)
+                # A topic that was just made, or whose leader is changing, has none for a moment.
+                if not isinstance(outcome, BrokerUnavailable) or time.monotonic() > deadline_s:
+                    raise outcome from error
+                time.sleep(_RETRY_S)
+
+    def stored(self, offsets: Mapping[Source, int]) -> None:
+        """See `Feed.stored`."""
+        told = [TopicPartition(self._topics[word], number, offset) for (word, number), offset in offsets.items()]
+        with contextlib.suppress(KafkaException):  # Nothing depends on it.
+            self._consumer.commit(offsets=told, asynchronous=True)
+
+    def close(self) -> None:
+        """See `Feed.close`."""
+        with contextlib.suppress(KafkaException, RuntimeError):
+            self._consumer.close()
+
+    def _count_partitions(self, known: Mapping[str, int]) -> int:
+        for name in self._words:
+            if name not in known:
+                raise UsageError(f"no topic {name}", remedy="make the topics with a3cp topics apply")
+        counts = {known[name] for name in self._words}
+        if len(counts) > 1:
+            raise UsageError(
+                f"{' and '.join(self._words)} have different numbers of partitions",
+                remedy="make them equal with a3cp topics apply",
+            )
+        return counts.pop()
+
+    def _record(self, message: Message) -> OutputRecord | None:
+        error = message.error()
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise failure("reading the output topics", error)
+            assert topic is not None
+            assert partition is not None
+            assert offset is not None
+            source = self._words[topic], partition
+            if partition in self._owned and self._positions.get(source, 0) <= offset:
+                self._positions[source] = (
+                    offset  # Transaction markers take offsets, so this may be beyond the last record.
+                )
+            return None
+        assert topic is not None
+        assert partition is not None
+        assert offset is not None
+        return OutputRecord(self._words[topic], partition, offset, message.timestamp()[1], message.value())
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Take the partitions, to be read from where the store is, once the change has been told."""
+        starts: Mapping[Source, int] = {}
+        try:
+            starts = self._starts()
+        except A3CPError as error:  # Raised by `poll`: an exception must not pass through the client.
+            self._failed = error
+        assigned = [
+            TopicPartition(tp.topic, tp.partition, starts.get((self._words[tp.topic], tp.partition), 0))
+            for tp in partitions
+        ]
+        consumer.assign(assigned)
+        if assigned:
+            consumer.pause(assigned)
+        self._paused = assigned
+        self._positions.clear()
+        self._owned = frozenset(tp.partition for tp in partitions)
+        self._changes.append(Assigned(self._owned))
+
+    def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        consumer.unassign()
+        self._paused = []
+        self._positions.clear()
+        self._changes.append(Revoked(self._owned, lost=True))
+        self._owned = frozenset()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._failed = unreachable("reading", KafkaException(error), self._conf)
+        elif error.fatal():
+            self._failed = failure("reading the output topics", error)

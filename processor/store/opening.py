@@ -1,0 +1,46 @@
+"""From the address of a store to the store."""
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from processor.core.errors import UsageError
+from processor.store.postgres import PostgresDialect, postgres_engine
+from processor.store.sql import SqlStore
+from processor.store.sqlite import SqliteDialect, sqlite_engine
+
+_FORMS: Final = "give sqlite:///PATH or postgresql://USER@HOST/DATABASE"
+
+
+def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
+    """Return the store at `address`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
+
+    Args:
+        address: where it is.
+        must_exist: refuse to make a new SQLite file, for those who only read.
+
+    Raises:
+        UsageError: there is no such store, or it cannot be used.
+        StoreUnavailable: it does not answer.
+    """
+    url = _url(address)
+    name = url.render_as_string(hide_password=True)
+    if url.get_backend_name() in ("postgresql", "postgres"):
+        return SqlStore(postgres_engine(url), PostgresDialect(), name)
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise UsageError(f"no store can be at {name}", remedy=_FORMS)
+    path = Path(url.database)
+    if must_exist and not path.exists():
+        raise UsageError(f"there is no store at {path}", remedy="fill one with a3cp export, or name it with --store")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for the store", remedy="make it, or name another")
+    return SqlStore(sqlite_engine(path), SqliteDialect(), name)
+
+
+def _url(address: str) -> URL:
+    try:
+        return make_url(address)
+    except ArgumentError as error:
+        raise UsageError("the store's address cannot be read", remedy=_FORMS) from error

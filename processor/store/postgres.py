@@ -1,0 +1,75 @@
+"""PostgreSQL: rows by COPY, full text by tsvector."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import Connection, Engine, Select, create_engine, func, literal_column, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from processor.store.rows import Values
+from processor.store.tables import TEXTS
+
+CONNECT_TIMEOUT_S: Final = 5
+_MAKING_LOCK: Final = 0xA3C9  # One exporter at a time makes the tables.
+_FULL_TEXT: Final = "CREATE INDEX texts_index ON texts USING gin (to_tsvector('simple', text))"
+
+
+class PostgresDialect:
+    """See `Dialect`."""
+
+    mark = "%s"
+
+    def prepare(self, connection: Connection) -> None:
+        """See `Dialect.prepare`."""
+        connection.exec_driver_sql(_FULL_TEXT)
+
+    def begin_making(self, connection: Connection) -> None:
+        """See `Dialect.begin_making`."""
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MAKING_LOCK})")
+
+    def begin_writing(self, connection: Connection) -> None:
+        """See `Dialect.begin_writing`. Rows of `sources` are the locks; SQLAlchemy begins by itself."""
+
+    def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
+        """See `Dialect.insert`."""
+        raw: Any = connection.connection.driver_connection
+        try:
+            with raw.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy:
+                for row in values:
+                    copy.write_row(row)
+        except psycopg.Error as error:
+            raise DBAPIError.instance(f"COPY {table}", None, error, psycopg.Error) from error
+
+    def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
+        """See `Dialect.matching`."""
+        wanted = " ".join(re.findall(r"\w+", words))
+        if not wanted:
+            return None
+        columns = TEXTS.c
+        vector = func.to_tsvector(literal_column("'simple'"), columns.text)
+        query = select(columns.session_id, columns.user_id, columns.at_ms, columns.place, columns.text)
+        query = query.where(vector.op("@@")(func.plainto_tsquery(literal_column("'simple'"), wanted)))
+        if user_id is not None:
+            query = query.where(columns.user_id == user_id)
+        return query.order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place).limit(limit)
+
+    def is_away(self, error: DBAPIError) -> bool:
+        """See `Dialect.is_away`."""
+        cause = error.orig
+        state = str(getattr(cause, "sqlstate", None) or "")
+        # Classes: 08 connection, 40 serialization or deadlock, 53 out of disk, memory or connections, 57 shutting down.
+        if state[:2] in ("08", "40", "53", "57"):
+            return True
+        return error.connection_invalidated or (not state and isinstance(cause, psycopg.OperationalError))
+
+
+def postgres_engine(url: URL) -> Engine:
+    """Return the database at `url`."""
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "a3cp-export"},
+    )

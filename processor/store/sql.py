@@ -1,0 +1,348 @@
+"""The `Store` port on any database that SQLAlchemy speaks to; what differs is in a `Dialect`."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Connection, Engine, Select, and_, func, inspect, or_, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from processor.core.errors import UsageError
+from processor.exporter.errors import StoreMoved, StoreUnavailable
+from processor.exporter.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
+from processor.exporter.ports import Batch, Found, SessionFilter, Source, Totals
+from processor.store import rows
+from processor.store.rows import Values, columns
+from processor.store.tables import (
+    EVENTS,
+    EXPORTS,
+    MESSAGES,
+    META,
+    METADATA,
+    SCHEMA_VERSION,
+    SESSIONS,
+    SOURCES,
+    TEXTS,
+    UNREADABLE,
+)
+
+PAGE_ROWS: Final = 1_000  # read at a time: no transaction stays open while a reader thinks
+_IDS_MAX: Final = 500  # asked for in one statement
+
+
+class Dialect(Protocol):
+    """What a database does its own way."""
+
+    mark: str  # a parameter's place in a statement: `?` or `%s`
+
+    def prepare(self, connection: Connection) -> None:
+        """Make what the tables need besides, such as the full-text index; called once the tables are there."""
+
+    def begin_making(self, connection: Connection) -> None:
+        """Begin the transaction that makes the tables, and wait for others that do."""
+
+    def begin_writing(self, connection: Connection) -> None:
+        """Begin a transaction that will write, and wait for its turn."""
+
+    def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
+        """Insert many rows."""
+
+    def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
+        """Return what finds texts with all of `words`, latest first; None when there is nothing to look for."""
+
+    def is_away(self, error: DBAPIError) -> bool:
+        """Whether the database did not answer, or had no time, so that another attempt may succeed."""
+
+
+class SqlStore:
+    """The store; used by one thread."""
+
+    def __init__(self, engine: Engine, dialect: Dialect, name: str) -> None:
+        """Open the store and make the tables where there are none.
+
+        Args:
+            engine: the database; dialect: its ways; name: what people call it, without a password.
+
+        Raises:
+            UsageError: it was made by a newer release, or cannot be opened.
+            StoreUnavailable: it does not answer.
+        """
+        self.name = name
+        self._engine = engine
+        self._dialect = dialect
+        self._upsert = _upsert_sql(dialect.mark)
+        with self._speaking():
+            if not self._is_made():
+                self._make()
+            self.identity = self._meta("id") or ""
+
+    def follow(self, topics: str) -> None:
+        """See `Store.follow`."""
+        with self._speaking():
+            known = self._meta("topics")
+            if known is None:
+                with self._engine.connect() as connection:
+                    self._dialect.begin_writing(connection)
+                    connection.execute(META.insert().values(name="topics", value=topics))
+                    connection.commit()
+            elif known != topics:
+                raise UsageError(
+                    f"the store {self.name} holds what is in {known}, not in {topics}",
+                    remedy="name another store with --store, or the right topics with --prefix",
+                )
+
+    def _meta(self, name: str) -> str | None:
+        with self._engine.connect() as connection:
+            return connection.execute(select(META.c.value).where(META.c.name == name)).scalar()
+
+    def _is_made(self) -> bool:
+        with self._engine.connect() as connection:
+            if not inspect(connection).has_table(META.name):
+                return False
+            made = connection.execute(select(META.c.value).where(META.c.name == "schema")).scalar()
+        if made != str(SCHEMA_VERSION):
+            raise UsageError(
+                f"the store {self.name} has the layout {made}, this release knows {SCHEMA_VERSION}",
+                remedy="use the release that made it, or export into a new store",
+            )
+        return True
+
+    def _make(self) -> None:
+        with self._engine.connect() as connection:
+            self._dialect.begin_making(connection)
+            if inspect(connection).has_table(META.name):
+                return  # Another exporter was first.
+            METADATA.create_all(connection)
+            self._dialect.prepare(connection)
+            made = [{"name": "schema", "value": str(SCHEMA_VERSION)}, {"name": "id", "value": secrets.token_hex(8)}]
+            connection.execute(META.insert(), made)
+            connection.commit()
+
+    def offsets(self) -> Mapping[Source, int]:
+        """See `Store.offsets`."""
+        with self._reading() as connection:
+            found = connection.execute(select(SOURCES.c.topic, SOURCES.c.partition, SOURCES.c.next_offset))
+            return {(topic, partition): offset for topic, partition, offset in found}
+
+    def write(self, batch: Batch) -> None:
+        """See `Store.write`."""
+        with self._speaking(), self._engine.connect() as connection:
+            self._dialect.begin_writing(connection)
+            for source, (expected, offset) in sorted(batch.offsets.items()):
+                _move(connection, source, expected, offset)
+            try:
+                self._insert(connection, batch)
+            except IntegrityError as error:
+                raise StoreMoved("rows of this batch are in the store already") from error
+            if batch.sessions:
+                connection.exec_driver_sql(self._upsert, rows.session_values(batch.sessions))
+            connection.commit()
+
+    def _insert(self, connection: Connection, batch: Batch) -> None:
+        for table, values in (
+            (MESSAGES, rows.message_values(batch.messages)),
+            (EVENTS, rows.event_values(batch.events)),
+            (TEXTS, rows.text_values(batch.texts)),
+            (UNREADABLE, rows.unreadable_values(batch.unreadable)),
+        ):
+            if values:
+                self._dialect.insert(connection, table.name, columns(table), values)
+
+    def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
+        """See `Store.sessions_of`."""
+        held = {}
+        with self._reading() as connection:
+            for start in range(0, len(session_ids), _IDS_MAX):
+                wanted = SESSIONS.c.session_id.in_(session_ids[start : start + _IDS_MAX])
+                for values in connection.execute(select(SESSIONS).where(wanted)):
+                    row = rows.session(values)
+                    held[row.session_id] = row
+        return held
+
+    def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
+        """See `Store.sessions`."""
+        query = select(SESSIONS).where(*_conditions(wanted))
+        query = query.order_by(SESSIONS.c.start_ms.desc(), SESSIONS.c.session_id.desc()).limit(limit).offset(skip)
+        with self._reading() as connection:
+            return [rows.session(values) for values in connection.execute(query)]
+
+    def count(self, wanted: SessionFilter) -> int:
+        """See `Store.count`."""
+        with self._reading() as connection:
+            query = select(func.count()).select_from(SESSIONS).where(*_conditions(wanted))
+            return connection.execute(query).scalar_one()
+
+    def messages(self, session_id: str, *, count_max: int | None = None) -> Iterator[MessageRow]:
+        """See `Store.messages`."""
+        seq = MESSAGES.c.seq
+        query = select(MESSAGES).where(MESSAGES.c.session_id == session_id).order_by(seq)
+        last, left = -1, count_max
+        while page := self._page(query.where(seq > last).limit(_page_rows(left))):
+            yield from (rows.message(values) for values in page)
+            last = page[-1].seq
+            left = None if left is None else left - len(page)
+
+    def without_session(self, user_id: str | None = None) -> Iterator[MessageRow]:
+        """See `Store.without_session`."""
+        position = MESSAGES.c.position
+        query = select(MESSAGES).where(MESSAGES.c.session_id.is_(None)).order_by(position).limit(PAGE_ROWS)
+        if user_id is not None:
+            query = query.where(MESSAGES.c.user_id == user_id)
+        last = -1
+        while page := self._page(query.where(position > last)):
+            yield from (rows.message(values) for values in page)
+            last = page[-1][0]
+
+    def events(self, session_id: str, *, count_max: int | None = None) -> Iterator[EventRow]:
+        """See `Store.events`."""
+        position = EVENTS.c.position
+        query = select(EVENTS).where(EVENTS.c.session_id == session_id).order_by(position)
+        last, left = -1, count_max
+        while page := self._page(query.where(position > last).limit(_page_rows(left))):
+            yield from (rows.event(values) for values in page)
+            last = page[-1][0]
+            left = None if left is None else left - len(page)
+
+    def unreadable(self) -> Iterator[UnreadableRow]:
+        """See `Store.unreadable`."""
+        query = select(UNREADABLE).order_by(UNREADABLE.c.topic, UNREADABLE.c.position).limit(PAGE_ROWS)
+        skip = 0
+        while page := self._page(query.offset(skip)):
+            yield from (rows.unreadable(values) for values in page)
+            skip += len(page)
+
+    def search(self, words: str, *, limit: int, user_id: str | None = None) -> Sequence[Found]:
+        """See `Store.search`."""
+        query = self._dialect.matching(words, user_id, limit)
+        if query is None:
+            return []
+        with self._reading() as connection:
+            return [Found(*values) for values in connection.execute(query)]
+
+    def totals(self) -> Totals:
+        """See `Store.totals`."""
+        with self._reading() as connection:
+            by_status: dict[str, int] = dict.fromkeys((status.value for status in Status), 0)
+            query = select(SESSIONS.c.status, func.count()).group_by(SESSIONS.c.status)
+            by_status.update((status, count) for status, count in connection.execute(query))
+            without = select(func.count()).select_from(MESSAGES).where(MESSAGES.c.session_id.is_(None))
+            return Totals(
+                by_status,
+                connection.execute(select(func.count()).select_from(MESSAGES)).scalar_one(),
+                connection.execute(without).scalar_one(),
+                connection.execute(select(func.count()).select_from(EVENTS)).scalar_one(),
+                connection.execute(select(func.count()).select_from(UNREADABLE)).scalar_one(),
+            )
+
+    def unexported(self, target: str, wanted: SessionFilter, *, limit: int) -> Sequence[SessionRow]:
+        """See `Store.unexported`."""
+        known = and_(EXPORTS.c.session_id == SESSIONS.c.session_id, EXPORTS.c.target == target)
+        is_due = or_(EXPORTS.c.changes.is_(None), EXPORTS.c.changes != SESSIONS.c.changes)
+        query = select(SESSIONS).outerjoin(EXPORTS, known).where(is_due, *_conditions(wanted))
+        query = query.order_by(SESSIONS.c.start_ms, SESSIONS.c.session_id).limit(limit)
+        with self._reading() as connection:
+            return [rows.session(values) for values in connection.execute(query)]
+
+    def note_exported(self, target: str, changes: Mapping[str, int]) -> None:
+        """See `Store.note_exported`."""
+        if not changes:
+            return
+        mark = self._dialect.mark
+        sql = (
+            f"INSERT INTO exports (target, session_id, changes) VALUES ({mark}, {mark}, {mark})"  # noqa: S608  # No input in it.
+            " ON CONFLICT (target, session_id) DO UPDATE SET changes = excluded.changes"
+        )
+        with self._speaking(), self._engine.connect() as connection:
+            self._dialect.begin_writing(connection)
+            connection.exec_driver_sql(sql, [(target, session_id, number) for session_id, number in changes.items()])
+            connection.commit()
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._engine.dispose()
+
+    def _page(self, query: Select[Any]) -> Sequence[Any]:
+        with self._reading() as connection:
+            return connection.execute(query).all()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._speaking(), self._engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if self._dialect.is_away(error):
+                raise StoreUnavailable(
+                    f"the store {self.name} does not answer: {_first_line(error)}",
+                    remedy="see that the database runs and has room",
+                ) from error
+            raise UsageError(
+                f"the store {self.name} cannot be used: {_first_line(error)}",
+                remedy="check A3CP_STORE_URL, the rights of its user and the room on its disk",
+            ) from error
+        except SQLAlchemyError as error:
+            raise UsageError(f"the store {self.name} cannot be used: {_first_line(error)}") from error
+
+
+def _move(connection: Connection, source: Source, expected: int | None, offset: int) -> None:
+    """Set the next offset of `source`, if it is what is expected; the row stays locked until the transaction ends."""
+    topic, partition = source
+    if expected is None:
+        here = select(SOURCES.c.next_offset).where(SOURCES.c.topic == topic, SOURCES.c.partition == partition)
+        if connection.execute(here).first() is not None:
+            raise StoreMoved(f"another exporter has begun with {topic}[{partition}]")
+        try:
+            connection.execute(SOURCES.insert().values(topic=topic, partition=partition, next_offset=offset))
+        except IntegrityError as error:
+            raise StoreMoved(f"another exporter has begun with {topic}[{partition}]") from error
+        return
+    moved = connection.execute(
+        SOURCES.update()
+        .where(SOURCES.c.topic == topic, SOURCES.c.partition == partition, SOURCES.c.next_offset == expected)
+        .values(next_offset=offset)
+    )
+    if moved.rowcount != 1:
+        raise StoreMoved(f"another exporter has written {topic}[{partition}]@{expected}")
+
+
+def _page_rows(left: int | None) -> int:
+    return PAGE_ROWS if left is None else min(left, PAGE_ROWS)
+
+
+def _conditions(wanted: SessionFilter) -> list[Any]:
+    table = SESSIONS.c
+    conditions: list[Any] = []
+    if wanted.user_id is not None:
+        conditions.append(table.user_id == wanted.user_id)
+    if wanted.session_id is not None:
+        conditions.append(table.session_id == wanted.session_id)
+    if wanted.since_ms is not None:
+        conditions.append(table.start_ms >= wanted.since_ms)
+    if wanted.until_ms is not None:
+        conditions.append(table.start_ms < wanted.until_ms)
+    if wanted.notices:
+        conditions.append(table.notices.op("&")(wanted.notices) != 0)
+    if wanted.status is not None:
+        conditions.append(table.status == wanted.status)
+    return conditions
+
+
+def _upsert_sql(mark: str) -> str:
+    names = columns(SESSIONS)
+    changed = ", ".join(f"{name} = excluded.{name}" for name in names if name != "session_id")
+    marks = ", ".join([mark] * len(names))
+    return (
+        f"INSERT INTO sessions ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # Names of ours only.
+        f" ON CONFLICT (session_id) DO UPDATE SET {changed}"
+    )
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    lines = str(cause).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__

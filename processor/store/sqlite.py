@@ -1,0 +1,89 @@
+"""SQLite: one file, write-ahead log, full text by FTS5. The embedded default."""
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Select, create_engine, event, literal_column, select, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from processor.store.rows import Values
+from processor.store.tables import TEXTS
+
+BUSY_TIMEOUT_S: Final = 30.0  # how long a writer waits for another one
+_CACHE_KIB: Final = 64 << 10
+
+_INDEX: Final = """
+CREATE VIRTUAL TABLE texts_index USING fts5(
+    text, content='texts', content_rowid='id', tokenize='unicode61 remove_diacritics 0'
+)
+"""
+_INSERTED: Final = """
+CREATE TRIGGER texts_inserted AFTER INSERT ON texts BEGIN
+    INSERT INTO texts_index(rowid, text) VALUES (new.id, new.text);
+END
+"""
+_DELETED: Final = """
+CREATE TRIGGER texts_deleted AFTER DELETE ON texts BEGIN
+    INSERT INTO texts_index(texts_index, rowid, text) VALUES ('delete', old.id, old.text);
+END
+"""
+
+
+class SqliteDialect:
+    """See `Dialect`."""
+
+    mark = "?"
+
+    def prepare(self, connection: Connection) -> None:
+        """See `Dialect.prepare`."""
+        for statement in (_INDEX, _INSERTED, _DELETED):
+            connection.exec_driver_sql(statement)
+
+    def begin_making(self, connection: Connection) -> None:
+        """See `Dialect.begin_making`."""
+        self.begin_writing(connection)
+
+    def begin_writing(self, connection: Connection) -> None:
+        """See `Dialect.begin_writing`. A transaction that began as a reader could not become a writer in its turn."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
+        """See `Dialect.insert`."""
+        marks = ", ".join("?" * len(names))
+        sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # Names of ours only.
+        connection.exec_driver_sql(sql, list(values))
+
+    def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
+        """See `Dialect.matching`."""
+        quoted = " ".join(f'"{word}"' for word in re.findall(r"\w+", words))
+        if not quoted:
+            return None
+        found = text("SELECT rowid FROM texts_index WHERE texts_index MATCH :words").bindparams(words=quoted)
+        columns = TEXTS.c
+        query = select(columns.session_id, columns.user_id, columns.at_ms, columns.place, columns.text)
+        query = query.where(columns.id.in_(found.columns(literal_column("rowid"))))
+        if user_id is not None:
+            query = query.where(columns.user_id == user_id)
+        return query.order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place).limit(limit)
+
+    def is_away(self, error: DBAPIError) -> bool:
+        """See `Dialect.is_away`. A full disk may get room, a locked file its turn; a damaged file stays damaged."""
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """Return the database in the file `path`."""
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # Transactions begin where `begin_writing` says, and nowhere else.
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine

@@ -1,0 +1,146 @@
+"""Following: what is read is written once, whatever stops answering, and an export ends where it should."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.core.errors import A3CPError, BrokerUnavailable, UsageError
+from processor.exporter.errors import StoreMoved, StoreUnavailable
+from processor.exporter.following import Following, Progress
+from processor.exporter.materializer import Materializer
+from processor.exporter.ports import Batch, OutputRecord, SessionFilter, Source
+from processor.store import open_store
+from processor.store.sql import SqlStore
+from tests.exporter.outputs import CODEC, MemoryFeed, message, processed
+
+RECORDS = processed([message(f"user-{n % 5}", n * 1000, source="ui", transcript=f"word{n}") for n in range(60)])
+
+
+class Shaky:
+    """A store that fails at chosen writes, before or after the database has taken them."""
+
+    def __init__(self, store: SqlStore, failures: Mapping[int, tuple[bool, A3CPError]]) -> None:
+        self._store = store
+        self._failures = failures
+        self._writes = 0
+
+    def write(self, batch: Batch) -> None:
+        self._writes += 1
+        lost, error = self._failures.get(self._writes, (None, None))
+        if error is None or lost:
+            self._store.write(batch)
+        if error is not None:
+            raise error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def following(
+    store: Any,
+    records: list[OutputRecord] = RECORDS,
+    *,
+    chunk: int = 7,
+    troubles: list[A3CPError] | None = None,
+    feed_of: Callable[[], MemoryFeed] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    give_up_s: float | None = None,
+    seen: list[Progress] | None = None,
+) -> Following:
+    def feed() -> MemoryFeed:
+        starts: Mapping[Source, int] = store.offsets()
+        return MemoryFeed(records, starts, chunk=chunk)
+
+    return Following(
+        feed_of or feed,
+        store,
+        Materializer(store, CODEC),
+        stopped=stopped,
+        wait=lambda _: None,
+        on_progress=(seen if seen is not None else []).append,
+        on_trouble=(troubles if troubles is not None else []).append,
+        give_up_s=give_up_s,
+    )
+
+
+@pytest.fixture
+def calm(tmp_path: Path) -> Any:
+    """What a run without any trouble leaves."""
+    store = open_store(f"sqlite:///{tmp_path / 'calm.db'}")
+    following(store).run(to_end=True)
+    held = held_by(store)
+    store.close()
+    return held
+
+
+def held_by(store: SqlStore) -> Any:
+    sessions = store.sessions(SessionFilter(), limit=100)
+    return [(s, list(store.messages(s.session_id)), list(store.events(s.session_id))) for s in sessions]
+
+
+def test_an_export_ends_at_the_end(store: SqlStore, calm: Any) -> None:
+    """It writes all that was there, tells how far it is, and running again finds nothing to do."""
+    seen: list[Progress] = []
+    done = following(store, seen=seen).run(to_end=True)
+    assert (done.messages, done.events, done.left) == (60, 10, 0)
+    assert [p.left for p in seen] == sorted((p.left for p in seen), key=lambda left: -(left or 0))
+    assert held_by(store) == calm
+    assert following(store).run(to_end=True) == Progress(left=0)
+    assert held_by(store) == calm
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["not written", "written, but the answer was lost"])
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreMoved("moved")], ids=["away", "moved"])
+def test_a_write_that_fails_is_made_good(store: SqlStore, calm: Any, error: A3CPError, *, lost: bool) -> None:
+    """After a failure it goes on from what the store holds: nothing is lost, nothing comes twice."""
+    troubles: list[A3CPError] = []
+    shaky = Shaky(store, dict.fromkeys((1, 2, 5, 6), (lost, error)))
+    following(shaky, troubles=troubles).run(to_end=True)
+    assert len(troubles) == 4
+    assert held_by(store) == calm
+
+
+def test_a_broker_that_is_away_is_waited_for(store: SqlStore, calm: Any) -> None:
+    """Joining the group is tried again until it works."""
+    attempts = iter(range(3))
+
+    def feed() -> MemoryFeed:
+        if next(attempts) < 2:
+            raise BrokerUnavailable("away")
+        return MemoryFeed(RECORDS, store.offsets())
+
+    following(store, feed_of=feed).run(to_end=True)
+    assert held_by(store) == calm
+
+
+def test_an_export_gives_up(store: SqlStore) -> None:
+    """A run that has an end says what does not answer, once it has tried for long enough."""
+
+    def feed() -> MemoryFeed:
+        raise BrokerUnavailable("no broker answers")
+
+    with pytest.raises(BrokerUnavailable):
+        following(store, feed_of=feed, give_up_s=-1.0).run(to_end=True)
+
+
+def test_following_stops_when_told(store: SqlStore) -> None:
+    """It ends between two batches and leaves the group."""
+    feeds: list[MemoryFeed] = []
+
+    def feed() -> MemoryFeed:
+        feeds.append(MemoryFeed(RECORDS, store.offsets(), chunk=10))
+        return feeds[-1]
+
+    stops = iter([False, False, False, True, True])
+    done = following(store, feed_of=feed, stopped=lambda: next(stops)).run(to_end=False)
+    assert 0 < done.messages + done.events <= 20
+    assert feeds[0].closed
+
+
+def test_another_kafka_is_noticed(store: SqlStore) -> None:
+    """A store that is further than the topics reach belongs to others, or they were made anew."""
+    following(store).run(to_end=True)
+    with pytest.raises(UsageError, match="another one"):
+        following(store, RECORDS[:5]).run(to_end=True)
