@@ -1,0 +1,192 @@
+"""The JSON files of a bundle, field by field. The schemas in schemas/bundle/ are made of these types and published.
+
+Times are ISO 8601 text, UTC, ms, Z; lengths of time are ms.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+FORMAT: Final = "a3cp-bundle/1"
+SCHEMA_BASE: Final = "https://json-schema.org/draft/2020-12/schema"
+
+Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="ISO 8601, UTC, ms")]
+Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="SHA-256, hex")]
+Count = Annotated[int, Meta(ge=0)]
+Ms = Annotated[int, Meta(ge=0, description="milliseconds")]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Proof(msgspec.Struct, forbid_unknown_fields=True):
+    """What shows that the bundle is whole: the session's end tells how many messages there were, and their digest."""
+
+    status: Literal["open", "partial", "complete"]
+    expected_count: Count | None
+    expected_digest: Hash | None
+    held_count: Count
+    held_digest: Annotated[Hash, Meta(description="chained over content_hash in order of seq")]
+    revision: Count | None
+
+
+class Step(msgspec.Struct, forbid_unknown_fields=True):
+    """A named unit of work."""
+
+    at: Time
+    performer_id: str | None
+    name: str
+    status: str | None
+    duration_ms: float | None
+    data: Any
+
+
+class Note(msgspec.Struct, forbid_unknown_fields=True):
+    """What a person wrote about the session."""
+
+    at: Time
+    performer_id: str | None
+    note: str
+
+
+class Context(msgspec.Struct, forbid_unknown_fields=True):
+    """Circumstances, or a status, that somebody told."""
+
+    at: Time
+    performer_id: str | None
+    context: Any
+
+
+class Summary(msgspec.Struct, forbid_unknown_fields=True):
+    """What the messages add up to."""
+
+    duration_ms: Ms
+    active_ms: Ms | None
+    paused_ms: Ms
+    messages: Count
+    events: Count
+    actors: dict[str, int]
+    sources: dict[str, int]
+    modalities: dict[str, int]
+    flags: Annotated[dict[str, int], Meta(description="messages by what is notable about them")]
+    abort_codes: dict[str, int]
+    feedback: dict[str, int]
+    escalations: Count
+    captures: Count
+    average_confidence: float | None
+    consented: Count
+
+
+class Metadata(msgspec.Struct, forbid_unknown_fields=True):
+    """session_metadata.json: the session in short."""
+
+    format: Literal["a3cp-bundle/1"]
+    session_id: str
+    created_at: Time
+    status: Literal["active", "paused", "closed"]
+    user_id: str
+    audit_path: Annotated[str, Meta(description="the audit log, relative to this file")]
+    steps_completed: list[str]
+    timing: dict[str, int]
+    data: Annotated[dict[str, Any], Meta(description="what steps and contexts told, the latest of each name")]
+    start_time: Time
+    end_time: Time | None
+    last_activity: Time
+    start_reason: str | None
+    end_reason: str | None
+    performer_id: str | None
+    previous_session_id: str | None
+    template: str | None
+    is_training_data: bool | None
+    training_intent_label: str | None
+    session_notes: str | None
+    flags: list[str]
+    message_count: Count
+    event_count: Count
+    completeness: Literal["open", "partial", "complete"]
+
+
+class Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of a timeline: a message, or a session event."""
+
+    kind: Annotated[str, Meta(description="message, or the kind of session event: started, paused, …")]
+    seq: Annotated[int, Meta(ge=1, description="of a message")] | None
+    number: Annotated[int, Meta(ge=1, description="of a session event, in order of the log")] | None
+    at: Annotated[Time, Meta(description="where it stands in time")]
+    recorded_at: Annotated[Time, Meta(description="when the log took it")]
+    actor: Literal["user", "partner", "system", "session"]
+    source: str | None
+    modality: str | None
+    words: Annotated[str, Meta(description="one line in plain words")]
+    detail: str
+    notices: list[str]
+    content_hash: Hash | None
+    record: Annotated[dict[str, Any], Meta(description="the record's own fields; of a withheld one what may be kept")]
+
+
+class Bundle(msgspec.Struct, forbid_unknown_fields=True):
+    """bundle.json: the whole session. Written with one line for each member and each entry, to be read by lines."""
+
+    format: Literal["a3cp-bundle/1"]
+    metadata: Metadata
+    summary: Summary
+    proof: Proof
+    notes: list[Note]
+    context: list[Context]
+    steps: list[Step]
+    session_events: Annotated[list[dict[str, Any]], Meta(description="as in schemas/avro/SessionEvent.avsc")]
+    timeline: Annotated[list[Entry], Meta(description="in order of time")]
+
+
+class AuditLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of timeline.jsonl, in order of the log."""
+
+    recorded_at: Time
+    event: dict[str, Any]
+
+
+class RecordLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A line of records.jsonl: a message as it came, byte for byte, in order of `seq`."""
+
+    seq: Annotated[int, Meta(ge=1)]
+    position: Annotated[str, Meta(description="partition@offset in the tagged topic")]
+    appended_at: Time
+    key: Annotated[str, Meta(description="the user's id")]
+    content_hash: Annotated[Hash, Meta(description="of the message as it came")]
+    size: Annotated[int, Meta(ge=0, description="bytes of the message as it came")]
+    text: Annotated[str, Meta(description="the message, when it is text")] | None = None
+    base64: Annotated[str, Meta(description="the message, when it is Avro")] | None = None
+    withheld: Annotated[str, Meta(description="why it is not kept")] | None = None
+
+
+class File(msgspec.Struct, forbid_unknown_fields=True):
+    """A file of the bundle."""
+
+    name: str
+    size: Count
+    sha256: Hash
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """manifest.json: what the bundle consists of, and the only place that tells when it was written, and by what."""
+
+    format: Literal["a3cp-bundle/1"]
+    session_id: str
+    written_at: Time
+    written_by: str
+    files: list[File]
+    sha256: Annotated[Hash, Meta(description="of this file with 64 zeros in the place of this hash")]
+
+
+PUBLISHED: Final[dict[str, type]] = {
+    "session_metadata": Metadata,
+    "bundle": Bundle,
+    "timeline-line": AuditLine,
+    "records-line": RecordLine,
+    "manifest": Manifest,
+}
+
+
+def schema_text(name: str) -> str:
+    """Return the JSON schema of a kind of file, as it is published in schemas/bundle/."""
+    schema = {"$schema": SCHEMA_BASE, "title": name, **msgspec.json.schema(PUBLISHED[name])}
+    return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2).decode() + "\n"

@@ -1,0 +1,317 @@
+"""Checks bundles: each file against the manifest, then what the files say against each other.
+
+The manifest finds any byte that changed. The digest that the session's end event carries is chained over the messages
+as they came, so that a bundle whose files and manifest were both rewritten still shows (rule R12); only a new end
+event, which the log would not have, could hide that.
+"""
+
+import base64
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+import msgspec
+
+from processor.codec.isotime import parse_time
+from processor.core.errors import UsageError
+from processor.exporter import manifest as manifests
+from processor.exporter.bundle import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, Target
+from processor.exporter.paths import date_part, is_date_part, is_temporary, path_part
+from processor.exporter.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
+
+PROBLEMS_MAX: Final = 20  # told of one bundle; a file that is cut off has one at every line
+_CHUNK_BYTES: Final = 1 << 20
+_NEEDED: Final = (METADATA, RECORDS)
+_KNOWN: Final = frozenset((METADATA, RECORDS, BUNDLE, AUDIT, PAGE, TABLE))
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong, and where."""
+
+    file: str  # "" for the bundle as a whole
+    where: str  # a line or a message; "" for the file as a whole
+    what: str
+
+    def __str__(self) -> str:
+        place = ", ".join(part for part in (self.file, self.where) if part)
+        return f"{place}: {self.what}" if place else self.what
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found about one bundle."""
+
+    path: str
+    session_id: str | None = None
+    status: str | None = None  # open, partial or complete, as the bundle says
+    messages: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong. A bundle that says it is partial is sound: it says so."""
+        return not self.problems
+
+    def add(self, file: str, where: str, what: str) -> None:
+        """Note a problem, unless there are many already."""
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(Problem(file, where, what))
+
+
+def verify(target: str) -> Iterator[Report]:
+    """Yield a report for the bundle `target`, or for each bundle below the root `target`, in order of their paths.
+
+    Raises:
+        UsageError: there is no such place, or no bundle in it.
+    """
+    where = Target(target)
+    if not where.files.exists(where.root):
+        raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder that bundles were exported to")
+    if _looks_like_bundle(where):
+        yield verify_bundle(where, where.root)
+        return
+    found = False
+    for path in _bundles_below(where):
+        found = True
+        yield verify_bundle(where, path)
+    if not found:
+        raise UsageError(f"{target} holds no bundle", remedy="name a bundle, or the folder bundles were exported to")
+
+
+def _looks_like_bundle(target: Target) -> bool:
+    return any(target.files.exists(f"{target.root}/{name}") for name in (manifests.NAME, METADATA, RECORDS))
+
+
+def _bundles_below(target: Target) -> Iterator[str]:
+    dates = [_name(path) for path in target.files.ls(target.root, detail=False)]
+    folders = [target.root] if is_date_part(_name(target.root)) else []
+    for folder in folders or [target.path(date) for date in sorted(dates) if is_date_part(date)]:
+        for path in sorted(str(path) for path in target.files.ls(folder, detail=False)):
+            if not is_temporary(_name(path)) and target.files.isdir(path):
+                yield path
+
+
+def _name(path: str) -> str:
+    return str(path).replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def verify_bundle(target: Target, path: str) -> Report:
+    """Return what is wrong with the bundle at `path`."""
+    report = Report(path)
+    checker = _Checker(target, path, report)
+    manifest = checker.manifest()
+    if manifest is not None:
+        report.session_id = manifest.session_id
+        checker.files(manifest)
+        checker.place(manifest)
+        names = {file.name for file in manifest.files}
+        for name in _NEEDED:
+            if name not in names:
+                report.add(name, "", "the manifest does not list it, and every bundle has it")
+    metadata = checker.metadata()
+    hashes, digest = checker.records(metadata.session_id if metadata else report.session_id)
+    report.messages = len(hashes)
+    if metadata is not None:
+        report.session_id, report.status = metadata.session_id, metadata.completeness
+        if metadata.message_count != len(hashes):
+            report.add(METADATA, "message_count", f"{metadata.message_count}, but {RECORDS} has {len(hashes)}")
+    if manifest is None or any(file.name == BUNDLE for file in manifest.files):
+        checker.bundle(metadata, hashes, digest)
+    if manifest is None or any(file.name == AUDIT for file in manifest.files):
+        checker.audit(len(hashes), metadata)
+    return report
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was read of bundle.json so far."""
+
+    section: str = ""
+    at: str = ""  # of the latest entry
+    messages: set[int] = field(default_factory=set)
+    events: int = 0  # in the timeline
+    listed: int = 0  # in the list of session events
+    proof: Proof | None = None
+    end: dict[str, object] = field(default_factory=dict)  # the latest word on the end; empty while it is open
+
+
+class _Checker:
+    def __init__(self, target: Target, path: str, report: Report) -> None:
+        self._files = target.files
+        self._path = path
+        self._report = report
+        self._add = report.add
+
+    def manifest(self) -> Manifest | None:
+        try:
+            return manifests.read(self._files.cat_file(f"{self._path}/{manifests.NAME}"))
+        except FileNotFoundError:
+            self._add(manifests.NAME, "", "it is missing: the bundle was not finished, or somebody removed it")
+        except manifests.NotAManifest as error:
+            self._add(manifests.NAME, "", str(error))
+        return None
+
+    def files(self, manifest: Manifest) -> None:
+        listed = {file.name: file for file in manifest.files}
+        there = {_name(path) for path in self._files.ls(self._path, detail=False)}
+        for name in sorted(there - listed.keys() - {manifests.NAME}):
+            self._add(name, "", "the manifest does not list it")
+        for name, file in listed.items():
+            if name not in _KNOWN:
+                self._add(name, "", "no bundle has a file of this name")
+            elif name not in there:
+                self._add(name, "", "it is missing")
+            else:
+                found = self._hash(name)
+                if found[0] != file.size:
+                    self._add(name, "", f"it has {found[0]:,} bytes, the manifest says {file.size:,}")
+                elif found[1] != file.sha256:
+                    self._add(name, "", "its SHA-256 is not the manifest's: its bytes were changed")
+
+    def _hash(self, name: str) -> tuple[int, str]:
+        size, found = 0, sha256()
+        with self._files.open(f"{self._path}/{name}", "rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                size += len(chunk)
+                found.update(chunk)
+        return size, found.hexdigest()
+
+    def place(self, manifest: Manifest) -> None:
+        if _name(self._path) != path_part(manifest.session_id):
+            self._add("", "", f"the folder of this session is called {path_part(manifest.session_id)}")
+
+    def metadata(self) -> Metadata | None:
+        try:
+            metadata = msgspec.json.decode(self._files.cat_file(f"{self._path}/{METADATA}"), type=Metadata)
+        except FileNotFoundError:
+            return None  # Told with the manifest's files.
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._add(METADATA, "", f"it is not what a bundle has: {error}")
+            return None
+        if metadata.session_id != self._report.session_id is not None:
+            self._add(METADATA, "session_id", "it is another session than the manifest's")
+        folder = _name(self._path.replace("\\", "/").rstrip("/").rpartition("/")[0])
+        with suppress(ValueError):
+            date = date_part(parse_time(metadata.start_time))
+            if is_date_part(folder) and folder != date:
+                self._add(METADATA, "start_time", f"a session of {date} stands in the folder {folder}")
+        return metadata
+
+    def records(self, session_id: str | None) -> tuple[list[bytes], str]:
+        """Return the content hashes of the messages, in order, and the digest chained over them."""
+        hashes: list[bytes] = []
+        digest = sha256((session_id or "").encode()).digest()
+        for number, text in self._lines(RECORDS):
+            try:
+                line = msgspec.json.decode(text, type=RecordLine)
+                wanted = bytes.fromhex(line.content_hash)
+                found = _content_hash(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+                self._add(RECORDS, f"line {number}", f"it is not what a bundle has: {error}")
+                continue
+            if line.seq != number:
+                self._add(RECORDS, f"line {number}", f"message {line.seq} stands where message {number} should")
+            if found is not None and found != wanted:
+                self._add(RECORDS, f"message {line.seq}", "its content does not match its SHA-256")
+            hashes.append(wanted)
+            digest = sha256(digest + wanted).digest()
+        return hashes, digest.hex()
+
+    def bundle(self, metadata: Metadata | None, hashes: list[bytes], digest: str) -> None:
+        seen = _Seen()
+        for number, text in self._lines(BUNDLE):
+            name = _member(text)
+            try:
+                if name is not None:
+                    seen.section = name
+                    self._head(name, text.partition(b":")[2].rstrip(b","), metadata, seen)
+                elif text[:1] == b"{" and seen.section == "timeline":
+                    self._entry(number, msgspec.json.decode(text.rstrip(b","), type=Entry), hashes, seen)
+                elif text[:1] == b"{" and seen.section == "session_events":
+                    event = msgspec.json.decode(text.rstrip(b","), type=dict[str, object])
+                    seen.listed += 1
+                    if event.get("kind") in ("ended", "reopened"):
+                        seen.end = event if event["kind"] == "ended" else {}
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                self._add(BUNDLE, f"line {number}", f"it is not what a bundle has: {error}")
+        if len(seen.messages) != len(hashes):
+            self._add(BUNDLE, "timeline", f"it has {len(seen.messages)} messages, {RECORDS} has {len(hashes)}")
+        if metadata is not None and {seen.events, seen.listed} != {metadata.event_count}:
+            found = f"the timeline has {seen.events} session events, session_events {seen.listed}"
+            self._add(BUNDLE, "", f"{found}, {METADATA} says {metadata.event_count}")
+        if seen.proof is None:
+            self._add(BUNDLE, "proof", "it is missing")
+        else:
+            self._proof(seen.proof, hashes, digest, seen.end)
+
+    def _head(self, name: str, text: bytes, metadata: Metadata | None, seen: _Seen) -> None:
+        if name == "proof":
+            seen.proof = msgspec.json.decode(text, type=Proof)
+        elif name == "metadata" and metadata not in (None, msgspec.json.decode(text, type=Metadata)):
+            self._add(BUNDLE, "metadata", f"it is not what {METADATA} says")
+
+    def _entry(self, number: int, entry: Entry, hashes: list[bytes], seen: _Seen) -> None:
+        if entry.at < seen.at:
+            self._add(BUNDLE, f"line {number}", "it stands before something earlier")
+        seen.at = entry.at
+        if entry.kind != "message" or entry.seq is None:
+            seen.events += 1
+            return
+        if entry.seq in seen.messages:
+            self._add(BUNDLE, f"message {entry.seq}", "it stands there twice")
+        seen.messages.add(entry.seq)
+        if not 1 <= entry.seq <= len(hashes) or entry.content_hash != hashes[entry.seq - 1].hex():
+            self._add(BUNDLE, f"message {entry.seq}", f"its SHA-256 is not the one in {RECORDS}")
+
+    def _proof(self, proof: Proof, hashes: list[bytes], digest: str, end: dict[str, object]) -> None:
+        if (proof.held_count, proof.held_digest) != (len(hashes), digest):
+            self._add(BUNDLE, "proof", f"count or digest are not those of the messages in {RECORDS}")
+        if (proof.expected_count, proof.expected_digest) != (end.get("message_count"), end.get("digest")):
+            self._add(BUNDLE, "proof", "count or digest are not those that the session's end tells of")
+        whole = (len(hashes), digest) == (end.get("message_count"), end.get("digest"))
+        status = "open" if not end else "complete" if whole else "partial"
+        if proof.status != status:
+            self._add(BUNDLE, "proof", f"it says {proof.status}, but the session is {status}")
+
+    def audit(self, messages: int, metadata: Metadata | None) -> None:
+        count = events = 0
+        for number, text in self._lines(AUDIT):
+            try:
+                line = msgspec.json.decode(text, type=AuditLine)
+                is_event = line.event.get("source") == "session_manager" and "kind" in line.event
+                events += is_event
+                count += not is_event
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                self._add(AUDIT, f"line {number}", f"it is not what a bundle has: {error}")
+        if count != messages:
+            self._add(AUDIT, "", f"it has {count} messages, {RECORDS} has {messages}")
+        if metadata is not None and metadata.event_count != events:
+            self._add(AUDIT, "", f"it has {events} session events, {METADATA} says {metadata.event_count}")
+
+    def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
+        try:
+            with self._files.open(f"{self._path}/{name}", "rb") as file:
+                for number, line in enumerate(file, 1):
+                    yield number, line.rstrip(b"\n")
+        except FileNotFoundError:
+            return  # Told with the manifest's files.
+
+
+def _content_hash(line: RecordLine) -> bytes | None:
+    """Return the SHA-256 of a message as it came; None when its content is withheld."""
+    if line.text is not None:
+        return sha256(line.text.encode()).digest()
+    if line.base64 is not None:
+        return sha256(base64.b64decode(line.base64, validate=True)).digest()
+    if line.withheld is None:
+        raise ValueError("it has neither content nor a reason for having none")
+    return None
+
+
+def _member(text: bytes) -> str | None:
+    """Return the name of the member of bundle.json that begins in this line."""
+    if text[:1] != b'"':
+        return None
+    return text[1:].partition(b'"')[0].decode("utf-8", "replace")

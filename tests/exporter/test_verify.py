@@ -1,0 +1,191 @@
+"""Verifying: a changed byte anywhere is found, and so is a bundle that was rewritten with its manifest."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processor.core.errors import UsageError
+from processor.exporter import manifest as manifests
+from processor.exporter.bundle import Target, write_bundle
+from processor.exporter.model import SessionView
+from processor.exporter.shapes import File
+from processor.exporter.verify import PROBLEMS_MAX, Report, verify
+from tests.exporter.views import CODEC, NOW_MS, day_view, made_view, varied
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A bundle of everything: a day's session with notes, late features and corrections."""
+    root = tmp_path_factory.mktemp("root")
+    return Path(write_bundle(Target(str(root)), day_view("heron-07"), CODEC, now_ms=NOW_MS).path)
+
+
+def report_of(path: Path) -> Report:
+    (report,) = verify(str(path))
+    return report
+
+
+def problems(path: Path) -> list[str]:
+    return [str(problem) for problem in report_of(path).problems]
+
+
+def test_a_sound_bundle(bundle):
+    """Nothing is wrong with what was written."""
+    report = report_of(bundle)
+    assert (report.is_sound, report.status, report.messages) == (True, "complete", 63)
+    assert report.session_id == bundle.name
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_changed_byte_anywhere_is_found(bundle, data):
+    """Whichever byte of whichever file changes, in whichever bits, it is found, and the file is named."""
+    path = data.draw(st.sampled_from(sorted(bundle.iterdir())))
+    content = path.read_bytes()
+    at = data.draw(st.integers(0, len(content) - 1))
+    mask = data.draw(st.integers(1, 255))
+    try:
+        path.write_bytes(content[:at] + bytes([content[at] ^ mask]) + content[at + 1 :])
+        assert path.name in {problem.file for problem in report_of(bundle).problems}
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("mask", [1, 0x20, 0x80])
+def test_every_byte_of_the_manifest_counts(bundle, mask):
+    """Also a changed byte of the manifest itself is found, blanks and the case of its digits among them."""
+    data = (bundle / manifests.NAME).read_bytes()
+    for at, byte in enumerate(data):
+        with pytest.raises(manifests.NotAManifest):
+            manifests.read(data[:at] + bytes([byte ^ mask]) + data[at + 1 :])
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_file_cut_off_or_lengthened_is_found(bundle, data):
+    """Bytes that are missing at the end, or too many."""
+    path = data.draw(st.sampled_from(sorted(bundle.iterdir())))
+    content = path.read_bytes()
+    cut = data.draw(st.integers(0, len(content) - 1))
+    try:
+        path.write_bytes(data.draw(st.sampled_from((content[:cut], content + b"\n", content + b"\0"))))
+        assert path.name in {problem.file for problem in report_of(bundle).problems}
+    finally:
+        path.write_bytes(content)
+
+
+def sealed(folder: Path) -> None:
+    """Make the manifest anew, as somebody would who wants to hide a change."""
+    old = manifests.read((folder / manifests.NAME).read_bytes())
+    files = [
+        File(path.name, path.stat().st_size, sha256(path.read_bytes()).hexdigest())
+        for path in sorted(folder.iterdir())
+        if path.name != manifests.NAME
+    ]
+    made = manifests.make(old.session_id, files, written_at=old.written_at, written_by=old.written_by)
+    (folder / manifests.NAME).write_bytes(manifests.render(made))
+
+
+def edit_lines(name: str, edit: Callable[[list[bytes]], list[bytes]]) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.write_bytes(b"".join(edit(path.read_bytes().splitlines(keepends=True))))
+
+    return change
+
+
+def edit_json(name: str, **members: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_bytes()) | members), "utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (edit_lines("records.jsonl", lambda lines: lines[:-1]), "records.jsonl has 62"),
+        (edit_lines("records.jsonl", lambda lines: lines[:5] + lines[6:]), "message 7 stands where message 6 should"),
+        (edit_lines("records.jsonl", lambda lines: [lines[1], lines[0], *lines[2:]]), "message 2 stands where"),
+        (edit_lines("records.jsonl", lambda lines: [*lines[:3], lines[2], *lines[3:]]), "message 3 stands where"),
+        (
+            edit_lines("records.jsonl", lambda lines: [lines[0].replace(b"640", b"641"), *lines[1:]]),
+            "message 1: its content does not match its SHA-256",
+        ),
+        (edit_lines("records.jsonl", lambda lines: [b"{}\n", *lines[1:]]), "records.jsonl, line 1: it is not what"),
+        (edit_lines("timeline.jsonl", lambda lines: lines[:-2]), "timeline.jsonl: it has"),
+        (edit_lines("bundle.json", lambda lines: lines[:-3] + lines[-2:]), "bundle.json"),
+        (edit_json("session_metadata.json", message_count=62), "message_count: 62, but records.jsonl has 63"),
+        (edit_json("session_metadata.json", user_id="otter-12"), "bundle.json, metadata: it is not what"),
+        (edit_json("session_metadata.json", start_time="2025-11-19T09:00:00.000Z"), "stands in the folder"),
+        (lambda folder: (folder / "extra.txt").write_text("x"), "extra.txt: no bundle has a file of this name"),
+        (lambda folder: (folder / "records.jsonl").unlink(), "records.jsonl: the manifest does not list it"),
+    ],
+)
+def test_a_rewritten_bundle_is_found(bundle, tmp_path, change, told):
+    """Files that match a manifest made anew still have to match each other and the session's end."""
+    folder = tmp_path / bundle.parent.name / bundle.name
+    shutil.copytree(bundle, folder)
+    change(folder)
+    sealed(folder)
+    assert any(told in problem for problem in problems(folder)), problems(folder)
+
+
+def test_files_beside_the_bundle_are_told(bundle, tmp_path):
+    """A file that the manifest does not list, one that is missing, no manifest at all, another folder's name."""
+    folder = tmp_path / "2025-11-20" / bundle.name
+    shutil.copytree(bundle, folder)
+    (folder / "notes.txt").write_text("x")
+    (folder / "messages.csv").unlink()
+    assert problems(folder) == ["notes.txt: the manifest does not list it", "messages.csv: it is missing"]
+    (folder / "manifest.json").unlink()
+    assert problems(folder)[0].startswith("manifest.json: it is missing")
+    other = tmp_path / "2025-11-20" / "sess_other"
+    shutil.copytree(bundle, other)
+    assert problems(other) == [f"the folder of this session is called {bundle.name}"]
+
+
+def test_a_partial_session_says_so(tmp_path):
+    """What is missing of a session is no fault of its bundle, as long as it says it is partial."""
+    whole = made_view(varied(9))
+    rows = list(whole.messages())[:7]
+    digest = sha256(whole.session.session_id.encode()).digest()
+    for row in rows:
+        digest = sha256(digest + row.content_hash).digest()
+    session = whole.session._replace(held_count=7, held_digest=digest.hex())
+    path = Path(
+        write_bundle(
+            Target(str(tmp_path)), SessionView(session, lambda: iter(rows), whole.events), CODEC, now_ms=NOW_MS
+        ).path
+    )
+    report = report_of(path)
+    assert (report.problems, report.status, report.messages) == ([], "partial", 7)
+
+
+def test_a_root_is_verified_bundle_by_bundle(bundle, tmp_path):
+    """Every bundle below the root or a date is looked at; what is being written is not."""
+    root = bundle.parent.parent
+    assert [report.path for report in verify(str(root))] == [str(bundle)]
+    assert [report.path for report in verify(str(bundle.parent))] == [str(bundle)]
+    with pytest.raises(UsageError, match="holds no bundle"):
+        list(verify(str(tmp_path)))
+    with pytest.raises(UsageError, match="there is no"):
+        list(verify(str(tmp_path / "nowhere")))
+
+
+def test_garbage_gives_a_report(bundle, tmp_path):
+    """Random bytes in place of any file give problems, at most so many, and no exception."""
+    for path in sorted(bundle.iterdir()):
+        folder = tmp_path / path.name / bundle.name
+        shutil.copytree(bundle, folder)
+        (folder / path.name).write_bytes(os.urandom(3000).replace(b"\0", b"\n"))
+        assert 0 < len(problems(folder)) <= PROBLEMS_MAX
