@@ -149,6 +149,7 @@ def test_the_forms_of_a_json_tag(title, tagged, came, goes):
         ("a start that is no time", f'{HEAD},"session_id":"s",{OURS}}}'.replace('start":"2025', 'start":"x').encode()),
         ("no user", f'{{"timestamp":{AT},"session_id":"s1",{OURS}}}'.encode()),
         ("no time", f'{{"user_id":"u","session_id":"s1",{OURS}}}'.encode()),
+        ("no JSON before the tag", f'{{"x":NaN,"session_id":"s1",{OURS}}}'.encode()),
         ("an escape, and no user", f'{{"x":"\\n","timestamp":{AT},"session_id":"s1",{OURS}}}'.encode()),
         ("an Avro event", single_object("SessionEvent", {
             "schema_version": "", "record_id": "", "user_id": "", "timestamp": 1, "source": "", "kind": ""})),
