@@ -1,6 +1,7 @@
 """Refuses to begin where the outputs say that the work was begun already, but the group has no offsets."""
 
 from collections.abc import Mapping
+from concurrent.futures import wait
 from typing import Any, Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -30,6 +31,7 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=_TIMEOUT_S,
         )
+        wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
         begun = {tp.partition for tp, future in futures.items() if future.result().offset > 0}
         known = _committed(admin, group_id, [TopicPartition(raw, number) for number in numbers])
     except KafkaException as error:

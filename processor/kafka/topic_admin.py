@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Never, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -130,6 +130,7 @@ def _read(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, T
         return {}
     resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in existing}
     answers = client.describe_configs(list(resources.values()), request_timeout=REQUEST_TIMEOUT_S)
+    wait(answers.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
     topics = {}
     for name, resource in resources.items():
         entries = _result(answers[resource], conf)
@@ -144,9 +145,9 @@ def _create(client: AdminClient, conf: KafkaConf, topics: list[Topic]) -> None:
     if not topics:
         return
     new = [NewTopic(topic.name, topic.partitions, topic.replicas, config=dict(topic.configs)) for topic in topics]
-    for future in client.create_topics(
-        new, request_timeout=REQUEST_TIMEOUT_S, operation_timeout=REQUEST_TIMEOUT_S
-    ).values():
+    answers = client.create_topics(new, request_timeout=REQUEST_TIMEOUT_S, operation_timeout=REQUEST_TIMEOUT_S)
+    wait(answers.values())
+    for future in answers.values():
         try:
             future.result()
         except KafkaException as error:
@@ -164,7 +165,9 @@ def _set(client: AdminClient, conf: KafkaConf, differences: list[Difference]) ->
         ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries) for name, entries in by_topic.items()
     ]
     if resources:
-        for future in client.incremental_alter_configs(resources, request_timeout=REQUEST_TIMEOUT_S).values():
+        answers = client.incremental_alter_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
+        wait(answers.values())
+        for future in answers.values():
             _result(future, conf)
 
 
