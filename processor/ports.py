@@ -47,12 +47,12 @@ class StateChunk(NamedTuple):
 class Log(Protocol):
     """The input, the outputs and the transaction that holds both.
 
-    Every method raises `OutcomeUnknown` when a transaction's fate is not known, `OwnershipLost` when this member was fenced,
-    `BrokerUnavailable` when no broker answers, `Fatal` when going on is not safe.
+    Every method raises `OutcomeUnknown` when a transaction's fate is not known, `OwnershipLost` when this member was
+    fenced, `BrokerUnavailable` when no broker answers, `Fatal` when going on is not safe.
     """
 
     def poll(self, records_max: int, timeout_s: float) -> Sequence[RawRecord]:
-        """Return the next records of the assigned, restored partitions, in offset order of each; empty after `timeout_s`.
+        """Return the next records of restored partitions, in offset order of each; empty after `timeout_s`.
 
         Changes of assignment happen in here and are told by `changes`; none happens while a transaction is open.
         """
@@ -70,7 +70,7 @@ class Log(Protocol):
         """Whether all of the partition, up to its last stable offset, was returned by `poll`."""
 
     def lag(self) -> Mapping[int, int]:
-        """Return for each assigned, restored partition how many offsets lie from its position to its last stable offset."""
+        """Return how many offsets each restored partition's position is before its last stable offset."""
 
     def send(self, outputs: Sequence[Output]) -> None:
         """Produce `outputs` in the open transaction; opens one when there is none."""

@@ -21,7 +21,8 @@ _STOP_S: Final = 30.0
 def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str], None]) -> None:
     """Run `command` once for each slot (environment A3CP_SLOT) until told to stop (SIGTERM, SIGINT).
 
-    A worker that was killed is started again, so that its slot's open transaction is aborted at once; one that says itself that
+    A worker that was killed is started again, so that its slot's open transaction is aborted at once; one that says
+    itself that
     it cannot go on (exit code 1 or 2) stops all.
 
     Raises:
@@ -44,7 +45,8 @@ def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str],
                 if code is None or stopping:
                     continue
                 if code > 0:
-                    raise Fatal(f"the worker in slot {slot} ended with code {code}", remedy="its last log line says why")
+                    what = f"the worker in slot {slot} ended with code {code}"
+                    raise Fatal(what, remedy="its last log line says why")
                 recent = [moment for moment in crashes[slot] if time.monotonic() - moment < _CALM_S]
                 if len(recent) >= _RESTARTS_MAX:
                     raise Fatal(f"the worker in slot {slot} was killed {len(recent)} times within a minute")

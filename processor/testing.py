@@ -1,4 +1,4 @@
-"""The fakes we ship: a log in memory with transactions and failures, a clock that stands still. Nothing else imports this."""
+"""The fakes we ship: a log in memory with transactions and failures, a clock that stands still."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -71,12 +71,13 @@ class KafkaLog:
             messages: list[Message] = [first, *self._consumer.consume(records_max - 1, 0)]
         except KafkaException as error:
             raise failure("polling", error) from error
-        records = [message for message in messages if message.error() is None]
+        # What is no error is a record, whose fields are never None, though the client's types allow it.
+        records = cast("list[RawRecord]", [message for message in messages if message.error() is None])
         if len(records) < len(messages):
             for message in messages:
-                error = message.error()
-                if error is not None:
-                    self._notice(message, error)
+                problem = message.error()
+                if problem is not None:
+                    self._notice(message, problem)
         if len(self._changes) > known:  # What was fetched of them before the change is not ours, or comes again.
             changed = {partition for change in self._changes[known:] for partition in change.partitions}
             records = [record for record in records if record.partition() not in changed]
@@ -243,8 +244,8 @@ class KafkaLog:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions, but read nothing of them until their states are restored.
 
-        Assigning them only then is quicker than to pause them until then: a broker's thread that finds all its partitions
-        paused sleeps for up to a second.
+        Assigning them only then is quicker than to pause them until then: a broker's thread that finds all its
+        partitions paused sleeps for up to a second.
         """
         consumer.incremental_assign([])
         numbers = frozenset(partition.partition for partition in partitions)
@@ -276,8 +277,11 @@ class KafkaLog:
 
     def _notice(self, message: Message, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
-            if message.partition() in self._reading:
-                self._ends[message.partition()] = message.offset()
+            partition, offset = message.partition(), message.offset()
+            assert partition is not None
+            assert offset is not None
+            if partition in self._reading:
+                self._ends[partition] = offset
         elif error.fatal():
             self._fatal = failure("polling", error)
             raise self._fatal

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
 from processor.kafka.failures import failure
 from processor.ports import StateChunk
@@ -29,8 +29,9 @@ class _Progress:
 class Restorer:
     """Restores several partitions side by side.
 
-    Done is judged by position, not by the last record: transaction markers take offsets too. The target is the end of the
-    replicated log (the high watermark), so that a predecessor's last transaction, committed but not yet marked so, is waited for.
+    Done is judged by position, not by the last record: transaction markers take offsets too. The target is the end of
+    the replicated log (the high watermark), so that a predecessor's last transaction, committed but not yet marked so,
+    is waited for.
     """
 
     def __init__(self, conf: Mapping[str, Any], topic: str, admin: AdminClient, unblock: Callable[[], None]) -> None:
@@ -54,7 +55,7 @@ class Restorer:
         self.remove(tp.partition for tp in new)
         try:
             futures = self._admin.list_offsets(
-                {TopicPartition(tp.topic, tp.partition): OffsetSpec.latest() for tp in new},
+                {TopicPartition(tp.topic, tp.partition): OffsetSpec.latest() for tp in new},  # type: ignore[no-untyped-call]
                 isolation_level=IsolationLevel.READ_UNCOMMITTED,
                 request_timeout=_ADMIN_TIMEOUT_S,
             )
@@ -86,12 +87,15 @@ class Restorer:
         for message in self._consumer.consume(_CHUNK_RECORDS, timeout_s):
             error = message.error()
             partition = message.partition()
+            assert partition is not None
             if error is None:
                 key = message.key()
                 assert isinstance(key, bytes)  # We alone write this topic.
                 records.setdefault(partition, []).append((key, message.value()))
             elif error.code() == KafkaError._PARTITION_EOF:
-                ends[partition] = message.offset()
+                offset = message.offset()
+                assert offset is not None
+                ends[partition] = offset
             else:
                 raise failure(f"restoring {self._topic}", error)
         chunks = []
