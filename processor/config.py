@@ -165,6 +165,13 @@ class Settings(BaseSettings):
         10_000, "After how long the broker aborts the open transaction of a dead worker.", "ms", ge=1_000, le=900_000
     )
 
+    store_url: str = _setting(
+        "sqlite:///a3cp.db",
+        "Where `a3cp export` keeps sessions: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/DATABASE`.",
+        repr=False,
+        min_length=1,
+    )
+
     metrics_port: int = _setting(
         0, "Port of /metrics, /livez and /readyz; 0 turns them off. The worker in slot N takes port + N.", "", ge=0,
         le=65_535,

@@ -6,10 +6,10 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -17,7 +17,7 @@ from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
 from processor.codec.schema import Schemas
 from processor.config import Loaded, Settings, load
-from processor.core.errors import BrokerUnavailable, OwnershipLost, UsageError
+from processor.core.errors import A3CPError, BrokerUnavailable, OwnershipLost, UsageError
 from processor.health import Health, HealthServer
 from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
 from processor.kafka.history import refuse_lost_offsets
@@ -32,6 +32,11 @@ from processor.resources import schema_text
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
 from processor.supervisor import supervise, this_command
+
+if TYPE_CHECKING:
+    from processor.exporter.following import Progress
+    from processor.exporter.ports import Store
+    from processor.store.sql import SqlStore
 
 SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand", "SessionState")
 _START_BACKOFF_S: Final = 1.0
@@ -167,6 +172,54 @@ def run_workers(loaded: Loaded, count: int) -> None:
     log = make_logger("supervisor", level=settings.log_level, log_format=settings.log_format)
     slots = choose_slots(settings.kafka_conf(), settings.group_id, count)
     supervise(slots, this_command("process"), log.warning)
+
+
+def store_of(settings: Settings, address: str | None = None, *, must_exist: bool = False) -> "SqlStore":
+    """Return the store at `address`, else that of the settings. Raises as `open_store` does."""
+    from processor.store import open_store  # Costs a third of a second, and only those who export have a store.
+
+    return open_store(address or settings.store_url, must_exist=must_exist)
+
+
+def follow(
+    settings: Settings,
+    store: "Store",
+    *,
+    to_end: bool,
+    stopped: threading.Event,
+    on_progress: "Callable[[Progress], None]",
+    on_trouble: Callable[[A3CPError], None],
+) -> "Progress":
+    """Write the output topics into `store`, up to their ends or until `stopped`. See `Following`."""
+    from processor.exporter.following import GIVE_UP_S, Following
+    from processor.exporter.materializer import Materializer
+    from processor.kafka.outputs import KafkaFeed
+
+    topics = settings.topics()
+    store.follow(f"{topics.tagged} and {topics.sessions}")
+
+    def feed() -> KafkaFeed:
+        return KafkaFeed(
+            settings.kafka_conf(),
+            tagged=topics.tagged,
+            sessions=topics.sessions,
+            group_id=f"{settings.group_id}-export-{store.identity}",
+            session_timeout_ms=settings.session_timeout_ms,
+            starts=store.offsets,
+        )
+
+    _tune_garbage_collection()
+    following = Following(
+        feed,
+        store,
+        Materializer(store, Codec(schemas(settings))),
+        stopped=stopped.is_set,
+        wait=stopped.wait,
+        on_progress=on_progress,
+        on_trouble=on_trouble,
+        give_up_s=GIVE_UP_S if to_end else None,
+    )
+    return following.run(to_end=to_end)
 
 
 def _slot(settings: Settings) -> int:

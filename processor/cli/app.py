@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from processor.cli import broker, dlq, session, topics
+from processor.cli import broker, dlq, session, sessions, topics
 from processor.cli.demo import demo
+from processor.cli.export import export
 from processor.cli.process import process
 from processor.cli.produce import produce
 from processor.core.errors import A3CPError, UsageError
@@ -27,9 +28,11 @@ app = typer.Typer(
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
 app.add_typer(session.app, name="session")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(dlq.app, name="dlq")
 app.command()(process)
 app.command()(produce)
+app.command()(export)
 app.command()(demo)
 
 

@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from processor.config import Settings
+    from processor.store.sql import SqlStore
 
 Bootstrap = Annotated[
     str | None,
@@ -22,6 +23,10 @@ Prefix = Annotated[
         "--prefix", help="Start of the topics' names; default: A3CP_TOPIC_PREFIX, else a3cp.", show_default=False
     ),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option("--store", help="The store's address; default: A3CP_STORE_URL, else ./a3cp.db.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -31,22 +36,16 @@ def chosen(bootstrap: str | None, prefix: str | None) -> "Settings":
     Raises:
         UsageError: a setting is wrong, or no Kafka is named and the embedded one does not run.
     """
-    import os
-    from pathlib import Path
-
     from processor.broker import bootstrap_of_running
-    from processor.config import PREFIX, load
+    from processor.config import PREFIX
     from processor.core.errors import UsageError
 
-    environ = dict(os.environ)
+    overrides = {}
     if bootstrap:
-        environ["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap
+        overrides["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap
     if prefix:
-        environ[PREFIX + "TOPIC_PREFIX"] = prefix
-    loaded = load(environ, Path.cwd())
-    for warning in loaded.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    settings = loaded.settings
+        overrides[PREFIX + "TOPIC_PREFIX"] = prefix
+    settings = _loaded(overrides)
     if settings.kafka_conf().get("bootstrap.servers"):
         return settings
     servers = bootstrap_of_running()
@@ -56,3 +55,27 @@ def chosen(bootstrap: str | None, prefix: str | None) -> "Settings":
             remedy="start it with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
         )
     return settings.model_copy(update={"bootstrap_servers": servers})
+
+
+def stored(address: str | None) -> "SqlStore":
+    """Return the store that is named, else that of the settings; no Kafka is needed to look into it.
+
+    Raises:
+        UsageError: a setting is wrong, or there is no such store.
+        StoreUnavailable: it does not answer.
+    """
+    from processor.wiring import store_of
+
+    return store_of(_loaded({}), address, must_exist=True)
+
+
+def _loaded(overrides: dict[str, str]) -> "Settings":
+    import os
+    from pathlib import Path
+
+    from processor.config import load
+
+    loaded = load({**os.environ, **overrides}, Path.cwd())
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return loaded.settings

@@ -14,6 +14,7 @@ BATCH_RECORDS_MAX: Final = 10_000  # in one transaction; with their rows about 5
 POLL_TIMEOUT_S: Final = 0.2
 BACKOFF_MIN_S: Final = 0.2
 BACKOFF_MAX_S: Final = 10.0
+GIVE_UP_S: Final = 60.0  # for an export with an end; one that follows never gives up
 OTHERS_ASKED_S: Final = 0.5  # how often the store is asked how far other exporters are
 
 
@@ -132,7 +133,7 @@ class Following:
         positions = {
             source: (held.get(source), position)
             for source, position in feed.positions().items()
-            if source[1] in owned and held.get(source, -1) < position
+            if source[1] in owned and held.get(source, 0) < position
         }
         if not positions:
             return False

@@ -1,0 +1,127 @@
+"""`a3cp export`: from the output topics to the store."""
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
+
+if TYPE_CHECKING:
+    from processor.core.errors import A3CPError
+    from processor.exporter.following import Progress
+    from processor.exporter.ports import Store as StorePort
+
+PARTIAL_SHOWN: Final = 10
+
+
+def export(
+    *,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until stopped (Ctrl-C or SIGTERM).")] = False,
+    store: Store = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    as_json: Json = False,
+) -> None:
+    """Write what the processor has tagged into the store: up to the end of the topics, or on and on.
+
+    Run it as often as you like: the store knows how far it is, and each record counts once. Several exporters with one
+    store share the work.
+    """
+    from processor.wiring import follow as follow_topics
+    from processor.wiring import store_of
+
+    settings = chosen(bootstrap, prefix)
+    opened = store_of(settings, store)
+    stopped = threading.Event()
+    _stop_on_signals(stopped)
+    with _progress_shown(quiet=as_json, follow=follow) as show:
+        done = follow_topics(
+            settings,
+            opened,
+            to_end=not follow,
+            stopped=stopped,
+            on_progress=show,
+            on_trouble=_warn,
+        )
+    outcome = _outcome(opened, done)
+    opened.close()
+    if as_json:
+        print(json.dumps(outcome))
+    else:
+        _tell(outcome, opened.name, interrupted=stopped.is_set() and not follow)
+
+
+def _stop_on_signals(stopped: threading.Event) -> None:
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+
+
+def _warn(error: "A3CPError") -> None:
+    print(f"warning: {error}; trying again", file=sys.stderr)
+
+
+@contextmanager
+def _progress_shown(*, quiet: bool, follow: bool) -> "Iterator[Callable[[Progress], None]]":
+    """Yield what shows how far an export is: a bar on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _: None
+        return
+    text = TextColumn("{task.fields[messages]:,} messages, {task.fields[events]:,} events")
+    with Progress(BarColumn(), text, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, messages=0, events=0)
+
+        def show(progress: Any) -> None:
+            done = progress.messages + progress.events
+            total = None if follow or progress.left is None else done + progress.left
+            bar.update(task, completed=done, total=total, messages=progress.messages, events=progress.events)
+
+        yield show
+
+
+def _outcome(store: "StorePort", done: "Progress") -> dict[str, Any]:
+    from processor.exporter.ports import SessionFilter
+
+    totals = store.totals()
+    partial = store.sessions(SessionFilter(status="partial"), limit=PARTIAL_SHOWN)
+    return {
+        "written": {"messages": done.messages, "events": done.events, "unreadable": done.unreadable},
+        "left": done.left,
+        "held": {
+            "sessions": dict(totals.sessions),
+            "messages": totals.messages,
+            "without_session": totals.without_session,
+            "events": totals.events,
+            "unreadable": totals.unreadable,
+        },
+        "partial": [
+            {"session_id": row.session_id, "held": row.held_count, "expected": row.expected_count} for row in partial
+        ],
+    }
+
+
+def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
+    written, held = outcome["written"], outcome["held"]
+    sessions = held["sessions"]
+    print(f"wrote {written['messages']:,} messages and {written['events']:,} session events into {name}")
+    counts = ", ".join(f"{sessions[status]:,} {status}" for status in ("complete", "partial", "open"))
+    print(f"it holds {sum(sessions.values()):,} sessions: {counts}")
+    print(f"and {held['messages']:,} messages, {held['without_session']:,} of them in no session")
+    if held["unreadable"]:
+        print(f"{held['unreadable']:,} records could not be read; what they were is in the table unreadable")
+    for row in outcome["partial"]:
+        print(f"partial: {row['session_id']} holds {row['held']:,} of {row['expected']:,} messages")
+    if (hidden := sessions["partial"] - len(outcome["partial"])) > 0:
+        print(f"and {hidden:,} more; a3cp sessions list --status partial shows them")
+    if interrupted and outcome["left"]:
+        print(f"stopped before the end: {outcome['left']:,} offsets are left", file=sys.stderr)

@@ -1,0 +1,243 @@
+"""`a3cp sessions`: look into the store."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from processor.cli.settings import Json, Store, stored
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from processor.exporter.model import SessionRow
+
+app = typer.Typer(help="The sessions in the store: list, show, search.", no_args_is_help=True)
+
+STATUSES: Final = ("open", "partial", "complete")
+PAGE: Final = 20
+
+User = Annotated[str | None, typer.Option("--user", help="Only this user's.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")]
+
+
+@app.command("list")
+def list_command(
+    *,
+    user: User = None,
+    since: Annotated[str | None, typer.Option("--since", help="Started at this time or later, ISO 8601, UTC.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Started before this time.")] = None,
+    flag: Annotated[
+        list[str] | None, typer.Option("--flag", help="With a message so flagged; may be repeated.")
+    ] = None,
+    status: Annotated[str | None, typer.Option("--status", help=f"Only those that are {', '.join(STATUSES)}.")] = None,
+    page: Annotated[int, typer.Option("--page", min=1, help="Which page.")] = 1,
+    limit: Limit = PAGE,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """List sessions, newest first."""
+    from processor.exporter.ports import SessionFilter
+
+    wanted = SessionFilter(
+        user_id=user,
+        since_ms=_time_ms("--since", since),
+        until_ms=_time_ms("--until", until),
+        notices=_notices(flag or []),
+        status=_one_of("--status", status, STATUSES),
+    )
+    opened = stored(store)
+    total = opened.count(wanted)
+    rows = opened.sessions(wanted, limit=limit, skip=(page - 1) * limit)
+    opened.close()
+    if as_json:
+        print(json.dumps({"count": total, "page": page, "sessions": [fields_of(row) for row in rows]}))
+        return
+    if not rows:
+        print("no such sessions" if total == 0 else f"no page {page}: there are {total:,} sessions")
+        return
+    _table(rows)
+    pages = -(-total // limit)
+    if pages > 1:
+        print(f"page {page} of {pages}, {total:,} sessions; --page {page % pages + 1} shows others")
+
+
+@app.command()
+def show(
+    session_id: Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.")],
+    *,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Show what one session is made of: its boundaries, what its messages add up to, its events."""
+    from processor.codec.events import from_json
+    from processor.core.errors import UsageError
+
+    opened = stored(store)
+    row = opened.sessions_of([session_id]).get(session_id)
+    if row is None:
+        raise UsageError(f"no session {session_id} in {opened.name}", remedy="a3cp sessions list shows those there are")
+    events = [from_json(event.value) for event in opened.events(session_id, count_max=row.event_count)]
+    opened.close()
+    if as_json:
+        print(json.dumps({**fields_of(row), "events": [_event_fields(event._asdict()) for event in events]}))
+        return
+    console = _console()
+    console.print(f"session   {row.session_id}")
+    console.print(f"user      {plain(row.user_id)}")
+    console.print(f"started   {_when(row.start_ms)}")
+    ended = f"{_when(row.end_ms)} ({row.reason}, revision {row.revision})" if row.end_ms is not None else row.state
+    console.print(f"ended     {ended}")
+    console.print(f"length    {_length(row.duration_ms)}, paused {_length(row.paused_ms)}")
+    expected = "" if row.expected_count is None else f", {row.expected_count:,} expected"
+    console.print(f"held      {row.held_count:,} messages{expected}: {row.status.value}")
+    summary = row.summary
+    for name, counts in (
+        ("actors", summary.actors),
+        ("sources", summary.sources),
+        ("flags", summary.notices),
+        ("feedback", summary.feedback),
+        ("aborts", summary.abort_codes),
+    ):
+        if counts:
+            console.print(f"{name:<9} {_counts(counts)}")
+    if summary.confidence is not None:
+        console.print(f"confidence {summary.confidence:.2f} on average of {summary.confidence_count:,}")
+    for event in events:
+        words = " ".join(word for word in (event.kind, event.reason, event.session_notes) if word)
+        console.print(f"{_when(event.timestamp)}  {plain(words)}")
+
+
+@app.command()
+def search(
+    words: Annotated[str, typer.Argument(metavar="TEXT", help="Words that must all be there.")],
+    *,
+    user: User = None,
+    limit: Limit = PAGE,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Find notes, context, transcripts and phrases that hold all of the words; latest first."""
+    from rich.text import Text
+
+    opened = stored(store)
+    found = opened.search(words, limit=limit, user_id=user)
+    opened.close()
+    if as_json:
+        print(json.dumps({"found": [_event_fields(row._asdict()) for row in found]}))
+        return
+    if not found:
+        print("nothing found")
+        return
+    table = _new_table("when", "session", "user", "where", "text")
+    for row in found:
+        cells = (_when(row.at_ms), row.session_id or "(none)", plain(row.user_id), row.place, plain(row.text))
+        table.add_row(*(Text(cell) for cell in cells))
+    _console().print(table)
+
+
+def fields_of(row: "SessionRow") -> dict[str, Any]:
+    """Return a session as `--json` prints it: times as text, what is derived beside what is held."""
+    from dataclasses import asdict
+
+    from processor.codec.isotime import format_time
+
+    fields = row._asdict()
+    fields["summary"] = {**asdict(row.summary), "confidence": row.summary.confidence}
+    for name in ("start_ms", "end_ms"):
+        moment = fields.pop(name)
+        fields[name.replace("_ms", "_time")] = None if moment is None else format_time(moment)
+    fields["flags"] = list(row.flags)
+    del fields["notices"]
+    return {**fields, "status": row.status.value, "duration_ms": row.duration_ms}
+
+
+def plain(text: str) -> str:
+    """Return `text` with its control characters marked: nothing that a message says may steer the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _event_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    from processor.codec.isotime import format_time
+
+    for name in ("timestamp", "start_time", "end_time", "at_ms"):
+        if isinstance(fields.get(name), int):
+            fields[name] = format_time(fields[name])
+    return {name.replace("at_ms", "time"): field for name, field in fields.items() if field is not None}
+
+
+def _table(rows: "list[SessionRow] | Any") -> None:
+    from rich.text import Text
+
+    table = _new_table("started", "session", "user", "length", "messages", "status", "flags")
+    for row in rows:
+        ended = row.status.value if row.end_ms is not None else row.state
+        cells = (_when(row.start_ms), row.session_id, plain(row.user_id), _length(row.duration_ms))
+        table.add_row(*(Text(cell) for cell in cells), f"{row.held_count:,}", ended, ", ".join(row.flags))
+    _console().print(table)
+
+
+def _new_table(*headings: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in headings:
+        table.add_column(
+            heading,
+            overflow="fold",
+            no_wrap=heading in ("started", "when", "length"),
+            justify="right" if heading in ("messages", "length") else "left",
+        )
+    return table
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _notices(words: list[str]) -> int:
+    from processor.exporter.model import Notice
+
+    bits = 0
+    for word in words:
+        _one_of("--flag", word, Notice.WORDS)
+        bits |= 1 << Notice.WORDS.index(word)
+    return bits
+
+
+def _one_of(option: str, word: str | None, words: tuple[str, ...]) -> str | None:
+    from processor.core.errors import UsageError
+
+    if word is not None and word not in words:
+        raise UsageError(f"{option} cannot be {word}", remedy=f"there are {', '.join(words)}")
+    return word
+
+
+def _time_ms(option: str, text: str | None) -> int | None:
+    from processor.codec.isotime import parse_time
+    from processor.core.errors import UsageError
+
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError:
+        raise UsageError(f"{option} is no ISO 8601 time", remedy="such as 2027-01-15 or 2027-01-15T09:00Z") from None
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{plain(name)} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _when(ms: int) -> str:
+    from processor.codec.isotime import format_time
+
+    return format_time(ms)[:19].replace("T", " ") + "Z"
+
+
+def _length(ms: int) -> str:
+    minutes, seconds = divmod(ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

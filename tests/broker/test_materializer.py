@@ -1,0 +1,186 @@
+"""`a3cp export` on a real Kafka: killed in the middle or several at once, it leaves what a calm run leaves."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from processor.exporter.ports import OutputRecord, SessionFilter
+from processor.store import open_store
+from tests.exporter.outputs import message, processed
+from tests.postgres import SKIPPED, Cluster, programs
+
+PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
+TIMEOUT_S = 60.0
+USERS = 40
+MESSAGES = 3_000
+KILLS = 4
+
+
+@pytest.fixture(scope="module")
+def records() -> list[OutputRecord]:
+    values = [
+        message(f"user-{n % USERS}", n * 2_000, source="ui", transcript=f"word{n} said", consent_given=n % 7 > 0)
+        for n in range(MESSAGES)
+    ]
+    return processed(values)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    if programs() is None:
+        pytest.skip(SKIPPED)
+    with Cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    running: Cluster = request.getfixturevalue("cluster")
+    return running.new_database(prefix)
+
+
+class Site:
+    """A Kafka's topics, written as the processor writes them, and the command that exports them."""
+
+    def __init__(self, kafka: str, topics: str, folder: Path) -> None:
+        self._kafka = kafka
+        self._topics = topics
+        self._folder = folder
+        self.environ = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka, "A3CP_TOPIC_PREFIX": topics}
+
+    def produce(self, records: list[OutputRecord], *, abort: bool = False, size: int = 200) -> None:
+        """Write `records` in transactions; with `abort`, each of them once in vain before."""
+        conf = {"bootstrap.servers": self._kafka, "transactional.id": self._topics, "linger.ms": 5}
+        producer = Producer(conf)
+        producer.init_transactions(30)
+        for start in range(0, len(records), size):
+            for commit in (False, True) if abort else (True,):
+                producer.begin_transaction()
+                for record in records[start : start + size]:
+                    producer.produce(f"{self._topics}.{record.topic}", record.value, b"key", record.partition)
+                if commit:
+                    producer.commit_transaction(30)
+                else:
+                    producer.flush(30)
+                    producer.abort_transaction(30)
+
+    def run(self, *arguments: str) -> Any:
+        """Run the command and return the object that it prints."""
+        done = subprocess.run(
+            [*PROGRAM, *arguments, "--json"], env=self.environ, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def follow(self, address: str) -> "subprocess.Popen[bytes]":
+        """Start an exporter that follows."""
+        with (self._folder / "follow.log").open("ab") as log:
+            command = [*PROGRAM, "export", "--follow", "--store", address]
+            return subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
+
+
+@pytest.fixture
+def site(kafka: str, topics: str, tmp_path: Path) -> Site:
+    return Site(kafka, topics, tmp_path)
+
+
+def await_true(what: str, condition: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"timed out: {what}"
+        time.sleep(0.1)
+
+
+def held(address: str) -> list[Any]:
+    """Return all that a store holds, but for when records were appended: that is Kafka's to say."""
+    store = open_store(address)
+    sessions = sorted(store.sessions(SessionFilter(), limit=10_000))
+    content = [(row, list(store.messages(row.session_id)), list(store.events(row.session_id))) for row in sessions]
+    texts = sorted(store.search("said", limit=10_000))
+    found = [content, texts, sorted(store.offsets().items()), list(store.unreadable()), store.totals()]
+    store.close()
+    return found
+
+
+@pytest.mark.broker
+def test_an_export_and_what_it_shows(site: Site, records: list[OutputRecord], address: str) -> None:
+    """Only what was committed counts, all sessions are complete, and a second run has nothing to do."""
+    site.produce(records[:600], abort=True)
+    first = site.run("export", "--store", address)
+    assert first["left"] == 0
+    assert first["written"]["messages"] == sum(r.topic == "tagged" for r in records[:600])
+    site.produce(records[600:])
+    second = site.run("export", "--store", address)
+    assert second["held"]["messages"] == MESSAGES
+    assert second["held"]["sessions"] == {"open": 0, "partial": 0, "complete": USERS}
+    assert second["partial"] == []
+    assert site.run("export", "--store", address)["written"] == {"messages": 0, "events": 0, "unreadable": 0}
+    listed = site.run("sessions", "list", "--store", address, "--flag", "no_consent", "--limit", "5", "--page", "2")
+    assert (listed["count"], len(listed["sessions"])) == (USERS, 5)
+    shown = site.run("sessions", "show", listed["sessions"][0]["session_id"], "--store", address)
+    assert [event["kind"] for event in shown["events"]] == ["started", "ended"]
+    assert shown["summary"]["actors"] == {"user": shown["held_count"]}
+    (found,) = site.run("sessions", "search", "word77 SAID", "--store", address)["found"]
+    assert found["user_id"] == "user-37"
+
+
+@pytest.mark.broker
+def test_killed_while_following(site: Site, records: list[OutputRecord], address: str, tmp_path: Path) -> None:
+    """Two exporters share the partitions and are killed in turn while records arrive: the store is a calm run's."""
+    chance = random.Random(4)
+    following = [site.follow(address), site.follow(address)]
+    step = -(-len(records) // (KILLS + 1))
+    try:
+        for number in range(KILLS + 1):
+            site.produce(records[number * step : (number + 1) * step], abort=number == 2, size=50)
+            if number == KILLS:
+                break
+            time.sleep(chance.uniform(0.1, 1.5))
+            victim = following[number % 2]
+            victim.send_signal(signal.SIGKILL)
+            victim.wait(10)
+            following[number % 2] = site.follow(address)
+        done = site.run("export", "--store", address)
+        assert done["held"]["sessions"] == {"open": 0, "partial": 0, "complete": USERS}
+    finally:
+        for exporter in following:
+            exporter.send_signal(signal.SIGTERM)
+        codes = [exporter.wait(30) for exporter in following]
+    assert codes == [0, 0], (tmp_path / "follow.log").read_text()
+    calm = f"sqlite:///{tmp_path / 'calm.db'}"
+    site.run("export", "--store", calm)
+    assert held(address) == held(calm)
+
+
+@pytest.mark.broker
+def test_topics_made_anew_are_refused(site: Site, records: list[OutputRecord], kafka: str, tmp_path: Path) -> None:
+    """A store that is further than the topics is not filled from the beginning again."""
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    site.produce(records[:50])
+    site.run("export", "--store", address)
+    store = open_store(address)
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE sources SET next_offset = next_offset + 1000")
+    store.close()
+    refused = subprocess.run(
+        [*PROGRAM, "export", "--store", address],
+        env=site.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "it is another one, or its topics were made anew" in refused.stderr
