@@ -20,7 +20,7 @@ import msgspec
 from processor.codec import Codec
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
-from processor.exporter.model import EventRow, MessageRow, SessionRow, Status
+from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView, Status
 from processor.exporter.shapes import Entry
 from processor.exporter.words import detail_words, event_words, message_words
 from processor.runtime.withholding import why_withheld
@@ -140,6 +140,20 @@ class Spool:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+def spooled(view: SessionView, codec: Codec) -> Spool:
+    """Return the session's timeline, ready to be read; the caller closes it.
+
+    Raises:
+        DecodeError, RegistryUnavailable: as `Codec.untag`.
+    """
+    spool = Spool()
+    for row in view.messages():
+        spool.add(message_line(row, codec)[0])
+    for number, event in enumerate(view.events(), 1):
+        spool.add(event_line(event, number))
+    return spool
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------

@@ -52,7 +52,9 @@ def event_words(event: EventView) -> str:
             line = f"Session started{how}" + _quoted(": ", event.session_notes)
         case "ended":
             why = by or f": {_REASONS.get(reason, reason)}"
-            line = f"Session ended{why}" + (f" (told again, revision {event.revision})" if event.revision else "")
+            line = f"Session ended{why}"
+            if event.revision:
+                line = f"The end is told again, since a message came later (revision {event.revision})"
         case "reopened":
             line = "Session goes on: a message came after all"
         case "paused":
@@ -208,9 +210,17 @@ def _sound(fields: Mapping[str, Any]) -> str | None:
     return "Microphone is listening" if "sample_rate" in fields and "chunk_size" in fields else None
 
 
+def _other(fields: Mapping[str, Any]) -> str | None:
+    if isinstance(fields.get("aligned_messages"), list):
+        return "Inputs brought together"
+    if isinstance(fields.get("training_config"), Mapping):
+        return f"The model was trained{_quoted(': ', _text(fields, 'status'))}"
+    return "Training is due" if _text(fields, "trigger") else None
+
+
 _SAYINGS: Final[tuple[Callable[[Mapping[str, Any]], str | None], ...]] = (
     _capture, _feedback, _example, _clarification, _phrase, _heard, _memory, _recognised, _decided, _note,
-    _place, _sound,
+    _place, _sound, _other,
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@
   const FOLD_MIN = 3;          // lines alike from which on they are folded
   const SPARE_PX = 900;        // lines above and below the window that are kept ready
   const BINS = 200;            // columns of the overview
-  const HEIGHTS = { idle: 30, day: 34 };
+  const HEIGHTS = { idle: 30, day: 34, session: 46, chips: 20 };
 
   const ACTORS = { user: "User", partner: "Partner", system: "System", session: "Session" };
   const NOTICES = {
@@ -136,10 +136,16 @@
     byId("count").textContent = hidden ? `${kept.length.toLocaleString("en")} of ${entries.length.toLocaleString("en")} lines match` : `${entries.length.toLocaleString("en")} lines`;
     list.setAttribute("aria-label", `What happened, oldest first, ${kept.length} lines`);
   }
+  function heightOf(row, usual) {
+    if (HEIGHTS[row.type]) return HEIGHTS[row.type];
+    if (row.type === "fold") return usual;
+    if (row.entry.actor === "session") return narrow.matches ? usual : HEIGHTS.session;
+    return row.entry.loud.length ? usual + HEIGHTS.chips : usual;
+  }
   function place() {
     const rowHeight = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
     tops = new Float64Array(rows.length + 1);
-    rows.forEach((row, index) => { tops[index + 1] = tops[index] + (HEIGHTS[row.type] || (row.type === "entry" && row.entry.actor === "session" ? Math.min(rowHeight, narrow.matches ? rowHeight : 46) : rowHeight)); });
+    rows.forEach((row, index) => { tops[index + 1] = tops[index] + heightOf(row, rowHeight); });
     total = tops[rows.length];
     list.style.height = `${total}px`;
     for (const node of shown.values()) node.remove();
