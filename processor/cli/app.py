@@ -11,6 +11,8 @@ from processor.cli.demo import demo
 from processor.cli.export import export
 from processor.cli.process import process
 from processor.cli.produce import produce
+from processor.cli.timeline import timeline
+from processor.cli.verify import verify
 from processor.core.errors import A3CPError, UsageError
 
 EXIT_FAILED = 1
@@ -28,11 +30,13 @@ app = typer.Typer(
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
 app.add_typer(session.app, name="session")
+sessions.app.command()(timeline)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(dlq.app, name="dlq")
 app.command()(process)
 app.command()(produce)
 app.command()(export)
+app.command()(verify)
 app.command()(demo)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from processor.codec import Codec
     from processor.config import Settings
     from processor.store.sql import SqlStore
 
@@ -67,6 +68,18 @@ def stored(address: str | None) -> "SqlStore":
     from processor.wiring import store_of
 
     return store_of(_loaded({}), address, must_exist=True)
+
+
+def codec_of_settings() -> "Codec":
+    """Return the codec that the settings ask for; no Kafka is needed to read what a store holds."""
+    import os
+    from pathlib import Path
+
+    from processor.codec import Codec
+    from processor.config import load
+    from processor.wiring import schemas
+
+    return Codec(schemas(load(dict(os.environ), Path.cwd()).settings))
 
 
 def _loaded(overrides: dict[str, str]) -> "Settings":

@@ -151,6 +151,11 @@ def write_bundle(
     return Written(final, Outcome.REPLACED if replaced else Outcome.WRITTEN, size + len(text), session.held_count)
 
 
+def metadata_of(view: SessionView) -> Metadata:
+    """Return what session_metadata.json says of a session."""
+    return _metadata(view.session, _Told(view))
+
+
 def remove_bundle(target: Target, session_id: str, start_ms: int) -> bool:
     """Remove the session's bundle and what an interrupted run left of it; return whether there was any."""
     final = target.path(bundle_path(session_id, start_ms))

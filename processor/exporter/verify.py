@@ -111,7 +111,7 @@ def verify_bundle(target: Target, path: str) -> Report:
             if name not in names:
                 report.add(name, "", "the manifest does not list it, and every bundle has it")
     metadata = checker.metadata()
-    hashes, digest = checker.records(metadata.session_id if metadata else report.session_id)
+    hashes, digest = checker.records(metadata.session_id if metadata else report.session_id, metadata)
     report.messages = len(hashes)
     if metadata is not None:
         report.session_id, report.status = metadata.session_id, metadata.completeness
@@ -199,10 +199,12 @@ class _Checker:
                 self._add(METADATA, "start_time", f"a session of {date} stands in the folder {folder}")
         return metadata
 
-    def records(self, session_id: str | None) -> tuple[list[bytes], str]:
-        """Return the content hashes of the messages, in order, and the digest chained over them."""
-        hashes: list[bytes] = []
+    def records(self, session_id: str | None, metadata: Metadata | None) -> tuple[dict[int, bytes], str]:
+        """Return the content hash of each message by its `seq`, and the digest chained over them in order."""
+        may_lack = metadata is not None and metadata.completeness != "complete"
+        hashes: dict[int, bytes] = {}
         digest = sha256((session_id or "").encode()).digest()
+        last = 0
         for number, text in self._lines(RECORDS):
             try:
                 line = msgspec.json.decode(text, type=RecordLine)
@@ -211,15 +213,16 @@ class _Checker:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
                 self._add(RECORDS, f"line {number}", f"it is not what a bundle has: {error}")
                 continue
-            if line.seq != number:
-                self._add(RECORDS, f"line {number}", f"message {line.seq} stands where message {number} should")
+            if line.seq <= last or (line.seq > last + 1 and not may_lack):
+                self._add(RECORDS, f"line {number}", f"message {line.seq} stands where message {last + 1} should")
             if found is not None and found != wanted:
                 self._add(RECORDS, f"message {line.seq}", "its content does not match its SHA-256")
-            hashes.append(wanted)
+            hashes[line.seq] = wanted
             digest = sha256(digest + wanted).digest()
+            last = line.seq
         return hashes, digest.hex()
 
-    def bundle(self, metadata: Metadata | None, hashes: list[bytes], digest: str) -> None:
+    def bundle(self, metadata: Metadata | None, hashes: dict[int, bytes], digest: str) -> None:
         seen = _Seen()
         for number, text in self._lines(BUNDLE):
             name = _member(text)
@@ -252,7 +255,7 @@ class _Checker:
         elif name == "metadata" and metadata not in (None, msgspec.json.decode(text, type=Metadata)):
             self._add(BUNDLE, "metadata", f"it is not what {METADATA} says")
 
-    def _entry(self, number: int, entry: Entry, hashes: list[bytes], seen: _Seen) -> None:
+    def _entry(self, number: int, entry: Entry, hashes: dict[int, bytes], seen: _Seen) -> None:
         if entry.at < seen.at:
             self._add(BUNDLE, f"line {number}", "it stands before something earlier")
         seen.at = entry.at
@@ -262,10 +265,10 @@ class _Checker:
         if entry.seq in seen.messages:
             self._add(BUNDLE, f"message {entry.seq}", "it stands there twice")
         seen.messages.add(entry.seq)
-        if not 1 <= entry.seq <= len(hashes) or entry.content_hash != hashes[entry.seq - 1].hex():
+        if entry.content_hash != hashes.get(entry.seq, b"").hex():
             self._add(BUNDLE, f"message {entry.seq}", f"its SHA-256 is not the one in {RECORDS}")
 
-    def _proof(self, proof: Proof, hashes: list[bytes], digest: str, end: dict[str, object]) -> None:
+    def _proof(self, proof: Proof, hashes: dict[int, bytes], digest: str, end: dict[str, object]) -> None:
         if (proof.held_count, proof.held_digest) != (len(hashes), digest):
             self._add(BUNDLE, "proof", f"count or digest are not those of the messages in {RECORDS}")
         if (proof.expected_count, proof.expected_digest) != (end.get("message_count"), end.get("digest")):

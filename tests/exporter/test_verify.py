@@ -157,7 +157,7 @@ def test_files_beside_the_bundle_are_told(bundle, tmp_path):
 def test_a_partial_session_says_so(tmp_path):
     """What is missing of a session is no fault of its bundle, as long as it says it is partial."""
     whole = made_view(varied(9))
-    rows = list(whole.messages())[:7]
+    rows = [row for row in whole.messages() if row.seq not in (1, 6)]
     digest = sha256(whole.session.session_id.encode()).digest()
     for row in rows:
         digest = sha256(digest + row.content_hash).digest()

@@ -1,0 +1,150 @@
+"""`a3cp sessions timeline`: a session in the terminal, line by line, readable without colour."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+
+import typer
+
+from processor.cli.settings import Json, Store
+
+if TYPE_CHECKING:
+    from processor.exporter.shapes import Entry
+
+IDLE_MS: Final = 120_000  # a longer silence is told as one
+FOLD_MIN: Final = 3  # lines alike from which on they are one
+_STYLES: Final = {"user": "green", "partner": "yellow", "system": "blue", "session": "bold"}
+_QUIET: Final = ("nonconforming", "demo")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class Shown(NamedTuple):
+    """One line on the terminal."""
+
+    time: str
+    actor: str  # "" for a silence
+    words: str
+    marks: tuple[str, ...]
+
+
+def timeline(
+    session: Annotated[str, typer.Argument(metavar="SESSION|BUNDLE", help="A session's id, or a bundle's folder.")],
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Fold nothing: each message is a line.")] = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Show what happened in a session, oldest first: who, when, and in plain words. Times are UTC."""
+    with _opened(session, store) as (fields, entries):
+        if as_json:
+            import msgspec
+
+            timeline = [msgspec.to_builtins(entry) for entry in entries]
+            print(json.dumps({**fields, "timeline": timeline}, ensure_ascii=False))
+            return
+        start, end = fields["start_time"], fields["end_time"] or fields["last_activity"]
+        when = f"{start[:10]} {start[11:19]} to {end[11:19]} UTC"
+        what = f"{fields['status']}, {fields['message_count']:,} messages, {fields['completeness']}"
+        heads = (f"Session of {_plain(fields['user_id'])}, {when}", f"{_plain(fields['session_id'])}: {what}")
+        show(heads, entries, everything=everything)
+
+
+@contextmanager
+def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any], Iterable[Entry]]]":
+    """Yield a session's metadata and its timeline, from a bundle if there is one of this name, else from the store."""
+    import msgspec
+
+    from processor.cli.settings import codec_of_settings, stored
+    from processor.core.errors import UsageError
+    from processor.exporter.bundle import Target, metadata_of
+    from processor.exporter.reading import read_metadata, read_timeline
+    from processor.exporter.shapes import Entry
+    from processor.exporter.timeline import spooled
+    from processor.exporter.views import view_of
+
+    if "://" in session or Path(session).is_dir():
+        target = Target(session)
+        yield msgspec.to_builtins(read_metadata(target)), read_timeline(target)
+        return
+    opened = stored(address)
+    with closing(opened):
+        row = opened.sessions_of([session]).get(session)
+        if row is None:
+            raise UsageError(
+                f"no session {session} in {opened.name}", remedy="a3cp sessions list shows those there are"
+            )
+        view = view_of(opened, row)
+        with closing(spooled(view, codec_of_settings())) as spool:
+            yield msgspec.to_builtins(metadata_of(view)), (msgspec.json.decode(text, type=Entry) for text in spool)
+
+
+def show(heads: Iterable[str], entries: "Iterable[Entry]", *, everything: bool = False) -> None:
+    """Print a timeline under its head lines."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for head in heads:
+        console.print(Text(head, style="bold"))
+    console.print()
+    for line in lines(entries, everything=everything):
+        text = Text(f"{line.time:8}  ")
+        if not line.actor:
+            text.append(f"{'':9}⋯ {line.words}", style="dim")
+        elif line.actor == "session":
+            text.append(f"{'─' * 7}  {line.words}", style=_STYLES["session"])
+        else:
+            text.append(f"{line.actor:7}", style=_STYLES[line.actor])
+            text.append(f"  {line.words}")
+        for mark in line.marks:
+            text.append(f"  [{mark}]", style="bold red")
+        console.print(text)
+
+
+def lines(entries: "Iterable[Entry]", *, everything: bool = False) -> Iterator[Shown]:
+    """Yield what is shown of `entries`: silences as lines of their own, and lines that are alike as one."""
+    from processor.codec.isotime import parse_time
+
+    before_ms: int | None = None
+    alike: list[Shown] = []
+    alike_key = ""
+    for entry in entries:
+        at_ms = parse_time(entry.at)
+        words = entry.words + (f": {entry.detail}" if entry.detail else "")
+        marks = tuple(word.replace("_", " ") for word in entry.notices if word not in _QUIET)
+        line = Shown(entry.at[11:19], entry.actor, _plain(words), marks)
+        is_idle = before_ms is not None and at_ms - before_ms > IDLE_MS
+        key = f"{entry.actor} {_numberless(words)}" if entry.kind == "message" and not marks and not everything else ""
+        if is_idle or not key or key != alike_key:
+            yield from _folded(alike)
+            alike = []
+        if is_idle and before_ms is not None:
+            yield Shown("", "", f"{_span(at_ms - before_ms)} without messages", ())
+        alike.append(line)
+        alike_key = key
+        before_ms = max(at_ms, before_ms or 0)
+    yield from _folded(alike)
+
+
+def _folded(alike: list[Shown]) -> Iterable[Shown]:
+    if len(alike) < FOLD_MIN:
+        return alike
+    first, last = alike[0], alike[-1]
+    return [first._replace(words=f"{len(alike)} × {_numberless(first.words)}, until {last.time}")]
+
+
+def _numberless(words: str) -> str:
+    return re.sub(r" \d+$", "", words)
+
+
+def _plain(text: str) -> str:
+    """Return `text` without characters that make a terminal do something."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def _span(ms: int) -> str:
+    minutes = round(ms / 60_000)
+    return f"{minutes} minutes" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

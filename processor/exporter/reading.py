@@ -1,0 +1,78 @@
+"""Reads a bundle that is there, line by line: however long its session was, little of it is in memory."""
+
+import base64
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from processor.core.errors import UsageError
+from processor.exporter.bundle import BUNDLE, METADATA, RECORDS, Target
+from processor.exporter.shapes import Entry, Metadata, RecordLine
+
+_T = TypeVar("_T")
+
+
+class Record(NamedTuple):
+    """A message of a bundle, as it came."""
+
+    line: RecordLine
+    content: bytes | None  # None when it is withheld
+
+
+def read_metadata(target: Target) -> Metadata:
+    """Return what the bundle `target` says of its session.
+
+    Raises:
+        UsageError: there is no bundle that can be read.
+    """
+    try:
+        return msgspec.json.decode(target.files.cat_file(target.path(METADATA)), type=Metadata)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(f"{target.root} is no bundle that can be read", remedy="a3cp verify says why") from error
+
+
+def read_timeline(target: Target) -> Iterator[Entry]:
+    """Yield the timeline of the bundle `target`, in order of time.
+
+    Raises:
+        UsageError: as above, or the bundle was written without bundle.json.
+    """
+    inside = False
+    for text in _lines(target, BUNDLE):
+        if text[:1] == b'"':
+            inside = text.startswith(b'"timeline":')
+        elif inside and text[:1] == b"{":
+            yield _decoded(target, text.rstrip(b","), Entry)
+
+
+def read_records(target: Target) -> Iterator[Record]:
+    """Yield the messages of the bundle `target`, in order of `seq`.
+
+    Raises:
+        UsageError: as above.
+    """
+    for text in _lines(target, RECORDS):
+        line = _decoded(target, text, RecordLine)
+        content = None
+        if line.text is not None:
+            content = line.text.encode()
+        elif line.base64 is not None:
+            content = base64.b64decode(line.base64)
+        yield Record(line, content)
+
+
+def _decoded(target: Target, text: bytes, shape: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(text, type=shape)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{target.root} is damaged", remedy="a3cp verify says where") from error
+
+
+def _lines(target: Target, name: str) -> Iterator[bytes]:
+    try:
+        with target.files.open(target.path(name), "rb") as file:
+            for line in file:
+                yield line.rstrip(b"\n")
+    except OSError as error:
+        raise UsageError(f"{target.root} has no {name}", remedy="name a bundle that has it") from error

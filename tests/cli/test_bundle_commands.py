@@ -1,0 +1,117 @@
+"""a3cp verify and a3cp sessions timeline: what they print, and how they end."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from processor.cli.app import app
+from processor.cli.timeline import lines
+from processor.core.errors import UsageError
+from processor.exporter.bundle import Format, Target, write_bundle
+from processor.exporter.reading import read_records, read_timeline
+from tests.exporter.views import CODEC, NOW_MS, day_view, made_view, varied
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A bundle of the demo's day."""
+    return Path(write_bundle(Target(str(tmp_path)), day_view("heron-07"), CODEC, now_ms=NOW_MS).path)
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    if isinstance(result.exception, UsageError):
+        return 2, str(result.exception)
+    return result.exit_code, result.output
+
+
+def test_sound_is_0(bundle):
+    """A root with nothing wrong: a line a bundle and a sum, code 0."""
+    code, output = run("verify", str(bundle.parent.parent))
+    assert code == 0
+    assert output.splitlines() == [f"sound   {bundle}  63 messages, complete", "1 bundles: 1 sound, 0 broken"]
+
+
+def test_broken_is_1_and_says_where(bundle):
+    """What is wrong is told with its file and place, as text and as JSON, code 1."""
+    path = bundle / "records.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'\\"seq\\":3', b'\\"seq\\":4', 1))
+    code, output = run("verify", str(bundle))
+    assert code == 1
+    assert f"BROKEN  {bundle}" in output
+    assert "records.jsonl: its SHA-256 is not the manifest's" in output
+    assert "its content does not match its SHA-256" in output
+    code, output = run("verify", str(bundle), "--json", "--broken")
+    told = json.loads(output)
+    assert (code, told["bundles"], told["broken"]) == (1, 1, 1)
+    assert told["reports"][0]["problems"][0]["file"] == "records.jsonl"
+
+
+def test_nothing_there_is_2(tmp_path):
+    """No such place and no bundle in it are the caller's to mend."""
+    assert run("verify", str(tmp_path / "nowhere"))[0] == 2
+    assert run("verify", str(tmp_path))[0] == 2
+
+
+def test_a_timeline_in_the_terminal(bundle):
+    """Head, lines in plain words, silences and alike lines folded, marks in brackets; nothing needs colour."""
+    code, output = run("sessions", "timeline", str(bundle))
+    assert code == 0
+    told = output.splitlines()
+    assert told[0] == "Session of heron-07, 2025-11-20 09:00:00 to 09:32:00 UTC"
+    assert "09:01:00  partner  14 × Camera picture, until 09:01:02" in told
+    assert "09:15:25  partner  Corrected: “more” means “drink”  [corrected]" in told
+    assert "                   ⋯ 16 minutes without messages" in told
+    assert "\x1b" not in output
+    everything = run("sessions", "timeline", str(bundle), "--all")[1].splitlines()
+    assert len(everything) > len(told) + 30
+
+
+def test_a_timeline_as_json(bundle):
+    """Metadata and every entry."""
+    told = json.loads(run("sessions", "timeline", str(bundle), "--json")[1])
+    assert told["session_id"] == bundle.name
+    assert len(told["timeline"]) == told["message_count"] + told["event_count"]
+
+
+def test_a_timeline_steers_no_terminal(tmp_path):
+    """Control characters in messages, ids and notes are shown as such, never sent."""
+    view = made_view([{"output_phrase": "\x1b[2Jgone\x07\u202e"}], user_id="u\x1b]0;x\x07", notes=("\x1b[31mred",))
+    path = write_bundle(Target(str(tmp_path)), view, CODEC, now_ms=NOW_MS).path
+    output = run("sessions", "timeline", path)[1]
+    assert not set("\x1b\x07\u202e") & set(output)
+    assert "\ufffd[2Jgone" in output
+
+
+def test_bundles_that_cannot_be_read(bundle, tmp_path):
+    """A folder that is none, one without bundle.json, a damaged one: told, not a traceback."""
+    assert run("sessions", "timeline", str(tmp_path))[0] == 2
+    lean = write_bundle(
+        Target(str(tmp_path / "lean")), made_view(varied(2)), CODEC, now_ms=NOW_MS, formats=frozenset({Format.CSV})
+    ).path
+    assert "has no bundle.json" in run("sessions", "timeline", lean)[1]
+    (bundle / "bundle.json").write_bytes((bundle / "bundle.json").read_bytes().replace(b'"words"', b'"wards"', 1))
+    assert "is damaged" in run("sessions", "timeline", str(bundle))[1]
+
+
+def test_records_come_back_as_they_came(bundle):
+    """The bytes of each message, in order; what was withheld is told so."""
+    records = list(read_records(Target(str(bundle))))
+    assert [record.line.seq for record in records] == list(range(1, 64))
+    assert all(record.content is not None for record in records)
+
+
+def test_lines_alike_are_one(tmp_path):
+    """From three on; a note of what is notable, or another word, breaks the row."""
+    contents = [{"event": "capture.frame_meta", "seq": seq} for seq in range(5)]
+    contents.insert(2, {"classifier_output": {"unknown": 1.0}})
+    path = write_bundle(Target(str(tmp_path)), made_view(contents), CODEC, now_ms=NOW_MS).path
+    words = [line.words for line in lines(read_timeline(Target(path)))]
+    assert words[1:5] == [
+        "Camera picture 0",
+        "Camera picture 1",
+        "Not recognised (100 % sure)",
+        "3 × Camera picture, until 09:00:05",
+    ]
