@@ -213,7 +213,7 @@ class KafkaLog:
 
     def _new_transactions(self) -> Transactions:
         conf = {**self._conf.producer, "error_cb": self._on_producer_error}
-        return Transactions(conf, self._conf.group_id, self._conf.slot)
+        return Transactions(conf, self._conf.group_id, self._conf.slot, self._set_away)
 
     def _new_consumer(self) -> Consumer:
         conf = {

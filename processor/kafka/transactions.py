@@ -5,18 +5,24 @@ Alternating hides the 20 ms that librdkafka waits when the broker is still writi
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
-from processor.core.errors import Aborted
+from processor.core.errors import Aborted, OutcomeUnknown
 from processor.kafka.failures import error_of, failure, is_outdated
 from processor.ports import Output
 
 PRODUCERS: Final = 2
 _INIT_TIMEOUT_S: Final = 10.0
+_ABORT_TIMEOUT_S: Final = 1.0
 _QUEUE_FULL_POLL_S: Final = 0.01
+_SLOW_S: Final = 2.0
+_HUNG_AFTER_S: Final = 2.0  # beyond a call's own time-out
 
 
 def transactional_id(group_id: str, slot: int, number: int) -> str:
@@ -27,8 +33,12 @@ def transactional_id(group_id: str, slot: int, number: int) -> str:
 class Transactions:
     """Begins, fills and commits transactions; after any error it is to be thrown away (`close`) and made anew."""
 
-    def __init__(self, conf: Mapping[str, Any], group_id: str, slot: int) -> None:
+    def __init__(
+        self, conf: Mapping[str, Any], group_id: str, slot: int, on_slow: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Abort what a predecessor in this slot left open, and fence it.
+
+        `on_slow` is told when a commit has not been answered for a while.
 
         Raises:
             BrokerUnavailable, OwnershipLost, Fatal: see `failure`.
@@ -44,6 +54,9 @@ class Transactions:
             raise failure("preparing transactions", error) from error
         self._turn = 0
         self._open = False
+        self._timeout_s = int(conf["transaction.timeout.ms"]) / 1000
+        self._on_slow = on_slow
+        self._calls = _Calls()
 
     def send(self, outputs: Sequence[Output]) -> None:
         """Produce `outputs` in the open transaction; opens one when there is none."""
@@ -71,6 +84,9 @@ class Transactions:
         All records are acknowledged before the offsets join the transaction: a successor that sees the offsets
         committed then finds the states below the end of their topic as it was when its restore began.
 
+        All of it has the transaction's own time-out: after that the broker aborts it anyhow. Another than -1 is safe
+        here, since after any time-out the producers are thrown away.
+
         Raises:
             Aborted: the group is in another generation than `group_metadata`; the transaction is aborted.
         """
@@ -80,9 +96,17 @@ class Transactions:
             if not self._open:
                 producer.begin_transaction()
                 self._open = True
-            producer.flush()
-            producer.send_offsets_to_transaction(offsets, group_metadata)
-            producer.commit_transaction()
+            deadline_s = time.monotonic() + self._timeout_s
+            while producer.flush(_SLOW_S):
+                self._on_slow(f"outputs have not been acknowledged for {_SLOW_S:.0f} s")
+                if time.monotonic() > deadline_s:
+                    raise OutcomeUnknown(f"outputs were not acknowledged within {self._timeout_s:.0f} s")
+
+            def finish() -> None:
+                producer.send_offsets_to_transaction(offsets, group_metadata, _left(deadline_s))
+                producer.commit_transaction(_left(deadline_s))
+
+            self._call(finish, self._timeout_s)
         except KafkaException as error:
             if is_outdated(error):
                 self.abort()
@@ -94,10 +118,18 @@ class Transactions:
         """Abort the open transaction, if there is one."""
         if self._open:
             try:
-                self._producers[self._turn].abort_transaction()
+                abort = self._producers[self._turn].abort_transaction
+                self._call(lambda: abort(self._timeout_s), self._timeout_s)
             except KafkaException as error:
                 raise failure("aborting", error, in_transaction=True) from error
             self._next_turn()
+
+    def _call(self, function: Callable[[], None], timeout_s: float) -> None:
+        self._calls.call(
+            function,
+            timeout_s + _HUNG_AFTER_S,
+            on_slow=lambda: self._on_slow(f"a commit has not been answered for {_SLOW_S:.0f} s"),
+        )
 
     def _next_turn(self) -> None:
         self._open = False
@@ -105,13 +137,70 @@ class Transactions:
 
     def close(self) -> None:
         """Abort what is open and let go of the producers; never raises, since a successor aborts it all the same."""
-        if self._open:
-            with contextlib.suppress(KafkaException):
-                self._producers[self._turn].abort_transaction(1.0)
+        if self._open and not self._calls.hung:
+            abort = self._producers[self._turn].abort_transaction
+            with contextlib.suppress(KafkaException, OutcomeUnknown):
+                self._call(lambda: abort(_ABORT_TIMEOUT_S), _ABORT_TIMEOUT_S)
+        self._calls.close()
         for producer in self._producers:
             with contextlib.suppress(KafkaException):
                 producer.purge()
         self._producers.clear()
+
+
+class _Calls:
+    """Makes calls in a thread of its own, so that one that never returns does not take the worker with it.
+
+    After a restart of the broker, `send_offsets_to_transaction` was seen to hang for ever, whatever its time-out
+    (librdkafka 2.16; tests/broker/test_exactly_once.py). Such a thread is left behind with its producer.
+    """
+
+    def __init__(self) -> None:
+        self.hung = False
+        self._todo: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[KafkaException | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def call(self, function: Callable[[], None], timeout_s: float, *, on_slow: Callable[[], None]) -> None:
+        """Call `function`, and raise the `KafkaException` that it raises.
+
+        Raises:
+            OutcomeUnknown: it has not returned after `timeout_s`.
+        """
+        assert not self.hung
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="a3cp-transactions", daemon=True)
+            self._thread.start()
+        self._todo.put(function)
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                error = self._done.get(timeout=_SLOW_S)
+                break
+            except queue.Empty:
+                on_slow()
+            if time.monotonic() > deadline_s:
+                self.hung = True
+                raise OutcomeUnknown(f"a transaction call has not returned within {timeout_s:.0f} s")
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._todo.put(None)
+
+    def _run(self) -> None:
+        while (function := self._todo.get()) is not None:
+            try:
+                function()
+                self._done.put(None)
+            except KafkaException as error:
+                self._done.put(error)
+            del function  # It holds a producer, which is to be let go of.
+
+
+def _left(deadline_s: float) -> float:
+    return max(0.1, deadline_s - time.monotonic())
 
 
 def _produce_when_there_is_room(producer: Producer, output: Output) -> None:

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,11 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.config import TopicNames
 from processor.core.model import Rules
 from processor.runtime.partitioner import partition_of
+from tests.broker.audit import Audit, audit, committed_offsets, read_kafka
 
 TIMEOUT_S = 60.0
 BASE_MS = 1_750_000_000_000
@@ -114,6 +118,10 @@ class Worker:
         self.process.terminate()
         return self.process.wait(timeout_s)
 
+    def children(self) -> list[psutil.Process]:
+        """Return the processes that it started and that run."""
+        return psutil.Process(self.process.pid).children()
+
     def log(self) -> list[dict[str, object]]:
         """Return the lines of its log that are JSON."""
         lines = self.log_file.read_text("utf-8", "replace").splitlines()
@@ -148,6 +156,24 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
+    def await_processed(self, timeout_s: float = TIMEOUT_S) -> None:
+        """Wait until the group has committed all that the raw topic holds now."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        tps = [TopicPartition(self.names.raw, partition) for partition in range(4)]
+        futures = admin.list_offsets({tp: OffsetSpec.latest() for tp in tps})
+        ends = {tp.partition: future.result(10).offset for tp, future in futures.items()}
+
+        def processed() -> bool:
+            committed = committed_offsets(self.bootstrap, self.prefix, self.names.raw, 4)
+            return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+        await_true(f"all processed, up to {ends}", processed, timeout_s)
+
+    def audit(self, rules: Rules | None = None) -> Audit:
+        """Wait until all is processed, and prove that it was processed exactly once."""
+        self.await_processed()
+        return audit(read_kafka(self.bootstrap, self.names), rules or Rules(), names=self.names, clocked=True)
+
     def __enter__(self) -> Self:
         return self
 
@@ -157,6 +183,37 @@ class Fleet:
         for worker in self.workers:
             text = worker.log_file.read_text("utf-8", "replace")
             print(f"--- {worker.log_file.name}\n{text[-6_000:]}")  # pytest shows it when the test fails.
+
+
+class Load:
+    """Messages that keep coming, `per_pause` after each pause of 10 ms, until told to stop."""
+
+    def __init__(self, bootstrap: str, topic: str, *, seed: int = 0, users: int = 300, per_pause: int = 10) -> None:
+        self.count = 0
+        self._stopped = threading.Event()
+        self._bootstrap, self._topic, self._per_pause = bootstrap, topic, per_pause
+        self._records = day(seed, 10_000_000, users)
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        # Longer than any restart of a broker takes, so that nothing is lost before it comes to the processor.
+        producer = Producer({"bootstrap.servers": self._bootstrap, "enable.idempotence": True, "log_level": 0})
+        while not self._stopped.wait(0.01):
+            for _ in range(self._per_pause):
+                user, value = next(self._records)
+                key = user.encode()
+                producer.produce(self._topic, value, key, partition_of(key, 4))
+                self.count += 1
+            producer.poll(0)
+        assert producer.flush(TIMEOUT_S) == 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
 
 
 class Watcher:
@@ -206,6 +263,3 @@ def probe(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
     except OSError:
         return 0, ""
-
-
-RULES = Rules()
