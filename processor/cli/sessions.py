@@ -1,7 +1,7 @@
 """`a3cp sessions`: look into the store."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from processor.exporter.model import SessionRow
+    from processor.exporter.ports import SessionFilter
+    from processor.exporter.ports import Store as StorePort
 
 app = typer.Typer(help="The sessions in the store: list, show, search.", no_args_is_help=True)
 
 STATUSES: Final = ("open", "partial", "complete")
 PAGE: Final = 20
+_ROWS_AT_ONCE: Final = 1_000
 
 User = Annotated[str | None, typer.Option("--user", help="Only this user's.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")]
@@ -32,6 +35,7 @@ def list_command(
         list[str] | None, typer.Option("--flag", help="With a message so flagged; may be repeated.")
     ] = None,
     status: Annotated[str | None, typer.Option("--status", help=f"Only those that are {', '.join(STATUSES)}.")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Add them up by user or day instead.")] = None,
     page: Annotated[int, typer.Option("--page", min=1, help="Which page.")] = 1,
     limit: Limit = PAGE,
     store: Store = None,
@@ -47,7 +51,12 @@ def list_command(
         notices=_notices(flag or []),
         status=_one_of("--status", status, STATUSES),
     )
+    _one_of("--by", by, ("user", "day"))
     opened = stored(store)
+    if by is not None:
+        _show_rollups(by, _every(opened, wanted), as_json=as_json)
+        opened.close()
+        return
     total = opened.count(wanted)
     rows = opened.sessions(wanted, limit=limit, skip=(page - 1) * limit)
     opened.close()
@@ -158,6 +167,31 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def _every(store: "StorePort", wanted: "SessionFilter") -> "Iterator[SessionRow]":
+    skip = 0
+    while rows := store.sessions(wanted, limit=_ROWS_AT_ONCE, skip=skip):
+        yield from rows
+        skip += len(rows)
+
+
+def _show_rollups(by: str, sessions: "Iterator[SessionRow]", *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from rich.text import Text
+
+    from processor.exporter.summary import by_day, by_user
+
+    totals = by_user(sessions) if by == "user" else by_day(sessions)
+    if as_json:
+        print(json.dumps({by: {key: asdict(total) for key, total in totals.items()}}))
+        return
+    table = _new_table(by, "sessions", "partial", "length", "messages", "flags")
+    for key, total in totals.items():
+        numbers = (f"{total.sessions:,}", f"{total.partial:,}", _length(total.duration_ms), f"{total.messages:,}")
+        table.add_row(Text(plain(key)), *numbers, _counts(total.summary.notices))
+    _console().print(table)
+
+
 def _event_fields(fields: dict[str, Any]) -> dict[str, Any]:
     from processor.codec.isotime import format_time
 
@@ -188,7 +222,7 @@ def _new_table(*headings: str) -> Any:
             heading,
             overflow="fold",
             no_wrap=heading in ("started", "when", "length"),
-            justify="right" if heading in ("messages", "length") else "left",
+            justify="right" if heading in ("messages", "length", "sessions", "partial") else "left",
         )
     return table
 

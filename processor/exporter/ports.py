@@ -72,6 +72,7 @@ class SessionFilter(NamedTuple):
     notices: int = 0  # at least one of these bits of `Notice`
     status: str | None = None  # the value of a `Status`
     session_id: str | None = None
+    ended: bool = False  # those that are partial or complete
 
 
 class Found(NamedTuple):

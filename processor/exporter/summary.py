@@ -1,6 +1,6 @@
 """Adds up what belongs to a session, record by record, and sessions to roll-ups. No storage, no clock."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -8,7 +8,7 @@ from typing import Final
 
 from processor.codec.events import EventView
 from processor.exporter.facts import Facts
-from processor.exporter.model import MessageRow, SessionRow, Summary, notice_words
+from processor.exporter.model import MessageRow, SessionRow, Status, Summary, notice_words
 
 KEYS_MAX: Final = 64  # sources, modalities or codes of one session that are told apart; senders may say anything there
 OTHERS: Final = "(others)"
@@ -168,23 +168,20 @@ class Rollup:
     messages: int = 0
     duration_ms: int = 0
     paused_ms: int = 0
-    incomplete: int = 0  # sessions that are partial
+    partial: int = 0  # sessions of which not all is held
     summary: Summary = field(default_factory=Summary)
 
 
-def rollup(sessions: Iterable[SessionRow]) -> Rollup:
-    """Return what `sessions` add up to."""
-    total = Rollup()
-    for row in sessions:
-        total = Rollup(
-            total.sessions + 1,
-            total.messages + row.held_count,
-            total.duration_ms + row.duration_ms,
-            total.paused_ms + row.paused_ms,
-            total.incomplete + (row.status.value == "partial"),
-            _sum(total.summary, row.summary),
-        )
-    return total
+def add(total: Rollup, row: SessionRow) -> Rollup:
+    """Return `total` with one session more."""
+    return Rollup(
+        total.sessions + 1,
+        total.messages + row.held_count,
+        total.duration_ms + row.duration_ms,
+        total.paused_ms + row.paused_ms,
+        total.partial + (row.status is Status.PARTIAL),
+        _sum(total.summary, row.summary),
+    )
 
 
 def day_of(session: SessionRow) -> str:
@@ -194,18 +191,20 @@ def day_of(session: SessionRow) -> str:
 
 def by_day(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
     """Return roll-ups of the days on which sessions started, oldest first."""
-    days: dict[str, list[SessionRow]] = {}
-    for row in sessions:
-        days.setdefault(day_of(row), []).append(row)
-    return {day: rollup(days[day]) for day in sorted(days)}
+    return _by(sessions, day_of)
 
 
 def by_user(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
     """Return roll-ups of the users, by id."""
-    users: dict[str, list[SessionRow]] = {}
+    return _by(sessions, lambda row: row.user_id)
+
+
+def _by(sessions: Iterable[SessionRow], key_of: Callable[[SessionRow], str]) -> dict[str, Rollup]:
+    totals: dict[str, Rollup] = {}
     for row in sessions:
-        users.setdefault(row.user_id, []).append(row)
-    return {user_id: rollup(users[user_id]) for user_id in sorted(users)}
+        key = key_of(row)
+        totals[key] = add(totals.get(key, Rollup()), row)
+    return {key: totals[key] for key in sorted(totals)}
 
 
 def _sum(one: Summary, other: Summary) -> Summary:

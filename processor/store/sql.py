@@ -327,6 +327,8 @@ def _conditions(wanted: SessionFilter) -> list[Any]:
         conditions.append(table.start_ms < wanted.until_ms)
     if wanted.notices:
         conditions.append(table.notices.op("&")(wanted.notices) != 0)
+    if wanted.ended:
+        conditions.append(table.state == "ended")
     if wanted.status is not None:
         conditions.append(table.status == wanted.status)
     return conditions

@@ -15,10 +15,14 @@ from processor.store.tables import TEXTS
 
 BUSY_TIMEOUT_S: Final = 30.0  # how long a writer waits for another one
 _CACHE_KIB: Final = 64 << 10
+_LOG_PAGES: Final = 10_000  # of the write-ahead log, 40 MiB, before it is merged into the file
+_WORDS: Final = re.compile(
+    r"[^\W_]+"
+).findall  # As FTS5 splits texts; each a word of its own, so no phrases are stored.
 
 _INDEX: Final = """
 CREATE VIRTUAL TABLE texts_index USING fts5(
-    text, content='texts', content_rowid='id', tokenize='unicode61 remove_diacritics 0'
+    text, content='texts', content_rowid='id', detail=none, tokenize='unicode61 remove_diacritics 0'
 )
 """
 _INSERTED: Final = """
@@ -59,7 +63,7 @@ class SqliteDialect:
 
     def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
         """See `Dialect.matching`."""
-        quoted = " ".join(f'"{word}"' for word in re.findall(r"\w+", words))
+        quoted = " ".join(f'"{word}"' for word in _WORDS(words))
         if not quoted:
             return None
         found = text("SELECT rowid FROM texts_index WHERE texts_index MATCH :words").bindparams(words=quoted)
@@ -83,7 +87,13 @@ def sqlite_engine(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # Transactions begin where `begin_writing` says, and nowhere else.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"cache_size=-{_CACHE_KIB}",
+            "temp_store=MEMORY",
+            f"wal_autocheckpoint={_LOG_PAGES}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from processor.core.errors import A3CPError, BrokerUnavailable, UsageError
+from processor.exporter.due import hand_on
 from processor.exporter.errors import StoreMoved, StoreUnavailable
 from processor.exporter.following import Following, Progress
 from processor.exporter.materializer import Materializer
+from processor.exporter.model import SessionView
 from processor.exporter.ports import Batch, OutputRecord, SessionFilter, Source
 from processor.store import open_store
 from processor.store.sql import SqlStore
@@ -144,3 +146,26 @@ def test_another_kafka_is_noticed(store: SqlStore) -> None:
     following(store).run(to_end=True)
     with pytest.raises(UsageError, match="another one"):
         following(store, RECORDS[:5]).run(to_end=True)
+
+
+def test_sessions_are_handed_on_once(store: SqlStore) -> None:
+    """Each session that has ended is taken once; one whose taking failed is taken again, one that changed too."""
+    following(store).run(to_end=True)
+    taken: list[str] = []
+
+    def take(view: SessionView) -> None:
+        if len(taken) == 2 and "failed" not in taken:
+            taken.append("failed")
+            raise OSError("full")
+        assert len(list(view.messages())) == view.session.held_count
+        assert len(list(view.events())) == view.session.event_count
+        taken.append(view.session.session_id)
+
+    wanted = SessionFilter(ended=True)
+    with pytest.raises(OSError, match="full"):
+        hand_on(store, "there", wanted, take)
+    assert hand_on(store, "there", wanted, take, stopped=lambda: len(taken) >= 4) == 1
+    assert hand_on(store, "there", wanted, take) == 2
+    assert hand_on(store, "there", wanted, take) == 0
+    assert sorted({*taken} - {"failed"}) == sorted(s.session_id for s in store.sessions(wanted, limit=9))
+    assert len(taken) == 6

@@ -1,0 +1,98 @@
+"""`a3cp sessions` on a store, without a Kafka."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from processor.cli.app import app
+from processor.core.errors import UsageError
+from processor.exporter.materializer import Materializer
+from processor.store import open_store
+from tests.exporter.outputs import CODEC, message, processed
+
+HOSTILE = "evil\x1b[2J\x1b]0;title\x07 words"
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    found = f"sqlite:///{tmp_path / 'store.db'}"
+    store = open_store(found)
+    values = [message(f"user-{n % 3}", n * 86_400_000 // 4, transcript=f"day {n}") for n in range(12)]
+    records = processed([*values, message("eve", 0, transcript=HOSTILE, source=HOSTILE, is_demo=True)])
+    Materializer(store, CODEC).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    store.close()
+    return found
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["sessions", *arguments], catch_exceptions=False, env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    return done.output
+
+
+def run_json(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json"))
+
+
+def test_list(address: str) -> None:
+    """Newest first, in pages, with what was chosen; a table for people."""
+    pages = [run_json("list", "--store", address, "--limit", "5", "--page", str(page)) for page in (1, 2, 3)]
+    starts = [session["start_time"] for page in pages for session in page["sessions"]]
+    assert starts == sorted(starts, reverse=True)
+    assert (len(starts), pages[0]["count"]) == (13, 13)
+    assert run_json("list", "--store", address, "--user", "user-1")["count"] == 4
+    assert run_json("list", "--store", address, "--flag", "demo")["sessions"][0]["user_id"] == "eve"
+    assert run_json("list", "--store", address, "--since", "2025-06-16", "--until", "2025-06-17")["count"] == 4
+    assert "page 1 of 3, 13 sessions" in run("list", "--store", address, "--limit", "5")
+    assert "no such sessions" in run("list", "--store", address, "--status", "open")
+    assert "no page 9" in run("list", "--store", address, "--page", "9")
+
+
+def test_roll_ups(address: str) -> None:
+    """The same sessions added up, by user and by day."""
+    assert {u: t["sessions"] for u, t in run_json("list", "--store", address, "--by", "user")["user"].items()} == {
+        "eve": 1, "user-0": 4, "user-1": 4, "user-2": 4,
+    }  # fmt: skip
+    days = run_json("list", "--store", address, "--by", "day")["day"]
+    assert list(days) == sorted(days)
+    assert "2025-06-16" in run("list", "--store", address, "--by", "day")
+
+
+def test_show_and_search(address: str) -> None:
+    """A session with its events; a text with its session."""
+    (found,) = run_json("search", "DAY 7", "--store", address)["found"]
+    shown = run_json("show", found["session_id"], "--store", address)
+    assert (shown["status"], shown["held_count"], shown["user_id"]) == ("complete", 1, "user-1")
+    assert [event["kind"] for event in shown["events"]] == ["started", "ended"]
+    assert "held      1 messages, 1 expected: complete" in run("show", found["session_id"], "--store", address)
+    assert "nothing found" in run("search", "nowhere", "--store", address)
+
+
+def test_messages_do_not_steer_the_terminal(address: str) -> None:
+    """Control characters in what people wrote come out marked."""
+    (found,) = run_json("search", "evil", "--store", address)["found"]
+    for text in (run("search", "evil", "--store", address), run("show", found["session_id"], "--store", address)):
+        assert "\x1b" not in text
+        assert "\x07" not in text
+        assert "evil\N{REPLACEMENT CHARACTER}[2J" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["list", "--status", "lost"], "--status cannot be lost"),
+        (["list", "--flag", "odd"], "--flag cannot be odd"),
+        (["list", "--by", "moon"], "--by cannot be moon"),
+        (["list", "--since", "yesterday"], "--since is no ISO 8601 time"),
+        (["show", "sess_none"], "no session sess_none"),
+        (["list", "--store", "sqlite:///none/at/all.db"], "there is no store at"),
+    ],
+)
+def test_mistakes_are_named(address: str, arguments: list[str], words: str) -> None:
+    """Wrong usage says what was wrong."""
+    given = [] if "--store" in arguments else ["--store", address]
+    with pytest.raises(UsageError, match=words):
+        CliRunner().invoke(app, ["sessions", *arguments, *given], catch_exceptions=False)
