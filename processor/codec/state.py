@@ -3,9 +3,10 @@
 Always that encoding, whatever the messages speak (docs/adr/0011): restoring must not need a schema registry.
 """
 
+from functools import lru_cache
 from typing import Final
 
-from processor.codec.avro import optional_text, write_long
+from processor.codec.avro import optional_text, write_long, write_text
 from processor.codec.wire import avro_header
 from processor.core.errors import DecodeError
 from processor.core.model import EndReason, Policy, Session, UserState
@@ -22,32 +23,28 @@ _REASONS: Final = {reason.value: reason for reason in EndReason}
 
 def encode_state(state: UserState) -> bytes:
     """Return the record of `state`, header included."""
-    current, policy = state.current, state.policy
-    parts = [
-        HEADER,
-        write_long(state.last_append_ms),
-        write_long(state.encoding),
-        write_long(len(state.recent)),
-        state.recent,
-    ]
+    current, closed, recent, policy, last_append_ms, encoding = state
+    parts = [HEADER, _time(last_append_ms), write_long(encoding), write_long(len(recent)), recent]
     if current is None:
         parts.append(b"\x00")
     else:
         parts.append(b"\x02")
         _write_session(parts, current)
-    if state.closed:
-        parts.append(write_long(len(state.closed)))
-        for session in state.closed:
+    if closed:
+        parts.append(write_long(len(closed)))
+        for session in closed:
             _write_session(parts, session)
-    parts.append(b"\x00")
     if policy is None:
-        parts.append(b"\x00")
+        parts.append(b"\x00\x00")
     else:
-        parts.append(b"\x02")
+        parts.append(b"\x00\x02")
         limits = (policy.gap_ms, policy.max_session_ms, policy.pause_ms)
         parts += [b"\x00" if limit is None else b"\x02" + write_long(limit) for limit in limits]
         parts.append(optional_text(policy.template))
     return b"".join(parts)
+
+
+_time: Final = lru_cache(maxsize=256)(write_long)  # Records that the broker appended together have one append time.
 
 
 def _write_session(parts: list[bytes], session: Session) -> None:
@@ -66,17 +63,20 @@ def _write_session(parts: list[bytes], session: Session) -> None:
         touched_ms,
     ) = session
     assert len(digest) == DIGEST_BYTES
-    text = session_id.encode()
     parts += (
-        write_long(len(text)),
-        text,
+        write_text(session_id),
         write_long(start_ms),
         write_long(last_ms - start_ms),
         write_long(count),
         digest,
+    )
+    if template is None and paused_at_ms is None and end_ms is None and not (paused_ms or ends or touched_ms or reason):
+        parts.append(b"\x00\x00\x00\x00\x00\x00\x00")  # Most sessions: never paused, never ended.
+        return
+    parts += (
         write_long(paused_ms),
         write_long(ends),
-        b"\x00" if template is None else optional_text(template),
+        optional_text(template),
         b"\x00" if paused_at_ms is None else b"\x02" + write_long(paused_at_ms - start_ms),
         b"\x00" if end_ms is None else b"\x02" + write_long(end_ms - start_ms),
         _REASON_BYTES[reason],

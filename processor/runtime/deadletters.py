@@ -13,6 +13,8 @@ from processor.ports import Headers, Output, RawRecord
 from processor.runtime.withholding import why_withheld
 
 WITHHELD: Final = "a3cp-dlq-withheld"
+_RECORD_OVERHEAD_BYTES: Final = 1024  # what Kafka adds to a record and its batch, rounded up
+_TOO_LARGE: Final = "too large"
 
 
 class Stage(Enum):
@@ -23,11 +25,17 @@ class Stage(Enum):
     SIZE = "size"
 
 
-def dead_letter(record: RawRecord, error: A3CPError, stage: Stage, *, topic: str, raw_topic: str) -> Output:
-    """Return the dead letter of `record`: key, value and headers as they came, and headers that say where and why."""
+def dead_letter(
+    record: RawRecord, error: A3CPError, stage: Stage, *, topic: str, raw_topic: str, bytes_max: int
+) -> Output:
+    """Return the dead letter of `record`: key, value and headers as they came, and headers that say where and why.
+
+    What would make it larger than the topic's `bytes_max` is left out: the value, and if need be the rest. A compressed
+    input may be many times as large as its topic's limit.
+    """
     value = record.value()
     _, append_ms = record.timestamp()
-    headers: Headers = [(name, content or b"") for name, content in record.headers() or ()]
+    came: Headers = [(name, content or b"") for name, content in record.headers() or ()]
     described = {
         "topic": raw_topic,
         "partition": record.partition(),
@@ -39,10 +47,19 @@ def dead_letter(record: RawRecord, error: A3CPError, stage: Stage, *, topic: str
         "sha256": sha256(value or b"").hexdigest(),
         "size": len(value or b""),
     }
-    headers += [(f"a3cp-dlq-{name}", str(content).encode()) for name, content in described.items()]
-    kept = value
+    headers: Headers = [(f"a3cp-dlq-{name}", str(content).encode()) for name, content in described.items()]
+    kept, key = value, record.key()
     why = why_withheld(value or b"")
+    room_bytes = bytes_max - _RECORD_OVERHEAD_BYTES - _size_bytes(headers)
+    if why is None and len(value or b"") + len(key or b"") + _size_bytes(came) > room_bytes:
+        why = _TOO_LARGE
     if why is not None:
         headers.append((WITHHELD, why.encode()))
         kept = json.dumps({"withheld": why, "sha256": described["sha256"], "size": described["size"]}).encode()
-    return topic, kept, record.key(), record.partition(), headers
+        if len(kept) + len(key or b"") + _size_bytes(came) > room_bytes:
+            came, key = [], None
+    return topic, kept, key, record.partition(), came + headers
+
+
+def _size_bytes(headers: Headers) -> int:
+    return sum(len(name) + len(content) + 10 for name, content in headers)

@@ -52,12 +52,17 @@ class Task:
         rules: Rules,
         topics: TopicNames,
         record_bytes_max: int,
+        raw_bytes_max: int | None = None,
+        reroutes: bool = True,
     ) -> None:
         """Make the task of `partition` of `partitions`, with no users yet.
 
         Args:
             codec: reads and writes records; rules: the settings in force; topics: where the outputs go.
             record_bytes_max: the largest record that the output topics take.
+            raw_bytes_max: the largest that the raw topic takes; by default the same.
+            reroutes: whether misplaced records are sent to where they belong; False where another processor does so,
+                whose copies are read here too.
         """
         self.partition = partition
         self.states: dict[bytes, bytes] = {}  # key -> state as in the state topic; lags behind `_live` within a batch
@@ -65,7 +70,10 @@ class Task:
         self._codec = codec
         self._rules = rules
         self._topics = topics
+        self._record_bytes_max = record_bytes_max
         self._value_bytes_max = record_bytes_max - _RECORD_OVERHEAD_BYTES
+        self._raw_bytes_max = (raw_bytes_max or record_bytes_max) - _RECORD_OVERHEAD_BYTES
+        self._reroutes = reroutes
         self._live: dict[bytes, UserState] = {}  # states in use, decoded
         self._changed: dict[bytes, bytes | None] = {}  # what `states` held before the batch, of the keys it changed
         self._wheel = Wheel()
@@ -107,7 +115,7 @@ class Task:
     def process(self, records: Iterable[RawRecord]) -> list[Output]:
         """Return what `records`, the partition's next, cause."""
         outputs: list[Output] = []
-        live, rules, partition = self._live, self._rules, self.partition
+        live, changed, states, rules, partition = self._live, self._changed, self.states, self._rules, self.partition
         decode, tag, append = self._codec.decode, self._codec.tag, outputs.append
         topic, value_bytes_max = self._topics.tagged, self._value_bytes_max
         tagged_count = 0
@@ -136,13 +144,15 @@ class Task:
                 tagged_count += 1
                 if tagged.flags:
                     self._tally.flags[tagged.flags] += 1
-            elif self._send(record, key, message, events, outputs):
+                if after is not None:  # `_keep`, without the call.
+                    if key not in changed:
+                        changed[key] = states.get(key)
+                    live[key] = after
+            elif self._send(record, key, message, events, after, outputs):
                 self._schedule(key, state, after)
                 self._opened += _is_open(after) - _is_open(state)
-            else:
-                continue
-            if after is not state:
-                self._keep(key, after)
+                if after is not state:
+                    self._keep(key, after)
         self._tally.tagged += tagged_count
         return outputs
 
@@ -225,15 +235,32 @@ class Task:
         if any(name == REROUTED for name, _ in headers):
             return False
         position = f"{self._topics.raw}[{self.partition}]@{record.offset()}"
-        outputs.append((self._topics.raw, record.value(), key, right, [*headers, (REROUTED, position.encode())]))
-        self._tally.rerouted += 1
+        headers.append((REROUTED, position.encode()))
+        size_bytes = len(record.value() or b"") + sum(len(name) + len(content) for name, content in headers)
+        if size_bytes > self._raw_bytes_max:
+            self._set_aside(record, _too_large_to_reroute(size_bytes, right), outputs)
+        elif self._reroutes:
+            outputs.append((self._topics.raw, record.value(), key, right, headers))
+            self._tally.rerouted += 1
         return True
 
     def _send(
-        self, record: RawRecord, key: bytes, message: Record, events: Sequence[Event], outputs: list[Output]
+        self,
+        record: RawRecord,
+        key: bytes,
+        message: Record,
+        events: Sequence[Event],
+        after: UserState | None,
+        outputs: list[Output],
     ) -> bool:
-        """Append the output records for `events`, all or none; return whether they fit their topics."""
+        """Append the output records for `events`, all or none; return whether they, and the state, fit their topics."""
         before = len(outputs)
+        if after is not None and (isinstance(message, Command) or message.policy is not None):
+            # Only these bring text of any length into the state: the name of a template.
+            size_bytes = len(encode_state(after))
+            if size_bytes > self._value_bytes_max:
+                self._set_aside(record, _too_large(size_bytes), outputs)
+                return False
         for event in events:
             if isinstance(event, Tagged):
                 raw = record.value()
@@ -260,7 +287,8 @@ class Task:
                 stage = Stage.SIZE
             case _:
                 stage = Stage.VALIDATE
-        outputs.append(dead_letter(record, error, stage, topic=self._topics.dlq, raw_topic=self._topics.raw))
+        topics, bytes_max = self._topics, self._record_bytes_max
+        outputs.append(dead_letter(record, error, stage, topic=topics.dlq, raw_topic=topics.raw, bytes_max=bytes_max))
         self._tally.dead[stage.value] += 1
 
     def _schedule(self, key: bytes, before: UserState | None, after: UserState | None) -> None:
@@ -303,8 +331,15 @@ class _TooLarge(InvalidMessage):
 
 def _too_large(size_bytes: int) -> _TooLarge:
     return _TooLarge(
-        f"the tagged record would be {size_bytes} bytes, more than the output topics take",
+        f"what it causes would be {size_bytes} bytes, more than the output topics take",
         remedy="raise max.message.bytes of the output topics, then retry the dead letter",
+    )
+
+
+def _too_large_to_reroute(size_bytes: int, partition: int) -> _TooLarge:
+    return _TooLarge(
+        f"it belongs in partition {partition}, and with {size_bytes} bytes is too large to be sent there",
+        remedy="let its producer partition by murmur2 of the user_id, or raise max.message.bytes of the raw topic",
     )
 
 

@@ -73,11 +73,11 @@ def _sizes(record_ms: float, turns: int, *, batch_records_max: int = 50_000) -> 
 
 
 def test_quick_turns_take_more_up_to_the_limit():
-    """0.01 ms a record: the batch doubles until a turn takes 0.4 s, or the limit is reached."""
-    assert _sizes(0.01, 6) == [5_000, 10_000, 20_000, 40_000, 40_000, 40_000]
+    """0.03 ms a record: the batch doubles until a turn takes a second, or the limit is reached."""
+    assert _sizes(0.03, 6) == [5_000, 10_000, 20_000, 40_000, 40_000, 40_000]
     assert _sizes(0.001, 5, batch_records_max=12_000) == [5_000, 10_000, 12_000, 12_000, 12_000]
 
 
 def test_slow_turns_take_less():
-    """10 ms a record: the batch halves until a turn takes a second, so that no transaction times out."""
-    assert _sizes(10, 8) == [5_000, 2_500, 1_250, 625, 312, 156, 100, 100]
+    """20 ms a record: the batch halves until a turn takes three seconds, so that no transaction times out."""
+    assert _sizes(20, 8) == [5_000, 2_500, 1_250, 625, 312, 156, 100, 100]
