@@ -60,10 +60,10 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
     from processor.cli.settings import codec_of_settings, stored
     from processor.core.errors import UsageError
     from processor.exporter.bundle import Target, metadata_of
+    from processor.exporter.due import view_of
     from processor.exporter.reading import read_metadata, read_timeline
     from processor.exporter.shapes import Entry
     from processor.exporter.timeline import spooled
-    from processor.exporter.views import view_of
 
     if "://" in session or Path(session).is_dir():
         target = Target(session)

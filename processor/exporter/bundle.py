@@ -20,7 +20,7 @@ from enum import Enum
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import fsspec
 import msgspec
@@ -33,7 +33,7 @@ from processor.codec.wire import JSON
 from processor.core.errors import Fatal
 from processor.exporter import manifest as manifests
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView
-from processor.exporter.paths import bundle_path, is_temporary, temporary_part
+from processor.exporter.paths import bundle_path
 from processor.exporter.shapes import (
     FORMAT,
     AuditLine,
@@ -56,6 +56,9 @@ AUDIT: Final = "timeline.jsonl"
 PAGE: Final = "timeline.html"
 TABLE: Final = "messages.csv"
 RECORDS: Final = "records.jsonl"
+TEMPORARY: Final = ".tmp"  # below the root, so on its file system: what is being written or replaced
+_MARK: Final = "=."  # No name of a session's folder holds it.
+_OLD: Final = ".old"
 _BUFFER_BYTES: Final = 1 << 17
 _DONE: Final = frozenset({None, "done", "complete", "completed", "finished", "ok", "success", "succeeded"})
 _encode: Final = msgspec.json.Encoder().encode
@@ -160,7 +163,7 @@ def remove_bundle(target: Target, session_id: str, start_ms: int) -> bool:
     """Remove the session's bundle and what an interrupted run left of it; return whether there was any."""
     final = target.path(bundle_path(session_id, start_ms))
     if target.is_local:
-        _sweep(Path(final))
+        _sweep(Path(target.path(TEMPORARY)), Path(final))
     if not target.files.exists(final):
         return False
     with suppress(FileNotFoundError):
@@ -175,31 +178,29 @@ def remove_bundle(target: Target, session_id: str, start_ms: int) -> bool:
 def _place_to_write(target: Target, final: str, stack: ExitStack) -> Path:
     if not target.is_local:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a3cp-bundle-")))
-    place = Path(final)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(place)
-    folder = place.with_name(temporary_part(place.name, "tmp", secrets.token_hex(4)))
+    place, beside = Path(final), Path(target.path(TEMPORARY))
+    _sweep(beside, place)
+    folder = beside / f"{place.name}{_MARK}{secrets.token_hex(4)}"
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     return folder
 
 
-def _sweep(place: Path) -> None:
+def _sweep(beside: Path, place: Path) -> None:
     """Remove what a run that was killed has left; a bundle that it was about to replace comes back first."""
-    if not place.parent.is_dir():
-        return
-    for left in place.parent.iterdir():
-        if is_temporary(left.name, place.name):
-            if left.name.endswith(".old") and not place.exists():
-                left.rename(place)
-            else:
-                shutil.rmtree(left, ignore_errors=True)
+    left = list(beside.glob(f"{place.name}{_MARK}*")) if beside.is_dir() else []
+    for path in left:
+        if path.name.endswith(_OLD) and not place.exists():
+            path.rename(place)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _rename(folder: Path, place: Path) -> bool:
+    place.parent.mkdir(parents=True, exist_ok=True)
     replaced = place.exists()
     if replaced:
-        old = place.with_name(temporary_part(place.name, "old", secrets.token_hex(4)))
+        old = folder.with_name(folder.name + _OLD)
         place.rename(old)
         try:
             folder.rename(place)
@@ -236,22 +237,34 @@ def _manifest_there(target: Target, final: str) -> Manifest | None:
 
 
 class _Sink:
-    """A file that knows its size and hash."""
+    """A file that knows its size and hash; it writes and hashes much at a time."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
-        self._file: BinaryIO = (folder / name).open("wb", buffering=_BUFFER_BYTES)
+        self._file = (folder / name).open("wb", buffering=0)
         self._hash = sha256()
-        self._size = 0
+        self._size = self._waiting = 0
+        self._parts: list[bytes] = []
 
     def write(self, text: bytes) -> None:
-        self._hash.update(text)
-        self._size += len(text)
-        self._file.write(text)
+        self._parts.append(text)
+        self._waiting += len(text)
+        if self._waiting >= _BUFFER_BYTES:
+            self._flush()
 
     def close(self) -> File:
+        self._flush()
         self._file.close()
         return File(self.name, self._size, self._hash.hexdigest())
+
+    def _flush(self) -> None:
+        data = memoryview(b"".join(self._parts))
+        self._hash.update(data)
+        self._size += len(data)
+        while data:
+            data = data[self._file.write(data) :]
+        self._waiting = 0
+        self._parts.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -290,6 +303,8 @@ def _write_files(folder: Path, view: SessionView, codec: Codec, formats: frozens
             if audit is not None:
                 audit.write(_encode(AuditLine(line.entry.recorded_at, line.entry.record)) + b"\n")
 
+        if table is not None:
+            table.flush()
         told = _Told(view)
         metadata = _metadata(session, told)
         sink(METADATA).write(msgspec.json.format(_encode(metadata), indent=2) + b"\n")
@@ -345,23 +360,28 @@ def _record_line(row: MessageRow, entry: Entry, content: bytes | None) -> bytes:
 
 # --- messages.csv -----------------------------------------------------------------------------------------------------
 
-_COLUMNS: Final = (
-    "seq", "at", "recorded_at", "actor", "source", "modality", "performer_id", "event", "words", "notices",
-    "capture_id", "record_id", "output_phrase", "final_decision", "label_status", "label_correction", "transcript",
-    "consent_given", "is_demo", "content_hash", "fields",
+_OUR_COLUMNS: Final = ("seq", "at", "recorded_at", "actor", "notices", "content_hash", "words", "fields")
+_THEIR_COLUMNS: Final = (
+    "source", "modality", "performer_id", "event", "capture_id", "record_id", "output_phrase", "final_decision",
+    "label_status", "label_correction", "transcript", "consent_given", "is_demo",
 )  # fmt: skip
 _FORMULA: Final = re.compile(r"\s*[=+\-@|%\t\r\n\uff1d\uff0b\uff0d\uff20]").match
 
 
 def defused(value: object) -> str:
     """Return `value` as text that no spreadsheet takes for a formula: an apostrophe goes before what might be one."""
-    if value is None:
+    if isinstance(value, str):
+        text = value
+        if text[:1].isalnum() and "\0" not in text:  # The common case.
+            return text
+    elif value is None:
         return ""
-    if isinstance(value, bool):
+    elif isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    elif isinstance(value, int | float):
         return str(value)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    else:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     text = text.replace("\0", "\ufffd")
     return f"'{text}" if _FORMULA(text) else text
 
@@ -372,16 +392,23 @@ class _Table:
         self._text = io.StringIO()
         self._rows = csv.writer(self._text, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
         out.write(b"\xef\xbb\xbf")  # So that spreadsheets read UTF-8.
-        self._put(_COLUMNS)
+        self._put((*_OUR_COLUMNS, *_THEIR_COLUMNS))
 
     def write(self, entry: Entry) -> None:
         record = entry.record
-        own = {name: getattr(entry, name) for name in ("seq", "at", "recorded_at", "actor", "words", "content_hash")}
-        own |= {"notices": " ".join(entry.notices), "fields": _encode(record).decode()}
-        self._put([defused(own[name] if name in own else record.get(name)) for name in _COLUMNS])
+        ours = (
+            str(entry.seq), entry.at, entry.recorded_at, entry.actor, " ".join(entry.notices), entry.content_hash or "",
+            defused(entry.words), _encode(record).decode(),
+        )  # fmt: skip
+        self._put((*ours, *(defused(record[name]) if name in record else "" for name in _THEIR_COLUMNS)))
 
     def _put(self, cells: Iterable[str]) -> None:
         self._rows.writerow(cells)
+        if self._text.tell() >= _BUFFER_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what was written so far to the file."""
         self._out.write(self._text.getvalue().encode("utf-8", "replace"))
         self._text.seek(0)
         self._text.truncate()

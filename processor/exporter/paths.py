@@ -15,7 +15,6 @@ _KEPT_CHARS: Final = 48  # of a name that is too long, before its hash
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _USUAL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}").fullmatch
 _DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9])(?:\.|$)").match
-_TEMPORARY: Final = ("tmp", "old")
 
 
 def path_part(text: str) -> str:
@@ -48,15 +47,3 @@ def bundle_path(session_id: str, start_ms: int) -> str:
 def is_date_part(name: str) -> bool:
     """Return whether `name` is one that `date_part` gives."""
     return re.fullmatch(r"\d{4}-\d\d-\d\d", name) is not None
-
-
-def temporary_part(part: str, kind: str, token: str) -> str:
-    """Return the name of the bundle `part` while it is written (`tmp`) or replaced (`old`)."""
-    assert kind in _TEMPORARY
-    return f".{part}.{token}.{kind}"
-
-
-def is_temporary(name: str, part: str | None = None) -> bool:
-    """Return whether `name` is one that `temporary_part` gives, for `part` if given."""
-    start = "." if part is None else f".{part}."
-    return name.startswith(start) and name.endswith(tuple(f".{kind}" for kind in _TEMPORARY))

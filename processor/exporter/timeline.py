@@ -10,6 +10,7 @@ from array import array
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -218,33 +219,34 @@ def json_in_script(text: bytes) -> bytes:
     return text
 
 
-def _frame(session: SessionRow) -> tuple[bytes, bytes]:
-    style, script = _template("timeline.css"), _template("timeline.js")
+@cache
+def _template() -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return the page's parts, each second one the name of what stands there, and what is the same in every page."""
+    html_text, style, script = ((_TEMPLATES / f"timeline.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
     policy = (
         f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; base-uri 'none'; "
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
+    # Split once, then filled: what stands in a text is never taken for a place to fill.
+    parts = tuple(_PLACE.split(html_text))
+    return parts, {"policy": html.escape(policy), "style": style, "script": script, "data": ""}
+
+
+def _frame(session: SessionRow) -> tuple[bytes, bytes]:
+    parts, texts = _template()
+    start = format_time(session.start_ms)
     texts = {
-        "policy": html.escape(policy),
-        "style": style,
-        "title": html.escape(f"Session of {session.user_id}, {format_time(session.start_ms)[:16].replace('T', ' ')}"),
+        **texts,
+        "title": html.escape(f"Session of {session.user_id}, {start[:16].replace('T', ' ')}"),
         "heading": f"Session of {html.escape(session.user_id)}",
-        "lead": html.escape(f"{format_time(session.start_ms)} to {format_time(session.last_ms)}"),
+        "lead": html.escape(f"{start} to {format_time(session.last_ms)}"),
         "facts": _facts(session),
         "notices": _notices(session),
         "footer": html.escape(f"Session {session.session_id}. Times are those of this device; UTC is a button."),
-        "data": "",
-        "script": script,
     }
-    # Split once, then filled: what stands in a text is never taken for a place to fill.
-    parts = _PLACE.split(_template("timeline.html"))
     filled = [texts[part] if number % 2 else part for number, part in enumerate(parts)]
     cut = parts.index("data")
     return "".join(filled[:cut]).encode("utf-8", "replace"), "".join(filled[cut + 1 :]).encode()
-
-
-def _template(name: str) -> str:
-    return (_TEMPLATES / name).read_text("utf-8")
 
 
 def _source(text: str) -> str:

@@ -18,7 +18,7 @@ from processor.codec.isotime import parse_time
 from processor.core.errors import UsageError
 from processor.exporter import manifest as manifests
 from processor.exporter.bundle import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, Target
-from processor.exporter.paths import date_part, is_date_part, is_temporary, path_part
+from processor.exporter.paths import date_part, is_date_part, path_part
 from processor.exporter.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
 
 PROBLEMS_MAX: Final = 20  # told of one bundle; a file that is cut off has one at every line
@@ -89,7 +89,7 @@ def _bundles_below(target: Target) -> Iterator[str]:
     folders = [target.root] if is_date_part(_name(target.root)) else []
     for folder in folders or [target.path(date) for date in sorted(dates) if is_date_part(date)]:
         for path in sorted(str(path) for path in target.files.ls(folder, detail=False)):
-            if not is_temporary(_name(path)) and target.files.isdir(path):
+            if target.files.isdir(path):
                 yield path
 
 

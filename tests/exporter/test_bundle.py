@@ -13,9 +13,8 @@ import jsonschema
 import pytest
 
 from processor.exporter import bundle as bundles
-from processor.exporter.bundle import Format, Outcome, Target, Written, defused, remove_bundle, write_bundle
+from processor.exporter.bundle import TEMPORARY, Format, Outcome, Target, Written, defused, remove_bundle, write_bundle
 from processor.exporter.model import SessionView
-from processor.exporter.paths import is_temporary
 from processor.exporter.shapes import PUBLISHED, schema_text
 from processor.exporter.timeline import SPOOL_BYTES_MAX
 from processor.exporter.verify import verify
@@ -134,9 +133,10 @@ def test_other_content_replaces_it(tmp_path):
     """A session that went on replaces its bundle; nothing of the old one or of a killed run is left."""
     short, long = made_view(varied(3), ended=False), made_view(varied(9))
     folder = Path(write(tmp_path, short).path)
-    (folder.parent / f".{folder.name}.00000000.tmp").mkdir()
+    (tmp_path / TEMPORARY / f"{folder.name}=.00000000").mkdir()
     assert write(tmp_path, long).outcome is Outcome.REPLACED
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert list((tmp_path / TEMPORARY).iterdir()) == []
     assert len((folder / "records.jsonl").read_bytes().splitlines()) == 9
 
 
@@ -144,7 +144,7 @@ def test_a_bundle_that_was_being_replaced_comes_back(tmp_path):
     """Killed between the two renames, the old bundle is there again with the next run."""
     view = made_view(varied(3))
     folder = Path(write(tmp_path, view).path)
-    folder.rename(folder.with_name(f".{folder.name}.00000000.old"))
+    folder.rename(tmp_path / TEMPORARY / f"{folder.name}=.00000000.old")
     assert write(tmp_path, view).outcome is Outcome.UNCHANGED
 
 
@@ -170,7 +170,7 @@ def test_never_half_a_bundle(tmp_path, monkeypatch):
             with pytest.raises(OSError, match="No space"):
                 write(tmp_path, made_view(varied(9)))
         assert tree(tmp_path) == before
-        assert not [path for path in tmp_path.rglob("*") if is_temporary(path.name)]
+        assert list((tmp_path / TEMPORARY).iterdir()) == []
 
 
 def test_any_target_of_fsspec():
@@ -284,6 +284,6 @@ def test_removed_with_what_was_left(tmp_path):
     """Erasing a session leaves nothing of it."""
     view = made_view(varied(2))
     folder = Path(write(tmp_path, view).path)
-    shutil.copytree(folder, folder.with_name(f".{folder.name}.00000000.tmp"))
+    shutil.copytree(folder, tmp_path / TEMPORARY / f"{folder.name}=.00000000")
     assert remove_bundle(Target(str(tmp_path)), view.session.session_id, START_MS)
     assert tree(tmp_path) == {}

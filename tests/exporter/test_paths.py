@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.exporter.paths import PART_CHARS_MAX, bundle_path, is_temporary, path_part, temporary_part
+from processor.exporter.paths import PART_CHARS_MAX, bundle_path, path_part
 
 DEVICES = ("con", "prn", "aux", "nul", "com1", "lpt9", "CON", "Nul.txt", "com1.tar.gz")
 
@@ -52,7 +52,7 @@ def test_every_name_is_safe(text):
     assert part[-1] != "."
     assert part.partition(".")[0] not in DEVICES
     assert unicodedata.normalize("NFD", part) == part
-    assert not is_temporary(part)
+    assert "=." not in part
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
@@ -65,11 +65,3 @@ def test_a_bundle_lies_under_the_utc_date_of_its_start():
     """The date is that of the session's start, in UTC."""
     assert bundle_path("sess_1", 1_763_769_599_999) == "2025-11-21/sess_1"
     assert bundle_path("sess_1", 1_763_769_600_000) == "2025-11-22/sess_1"
-
-
-def test_temporary_names_are_told_apart():
-    """What is being written is never taken for a bundle, nor for another session's."""
-    name = temporary_part("sess_1", "tmp", "0a1b")
-    assert is_temporary(name)
-    assert is_temporary(name, "sess_1")
-    assert not is_temporary(name, "sess_11")
