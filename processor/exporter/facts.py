@@ -55,6 +55,7 @@ _FEEDBACK: Final = {
     "reject": "rejected",
 }
 _FEEDBACK_NOTICES: Final = {"corrected": Notice.CORRECTED, "rejected": Notice.REJECTED}
+_NUMBERS: Final = (int, float)  # By type: a truth value is an `int` to `isinstance`.
 _TEXT_SETS: Final = frozenset((*_TEXT_KEYS, "context", "annotation", "clarification"))
 
 
@@ -110,7 +111,8 @@ def facts_of(fields: Mapping[str, Any]) -> Facts:
         isinstance(clarification, dict) and clarification.get("needed") is True
     ):
         notices |= Notice.CLARIFICATION
-    feedback = _FEEDBACK.get(_word(fields.get("label_status") or fields.get("partner_action")) or "")
+    judged = fields.get("label_status") or fields.get("partner_action")
+    feedback = None if judged is None else _FEEDBACK.get(_word(judged) or "")
     if feedback is not None:
         notices |= _FEEDBACK_NOTICES.get(feedback, 0)
     context = fields.get("context")
@@ -168,10 +170,11 @@ def _judgement(output: Any) -> tuple[float | None, bool]:
         if "intent" in output or confidence is not None:
             return confidence, output.get("intent") == "unknown"
         unknown = _share(output.get("unknown"))
-        known = [
-            share for label, value in output.items() if label != "unknown" and (share := _share(value)) is not None
-        ]
-        return max(known, default=None), unknown == 1.0
+        best = None
+        for label, value in output.items():
+            if label != "unknown" and type(value) in _NUMBERS and 0 <= value <= 1 and (best is None or value > best):
+                best = value
+        return None if best is None else float(best), unknown == 1.0
     if isinstance(output, list) and output and isinstance(output[0], dict):
         return _share(output[0].get("confidence", output[0].get("score"))), output[0].get("intent") == "unknown"
     return None, False
@@ -179,7 +182,7 @@ def _judgement(output: Any) -> tuple[float | None, bool]:
 
 def _share(value: Any) -> float | None:
     """Return a number from 0 to 1, and None for anything else, truth values among it."""
-    return float(value) if type(value) in (int, float) and 0 <= value <= 1 else None
+    return float(value) if type(value) in _NUMBERS and 0 <= value <= 1 else None
 
 
 def _word(value: Any) -> str | None:

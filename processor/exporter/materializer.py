@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
-from processor.codec.wire import CONFLUENT
+from processor.codec.wire import CONFLUENT, JSON
 from processor.core.errors import RecordError
 from processor.exporter.facts import Facts, event_texts, facts_of, tag_notices
 from processor.exporter.model import EventRow, MessageRow, Notice, TextRow, UnreadableRow
@@ -110,20 +110,23 @@ class Materializer:
             why = _why_fields_are_withheld(fields)
         if why is not None:
             notices |= Notice.WITHHELD
+        # JSON has NUL as an escape only, so most messages need no look at each of their texts.
+        clean = str if view.encoding == JSON and b"\\u0000" not in source else _clean
+        claim = view.claimed_session_id
         row = MessageRow(
             view.session_id,
             view.session_seq if view.session_id is not None else None,
-            _clean(view.user_id),
-            _clean(view.record_id),
+            clean(view.user_id),
+            clean(view.record_id),
             view.timestamp_ms,
             record.append_ms,
-            _text(fields, "source"),
-            _text(fields, "modality"),
-            _text(fields, "performer_id"),
+            None if view.source is None else clean(view.source),
+            clean(modality) if isinstance(modality := fields.get("modality"), str) else None,
+            clean(performer) if isinstance(performer := fields.get("performer_id"), str) else None,
             facts.actor,
-            _text(fields, "capture_id"),
+            clean(capture) if isinstance(capture := fields.get("capture_id"), str) else None,
             notices,
-            None if view.claimed_session_id is None else _clean(view.claimed_session_id),
+            None if claim is None else clean(claim),
             sha256(source).digest(),
             len(source),
             value if why is None else None,
@@ -194,11 +197,6 @@ def _unreadable(record: OutputRecord, error: RecordError) -> UnreadableRow:
     value = record.value or b""
     digest = sha256(value).digest()
     return UnreadableRow(record.topic, record.partition, record.offset, _clean(str(error)), digest, len(value))
-
-
-def _text(fields: Mapping[str, Any], key: str) -> str | None:
-    value = fields.get(key)
-    return _clean(value) if isinstance(value, str) else None
 
 
 def _clean(text: str) -> str:
