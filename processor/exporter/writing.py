@@ -1,0 +1,66 @@
+"""Writes what a store hands on: a bundle for each session, and the training data of the dates that changed."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from processor.codec import Codec
+from processor.core.model import DAY_MS
+from processor.exporter.bundle import ALL_FORMATS, Format, Outcome, Target, Written, write_bundle
+from processor.exporter.dataset import WrittenDate, write_date
+from processor.exporter.due import view_of
+from processor.exporter.model import SessionRow, SessionView, Status
+from processor.exporter.paths import date_part
+from processor.exporter.ports import SessionFilter, Store
+
+_PAGE_SESSIONS = 1_000
+
+
+class BundleWriter:
+    """Takes sessions, one bundle each, and counts what became of them; `take` is for `hand_on`."""
+
+    def __init__(
+        self,
+        target: Target,
+        codec: Codec,
+        *,
+        now_ms: Callable[[], int],
+        formats: frozenset[Format] = ALL_FORMATS,
+    ) -> None:
+        self._target = target
+        self._codec = codec
+        self._now_ms = now_ms
+        self._formats = formats
+        self.outcomes: Counter[Outcome] = Counter()
+        self.statuses: Counter[Status] = Counter()
+        self.messages = 0
+        self.size_bytes = 0
+        self.dates: set[int] = set()  # days since the epoch on which sessions started that were taken
+
+    def take(self, view: SessionView) -> Written:
+        """Write the session's bundle. Raises as `write_bundle` does."""
+        written = write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self._formats)
+        self.outcomes[written.outcome] += 1
+        self.statuses[view.session.status] += 1
+        self.messages += written.messages
+        self.size_bytes += written.size_bytes
+        self.dates.add(view.session.start_ms // DAY_MS)
+        return written
+
+
+def write_dates(store: Store, target: Target, codec: Codec, dates: set[int]) -> Iterator[WrittenDate]:
+    """Write the training data of `dates`, days since the epoch, each with all its sessions; yield what was written.
+
+    Raises:
+        as `write_date` does, and StoreUnavailable.
+    """
+    for date in sorted(dates):
+        sessions = sorted(_sessions_of(store, date), key=lambda row: (row.start_ms, row.session_id))
+        yield write_date(target, date_part(date * DAY_MS), (view_of(store, row) for row in sessions), codec)
+
+
+def _sessions_of(store: Store, date: int) -> Iterator[SessionRow]:
+    wanted = SessionFilter(since_ms=date * DAY_MS, until_ms=(date + 1) * DAY_MS)
+    skip = 0
+    while page := store.sessions(wanted, limit=_PAGE_SESSIONS, skip=skip):
+        yield from page
+        skip += len(page)

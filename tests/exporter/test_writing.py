@@ -1,0 +1,82 @@
+"""From the topics through the store to bundles and training data: whole, proven, and the same for every store."""
+
+from pathlib import Path
+
+import pyarrow.dataset as ds
+
+from processor.exporter.bundle import Outcome, Target
+from processor.exporter.due import hand_on
+from processor.exporter.following import Progress
+from processor.exporter.model import Status
+from processor.exporter.ports import SessionFilter
+from processor.exporter.verify import verify
+from processor.exporter.writing import BundleWriter, write_dates
+from processor.store import open_store
+from processor.store.sql import SqlStore
+from tests.exporter.outputs import CODEC, message, processed
+from tests.exporter.test_following import following
+
+NOW_MS = 1_763_740_800_000
+RECORDS = processed([
+    message(
+        f"user-{n % 7}", n * 900_000, source="ui", transcript=f"word{n}", capture_id=f"c{n // 9}",
+        consent_given=n % 2 == 0, is_partial=n % 10 == 0,
+    )
+    for n in range(70)
+])  # fmt: skip
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "manifest.json")
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def written(store: SqlStore, root: Path) -> BundleWriter:
+    target = Target(str(root))
+    writer = BundleWriter(target, CODEC, now_ms=lambda: NOW_MS)
+    hand_on(store, str(root), SessionFilter(), writer.take)
+    list(write_dates(store, Target(str(root / "training")), CODEC, writer.dates))
+    return writer
+
+
+def test_bundles_and_training_data(store, tmp_path):
+    """Every session becomes a bundle that verifies, every message a row; a second run has nothing to do."""
+    following(store, RECORDS).run(to_end=True)
+    root = tmp_path / "bundles"
+    writer = written(store, root)
+    totals = store.totals()
+    assert set(writer.outcomes) == {Outcome.WRITTEN}
+    assert (writer.messages, writer.statuses[Status.COMPLETE]) == (totals.messages, totals.sessions["complete"])
+    reports = list(verify(str(root)))
+    assert [str(problem) for report in reports for problem in report.problems] == []
+    assert len(reports) == sum(totals.sessions.values())
+    rows = ds.dataset(root / "training" / "messages", partitioning="hive").to_table()
+    assert rows.num_rows == totals.messages
+    assert not any(b"word10\\" in content or b'"word10"' in content for content in tree(root).values())
+    assert written(store, root).messages == 0
+
+
+class OnTheWay(list[Progress]):
+    """Writes bundles after every so many batches."""
+
+    def __init__(self, store: SqlStore, root: Path) -> None:
+        super().__init__()
+        self._store, self._root = store, root
+
+    def append(self, progress: Progress) -> None:
+        super().append(progress)
+        if len(self) % 9 == 0:
+            written(self._store, self._root)
+
+
+def test_in_batches_of_any_size_the_same_tree(tmp_path):
+    """A store that was filled bit by bit, with bundles written on the way, ends with the tree of one calm run."""
+    trees = []
+    for name, chunk in (("calm", 1000), ("restless", 3)):
+        store = open_store(f"sqlite:///{tmp_path / name}.db")
+        seen = OnTheWay(store, tmp_path / name) if name == "restless" else None
+        following(store, RECORDS, chunk=chunk, seen=seen).run(to_end=True)
+        written(store, tmp_path / name)
+        store.close()
+        trees.append(tree(tmp_path / name))
+    assert trees[0] == trees[1]
