@@ -120,7 +120,8 @@ class MemoryBroker:
 class Fault(Enum):
     """What goes wrong with a commit."""
 
-    LOST = "the transaction is aborted"
+    OUTDATED = "the group has moved on, and the transaction is aborted"
+    LOST = "the transaction is aborted, but that is not known"
     UNHEARD = "the transaction is committed, but the answer does not come"
 
 
@@ -194,7 +195,7 @@ class MemoryLog:
         """See `Log.commit`; refused when the group has another generation than when the batch was polled."""
         fault = self._faults.get(self._commits)
         self._commits += 1
-        if self._generation != self._broker.generation:
+        if self._generation != self._broker.generation or fault is Fault.OUTDATED:
             self._open = []
             self._positions.update(self._batch)
             self._batch = {}
