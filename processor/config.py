@@ -107,6 +107,10 @@ class Settings(BaseSettings):
         None, "Address of the schema registry; needed only for messages in Confluent framing.", repr=False
     )
     topic_prefix: str = _setting("a3cp", "Start of the names of the five topics.", pattern=_TOPIC_NAME)
+    raw_topic: str | None = _setting(
+        None, "Another topic to read instead of the prefix's `raw`, to tag the same log again into other outputs; "
+        "nothing is written to it.", pattern=_TOPIC_NAME,
+    )  # fmt: skip
     group_id: str = _setting(
         "a3cp-session-manager",
         "Consumer group of the workers, and start of their transactional ids.",
@@ -209,7 +213,7 @@ class Settings(BaseSettings):
     def _flatten(cls, value: object) -> object:
         return dict(_flat(value)) if isinstance(value, Mapping) else value
 
-    @field_validator("bootstrap_servers", "schema_registry_url", "slot", "log_key", mode="before")
+    @field_validator("bootstrap_servers", "schema_registry_url", "raw_topic", "slot", "log_key", mode="before")
     @classmethod
     def _blank_is_unset(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
@@ -259,7 +263,8 @@ class Settings(BaseSettings):
 
     def topics(self) -> TopicNames:
         """Return the names of the five topics."""
-        return TopicNames(*(f"{self.topic_prefix}.{name}" for name in TopicNames._fields))
+        names = TopicNames(*(f"{self.topic_prefix}.{name}" for name in TopicNames._fields))
+        return names if self.raw_topic is None else names._replace(raw=self.raw_topic)
 
 
 class Loaded(NamedTuple):

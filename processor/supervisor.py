@@ -19,11 +19,11 @@ _STOP_S: Final = 30.0
 
 
 def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str], None]) -> None:
-    """Run `command` once for each slot (environment A3CP_SLOT) until told to stop (SIGTERM, SIGINT).
+    """Run `command` once for each slot (option --first-slot) until told to stop (SIGTERM, SIGINT).
 
-    A worker that was killed is started again, so that its slot's open transaction is aborted at once; one that says
-    itself that
-    it cannot go on (exit code 1 or 2) stops all.
+    A worker that was killed or stopped is started again, so that its slot's open transaction is aborted at once; one
+    that says itself that it cannot go on (exit code 1 or 2) stops all. The workers' standard input is a pipe from here:
+    they stop when it closes, so none is left behind when this process is killed.
 
     Raises:
         Fatal: a worker cannot go on.
@@ -49,11 +49,13 @@ def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str],
                     raise Fatal(what, remedy="its last log line says why")
                 recent = [moment for moment in crashes[slot] if time.monotonic() - moment < _CALM_S]
                 if len(recent) >= _RESTARTS_MAX:
-                    raise Fatal(f"the worker in slot {slot} was killed {len(recent)} times within a minute")
-                say(f"the worker in slot {slot} was killed by signal {-code}; starting it again")
+                    raise Fatal(f"the worker in slot {slot} ended {len(recent)} times within a minute")
+                ended = f"was killed by signal {-code}" if code else "was stopped"
+                say(f"the worker in slot {slot} {ended}; starting it again")
                 crashes[slot] = [*recent, time.monotonic()]
                 time.sleep(_RESTART_BACKOFF_S)
-                running[slot] = _start(slot, command)
+                if not stopping:
+                    running[slot] = _start(slot, command)
     finally:
         _stop_all(running)
         for number, handler in previous.items():
@@ -66,8 +68,9 @@ def this_command(*arguments: str) -> list[str]:
 
 
 def _start(slot: int, command: Sequence[str]) -> subprocess.Popen[bytes]:
-    environment: Mapping[str, str] = {**os.environ, "A3CP_SLOT": str(slot), "A3CP_WORKERS": "1"}
-    return subprocess.Popen(command, env=environment)  # noqa: S603  # The command is our own.
+    return subprocess.Popen(  # noqa: S603  # The command is our own.
+        [*command, "--first-slot", str(slot)], env={**os.environ, "A3CP_WORKERS": "1"}, stdin=subprocess.PIPE
+    )
 
 
 def _stop_all(running: Mapping[int, subprocess.Popen[bytes]]) -> None:

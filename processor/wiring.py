@@ -17,7 +17,7 @@ from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
 from processor.codec.schema import Schemas
 from processor.config import Loaded, Settings, load
-from processor.core.errors import A3CPError, BrokerUnavailable, OwnershipLost, UsageError
+from processor.core.errors import A3CPError, BrokerUnavailable, OutcomeUnknown, OwnershipLost, UsageError
 from processor.health import Health, HealthServer
 from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
 from processor.kafka.history import refuse_lost_offsets
@@ -87,7 +87,7 @@ def log_conf(settings: Settings, slot: int, partitions: int) -> LogConf:
         restorer=restorer_conf(common, group_id=settings.group_id),
         group_id=settings.group_id,
         slot=slot,
-        slot_is_fixed=settings.slot is not None,
+        slot_is_fixed=settings.slot is not None,  # A supervisor's worker has none set.
         is_static=settings.static_membership,
         raw=topics.raw,
         state=topics.state,
@@ -110,13 +110,17 @@ def schemas(settings: Settings) -> Schemas:
     )
 
 
-def run_worker(loaded: Loaded) -> None:
+def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     """Run one worker in this process until SIGTERM or SIGINT.
+
+    With a `first_slot` it is one of a supervisor's: it begins in that slot, and stops when the supervisor is gone.
 
     Raises:
         A3CPError: it cannot start, or cannot go on.
     """
     settings = loaded.settings
+    if first_slot is not None:
+        settings = settings.model_copy(update={"slot": None})
     log = make_logger("processor", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
     for warning in loaded.warnings:
         log.warning(warning, operation="start")
@@ -134,13 +138,16 @@ def run_worker(loaded: Loaded) -> None:
     registry = CollectorRegistry()
     health = Health(live_s=settings.live_ms / 1000)
     observer = Observer(Metrics(registry), health, log, raw=settings.topics().raw)
-    slot = 0
+    slot = settings.slot or first_slot or 0
     server = None
+    if first_slot is not None:
+        threading.Thread(target=_stop_with_supervisor, daemon=True).start()
     try:
         while not stopped.is_set():
             try:
-                partitions = check_topics(settings.kafka_conf(), settings.topic_prefix)
-                slot = _slot(settings)
+                observer.beat()
+                partitions = check_topics(settings.kafka_conf(), settings.topic_prefix, raw=settings.raw_topic)
+                slot = _slot(settings) if first_slot is None else first_slot
                 topics = settings.topics()
                 refuse_lost_offsets(
                     settings.kafka_conf(), settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions
@@ -150,7 +157,7 @@ def run_worker(loaded: Loaded) -> None:
                     server.start()
                 worker = _worker(settings, slot, partitions, observer, stopped)
                 break
-            except (BrokerUnavailable, OwnershipLost) as error:
+            except (BrokerUnavailable, OutcomeUnknown, OwnershipLost) as error:
                 observer.broker(str(error))
                 stopped.wait(_START_BACKOFF_S)
         if worker is not None and not stopped.is_set():
@@ -170,7 +177,13 @@ def run_workers(loaded: Loaded, count: int) -> None:
     """
     settings = loaded.settings
     log = make_logger("supervisor", level=settings.log_level, log_format=settings.log_format)
-    slots = choose_slots(settings.kafka_conf(), settings.group_id, count)
+    while True:
+        try:
+            slots = choose_slots(settings.kafka_conf(), settings.group_id, count)
+            break
+        except BrokerUnavailable as error:
+            log.warning("no broker answers", operation="start", reason=str(error))
+            time.sleep(_START_BACKOFF_S)
     supervise(slots, this_command("process"), log.warning)
 
 
@@ -222,6 +235,13 @@ def follow(
     return following.run(to_end=to_end)
 
 
+def _stop_with_supervisor() -> None:
+    """Wait until the supervisor's end of the standard input is closed, as it is when it was killed; then stop."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _slot(settings: Settings) -> int:
     if settings.slot is not None:
         return settings.slot
@@ -232,14 +252,27 @@ def _slot(settings: Settings) -> int:
 def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, stopped: threading.Event) -> Worker:
     codec = Codec(schemas(settings), strict=settings.strict)
     rules, topics = settings.rules(), settings.topics()
-    outputs = read_topics(settings.kafka_conf(), (topics.tagged, topics.sessions, topics.state)).values()
-    bytes_max = min(int(topic.configs["max.message.bytes"]) for topic in outputs)
+    conf = log_conf(settings, slot, partitions)
+    client_bytes_max = int(conf.producer["message.max.bytes"])
+    limits = {
+        name: min(client_bytes_max, int(topic.configs["max.message.bytes"]))
+        for name, topic in read_topics(settings.kafka_conf(), topics).items()
+    }
 
     def task_of(partition: int) -> Task:
-        return Task(partition, partitions, codec=codec, rules=rules, topics=topics, record_bytes_max=bytes_max)
+        return Task(
+            partition,
+            partitions,
+            codec=codec,
+            rules=rules,
+            topics=topics,
+            record_bytes_max=min(limits[name] for name in topics if name != topics.raw),
+            raw_bytes_max=limits[topics.raw],
+            reroutes=topics.raw == f"{settings.topic_prefix}.raw",
+        )
 
     return Worker(
-        KafkaLog(log_conf(settings, slot, partitions), observer.broker),
+        KafkaLog(conf, observer.broker),
         task_of,
         SystemClock(),
         observer,

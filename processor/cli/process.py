@@ -11,6 +11,7 @@ def process(
         typer.Option(min=1, max=64, help="Worker processes of one consumer group; more than partitions are idle.",
                      envvar="A3CP_WORKERS", show_default="1"),
     ] = None,
+    first_slot: Annotated[int | None, typer.Option(hidden=True, help="Given by the supervisor of several.")] = None,
 ) -> None:  # fmt: skip
     """Tag the messages of a3cp.raw, exactly once, until stopped (Ctrl-C or SIGTERM).
 
@@ -21,6 +22,6 @@ def process(
     loaded = load_settings()
     count = workers or loaded.settings.workers
     if count == 1:
-        run_worker(loaded)
+        run_worker(loaded, first_slot)
     else:
         run_workers(loaded, count)

@@ -49,9 +49,11 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
 def _committed(admin: AdminClient, group_id: str, wanted: list[TopicPartition]) -> set[int]:
     request = ConsumerGroupTopicPartitions(group_id, wanted)
     try:
-        answer = admin.list_consumer_group_offsets([request], request_timeout=_TIMEOUT_S)[group_id].result()
+        # Stable ones: the markers of a transaction that is being committed reach the states first, now and then.
+        futures = admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=_TIMEOUT_S)
+        answer = futures[group_id].result()
     except KafkaException as error:
         if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
             return set()
         raise
-    return {tp.partition for tp in answer.topic_partitions or () if tp.offset >= 0}
+    return {tp.partition for tp in answer.topic_partitions or () if tp.offset >= 0 or tp.error is not None}

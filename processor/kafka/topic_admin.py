@@ -92,14 +92,16 @@ def apply(conf: KafkaConf, desired: Iterable[Topic], differences: Iterable[Diffe
     _await_leaders(client, conf, created)
 
 
-def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX) -> int:
-    """Return the number of partitions that all topics of `prefix` have.
+def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | None = None) -> int:
+    """Return the number of partitions that all topics of `prefix` have; `raw` is read in place of its raw topic.
 
     Raises:
         UsageError: one is missing, or their numbers differ.
         BrokerUnavailable: no broker answers.
     """
     names = [topic.name for topic in desired_topics(prefix)]
+    if raw is not None:
+        names[names.index(f"{prefix}.raw")] = raw
     counts = _partitions(_client(conf), conf, names)
     if missing := [name for name in names if name not in counts]:
         raise UsageError(f"no topic {', '.join(missing)}", remedy="make the topics with a3cp topics apply")
