@@ -34,10 +34,11 @@ def _run(steps: Steps, faults: dict[int, Fault]) -> tuple[MemoryBroker, Worker]:
 @settings(max_examples=60, deadline=None)
 def test_a_crash_is_invisible(steps, faults):
     """Whether a failed commit took effect or not, the outputs are those of a calm run, and memory equals the log."""
-    calm, _ = _run(steps, {})
+    calm, undisturbed = _run(steps, {})
     memory, worker = _run(steps, faults)
     assert outcome(memory) == outcome(calm)
     for partition, task in worker.tasks.items():
+        assert task.open_sessions == undisturbed.tasks[partition].open_sessions
         latest = {record.raw_key: record.raw_value for record in memory.topics["state"][partition]}
         assert task.states == {key: value for key, value in latest.items() if value is not None}
 
