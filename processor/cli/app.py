@@ -11,6 +11,7 @@ from processor.cli.demo import demo
 from processor.cli.export import export
 from processor.cli.process import process
 from processor.cli.produce import produce
+from processor.cli.replay import replay
 from processor.cli.timeline import timeline
 from processor.cli.verify import verify
 from processor.core.errors import A3CPError, UsageError
@@ -37,6 +38,7 @@ app.command()(process)
 app.command()(produce)
 app.command()(export)
 app.command()(verify)
+app.command()(replay)
 app.command()(demo)
 
 

@@ -1,0 +1,117 @@
+"""`a3cp replay`: a session's messages once more, as they came, into a topic."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple
+
+import typer
+
+from processor.cli.settings import Bootstrap, Json, Store, chosen, codec_of_settings, stored
+
+MAX_SPEED: Final = "max"
+
+
+class Sent(NamedTuple):
+    """A message to send again."""
+
+    seq: int
+    append_ms: int  # when the log took it first
+    user_id: str
+    content: bytes | None  # None when it is withheld, and cannot be sent
+
+
+def replay(
+    session: Annotated[str, typer.Argument(metavar="SESSION|BUNDLE", help="A session's id, or a bundle's folder.")],
+    *,
+    to: Annotated[str, typer.Option("--to", metavar="TOPIC", help="The topic that the messages go to.")],
+    speed: Annotated[str, typer.Option("--speed", help="How many times as fast as they came, or max.")] = "1",
+    store: Store = None,
+    bootstrap: Bootstrap = None,
+    as_json: Json = False,
+) -> None:
+    """Send a session's messages to a topic once more: the same keys and bytes, spaced as they came.
+
+    Exit code 1: some could not be sent, since their content was withheld.
+    """
+    from processor.kafka.producer import RecordProducer
+
+    factor = _factor(speed)
+    settings = chosen(bootstrap, None)
+    sent, withheld = 0, []
+    with _messages(session, store) as messages:
+        producer = RecordProducer(settings.kafka_conf(), to)
+        for message in paced(messages, factor, now_s=time.monotonic, wait=time.sleep):
+            if message.content is None:
+                withheld.append(message.seq)
+            else:
+                producer.send(message.content, message.user_id.encode())
+                sent += 1
+        producer.flush()
+    if as_json:
+        print(json.dumps({"sent": sent, "topic": to, "withheld": withheld}))
+    else:
+        print(f"sent {sent:,} messages to {to}")
+        if withheld:
+            print(f"{len(withheld):,} could not be sent: raw media and partial transcripts are not kept")
+    if withheld:
+        raise typer.Exit(1)
+
+
+def paced(
+    messages: Iterable[Sent], factor: float | None, *, now_s: Callable[[], float], wait: Callable[[float], object]
+) -> Iterator[Sent]:
+    """Yield each of `messages` when it is due: spaced as they came, `factor` times as fast; None waits for nothing."""
+    begun_s = now_s()
+    first_ms: int | None = None
+    for message in messages:
+        if factor is not None:
+            first_ms = message.append_ms if first_ms is None else first_ms
+            due_s = begun_s + (message.append_ms - first_ms) / 1000 / factor
+            if (left_s := due_s - now_s()) > 0:
+                wait(left_s)
+        yield message
+
+
+def _factor(speed: str) -> float | None:
+    from processor.core.errors import UsageError
+
+    if speed == MAX_SPEED:
+        return None
+    try:
+        factor = float(speed)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        raise UsageError(f"--speed cannot be {speed}", remedy="give a number above 0, such as 1 or 10, or max")
+    return factor
+
+
+@contextmanager
+def _messages(session: str, address: str | None) -> Iterator[Iterable[Sent]]:
+    from processor.codec.isotime import parse_time
+    from processor.core.errors import UsageError
+    from processor.exporter.bundle import Target
+    from processor.exporter.due import view_of
+    from processor.exporter.reading import read_metadata, read_records
+
+    if "://" in session or Path(session).is_dir():
+        target = Target(session)
+        read_metadata(target)
+        yield (
+            Sent(record.line.seq, parse_time(record.line.appended_at), record.line.key, record.content)
+            for record in read_records(target)
+        )
+        return
+    codec = codec_of_settings()
+    with closing(stored(address)) as opened:
+        row = opened.sessions_of([session]).get(session)
+        if row is None:
+            what = f"no session {session} in {opened.name}"
+            raise UsageError(what, remedy="a3cp sessions list shows those there are")
+        yield (
+            Sent(one.seq or 0, one.append_ms, one.user_id, None if one.value is None else codec.strip(one.value))
+            for one in view_of(opened, row).messages()
+        )

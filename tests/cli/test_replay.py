@@ -1,0 +1,48 @@
+"""a3cp replay: the spacing, and what it refuses before anything is sent."""
+
+import pytest
+from typer.testing import CliRunner
+
+from processor.cli.app import app
+from processor.cli.replay import Sent, paced
+from processor.core.errors import UsageError
+
+
+class Clock:
+    """Stands still but for waits."""
+
+    def __init__(self) -> None:
+        self.s = 100.0
+        self.waits: list[float] = []
+
+    def now_s(self) -> float:
+        return self.s
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(round(seconds, 6))
+        self.s += seconds
+
+
+@pytest.mark.parametrize(("factor", "waits"), [(1.0, [2.0, 8.0]), (10.0, [0.2, 0.8]), (0.5, [4.0, 16.0]), (None, [])])
+def test_spacing(factor, waits):
+    """As they came, faster, slower, or at once; what came at the same time or out of order waits for nothing."""
+    clock = Clock()
+    messages = [Sent(seq, at_ms, "u", b"") for seq, at_ms in enumerate((1_000, 3_000, 3_000, 2_500, 11_000), 1)]
+    assert list(paced(messages, factor, now_s=clock.now_s, wait=clock.wait)) == messages
+    assert clock.waits == waits
+
+
+def test_a_slow_topic_is_caught_up_with():
+    """Time that sending took is not waited for again."""
+    clock = Clock()
+    for _ in paced([Sent(1, 0, "u", b""), Sent(2, 5_000, "u", b"")], 1.0, now_s=clock.now_s, wait=clock.wait):
+        clock.s += 3
+    assert clock.waits == [2.0]
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "fast", "inf", "nan", ""])
+def test_speeds_that_are_none(speed):
+    """Refused before Kafka is asked."""
+    result = CliRunner().invoke(app, ["replay", "sess_1", "--to", "t", f"--speed={speed}"])
+    assert isinstance(result.exception, UsageError)
+    assert "--speed" in str(result.exception)
