@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from processor.codec import Codec
 from processor.core.model import DAY_MS
 from processor.exporter.bundle import ALL_FORMATS, Format, Outcome, Target, Written, write_bundle
 from processor.exporter.dataset import WrittenDate, write_date
 from processor.exporter.due import view_of
+from processor.exporter.errors import TargetUnavailable
 from processor.exporter.model import SessionRow, SessionView, Status
 from processor.exporter.paths import date_part
 from processor.exporter.ports import SessionFilter, Store
@@ -37,8 +39,14 @@ class BundleWriter:
         self.dates: set[int] = set()  # days since the epoch on which sessions started that were taken
 
     def take(self, view: SessionView) -> Written:
-        """Write the session's bundle. Raises as `write_bundle` does."""
-        written = write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self._formats)
+        """Write the session's bundle.
+
+        Raises:
+            TargetUnavailable: it cannot be written there.
+            DecodeError, RegistryUnavailable, StoreUnavailable: its messages cannot be read.
+        """
+        with _told(self._target):
+            written = write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self._formats)
         self.outcomes[written.outcome] += 1
         self.statuses[view.session.status] += 1
         self.messages += written.messages
@@ -50,12 +58,13 @@ class BundleWriter:
 def write_dates(store: Store, target: Target, codec: Codec, dates: set[int]) -> Iterator[WrittenDate]:
     """Write the training data of `dates`, days since the epoch, each with all its sessions; yield what was written.
 
-    Raises:
-        as `write_date` does, and StoreUnavailable.
+    Raises as `BundleWriter.take` does.
     """
     for date in sorted(dates):
         sessions = sorted(_sessions_of(store, date), key=lambda row: (row.start_ms, row.session_id))
-        yield write_date(target, date_part(date * DAY_MS), (view_of(store, row) for row in sessions), codec)
+        with _told(target):
+            written = write_date(target, date_part(date * DAY_MS), (view_of(store, row) for row in sessions), codec)
+        yield written
 
 
 def _sessions_of(store: Store, date: int) -> Iterator[SessionRow]:
@@ -64,3 +73,14 @@ def _sessions_of(store: Store, date: int) -> Iterator[SessionRow]:
     while page := store.sessions(wanted, limit=_PAGE_SESSIONS, skip=skip):
         yield from page
         skip += len(page)
+
+
+@contextmanager
+def _told(target: Target) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise TargetUnavailable(
+            f"{target.root} cannot be written ({why})", remedy="make room or give the right to, then export again"
+        ) from error

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pyarrow.dataset as ds
+import pytest
 
+from processor.core.model import DAY_MS
 from processor.exporter.bundle import Outcome, Target
 from processor.exporter.due import hand_on
+from processor.exporter.errors import TargetUnavailable
 from processor.exporter.following import Progress
 from processor.exporter.model import Status
 from processor.exporter.ports import SessionFilter
@@ -13,7 +16,7 @@ from processor.exporter.verify import verify
 from processor.exporter.writing import BundleWriter, write_dates
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.exporter.outputs import CODEC, message, processed
+from tests.exporter.outputs import CODEC, START_MS, message, processed
 from tests.exporter.test_following import following
 
 NOW_MS = 1_763_740_800_000
@@ -80,3 +83,18 @@ def test_in_batches_of_any_size_the_same_tree(tmp_path):
         store.close()
         trees.append(tree(tmp_path / name))
     assert trees[0] == trees[1]
+
+
+def test_a_target_that_cannot_be_written_is_told(tmp_path):
+    """A file where the root should be, a full disk: one error with what to do; afterwards the export goes on."""
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    following(store, RECORDS, chunk=1000).run(to_end=True)
+    root = tmp_path / "bundles"
+    root.write_text("in the way")
+    with pytest.raises(TargetUnavailable, match="cannot be written"):
+        written(store, root)
+    root.unlink()
+    assert written(store, root).messages == store.totals().messages
+    with pytest.raises(TargetUnavailable, match="cannot be written"):
+        list(write_dates(store, Target("/dev/null/training"), CODEC, {START_MS // DAY_MS}))
+    store.close()
