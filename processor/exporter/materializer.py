@@ -4,6 +4,7 @@ What a batch makes of a session depends on the session's own messages and its ow
 and on nothing else: not on where batches begin, nor on which of the two topics was read first.
 """
 
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
 from processor.codec.wire import CONFLUENT, JSON
-from processor.core.errors import RecordError
+from processor.core.errors import DecodeError, RecordError
 from processor.exporter.facts import Facts, event_texts, facts_of, tag_notices
 from processor.exporter.model import EventRow, MessageRow, Notice, TextRow, UnreadableRow
 from processor.exporter.ports import SESSIONS, TAGGED, Batch, OutputRecord, Source, Store
@@ -24,6 +25,7 @@ FOLDS_MAX: Final = 10_000  # sessions whose sums stay in memory between batches,
 _MEDIA_KEYS: Final = frozenset({"frame_data", "audio_payload"})
 _MEDIA_TEXT: Final = re.compile(r"data:(?:image|audio|video)/").match
 _DEPTH_MAX: Final = 64
+_NUMBERS_END: Final = 1 << 53  # Beyond it JSON's readers disagree, and databases have their own limits.
 
 
 class Applied(NamedTuple):
@@ -102,6 +104,8 @@ class Materializer:
     def _message(self, record: OutputRecord) -> tuple[MessageRow, Facts, int]:
         value = record.value or b""
         view, source = self._codec.untag(value)
+        if not 0 <= (view.session_seq or 0) < _NUMBERS_END:
+            raise DecodeError("session_seq is out of all bounds", remedy="see who writes to this topic")
         fields = view.fields
         facts = facts_of(fields)
         notices = tag_notices(view.flags) | facts.notices
@@ -138,7 +142,9 @@ class Materializer:
         return row, facts, view.session_start_ms if view.session_start_ms is not None else view.timestamp_ms
 
     def _event(self, record: OutputRecord) -> tuple[EventView, EventRow]:
-        view = self._codec.decode_event(record.value or b"")
+        view = _without_media(self._codec.decode_event(record.value or b""))
+        if any(isinstance(number, int) and not 0 <= number < _NUMBERS_END for number in view):
+            raise DecodeError("a number in the event is out of all bounds", remedy="see who writes to this topic")
         # A command that was refused for naming another's session, or none there is, is no part of that session.
         is_foreign = view.kind == "rejected" and view.reason != "already_closed"
         row = EventRow(
@@ -184,6 +190,20 @@ class Materializer:
         for name in changed:
             folds.move_to_end(name)
         return list(changed)
+
+
+def _without_media(view: EventView) -> EventView:
+    """Return `view` with hash and size in place of arguments that must not be kept."""
+    if view.details is not None and (why := why_withheld(view.details.encode())):
+        view = view._replace(details=_in_place_of(view.details, why))
+    if view.session_notes is not None and (why := why_withheld(view.session_notes.encode())):
+        view = view._replace(session_notes=_in_place_of(view.session_notes, why))
+    return view
+
+
+def _in_place_of(text: str, why: str) -> str:
+    content = text.encode()
+    return json.dumps({"withheld": why, "sha256": sha256(content).hexdigest(), "size": len(content)})
 
 
 def _texts(texts: Iterable[tuple[str, str]], row: MessageRow | EventRow, topic: str) -> list[TextRow]:

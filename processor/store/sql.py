@@ -174,13 +174,13 @@ class SqlStore:
             return connection.execute(query).scalar_one()
 
     def messages(self, session_id: str, *, count_max: int | None = None) -> Iterator[MessageRow]:
-        """See `Store.messages`."""
-        seq = MESSAGES.c.seq
-        query = select(MESSAGES).where(MESSAGES.c.session_id == session_id).order_by(seq)
+        """See `Store.messages`. A session stands in one partition, so the order of the log is that of `seq`."""
+        position = MESSAGES.c.position
+        query = select(MESSAGES).where(MESSAGES.c.session_id == session_id).order_by(position)
         last, left = -1, count_max
-        while page := self._page(query.where(seq > last).limit(_page_rows(left))):
+        while page := self._page(query.where(position > last).limit(_page_rows(left))):
             yield from (rows.message(values) for values in page)
-            last = page[-1].seq
+            last = page[-1][0]
             left = None if left is None else left - len(page)
 
     def without_session(self, user_id: str | None = None) -> Iterator[MessageRow]:

@@ -55,7 +55,8 @@ MESSAGES: Final = Table(
     Column("withheld", Text),
     Column("encoding", Integer, nullable=False),
 )
-Index("messages_by_session", MESSAGES.c.session_id, MESSAGES.c.seq, unique=True)
+# Not unique with `seq`: a record that comes again after its session was forgotten opens one of the same id (rule R6).
+Index("messages_by_session", MESSAGES.c.session_id, MESSAGES.c.position)
 Index(
     "messages_without_session",
     MESSAGES.c.user_id,
@@ -110,7 +111,7 @@ SESSIONS: Final = Table(
     Column("state", Text, nullable=False),
     Column("end_ms", BigInteger),
     Column("reason", Text),
-    Column("revision", Integer),
+    Column("revision", BigInteger),
     Column("expected_count", BigInteger),
     Column("expected_digest", Text),
     Column("active_ms", BigInteger),

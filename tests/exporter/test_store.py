@@ -1,5 +1,6 @@
 """What the store promises, the same on SQLite and PostgreSQL."""
 
+import json
 import uuid
 from collections.abc import Callable
 from hashlib import sha256
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from processor.codec.events import from_json
 from processor.core.errors import UsageError
 from processor.exporter.errors import StoreMoved, StoreUnavailable
 from processor.exporter.materializer import Materializer
@@ -202,18 +204,55 @@ def test_messages_without_a_session_are_kept(store: SqlStore) -> None:
     assert store.totals().without_session == 1
 
 
+def test_media_in_commands_are_not_kept(store: SqlStore) -> None:
+    """Arguments of a command that hold media leave their hash and size."""
+    image = "data:image/png;base64,SECRET"
+    applied(
+        store,
+        processed(
+            [
+                message("anna", 0),
+                command("anna", 1, "context", context={"a": image}),
+                command("anna", 2, "note", note=image),
+            ]
+        ),
+    )
+    (session,) = store.sessions(EVERYTHING, limit=2)
+    events = [from_json(event.value) for event in store.events(session.session_id)]
+    assert [event.kind for event in events] == ["started", "context", "note", "ended"]
+    assert json.loads(events[1].details or "")["withheld"] == "raw media"
+    assert json.loads(events[2].session_notes or "")["size"] == len(image)
+    assert "SECRET" not in repr(content(store))
+
+
+def test_an_id_that_comes_again_stops_nothing(store: SqlStore) -> None:
+    """A record produced again after its session was forgotten opens one of the same id: held, and never complete."""
+    first, again = processed([message("anna", 0)]), processed([message("anna", 0)])
+    later = [r._replace(offset=r.offset + 10) for r in again]
+    applied(store, first)
+    Materializer(store, CODEC).apply(
+        later, {s: (everything(first)[s][1], offset) for s, (_, offset) in everything(later).items()}
+    )
+    (session,) = store.sessions(EVERYTHING, limit=2)
+    assert (session.held_count, session.held_digest, session.status) == (2, None, Status.PARTIAL)
+    assert [row.seq for row in store.messages(session.session_id)] == [1, 1]
+
+
 def test_what_cannot_be_read_is_told(store: SqlStore) -> None:
     """A record that is no tagged message or event stops nothing and is counted."""
+    (event,) = [r.value or b"" for r in processed([command("anna", 0, "start")], quiet=False)]
+    huge = event.replace(b"}", b',"revision":%d}' % 10**30)
     records = [
         OutputRecord(TAGGED, 0, 0, 1, b"{}"),
         OutputRecord(TAGGED, 0, 1, 1, None),
         OutputRecord(SESSIONS, 0, 0, 1, b"x"),
+        OutputRecord(SESSIONS, 0, 1, 1, huge),
     ]
     applied(store, records)
     assert [(row.topic, row.offset, row.size_bytes) for row in store.unreadable()] == [
-        (SESSIONS, 0, 1), (TAGGED, 0, 2), (TAGGED, 1, 0),
+        (SESSIONS, 0, 1), (SESSIONS, 1, len(huge)), (TAGGED, 0, 2), (TAGGED, 1, 0),
     ]  # fmt: skip
-    assert store.totals().unreadable == 3
+    assert store.totals().unreadable == 4
 
 
 def test_a_foreign_command_touches_no_session(store: SqlStore) -> None:
