@@ -94,7 +94,8 @@ def _step_plain(state: UserState, message: Message, rules: Rules) -> tuple[UserS
         flags |= Flag.DUPLICATE
     if claim is not None and claim != sid:
         flags |= Flag.SESSION_MISMATCH
-    last_ms = max(last_ms, at_ms)
+    if at_ms > last_ms:
+        last_ms = at_ms
     count += 1
     digest = sha256(digest + content_hash).digest()
     current = _new(
@@ -102,7 +103,8 @@ def _step_plain(state: UserState, message: Message, rules: Rules) -> tuple[UserS
         (sid, start_ms, last_ms, count, digest, None, None, paused_ms, None, reason, ends, touched_ms),
     )
     recent = (recent + fingerprint)[-_RECENT_BYTES_MAX:]
-    last_append_ms = max(last_append_ms, append_ms)
+    if append_ms > last_append_ms:
+        last_append_ms = append_ms
     tagged = _new(Tagged, (sid, count, start_ms, flags, at_ms, content_hash, True))
     return _new(UserState, (current, closed, recent, None, last_append_ms, encoding)), (tagged,)
 

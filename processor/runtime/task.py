@@ -296,8 +296,7 @@ class Task:
         due = None if after is None else due_ms(after, self._rules)
         if due is None:
             return
-        scheduled = None if before is None else due_ms(before, self._rules)
-        if scheduled is None or due < scheduled:
+        if before is None or due < (due_ms(before, self._rules) or due + 1):
             self._wheel.add(key, due)
 
     def _tally_event(self, event: Event) -> None:
