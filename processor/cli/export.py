@@ -22,38 +22,74 @@ PARTIAL_SHOWN: Final = 10
 def export(
     *,
     follow: Annotated[bool, typer.Option("--follow", help="Go on until stopped (Ctrl-C or SIGTERM).")] = False,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="ROOT", help="Write bundles below this folder or fsspec URL.")
+    ] = None,
+    format_: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="Only this in bundles; may be repeated: json, jsonl, html, csv."),
+    ] = None,
+    training: Annotated[
+        str | None, typer.Option("--training", metavar="ROOT", help="Write the Parquet data set below this folder.")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Bundles of this user only.")] = None,
+    session: Annotated[str | None, typer.Option("--session", help="The bundle of this session only.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="Bundles of sessions started then or later.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Bundles of sessions started before then.")] = None,
     store: Store = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:
-    """Write what the processor has tagged into the store: up to the end of the topics, or on and on.
+    """Write what the processor has tagged into the store, and bundles from there: to the topics' end, or on and on.
 
     Run it as often as you like: the store knows how far it is, and each record counts once. Several exporters with one
     store share the work.
     """
+    from processor.cli.bundling import Bundling
+    from processor.cli.sessions import time_ms
+    from processor.codec import Codec
+    from processor.exporter.ports import SessionFilter
     from processor.wiring import follow as follow_topics
-    from processor.wiring import store_of
+    from processor.wiring import schemas, store_of
 
+    wanted = SessionFilter(user, time_ms("--since", since), time_ms("--until", until), session_id=session)
     settings = chosen(bootstrap, prefix)
     opened = store_of(settings, store)
     stopped = threading.Event()
+    bundling = Bundling(
+        opened,
+        Codec(schemas(settings)),
+        to=to,
+        training=training,
+        formats=format_ or [],
+        wanted=wanted,
+        stopped=stopped.is_set,
+    )
     _stop_on_signals(stopped)
     with _progress_shown(quiet=as_json, follow=follow) as show:
+
+        def shown_and_written(progress: "Progress") -> None:
+            show(progress)
+            bundling.write_some()
+
         done = follow_topics(
             settings,
             opened,
             to_end=not follow,
             stopped=stopped,
-            on_progress=show,
+            on_progress=shown_and_written if follow else show,
             on_trouble=_warn,
         )
+    if not stopped.is_set():
+        bundling.write()
     outcome = _outcome(opened, done)
     opened.close()
     if as_json:
-        print(json.dumps(outcome))
+        print(json.dumps({**outcome, **bundling.outcome()}))
     else:
         _tell(outcome, opened.name, interrupted=stopped.is_set() and not follow)
+        bundling.tell()
 
 
 def _stop_on_signals(stopped: threading.Event) -> None:

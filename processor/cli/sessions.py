@@ -46,8 +46,8 @@ def list_command(
 
     wanted = SessionFilter(
         user_id=user,
-        since_ms=_time_ms("--since", since),
-        until_ms=_time_ms("--until", until),
+        since_ms=time_ms("--since", since),
+        until_ms=time_ms("--until", until),
         notices=_notices(flag or []),
         status=_one_of("--status", status, STATUSES),
     )
@@ -251,7 +251,12 @@ def _one_of(option: str, word: str | None, words: tuple[str, ...]) -> str | None
     return word
 
 
-def _time_ms(option: str, text: str | None) -> int | None:
+def time_ms(option: str, text: str | None) -> int | None:
+    """Return the time that `option` gives, ms since the epoch.
+
+    Raises:
+        UsageError: it is none.
+    """
     from processor.codec.isotime import parse_time
     from processor.core.errors import UsageError
 

@@ -31,12 +31,11 @@ class BundleWriter:
         self._target = target
         self._codec = codec
         self._now_ms = now_ms
-        self._formats = formats
+        self.formats = formats
         self.outcomes: Counter[Outcome] = Counter()
         self.statuses: Counter[Status] = Counter()
         self.messages = 0
         self.size_bytes = 0
-        self.dates: set[int] = set()  # days since the epoch on which sessions started that were taken
 
     def take(self, view: SessionView) -> Written:
         """Write the session's bundle.
@@ -46,13 +45,30 @@ class BundleWriter:
             DecodeError, RegistryUnavailable, StoreUnavailable: its messages cannot be read.
         """
         with _told(self._target):
-            written = write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self._formats)
+            written = write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
         self.outcomes[written.outcome] += 1
         self.statuses[view.session.status] += 1
         self.messages += written.messages
         self.size_bytes += written.size_bytes
-        self.dates.add(view.session.start_ms // DAY_MS)
         return written
+
+
+class TrainingWriter:
+    """Takes sessions and writes the training data of their dates, each date once with all its sessions."""
+
+    def __init__(self, store: Store, target: Target, codec: Codec) -> None:
+        self._store = store
+        self._target = target
+        self._codec = codec
+        self._done: set[int] = set()
+        self.dates: list[WrittenDate] = []
+
+    def take(self, view: SessionView) -> None:
+        """Write the date on which the session started, unless that is done. Raises as `BundleWriter.take` does."""
+        date = view.session.start_ms // DAY_MS
+        if date not in self._done:
+            self.dates += write_dates(self._store, self._target, self._codec, {date})
+            self._done.add(date)
 
 
 def write_dates(store: Store, target: Target, codec: Codec, dates: set[int]) -> Iterator[WrittenDate]:

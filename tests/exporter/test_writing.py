@@ -13,7 +13,7 @@ from processor.exporter.following import Progress
 from processor.exporter.model import Status
 from processor.exporter.ports import SessionFilter
 from processor.exporter.verify import verify
-from processor.exporter.writing import BundleWriter, write_dates
+from processor.exporter.writing import BundleWriter, TrainingWriter, write_dates
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.exporter.outputs import CODEC, START_MS, message, processed
@@ -38,7 +38,8 @@ def written(store: SqlStore, root: Path) -> BundleWriter:
     target = Target(str(root))
     writer = BundleWriter(target, CODEC, now_ms=lambda: NOW_MS)
     hand_on(store, str(root), SessionFilter(), writer.take)
-    list(write_dates(store, Target(str(root / "training")), CODEC, writer.dates))
+    training = TrainingWriter(store, Target(str(root / "training")), CODEC)
+    hand_on(store, f"{root} parquet", SessionFilter(), training.take)
     return writer
 
 

@@ -1,0 +1,121 @@
+"""The part of `a3cp export` that writes bundles and training data from the store."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from processor.core.errors import UsageError
+from processor.exporter.bundle import ALL_FORMATS, Format, Outcome, Target
+from processor.exporter.due import hand_on
+from processor.exporter.errors import TargetUnavailable
+from processor.exporter.ports import SessionFilter
+from processor.exporter.writing import BundleWriter, TrainingWriter
+
+if TYPE_CHECKING:
+    from processor.codec import Codec
+    from processor.exporter.ports import Store
+
+TURN_S: Final = 20.0  # that writing takes at a time while following: the consumer group wants to hear of us
+RETRY_S: Final = 30.0  # before a target that could not be written is tried again
+
+
+class Bundling:
+    """Writes what is due below a root, and says what it was."""
+
+    def __init__(
+        self,
+        store: "Store",
+        codec: "Codec",
+        *,
+        to: str | None,
+        training: str | None,
+        formats: list[str],
+        wanted: SessionFilter,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._to = None if to is None else Target(to)
+        self._training_to = None if training is None else Target(training)
+        self._training = None if self._training_to is None else TrainingWriter(store, self._training_to, codec)
+        self._wanted = wanted
+        self._stopped = stopped
+        self._next_s = 0.0
+        self._writer = (
+            None
+            if self._to is None
+            else BundleWriter(self._to, codec, now_ms=lambda: time.time_ns() // 1_000_000, formats=formats_of(formats))
+        )
+
+    def write(self) -> None:
+        """Write all that is due, and the training data of the dates that changed.
+
+        Raises:
+            TargetUnavailable: it cannot be written there.
+        """
+        if self._writer is not None:
+            hand_on(self._store, self._name, self._wanted, self._writer.take, stopped=self._stopped)
+        if self._training is not None and self._training_to is not None:
+            name = f"{self._training_to.root} parquet"
+            hand_on(self._store, name, SessionFilter(), self._training.take, stopped=self._stopped)
+
+    def write_some(self) -> None:
+        """Write ended sessions that are due, for a while; a target that cannot be written is tried again later."""
+        if self._writer is None or time.monotonic() < self._next_s:
+            return
+        until_s = time.monotonic() + TURN_S
+        ended = self._wanted._replace(status=self._wanted.status or "complete")
+        try:
+            hand_on(
+                self._store,
+                self._name,
+                ended,
+                self._writer.take,
+                stopped=lambda: self._stopped() or time.monotonic() > until_s,
+            )
+        except TargetUnavailable as error:
+            print(f"warning: {error}; trying again", file=sys.stderr)
+            self._next_s = time.monotonic() + RETRY_S
+
+    def outcome(self) -> dict[str, Any]:
+        """Return what was written, for `--json`."""
+        told: dict[str, Any] = {}
+        if self._to is not None and self._writer is not None:
+            told["bundles"] = {
+                "root": self._to.root,
+                **{outcome.value: self._writer.outcomes[outcome] for outcome in Outcome},
+                "messages": self._writer.messages,
+                "bytes": self._writer.size_bytes,
+            }
+        if self._training is not None:
+            told["training"] = [date._asdict() for date in self._training.dates]
+        return told
+
+    def tell(self) -> None:
+        """Print what was written."""
+        if self._to is not None and self._writer is not None:
+            counts = ", ".join(f"{count:,} {outcome.value}" for outcome, count in self._writer.outcomes.items())
+            size = f"{self._writer.messages:,} messages, {self._writer.size_bytes / 1_000_000:,.1f} MB"
+            print(f"bundles in {self._to.root}: {f'{counts} ({size})' if counts else 'nothing new'}")
+        if self._training is not None:
+            for date in self._training.dates:
+                print(f"training data of {date.date}: {date.messages:,} messages, {date.captures:,} captures")
+
+    @property
+    def _name(self) -> str:
+        """What the store remembers this target by: the same place with other formats is another one."""
+        assert self._to is not None
+        assert self._writer is not None
+        return f"{self._to.root} {','.join(sorted(one.value for one in self._writer.formats))}"
+
+
+def formats_of(words: list[str]) -> frozenset[Format]:
+    """Return the formats that are named; all when none is.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    known = {one.value: one for one in Format}
+    if unknown := [word for word in words if word not in known]:
+        raise UsageError(f"no format {unknown[0]}", remedy=f"there are {', '.join(known)}")
+    return frozenset(known[word] for word in words) or ALL_FORMATS

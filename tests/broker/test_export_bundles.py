@@ -1,0 +1,58 @@
+"""`a3cp export --to` on a real Kafka: bundles that verify, and the same tree however often it was killed."""
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.exporter.verify import verify
+from tests.broker.test_materializer import PROGRAM, Site
+from tests.exporter.outputs import message, processed
+
+pytestmark = pytest.mark.broker
+
+USERS = 25
+MESSAGES = 1_500
+KILLS = 4
+RECORDS = processed([message(f"user-{n % USERS}", n * 2_000, source="ui", transcript=f"w{n}") for n in range(MESSAGES)])
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "manifest.json")
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def test_bundles_from_the_topics(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Killed again and again while it follows, it ends with the tree of a calm run, byte for byte, and all verify."""
+    site = Site(kafka, topics, tmp_path)
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    store = f"sqlite:///{tmp_path / 'killed.db'}"
+    random.seed(7)
+    for turn in range(KILLS):
+        size = len(RECORDS) // KILLS + 1
+        site.produce(RECORDS[turn * size : (turn + 1) * size])
+        command = [*PROGRAM, "export", "--follow", "--store", store, "--to", str(killed)]
+        with (
+            (tmp_path / "follow.log").open("ab") as log,
+            subprocess.Popen(command, env=site.environ, stdout=log, stderr=log) as process,
+        ):
+            time.sleep(random.uniform(2.0, 5.0))  # The promise is about any moment.
+            process.send_signal(signal.SIGKILL)
+
+    def exported(address: str, root: Path) -> Any:
+        return site.run("export", "--store", address, "--to", str(root), "--training", str(tmp_path / "training"))
+
+    exported(store, killed)
+    first = exported(f"sqlite:///{tmp_path / 'calm.db'}", calm)
+    assert (first["bundles"]["written"], first["bundles"]["messages"]) == (USERS, MESSAGES)
+    assert sum(date["messages"] for date in first["training"]) == MESSAGES
+    assert tree(killed) == tree(calm)
+    reports = list(verify(str(killed)))
+    assert [report.problems for report in reports] == [[]] * USERS
+    assert {report.status for report in reports} == {"complete"}
+    again = exported(f"sqlite:///{tmp_path / 'calm.db'}", calm)
+    assert (again["bundles"]["messages"], again["training"]) == (0, [])
