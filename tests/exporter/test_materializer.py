@@ -1,0 +1,64 @@
+"""Whatever the processor tags, the exporter keeps: every encoding, every oddity."""
+
+import itertools
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processor.core.model import SessionEvent, Tagged
+from processor.exporter.materializer import Materializer
+from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
+from processor.store import open_store
+from processor.store.sql import SqlStore
+from tests.strategies import SCHEMA_TEXTS, make_codec, messages, session_events, tags, user_ids
+
+CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
+OFFSETS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
+    folder: Path = tmp_path_factory.mktemp("store")
+    store = open_store(f"sqlite:///{folder / 'store.db'}")
+    yield store
+    store.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(messages, tags(st.just("sess_x")))
+def test_every_message_is_kept(shared: SqlStore, value: bytes, tagged: Tagged) -> None:
+    """It comes out of the store to the byte, or is withheld with its hash; none is unreadable."""
+    offset = next(OFFSETS)
+    record = OutputRecord(TAGGED, 0, offset, 1, CODEC.tag(value, tagged))
+    held = shared.offsets().get((TAGGED, 0))
+    applied = Materializer(shared, CODEC).apply([record], {(TAGGED, 0): (held, offset + 1)})
+    assert (applied.messages, applied.unreadable) == (1, 0)
+    found = shared.without_session() if tagged.session_id is None else shared.messages(tagged.session_id)
+    row = next(row for row in found if row.offset == offset)
+    assert (row.content_hash, row.size_bytes) == (sha256(value).digest(), len(value))
+    assert row.withheld if row.value is None else CODEC.strip(row.value) == value
+
+
+@settings(max_examples=60, deadline=None)
+@given(user_ids, session_events, st.sampled_from([1, 2, 3]))
+def test_every_event_is_kept(shared: SqlStore, user_id: str, event: SessionEvent, encoding: int) -> None:
+    """Whatever encoding it came in, it is held in JSON."""
+    offset = next(OFFSETS)
+    record = OutputRecord(SESSIONS, 0, offset, 1, CODEC.encode_event(user_id, event, encoding))
+    held = shared.offsets().get((SESSIONS, 0))
+    applied = Materializer(shared, CODEC).apply([record], {(SESSIONS, 0): (held, offset + 1)})
+    assert (applied.events, applied.unreadable) == (1, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=80), st.sampled_from([TAGGED, SESSIONS]))
+def test_nonsense_is_counted(shared: SqlStore, value: bytes, topic: str) -> None:
+    """Bytes that are neither stop nothing."""
+    offset = next(OFFSETS)
+    held = shared.offsets().get((topic, 0))
+    record = OutputRecord(topic, 0, offset, 1, value)
+    assert Materializer(shared, CODEC).apply([record], {(topic, 0): (held, offset + 1)}).unreadable == 1
