@@ -603,6 +603,10 @@
     });
   }
 
+  if (data.left_out) {
+    const told = `This page holds the first ${entries.length.toLocaleString("en")} lines of the session; ${data.left_out.toLocaleString("en")} more stand in the files beside it.`;
+    document.querySelector("header.page").append(element("p", "notice", told));
+  }
   tellTimes();
   drawOverview();
   layOut();
