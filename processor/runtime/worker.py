@@ -68,6 +68,7 @@ class Worker:
         self._punctuated_s = clock.monotonic_s()
         self._failures = 0
         self._failed_s = 0.0
+        self._recovering = False
         self._stopping = False
 
     @property
@@ -86,22 +87,25 @@ class Worker:
             Fatal: going on would risk the guarantees.
             RegistryUnavailable: the schema registry has not answered for long; nothing was tagged without it.
         """
-        recovering = False
         try:
             while not self._stopping:
-                try:
-                    if recovering:
-                        self._observer.beat()
-                        self._log.recover()
-                        recovering = False
-                    self.turn()
-                except Aborted as error:
-                    self._undo(error)
-                except (OutcomeUnknown, OwnershipLost, BrokerUnavailable, RegistryUnavailable) as error:
-                    recovering = True
-                    self._forget(error)
+                self.step()
         finally:
             self._log.close()
+
+    def step(self) -> None:
+        """Take a turn, or recover first from the failure of the one before; what can be overcome is not raised."""
+        try:
+            if self._recovering:
+                self._observer.beat()
+                self._log.recover()
+                self._recovering = False
+            self.turn()
+        except Aborted as error:
+            self._undo(error)
+        except (OutcomeUnknown, OwnershipLost, BrokerUnavailable, RegistryUnavailable) as error:
+            self._recovering = True
+            self._forget(error)
 
     def turn(self) -> None:
         """Take one turn: at most one transaction."""

@@ -21,7 +21,7 @@ from processor.codec.state import decode_state, encode_state
 from processor.config import TopicNames
 from processor.core.errors import DecodeError, RecordError
 from processor.core.model import Forgotten, Message, PolicySet, Rules, Session, Tagged, UserState
-from processor.core.session import step
+from processor.core.session import forget_after_ms, step
 from processor.resources import schema_text
 from processor.runtime.deadletters import WITHHELD
 from processor.runtime.partitioner import partition_of
@@ -161,13 +161,20 @@ def read_memory(broker: MemoryBroker, names: TopicNames) -> Topics:
 
 
 def audit(
-    topics: Topics, rules: Rules, *, names: TopicNames, clocked: bool = False, partitions: Iterable[int] | None = None
+    topics: Topics,
+    rules: Rules,
+    *,
+    names: TopicNames,
+    clocked: bool = False,
+    now_ms: int | None = None,
+    partitions: Iterable[int] | None = None,
 ) -> Audit:
     """Prove that the outputs are those of the raw records, each processed exactly once.
 
     Args:
         topics: what they hold; names: what they are called; rules: under which they were processed.
         clocked: whether idle sessions may have been ended by the clock. Otherwise events and states must be equal to the byte.
+        now_ms: what the clock shows; users whose late horizon is over by then may have been forgotten.
         partitions: those to look at; all by default.
 
     Raises:
@@ -185,7 +192,7 @@ def audit(
         _compare_dead(partition, fold, dead, found)
         _compare_rerouted(fold, rerouted, found)
         _compare_events(partition, fold, topics, codec, found, clocked=clocked)
-        _compare_states(partition, fold, topics, clocked=clocked)
+        _compare_states(partition, fold, topics, clocked=clocked, now_ms=now_ms or 0)
         found.tagged += len(fold.tagged)
     if dead:
         raise Broken(f"dead letters of records that are fine, or twice: {sorted(dead)[:5]}")
@@ -344,7 +351,7 @@ def _compare_histories(
             histories[view.session_id].append(view)
     if missing := set(counts) - set(histories):
         raise Broken(f"{where}: sessions without a start: {sorted(missing)[:3]}")
-    ended_for_good = {view.session_id for view in expected if view.kind == "ended"}
+    ended_for_good = _last_ends(expected)
     for session_id, history in histories.items():
         kinds = [view.kind for view in history]
         if kinds.count("started") != 1 or kinds[0] != "started":
@@ -379,23 +386,39 @@ def _compare_but_for_the_clock(where: str, views: Sequence[EventView], expected:
     if by_user(views) != by_user(expected):
         raise Broken(f"{where}: but for the ends by the clock, the events are not those that the rules give")
     last = {view.session_id: view for view in views if view.kind == "ended"}
-    for view in {view.session_id: view for view in expected if view.kind == "ended"}.values():
+    for view in _last_ends(expected).values():
         actual = last.get(view.session_id)
         if actual is None:
             raise Broken(f"{where}: {view.session_id} has no end")
         same = (actual.end_time, actual.reason, actual.message_count, actual.digest, actual.paused_ms)
         if same != (view.end_time, view.reason, view.message_count, view.digest, view.paused_ms):
-            raise Broken(f"{where}: the last end of {view.session_id} is not that of the rules: {same}")
+            raise Broken(f"{where}: the last end of {view.session_id} is {actual}, the rules give {view}")
 
 
-def _compare_states(partition: int, fold: _Fold, topics: Topics, *, clocked: bool) -> None:
+def _last_ends(views: Iterable[EventView]) -> dict[str | None, EventView]:
+    """Return the last end of each session that has one and is not open again."""
+    ends: dict[str | None, EventView] = {}
+    for view in views:
+        if view.kind == "ended":
+            ends[view.session_id] = view
+        elif view.kind == "reopened":
+            ends.pop(view.session_id, None)
+    return ends
+
+
+def _compare_states(partition: int, fold: _Fold, topics: Topics, *, clocked: bool, now_ms: int) -> None:
     """The compacted view of the state topic is a fold of the raw records."""
     where = f"{fold.names.state}[{partition}]"
     actual = compacted(topics.state[partition])
     expected = {key: encode_state(state) for key, state in fold.states.items()}
     if clocked:
         actual = {key: encode_state(_unclocked(decode_state(value))) for key, value in actual.items()}
-        expected = {key: encode_state(_unclocked(state)) for key, state in fold.states.items()}
+        kept = {
+            key: state
+            for key, state in fold.states.items()
+            if key in actual or now_ms <= (forget_after_ms(state, fold.rules) or now_ms)
+        }
+        expected = {key: encode_state(_unclocked(state)) for key, state in kept.items()}
     if actual != expected:
         odd = [key for key in actual.keys() | expected.keys() if actual.get(key) != expected.get(key)]
         raise Broken(f"{where}: {len(odd)} of {len(expected)} states are not those of the fold")

@@ -1,0 +1,227 @@
+"""One partition: what each record causes, what is set aside, and what is remembered."""
+
+import json
+from hashlib import sha256
+
+import pytest
+
+from processor.codec.state import decode_state
+from processor.runtime.partitioner import partition_of
+from processor.runtime.task import REROUTED
+from tests.broker.audit import compacted, read_memory
+from tests.broker.fleet import BASE_MS, message
+from tests.runtime.stage import CODEC, NAMES, PARTITIONS, RULES, Stage
+
+GAP_MS = RULES.gap_ms
+HERE = partition_of(b"maria", PARTITIONS)
+ELSEWHERE = (HERE + 1) % PARTITIONS
+
+
+def test_each_message_goes_out_tagged_with_its_boundaries() -> None:
+    """In order, each with its session, and the boundaries between them as events; one state record a commit."""
+    stage = Stage()
+    values = [stage.say("maria", at_ms) for at_ms in (0, GAP_MS, 2 * GAP_MS + 1)]
+    stage.member().finish()
+    views = stage.views(NAMES.tagged)
+    assert [view.session_seq for view in views] == [1, 2, 1]
+    assert [CODEC.strip(value or b"") for value in stage.broker.values(NAMES.tagged)] == values
+    assert stage.kinds() == ["started", "ended", "started"]
+    assert len(stage.broker.values(NAMES.state)) == 1
+    assert stage.audit().tagged == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "stage_word", "says"),
+    [
+        (None, "decode", "tombstone"),
+        (b"", "decode", "empty"),
+        (b'{"user_id":', "decode", "JSON"),
+        (b"\xff\xfe\xfd", "decode", ""),
+        (b"{}", "validate", "user_id is missing"),
+        (message(" ", BASE_MS), "validate", "user_id is blank"),
+        (message("x" * 257, BASE_MS), "validate", "257 bytes"),
+        (message("maria", BASE_MS).replace(b'"timestamp"', b'"time"'), "validate", "timestamp is missing"),
+        (message("maria", BASE_MS, command="dance"), "validate", "command is unknown"),
+        (b'{"user_id":"\\ud800","timestamp":"2025-06-15T12:00:00Z"}', "decode", ""),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_tagged_is_set_aside_unchanged(value: bytes | None, stage_word: str, says: str) -> None:
+    """The dead letter holds the bytes that came, and says where they were and why; the next message is tagged."""
+    stage = Stage()
+    stage.send(HERE, value, b"any key", [("trace", b"7")])
+    stage.say("maria")
+    stage.member().finish()
+    ((kept, headers),) = stage.dead()
+    assert kept == value
+    assert headers["trace"] == "7"
+    assert headers["a3cp-dlq-topic"] == NAMES.raw
+    assert (headers["a3cp-dlq-partition"], headers["a3cp-dlq-offset"]) == (str(HERE), "0")
+    assert headers["a3cp-dlq-timestamp"] == str(BASE_MS)
+    assert headers["a3cp-dlq-stage"] == stage_word
+    assert headers["a3cp-dlq-sha256"] == sha256(value or b"").hexdigest()
+    assert says in headers["a3cp-dlq-message"]
+    assert stage.audit().tagged == 1
+
+
+@pytest.mark.parametrize("field", [{"frame_data": "AAAA"}, {"is_partial": True}, {"image": "data:image/png;base64,AA"}])
+def test_what_must_not_be_kept_is_withheld(field: dict[str, object]) -> None:
+    """Raw media and partial transcripts leave only their hash and size in the dead letters."""
+    stage = Stage()
+    value = message(" ", BASE_MS, **field)
+    stage.send(0, value)
+    stage.member().finish()
+    ((kept, headers),) = stage.dead()
+    assert kept is not None
+    assert json.loads(kept)["sha256"] == sha256(value).hexdigest()
+    assert headers["a3cp-dlq-withheld"]
+    assert b"AAAA" not in kept
+
+
+@pytest.mark.parametrize("command", [None, "note"])
+def test_what_would_be_too_large_is_set_aside(command: str | None) -> None:
+    """A message whose tagged form, or a command whose event, does not fit changes nothing but the dead letters."""
+    stage = Stage(record_bytes_max=4_000)
+    stage.say("maria", 0)
+    more = {"command": command, "note": "x" * 2_900} if command else {"text": "x" * 2_750}
+    stage.say("maria", 1, **more)
+    stage.say("maria", 2)
+    stage.member().finish()
+    ((_, headers),) = stage.dead()
+    assert headers["a3cp-dlq-stage"] == "size"
+    assert [view.session_seq for view in stage.views(NAMES.tagged)] == [1, 2]
+
+
+def test_a_dead_letter_always_fits() -> None:
+    """However large the value, the key and the headers: what does not fit is left out, hash and size are kept."""
+    stage = Stage(record_bytes_max=8_000)
+    stage.send(0, b"x" * 50_000)
+    stage.send(0, b"y", b"k" * 50_000)
+    stage.send(0, b"z", None, [("big", b"h" * 50_000)])
+    stage.member().finish()
+    for kept, headers in stage.dead():
+        assert headers["a3cp-dlq-withheld"] == "too large"
+        assert len(kept or b"") + sum(map(len, headers.values())) < 8_000
+    assert [headers["a3cp-dlq-size"] for _, headers in stage.dead()] == ["50000", "1", "1"]
+
+
+def test_a_state_never_outgrows_its_topic() -> None:
+    """The name of a template is the one text of any length in a state: a command with one that does not fit is set aside."""
+    stage = Stage(record_bytes_max=8_000)
+    for number in range(12):
+        stage.say("maria", number, command="start", force_new=True, template="t" * 2_000)
+    stage.member().finish()
+    assert {headers["a3cp-dlq-stage"] for _, headers in stage.dead()} == {"size"}
+    assert max(len(value or b"") for value in stage.broker.values(NAMES.state)) < 8_000
+    assert stage.kinds().count("started") == 3
+
+
+def test_a_misplaced_record_is_rerouted_once() -> None:
+    """To the partition of its user, under the right key, with a header that says where it was; and tagged there."""
+    stage = Stage()
+    stage.send(ELSEWHERE, message("maria", BASE_MS), None, [("trace", b"7")])
+    member = stage.member().finish()
+    (copy,) = stage.broker.topics[NAMES.raw][HERE]
+    assert copy.raw_key == b"maria"
+    assert copy.raw_headers == [("trace", b"7"), (REROUTED, f"{NAMES.raw}[{ELSEWHERE}]@0".encode())]
+    assert not stage.broker.topics[NAMES.tagged][ELSEWHERE]
+    assert len(stage.broker.topics[NAMES.tagged][HERE]) == 1
+    assert sum(tally.rerouted for tally in member.told.tallies) == 1
+    assert stage.audit().rerouted == 1
+
+
+def test_a_rerouted_record_is_never_sent_on() -> None:
+    """A record with the header is processed where it is, even if it seems to be misplaced: nothing goes in circles."""
+    stage = Stage()
+    stage.send(ELSEWHERE, message("maria", BASE_MS), b"maria", [(REROUTED, b"elsewhere")])
+    stage.member().finish()
+    assert len(stage.broker.topics[NAMES.tagged][ELSEWHERE]) == 1
+    assert not stage.broker.topics[NAMES.raw][HERE]
+
+
+def test_a_misplaced_record_that_cannot_be_sent_is_set_aside() -> None:
+    """With the header and key it would be larger than the raw topic takes."""
+    stage = Stage(raw_bytes_max=2_000)
+    stage.send(ELSEWHERE, message("maria", BASE_MS, text="x" * 1_000))
+    stage.say("maria")
+    stage.member().finish()
+    ((_, headers),) = stage.dead()
+    assert headers["a3cp-dlq-stage"] == "size"
+    assert f"partition {HERE}" in headers["a3cp-dlq-message"]
+
+
+def test_a_second_reader_of_a_log_does_not_write_to_it() -> None:
+    """It skips what is misplaced, and reads the copy that the log's own processor has made."""
+    stage = Stage()
+    stage.send(ELSEWHERE, message("maria", BASE_MS), None)
+    stage.member().finish().log.close()
+    second = Stage(reroutes=False)
+    for partition, log in enumerate(stage.broker.topics[NAMES.raw]):
+        for record in log:
+            second.send(partition, record.raw_value, record.raw_key, record.raw_headers)
+    second.member().finish()
+    assert second.broker.values(NAMES.tagged) == stage.broker.values(NAMES.tagged)
+    assert list(map(len, second.broker.topics[NAMES.raw])) == list(map(len, stage.broker.topics[NAMES.raw]))
+
+
+def test_users_are_forgotten_after_the_late_horizon() -> None:
+    """A tombstone deletes the state of a user with no open session (rule R14); memory follows."""
+    stage = Stage()
+    stage.say("maria")
+    member = stage.member().finish()
+    stage.clock.time_ms += GAP_MS + RULES.quiet_ms + 2_000
+    member.finish()
+    assert stage.kinds() == ["started", "ended"]
+    stage.clock.time_ms += RULES.late_horizon_ms + RULES.quiet_ms + 2_000
+    member.finish()
+    assert stage.broker.topics[NAMES.state][HERE][-1].raw_value is None
+    assert member.worker.tasks[HERE].users == 0
+    assert compacted(read_memory(stage.broker, NAMES).state[HERE]) == {}
+
+
+def test_a_restored_task_equals_the_one_that_lived() -> None:
+    """Restore meets live: every partition's states are equal to the byte, and so is the number of open sessions."""
+    stage = Stage()
+    for number in range(300):
+        stage.say(f"user-{number % 23}", number * 7_919 % (9 * GAP_MS))
+    lived = stage.member(batch_records_max=7).finish().worker.tasks
+    for partition, task in lived.items():
+        restored = stage.task(partition)
+        restored.restore(
+            [(record.raw_key or b"", record.raw_value) for record in stage.broker.topics[NAMES.state][partition]]
+        )
+        restored.restored()
+        assert restored.states == task.states
+        assert restored.open_sessions == task.open_sessions
+        assert all(decode_state(state) for state in restored.states.values())
+    stage.audit()
+
+
+def test_an_undone_batch_leaves_no_trace() -> None:
+    """`aborted` brings back states, counts and deadlines; the batch can be processed again with the same outcome."""
+    stage = Stage()
+    stage.say("maria")
+    before = stage.member().finish().worker.tasks[HERE]
+    states, open_sessions = dict(before.states), before.open_sessions
+    stage.say("maria", 2 * GAP_MS)
+    stage.say("marc", 0)
+    for partition, records in enumerate(stage.broker.topics[NAMES.raw]):
+        if partition == HERE:
+            new = records[1:]
+            first = [*before.process(new), *before.changes()]
+            before.aborted()
+            assert (before.states, before.open_sessions) == (states, open_sessions)
+            assert [*before.process(new), *before.changes()] == first
+            assert before.committed().tagged == len(new)
+
+
+def test_an_end_that_was_undone_is_announced_again() -> None:
+    """The clock's end of a session, rolled back with its transaction, comes at the next look."""
+    stage = Stage()
+    stage.say("maria")
+    task = stage.member().finish().worker.tasks[HERE]
+    now_ms = BASE_MS + GAP_MS + RULES.quiet_ms + 2_000
+    first = task.punctuate(now_ms)
+    task.changes()
+    task.aborted()
+    assert first
+    assert task.punctuate(now_ms) == first
