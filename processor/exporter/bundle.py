@@ -7,6 +7,7 @@ renamed; elsewhere its manifest is written last, and a folder without one is no 
 
 import base64
 import csv
+import fcntl
 import heapq
 import io
 import json
@@ -15,7 +16,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from hashlib import sha256
 from importlib.metadata import version
@@ -59,6 +60,7 @@ RECORDS: Final = "records.jsonl"
 TEMPORARY: Final = ".tmp"  # below the root, so on its file system: what is being written or replaced
 _MARK: Final = "=."  # No name of a session's folder holds it.
 _OLD: Final = ".old"
+_LOCK: Final = "lock-"
 _BUFFER_BYTES: Final = 1 << 17
 _DONE: Final = frozenset({None, "done", "complete", "completed", "finished", "ok", "success", "succeeded"})
 _encode: Final = msgspec.json.Encoder().encode
@@ -162,8 +164,10 @@ def metadata_of(view: SessionView) -> Metadata:
 def remove_bundle(target: Target, session_id: str, start_ms: int) -> bool:
     """Remove the session's bundle and what an interrupted run left of it; return whether there was any."""
     final = target.path(bundle_path(session_id, start_ms))
-    if target.is_local:
-        _sweep(Path(target.path(TEMPORARY)), Path(final))
+    if target.is_local and Path(target.root).is_dir():
+        beside = Path(target.path(TEMPORARY))
+        with _locked(beside, Path(final)):
+            _sweep(beside, Path(final))
     if not target.files.exists(final):
         return False
     with suppress(FileNotFoundError):
@@ -179,11 +183,23 @@ def _place_to_write(target: Target, final: str, stack: ExitStack) -> Path:
     if not target.is_local:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a3cp-bundle-")))
     place, beside = Path(final), Path(target.path(TEMPORARY))
+    stack.enter_context(_locked(beside, place))
     _sweep(beside, place)
     folder = beside / f"{place.name}{_MARK}{secrets.token_hex(4)}"
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir()
     return folder
+
+
+@contextmanager
+def _locked(beside: Path, place: Path) -> Iterator[None]:
+    """Hold off other exporters from `place`; a lock goes with its process, however that ends."""
+    beside.mkdir(parents=True, exist_ok=True)
+    number = sha256(place.name.encode()).hexdigest()[0]  # Few files, and rarely two who wait for one.
+    with (beside / f"{_LOCK}{number}").open("ab") as file:
+        with suppress(OSError):  # A file system without locks: then one exporter at a time is the operator's to see to.
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _sweep(beside: Path, place: Path) -> None:

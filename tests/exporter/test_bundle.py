@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ def write(root: Path, view: SessionView, now_ms: int = NOW_MS) -> Written:
 
 def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def left_over(root: Path) -> list[str]:
+    return [path.name for path in (root / TEMPORARY).iterdir() if not path.name.startswith("lock-")]
 
 
 def load(written: Written, name: str) -> Any:
@@ -136,7 +141,7 @@ def test_other_content_replaces_it(tmp_path):
     (tmp_path / TEMPORARY / f"{folder.name}=.00000000").mkdir()
     assert write(tmp_path, long).outcome is Outcome.REPLACED
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-    assert list((tmp_path / TEMPORARY).iterdir()) == []
+    assert left_over(tmp_path) == []
     assert len((folder / "records.jsonl").read_bytes().splitlines()) == 9
 
 
@@ -170,7 +175,16 @@ def test_never_half_a_bundle(tmp_path, monkeypatch):
             with pytest.raises(OSError, match="No space"):
                 write(tmp_path, made_view(varied(9)))
         assert tree(tmp_path) == before
-        assert list((tmp_path / TEMPORARY).iterdir()) == []
+        assert left_over(tmp_path) == []
+
+
+def test_several_exporters_at_once(tmp_path):
+    """Two states of one session, written by several again and again: no error, and one of the two is there, whole."""
+    views = [made_view(varied(3), ended=False), made_view(varied(9))]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: write(tmp_path, views[number % 2]), range(40)))
+    assert [(report.problems, report.messages in (3, 9)) for report in verify(str(tmp_path))] == [([], True)]
+    assert left_over(tmp_path) == []
 
 
 def test_any_target_of_fsspec():
@@ -286,4 +300,4 @@ def test_removed_with_what_was_left(tmp_path):
     folder = Path(write(tmp_path, view).path)
     shutil.copytree(folder, tmp_path / TEMPORARY / f"{folder.name}=.00000000")
     assert remove_bundle(Target(str(tmp_path)), view.session.session_id, START_MS)
-    assert tree(tmp_path) == {}
+    assert not [name for name in tree(tmp_path) if not name.startswith(f"{TEMPORARY}/lock-")]
