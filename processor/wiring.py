@@ -74,7 +74,8 @@ def load_settings(environ: Mapping[str, str] = os.environ, folder: Path | None =
 
 def log_conf(settings: Settings, slot: int, partitions: int) -> LogConf:
     """Return what the worker in `slot` needs to know of Kafka."""
-    common: dict[str, Any] = settings.kafka_conf()
+    # What the client would print to stderr, each lost connection and each refused commit, is told by our own log.
+    common: dict[str, Any] = {"log_level": "0", **settings.kafka_conf()}
     topics = settings.topics()
     return LogConf(
         common=common,

@@ -56,7 +56,8 @@ def consumer_conf(common: Mapping[str, Any], *, session_timeout_ms: int, group_p
     conf = {**_CONSUMER, **common, **_CONSUMER_OURS, "group.protocol": group_protocol}
     if group_protocol == "classic":
         conf["session.timeout.ms"] = session_timeout_ms
-        conf["heartbeat.interval.ms"] = max(100, session_timeout_ms // 6)
+        # By a heartbeat a member learns that another has left: a second at most, however long the session time-out.
+        conf["heartbeat.interval.ms"] = max(100, min(1_000, session_timeout_ms // 6))
     else:  # The broker decides both, and the assignor.
         del conf["partition.assignment.strategy"]
     _refuse_changes(common, _CONSUMER_OURS)

@@ -244,7 +244,7 @@ class Task:
             self._tally.rerouted += 1
         return True
 
-    def _send(
+    def _send(  # noqa: PLR0917  # Called for boundaries only, in one place.
         self,
         record: RawRecord,
         key: bytes,

@@ -1,7 +1,7 @@
 """The checker of all chaos tests: proves from the topics alone that every record was processed exactly once.
 
-It reads what a `read_committed` reader reads, folds the raw records through the rules, and compares. What depends on the
-clock (when an idle session's end was announced, rule R4) is compared by what must hold whenever it was.
+It reads what a `read_committed` reader reads, folds the raw records through the rules, and compares. What depends on
+the clock (when an idle session's end was announced, rule R4) is compared by what must hold whenever it was.
 """
 
 import time
@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
@@ -92,12 +92,13 @@ def read_topic(bootstrap: str, topic: str, *, isolation: str = "read_committed")
     The end is the high watermark, also for a `read_committed` reader: an open transaction is waited for.
     """
     conf = {"bootstrap.servers": bootstrap}
-    admin = AdminClient(conf)
+    admin = AdminClient({**conf})
     count = len(admin.list_topics(topic, timeout=10).topics[topic].partitions)
     rows: list[list[Row]] = [[] for _ in range(count)]
     tps = [TopicPartition(topic, partition) for partition in range(count)]
     futures = admin.list_offsets(
-        {tp: OffsetSpec.latest() for tp in tps}, isolation_level=IsolationLevel.READ_UNCOMMITTED
+        {tp: OffsetSpec.latest() for tp in tps},  # type: ignore[no-untyped-call]
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
     )
     ends = {tp.partition: future.result(10).offset for tp, future in futures.items()}
     consumer = Consumer(
@@ -173,7 +174,7 @@ def audit(
 
     Args:
         topics: what they hold; names: what they are called; rules: under which they were processed.
-        clocked: whether idle sessions may have been ended by the clock. Otherwise events and states must be equal to the byte.
+        clocked: whether the clock may have ended idle sessions. Otherwise events and states are equal to the byte.
         now_ms: what the clock shows; users whose late horizon is over by then may have been forgotten.
         partitions: those to look at; all by default.
 
@@ -251,7 +252,7 @@ def _compare_tagged(partition: int, fold: _Fold, topics: Topics, codec: Codec) -
         stripped = codec.strip(row.value or b"")
         if stripped != raw.value:
             raise Broken(
-                f"{where}@{row.offset}, its record {number}, is not raw record {fold.names.raw}[{partition}]@{raw.offset}:"
+                f"{where}@{row.offset}, its record {number}, is not {fold.names.raw}[{partition}]@{raw.offset}:"
                 " one is missing, doubled or out of order"
             )
         if row.key != key or row.value != value:
@@ -331,7 +332,7 @@ def _compare_events(partition: int, fold: _Fold, topics: Topics, codec: Codec, f
 def _compare_histories(
     where: str, fold: _Fold, views: Sequence[EventView], expected: Sequence[EventView], found: Audit
 ) -> None:
-    """Each session started once; its messages are numbered from 1; its ends are revisions 0 to k; the last counts them all."""
+    """Each session started once, its messages are numbered from 1, its last end, of revisions 0 to k, counts all."""
     digests: dict[str, bytes] = {}
     counts: Counter[str] = Counter()
     for raw, _, value in fold.tagged:  # Equal to what is in the topic, which was compared before.
@@ -346,9 +347,9 @@ def _compare_histories(
         before = digests.get(view.session_id, sha256(view.session_id.encode()).digest())
         digests[view.session_id] = sha256(before + sha256(raw.value or b"").digest()).digest()
     histories: dict[str, list[EventView]] = defaultdict(list)
-    for view in views:
-        if view.session_id is not None and view.kind != "rejected":
-            histories[view.session_id].append(view)
+    for event in views:
+        if event.session_id is not None and event.kind != "rejected":
+            histories[event.session_id].append(event)
     if missing := set(counts) - set(histories):
         raise Broken(f"{where}: sessions without a start: {sorted(missing)[:3]}")
     ended_for_good = _last_ends(expected)

@@ -17,7 +17,7 @@ from typing import Self
 
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.config import TopicNames
 from processor.core.model import Rules
@@ -55,7 +55,7 @@ def message(user_id: str, at_ms: int, *, number: int = 0, source: str = "speech"
 
 
 def day(seed: int, count: int, users: int, *, gap_ms: int = 3_600_000) -> Iterator[tuple[str, bytes]]:
-    """Yield `count` messages of `users` users, with silences longer than the gap, late ones, repeats and a few commands."""
+    """Yield `count` messages of `users` users, with silences beyond the gap, late ones, repeats and a few commands."""
     chance = random.Random(seed)
     now_ms = dict.fromkeys((f"user-{number}" for number in range(users)), BASE_MS)
     last: dict[str, bytes] = {}
@@ -120,7 +120,7 @@ class Worker:
 
     def children(self) -> list[psutil.Process]:
         """Return the processes that it started and that run."""
-        return psutil.Process(self.process.pid).children()
+        return list(psutil.Process(self.process.pid).children())
 
     def log(self) -> list[dict[str, object]]:
         """Return the lines of its log that are JSON."""
@@ -160,7 +160,7 @@ class Fleet:
         """Wait until the group has committed all that the raw topic holds now."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         tps = [TopicPartition(self.names.raw, partition) for partition in range(4)]
-        futures = admin.list_offsets({tp: OffsetSpec.latest() for tp in tps})
+        futures = admin.list_offsets({tp: OffsetSpec.latest() for tp in tps})  # type: ignore[no-untyped-call]
         ends = {tp.partition: future.result(10).offset for tp, future in futures.items()}
 
         def processed() -> bool:
@@ -182,7 +182,7 @@ class Fleet:
             worker.kill()
         for worker in self.workers:
             text = worker.log_file.read_text("utf-8", "replace")
-            print(f"--- {worker.log_file.name}\n{text[-6_000:]}")  # pytest shows it when the test fails.
+            sys.stdout.write(f"--- {worker.log_file.name}\n{text[-6_000:]}\n")  # pytest shows it when the test fails.
 
 
 class Load:
@@ -221,6 +221,8 @@ class Watcher:
 
     def __init__(self, bootstrap: str, topic: str, partitions: int = 4) -> None:
         self.counts = dict.fromkeys(range(partitions), 0)
+        self._last_ms = dict.fromkeys(range(partitions), 0)
+        self.gap_ms = 0  # the longest time between two records of a partition since `measure`
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap, "group.id": "watcher", "enable.auto.commit": False,
@@ -238,9 +240,17 @@ class Watcher:
     def look(self, timeout_s: float = 0.05) -> int:
         """Count what has come, waiting for `timeout_s` at most, and return how many were seen in all."""
         for found in self._consumer.consume(10_000, timeout_s):
+            partition, at_ms = found.partition(), found.timestamp()[1]
             if found.error() is None:
-                self.counts[found.partition()] += 1
+                assert partition is not None
+                self.counts[partition] += 1
+                self.gap_ms = max(self.gap_ms, at_ms - (self._last_ms[partition] or at_ms))
+                self._last_ms[partition] = at_ms
         return self.count
+
+    def measure(self) -> None:
+        """Begin to measure `gap_ms`."""
+        self.gap_ms = 0
 
     def await_count(self, count: int, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until `count` were seen."""

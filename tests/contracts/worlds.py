@@ -1,7 +1,7 @@
 """The two worlds in which the promises of the `Log` port are tested: in memory, and on a real Kafka."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from confluent_kafka import Producer
 
@@ -65,13 +65,13 @@ class KafkaWorld:
         self.broker_said: list[str | None] = []
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
 
-    def settings(self, **more: object) -> Settings:
+    def settings(self, **more: Any) -> Settings:
         return Settings(
             bootstrap_servers=self.bootstrap, topic_prefix=self.prefix, group_id=self.prefix,
             session_timeout_ms=SESSION_TIMEOUT_MS, **more,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
 
-    def member(self, *, slot: int | None = None, expelled_soon: bool = False, **more: object) -> KafkaLog:
+    def member(self, *, slot: int | None = None, expelled_soon: bool = False, **more: Any) -> KafkaLog:
         kafka = {"log_level": "0", **({"max.poll.interval.ms": "1000"} if expelled_soon else {})}
         more = {"kafka": kafka, **more}
         conf = log_conf(self.settings(**more), len(self.logs) if slot is None else slot, PARTITIONS)

@@ -2,6 +2,7 @@
 
 import json
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_what_cannot_be_tagged_is_set_aside_unchanged(value: bytes | None, stage
 
 
 @pytest.mark.parametrize("field", [{"frame_data": "AAAA"}, {"is_partial": True}, {"image": "data:image/png;base64,AA"}])
-def test_what_must_not_be_kept_is_withheld(field: dict[str, object]) -> None:
+def test_what_must_not_be_kept_is_withheld(field: dict[str, Any]) -> None:
     """Raw media and partial transcripts leave only their hash and size in the dead letters."""
     stage = Stage()
     value = message(" ", BASE_MS, **field)
@@ -105,7 +106,7 @@ def test_a_dead_letter_always_fits() -> None:
 
 
 def test_a_state_never_outgrows_its_topic() -> None:
-    """The name of a template is the one text of any length in a state: a command with one that does not fit is set aside."""
+    """A template's name is the one text of any length in a state: a command with one that does not fit is set aside."""
     stage = Stage(record_bytes_max=8_000)
     for number in range(12):
         stage.say("maria", number, command="start", force_new=True, template="t" * 2_000)

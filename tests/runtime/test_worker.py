@@ -48,7 +48,7 @@ def calm(count: int, seed: int = 1) -> Outcome:
 
 @pytest.mark.parametrize("fault", list(Fault))
 def test_a_commit_may_fail_at_any_time(fault: Fault) -> None:
-    """Whether a failed commit was lost or only its answer: the outputs are those of a calm run, at each commit's index."""
+    """Whether a failed commit was lost or only its answer: the outputs are those of a calm run, at each commit."""
     expected = calm(60)
     for index in range(12):
         stage = Stage()

@@ -1,6 +1,6 @@
-"""A seed drives it all: workers that come, go, die, stall and fail, records that come late or misplaced, time that passes.
+"""A seed drives it all: workers that come, go, die, stall and fail, records late or misplaced, time that passes.
 
-Whatever the order of things, the audit must find every record processed exactly once, and every run of a seed is the same.
+Whatever the order, the audit must find every record processed exactly once, and every run of a seed is the same.
 """
 
 import random
@@ -32,7 +32,8 @@ class Simulation:
     def run(self) -> None:
         """Take all steps, then let one worker finish."""
         actions = {
-            self.speak: 40, self.take_steps: 40, self.pass_time: 12, self.join: 3, self.leave: 2, self.die: 3, self.stall: 2,
+            self.speak: 40, self.take_steps: 40, self.pass_time: 12, self.join: 3, self.leave: 2, self.die: 3,
+            self.stall: 2,
         }  # fmt: skip
         for _ in range(STEPS):
             (action,) = self.chance.choices(list(actions), list(actions.values()))
@@ -54,7 +55,7 @@ class Simulation:
         if kind < 0.05:
             value = b"{broken"
         elif kind < 0.1 and self.said:
-            # A recent one: repeating what opened a session that is forgotten opens one of the same id (rules R6 and R14).
+            # A recent one: repeating what opened a forgotten session opens one of the same id (rules R6 and R14).
             user, value = chance.choice(self.said[-10:])
         key = user.encode()
         partition = partition_of(key, PARTITIONS)
