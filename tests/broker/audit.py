@@ -6,7 +6,7 @@ the clock (when an idle session's end was announced, rule R4) is compared by wha
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
@@ -447,13 +447,3 @@ def _unclocked(state: UserState) -> UserState:
     if current is not None:
         current = current._replace(ends=0, end_ms=None, end_reason=None)
     return state._replace(current=current, closed=tuple(plain(session) for session in state.closed))
-
-
-def committed_offsets(bootstrap: str, group: str, topic: str, partitions: int) -> Mapping[int, int]:
-    """Return the group's committed offsets; partitions without one are left out."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
-    try:
-        known = consumer.committed([TopicPartition(topic, partition) for partition in range(partitions)], timeout=10)
-        return {tp.partition: tp.offset for tp in known if tp.offset >= 0}
-    finally:
-        consumer.close()

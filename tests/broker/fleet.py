@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from processor.config import TopicNames
 from processor.core.model import Rules
 from processor.runtime.partitioner import partition_of
-from tests.broker.audit import Audit, audit, committed_offsets, read_kafka
+from tests.broker.audit import Audit, audit, read_kafka, read_topic
 
 TIMEOUT_S = 60.0
 BASE_MS = 1_750_000_000_000
@@ -37,10 +37,10 @@ def await_true(what: str, condition: Callable[[], object], timeout_s: float = TI
         time.sleep(0.02)  # Between two looks at the condition.
 
 
-def names_of(prefix: str, raw: str | None = None) -> TopicNames:
+def names_of(prefix: str, raw: str | int | None = None) -> TopicNames:
     """Return the five topics' names."""
     names = TopicNames(*(f"{prefix}.{name}" for name in TopicNames._fields))
-    return names if raw is None else names._replace(raw=raw)
+    return names if raw is None else names._replace(raw=str(raw))
 
 
 def message(user_id: str, at_ms: int, *, number: int = 0, source: str = "speech", **more: object) -> bytes:
@@ -137,7 +137,7 @@ class Fleet:
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: str | int) -> None:
         self.bootstrap, self.prefix, self.folder = bootstrap, prefix, folder
-        self.names = names_of(prefix)
+        self.names = names_of(prefix, settings.get("raw_topic"))
         self.workers: list[Worker] = []
         self.environ = {
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
@@ -157,17 +157,26 @@ class Fleet:
         return worker
 
     def await_processed(self, timeout_s: float = TIMEOUT_S) -> None:
-        """Wait until the group has committed all that the raw topic holds now."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        tps = [TopicPartition(self.names.raw, partition) for partition in range(4)]
-        futures = admin.list_offsets({tp: OffsetSpec.latest() for tp in tps})  # type: ignore[no-untyped-call]
-        ends = {tp.partition: future.result(10).offset for tp, future in futures.items()}
+        """Wait until the group has committed all that the raw topic holds, also what it was given meanwhile."""
+        deadline_s = time.monotonic() + timeout_s
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.prefix, "enable.auto.commit": False})
+        try:
+            while waiting := self._unprocessed(consumer):
+                assert time.monotonic() < deadline_s, f"not processed within {timeout_s:.0f} s: {waiting}"
+        finally:
+            consumer.close()
 
-        def processed() -> bool:
-            committed = committed_offsets(self.bootstrap, self.prefix, self.names.raw, 4)
-            return all(committed.get(partition, 0) >= end for partition, end in ends.items())
-
-        await_true(f"all processed, up to {ends}", processed, timeout_s)
+    def _unprocessed(self, consumer: Consumer) -> dict[int, tuple[int, int]]:
+        """Return by partition what is committed and the last record's offset, where that is not committed."""
+        raw = read_topic(self.bootstrap, self.names.raw)
+        committed = consumer.committed(
+            [TopicPartition(self.names.raw, partition) for partition in range(4)], timeout=10
+        )
+        return {
+            tp.partition: (tp.offset, raw[tp.partition][-1].offset)
+            for tp in committed
+            if raw[tp.partition] and raw[tp.partition][-1].offset >= tp.offset
+        }
 
     def audit(self, rules: Rules | None = None) -> Audit:
         """Wait until all is processed, and prove that it was processed exactly once."""

@@ -1,0 +1,115 @@
+"""Whatever comes: the partition moves on, the next good message is tagged, and the bad one says why it was set aside."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from tests.broker.audit import Row, make_codec, read_kafka
+from tests.broker.fleet import BASE_MS, Fleet, message
+
+pytestmark = pytest.mark.broker
+
+GOOD = "good"
+DEEP = b"[" * 1_000 + b"]" * 1_000
+AVRO = bytes.fromhex("c301")
+
+
+def with_field(name: str, raw: bytes) -> bytes:
+    return message("ann", BASE_MS)[:-1] + b',"' + name.encode() + b'":' + raw + b"}"
+
+
+# What comes, and words that the reason must have; none when it is to be tagged.
+BAD: dict[str, tuple[bytes | None, str | None]] = {
+    "broken JSON": (b'{"user_id": "ann", ', "JSON"),
+    "no JSON at all": (b"hello", "encoding"),
+    "truncated Avro": (AVRO + b"\x00" * 5, ""),
+    "an unknown fingerprint": (AVRO + b"\x01" * 30, "schema"),
+    "an unknown schema id": (b"\x00\x00\x00\x00\x63" + b"\x02" * 20, "schema"),
+    "no user id": (message("x", BASE_MS).replace(b'"user_id"', b'"userid"'), "user_id"),
+    "a blank user id": (message("   ", BASE_MS), "user_id"),
+    "a user id of 300 bytes": (message("u" * 300, BASE_MS), "300 bytes"),
+    "a path as user id": (message("../../etc/passwd", BASE_MS), None),
+    "a lone surrogate in the user id": (message("x", BASE_MS).replace(b'"x"', b'"\\ud800"'), ""),
+    "the year 9999": (message("ann", 253_402_300_799_000), None),
+    "the year 10000": (message("ann", BASE_MS).replace(b"2025-", b"10000-"), "timestamp"),
+    "epoch 0": (message("epoch", 0), None),
+    "before epoch 0": (message("ann", BASE_MS).replace(b"2025-", b"1925-"), "timestamp"),
+    "NaN as timestamp": (b'{"user_id":"ann","timestamp":NaN}', ""),
+    "NaN elsewhere": (with_field("score", b"NaN"), ""),
+    "almost 1 MB of extras": (with_field("extra", b'"' + b"x" * 1_040_000 + b'"'), None),
+    "nesting 1000 deep": (with_field("deep", DEEP), "levels deep"),
+    "nesting 100000 deep": (with_field("deep", b"[" * 100_000 + b"]" * 100_000), ""),
+    "the user id twice": (with_field("user_id", b'"bob"'), "user_id"),
+    "a field twice": (with_field("text", b'1,"text":2'), None),
+    "a tombstone": (None, "tombstone"),
+    "an empty value": (b"", "empty"),
+    "a lone zero": (b"\x00", ""),
+    "bytes that are no text": (b'{"user_id":"ann\xff","timestamp":"2025-06-15T12:00:00Z"}', ""),
+    "an unknown command": (message("ann", BASE_MS, command="explode"), "command"),
+    "a huge template name": (message("ann", BASE_MS, command="start", template="t" * 900_000), None),
+}
+
+
+def test_all_bad_input(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Each of the table, under a key that is no text, each followed by a good message in the same partition."""
+    producer = Producer({"bootstrap.servers": kafka, "message.max.bytes": 2 << 20})
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        for number, (value, _) in enumerate(BAD.values()):
+            producer.produce(fleet.names.raw, value, b"\xff\xfe", 0)
+            producer.produce(fleet.names.raw, message(GOOD, BASE_MS + number, number=number), b"\xff\xfe", 0)
+        for number in range(
+            10
+        ):  # Sessions with large names, one after the other: the state must not outgrow its topic.
+            value = message("bob", BASE_MS, number=number, command="start", force_new=True, template="t" * 700_000)
+            producer.produce(fleet.names.raw, value, b"bob", 0)
+        _send_compressed(kafka, fleet.names.raw)
+        producer.produce(fleet.names.raw, message(GOOD, BASE_MS + 99, number=99), GOOD.encode(), 0)
+        assert producer.flush(20) == 0
+        fleet.start()
+        fleet.await_processed()
+        found = read_kafka(kafka, fleet.names)
+    reasons = {_offset(row): dict(row.headers) for rows in found.dlq for row in rows}
+    for number, (name, (_, says)) in enumerate(BAD.items()):
+        offset = 2 * number
+        if says is None:
+            assert offset not in reasons, (name, reasons.get(offset, {}).get("a3cp-dlq-message"))
+        else:
+            reason = reasons[offset]["a3cp-dlq-message"].decode()
+            assert says in reason, name
+            assert ";" in reason, f"{name}: a reason without a remedy: {reason}"
+            print(f"{name}: {reason}")
+        assert offset + 1 not in reasons, f"the good message after {name}"
+    decode = make_codec().decode_tagged
+    views = [decode(row.value or b"") for rows in found.tagged for row in rows]
+    assert [view.session_seq for view in views if view.user_id == GOOD] == list(range(1, len(BAD) + 2))
+    sizes = {headers["a3cp-dlq-stage"]: headers for headers in reasons.values()}
+    assert "size" in {stage.decode() for stage in sizes}
+    assert max(len(row.value or b"") for rows in found.state for row in rows) < 2 << 20
+
+
+def _send_compressed(kafka: str, topic: str) -> None:
+    """Send what is within the input's limit only because it is compressed, far beyond that of the outputs."""
+    producer = Producer({"bootstrap.servers": kafka, "compression.type": "gzip", "message.max.bytes": 20 << 20})
+    for value in (message("ann", BASE_MS, text=" " * (5 << 20)), b" " * (9 << 20)):
+        producer.produce(topic, value, b"ann", 0)
+    assert producer.flush(20) == 0
+
+
+def _offset(row: Row) -> int:
+    headers = dict(row.headers)
+    return int(headers["a3cp-dlq-offset"]) if headers["a3cp-dlq-partition"] == b"0" else -1
+
+
+def test_good_and_bad_under_audit(kafka: str, topics: str, tmp_path: Path) -> None:
+    """With the smaller ones of the table in every partition, the audit finds each tagged or dead-lettered once."""
+    producer = Producer({"bootstrap.servers": kafka})
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        for number, (value, _) in enumerate(BAD.values()):
+            if len(value or b"") < 1_000:
+                producer.produce(fleet.names.raw, value, f"user-{number}".encode(), number % 4)
+        assert producer.flush(20) == 0
+        fleet.start()
+        found = fleet.audit()
+    assert found.dead > 10
+    assert found.rerouted > 0

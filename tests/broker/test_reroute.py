@@ -1,0 +1,44 @@
+"""Records in the wrong partition (rule R13): each is tagged once, in the partition of its user."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from processor.runtime.partitioner import partition_of
+from tests.broker.audit import make_codec, read_topic
+from tests.broker.fleet import Fleet, day
+
+pytestmark = pytest.mark.broker
+
+COUNT = 600
+
+
+def test_misplaced_records(kafka: str, topics: str, tmp_path: Path) -> None:
+    """A producer that knows nothing of keys, one with keys of its own, and librdkafka's default partitioner (CRC32)."""
+    producer = Producer(
+        {"bootstrap.servers": kafka, "partitioner": "consistent_random", "sticky.partitioning.linger.ms": 0}
+    )
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        for number, (user, value) in enumerate(day(seed=1, count=COUNT, users=30)):
+            producer.produce(fleet.names.raw, value, (None, b"k%d" % number, user.encode())[number % 3])
+        assert producer.flush(20) == 0
+        fleet.start()
+        found = fleet.audit()
+        decode = make_codec().decode_tagged
+        for partition, rows in enumerate(read_topic(kafka, fleet.names.tagged)):
+            for row in rows:
+                assert partition_of(decode(row.value or b"").user_id.encode(), 4) == partition
+    assert found.rerouted > COUNT / 2
+
+
+def test_murmur2_is_librdkafkas(kafka: str, topics: str) -> None:
+    """Our partitioner and librdkafka's `murmur2_random`, which is Java's, choose the same partition for every key."""
+    keys = [f"user-{number}".encode() * (number % 5 + 1) for number in range(300)] + [b"\xff\x00", "ü∂".encode()]
+    producer = Producer({"bootstrap.servers": kafka, "partitioner": "murmur2_random"})
+    for key in keys:
+        producer.produce(f"{topics}.raw", b"x", key)
+    assert producer.flush(20) == 0
+    rows = [row for rows in read_topic(kafka, f"{topics}.raw") for row in rows]
+    assert len(rows) == len(keys)
+    assert {row.key: row.partition for row in rows} == {key: partition_of(key, 4) for key in keys}
