@@ -17,7 +17,6 @@ from typing import Self
 
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.config import TopicNames
 from processor.core.model import Rules

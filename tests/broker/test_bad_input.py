@@ -1,5 +1,6 @@
-"""Whatever comes: the partition moves on, the next good message is tagged, and the bad one says why it was set aside."""
+"""Whatever comes: the partition moves on, the next good message is tagged, the bad one says why it was set aside."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_all_bad_input(kafka: str, topics: str, tmp_path: Path) -> None:
             reason = reasons[offset]["a3cp-dlq-message"].decode()
             assert says in reason, name
             assert ";" in reason, f"{name}: a reason without a remedy: {reason}"
-            print(f"{name}: {reason}")
+            sys.stdout.write(f"{name}: {reason}\n")
         assert offset + 1 not in reasons, f"the good message after {name}"
     decode = make_codec().decode_tagged
     views = [decode(row.value or b"") for rows in found.tagged for row in rows]

@@ -1,4 +1,4 @@
-"""Idle sessions end by the clock, when the partition is caught up and the user's records have stopped arriving (rule R4)."""
+"""Idle sessions end by the clock, once the partition is caught up and the user's records have stopped (rule R4)."""
 
 import time
 from pathlib import Path

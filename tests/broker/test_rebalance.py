@@ -1,6 +1,7 @@
 """Workers come and go under load: every record is processed once, and none waits for long."""
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_workers_come_and_go(kafka: str, topics: str, tmp_path: Path, settings: 
             tagged.measure()
             second.kill()
             tagging(tagged, 200)
-            print(f"took over {tagged.gap_ms / 1000:.1f} s after kill -9 ({settings})")
+            sys.stdout.write(f"took over {tagged.gap_ms / 1000:.1f} s after kill -9 ({settings})\n")
             fourth = fleet.start(slot=1)
             await_true("the fourth has partitions", lambda: fourth.said("restored"))
             tagging(tagged, 50)
@@ -78,7 +79,7 @@ def test_a_clean_stop_hands_over_at_once(kafka: str, topics: str, tmp_path: Path
             tagged.measure()
             assert workers[0].stop(timeout_s=5) == 0
             tagging(tagged, 200)
-            print(f"took over {tagged.gap_ms / 1000:.1f} s after SIGTERM")
+            sys.stdout.write(f"took over {tagged.gap_ms / 1000:.1f} s after SIGTERM\n")
         assert workers[1].said("starting again from the log") == 0
         assert fleet.audit().tagged > 300
 
@@ -132,5 +133,7 @@ def test_takeover_after_a_kill(kafka: str, topics: str, tmp_path: Path) -> None:
             tagged.measure()
             workers[0].kill()
             tagging(tagged, 1_000)
-            print(f"first new output at most {tagged.gap_ms / 1000:.1f} s after kill -9 in every partition")
+            sys.stdout.write(
+                f"first new output at most {tagged.gap_ms / 1000:.1f} s after kill -9 in every partition\n"
+            )
         assert fleet.audit().tagged > 2_000

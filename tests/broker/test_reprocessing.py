@@ -1,0 +1,71 @@
+"""Replay: the same raw topic, a new group and new outputs give the same tagged bytes, live and from a backlog."""
+
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from processor.core.model import Rules
+from processor.kafka.topic_admin import ensure_topics
+from tests.broker.audit import read_kafka
+from tests.broker.fleet import Fleet, Watcher, message, produce
+
+pytestmark = pytest.mark.broker
+
+GAP_MS = 2_000
+QUIET_MS = 500
+RULES = Rules(gap_ms=GAP_MS, quiet_ms=QUIET_MS)
+USERS = 30
+ROUNDS = 3
+
+
+def test_live_and_replayed(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Live, the clock ends sessions and messages reopen them; from the backlog it does not: the same tagged bytes."""
+    settings = {"gap_ms": GAP_MS, "quiet_ms": QUIET_MS}
+    with Fleet(kafka, topics, tmp_path, **settings) as fleet:
+        fleet.start()
+        _live(fleet)
+        live = fleet.audit(RULES)
+    prefix = f"{topics}-again"
+    ensure_topics({"bootstrap.servers": kafka}, prefix, partitions=4)
+    (tmp_path / "again").mkdir()
+    before = [len(rows) for rows in read_kafka(kafka, fleet.names).raw]
+    with Fleet(kafka, prefix, tmp_path / "again", raw_topic=fleet.names.raw, **settings) as again:
+        again.start()
+        replayed = again.audit(RULES)
+        names = again.names
+    first, second = read_kafka(kafka, fleet.names), read_kafka(kafka, names)
+    for partition in range(4):
+        assert [row.value for row in first.tagged[partition]] == [row.value for row in second.tagged[partition]]
+    assert [len(rows) for rows in second.raw] == before, "a replay writes nothing to what it reads"
+    assert live.reopened > 0
+    assert live.rerouted > 0
+    assert replayed.reopened == 0
+
+
+def _live(fleet: Fleet) -> None:
+    """Say something now and then, slowly enough for the clock to end sessions, some of them too early."""
+    misplaced = Producer({"bootstrap.servers": fleet.bootstrap})
+    misplaced.produce(fleet.names.raw, message("stray", time.time_ns() // 1_000_000), None, 0)
+    misplaced.produce(fleet.names.raw, message("stray", time.time_ns() // 1_000_000, number=1), None, 1)
+    assert misplaced.flush(10) == 0
+    with Watcher(fleet.bootstrap, fleet.names.sessions) as events:
+        numbers = iter(range(10_000))
+        for _ in range(ROUNDS):
+            now_ms = time.time_ns() // 1_000_000
+            people = [f"user-{number}" for number in range(USERS)]
+            early = [
+                (user, message(user, now_ms, number=number))
+                for user, number in zip(people, islice(numbers, USERS), strict=True)
+            ]
+            produce(fleet.bootstrap, fleet.names.raw, iter(early))
+            seen = events.look(0.5)
+            events.await_count(seen + USERS)  # Their ends, by the clock.
+            late = [
+                (user, message(user, now_ms + GAP_MS - 1, number=number))
+                for user, number in zip(people, islice(numbers, USERS), strict=True)
+            ]
+            produce(fleet.bootstrap, fleet.names.raw, iter(late[: USERS // 2]))
+            events.await_count(seen + USERS + USERS // 2)
