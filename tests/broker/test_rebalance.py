@@ -134,6 +134,6 @@ def test_takeover_after_a_kill(kafka: str, topics: str, tmp_path: Path) -> None:
             workers[0].kill()
             tagging(tagged, 1_000)
             sys.stdout.write(
-                f"first new output at most {tagged.gap_ms / 1000:.1f} s after kill -9 in every partition\n"
+                f"first new output at most {tagged.gap_ms / 1000:.1f} s after kill -9, in every partition\n"
             )
         assert fleet.audit().tagged > 2_000
