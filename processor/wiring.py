@@ -140,22 +140,29 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     health = Health(live_s=settings.live_ms / 1000)
     observer = Observer(Metrics(registry), health, log, raw=settings.topics().raw)
     slot = settings.slot or first_slot or 0
-    server = None
+    server: HealthServer | None = None
+
+    def serve() -> None:
+        nonlocal server
+        if server is None and settings.metrics_port:
+            server = HealthServer(settings.metrics_host, settings.metrics_port + slot, health, registry)
+            server.start()
+
     if first_slot is not None:
         threading.Thread(target=_stop_with_supervisor, daemon=True).start()
     try:
         while not stopped.is_set():
             try:
                 observer.beat()
+                if settings.slot is not None or first_slot is not None:
+                    serve()  # Before there is a broker: that none answers is to be seen.
                 partitions = check_topics(settings.kafka_conf(), settings.topic_prefix, raw=settings.raw_topic)
                 slot = _slot(settings) if first_slot is None else first_slot
                 topics = settings.topics()
                 refuse_lost_offsets(
                     settings.kafka_conf(), settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions
                 )
-                if server is None and settings.metrics_port:
-                    server = HealthServer(settings.metrics_host, settings.metrics_port + slot, health, registry)
-                    server.start()
+                serve()
                 worker = _worker(settings, slot, partitions, observer, stopped)
                 break
             except (BrokerUnavailable, OutcomeUnknown, OwnershipLost) as error:

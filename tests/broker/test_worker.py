@@ -1,0 +1,71 @@
+"""Starting, restoring and stopping where something is in the way."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+
+from processor.broker.probe import free_ports
+from tests.broker.fleet import Fleet, await_true, probe
+from tests.contracts.worlds import KafkaWorld, Member
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def world(kafka: str, topics: str) -> Iterator[KafkaWorld]:
+    made = KafkaWorld(kafka, topics)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("outcome", ["committed", "aborted"])
+def test_a_restore_waits_for_an_open_transaction(world: KafkaWorld, outcome: str) -> None:
+    """What a transaction wrote before the restore began counts if it is committed, and is not seen if it is aborted."""
+    state = world.topic("state")
+    producer = Producer({"bootstrap.servers": world.bootstrap, "transactional.id": world.prefix})
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    producer.produce(state, b"open", b"user", 0)
+    assert producer.flush(10) == 0
+    member = Member(world)
+    await_true(
+        "the others are restored", lambda: not member.turn() and member.restoring == {0} and len(member.owned) == 4
+    )
+    for _ in range(10):
+        member.turn()
+    assert member.restoring == {0}
+    if outcome == "committed":
+        producer.commit_transaction(10)
+    else:
+        producer.abort_transaction(10)
+    member.await_restored()
+    assert member.states[0] == ([(b"user", b"open")] if outcome == "committed" else [])
+
+
+def test_workers_stop_with_their_supervisor(kafka: str, topics: str, tmp_path: Path) -> None:
+    """When the supervisor alone is killed, none of its workers goes on unseen."""
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        supervisor = fleet.start("--workers", "2")
+        await_true("both started", lambda: supervisor.said("started") == 2)
+        children = supervisor.children()
+        supervisor.signal(signal.SIGKILL)
+        _, alive = psutil.wait_procs(children, 20)
+        assert not alive
+        assert supervisor.said("stopped") == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_waits_for_a_broker(tmp_path: Path, prefix: str, workers: int) -> None:
+    """Started before there is one, it waits and says so; told to stop, it stops."""
+    port, metrics_port = free_ports(2)
+    with Fleet(f"127.0.0.1:{port}", prefix, tmp_path, metrics_port=metrics_port) as fleet:
+        worker = fleet.start("--workers", str(workers), **({"slot": 0} if workers == 1 else {}))
+        await_true("it says so", lambda: worker.said("no broker answers"))
+        if workers == 1:
+            assert probe(metrics_port, "/readyz")[0] == 503
+            assert probe(metrics_port, "/livez")[0] == 200
+        assert worker.stop() == 0
