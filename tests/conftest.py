@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from processor import broker
 from processor.kafka.topic_admin import ensure_topics
 from processor.kafka.topics import desired_topics
+from tests.postgres import SKIPPED, Cluster, programs
 
 PARTITIONS = 4
 KAFKA_IMAGE = "apache/kafka:4.1.0"
@@ -66,3 +67,21 @@ def topics(kafka: str, prefix: str) -> Iterator[str]:
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.delete_topics([topic.name for topic in desired_topics(prefix)]).values():
         future.result()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL for this run."""
+    if programs() is None:
+        pytest.skip(SKIPPED)
+    with Cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> str:
+    """The address of an empty store: SQLite always, PostgreSQL where its programs are."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    running: Cluster = request.getfixturevalue("cluster")
+    return running.new_database(prefix)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from confluent_kafka import Producer
 from processor.exporter.ports import OutputRecord, SessionFilter
 from processor.store import open_store
 from tests.exporter.outputs import message, processed
-from tests.postgres import SKIPPED, Cluster, programs
 
 PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
 TIMEOUT_S = 60.0
@@ -33,22 +32,6 @@ def records() -> list[OutputRecord]:
         for n in range(MESSAGES)
     ]
     return processed(values)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    if programs() is None:
-        pytest.skip(SKIPPED)
-    with Cluster() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def address(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'store.db'}"
-    running: Cluster = request.getfixturevalue("cluster")
-    return running.new_database(prefix)
 
 
 class Site:
