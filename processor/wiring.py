@@ -22,7 +22,6 @@ from processor.health import Health, HealthServer
 from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
 from processor.kafka.history import refuse_lost_offsets
 from processor.kafka.log import KafkaLog, LogConf
-from processor.kafka.registry import Registry
 from processor.kafka.slots import choose_slots
 from processor.kafka.topic_admin import check_topics, read_topics
 from processor.logs import make_logger
@@ -102,6 +101,8 @@ def schemas(settings: Settings) -> Schemas:
     topics = settings.topics()
     source = None
     if settings.schema_registry_url is not None:
+        from processor.kafka.registry import Registry  # With httpx it costs every start 60 ms, needed or not.
+
         source = Registry(settings.schema_registry_url)
     return Schemas(
         shipped,

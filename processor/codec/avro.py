@@ -12,6 +12,7 @@ from typing import Final, cast
 from processor.codec.spine import MODALITIES, POLICY_SOURCE
 from processor.core.model import Message, Tagged, flag_words
 
+SOURCES_MAX: Final = 1_024  # names of sources that are remembered
 ID_CACHE_MAX: Final = 32_768  # session ids whose tag is remembered, about 300 bytes each
 
 _POLICY_SOURCE: Final = POLICY_SOURCE.encode()
@@ -36,6 +37,18 @@ _spine: Final = re.compile(
     _VERSION + _UUID + rb"([\x02-\x7e][!-~][ -~]*)" + _TIME + _OPTIONAL + _MODALITY + _OPTIONAL + _CAPTURE + _OPTIONAL,
     re.DOTALL,
 ).match
+
+
+_sources: Final[dict[bytes, str]] = {}  # as read, of the few that there are
+
+
+def _read_source(source: bytes) -> str | None:
+    if source[0] != 2 * len(source) - 2 or source[1:] == _POLICY_SOURCE:
+        return None
+    text = source[1:].decode()
+    if len(_sources) < SOURCES_MAX:
+        _sources[source] = text
+    return text
 
 
 def read_conforming(value: bytes, pos: int, append_ms: int, encoding: int) -> Message | None:
@@ -66,12 +79,13 @@ def read_conforming(value: bytes, pos: int, append_ms: int, encoding: int) -> Me
     except (IndexError, UnicodeDecodeError):  # It ends early, or is no UTF-8.
         return None
     b0, b1, b2, b3, b4, b5 = time
+    role: str | None = None
     if (
         end != len(value)
         or b0 & 1
         or user[0] != 2 * len(user) - 2
         or (performer and performer[0] != 2 * len(performer) - 2)
-        or (source and (source[0] != 2 * len(source) - 2 or source[1:] == _POLICY_SOURCE))
+        or (source is not None and (role := _sources.get(source) or _read_source(source)) is None)
         or (claim and claim[0] != 2 * len(claim) - 2)
     ):
         return None
@@ -83,7 +97,7 @@ def read_conforming(value: bytes, pos: int, append_ms: int, encoding: int) -> Me
             (b0 + (b1 << 7) + (b2 << 14) + (b3 << 21) + (b4 << 28) + (b5 << 35) - _MARKS) >> 1,
             append_ms,
             sha256(value).digest(),
-            source and source[1:].decode(),
+            role,
             (claim and claim[1:].strip() and claim[1:].decode()) or None,
             0,
             encoding,
@@ -146,7 +160,7 @@ class Tagger:
 
     def tag(self, tagged: Tagged) -> bytes:
         """Return the tag's fields: session_id, session_seq, session_start, session_flags."""
-        session_id, seq, start_ms, flags, *_ = tagged
+        session_id, seq, start_ms, flags, _, _, _ = tagged
         if session_id is None:
             return b"\x00\x00\x00" + self._flag_bytes(flags)
         known = self._sessions.get(session_id)

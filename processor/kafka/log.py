@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import methodcaller
 from typing import Any, Final, NamedTuple, cast
 
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -15,6 +17,7 @@ from processor.kafka.transactions import Transactions, fence
 from processor.ports import Assigned, Output, RawRecord, Revoked, StateChunk
 
 _ASK_TIMEOUT_S: Final = 1.0
+_PARTITION: Final = methodcaller("partition")
 
 
 class LogConf(NamedTuple):
@@ -82,14 +85,17 @@ class KafkaLog:
             changed = {partition for change in self._changes[known:] for partition in change.partitions}
             records = [record for record in records if record.partition() not in changed]
         if records:
-            self._first.update({record.partition(): record.offset() for record in reversed(records)})
-            polled = {record.partition(): record.offset() + 1 for record in records}
-            self._next.update(polled)
-            for partition, position in polled.items():
-                if self._ends.get(partition, position) < position:
-                    del self._ends[partition]
+            self._note_positions(records)
         self._set_away(None)
         return records
+
+    def _note_positions(self, records: Sequence[RawRecord]) -> None:
+        for partition, run in groupby(records, _PARTITION):
+            first, *rest = run
+            self._first.setdefault(partition, first.offset())
+            position = self._next[partition] = (rest[-1] if rest else first).offset() + 1
+            if self._ends.get(partition, position) < position:
+                del self._ends[partition]
 
     def changes(self) -> Sequence[Assigned | Revoked]:
         """See `Log.changes`."""
