@@ -2,10 +2,13 @@
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
-from bench.cluster import OURS
+from confluent_kafka import Consumer, TopicPartition
+
+from bench.cluster import OURS, Cluster
 from bench.context import Context, step
 from bench.launched import Launched
 from bench.report import Section, Target, middle, number, spread
@@ -17,7 +20,7 @@ MESSAGES_EACH: Final = 25
 SUPERSEDED_SHARE: Final = 0.25  # the changelog's rest that compaction leaves lying around, see topics/a3cp.state.yaml
 
 
-def load_states(context: Context, users: int) -> int:
+def load_states(context: Context, users: int, *, keep_raw: bool = False) -> int:
     """Fill the state topic with `users` users, some of them twice; return how many records that is."""
     append_ms = time.time_ns() // 1_000_000
 
@@ -28,9 +31,19 @@ def load_states(context: Context, users: int) -> int:
             state = open_state(number_of_user, MESSAGES_EACH, append_ms)
             yield f"{OURS}.state", user_key(number_of_user).decode(), state, None
 
-    context.cluster.fresh_ours(keep_raw=False)
+    context.cluster.fresh_ours(keep_raw=keep_raw)
     with step(f"loading the states of {users:,} users"):
         return context.cluster.load(records())
+
+
+def begun_group(cluster: Cluster) -> str:
+    """Return a new group that stands at the start of the raw topic: without offsets the states would be refused."""
+    group = f"restored-{uuid.uuid4().hex[:8]}"
+    consumer = Consumer({**cluster.conf, "group.id": group})
+    offsets = [TopicPartition(f"{OURS}.raw", partition, 0) for partition in range(cluster.partitions)]
+    consumer.commit(offsets=offsets, asynchronous=False)
+    consumer.close()
+    return group
 
 
 def await_restored(launched: Launched, partitions: int) -> dict[str, float]:
@@ -64,7 +77,7 @@ def await_restored(launched: Launched, partitions: int) -> dict[str, float]:
 
 def one(context: Context) -> dict[str, Any]:
     """Start the processor on the loaded states and wait until it is ready."""
-    with OURS_DRAIN.start(context.cluster, context.folder) as launched:
+    with OURS_DRAIN.start(context.cluster, context.folder, begun_group(context.cluster)) as launched:
         run: dict[str, Any] = await_restored(launched, context.scale.partitions)
         run["cpu_s"] = round(launched.cpu_s(), 2)
         run["rss_mb"] = round(launched.rss_mb())

@@ -49,14 +49,18 @@ def user_key(number: int) -> bytes:
     return f"user{number:07d}".encode()
 
 
+def open_since_ms(number: int) -> int:
+    """Return when the open session of the user `number` began: at some time of one hour."""
+    return START_MS + number * 2_654_435_761 % 3_600_000
+
+
 def open_state(number: int, messages: int, append_ms: int) -> bytes:
-    """Return the encoded state of a user whose open session has had `messages` messages so far."""
-    rng = random.Random(number)
+    """Return the encoded state of a user whose open session has had `messages` messages so far, one in 10 s."""
     user_id = user_key(number).decode()
-    start_ms = START_MS + rng.randrange(3_600_000)
+    start_ms = open_since_ms(number)
     name = session_id(user_id, start_ms, f"{number:032x}", IdFormat.DATED)
     session = Session(name, start_ms, start_ms + 10_000 * (messages - 1), messages, sha256(user_id.encode()).digest())
-    recent = rng.randbytes(FINGERPRINT_BYTES * min(messages, RECENT_RECORDS_MAX))
+    recent = random.Random(number).randbytes(FINGERPRINT_BYTES * min(messages, RECENT_RECORDS_MAX))
     return encode_state(UserState(session, (), recent, None, append_ms, AVRO))
 
 
