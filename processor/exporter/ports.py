@@ -85,6 +85,23 @@ class Found(NamedTuple):
     text: str
 
 
+class Gone(NamedTuple):
+    """Which rows are to go: all of a user's, or those of sessions that ended long ago."""
+
+    user_id: str | None = None
+    ended_before_ms: int | None = None  # sessions that ended before, and what belongs to no session and is older
+
+
+class Removed(NamedTuple):
+    """What was removed, or would be."""
+
+    sessions: Sequence[tuple[str, int, int | None]]  # id, start and end, oldest start first
+    messages: int
+    without_session: int  # of the messages
+    events: int
+    texts: int
+
+
 class Totals(NamedTuple):
     """How much a store holds."""
 
@@ -112,7 +129,7 @@ class Store(Protocol):
         """Return the next offset of each partition that was read."""
 
     def write(self, batch: Batch) -> None:
-        """Write all of `batch`, or nothing.
+        """Write all of `batch`, or nothing. What belongs to a session that was removed for its age is left out.
 
         Raises:
             StoreMoved: the offsets are not those that the batch expects; nothing was written.
@@ -150,6 +167,26 @@ class Store(Protocol):
 
     def note_exported(self, target: str, changes: Mapping[str, int]) -> None:
         """Take note that sessions, with their `SessionRow.changes`, were exported to `target`."""
+
+    def removable(self, gone: Gone) -> Removed:
+        """Return what `remove` would remove now."""
+
+    def remove(self, gone: Gone) -> Removed:
+        """Remove rows, all of them or none. The offsets stay, so nothing is read again.
+
+        Sessions that go for their age are remembered by their ids: what the topics still tell of them is left out
+        from now on, or it would come back as half a session.
+        """
+
+    def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of `session_ids` that were removed for their age."""
+
+    def scrub(self) -> None:
+        """Take what removed rows held out of the database's files, as far as that is in a client's hands.
+
+        Raises:
+            StoreUnavailable: others use the store at the moment.
+        """
 
     def close(self) -> None:
         """Let go of the connections."""

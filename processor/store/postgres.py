@@ -56,6 +56,9 @@ class PostgresDialect:
             query = query.where(columns.user_id == user_id)
         return query.order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place).limit(limit)
 
+    def scrub(self, connection: Connection) -> None:
+        """See `Dialect.scrub`. VACUUM takes dead rows away, when the database's own settings say so."""
+
     def is_away(self, error: DBAPIError) -> bool:
         """See `Dialect.is_away`."""
         cause = error.orig

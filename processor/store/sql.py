@@ -5,13 +5,26 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, Select, and_, func, inspect, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    inspect,
+    or_,
+    select,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from processor.core.errors import UsageError
 from processor.exporter.errors import StoreMoved, StoreUnavailable
 from processor.exporter.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
-from processor.exporter.ports import Batch, Found, SessionFilter, Source, Totals
+from processor.exporter.ports import Batch, Found, Gone, Removed, SessionFilter, Source, Totals
 from processor.store import rows
 from processor.store.rows import Values, columns
 from processor.store.tables import (
@@ -20,6 +33,7 @@ from processor.store.tables import (
     MESSAGES,
     META,
     METADATA,
+    REMOVED,
     SCHEMA_VERSION,
     SESSIONS,
     SOURCES,
@@ -50,6 +64,13 @@ class Dialect(Protocol):
 
     def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
         """Return what finds texts with all of `words`, latest first; None when there is nothing to look for."""
+
+    def scrub(self, connection: Connection) -> None:
+        """Take what deleted rows held out of the files, as far as that is in a client's hands; outside of transactions.
+
+        Raises:
+            StoreUnavailable: others use the database at the moment.
+        """
 
     def is_away(self, error: DBAPIError) -> bool:
         """Whether the database did not answer, or had no time, so that another attempt may succeed."""
@@ -131,6 +152,7 @@ class SqlStore:
             self._dialect.begin_writing(connection)
             for source, (expected, offset) in sorted(batch.offsets.items()):
                 _move(connection, source, expected, offset)
+            batch = _without_removed(connection, batch)
             try:
                 self._insert(connection, batch)
             except IntegrityError as error:
@@ -175,13 +197,7 @@ class SqlStore:
 
     def messages(self, session_id: str, *, count_max: int | None = None) -> Iterator[MessageRow]:
         """See `Store.messages`. A session stands in one partition, so the order of the log is that of `seq`."""
-        position = MESSAGES.c.position
-        query = select(MESSAGES).where(MESSAGES.c.session_id == session_id).order_by(position)
-        last, left = -1, count_max
-        while page := self._page(query.where(position > last).limit(_page_rows(left))):
-            yield from (rows.message(values) for values in page)
-            last = page[-1][0]
-            left = None if left is None else left - len(page)
+        return map(rows.message, self._of_session(_MESSAGES_PAGE, session_id, count_max))
 
     def without_session(self, user_id: str | None = None) -> Iterator[MessageRow]:
         """See `Store.without_session`."""
@@ -196,13 +212,7 @@ class SqlStore:
 
     def events(self, session_id: str, *, count_max: int | None = None) -> Iterator[EventRow]:
         """See `Store.events`."""
-        position = EVENTS.c.position
-        query = select(EVENTS).where(EVENTS.c.session_id == session_id).order_by(position)
-        last, left = -1, count_max
-        while page := self._page(query.where(position > last).limit(_page_rows(left))):
-            yield from (rows.event(values) for values in page)
-            last = page[-1][0]
-            left = None if left is None else left - len(page)
+        return map(rows.event, self._of_session(_EVENTS_PAGE, session_id, count_max))
 
     def unreadable(self) -> Iterator[UnreadableRow]:
         """See `Store.unreadable`."""
@@ -258,13 +268,55 @@ class SqlStore:
             connection.exec_driver_sql(sql, [(target, session_id, number) for session_id, number in changes.items()])
             connection.commit()
 
+    def removable(self, gone: Gone) -> Removed:
+        """See `Store.removable`."""
+        with self._reading() as connection:
+            return _removed(connection, gone)
+
+    def remove(self, gone: Gone) -> Removed:
+        """See `Store.remove`."""
+        with self._speaking(), self._engine.connect() as connection:
+            self._dialect.begin_writing(connection)
+            connection.execute(select(SOURCES).with_for_update()).all()  # No exporter writes meanwhile.
+            removed = _removed(connection, gone)
+            sessions = select(SESSIONS.c.session_id).where(_gone(SESSIONS, gone))
+            if gone.user_id is None:
+                connection.execute(REMOVED.insert().from_select(["session_id"], sessions))
+            connection.execute(delete(EXPORTS).where(EXPORTS.c.session_id.in_(sessions)))
+            for table in (MESSAGES, EVENTS, TEXTS, SESSIONS):  # The sessions last: by them the others are found.
+                connection.execute(delete(table).where(_gone(table, gone)))
+            connection.commit()
+        return removed
+
+    def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
+        """See `Store.removed_of`."""
+        with self._reading() as connection:
+            return _removed_of(connection, session_ids)
+
+    def scrub(self) -> None:
+        """See `Store.scrub`."""
+        with self._reading() as connection:
+            self._dialect.scrub(connection)
+
     def close(self) -> None:
         """See `Store.close`."""
         self._engine.dispose()
 
-    def _page(self, query: Select[Any]) -> Sequence[Any]:
+    def _page(self, query: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         with self._reading() as connection:
-            return connection.execute(query).all()
+            return connection.execute(query, values).all()
+
+    def _of_session(self, query: Select[Any], session_id: str, count_max: int | None) -> Iterator[Any]:
+        """Yield the session's rows, `count_max` at most, a page at a time."""
+        last, left = -1, count_max
+        while left is None or left > 0:
+            count = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
+            page = self._page(query, {"session_id": session_id, "after": last, "count": count})
+            yield from page
+            if len(page) < count:
+                return
+            last = page[-1][0]
+            left = None if left is None else left - count
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -310,8 +362,68 @@ def _move(connection: Connection, source: Source, expected: int | None, offset: 
         raise StoreMoved(f"another exporter has written {topic}[{partition}]@{expected}")
 
 
-def _page_rows(left: int | None) -> int:
-    return PAGE_ROWS if left is None else min(left, PAGE_ROWS)
+def _removed(connection: Connection, gone: Gone) -> Removed:
+    def count(table: Table, *more: ColumnElement[bool]) -> int:
+        return connection.execute(select(func.count()).select_from(table).where(_gone(table, gone), *more)).scalar_one()
+
+    columns_ = SESSIONS.c
+    query = select(columns_.session_id, columns_.start_ms, columns_.end_ms).where(_gone(SESSIONS, gone))
+    found = connection.execute(query.order_by(columns_.start_ms, columns_.session_id))
+    return Removed(
+        [(session_id, start_ms, end_ms) for session_id, start_ms, end_ms in found],
+        count(MESSAGES),
+        count(MESSAGES, MESSAGES.c.session_id.is_(None)),
+        count(EVENTS),
+        count(TEXTS),
+    )
+
+
+def _gone(table: Table, gone: Gone) -> ColumnElement[bool]:
+    """Return which rows of `table` are to go."""
+    columns_ = table.c
+    if gone.user_id is not None:
+        return columns_.user_id == gone.user_id
+    assert gone.ended_before_ms is not None
+    sessions = SESSIONS.c
+    has_ended = and_(sessions.state == "ended", sessions.end_ms < gone.ended_before_ms)
+    if table is SESSIONS:
+        return has_ended
+    at_ms = columns_.at_ms if table is TEXTS else columns_.timestamp_ms
+    return or_(
+        columns_.session_id.in_(select(sessions.session_id).where(has_ended)),
+        and_(columns_.session_id.is_(None), at_ms < gone.ended_before_ms),
+    )
+
+
+def _removed_of(connection: Connection, session_ids: Sequence[str]) -> frozenset[str]:
+    held: set[str] = set()
+    for start in range(0, len(session_ids), _IDS_MAX):
+        wanted = REMOVED.c.session_id.in_(session_ids[start : start + _IDS_MAX])
+        held.update(connection.execute(select(REMOVED.c.session_id).where(wanted)).scalars())
+    return frozenset(held)
+
+
+def _without_removed(connection: Connection, batch: Batch) -> Batch:
+    """Return `batch` without what belongs to sessions that were removed; each session of a batch is in `sessions`."""
+    removed = _removed_of(connection, [row.session_id for row in batch.sessions])
+    if not removed:
+        return batch
+    return batch._replace(
+        messages=[row for row in batch.messages if row.session_id not in removed],
+        events=[row for row in batch.events if row.session_id not in removed],
+        texts=[row for row in batch.texts if row.session_id not in removed],
+        sessions=[row for row in batch.sessions if row.session_id not in removed],
+    )
+
+
+def _page_of(table: Table) -> Select[Any]:
+    """Return what asks for some of a session's rows; made once, since making it takes longer than to run it."""
+    query = select(table).where(table.c.session_id == bindparam("session_id"), table.c.position > bindparam("after"))
+    return query.order_by(table.c.position).limit(bindparam("count"))
+
+
+_MESSAGES_PAGE: Final = _page_of(MESSAGES)
+_EVENTS_PAGE: Final = _page_of(EVENTS)
 
 
 def _conditions(wanted: SessionFilter) -> list[Any]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, Select, create_engine, event, literal
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from processor.exporter.errors import StoreUnavailable
 from processor.store.rows import Values
 from processor.store.tables import TEXTS
 
@@ -73,6 +74,18 @@ class SqliteDialect:
         if user_id is not None:
             query = query.where(columns.user_id == user_id)
         return query.order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place).limit(limit)
+
+    def scrub(self, connection: Connection) -> None:
+        """See `Dialect.scrub`. Words stay in the index until it is made anew, rows in free pages until VACUUM."""
+        connection.exec_driver_sql("INSERT INTO texts_index(texts_index) VALUES ('rebuild')")
+        connection.exec_driver_sql("PRAGMA temp_store=FILE")  # The copy that VACUUM makes may not fit into memory.
+        connection.exec_driver_sql("VACUUM")
+        is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        if is_busy:
+            raise StoreUnavailable(
+                "the rows are removed, but others read the store, so its write-ahead log still holds them",
+                remedy="run it again once they have finished",
+            )
 
     def is_away(self, error: DBAPIError) -> bool:
         """See `Dialect.is_away`. A full disk may get room, a locked file its turn; a damaged file stays damaged."""

@@ -14,7 +14,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 OFFSET_BITS: Final = 40
 """Bits of a position that hold the offset: 10^12 records in a partition, and 2^23 partitions, before it overflows."""
 
@@ -141,6 +141,9 @@ EXPORTS: Final = Table(
     Column("session_id", Text, primary_key=True),
     Column("changes", BigInteger, nullable=False),
 )
+
+# Ids only: of whom a session was, nothing is left.
+REMOVED: Final = Table("removed", METADATA, Column("session_id", Text, primary_key=True))
 
 
 def position_of(partition: int, offset: int) -> int:

@@ -1,0 +1,252 @@
+"""What is removed is gone to the last byte, and nothing else is touched."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from processor.exporter.bundle import METADATA, TEMPORARY, Target, write_bundle
+from processor.exporter.dataset import write_date
+from processor.exporter.due import view_of
+from processor.exporter.errors import StoreUnavailable
+from processor.exporter.materializer import Materializer
+from processor.exporter.paths import bundle_path, date_part
+from processor.exporter.ports import Gone, OutputRecord, SessionFilter, Source
+from processor.exporter.removal import clear
+from processor.exporter.verify import verify
+from processor.store import open_store
+from processor.store.sql import SqlStore
+from tests.exporter.outputs import CODEC, START_MS, message, processed
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+EVERYTHING = SessionFilter()
+ANNA = Gone(user_id="anna-4711")
+
+
+def values() -> list[bytes]:
+    """Two users on two days; one message of each in no session; Anna's last session is still open."""
+    told = []
+    for day in range(2):
+        for user in ("anna-4711", "ben"):
+            at_ms = day * DAY_MS
+            told += [
+                message(
+                    user, at_ms, source="ui", transcript=f"secretword{user[:4]} day{day}", capture_id=f"{user}{day}",
+                    model_version=f"model of {user}",
+                ),
+                message(user, at_ms + 1_000, command="note", note=f"notedword{user[:4]} x", performer_id="carer"),
+                message(user, at_ms + 2_000, source="ui", output_phrase=f"phraseword{user[:4]}"),
+            ]  # fmt: skip
+    told += [
+        message(u, HOUR_MS * 9, source="model_trainer", transcript=f"looseword{u[:4]}") for u in ("anna-4711", "ben")
+    ]
+    return told
+
+
+def filled(store: SqlStore, records: list[OutputRecord]) -> SqlStore:
+    Materializer(store, CODEC).apply(records, everything(records))
+    return store
+
+
+def everything(records: list[OutputRecord]) -> dict[Source, tuple[int | None, int]]:
+    return {(r.topic, r.partition): (None, r.offset + 1) for r in records}
+
+
+def held(store: SqlStore, user_id: str) -> list[Any]:
+    sessions = store.sessions(SessionFilter(user_id=user_id), limit=100)
+    return [
+        sessions,
+        [(list(store.messages(s.session_id)), list(store.events(s.session_id))) for s in sessions],
+        list(store.without_session(user_id)),
+        [store.search(word + user_id[:4], limit=9) for word in ("secretword", "notedword", "phraseword", "looseword")],
+    ]
+
+
+def export(store: SqlStore, root: Path) -> Target:
+    target = Target(str(root))
+    sessions = store.sessions(EVERYTHING, limit=100)
+    for session in sessions:
+        write_bundle(target, view_of(store, session), CODEC, now_ms=START_MS)
+    for date in {date_part(session.start_ms) for session in sessions}:
+        rows = [view_of(store, session) for session in sessions if date_part(session.start_ms) == date]
+        write_date(target, date, rows, CODEC)
+    return target
+
+
+def files(root: Path) -> Mapping[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def leaks(contents: Iterable[bytes]) -> list[bytes]:
+    words = (b"anna", b"secretwordanna", b"notedwordanna", b"phrasewordanna", b"loosewordanna")
+    return [word for content in contents for word in words if word in content.lower()]
+
+
+def rows_of(root: Path, user_id: str) -> list[Any]:
+    return [
+        [row for row in pq.read_table(path).to_pylist() if row["user_id"] == user_id]
+        for path in sorted(root.rglob("*.parquet"))
+    ]
+
+
+def words_of(root: Path) -> set[str]:
+    """Return the words that the files list for a column, whether or not a row has them."""
+    columns = [pq.read_table(path)["model_version"] for path in root.rglob("*.parquet")]
+    return {word for column in columns for chunk in column.chunks for word in chunk.dictionary.to_pylist()}
+
+
+def test_a_user_is_removed_from_the_store(store: SqlStore) -> None:
+    """All of one user's rows, of no other's; what is counted before is what goes; the second time nothing is left."""
+    filled(store, processed(values()))
+    others = held(store, "ben")
+    offsets = store.offsets()
+    told = store.removable(ANNA)
+    assert (len(told.sessions), told.messages, told.without_session, told.texts > 0) == (2, 5, 1, True)
+    assert store.remove(ANNA) == told
+    store.scrub()
+    assert held(store, "anna-4711") == [[], [], [], [[], [], [], []]]
+    assert (held(store, "ben"), store.offsets()) == (others, offsets)
+    again = store.remove(ANNA)
+    assert (list(again.sessions), *again[1:]) == ([], 0, 0, 0, 0)
+
+
+def test_no_byte_is_left_in_the_file(tmp_path: Path) -> None:
+    """SQLite's file and its log are searched: before, all words are found, after it none; the other's are there."""
+    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    assert set(leaks(files(tmp_path).values())) > {b"anna", b"secretwordanna"}
+    store.remove(ANNA)
+    assert leaks(files(tmp_path).values())  # Deleted rows alone are still readable.
+    store.scrub()
+    assert leaks(files(tmp_path).values()) == []  # With the store still open, its log included.
+    assert any(b"secretwordben" in content for content in files(tmp_path).values())
+    assert [found.user_id for found in store.search("secretwordben", limit=5)] == ["ben", "ben"]
+    store.close()
+
+
+def test_a_reader_in_the_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another reads, the log cannot be emptied: that is said, and the next attempt does it."""
+    monkeypatch.setattr("processor.store.sqlite.BUSY_TIMEOUT_S", 0.1)
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    store, reader = filled(open_store(address), processed(values())), open_store(address)
+    with reader._engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql("SELECT count(*) FROM messages").all()
+        store.remove(ANNA)
+        with pytest.raises(StoreUnavailable, match=r"others (read|use)|does not answer"):
+            store.scrub()
+        connection.exec_driver_sql("ROLLBACK")
+    store.scrub()
+    assert leaks(files(tmp_path).values()) == []
+    reader.close()
+    store.close()
+
+
+def test_sessions_go_by_their_age(store: SqlStore) -> None:
+    """What ended before, and what belongs to no session and is older; the others and open sessions stay."""
+    records = processed(values(), quiet=False)
+    filled(store, records)
+    before = {session.session_id: session for session in store.sessions(EVERYTHING, limit=100)}
+    old = Gone(ended_before_ms=START_MS + DAY_MS)
+    told = store.removable(old)
+    assert (len(told.sessions), told.messages, told.without_session) == (2, 6, 2)
+    assert [start_ms for _, start_ms, _ in told.sessions] == [START_MS, START_MS]
+    assert store.remove(old) == told
+    left = store.sessions(EVERYTHING, limit=100)
+    assert [s.state for s in left] == ["active", "active"]
+    assert all(s == before[s.session_id] for s in left)
+    assert store.removed_of(list(before)) == before.keys() - {s.session_id for s in left}
+    much_later = store.remove(Gone(ended_before_ms=START_MS + 99 * DAY_MS))
+    assert (list(much_later.sessions), much_later.messages) == ([], 0)
+
+
+@pytest.mark.parametrize("same_exporter", [True, False])
+def test_a_removed_session_does_not_come_back_by_halves(store: SqlStore, *, same_exporter: bool) -> None:
+    """A late message and the next revision of the end find no session: they are left out, and the offsets go on."""
+    all_values = [
+        message("ben", 0, transcript="secretwordben"),
+        message("ben", 3 * HOUR_MS, transcript="second"),
+        message("ben", HOUR_MS // 2, transcript="late"),  # Lengthens the first, whose end comes again.
+    ]
+    records = processed(all_values)
+    early = len(processed(all_values[:2], quiet=False))
+    exporter = Materializer(store, CODEC)
+    exporter.apply(records[:early], everything(records[:early]))
+    assert len(store.remove(Gone(ended_before_ms=START_MS + 2 * HOUR_MS)).sessions) == 1
+    exporter = exporter if same_exporter else Materializer(store, CODEC)
+    reached = store.offsets()
+    rest = everything(records[early:])
+    exporter.apply(records[early:], {source: (reached[source], after) for source, (_, after) in rest.items()})
+    (session,) = store.sessions(EVERYTHING, limit=10)
+    assert (session.start_ms, session.status.value) == (START_MS + 3 * HOUR_MS, "complete")
+    assert store.search("late", limit=5) == []
+    assert store.offsets() == {source: after for source, (_, after) in rest.items()}
+    assert store.totals().messages == 1
+
+
+def test_a_user_is_cleared_from_a_root(tmp_path: Path) -> None:
+    """No byte of one user is left; of others' bundles every byte, of the data set every row; twice changes nothing."""
+    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    root = tmp_path / "root"
+    target = export(store, root)
+    sessions = store.sessions(SessionFilter(user_id="ben"), limit=9)
+    ids = tuple(bundle_path(session.session_id, session.start_ms) for session in sessions)
+    bens = {name: content for name, content in files(root).items() if name.startswith(ids)}
+    rows = rows_of(root, "ben")
+    dry = clear(target, lambda user_id, _: user_id == "anna-4711", dry_run=True)
+    assert (dry.bundles, dry.rows, dry.dates, dry.unreadable) == (2, 6, ("2025-06-15", "2025-06-16"), ())
+    assert {name: files(root).get(name) for name in bens} == bens
+    assert clear(target, lambda user_id, _: user_id == "anna-4711") == dry
+    assert leaks(files(root).values()) == []
+    assert {name: files(root).get(name) for name in bens} == bens
+    assert rows_of(root, "ben") == rows
+    assert sum(map(len, rows_of(root, "anna-4711"))) == 0
+    assert words_of(root) == {"model of ben"}
+    assert [report.problems for report in verify(str(root))] == [[], []]
+    after = files(root)
+    assert clear(target, lambda user_id, _: user_id == "anna-4711")[1:] == (0, 0, (), ())
+    assert files(root) == after
+    store.close()
+
+
+def test_a_date_without_rows_has_no_file(tmp_path: Path) -> None:
+    """Where nobody is left, the date's folder goes; dates beyond `until` are not looked at."""
+    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    target = export(store, tmp_path / "root")
+    cleared = clear(target, lambda *_: True, until="2025-06-15")
+    assert (cleared.bundles, cleared.dates) == (2, ("2025-06-15",))
+    left = {name.split("/")[1] for name in files(tmp_path / "root") if name.endswith(".parquet")}
+    assert left == {"date=2025-06-16"}
+    store.close()
+
+
+def test_what_a_killed_run_has_left(tmp_path: Path) -> None:
+    """Half-written bundles of sessions that are known to go are swept; a folder without metadata is told of."""
+    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    target = export(store, tmp_path / "root")
+    mine, other = (store.sessions(SessionFilter(user_id=user), limit=1)[0] for user in ("anna-4711", "ben"))
+    left = tmp_path / "root" / TEMPORARY / f"{mine.session_id}=.0123"
+    left.mkdir()
+    (left / "records.jsonl").write_bytes(b"anna-4711 said secretwordanna")
+    for session in (mine, other):
+        (tmp_path / "root" / bundle_path(session.session_id, session.start_ms) / METADATA).write_bytes(b"{")
+    known = [(session_id, start_ms) for session_id, start_ms, _ in store.removable(ANNA).sessions]
+    cleared = clear(target, lambda user_id, _: user_id == "anna-4711", known=known)
+    assert cleared.bundles == 2
+    assert [Path(path).name for path in cleared.unreadable] == [other.session_id]
+    assert leaks(files(tmp_path / "root").values()) == []
+    store.close()
+
+
+def test_a_root_elsewhere(tmp_path: Path) -> None:
+    """The same on a target that fsspec reaches."""
+    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    target = Target("memory://removal")
+    for session in store.sessions(EVERYTHING, limit=100):
+        write_bundle(target, view_of(store, session), CODEC, now_ms=START_MS)
+        write_date(target, date_part(session.start_ms), [view_of(store, session)], CODEC)
+    assert clear(target, lambda user_id, _: user_id == "anna-4711").bundles == 2
+    assert leaks(map(target.files.cat_file, target.files.find(target.root))) == []
+    store.close()
