@@ -1,0 +1,91 @@
+"""The quick way through a tagged Avro message says what the readers say, or leaves it to them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.codec import codec as codec_module
+from processor.codec.codec import Codec
+from processor.codec.tagged import read_plain
+from processor.codec.wire import AVRO_HEADER_BYTES
+from processor.core.errors import DecodeError
+from processor.core.model import Tagged
+from tests.codec.test_writing import SPINE, single_object
+from tests.strategies import SCHEMA_TEXTS, avro_messages, make_codec, tags
+
+CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
+TAG = Tagged("sess_20250615_123456_0123456789abcdef", 3, 1_750_000_000_123, 0, 1_750_000_000_123, bytes(32), True)
+PLAIN = {**SPINE, "modality": "gesture", "capture_id": "0f4b5a3c-9a53-4f25-8d59-0c7e3d6e1a2b"}
+
+
+def told(codec: Codec, value: bytes) -> object:
+    """Return what `untag` says, an error included."""
+    try:
+        return codec.untag(value)
+    except DecodeError as error:
+        return str(error)
+
+
+def slowly(value: bytes) -> object:
+    """Return what `untag` says without the quick way."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec_module, "read_plain", lambda _value, _pos: None)
+        return told(CODEC, value)
+
+
+@given(avro_messages, tags())
+def test_it_agrees_with_the_readers(value: bytes, tagged: Tagged):
+    """For whatever can be tagged."""
+    whole = CODEC.tag(value, tagged)
+    assert told(CODEC, whole) == slowly(whole)
+
+
+@given(st.integers(0, 400), st.integers(0, 255), st.sampled_from(["{}", '{"x":1.5}', None, "[1]", "x" * 200]))
+def test_it_agrees_about_damaged_ones(at: int, byte: int, extra: str | None):
+    """One byte is another."""
+    whole = bytearray(CODEC.tag(single_object("A3CPMessage", {**PLAIN, "extra": extra}), TAG))
+    whole[min(max(at, AVRO_HEADER_BYTES), len(whole) - 1)] = byte
+    assert told(CODEC, bytes(whole)) == slowly(bytes(whole))
+
+
+@pytest.mark.parametrize("cut", range(AVRO_HEADER_BYTES, 230))
+def test_it_takes_no_torso(cut: int):
+    """A value that ends early is refused as the readers refuse it."""
+    whole = CODEC.tag(single_object("A3CPMessage", {**PLAIN, "extra": "{}"}), TAG)
+    assert told(CODEC, whole[:cut]) == slowly(whole[:cut])
+
+
+@pytest.mark.parametrize(
+    ("changes", "tag", "is_plain"),
+    [
+        ({}, {}, True),
+        ({"extra": None}, {}, True),
+        ({"extra": "x" * 8_000}, {}, True),
+        ({"extra": "x" * 8_200}, {}, False),
+        ({"extra": "é"}, {}, True),
+        ({"session_id": None, "source": None, "modality": None}, {}, True),
+        ({"user_id": "é"}, {}, False),
+        ({"user_id": "u" * 64}, {}, False),
+        ({"timestamp": -5}, {}, False),
+        ({"timestamp": 5}, {}, False),
+        ({}, {"flags": 1}, False),
+        ({}, {"session_id": None}, False),
+        ({}, {"seq": 1 << 40}, True),
+        ({}, {"seq": 1 << 60}, False),
+    ],
+)
+def test_what_it_takes(changes, tag, is_plain):
+    """The usual; all else is the readers'."""
+    whole = CODEC.tag(single_object("A3CPMessage", {**PLAIN, **changes}), TAG._replace(**tag))
+    assert (read_plain(whole, AVRO_HEADER_BYTES) is not None) is is_plain
+    assert told(CODEC, whole) == slowly(whole)
+
+
+def test_a_union_that_is_none():
+    """`extra` is neither absent nor a text."""
+    whole = bytearray(CODEC.tag(single_object("A3CPMessage", {**PLAIN, "extra": None}), TAG))
+    parts = read_plain(bytes(whole), AVRO_HEADER_BYTES)
+    assert parts is not None
+    whole[parts.end - 1] = 4
+    assert read_plain(bytes(whole), AVRO_HEADER_BYTES) is None
+    assert told(CODEC, bytes(whole)) == slowly(bytes(whole))
