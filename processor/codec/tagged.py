@@ -55,23 +55,10 @@ def read_plain(value: bytes, pos: int) -> Parts | None:
             return None
         else:
             fields[name] = part[1:].decode()
-    at = match.end()
-    extra: str | None = None
-    try:
-        if value[at] == 2:
-            size, start = value[at + 1], at + 2
-            if size > 127:
-                size, start = (size & 127) + (value[start] << 7), start + 1
-            if size & 1 or size >= 1 << 14:
-                return None
-            at = start + (size >> 1)
-            extra = value[start:at].decode()
-        elif value[at] == 0:
-            at += 1
-        else:
-            return None
-    except (IndexError, UnicodeDecodeError):  # It ends early, or is no UTF-8.
+    found = _extra(value, match.end())
+    if found is None:
         return None
+    extra, at = found
     tag = _tag(value, at)
     if tag is None:
         return None
@@ -79,6 +66,22 @@ def read_plain(value: bytes, pos: int) -> Parts | None:
     if session_id[0] != 2 * len(session_id) - 2 or not 0 <= fields["timestamp"] <= TIME_MS_MAX:
         return None
     return Parts(fields, extra, at, session_id[1:].decode(), _long(seq), _long(start_time))
+
+
+def _extra(value: bytes, at: int) -> tuple[str | None, int] | None:
+    """Return the optional text of up to 8 KiB at `at`, and where it ends; None unless it is surely one."""
+    try:
+        if value[at] != 2:
+            return (None, at + 1) if value[at] == 0 else None
+        size, start = value[at + 1], at + 2
+        if size > 127:
+            size, start = (size & 127) + (value[start] << 7), start + 1
+        if size & 1 or size >= 1 << 14:
+            return None
+        end = start + (size >> 1)
+        return value[start:end].decode(), end
+    except (IndexError, UnicodeDecodeError):  # It ends early, or is no UTF-8.
+        return None
 
 
 def _long(part: bytes) -> int:

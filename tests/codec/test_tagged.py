@@ -68,6 +68,7 @@ def test_it_takes_no_torso(cut: int):
         ({"user_id": "u" * 64}, {}, False),
         ({"timestamp": -5}, {}, False),
         ({"timestamp": 5}, {}, False),
+        ({"timestamp": -1_750_000_000_000}, {}, False),
         ({}, {"flags": 1}, False),
         ({}, {"session_id": None}, False),
         ({}, {"seq": 1 << 40}, True),
