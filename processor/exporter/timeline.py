@@ -302,6 +302,6 @@ def _notices(session: SessionRow) -> str:
 def span_words(ms: int) -> str:
     """Return a length of time in words."""
     minutes = round(ms / 60_000)
-    if minutes < 1:
+    if ms < 59_500:
         return f"{round(ms / 1000)} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

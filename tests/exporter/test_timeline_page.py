@@ -3,8 +3,7 @@
 import base64
 import json
 import re
-import shutil
-import subprocess
+from collections.abc import Iterator
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +14,8 @@ import pytest
 from processor.exporter.bundle import Target, write_bundle
 from processor.exporter.model import SessionView
 from processor.exporter.timeline import json_in_script
-from tests.exporter.views import CODEC, NOW_MS, day_view, day_views, made_view, varied
+from tests.exporter.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
+from tests.exporter.views import CODEC, NOW_MS, day_view, made_view, varied
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -29,7 +29,6 @@ HOSTILE = (
     "@@data@@ @@script@@ @@facts@@",
     "${alert(1)} {{7*7}}",
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Page(HTMLParser):
@@ -150,23 +149,142 @@ def test_a_page_has_its_limit(tmp_path, monkeypatch):
     assert (len(data["timeline"]), data["left_out"]) == (10, 22)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-@pytest.mark.parametrize("count", [3, 20_000])
-def test_a_browser_draws_it(tmp_path, count):
-    """Chromium draws the lines that are in view, few of them whatever the session's length, and no error."""
-    view = made_view(varied(count)) if count > 3 else day_views()[0]
-    written = write_bundle(Target(str(tmp_path)), view, CODEC, now_ms=NOW_MS)
-    flags = (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'browser'}",
-        "--window-size=1280,900", "--virtual-time-budget=3000", "--enable-logging=stderr", "--dump-dom",
-    )  # fmt: skip
-    assert CHROMIUM is not None
-    ran = subprocess.run(
-        [CHROMIUM, *flags, f"file://{written.path}/timeline.html"], capture_output=True, timeout=120, check=False
+# --- in a browser -----------------------------------------------------------------------------------------------------
+
+DESKTOP, PHONE = (1280, 900), (390, 844)
+EVENTS = (3, 300, 20_000)
+SIZES = [(count, window) for count in EVENTS for window in (DESKTOP, PHONE)]
+SELECTED = "document.querySelector('.row[aria-selected=true]')"
+DRAWN_MAX = 60  # lines in the document, however long the session is
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A Chromium."""
+    if CHROMIUM is None:
+        pytest.skip(SKIPPED)
+    with Browser(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """The pages of sessions with so many events: a start, a note, an end and messages."""
+    root = Target(str(tmp_path_factory.mktemp("pages")))
+    views = {count: made_view(varied(count - 3), session_id=f"of_{count}", notes=("He is tired.",)) for count in EVENTS}
+    views[3] = made_view(varied(1), session_id="of_3")
+    written = {count: write_bundle(root, view, CODEC, now_ms=NOW_MS).path for count, view in views.items()}
+    return {count: Path(path) / "timeline.html" for count, path in written.items()}
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of axe-core."""
+    script = axe_script(tmp_path_factory.mktemp("axe"))
+    return script if script is not None else pytest.skip(f"{AXE} cannot be had: there is no npm here, or no network")
+
+
+def is_in_sight(browser: Browser, element: str) -> bool:
+    """Whether all of an element is in the window, and below what sticks to its top."""
+    return bool(
+        browser.run(
+            f"""(() => {{
+                const box = {element}.getBoundingClientRect(), top = document.getElementById("sticky");
+                return box.top >= top.getBoundingClientRect().bottom - 1 && box.bottom <= innerHeight + 1;
+            }})()"""
+        )
     )
-    drawn = Page(ran.stdout.decode())
-    options = [attributes for _, attributes in drawn.elements if attributes.get("role") == "option"]
-    assert 3 <= len(options) < 60
-    assert len([attributes for attributes in options if attributes.get("aria-selected") == "true"]) == 1
-    assert b"CONSOLE" not in ran.stderr
+
+
+def assert_sound(browser: Browser, page: Path, window: tuple[int, int]) -> None:
+    """The page has said nothing to the console, asked for nothing but itself, and is as wide as the window."""
+    assert browser.errors == []
+    assert set(browser.requests) == {page.as_uri()}
+    assert browser.run("document.documentElement.scrollWidth") <= window[0]
+
+
+@pytest.mark.parametrize(("count", "window"), SIZES)
+def test_a_browser_draws_it(browser, pages, count, window):
+    """The lines in view are drawn, few of them whatever the session's length: at its start, middle and end."""
+    browser.open(pages[count], width=window[0], height=window[1])
+    for part in (0, 0.5, 1):
+        browser.run(f"scrollTo(0, {part} * document.documentElement.scrollHeight)")
+        browser.settle()
+        drawn = browser.run("document.querySelectorAll('[role=option]').length")
+        assert 3 <= drawn < DRAWN_MAX
+        rows_in_sight = browser.run(
+            "[...document.querySelectorAll('.row')].filter((row) => { const box = row.getBoundingClientRect();"
+            " return box.bottom > 0 && box.top < innerHeight; }).length"
+        )
+        assert rows_in_sight > 2
+        assert_sound(browser, pages[count], window)
+
+
+@pytest.mark.parametrize(("count", "window"), SIZES)
+def test_the_keyboard_reaches_every_line(browser, pages, count, window):
+    """Tab comes to the list, arrows walk it, End shows its last line, Enter opens it, Escape closes it on a phone."""
+    browser.open(pages[count], width=window[0], height=window[1])
+    for _ in range(12):
+        browser.press("Tab")
+        if browser.run("document.activeElement.id") == "list":
+            break
+    assert browser.run("document.activeElement.id") == "list"
+    browser.press("Home", "ArrowDown")
+    assert browser.run(f"{SELECTED}.ariaPosInSet") == "2"
+    assert browser.run(f"{SELECTED}.id === document.getElementById('list').getAttribute('aria-activedescendant')")
+    browser.press("End", "Enter")
+    assert browser.run(f"{SELECTED}.ariaPosInSet === {SELECTED}.ariaSetSize")
+    assert is_in_sight(browser, SELECTED)
+    assert "ended" in browser.run("document.querySelector('#details h2').textContent")
+    assert_sound(browser, pages[count], window)
+    browser.press("Escape")
+    assert browser.run("document.getElementById('details').hidden") == (window == PHONE)
+    assert browser.run("document.activeElement.id") == "list"
+    browser.press("/", "z", "z")
+    assert browser.run("document.getElementById('query').value") == "zz"
+
+
+@pytest.mark.parametrize("window", [DESKTOP, PHONE])
+@pytest.mark.parametrize(("count", "seq"), [(3, 1), (300, 5), (300, 290), (20_000, 15_000), (20_000, 19_997)])
+def test_a_link_opens_its_line(browser, pages, count, window, seq):
+    """Also one that is folded with others like it, or far down."""
+    browser.open(pages[count], width=window[0], height=window[1], fragment=f"#seq={seq}")
+    assert browser.run("document.querySelector('#details').hidden") is False
+    assert f"number {seq} of the session" in browser.run("document.querySelector('#details').textContent")
+    assert is_in_sight(browser, SELECTED)
+    assert_sound(browser, pages[count], window)
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_it_prints(browser, pages, count):
+    """On paper stand all lines, no buttons; afterwards the page is as before."""
+    browser.open(pages[count], width=DESKTOP[0], height=DESKTOP[1])
+    before = browser.run("document.querySelectorAll('.row').length")
+    browser.run("addEventListener('beforeprint', () => { window.printed = document.querySelectorAll('.row').length; })")
+    sheets = len(re.findall(rb"/Type */Page\b", browser.pdf()))
+    assert browser.run("printed") == int(browser.run("document.querySelector('.row').ariaSetSize"))
+    assert (sheets == 1) if count == 3 else (3 < sheets < 30)
+    browser.settle()
+    assert browser.run("document.querySelectorAll('.row').length") == before
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    hidden = browser.run("getComputedStyle(document.querySelector('.tools')).display")
+    browser.call("Emulation.setEmulatedMedia", media="")
+    assert hidden == "none"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("count", "window"), SIZES)
+def test_axe_finds_no_serious_problem(browser, pages, axe, count, window, scheme):
+    """Neither as it opens, nor with a line's details, nor with the help open."""
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.open(pages[count], width=window[0], height=window[1])
+    browser.run(f"{axe}; 0")
+    for keys in ((), ("Home", "ArrowDown", "Enter"), ("?",)):
+        browser.press(*keys)
+        told = browser.run(
+            "axe.run().then((found) => ({passes: found.passes.map((one) => one.id), problems: found.violations.map("
+            "(one) => [one.id, one.impact, one.nodes.map((node) => node.html).slice(0, 3)])}))"
+        )
+        assert {"color-contrast", "button-name"} <= set(told["passes"])
+        assert [problem for problem in told["problems"] if problem[1] in ("serious", "critical")] == []
+    assert browser.errors == []

@@ -75,7 +75,7 @@
   function span(ms) {
     const minutes = Math.round(ms / 60000);
     if (ms < 1000) return `${Math.round(ms)} ms`;
-    if (minutes < 1) return `${Math.round(ms / 1000)} s`;
+    if (ms < 59500) return `${Math.round(ms / 1000)} s`;
     if (minutes < 60) return minutes === 1 ? "1 minute" : `${minutes} minutes`;
     const hours = Math.floor(minutes / 60), rest = minutes % 60;
     return `${hours} h` + (rest ? ` ${rest} min` : "");
@@ -437,6 +437,7 @@
     layAxis();
     const strip = byId("strip"), drawing = svg("svg", { viewBox: "0 0 1000 98", preserveAspectRatio: "none", "aria-hidden": "true" });
     const lanes = ["user", "partner", "system"];
+    const bar = Math.max(1000 / BINS, 4000 / (strip.clientWidth || 800));  // At least 4 px, also on a phone.
     lanes.forEach((_, lane) => drawing.append(svg("rect", { x: 0, y: 12 + lane * 26, width: 1000, height: 22, rx: 2 }, "track")));
     for (let i = 0; i + 1 < axis.length; i += 1) {
       const x = (axis[i].x + axis[i].width) / axisLength * 1000, end = axis[i + 1].x / axisLength * 1000;
@@ -454,7 +455,7 @@
       const bins = new Uint32Array(BINS + 1);
       for (const entry of entries) if (entry.actor === name) bins[Math.min(BINS, Math.floor(xOf(entry.ms) / 1000 * BINS))] += 1;
       bins.forEach((count, bin) => {
-        if (count) drawing.append(svg("rect", { x: Math.min(995, bin * 1000 / BINS), y: 12 + lane * 26, width: 5, height: 22 }, `${name} ${count > 8 ? "l3" : count > 2 ? "l2" : "l1"}`));
+        if (count) drawing.append(svg("rect", { x: Math.min(1000 - bar, bin * 1000 / BINS), y: 12 + lane * 26, width: bar, height: 22 }, `${name} ${count > 8 ? "l3" : count > 2 ? "l2" : "l1"}`));
       });
     });
     const marks = new Set();
@@ -463,7 +464,7 @@
       if (entry.actor === "session") drawing.append(svg("line", { x1: x, x2: x, y1: 8, y2: 92 }, "event"));
       else if (entry.loud.length) marks.add(Math.round(x / 4) * 4);
     }
-    for (const x of marks) drawing.append(svg("rect", { x: x - 1.5, y: 0, width: 3, height: 7 }, "mark"));
+    for (const x of marks) drawing.append(svg("rect", { x: x - bar / 3, y: 0, width: bar / 1.5, height: 7 }, "mark"));
     windowRect = svg("rect", { x: 0, y: 9, width: 0, height: 82 }, "view");
     drawing.append(windowRect);
     strip.replaceChildren(drawing);
