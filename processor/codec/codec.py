@@ -219,13 +219,12 @@ class Codec:
             RegistryUnavailable: `encoding` is Confluent's and there is no registry, or it does not answer.
         """
         assert encoding in ENCODINGS
-        view = events.view_of(user_id, event)
         if encoding == JSON:
-            return events.to_json(view)
+            return events.to_json(events.view_of(user_id, event))
         if encoding == AVRO:
-            return _EVENTS_HEADER + events.to_avro(view)
+            return _EVENTS_HEADER + events.write_avro(user_id, event)
         try:
-            return self._schemas.events_header() + events.to_avro(view)
+            return self._schemas.events_header() + events.write_avro(user_id, event)
         except DecodeError as error:  # Not this record's fault: whoever runs this must act.
             raise RegistryUnavailable(
                 f"session events cannot be registered: {error.what}",

@@ -17,6 +17,7 @@ from processor.core.errors import DecodeError
 from processor.core.model import (
     Command,
     Ended,
+    EndReason,
     Noted,
     Paused,
     Rejected,
@@ -24,6 +25,7 @@ from processor.core.model import (
     Resumed,
     SessionEvent,
     Started,
+    StartReason,
     Unchanged,
 )
 
@@ -121,8 +123,11 @@ def view_of(user_id: str, event: SessionEvent) -> EventView:
 def _record_id(told: str) -> str:
     """Return the UUID of version 5 of `told`, as `uuid.uuid5` does in twice the time."""
     digest = sha1(_NAMESPACE + told.encode(), usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(digest[16], 16) & 3]
+    variant = _VARIANTS[digest[16]]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+
+
+_VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 def to_avro(view: EventView) -> bytes:
@@ -155,6 +160,54 @@ def to_avro(view: EventView) -> bytes:
         )
     )
 
+
+def write_avro(user_id: str, event: SessionEvent) -> bytes:
+    """Return `to_avro(view_of(user_id, event))`.
+
+    Nearly all events are boundaries that no command caused: put together from their constant parts, they take a third
+    of the time. tests/codec proves that the bytes are the same.
+    """
+    if not isinstance(event, _BOUNDARIES) or event.command is not None:
+        return to_avro(view_of(user_id, event))
+    session_id, start_ms, start = event.session_id, event.start_ms, b"\x02" + write_long(event.start_ms)
+    if isinstance(event, Started):
+        told = f"{user_id}\0{session_id}\0started\0None\0None\0{start_ms}"
+        time = start[1:]
+        rest = _STARTED[event.reason] + optional_text(event.previous_session_id)
+    else:
+        _, _, end_ms, reason, revision, count, digest, paused_ms, at_ms, _ = event
+        told = f"{user_id}\0{session_id}\0ended\0{revision}\0None\0{at_ms}"
+        time = write_long(at_ms)
+        active_ms = max(0, end_ms - start_ms - paused_ms)
+        rest = (
+            b"\x02%b%b\x02%b\x02%b" % (write_long(end_ms), _ENDED[reason], write_long(revision), write_long(count))
+            + optional_text(digest.hex())
+            + b"\x02%b\x02%b\x00" % (write_long(active_ms), write_long(paused_ms))
+        )
+    return b"".join(
+        (
+            _VERSION,
+            _record_id(told).encode(),
+            write_text(user_id),
+            b"\x02",
+            write_text(session_id),
+            time,
+            _BY_SYSTEM,
+            start,
+            rest,
+            b"\x00\x00\x00",  # no command, no details, no template
+        )
+    )
+
+
+_BOUNDARIES: Final = (Started, Ended)
+_VERSION: Final = write_text(SCHEMA_VERSION) + b"\x48"  # and the length of a record id
+_BY_SYSTEM: Final = write_text(SOURCE) + optional_text(SYSTEM)
+# Up to the reason; a start has neither end nor the five counts that follow, an end has its time before.
+_STARTED: Final = {
+    reason: bytes(4) + write_text("started") + optional_text(reason.value) + bytes(5) for reason in StartReason
+}
+_ENDED: Final = {reason: bytes(3) + write_text("ended") + optional_text(reason.value) for reason in EndReason}
 
 _word: Final = lru_cache(maxsize=256)(write_text)  # Words that come again and again.
 _optional_word: Final = lru_cache(maxsize=256)(optional_text)

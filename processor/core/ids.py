@@ -18,7 +18,7 @@ def session_id(user_id: str, start_ms: int, record_id: str, id_format: IdFormat,
     `dated` is `sess_YYYYMMDD_HHMMSS_<32 hex>`, start time in UTC; its last 8 hex digits are a hash of the first 24 and
     the user id, so that `belongs_to` needs no memory (ADR 0003). `short` is upstream's `sess_<16 hex>`.
     """
-    opened_by = f"{user_id}\0{start_ms}\0{record_id}" + (f"\0{repeat}" if repeat else "")
+    opened_by = f"{user_id}\0{start_ms}\0{record_id}\0{repeat}" if repeat else f"{user_id}\0{start_ms}\0{record_id}"
     digest = sha256(opened_by.encode()).hexdigest()
     if id_format is IdFormat.SHORT:
         return f"sess_{digest[:16]}"

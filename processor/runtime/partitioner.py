@@ -4,11 +4,13 @@ Source: `org.apache.kafka.common.utils.Utils.murmur2` as documented for Kafka's 
 librdkafka's `murmur2_random` in tests/broker.
 """
 
+from struct import Struct
 from typing import Final
 
 _M: Final = 0x5BD1E995
 _SEED: Final = 0x9747B28C
 _MASK: Final = 0xFFFFFFFF
+_words: Final = Struct("<I").iter_unpack
 
 
 def murmur2(key: bytes) -> int:
@@ -16,9 +18,9 @@ def murmur2(key: bytes) -> int:
     length = len(key)
     h = _SEED ^ length
     whole = length & ~3
-    for start in range(0, whole, 4):
-        k = int.from_bytes(key[start : start + 4], "little") * _M & _MASK
-        h = h * _M & _MASK ^ (k ^ k >> 24) * _M & _MASK
+    for (word,) in _words(key[:whole]):
+        k = word * _M & _MASK
+        h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
     if whole != length:
         h = (h ^ int.from_bytes(key[whole:], "little")) * _M & _MASK
     h = (h ^ h >> 13) * _M & _MASK

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from processor.codec.codec import Codec
-from processor.codec.state import decode_state, encode_state
+from processor.codec.state import decode_state, encode_state, glance
 from processor.config import TopicNames
-from processor.core.deadlines import due_ms, punctuate
+from processor.core.deadlines import due_ms, plain_due_ms, punctuate
 from processor.core.errors import DecodeError, InvalidMessage, RecordError
 from processor.core.model import (
     Command,
@@ -33,6 +33,7 @@ REROUTED: Final = "a3cp-rerouted"
 _LIVE_MAX: Final = 20_000  # states kept decoded between batches
 _RECORD_OVERHEAD_BYTES: Final = 1024  # the key and what Kafka adds to a record and its batch, rounded up
 _PUNCTUATED_MAX: Final = 10_000  # users looked at in one go
+_UNTOLD: Final = (PolicySet, Forgotten)  # events that go out in no record
 
 
 class Task:
@@ -107,10 +108,16 @@ class Task:
 
     def restored(self) -> None:
         """Set the deadlines of all restored users."""
+        add, rules = self._wheel.add, self._rules
         for key, value in self.states.items():
-            state = decode_state(value)
-            self._schedule(key, None, state)
-            self._open += _is_open(state)
+            plain = glance(value)
+            if plain is not None:
+                add(key, plain_due_ms(*plain, rules))
+                self._open += not plain[2]
+            else:
+                state = decode_state(value)
+                self._schedule(key, None, state)
+                self._open += _is_open(state)
 
     def process(self, records: Iterable[RawRecord]) -> list[Output]:
         """Return what `records`, the partition's next, cause."""
@@ -266,7 +273,7 @@ class Task:
                 raw = record.value()
                 assert raw is not None
                 topic, value = self._topics.tagged, self._codec.tag(raw, event)
-            elif isinstance(event, PolicySet | Forgotten):
+            elif isinstance(event, _UNTOLD):
                 continue
             else:
                 topic, value = self._topics.sessions, self._codec.encode_event(message.user_id, event, message.encoding)
@@ -301,18 +308,19 @@ class Task:
 
     def _tally_event(self, event: Event) -> None:
         tally = self._tally
-        command: Command | None = getattr(event, "command", None)
         match event:
             case Tagged():
                 tally.tagged += 1
                 if event.flags:
                     tally.flags[event.flags] += 1
+                return
             case Started():
                 tally.started[event.reason.value] += 1
             case Ended() if event.revision == 0:
                 tally.ended[event.reason.value] += 1
             case _:
                 pass
+        command: Command | None = getattr(event, "command", None)
         if command is not None:
             match event:
                 case Rejected():

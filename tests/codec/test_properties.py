@@ -9,16 +9,35 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from processor.codec import CONFLUENT, avro, decode_state, encode_state, jsontext
+from processor.codec import CONFLUENT, avro, decode_state, encode_state, events, jsontext
 from processor.codec.isotime import format_time
 from processor.codec.jsontext import plain_object
 from processor.codec.spine import Origin
+from processor.codec.state import glance
+from processor.core.deadlines import plain_due_ms
 from processor.core.errors import DecodeError, RecordError
-from processor.core.model import Command, Flag, Message, Tagged, UserState, flag_words
+from processor.core.ids import session_id
+from processor.core.model import (
+    RECENT_SESSIONS_MAX,
+    Command,
+    EndReason,
+    Flag,
+    IdFormat,
+    Message,
+    Policy,
+    Rules,
+    Session,
+    Tagged,
+    UserState,
+    flag_words,
+)
+from processor.core.session import forget_after_ms, silence_deadline_ms
 from tests.strategies import (
     SCHEMA_TEXTS,
     avro_messages,
     confluent_messages,
+    counts,
+    digests,
     json_messages,
     json_objects,
     make_codec,
@@ -26,10 +45,12 @@ from tests.strategies import (
     session_events,
     states,
     tags,
+    times_ms,
     user_ids,
 )
 
 Result = TypeVar("Result")
+RULES = Rules()
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
 TAG = Tagged("sess_1", 3, 1_750_000_000_123, 5, 1_750_000_000_123, bytes(32), True)
 KEYS = ("session_seq", "session_start", "session_flags", "claimed_session_id")
@@ -199,6 +220,12 @@ def test_events_are_read_back(user_id, event, encoding):
     assert (view.user_id, view.session_id) == (user_id, event.session_id)
 
 
+@given(user_ids, session_events)
+def test_boundaries_are_written_as_all_events_are(user_id, event):
+    """The short way to write a start or an end takes no bytes of its own."""
+    assert events.write_avro(user_id, event) == events.to_avro(events.view_of(user_id, event))
+
+
 @given(mutated(session_events.map(lambda event: CODEC.encode_event("u", event, 2))) | st.binary(max_size=60))
 def test_damaged_events_are_refused(value: bytes):
     """So do readers of the sessions topic."""
@@ -209,6 +236,71 @@ def test_damaged_events_are_refused(value: bytes):
 def test_state_is_read_back(state: UserState):
     """Memory restored is memory lived."""
     assert decode_state(encode_state(state)) == state
+
+
+real_ids = st.sampled_from([session_id("u", 1_750_000_000_000, "r", id_format) for id_format in IdFormat])
+plain_sessions = st.builds(
+    Session,
+    real_ids,
+    st.integers(1 << 34, (1 << 41) - 1),
+    times_ms,
+    counts,
+    digests,
+    st.sampled_from((None, None, None, None, "t")),
+    st.sampled_from((None, None, None, None, 1)),
+    counts,
+    st.none() | times_ms,
+    st.none() | st.sampled_from(EndReason),
+    counts,
+    st.just(0) | times_ms,
+)
+plain_states = st.builds(
+    UserState,
+    st.sampled_from((True, True, True, True, False)).flatmap(lambda there: plain_sessions if there else st.none()),
+    st.lists(plain_sessions, max_size=9).map(tuple),
+    st.integers(0, 24).flatmap(lambda count: st.binary(min_size=8 * count, max_size=8 * count)),
+    st.sampled_from((None, None, None, None, Policy(), Policy(template="t"))),
+    st.integers(1 << 34, (1 << 41) - 1),
+    st.integers(1, 3),
+)
+
+
+@given(plain_states.map(encode_state) | states.map(encode_state) | mutated(plain_states.map(encode_state)))
+def test_a_glance_says_what_the_whole_state_says(value: bytes):
+    """Whatever bytes there are: a glance answers only where the state can be read, and then agrees with it."""
+    seen = glance(value)
+    if seen is not None:
+        state = decode_state(value)
+        assert state.current is not None
+        assert seen == (state.current.last_ms, state.last_append_ms, state.current.end_ms is not None)
+        forget_ms = forget_after_ms(state, RULES)
+        assert forget_ms is not None
+        open_due_ms = max(
+            silence_deadline_ms(state, state.current, RULES)[0] + 1, state.last_append_ms + RULES.quiet_ms
+        )
+        assert plain_due_ms(*seen, RULES) == (forget_ms + RULES.quiet_ms + 1 if seen[2] else open_due_ms)
+        assert (state.policy, state.current.template, state.current.paused_at_ms) == (None, None, None)
+
+
+@pytest.mark.parametrize("id_format", IdFormat)
+@pytest.mark.parametrize("closed", range(RECENT_SESSIONS_MAX + 1))
+@pytest.mark.parametrize("end_ms", [None, 1_750_000_000_000])
+def test_a_glance_is_enough_for_users_as_they_are(id_format, closed, end_ms):
+    """Open or ended by the clock, with as many closed sessions as are kept: no state has to be read wholly."""
+    start_ms = 1_750_000_000_000
+    session = Session(session_id("u", start_ms, "r", id_format), start_ms, start_ms + 7, 2, bytes(32), end_ms=end_ms)
+    ended = session._replace(end_ms=start_ms + 7, end_reason=EndReason.TIMEOUT, ends=1, touched_ms=start_ms + 7)
+    state = UserState(session, (ended,) * closed, bytes(192), None, start_ms + 9, 2)
+    assert glance(encode_state(state)) == (start_ms + 7, start_ms + 9, end_ms is not None)
+    for other in (
+        state._replace(current=None),
+        state._replace(policy=Policy()),
+        state._replace(current=session._replace(template="t")),
+        state._replace(current=session._replace(paused_at_ms=start_ms)),
+    ):
+        assert glance(encode_state(other)) is None
+    assert glance(b"") is None
+    assert glance(encode_state(state._replace(recent=b""))[:17] + b"\x01") is None
 
 
 @given(mutated(states.map(encode_state)) | st.binary(max_size=60))

@@ -16,6 +16,7 @@ from processor.core.model import (
     CommandName,
     Ended,
     EndReason,
+    Message,
     Noted,
     Paused,
     Policy,
@@ -269,6 +270,15 @@ def test_what_is_remembered_of_sessions_is_bounded(monkeypatch):
         tags = [TAG._replace(session_id=f"s{n}", start_ms=n) for n in (1, 2, 3, 1)]
         assert [codec.tag(value, tag) for tag in tags] == [make_codec().tag(value, tag) for tag in tags]
         assert codec.tag(value, TAG) == make_codec().tag(value, TAG)
+
+
+def test_what_is_remembered_of_sources_is_bounded(monkeypatch):
+    """A source that is not remembered is read all the same."""
+    monkeypatch.setattr(avro, "SOURCES_MAX", 0)
+    value = single_object("A3CPMessage", {**SPINE, "source": "never_seen_before"})
+    message = make_codec().decode(value, 1)
+    assert isinstance(message, Message)
+    assert message.source == "never_seen_before"
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
