@@ -16,12 +16,16 @@ PIPE_WIDTH = 110
 
 
 def demo(
+    *,
     prefix: Annotated[
         str, typer.Option("--prefix", help="Start of the demo's topics, which are deleted and made anew: a3cp-demo….")
     ] = "a3cp-demo",
     messages: Annotated[
         list[Path] | None, typer.Option("--messages", help="A file of JSON lines to send besides; may come repeatedly.")
     ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="A folder for the sessions' store and bundles; the last demo's go first.")
+    ] = Path("a3cp-demo"),
     replicas: Annotated[
         int | None,
         typer.Option("--replicas", min=1, help="Copies of each partition, where your Kafka wants more than one."),
@@ -33,7 +37,7 @@ def demo(
         bool, typer.Option("--json", help="Print one JSON object; what is being done goes to standard error.")
     ] = False,
 ) -> None:
-    """Run the whole system on a lifelike day: Kafka, topics, messages, the processor, a readable table.
+    """Run the whole system on a lifelike day: Kafka, topics, messages, the processor, bundles, a readable table.
 
     It uses the Kafka that KAFKA_BOOTSTRAP_SERVERS or a3cp.toml names, else the embedded one, which goes on running.
     Exit code 1 when anything that was promised is not so.
@@ -46,7 +50,7 @@ def demo(
     from processor.demo.run import run_demo
 
     console = _console(Console, stderr=as_json)
-    shown = run_demo(Steps(console), prefix=prefix, files=messages or [], replicas=replicas)
+    shown = run_demo(Steps(console), prefix=prefix, files=messages or [], out=out, replicas=replicas)
     stopped = down and shown.started_broker and broker.down()
     if as_json:
         print(json.dumps(to_json(shown), ensure_ascii=False))

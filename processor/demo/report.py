@@ -82,6 +82,13 @@ def as_json(demo: "Demo") -> dict[str, Any]:
             {"source": letter.source, "stage": letter.stage, "why": letter.why, "withheld": letter.withheld}
             for letter in outcome.dead
         ],
+        "exported": {
+            "folder": str(demo.exported.folder),
+            "sessions": dict(demo.exported.sessions),
+            "bundles": demo.exported.bundles,
+            "sound": demo.exported.sound,
+            "timeline": None if demo.exported.timeline is None else str(demo.exported.timeline),
+        },
         "checks": [{"promise": check.promise, "kept": check.kept, "found": check.found} for check in demo.checks],
         "seconds": round(demo.seconds, 1),
     }
@@ -172,15 +179,18 @@ def _checks(demo: "Demo", console: Console) -> None:
 
 
 def _next(demo: "Demo", console: Console, command: str, *, broker_runs: bool) -> None:
+    console.print()
+    console.print(Text("Where to look next", style="bold"))
+    for what, line in _exported(demo, command):
+        console.print(Text(f"# {what}", style="dim"))
+        console.print(Text(line), soft_wrap=True)
     if demo.broker is not None and not broker_runs:
-        return  # Nothing is left to look at.
+        return  # No topics are left to look at.
     prefix = demo.settings.topic_prefix
     servers = demo.settings.kafka_conf()["bootstrap.servers"]
     own = "" if demo.broker else f" --bootstrap {servers}"
     named = "" if demo.broker else f"KAFKA_BOOTSTRAP_SERVERS={servers} "
     python = str(Path(command).with_name("python"))
-    console.print()
-    console.print(Text("Where to look next", style="bold"))
     for what, line in (
         ("what could not be tagged, and what to do about it", f"{command} dlq list --prefix {prefix}{own}"),
         (
@@ -203,6 +213,18 @@ def _next(demo: "Demo", console: Console, command: str, *, broker_runs: bool) ->
             Text(f"Kafka keeps running at {servers} (process {demo.broker.pid}). Stop it with: {command} broker down"),
             soft_wrap=True,
         )
+
+
+def _exported(demo: "Demo", command: str) -> list[tuple[str, str]]:
+    """Return what there is to see of the export, and how."""
+    exported = demo.exported
+    look = [
+        ("all sessions, newest first", f"{command} sessions list --store {exported.store}"),
+        ("whether every bundle is unaltered", f"{command} verify {exported.root}"),
+    ]
+    if exported.timeline is not None:
+        look.insert(0, ("a session's timeline: open it in a browser", str(exported.timeline)))
+    return look
 
 
 def _kinds(demo: "Demo") -> dict[str, int]:

@@ -19,6 +19,8 @@ from processor.config import Settings, load
 from processor.core.errors import Fatal, UsageError
 from processor.core.model import HOUR_MS
 from processor.demo.day import lifelike_day
+from processor.demo.exported import Exported, export, require_ours
+from processor.demo.exported import check as check_export
 from processor.demo.outcome import Check, Outcome, check, read_outcome
 from processor.demo.report import Steps
 from processor.demo.script import Sent
@@ -48,12 +50,13 @@ class Demo(NamedTuple):
     started_broker: bool
     sent: list[Sent]
     outcome: Outcome
+    exported: Exported
     checks: list[Check]
     seconds: float
 
 
 def run_demo(
-    steps: Steps, *, prefix: str, files: list[Path], replicas: int | None = None,
+    steps: Steps, *, prefix: str, files: list[Path], out: Path, replicas: int | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Demo:  # fmt: skip
     """Run the demo and return what came of it.
@@ -62,6 +65,7 @@ def run_demo(
         steps: told what is being done.
         prefix: start of the topics' names, and the group; what has it is deleted first.
         files: JSON lines to send besides.
+        out: folder for the store and the bundles; what an earlier run left there is deleted.
         replicas: copies of each partition; None for what topics/ says.
         environ: the environment variables.
 
@@ -70,6 +74,7 @@ def run_demo(
     """
     began_s = time.monotonic()
     require_demo_prefix(prefix)
+    require_ours(out)
     extra = [line for file in files for line in _lines(file)]
     environ = {**environ, "A3CP_TOPIC_PREFIX": prefix, "A3CP_GROUP_ID": prefix, "A3CP_QUIET_MS": str(QUIET_MS)}
     settings = load(environ, Path.cwd()).settings
@@ -98,7 +103,10 @@ def run_demo(
     log: IO[bytes]
     with tempfile.TemporaryFile() as log, _Readers(settings, codec) as readers:
         outcome = _process(steps, settings, environ=environ, producer=producer, sent=sent, readers=readers, log=log)
-    return Demo(settings, info, started, sent, outcome, check(sent, outcome), time.monotonic() - began_s)
+    exported = export(outcome, out, environ)
+    steps.done("Export", f"{exported.bundles} bundles, each verified: {exported.root}")
+    checks = [*check(sent, outcome), check_export(outcome, exported)]
+    return Demo(settings, info, started, sent, outcome, exported, checks, time.monotonic() - began_s)
 
 
 def _process(

@@ -22,13 +22,14 @@ def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture(scope="module")
-def two_runs(kafka: str) -> tuple[str, str, dict[str, Any]]:
+def two_runs(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, dict[str, Any]]:
     """What a run shows in 80 columns; of a second one, with upstream's file, the steps and the JSON object."""
     prefix = f"a3cp-demo-test-{uuid.uuid4().hex[:8]}"
-    shown = demo("--prefix", prefix, KAFKA_BOOTSTRAP_SERVERS=kafka, COLUMNS="80")
+    out = ["--out", str(tmp_path_factory.mktemp("demo"))]
+    shown = demo("--prefix", prefix, *out, KAFKA_BOOTSTRAP_SERVERS=kafka, COLUMNS="80")
     assert (shown.returncode, shown.stderr) == (0, "")
     extra = ["--messages", str(UPSTREAM)] if UPSTREAM.is_file() else []
-    answer = demo("--prefix", prefix, "--json", *extra, KAFKA_BOOTSTRAP_SERVERS=kafka)
+    answer = demo("--prefix", prefix, "--json", *out, *extra, KAFKA_BOOTSTRAP_SERVERS=kafka)
     assert answer.returncode == 0, answer.stderr
     return shown.stdout, answer.stderr, json.loads(answer.stdout)
 
@@ -38,10 +39,17 @@ def test_what_it_shows(two_runs: tuple[str, str, dict[str, Any]]) -> None:
     """Steps, tables and checks, in 80 columns and without escape sequences, since this is no terminal."""
     text, _, _ = two_runs
     lines = text.splitlines()
-    assert max(len(line) for line in lines if "a3cp-demo" not in line) <= 80
+    assert max(len(line) for line in lines if "a3cp-demo" not in line and "bundles" not in line) <= 80
     assert "\x1b" not in text
-    assert sum(line.startswith("✓") for line in lines) == 5
-    for word in ("robin-15", "still open", "max_duration", "raw media", "dlq list --prefix a3cp-demo-test"):
+    assert sum(line.startswith("✓") for line in lines) == 6
+    for word in (
+        "robin-15",
+        "still open",
+        "max_duration",
+        "raw media",
+        "dlq list --prefix a3cp-demo-test",
+        "timeline.html",
+    ):
         assert word in text
 
 
@@ -61,6 +69,24 @@ def test_upstreams_own_examples(two_runs: tuple[str, str, dict[str, Any]]) -> No
         pytest.skip("upstream's messages.jsonl is not at ../shared/a3cp; it is not ours to ship")
     _, _, found = two_runs
     assert {session["user_id"] for session in found["sessions"]} >= {"elias01", "robin-15"}
+
+
+@pytest.mark.broker
+def test_what_is_left_to_look_at(two_runs: tuple[str, str, dict[str, Any]]) -> None:
+    """All sessions as bundles that verify, and one timeline to open; a second run begins anew."""
+    _, _, found = two_runs
+    exported = found["exported"]
+    assert exported["bundles"] == exported["sound"] == len(found["sessions"]) == sum(exported["sessions"].values())
+    assert "Session of heron-07" in Path(exported["timeline"]).read_text("utf-8")
+
+
+def test_no_folder_of_others_is_emptied(tmp_path: Path) -> None:
+    """A folder with something else in it is refused before anything is started."""
+    (tmp_path / "thesis.txt").write_text("mine")
+    refused = demo("--out", str(tmp_path), KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert refused.returncode == 2
+    assert "name another folder with --out" in refused.stderr
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
 def test_only_its_own_topics_are_deleted() -> None:

@@ -1,0 +1,93 @@
+"""The demo's last step: the day's sessions as a store and as bundles, checked and ready to be looked at."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from processor.core.errors import Fatal, UsageError
+from processor.demo.outcome import Check, Outcome
+from processor.exporter.bundle import PAGE
+from processor.exporter.paths import bundle_path
+from processor.exporter.verify import verify
+from processor.supervisor import this_command
+
+TRAINED_USER: Final = "heron-07"  # Her morning has a bit of everything: the timeline to look at first.
+_STORE: Final = "a3cp.db"
+_BUNDLES: Final = "bundles"
+_OURS: Final = (_STORE, f"{_STORE}-wal", f"{_STORE}-shm", _BUNDLES)
+_LIMIT_S: Final = 120.0
+
+
+class Exported(NamedTuple):
+    """What `a3cp export` made of the day."""
+
+    folder: Path
+    store: str  # its address
+    sessions: Mapping[str, int]  # held, by completeness
+    bundles: int
+    sound: int  # of them, as `a3cp verify` says
+    timeline: Path | None  # of the session to look at first
+
+    @property
+    def root(self) -> Path:
+        """The bundles' folder."""
+        return self.folder / _BUNDLES
+
+
+def require_ours(folder: Path) -> None:
+    """Let nobody lose a folder that the demo did not make.
+
+    Raises:
+        UsageError: there is something else in `folder`.
+    """
+    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= set(_OURS)):
+        raise UsageError(f"{folder} holds something that is not the demo's", remedy="name another folder with --out")
+
+
+def export(outcome: Outcome, folder: Path, environ: Mapping[str, str]) -> Exported:
+    """Run `a3cp export` into `folder`, emptied first, and verify every bundle.
+
+    Raises:
+        Fatal: the export failed.
+    """
+    for name in _OURS:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = f"sqlite:///{folder / _STORE}"
+    command = [*this_command("export"), "--json", "--store", store, "--to", str(folder / _BUNDLES)]
+    done = subprocess.run(  # noqa: S603  # The command is our own.
+        command, env=dict(environ), capture_output=True, text=True, timeout=_LIMIT_S, check=False
+    )
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or ["none"]
+        raise Fatal(f"the export ended with code {done.returncode}", remedy=f"its last words: {words[-1]}")
+    reports = list(verify(str(folder / _BUNDLES)))
+    first = next((seen for seen in outcome.sessions if seen.user_id == TRAINED_USER), None)
+    page = None if first is None else folder / _BUNDLES / bundle_path(first.session_id, first.start_ms) / PAGE
+    return Exported(
+        folder,
+        store,
+        json.loads(done.stdout)["held"]["sessions"],
+        len(reports),
+        sum(report.is_sound for report in reports),
+        page if page is not None and page.is_file() else None,
+    )
+
+
+def check(outcome: Outcome, exported: Exported) -> Check:
+    """Return whether all sessions are there, those that have ended whole, each as a bundle that verifies."""
+    ended = sum(session.end is not None for session in outcome.sessions)
+    held = exported.sessions
+    kept = (held["complete"], held["partial"]) == (ended, 0) and (
+        exported.bundles == exported.sound == len(outcome.sessions)
+    )
+    return Check(
+        "every session is exported, whole if it ended, and its bundle verifies to the bit",
+        kept,
+        f"{held['complete']} complete, {held['open']} open, {held['partial']} partial; "
+        f"{exported.sound} of {exported.bundles} bundles sound",
+    )
