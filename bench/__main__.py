@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import drain, kstreams, latency, machine, memory, million, parts, pure, restore, workers
+from bench import drain, export, kstreams, latency, machine, memory, million, parts, pure, restore, workers
 from bench.cluster import Cluster
 from bench.context import Context
 from bench.report import Section, replace_measured, text_of, write
@@ -28,6 +28,7 @@ LINES: dict[str, Callable[[Context], Section]] = {
     "million": million.measure,
     "workers": workers.measure,
     "parts": parts.measure,
+    "export": export.measure,
 }
 PEERS = ("bare", "kstreams")
 

@@ -25,10 +25,28 @@ class Scale:
     large_messages: int  # a second, larger drain with the many users; 0 for none
     quiet_wait_s: float  # how long a measurement waits for the machine to be idle
     takeovers: int
+    export_messages: int
+    export_sessions: int
     retries: int  # of a measurement during which others were busy
 
 
 FULL: Final = Scale(
-    "full", 500_000, 20_000, 4, 3, 1_000, 100_000, 10.0, 20.0, 500_000, 1_000_000, 2_000_000, 300.0, 3, 2
+    "full",
+    500_000,
+    20_000,
+    4,
+    3,
+    1_000,
+    100_000,
+    10.0,
+    20.0,
+    500_000,
+    1_000_000,
+    2_000_000,
+    300.0,
+    3,
+    1_000_000,
+    20_000,
+    2,
 )
-QUICK: Final = Scale("quick", 20_000, 2_000, 4, 1, 500, 5_000, 1.0, 3.0, 20_000, 20_000, 0, 5.0, 1, 0)
+QUICK: Final = Scale("quick", 20_000, 2_000, 4, 1, 500, 5_000, 1.0, 3.0, 20_000, 20_000, 0, 5.0, 1, 8_000, 160, 0)
