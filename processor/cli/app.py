@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from processor.cli import broker, dlq, session, sessions, topics
+from processor.cli.audit import audit
 from processor.cli.demo import demo
 from processor.cli.export import export
 from processor.cli.process import process
@@ -38,6 +39,7 @@ app.command()(process)
 app.command()(produce)
 app.command()(export)
 app.command()(verify)
+app.command()(audit)
 app.command()(replay)
 app.command()(demo)
 

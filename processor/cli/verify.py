@@ -1,11 +1,14 @@
-"""`a3cp verify`: whether bundles are whole and unaltered."""
+"""`a3cp verify`: whether bundles, or the sessions in the topics, are whole and unaltered."""
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processor.cli.settings import Json
+from processor.cli.audit import progress_bar
+from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+from processor.core.errors import UsageError
 
 if TYPE_CHECKING:
     from processor.exporter.verify import Report
@@ -13,33 +16,59 @@ if TYPE_CHECKING:
 
 def verify(
     target: Annotated[
-        str, typer.Argument(metavar="BUNDLE|ROOT", help="A bundle, or a folder of bundles; fsspec URLs too.")
-    ],
+        str | None,
+        typer.Argument(metavar="[BUNDLE|ROOT]", help="A bundle, or a folder of bundles; fsspec URLs too."),
+    ] = None,
     *,
+    topic: Annotated[
+        bool, typer.Option("--topic", help="Check the sessions in the tagged and the sessions topic instead.")
+    ] = False,
     broken: Annotated[bool, typer.Option("--broken", help="Show only those with something wrong.")] = False,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Check bundles: every byte against the manifest, count, order and digest against the session's end.
 
-    Exit codes: 0 nothing is wrong, 1 something is, 2 there is no bundle.
+    With --topic, check count, order and digest of the sessions in the topics.
+    Exit codes: 0 nothing is wrong, 1 something is, 2 there is nothing to check.
     """
     from processor.exporter.verify import verify as reports_of
 
+    if (target is None) != topic:
+        raise UsageError(
+            "verify wants either a bundle or --topic", remedy="name a bundle, a folder of them, or --topic"
+        )
     reports = []
-    for report in reports_of(target):
+    for report in _topic_reports(bootstrap, prefix, quiet=as_json) if target is None else reports_of(target):
         reports.append(report)
         if not as_json and not (broken and report.is_sound):
             _show(report)
     wrong = sum(not report.is_sound for report in reports)
+    noun = "sessions" if topic else "bundles"
     if as_json:
         shown = [_fields(report) for report in reports if not (broken and report.is_sound)]
-        print(json.dumps({"bundles": len(reports), "broken": wrong, "reports": shown}, ensure_ascii=False))
+        print(json.dumps({noun: len(reports), "broken": wrong, "reports": shown}, ensure_ascii=False))
     else:
         partial = sum(report.status == "partial" for report in reports)
-        told = f"{len(reports):,} bundles: {len(reports) - wrong:,} sound, {wrong:,} broken"
+        told = f"{len(reports):,} {noun}: {len(reports) - wrong:,} sound, {wrong:,} broken"
         print(told + (f"; {partial:,} hold only a part of their session, and say so" if partial else ""))
     if wrong:
         raise typer.Exit(1)
+
+
+def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) -> "Iterator[Report]":
+    """Yield a report for each session in the topics."""
+    from processor.codec import Codec
+    from processor.exporter.sessions_check import TopicPair, verify_topics
+    from processor.kafka.audit import KafkaTopics
+    from processor.wiring import schemas
+
+    settings = chosen(bootstrap, prefix)
+    names = TopicPair(settings.topics().tagged, settings.topics().sessions)
+    with progress_bar(quiet=quiet) as on_read:
+        topics = KafkaTopics(settings.kafka_conf(), names, on_read=lambda offsets: on_read(offsets, topics.offsets))
+        yield from verify_topics(topics, Codec(schemas(settings)), names)
 
 
 def _show(report: "Report") -> None:

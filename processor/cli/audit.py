@@ -1,0 +1,129 @@
+"""`a3cp audit`: whether the processor kept its promises, from the topics alone."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+
+if TYPE_CHECKING:
+    from processor.config import TopicNames
+    from processor.exporter.audit import AuditReport
+
+SHOWN: Final = 50
+
+
+def audit(
+    *,
+    topic: Annotated[  # noqa: ARG001  # The issue spells the command so; there is nothing else to audit.
+        bool, typer.Option("--topic", help="Audit the topics: what it always does, so this may be left out.")
+    ] = True,
+    rules_changed: Annotated[
+        bool,
+        typer.Option(
+            "--rules-changed",
+            help="Settings of the rules were changed since the raw log begins: do not compare with what they give.",
+        ),
+    ] = False,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Prove that each raw record has exactly one outcome, and that messages, sessions and states agree.
+
+    The processor may be running: what it has not come to is counted, not called missing. Nothing is written.
+    Exit codes: 0 nothing is wrong, 1 something is, 2 there are no such topics.
+    """
+    import time
+
+    from processor.codec import Codec
+    from processor.exporter.audit import audit as audit_topics
+    from processor.kafka.audit import KafkaTopics
+    from processor.wiring import schemas
+
+    settings = chosen(bootstrap, prefix)
+    names = settings.topics()
+    with progress_bar(quiet=as_json) as on_read:
+        topics = KafkaTopics(
+            settings.kafka_conf(),
+            (names.tagged, names.sessions, names.state, names.dlq, names.raw),
+            raw=names.raw,
+            group_id=settings.group_id,
+            on_read=lambda offsets: on_read(offsets, topics.offsets),
+        )
+        codec = Codec(schemas(settings), strict=settings.strict)
+        rules = None if rules_changed else settings.rules()
+        report = audit_topics(topics, codec, names, rules, now_ms=time.time_ns() // 1_000_000)
+    if as_json:
+        print(json.dumps(_fields(report, settings.group_id), ensure_ascii=False))
+    else:
+        _tell(report, names, settings.group_id)
+    if report.problem_count:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> "Iterator[Callable[[int, int], None]]":
+    """Yield what shows how many of all offsets were read: a bar on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda *_: None
+        return
+    with Progress(
+        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda offsets, total: progress.update(task, advance=offsets, total=total)
+
+
+def _tell(report: "AuditReport", names: "TopicNames", group_id: str) -> None:
+    processed = report.raw - report.waiting
+    print(f"{names.raw}: {processed:,} records processed by the group {group_id}, {report.waiting:,} not yet")
+    print(
+        f"  {report.tagged:,} tagged, {report.dead:,} dead letters, {report.answered:,} commands answered, "
+        f"{report.rerouted:,} sent to their user's partition"
+    )
+    if report.alone:
+        print(f"  {report.alone:,} not compared: their tagged messages are gone from {names.tagged}")
+    print(
+        f"{names.sessions}: {report.sessions:,} sessions, {report.ends:,} ends, their count, order and digest compared"
+    )
+    compared = f"{report.states_compared:,} compared with what the rules make of the raw records"
+    print(f"{names.state}: {report.states:,} states, {compared}")
+    for note in report.notes:
+        print(f"note: {note}")
+    for problem in report.problems[:SHOWN]:
+        print(f"WRONG  {problem.where}: {problem.what}")
+    if (hidden := report.problem_count - SHOWN) > 0:
+        print(f"and {hidden:,} more; --json has the first {len(report.problems):,}")
+    if report.problem_count:
+        print(f"BROKEN: {report.problem_count:,} things are wrong")
+    else:
+        print("sound: every record that was looked at has exactly one outcome, and nothing is wrong")
+
+
+def _fields(report: "AuditReport", group_id: str) -> dict[str, Any]:
+    return {
+        "sound": not report.problem_count,
+        "group_id": group_id,
+        "raw": report.raw,
+        "waiting": report.waiting,
+        "tagged": report.tagged,
+        "dead": report.dead,
+        "answered": report.answered,
+        "rerouted": report.rerouted,
+        "not_compared": report.alone,
+        "sessions": report.sessions,
+        "ends": report.ends,
+        "states": report.states,
+        "states_compared": report.states_compared,
+        "notes": report.notes,
+        "problem_count": report.problem_count,
+        "problems": [problem._asdict() for problem in report.problems],
+    }

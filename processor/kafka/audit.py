@@ -1,0 +1,193 @@
+"""The five topics on Kafka as an audit reads them: read_committed, without a group, nothing is written."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
+from typing import Any, Final
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
+
+from processor.core.errors import BrokerUnavailable, UsageError
+from processor.exporter.auditing import Span, TopicRecord
+from processor.kafka.deadletters import MARKER
+from processor.kafka.failures import error_of
+from processor.kafka.producer import unreachable
+
+_TIMEOUT_S: Final = 10.0
+_SILENCE_S: Final = 60.0  # an open transaction is waited for; a dead worker's ends after 10 s
+_RETRY_S: Final = 0.05
+_BATCH_RECORDS: Final = 1_000
+_EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_CONSUMER: Final[dict[str, Any]] = {
+    "log_level": 0,
+    "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 10,
+    "queued.min.messages": 50_000,
+    "queued.max.messages.kbytes": 16 << 10,
+    "socket.connection.setup.timeout.ms": 5_000,
+}
+_OURS: Final[dict[str, Any]] = {
+    "group.id": "a3cp-audit",  # The client wants one; none is ever joined.
+    "isolation.level": "read_committed",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "earliest",  # What the retention cuts off meanwhile is gone.
+}
+
+
+class KafkaTopics:
+    """The `Topics` port on Kafka; used by one thread."""
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        topics: Sequence[str],
+        *,
+        raw: str | None = None,
+        group_id: str = "",
+        on_read: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Look how far the topics go.
+
+        Args:
+            conf: librdkafka's properties.
+            topics: those to be read; one that explains another comes after it, the dead letters and raw last.
+            raw, group_id: the raw topic and the processor's group, when it matters what is processed.
+            on_read: told how many offsets were passed.
+
+        Raises:
+            UsageError: a topic does not exist, they have different numbers of partitions, or a property is none.
+            BrokerUnavailable: no broker answers.
+        """
+        self._conf = conf
+        self._on_read = on_read
+        try:
+            admin = AdminClient({"log_level": 0, **conf})
+            known = admin.list_topics(timeout=_TIMEOUT_S).topics
+            if missing := [topic for topic in topics if topic not in known]:
+                raise UsageError(
+                    f"no topic {missing[0]}", remedy="name the --prefix, or make it with a3cp topics apply"
+                )
+            counts = {len(known[topic].partitions) for topic in topics}
+            if len(counts) > 1:
+                raise UsageError(
+                    f"{', '.join(topics)} have different numbers of partitions",
+                    remedy="see what differs with a3cp topics plan",
+                )
+            self.partitions = counts.pop()
+            certain = self._offsets(admin, topics, _LATEST, IsolationLevel.READ_COMMITTED)
+            self._committed = {} if raw is None else self._committed_of(admin, group_id, raw)
+            # The rest of what was committed by now was appended by now: one after the other, explanations last.
+            ends: dict[tuple[str, int], int] = {}
+            for topic in topics:
+                ends.update(self._offsets(admin, [topic], _LATEST, IsolationLevel.READ_UNCOMMITTED))
+            starts = self._offsets(admin, topics, _EARLIEST, IsolationLevel.READ_COMMITTED)
+        except KafkaException as error:
+            raise unreachable("asking how far the topics go", error, conf) from error
+        self._spans = {
+            place: Span(starts[place], max(starts[place], certain[place]), max(starts[place], end))
+            for place, end in ends.items()
+        }
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets there are to read."""
+        return sum(span.end - span.start for span in self._spans.values())
+
+    def span(self, topic: str, partition: int) -> Span:
+        """See `Topics.span`."""
+        return self._spans[topic, partition]
+
+    def committed(self) -> Mapping[int, int]:
+        """See `Topics.committed`."""
+        return self._committed
+
+    def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
+        """See `Topics.read`.
+
+        Raises:
+            BrokerUnavailable: the broker stopped answering, or a transaction stays open.
+        """
+        span = self._spans[topic, partition]
+        if span.start >= span.end:
+            return
+        try:
+            consumer = Consumer({**_CONSUMER, **self._conf, **_OURS})
+            consumer.assign([TopicPartition(topic, partition, span.start)])
+            with contextlib.closing(consumer):
+                yield from self._records(consumer, topic, span.start, span.end)
+        except KafkaException as error:
+            raise unreachable(f"reading {topic}", error, self._conf) from error
+
+    def _records(self, consumer: Consumer, topic: str, position: int, end: int) -> Iterator[TopicRecord]:
+        silent_s = 0.0
+        while position < end:
+            asked_s = time.monotonic()
+            messages = consumer.consume(_BATCH_RECORDS, 0.2)
+            before = position
+            for message in messages:
+                offset = message.offset()
+                assert offset is not None
+                if message.error() is None:
+                    position = offset + 1
+                    if offset >= end:
+                        break
+                    came: Any = message.headers() or ()  # Pairs; the stub takes it for what `produce` accepts.
+                    headers = tuple((name, bytes(text or b"")) for name, text in came)
+                    if not any(name == MARKER for name, _ in headers):
+                        yield TopicRecord(offset, message.timestamp()[1], message.key(), message.value(), headers)
+                elif message.error().code() == KafkaError._PARTITION_EOF:  # type: ignore[union-attr]
+                    position = max(position, offset)  # Transaction markers take offsets, so no record may be last.
+                else:
+                    raise KafkaException(message.error())
+            self._on_read(min(position, end) - before)
+            silent_s = 0.0 if position > before else silent_s + time.monotonic() - asked_s
+            if silent_s > _SILENCE_S:
+                raise BrokerUnavailable(
+                    f"{topic}: nothing came for {_SILENCE_S:.0f} s, {end - position} offsets before the end",
+                    remedy="try again; if it stays so, a transaction hangs (kafka-transactions.sh find-hanging)",
+                )
+
+    def _offsets(
+        self, admin: AdminClient, topics: Sequence[str], spec: OffsetSpec, isolation: IsolationLevel
+    ) -> dict[tuple[str, int], int]:
+        wanted = {TopicPartition(topic, partition): spec for topic in topics for partition in range(self.partitions)}
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=_TIMEOUT_S)
+            wait(
+                futures.values()
+            )  # librdkafka crashes when a client goes while one of its answers is still on the way.
+            try:
+                return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+            except KafkaException as error:
+                # A topic that was just made, or whose leader is changing, has none for a moment.
+                passes = isinstance(unreachable("", error, self._conf), BrokerUnavailable)
+                if not passes or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_RETRY_S)
+
+    def _committed_of(self, admin: AdminClient, group_id: str, raw: str) -> dict[int, int]:
+        wanted = [TopicPartition(raw, partition) for partition in range(self.partitions)]
+        request = ConsumerGroupTopicPartitions(group_id, wanted)
+        # Stable ones: what a transaction that is being committed has processed counts once that is done.
+        futures = admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=_TIMEOUT_S)
+        wait(futures.values())
+        try:
+            answer = futures[group_id].result()
+        except KafkaException as error:
+            if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return {}
+            raise
+        return {tp.partition: tp.offset for tp in answer.topic_partitions or () if tp.offset >= 0}

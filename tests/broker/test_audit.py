@@ -1,0 +1,131 @@
+"""`a3cp audit` and `a3cp verify --topic` on a real Kafka: after a run, after damage, while the processor works."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from typer.testing import CliRunner
+
+from processor.cli.app import app
+from tests.broker.audit import read_topic
+from tests.broker.fleet import Fleet, Load, Watcher, await_true, day, produce
+from tests.broker.test_bad_input import BAD
+
+pytestmark = pytest.mark.broker
+
+COUNT = 3_000
+
+
+def run(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str]:
+    """Run a command with the settings of the fleet's workers; return its exit code and what it printed."""
+    for name, value in fleet.environ.items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    sys.stdout.write(f"$ a3cp {' '.join(arguments)}\n{result.output}")  # pytest shows it when the test fails.
+    return result.exit_code, result.output
+
+
+def send(kafka: str, fleet: Fleet) -> None:
+    """Send a lively day, some of it misplaced, and bad input of all kinds into every partition."""
+    produce(kafka, fleet.names.raw, day(seed=5, count=COUNT, users=60))
+    producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
+    for number, (_, value) in enumerate(day(seed=6, count=COUNT // 10, users=20)):
+        producer.produce(fleet.names.raw, value, None, number % 4)
+    for number, (bad, _) in enumerate(BAD.values()):
+        if len(bad or b"") < 1_000_000:
+            producer.produce(fleet.names.raw, bad, b"someone", number % 4)
+    assert producer.flush(20) == 0
+
+
+def test_a_real_run_and_damage(kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in the middle and gone on: sound. Then records that the processor never wrote: each is found."""
+    with Fleet(kafka, topics, tmp_path, batch_records_max=50) as fleet:
+        send(kafka, fleet)
+        with Watcher(kafka, fleet.names.tagged) as tagged:
+            worker = fleet.start()
+            tagged.await_count(COUNT // 3)
+            worker.kill()
+        fleet.start()
+        fleet.await_processed()
+        code, output = run(fleet, monkeypatch, "audit", "--topic")
+        assert code == 0, output
+        code, output = run(fleet, monkeypatch, "audit", "--json")
+        told = json.loads(output)
+        assert told["waiting"] == 0
+        assert told["tagged"] + told["dead"] + told["answered"] + told["rerouted"] == told["raw"]
+        assert told["states_compared"] > 50
+        assert min(told["dead"], told["rerouted"], told["answered"]) > 10
+        code, output = run(fleet, monkeypatch, "verify", "--topic", "--broken")
+        assert code == 0, output
+        for worker in fleet.workers:
+            worker.kill()
+        _damage(kafka, fleet)
+        code, output = run(fleet, monkeypatch, "audit", "--topic")
+        assert code == 1
+        names = fleet.names
+        for wanted in (
+            f"it tags {names.raw}[0]@",
+            f"it comes from no record that {names.raw}[1] has in its place",
+            "it starts a second time",
+            "it is no state: ",
+            "and there is no such record",
+        ):
+            assert wanted in output
+        code, output = run(fleet, monkeypatch, "verify", "--topic", "--broken")
+        assert code == 1
+        assert "it starts a second time" in output
+        assert f"BROKEN  {names.tagged}[0] sess_" in output
+
+
+def _damage(kafka: str, fleet: Fleet) -> None:
+    """Append what the processor never would: no one can take away from a log, but anyone with the rights can add."""
+    names = fleet.names
+    tagged = read_topic(kafka, names.tagged)
+    events, states, letters = (read_topic(kafka, name) for name in (names.sessions, names.state, names.dlq))
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(names.tagged, tagged[0][-1].value, tagged[0][-1].key, 0)
+    changed = (tagged[1][-1].value or b"").replace(b'"speech"', b'"speecj"', 1)
+    producer.produce(names.tagged, changed, tagged[1][-1].key, 1)
+    producer.produce(names.sessions, events[0][0].value, events[0][0].key, 0)
+    producer.produce(names.state, (states[2][-1].value or b"")[:-2], states[2][-1].key, 2)
+    headers: list[tuple[str, str | bytes | None]] = [
+        (name, b"987654" if name == "a3cp-dlq-offset" else text) for name, text in letters[3][0].headers
+    ]
+    producer.produce(names.dlq, letters[3][0].value, letters[3][0].key, 3, headers=headers)
+    assert producer.flush(20) == 0
+
+
+def test_while_the_processor_works(kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under load, with workers killed meanwhile, the audit finds nothing wrong, again and again."""
+    rounds = 6
+    processed = 0
+    with Fleet(kafka, topics, tmp_path, batch_records_max=30) as fleet, Load(kafka, fleet.names.raw, per_pause=5):
+        workers = [fleet.start(), fleet.start()]
+        await_true("both started", lambda: all(worker.said("restored") for worker in workers))
+        for number in range(rounds):
+            if number == rounds // 2:
+                workers[0].kill()
+                fleet.start()
+            code, output = run(fleet, monkeypatch, "audit", "--topic", "--json")
+            told = json.loads(output)
+            assert code == 0, told["problems"][:10]
+            assert told["raw"] - told["waiting"] > processed
+            processed = told["raw"] - told["waiting"]
+            code, output = run(fleet, monkeypatch, "verify", "--topic", "--broken")
+            assert code == 0, output
+
+
+def test_nothing_to_audit(kafka: str, topics: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Empty topics are sound; topics that are not there are the caller's to mend; either a bundle or the topics."""
+    from processor.core.errors import UsageError
+
+    fleet = Fleet(kafka, topics, tmp_path)
+    assert run(fleet, monkeypatch, "audit")[0] == 0
+    assert run(fleet, monkeypatch, "verify", "--topic")[0] == 0
+    for arguments in (("audit", "--prefix", "no-such"), ("verify", "--topic", "--prefix", "no-such"), ("verify",)):
+        with pytest.raises(UsageError):
+            run(fleet, monkeypatch, *arguments)
