@@ -46,6 +46,8 @@ def test_r9_claims(steps, caused):
             (Say(0), "start:A tag:A1"),
             (Say(120, arrives=100), "end:A@0(timeout) start:B tag:B1"),
         ],
+        "a user's first message, exactly the skew": [(Say(120, arrives=100), "start:A tag:A1")],
+        "a user's first message, one ms more": [(Say(121, arrives=100), "start:A tag:A1(clock_skew)")],
         "one ms more counts as the time of arrival": [
             (Say(0), "start:A tag:A1"),
             (Say(121, arrives=100), "tag:A2(clock_skew)"),
