@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from processor.exporter.ports import Store
 
 TURN_S: Final = 20.0  # that writing takes at a time while following: the consumer group wants to hear of us
-RETRY_S: Final = 30.0  # before a target that could not be written is tried again
+TRAINING_PAUSE: Final = 10  # times as long as writing training data took, while following: a date is written as a whole
+RETRY_S: Final = 10.0  # before a target that could not be written is tried again
 
 
 class Bundling:
@@ -40,7 +41,7 @@ class Bundling:
         self._training = None if self._training_to is None else TrainingWriter(store, self._training_to, codec)
         self._wanted = wanted
         self._stopped = stopped
-        self._next_s = 0.0
+        self._next_s = self._training_next_s = 0.0
         self._writer = (
             None
             if self._to is None
@@ -53,29 +54,37 @@ class Bundling:
         Raises:
             TargetUnavailable: it cannot be written there.
         """
-        if self._writer is not None:
-            hand_on(self._store, self._name, self._wanted, self._writer.take, stopped=self._stopped)
-        if self._training is not None and self._training_to is not None:
-            name = f"{self._training_to.root} parquet"
-            hand_on(self._store, name, SessionFilter(), self._training.take, stopped=self._stopped)
+        self._write_bundles(self._wanted, self._stopped)
+        self._write_training(SessionFilter(), self._stopped)
 
     def write_some(self) -> None:
         """Write ended sessions that are due, for a while; a target that cannot be written is tried again later."""
-        if self._writer is None or time.monotonic() < self._next_s:
+        began_s = time.monotonic()
+        if began_s < self._next_s:
             return
-        until_s = time.monotonic() + TURN_S
-        ended = self._wanted._replace(status=self._wanted.status or "complete")
+
+        def over() -> bool:
+            return self._stopped() or time.monotonic() > began_s + TURN_S
+
         try:
-            hand_on(
-                self._store,
-                self._name,
-                ended,
-                self._writer.take,
-                stopped=lambda: self._stopped() or time.monotonic() > until_s,
-            )
+            self._write_bundles(self._wanted._replace(status=self._wanted.status or "complete"), over)
+            if time.monotonic() >= self._training_next_s:
+                began_s = time.monotonic()
+                self._write_training(SessionFilter(status="complete"), over)
+                now_s = time.monotonic()
+                self._training_next_s = now_s + TRAINING_PAUSE * (now_s - began_s)
         except TargetUnavailable as error:
-            print(f"warning: {error}; trying again", file=sys.stderr)
+            print(f"warning: {error}; trying again in {RETRY_S:.0f} s", file=sys.stderr)
             self._next_s = time.monotonic() + RETRY_S
+
+    def _write_bundles(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
+        if self._writer is not None:
+            hand_on(self._store, self._name, wanted, self._writer.take, stopped=stopped)
+
+    def _write_training(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
+        if self._training is not None and self._training_to is not None:
+            name = f"{self._training_to.root} parquet"
+            hand_on(self._store, name, wanted, self._training.take, stopped=stopped)
 
     def outcome(self) -> dict[str, Any]:
         """Return what was written, for `--json`."""
@@ -88,7 +97,7 @@ class Bundling:
                 "bytes": self._writer.size_bytes,
             }
         if self._training is not None:
-            told["training"] = [date._asdict() for date in self._training.dates]
+            told["training"] = [date._asdict() for date in self._training.dates.values()]
         return told
 
     def tell(self) -> None:
@@ -98,7 +107,7 @@ class Bundling:
             size = f"{self._writer.messages:,} messages, {self._writer.size_bytes / 1_000_000:,.1f} MB"
             print(f"bundles in {self._to.root}: {f'{counts} ({size})' if counts else 'nothing new'}")
         if self._training is not None:
-            for date in self._training.dates:
+            for date in self._training.dates.values():
                 print(f"training data of {date.date}: {date.messages:,} messages, {date.captures:,} captures")
 
     @property

@@ -1,7 +1,7 @@
 """Writes what a store hands on: a bundle for each session, and the training data of the dates that changed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from processor.codec import Codec
@@ -54,21 +54,25 @@ class BundleWriter:
 
 
 class TrainingWriter:
-    """Takes sessions and writes the training data of their dates, each date once with all its sessions."""
+    """Takes sessions and writes the training data of their dates, each date with all its sessions at once."""
 
     def __init__(self, store: Store, target: Target, codec: Codec) -> None:
         self._store = store
         self._target = target
         self._codec = codec
-        self._done: set[int] = set()
-        self.dates: list[WrittenDate] = []
+        self._changes: Mapping[str, int] = {}  # of the sessions in the date that was written last
+        self.dates: dict[str, WrittenDate] = {}
 
     def take(self, view: SessionView) -> None:
-        """Write the date on which the session started, unless that is done. Raises as `BundleWriter.take` does."""
-        date = view.session.start_ms // DAY_MS
-        if date not in self._done:
-            self.dates += write_dates(self._store, self._target, self._codec, {date})
-            self._done.add(date)
+        """Write the date on which the session started, unless it was just written with the session as it is.
+
+        Raises as `BundleWriter.take` does.
+        """
+        session = view.session
+        if self._changes.get(session.session_id) == session.changes:
+            return
+        written, self._changes = _write_date(self._store, self._target, self._codec, session.start_ms // DAY_MS)
+        self.dates[written.date] = written
 
 
 def write_dates(store: Store, target: Target, codec: Codec, dates: set[int]) -> Iterator[WrittenDate]:
@@ -77,10 +81,17 @@ def write_dates(store: Store, target: Target, codec: Codec, dates: set[int]) -> 
     Raises as `BundleWriter.take` does.
     """
     for date in sorted(dates):
-        sessions = sorted(_sessions_of(store, date), key=lambda row: (row.start_ms, row.session_id))
-        with _told(target):
-            written = write_date(target, date_part(date * DAY_MS), (view_of(store, row) for row in sessions), codec)
-        yield written
+        yield _write_date(store, target, codec, date)[0]
+
+
+def _write_date(store: Store, target: Target, codec: Codec, date: int) -> tuple[WrittenDate, Mapping[str, int]]:
+    """Write one date; return what was written, and the sessions in it with their `SessionRow.changes`."""
+    # By id: a session that another exporter adds meanwhile moves those behind it to the next page.
+    sessions = {row.session_id: row for row in _sessions_of(store, date)}.values()
+    in_order = sorted(sessions, key=lambda row: (row.start_ms, row.session_id))
+    with _told(target):
+        written = write_date(target, date_part(date * DAY_MS), (view_of(store, row) for row in in_order), codec)
+    return written, {row.session_id: row.changes for row in in_order}
 
 
 def _sessions_of(store: Store, date: int) -> Iterator[SessionRow]:

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
 from typing import Any, Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
@@ -148,6 +149,7 @@ class KafkaFeed:
                 futures = self._admin.list_offsets(
                     wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_TIMEOUT_S
                 )
+                wait(futures.values())  # A client must not be let go of while an answer is on its way.
                 return {(self._words[tp.topic], tp.partition): future.result().offset for tp, future in futures.items()}
             except KafkaException as error:
                 outcome = unreachable("asking for the ends", error, self._conf)

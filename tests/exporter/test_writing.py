@@ -7,7 +7,7 @@ import pytest
 
 from processor.core.model import DAY_MS
 from processor.exporter.bundle import Outcome, Target
-from processor.exporter.due import hand_on
+from processor.exporter.due import hand_on, view_of
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.following import Progress
 from processor.exporter.model import Status
@@ -98,4 +98,24 @@ def test_a_target_that_cannot_be_written_is_told(tmp_path):
     assert written(store, root).messages == store.totals().messages
     with pytest.raises(TargetUnavailable, match="cannot be written"):
         list(write_dates(store, Target("/dev/null/training"), CODEC, {START_MS // DAY_MS}))
+    store.close()
+
+
+def test_a_date_is_written_once_and_again_when_it_changed(tmp_path):
+    """One writer, as `--follow` has it: a date's sessions cost one writing, and one that changed later another."""
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    target = Target(str(tmp_path / "training"))
+    training = TrainingWriter(store, target, CODEC)
+    rows = []
+    for end in (len(RECORDS) // 2, len(RECORDS)):
+        following(store, RECORDS[:end]).run(to_end=True)
+        for _ in range(2):
+            hand_on(store, "parquet", SessionFilter(), training.take)
+            rows.append(ds.dataset(tmp_path / "training" / "messages").count_rows())
+        assert rows[-1] == store.totals().messages
+    assert rows[0] == rows[1] < rows[2] == rows[3]
+    files = list((tmp_path / "training").rglob("*.parquet"))
+    before = [path.stat().st_mtime_ns for path in files]
+    training.take(view_of(store, store.sessions(SessionFilter(), limit=1)[0]))
+    assert [path.stat().st_mtime_ns for path in files] == before
     store.close()

@@ -1,0 +1,136 @@
+"""Exporter processes for chaos tests, and what their stores and targets hold, to be compared with a calm run's."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine, func, select
+
+from processor.store import open_store
+from processor.store.tables import EXPORTS, METADATA, SESSIONS, SOURCES
+from tests.broker.audit import read_topic
+from tests.broker.fleet import await_true
+
+PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
+TIMEOUT_S = 60.0
+
+
+class Exporter:
+    """An `a3cp export` with its store and its targets; what it says goes to a file."""
+
+    def __init__(self, environ: Mapping[str, str], address: str, folder: Path, targets: Path | None = None) -> None:
+        folder.mkdir(exist_ok=True)
+        self.targets = targets or folder
+        self.address, self.root, self.training = address, self.targets / "bundles", self.targets / "training"
+        self.log_file = folder / "export.log"
+        self.environ = {**os.environ, **environ}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.engine: Engine = open_store(address)._engine
+
+    @property
+    def command(self) -> list[str]:
+        places = ["--store", self.address, "--to", str(self.root), "--training", str(self.training)]
+        return [*PROGRAM, "export", *places]
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if self.process is None:
+            with self.log_file.open("ab") as log:
+                self.process = subprocess.Popen([*self.command, "--follow"], env=self.environ, stdout=log, stderr=log)
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        """Export up to the end."""
+        return subprocess.run(
+            self.command, env=self.environ, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+
+    def said(self) -> str:
+        """Return what it has said so far, when it follows."""
+        return self.log_file.read_text() if self.log_file.exists() else ""
+
+    def end(self, number: int) -> int:
+        """Send a signal and return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code, self.process = self.process.wait(TIMEOUT_S), None
+        return code
+
+    def await_exported(self, bootstrap: str, prefix: str) -> None:
+        """Wait until all that the topics hold is in the store, and each session has ended and is in both targets."""
+        await_true("all is exported", lambda: not self.left(ends_of(bootstrap, prefix)), TIMEOUT_S)
+
+    def left(self, ends: Mapping[tuple[str, int], int]) -> int:
+        """Return how many records are not in the store, and sessions not ended or not in both targets."""
+        with self.engine.connect() as connection:
+            held: dict[tuple[str, int], int] = {
+                (topic, number): offset for topic, number, offset in connection.execute(select(SOURCES))
+            }
+            sessions: int = connection.execute(select(func.count()).select_from(SESSIONS)).scalar_one()
+            same = (EXPORTS.c.session_id == SESSIONS.c.session_id) & (EXPORTS.c.changes == SESSIONS.c.changes)
+            done = select(func.count()).select_from(SESSIONS).join(EXPORTS, same).where(SESSIONS.c.status == "complete")
+            exported: int = connection.execute(done).scalar_one()
+        unread = sum(max(0, end - held.get(source, 0)) for source, end in ends.items())
+        return unread + 2 * sessions - exported
+
+    def rows(self) -> dict[str, list[str]]:
+        """Return each table's rows in one order, without what is a store's or a place's own name."""
+        tables = {}
+        with self.engine.connect() as connection:
+            for table in METADATA.sorted_tables:
+                # A text's number is the database's own; `meta` holds a word that no other store has.
+                columns = [column for column in table.columns if (table.name, column.name) != ("texts", "id")]
+                found = connection.execute(select(*columns))
+                rows = [str(tuple(row)).replace(str(self.targets), "…") for row in found if row[0] != "id"]
+                tables[table.name] = sorted(rows)
+        return tables
+
+    def files(self) -> dict[str, Any]:
+        """Return what each file below the targets holds; of a manifest, all but when it was written."""
+        found: dict[str, Any] = {}
+        for path in (*self.root.rglob("*"), *self.training.rglob("*")):
+            content = path.read_bytes() if path.is_file() else b""
+            if path.name == "manifest.json":
+                told = json.loads(content)
+                assert told.pop("written_at")
+                assert told.pop("sha256")  # The manifest's own, in which the time is.
+                content = json.dumps(told).encode()
+            found[str(path.relative_to(self.targets))] = content
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None:
+            self.end(signal.SIGKILL)
+        self.engine.dispose()
+        sys.stdout.write(f"--- {self.log_file}\n{self.said()[-6_000:]}\n")  # pytest shows it when the test fails.
+
+
+def assert_same(exporter: Exporter, calm: Exporter) -> None:
+    """The tables hold the same rows and the targets the same files, and nothing temporary is left."""
+    rows, files = exporter.rows(), exporter.files()
+    calm_rows, calm_files = calm.rows(), calm.files()
+    assert [table for table in rows if rows[table] != calm_rows[table]] == []
+    assert files.keys() == calm_files.keys()
+    assert [name for name in files if files[name] != calm_files[name]] == []
+    left = [path.name for path in exporter.root.glob(".tmp/*")] + [path.name for path in exporter.training.rglob(".*")]
+    assert [name for name in left if not name.startswith("lock-")] == []
+
+
+def ends_of(bootstrap: str, prefix: str) -> dict[tuple[str, int], int]:
+    """Return by source the offset behind its last record."""
+    return {
+        (word, number): records[-1].offset + 1
+        for word in ("tagged", "sessions")
+        for number, records in enumerate(read_topic(bootstrap, f"{prefix}.{word}"))
+        if records
+    }
