@@ -11,6 +11,7 @@ from processor.codec.isotime import format_time, parse_time
 from processor.codec.jsontext import plain_object
 from processor.codec.schema import Layout, Schemas
 from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Origin, claim_of, command_of, message_of
+from processor.codec.tagged import read_plain
 from processor.codec.wire import (
     AVRO,
     AVRO_HEADER_BYTES,
@@ -171,6 +172,14 @@ class Codec:
         return view, source
 
     def _tagged_avro(self, value: bytes, encoding: int) -> tuple[TaggedView, bytes]:
+        if value[:AVRO_HEADER_BYTES] == self._shipped_tag:  # The common case before all else.
+            parts = read_plain(value, AVRO_HEADER_BYTES)
+            if parts is not None:
+                fields, claim, timestamp_ms = parts.fields, parts.fields.get("session_id"), parts.fields["timestamp"]
+                fields["timestamp"] = format_time(timestamp_ms)
+                fields = _with_extra(fields, parts.extra)
+                view = _view(fields, parts.session_id, parts.seq, parts.start_ms, (), claim, encoding, timestamp_ms)
+                return view, self._shipped_header + value[AVRO_HEADER_BYTES : parts.end]
         size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
         layout = self._schemas.tagged_layout(value[:size], encoding)
         content: dict[str, Any] = {}
@@ -195,13 +204,8 @@ class Codec:
                 timestamp_ms = parse_time(timestamp)
         except (ValueError, TypeError, AssertionError) as error:
             raise _no_tag() from error
-        if extra is not None:
-            try:
-                fields = {**plain_object(extra), **fields}
-            except (ValueError, TypeError, AssertionError, RecursionError):  # No JSON object: then it is what it is.
-                fields["extra"] = extra
         view = _view(
-            fields,
+            _with_extra(fields, extra),
             tag["session_id"],
             tag["session_seq"],
             tag["session_start"],
@@ -282,6 +286,16 @@ def _view(  # noqa: PLR0917
         encoding,
         fields,
     )
+
+
+def _with_extra(fields: dict[str, Any], extra: str | None) -> dict[str, Any]:
+    """Return `fields` and those in `extra`; one that is no JSON object is what it is."""
+    if extra is None:
+        return fields
+    try:
+        return {**plain_object(extra), **fields}
+    except (ValueError, TypeError, AssertionError, RecursionError):
+        return {**fields, "extra": extra}
 
 
 def _policy_in(extra: str) -> object:
