@@ -90,6 +90,9 @@ def decode_state(value: bytes) -> UserState:
             f"state begins with {value[:10].hex()}, this release writes {HEADER.hex()}",
             remedy="run the release that wrote it, or replay the raw topic into a new state topic",
         )
+    state = _read_open(value)
+    if state is not None:
+        return state
     try:
         state, end = _read_state(value)
     except (IndexError, KeyError, ValueError) as error:  # UnicodeDecodeError is a ValueError.
@@ -110,7 +113,10 @@ _ALL_CLOSED: Final = b"|".join(
     [rb"\x00", *(rb"\x%02x(?:%b){%d}\x00" % (2 * n, _CLOSED, n) for n in range(1, RECENT_SESSIONS_MAX + 1))]
 )
 _beginning: Final = re.compile(
-    re.escape(HEADER) + _TIME + rb"[\x00-\x7f]([\x00-\x7f]|[\x80-\xff][\x00-\x7f])", re.DOTALL
+    re.escape(HEADER) + _TIME + rb"([\x00-\x7f])([\x00-\x7f]|[\x80-\xff][\x00-\x7f])", re.DOTALL
+).match
+_open_rest: Final = re.compile(
+    rb"\x02(" + _ID + rb")" + _TIME + rb"(" + _LONG + rb")(" + _LONG + rb")(.{32})\x00{9}\Z", re.DOTALL
 ).match
 _plain_rest: Final = re.compile(
     rb"\x02" + _ID + _TIME + rb"(" + _LONG + rb")" + _LONG + rb".{32}" + 2 * _LONG  # up to `ends`
@@ -118,6 +124,27 @@ _plain_rest: Final = re.compile(
     + rb"(?:" + _ALL_CLOSED + rb")\x00\Z",  # no policy
     re.DOTALL,
 ).match  # fmt: skip
+
+
+def _read_open(value: bytes) -> UserState | None:
+    """Return what `_read_state` returns, in less than half the time, of a user whose first session is open.
+
+    None unless it is surely so, and the session was never paused and never ended: with many users, most that send a
+    message. What was not used for a while is kept encoded, so this is done for nearly every message then.
+    """
+    beginning = _beginning(value)
+    if beginning is None:
+        return None
+    append, encoding, size = beginning.groups()
+    at, (size_bytes, _) = beginning.end(), _long(size, 0)
+    rest = None if size_bytes < 0 else _open_rest(value, at + size_bytes)
+    if rest is None:
+        return None
+    name, start, span, count, digest = rest.groups()
+    start_ms = _six_bytes(start)
+    last_ms = start_ms + _long(span, 0)[0]
+    session = Session(name[1:].decode(), start_ms, last_ms, _long(count, 0)[0], digest)
+    return UserState(session, (), value[at : at + size_bytes], None, _six_bytes(append), _long(encoding, 0)[0])
 
 
 def glance(value: bytes) -> tuple[int, int, bool] | None:
@@ -129,7 +156,7 @@ def glance(value: bytes) -> tuple[int, int, bool] | None:
     beginning = _beginning(value)
     if beginning is None:
         return None
-    append, size = beginning.groups()
+    append, _, size = beginning.groups()
     size_bytes, _ = _long(size, 0)
     rest = None if size_bytes < 0 else _plain_rest(value, beginning.end() + size_bytes)
     if rest is None:

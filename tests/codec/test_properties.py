@@ -13,7 +13,7 @@ from processor.codec import CONFLUENT, avro, decode_state, encode_state, events,
 from processor.codec.isotime import format_time
 from processor.codec.jsontext import plain_object
 from processor.codec.spine import Origin
-from processor.codec.state import glance
+from processor.codec.state import _read_open, _read_state, glance
 from processor.core.deadlines import plain_due_ms
 from processor.core.errors import DecodeError, RecordError
 from processor.core.ids import session_id
@@ -282,6 +282,13 @@ def test_a_glance_says_what_the_whole_state_says(value: bytes):
         assert (state.policy, state.current.template, state.current.paused_at_ms) == (None, None, None)
 
 
+@given(plain_states.map(encode_state) | mutated(plain_states.map(encode_state)))
+def test_an_open_session_is_read_as_all_states_are(value: bytes):
+    """The short way to read a state answers only where the long one does, and alike."""
+    read = _read_open(value)
+    assert read is None or (read, len(value)) == _read_state(value)
+
+
 @pytest.mark.parametrize("id_format", IdFormat)
 @pytest.mark.parametrize("closed", range(RECENT_SESSIONS_MAX + 1))
 @pytest.mark.parametrize("end_ms", [None, 1_750_000_000_000])
@@ -291,6 +298,7 @@ def test_a_glance_is_enough_for_users_as_they_are(id_format, closed, end_ms):
     session = Session(session_id("u", start_ms, "r", id_format), start_ms, start_ms + 7, 2, bytes(32), end_ms=end_ms)
     ended = session._replace(end_ms=start_ms + 7, end_reason=EndReason.TIMEOUT, ends=1, touched_ms=start_ms + 7)
     state = UserState(session, (ended,) * closed, bytes(192), None, start_ms + 9, 2)
+    assert (_read_open(encode_state(state)) is not None) == (closed == 0 and end_ms is None)
     assert glance(encode_state(state)) == (start_ms + 7, start_ms + 9, end_ms is not None)
     for other in (
         state._replace(current=None),
@@ -300,7 +308,9 @@ def test_a_glance_is_enough_for_users_as_they_are(id_format, closed, end_ms):
     ):
         assert glance(encode_state(other)) is None
     assert glance(b"") is None
-    assert glance(encode_state(state._replace(recent=b""))[:17] + b"\x01") is None
+    damaged = encode_state(state._replace(recent=b""))[:17] + b"\x01"
+    assert glance(damaged) is None
+    assert _read_open(damaged) is None
 
 
 @given(mutated(states.map(encode_state)) | st.binary(max_size=60))
