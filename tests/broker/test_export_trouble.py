@@ -1,0 +1,197 @@
+"""`a3cp export` when what it needs is away or full: a clear word, another attempt, and then a calm run's end."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from processor import broker
+from processor.kafka.topic_admin import ensure_topics
+from processor.store import open_store
+from tests.broker.exporters import Exporter, assert_same
+from tests.broker.fleet import await_true
+from tests.broker.test_materializer import Site
+from tests.exporter.outputs import message, processed
+from tests.postgres import Cluster
+
+pytestmark = pytest.mark.broker
+
+USERS = 30
+RECORDS = processed(
+    [message(f"user-{n % USERS}", n * 2_000, source="ui", transcript=f"w{n} {'x' * 200}") for n in range(3_000)]
+)
+HALF = len(RECORDS) // 2
+
+
+class Disk:
+    """A small file system of the test's own, which can be made larger and read-only."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def mount(self, options: str) -> bool:
+        """Mount it with `options`; whether that was possible."""
+        command = ["mount", "-t", "tmpfs", "-o", options, "a3cp-test", str(self.place)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def change(self, options: str) -> None:
+        """Change its options."""
+        assert self.mount(f"remount,{options}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk of 1 MiB."""
+    made = Disk(tmp_path / "disk")
+    made.place.mkdir()
+    if os.geteuid() != 0 or not made.mount("size=1m"):
+        pytest.skip("a small disk can only be mounted by root, outside of most containers")
+    yield made
+    subprocess.run(["umount", "--lazy", str(made.place)], check=True)
+
+
+@pytest.fixture
+def site(kafka: str, topics: str, tmp_path: Path) -> Site:
+    return Site(kafka, topics, tmp_path)
+
+
+@pytest.fixture
+def calm(site: Site, tmp_path: Path) -> Callable[[], Exporter]:
+    """Exports all that is in the topics, undisturbed."""
+
+    def run() -> Exporter:
+        made = Exporter(site.environ, f"sqlite:///{tmp_path / 'calm.db'}", tmp_path / "calm")
+        with made:
+            assert made.run().returncode == 0
+        return made
+
+    return run
+
+
+def warned(exporter: Exporter, what: str) -> Callable[[], bool]:
+    """Return whether it has said, in one line, what is wrong, and that it tries again."""
+    return lambda: any(
+        what in line and line.startswith("warning: ") and "trying again" in line
+        for line in exporter.said().splitlines()
+    )
+
+
+def end_well(exporter: Exporter, kafka: str, topics: str) -> None:
+    """Wait until all is exported, and stop it."""
+    exporter.await_exported(kafka, topics)
+    assert exporter.end(signal.SIGTERM) == 0
+    assert "Traceback" not in exporter.said()
+
+
+def test_postgresql_is_restarted(
+    kafka: str, topics: str, site: Site, cluster: Cluster, calm: Callable[[], Exporter], tmp_path: Path
+) -> None:
+    """A follower says that its store is away, tries again, and goes on where the store is."""
+    with Exporter(site.environ, cluster.new_database(topics), tmp_path / "follower") as follower:
+        follower.start()
+        site.produce(RECORDS[:HALF], size=20)
+        await_true("it works", lambda: follower.rows()["messages"])
+        cluster.stop()
+        try:
+            site.produce(RECORDS[HALF:])
+            await_true("it says so", warned(follower, "does not answer"))
+        finally:
+            cluster.start()
+        end_well(follower, kafka, topics)
+        assert_same(follower, calm())
+
+
+def test_the_broker_is_restarted(prefix: str, tmp_path: Path) -> None:
+    """A follower says that no broker answers, tries again, and goes on when it is back."""
+    folder = tmp_path / "kafka"
+    with ExitStack() as stack:
+        kafka = broker.up(None, folder).bootstrap
+        stack.callback(broker.down, folder)
+        ensure_topics({"bootstrap.servers": kafka}, prefix, partitions=4)
+        site = Site(kafka, prefix, tmp_path)
+        follower = stack.enter_context(
+            Exporter(site.environ, f"sqlite:///{tmp_path / 'store.db'}", tmp_path / "follower")
+        )
+        follower.start()
+        site.produce(RECORDS[:HALF])
+        await_true("it works", lambda: follower.rows()["messages"])
+        broker.down(folder)
+        await_true("it says so", warned(follower, "no Kafka broker answers"))
+        broker.up(int(kafka.rpartition(":")[2]), folder)
+        site.produce(RECORDS[HALF:])
+        end_well(follower, kafka, prefix)
+        calm = stack.enter_context(Exporter(site.environ, f"sqlite:///{tmp_path / 'calm.db'}", tmp_path / "calm"))
+        assert calm.run().returncode == 0
+        assert_same(follower, calm)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "options", "what"),
+    [("full", "size=1m", "No space left on device"), ("read-only", "ro", "Read-only file system")],
+)
+def test_the_targets_disk(
+    kafka: str,
+    topics: str,
+    site: Site,
+    disk: Disk,
+    calm: Callable[[], Exporter],
+    tmp_path: Path,
+    trouble: str,
+    options: str,
+    what: str,
+) -> None:
+    """An export to its end fails with one line; a follower waits. Once there is room, the tree is a calm run's."""
+    disk.change(options)
+    site.produce(RECORDS)
+    with Exporter(site.environ, f"sqlite:///{tmp_path / 'store.db'}", tmp_path / "follower", disk.place) as exporter:
+        once = exporter.run()
+        assert once.returncode == 1
+        (line,) = [line for line in once.stderr.splitlines() if line.startswith("error: ")]
+        assert what in line
+        assert str(disk.place) in line
+        assert "export again" in line
+        assert "Traceback" not in once.stderr
+        exporter.start()
+        await_true("it says so", warned(exporter, what))
+        disk.change("rw,size=64m")
+        end_well(exporter, kafka, topics)
+        assert_same(exporter, calm())
+
+
+def test_the_stores_disk_is_full(
+    kafka: str, topics: str, site: Site, disk: Disk, calm: Callable[[], Exporter], tmp_path: Path
+) -> None:
+    """A follower says that SQLite has no room, tries again, and loses nothing."""
+    with Exporter(site.environ, f"sqlite:///{disk.place / 'store.db'}", tmp_path / "follower") as follower:
+        follower.start()
+        site.produce(RECORDS)
+        await_true("it says so", warned(follower, "full"))
+        disk.change("size=64m")
+        end_well(follower, kafka, topics)
+        assert_same(follower, calm())
+
+
+@pytest.mark.parametrize("place", ["a file", "no right"])
+def test_a_target_that_cannot_be(site: Site, tmp_path: Path, place: str) -> None:
+    """It is said in one line, with its path; the store is filled all the same, so the next run has little to do."""
+    site.produce(RECORDS[:100])
+    target = tmp_path / "target"
+    if place == "a file":
+        target.write_text("not a folder")
+    else:
+        if os.geteuid() == 0:
+            pytest.skip("root may write everywhere")
+        target.mkdir(0o555)
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    with Exporter(site.environ, address, tmp_path / "exporter", target) as exporter:
+        done = exporter.run()
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {target}")
+    store = open_store(address)
+    assert store.totals().messages > 0
+    store.close()
