@@ -9,10 +9,12 @@ import typer
 from processor.cli import broker, dlq, session, sessions, topics
 from processor.cli.audit import audit
 from processor.cli.demo import demo
+from processor.cli.erase import erase
 from processor.cli.export import export
 from processor.cli.process import process
 from processor.cli.produce import produce
 from processor.cli.replay import replay
+from processor.cli.retention import retention
 from processor.cli.timeline import timeline
 from processor.cli.verify import verify
 from processor.core.errors import A3CPError, UsageError
@@ -41,6 +43,8 @@ app.command()(export)
 app.command()(verify)
 app.command()(audit)
 app.command()(replay)
+app.command()(retention)
+app.command()(erase)
 app.command()(demo)
 
 

@@ -1,0 +1,226 @@
+"""`a3cp erase`: removes a person, and says what it cannot remove and until when that stays."""
+
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from processor.cli.retention import Roots, fields_of, tell
+from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
+from processor.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from processor.config import TopicNames
+    from processor.exporter.bundle import Target
+    from processor.exporter.ports import Removed, Source
+    from processor.exporter.ports import Store as StorePort
+    from processor.exporter.removal import Cleared
+    from processor.kafka.erasure import Held
+    from processor.kafka.log import LogConf
+
+FORMAT: Final = "a3cp-erasure/1"
+NOT_TOUCHED: Final = (
+    "what upstream's modules keep themselves",
+    "backups",
+    "other stores and other copies of the topics",
+)
+
+
+def erase(
+    user: Annotated[str, typer.Argument(metavar="USER", help="The person's user id.")],
+    *,
+    to: Roots = None,
+    proof: Annotated[
+        Path | None,
+        typer.Option("--proof", metavar="FILE", help="Where the proof goes; default: a3cp-erasure-TIME.json, here."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    store: Store = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a person from the store, the bundles, the training data and the processor's state; leave a proof."""
+    from processor.codec.isotime import format_time
+    from processor.exporter.bundle import Target
+    from processor.kafka.erasure import forget
+    from processor.kafka.topic_admin import check_topics, read_topics
+    from processor.wiring import log_conf, store_of
+
+    key = user.encode()
+    if not key.strip():
+        raise UsageError("no user is named", remedy="give the person's user id")
+    settings = chosen(bootstrap, prefix)
+    topics, kafka = settings.topics(), settings.kafka_conf()
+    conf = log_conf(settings, 0, check_topics(kafka, settings.topic_prefix, raw=settings.raw_topic))
+    now_ms = time.time_ns() // 1_000_000
+    file = proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json")
+    if not dry_run and (file.exists() or not file.absolute().parent.is_dir()):
+        raise UsageError(f"no proof can be written to {file}", remedy="name a new file in a folder that is there")
+    targets = [Target(root) for root in to or []]
+    opened = store_of(settings, store, must_exist=True)
+    offsets = opened.offsets()
+    if offsets:
+        opened.follow(f"{topics.tagged} and {topics.sessions}")  # Else what is not exported could not be told.
+    held, ways = _look(conf, topics, key, offsets)
+    states = [one.partition for one in held if one.topic == topics.state and one.has_value]
+    if not dry_run:
+        if ways:
+            raise ways[0]
+        if states:
+            forget(conf, key, states)
+    removed, cleared = _remove(opened, targets, user, dry_run=dry_run)
+    opened.close()
+    configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
+    remains = _remains(held, configs, topics.state)
+    outcome: dict[str, Any] = {
+        "store": fields_of(removed),
+        "targets": [one._asdict() for one in cleared],
+        "state": {"topic": topics.state, "partitions": states},
+        "remains": remains,
+        "not_touched": NOT_TOUCHED,
+    }
+    is_done = bool(states or removed.sessions or any(removed[1:]) or any(one.bundles or one.rows for one in cleared))
+    receipt = None
+    if is_done and not dry_run:
+        counts = {name: count for name, count in outcome["store"].items() if not name.endswith("_start")}
+        receipt = _write_proof(file, user, {"erased_at": format_time(now_ms), **outcome, "store": counts})
+    if as_json:
+        told = {"dry_run": dry_run, **outcome, "in_the_way": [str(way) for way in ways]}
+        print(json.dumps({**told, "proof": str(file) if receipt else None, "receipt": receipt}))
+        return
+    tell(opened.name, removed, cleared, dry_run=dry_run)
+    _tell_topics(topics.state, states, remains, configs[topics.state], dry_run=dry_run)
+    for way in ways:
+        print(f"in the way: {way}")
+    if receipt:
+        print(f"proof    {file}")
+        print(f"receipt  {receipt}")
+        print("the proof names nobody; only with the receipt and the user id can it be shown whose it is")
+
+
+def _remove(
+    store: "StorePort", targets: "Sequence[Target]", user: str, *, dry_run: bool
+) -> "tuple[Removed, list[Cleared]]":
+    from processor.exporter.ports import Gone
+    from processor.exporter.removal import clear
+
+    gone = Gone(user_id=user)
+    removed = store.removable(gone) if dry_run else store.remove(gone)
+    if not dry_run:
+        store.scrub()
+    known = [(session_id, start_ms) for session_id, start_ms, _ in removed.sessions]
+    cleared = [clear(target, lambda user_id, _: user_id == user, known=known, dry_run=dry_run) for target in targets]
+    return removed, cleared
+
+
+def _look(
+    conf: "LogConf", topics: "TopicNames", key: bytes, offsets: "Mapping[Source, int]"
+) -> "tuple[list[Held], list[UsageError]]":
+    """Return what the topics hold of the person, and what is in the way of erasing them now.
+
+    What the processor has not read, or the exporter not written, would come after the erasure. The raw topic is read
+    first: what is committed there is in the other topics.
+    """
+    from processor.exporter.ports import SESSIONS, TAGGED
+    from processor.kafka.erasure import committed, held_of, is_at_work, processor_at_work
+
+    raw = held_of(conf.common, topics.raw, key)
+    done = committed(conf, [one.partition for one in raw]) if raw else {}
+    tagged, sessions, state, dead = (
+        held_of(conf.common, name, key) for name in (topics.tagged, topics.sessions, topics.state, topics.dlq)
+    )
+    ways = []
+    if late := [one for one in raw if one.last_offset >= done.get(one.partition, 0)]:
+        ways.append(
+            UsageError(
+                f"records of the person wait to be processed, up to {_place(late[0])}",
+                remedy="see that nobody sends more of them, and let a3cp process finish first",
+            )
+        )
+    late = [one for one in tagged if one.last_offset >= offsets.get((TAGGED, one.partition), 0)]
+    late += [one for one in sessions if one.last_offset >= offsets.get((SESSIONS, one.partition), 0)]
+    if late:
+        ways.append(
+            UsageError(
+                f"records of the person are not in the store yet, up to {_place(late[0])}, and would come after",
+                remedy="run a3cp export first",
+            )
+        )
+    if any(one.has_value for one in state) and is_at_work(conf):
+        ways.append(processor_at_work(conf.group_id))
+    return [*raw, *tagged, *sessions, *dead, *state], ways
+
+
+def _place(held: "Held") -> str:
+    return f"{held.topic}[{held.partition}]@{held.last_offset}"
+
+
+def _remains(held: "Sequence[Held]", configs: Mapping[str, Mapping[str, str]], state: str) -> list[dict[str, Any]]:
+    """Return what stays in the append-only topics, and until when."""
+    from processor.codec.isotime import format_time
+    from processor.kafka.erasure import gone_by_ms
+
+    told = []
+    for one in held:
+        if one.topic != state:
+            until_ms = gone_by_ms(one, configs[one.topic])
+            fields = {name: value for name, value in one._asdict().items() if name not in ("last_ms", "has_value")}
+            told.append({**fields, "until": None if until_ms is None else format_time(until_ms)})
+    return told
+
+
+def _tell_topics(
+    state: str,
+    partitions: Sequence[int],
+    remains: Sequence[Mapping[str, Any]],
+    configs: Mapping[str, str],
+    *,
+    dry_run: bool,
+) -> None:
+    if partitions:
+        hours = (int(configs["max.compaction.lag.ms"]) + int(configs["segment.ms"])) / 3_600_000
+        days = int(configs["delete.retention.ms"]) / 86_400_000
+        print(f"{'would be removed' if dry_run else 'removed'} from {state}: the state, by a tombstone in {partitions}")
+        print(
+            f"  what was there before goes by compaction, about {hours:.1f} h after the processor writes there again,"
+        )
+        print(f"  the tombstone, whose key is the user id, about {days:.0f} days later")
+    if remains:
+        print("this remains: Kafka takes records out of these topics by their age only")
+        for one in remains:
+            place = f"{one['topic']}[{one['partition']}]"
+            until = f"until {one['until'][:16].replace('T', ' ')}Z" if one["until"] else "for ever: retention.ms is -1"
+            print(
+                f"  {place}: {one['records']:,} records, offsets {one['first_offset']} to {one['last_offset']}, {until}"
+            )
+        print("until then, a store that is filled from them anew holds the person again: erase there once more")
+    else:
+        print("nothing with the user id as key is in the append-only topics")
+    print(f"not touched: {', '.join(NOT_TOUCHED)}")
+
+
+def _write_proof(file: Path, user: str, outcome: Mapping[str, Any]) -> str:
+    """Write the proof and return the receipt: the key without which nobody can guess whose hash it is."""
+    receipt = secrets.token_hex(16)
+    told = {
+        "format": FORMAT,
+        "written_by": f"a3cp-session-manager {version('a3cp-session-manager')}",
+        "user_hmac_sha256": hmac.digest(receipt.encode(), user.encode(), "sha256").hex(),
+        **outcome,
+    }
+    with file.open("x", encoding="utf-8") as out:
+        out.write(json.dumps(told, indent=2) + "\n")
+    return receipt
+
+
+def _stamp(now_ms: int) -> str:
+    from processor.codec.isotime import format_time
+
+    return format_time(now_ms)[:19].replace("-", "").replace(":", "") + "Z"

@@ -1,0 +1,106 @@
+"""`a3cp retention`: lets sessions go that ended long ago."""
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from processor.cli.settings import Json, Store, stored
+
+if TYPE_CHECKING:
+    from processor.exporter.ports import Removed
+    from processor.exporter.removal import Cleared
+
+_UNITS_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
+_AGE: Final = re.compile(r"([1-9]\d{0,6})([mhdw])", re.ASCII).fullmatch
+
+Roots = Annotated[
+    list[str] | None,
+    typer.Option("--to", metavar="ROOT", help="Also below this root of bundles or training data; may be repeated."),
+]
+
+
+def retention(
+    *,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="AGE", help="How long ago they ended: 90d, 12h, 8w, 30m.")
+    ],
+    to: Roots = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Remove sessions that ended longer ago than this from the store, and from where they were exported to."""
+    from processor.codec.isotime import format_time
+    from processor.exporter.bundle import Target
+    from processor.exporter.paths import date_part
+    from processor.exporter.ports import Gone
+    from processor.exporter.removal import clear
+
+    before_ms = time.time_ns() // 1_000_000 - age_ms(older_than)
+    targets = [Target(root) for root in to or []]
+    opened = stored(store)
+    gone = Gone(ended_before_ms=before_ms)
+    removed = opened.removable(gone) if dry_run else opened.remove(gone)
+    if not dry_run:
+        opened.scrub()
+    known = {session_id: start_ms for session_id, start_ms, _ in removed.sessions}
+
+    def is_gone(_: str, session_id: str) -> bool:
+        return session_id in known or bool(opened.removed_of([session_id]))
+
+    until = date_part(before_ms)
+    cleared = [clear(target, is_gone, known=known.items(), until=until, dry_run=dry_run) for target in targets]
+    opened.close()
+    if as_json:
+        told = {"dry_run": dry_run, "ended_before": format_time(before_ms), "store": fields_of(removed)}
+        print(json.dumps({**told, "targets": [one._asdict() for one in cleared]}))
+        return
+    print(f"sessions that ended before {format_time(before_ms)[:19]}Z:")
+    tell(opened.name, removed, cleared, dry_run=dry_run)
+
+
+def age_ms(text: str) -> int:
+    """Return the length of `text`, such as 90d, in ms.
+
+    Raises:
+        UsageError: it is none.
+    """
+    from processor.core.errors import UsageError
+
+    match = _AGE(text)
+    if match is None or (length_ms := int(match[1]) * _UNITS_MS[match[2]]) > time.time_ns() // 1_000_000:
+        raise UsageError(f"--older-than {text!r} is no age", remedy="give a number and m, h, d or w, such as 90d")
+    return length_ms
+
+
+def fields_of(removed: "Removed") -> dict[str, Any]:
+    """Return what was removed from a store as `--json` prints it."""
+    from processor.codec.isotime import format_time
+
+    starts = [start_ms for _, start_ms, _ in removed.sessions]
+    return {
+        **removed._asdict(),
+        "sessions": len(starts),
+        "first_start": format_time(starts[0]) if starts else None,
+        "last_start": format_time(starts[-1]) if starts else None,
+    }
+
+
+def tell(store: str, removed: "Removed", cleared: "list[Cleared]", *, dry_run: bool) -> None:
+    """Print what was removed from a store and from roots, or would be."""
+    told = fields_of(removed)
+    verb = "would be removed" if dry_run else "removed"
+    dates = f", started {told['first_start'][:10]} to {told['last_start'][:10]}" if told["sessions"] else ""
+    print(f"{verb} from {store}: {told['sessions']:,} sessions{dates}")
+    print(
+        f"  with {removed.messages:,} messages ({removed.without_session:,} of them in no session), "
+        f"{removed.events:,} session events, {removed.texts:,} texts for the search"
+    )
+    for one in cleared:
+        days = f" on {len(one.dates)} dates, {one.dates[0]} to {one.dates[-1]}" if one.dates else ""
+        print(f"{verb} from {one.root}: {one.bundles:,} bundles, {one.rows:,} rows of training data{days}")
+        for path in one.unreadable:
+            print(f"  cannot be read, so nobody can tell whose it is: {path}")

@@ -1,0 +1,208 @@
+"""A person in the topics: what is there of them, until when, and how their state is taken away.
+
+The state topic belongs to the processor, whose memory says what the topic says. A tombstone from anyone else would make
+them disagree, so it is written as the processor writes: as the partition's owner, a member of its group, in a
+transaction that the group's next generation would fence.
+"""
+
+import contextlib
+import time
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import wait
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
+
+from processor.core.errors import BrokerUnavailable, UsageError
+from processor.kafka.failures import error_of, failure
+from processor.kafka.log import LogConf
+from processor.kafka.reader import Reader
+
+_TIMEOUT_S: Final = 10.0
+_STABLE_S: Final = 30.0  # longer than a dead worker's transaction stays open
+_ASSIGNED_S: Final = 60.0
+_ABORT_S: Final = 1.0
+_POLL_S: Final = 0.1
+_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class Held(NamedTuple):
+    """What one partition holds of a key."""
+
+    topic: str
+    partition: int
+    records: int
+    first_offset: int
+    last_offset: int
+    last_ms: int  # when the last one was appended
+    has_value: bool  # whether the last one has a value: in a compacted topic, whether the key is still there
+
+
+def held_of(conf: Mapping[str, Any], topic: str, key: bytes) -> list[Held]:
+    """Return what the partitions of `topic` hold with `key`, all that was begun to be written before this was asked.
+
+    The whole topic is read. Records without a key, or with another one, are not found.
+
+    Raises:
+        UsageError: the topic does not exist.
+        BrokerUnavailable: no broker answers, or a transaction stays open.
+    """
+    held: dict[int, Held] = {}
+    with Reader(conf, topic) as reader:
+        _await_stable(conf, topic, reader.partitions)
+        for record in reader.read_all():
+            if record.key == key:
+                number, offset = record.partition, record.offset
+                before = held.get(number)
+                held[number] = Held(
+                    topic,
+                    number,
+                    1 if before is None else before.records + 1,
+                    offset if before is None else before.first_offset,
+                    offset,
+                    record.timestamp_ms,
+                    record.value is not None,
+                )
+    return [held[number] for number in sorted(held)]
+
+
+def gone_by_ms(held: Held, configs: Mapping[str, str]) -> int | None:
+    """Return when retention will have deleted the records, ms since the epoch; None when it never does.
+
+    A segment goes as a whole, once its last record is old enough.
+    """
+    retention_ms, segment_ms = int(configs["retention.ms"]), int(configs["segment.ms"])
+    return None if retention_ms < 0 else held.last_ms + retention_ms + segment_ms
+
+
+def committed(conf: LogConf, partitions: Iterable[int]) -> dict[int, int]:
+    """Return the group's next offset in each of these partitions of the raw topic, where it has one.
+
+    Raises:
+        BrokerUnavailable, Fatal: see `failure`.
+    """
+    consumer = Consumer({**conf.consumer, "group.id": conf.group_id})
+    try:
+        return _committed(consumer, conf, partitions)
+    except KafkaException as error:
+        raise failure(f"asking for the offsets of group {conf.group_id}", error) from error
+    finally:
+        consumer.close()
+
+
+def is_at_work(conf: LogConf) -> bool:
+    """Return whether the processor's group has a member.
+
+    Raises:
+        BrokerUnavailable, Fatal: see `failure`.
+    """
+    admin = AdminClient(dict(conf.common))
+    try:
+        # On a broker that never had a group, describing one waits for the coordinator's topic; listing does not.
+        listed = admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result()
+        if conf.group_id not in {group.group_id for group in listed.valid}:
+            return False
+        found = admin.describe_consumer_groups([conf.group_id], request_timeout=_TIMEOUT_S)[conf.group_id].result()
+    except KafkaException as error:
+        if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return False
+        raise failure(f"describing group {conf.group_id}", error) from error
+    return bool(found.members)
+
+
+def processor_at_work(group_id: str) -> UsageError:
+    """Return what to raise where a processor owns the person's state."""
+    return UsageError(
+        f"the person has a state, and a processor of the group {group_id} keeps it in memory",
+        remedy="stop every a3cp process of the group, erase, and start them again (one that was killed counts for "
+        "A3CP_SESSION_TIMEOUT_MS more)",
+    )
+
+
+def forget(conf: LogConf, key: bytes, partitions: Collection[int]) -> None:
+    """Take the state of `key` out of `partitions` of the state topic by a tombstone, as their owner.
+
+    Raises:
+        UsageError: a processor is at work, or the group is not the one that wrote the states; nothing was changed.
+        BrokerUnavailable, OwnershipLost, OutcomeUnknown, Fatal: see `failure`; it may be done again.
+    """
+    if is_at_work(conf):
+        raise processor_at_work(conf.group_id)
+    owned: set[int] = set()
+
+    def on_assign(consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        consumer.incremental_assign([])  # They are ours, and nothing of them is read.
+        owned.update(tp.partition for tp in assigned)
+
+    def on_revoke(_: Consumer, revoked: list[TopicPartition]) -> None:
+        owned.difference_update(tp.partition for tp in revoked)
+
+    consumer = Consumer({**conf.consumer, "group.id": conf.group_id, "client.id": f"{conf.group_id}-erase"})
+    try:
+        consumer.subscribe([conf.raw], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_revoke)
+        deadline_s = time.monotonic() + _ASSIGNED_S
+        while not owned.issuperset(partitions):
+            consumer.poll(_POLL_S)
+            if time.monotonic() > deadline_s:
+                raise processor_at_work(conf.group_id)
+        offsets = _committed(consumer, conf, partitions)
+        if missing := sorted(set(partitions) - offsets.keys()):
+            raise UsageError(
+                f"{conf.state} holds a state in partitions {missing}, but group {conf.group_id} has no offsets there",
+                remedy="erase with the A3CP_GROUP_ID that wrote it",
+            )
+        _write_tombstones(conf, consumer, key, offsets)
+    except KafkaException as error:
+        raise failure("erasing a state", error, in_transaction=True) from error
+    finally:
+        consumer.close()
+
+
+def _write_tombstones(conf: LogConf, consumer: Consumer, key: bytes, offsets: Mapping[int, int]) -> None:
+    producer = Producer({**conf.producer, "transactional.id": f"{conf.group_id}-erase"})
+    producer.init_transactions(_TIMEOUT_S)
+    try:
+        producer.begin_transaction()
+        for partition in offsets:
+            producer.produce(conf.state, None, key, partition)
+        # The offsets stay what they are; with them the group's generation counts, so that a new owner fences us.
+        positions = [TopicPartition(conf.raw, partition, offset) for partition, offset in offsets.items()]
+        producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), _TIMEOUT_S)
+        producer.commit_transaction(_TIMEOUT_S)
+    except KafkaException:
+        with contextlib.suppress(KafkaException):
+            producer.abort_transaction(_ABORT_S)  # Left open, it would hold up the next restore.
+        raise
+
+
+def _committed(consumer: Consumer, conf: LogConf, partitions: Iterable[int]) -> dict[int, int]:
+    asked = [TopicPartition(conf.raw, partition) for partition in sorted(partitions)]
+    found = consumer.committed(asked, timeout=_TIMEOUT_S)
+    return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+
+
+def _await_stable(conf: Mapping[str, Any], topic: str, partitions: int) -> None:
+    """Wait until a reader of committed records sees all that was begun to be written when this was called."""
+    admin = AdminClient({"log_level": 0, **conf})
+    ends = _ends(admin, topic, range(partitions), IsolationLevel.READ_UNCOMMITTED)
+    deadline_s = time.monotonic() + _STABLE_S
+    while True:
+        stable = _ends(admin, topic, ends, IsolationLevel.READ_COMMITTED)
+        if all(stable[partition] >= end for partition, end in ends.items()):
+            return
+        if time.monotonic() > deadline_s:
+            raise BrokerUnavailable(
+                f"a transaction on {topic} has been open for {_STABLE_S:.0f} s", remedy="try again once it has ended"
+            )
+        time.sleep(_POLL_S)
+
+
+def _ends(admin: AdminClient, topic: str, partitions: Iterable[int], isolation: IsolationLevel) -> dict[int, int]:
+    wanted = {TopicPartition(topic, partition): _LATEST for partition in partitions}
+    try:
+        futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=_TIMEOUT_S)
+        wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
+        return {tp.partition: future.result().offset for tp, future in futures.items()}
+    except KafkaException as error:
+        raise failure(f"reading {topic}", error) from error

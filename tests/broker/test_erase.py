@@ -1,0 +1,231 @@
+"""`a3cp erase` and `a3cp retention` on a real Kafka: one of several persons is gone to the byte, the others stay."""
+
+import hmac
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from processor.exporter.ports import SessionFilter
+from processor.exporter.verify import verify
+from processor.store import open_store
+from tests.broker.audit import read_topic
+from tests.broker.fleet import BASE_MS, Fleet, Worker, await_true, message, produce
+from tests.broker.test_materializer import PROGRAM
+from tests.conftest import PARTITIONS
+
+pytestmark = pytest.mark.broker
+
+ANNA = "anna-4711"
+USERS = (ANNA, "ben", "cleo")
+HOUR_MS = 3_600_000
+COLD_S = 150.0  # A broker that never had a group lets the first one wait for a minute.
+QUIET_MS = HOUR_MS  # The clock ends nothing meanwhile.
+
+
+def said(user: str, first: int) -> list[tuple[str, bytes]]:
+    """Two sessions, the second still open; ids, words and a note that nobody else has."""
+    at_ms = BASE_MS + first * 1_000
+    word = f"word{user[:4]}"
+    return [
+        (user, message(user, at_ms, number=first, transcript=f"{word} one", capture_id=f"capture-{user}")),
+        (user, message(user, at_ms + 500, number=first + 1, command="note", note=f"{word} note", performer_id="carer")),
+        (user, message(user, at_ms + 3 * HOUR_MS, number=first + 2, transcript=f"{word} two")),
+    ]
+
+
+class Place:
+    """A site with a processor, a store, bundles and a data set."""
+
+    def __init__(self, fleet: Fleet, folder: Path) -> None:
+        self.fleet, self.folder = fleet, folder
+        self.address = f"sqlite:///{folder / 'store.db'}"
+        self.bundles, self.training = folder / "bundles", folder / "training"
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(
+            [*PROGRAM, *arguments, "--store", self.address], env={**self.environ, "PYTHONWARNINGS": "error"},
+            cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        sys.stdout.write(f"$ a3cp {' '.join(arguments)}\n{done.stdout}{done.stderr}")
+        return done
+
+    def told(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self) -> Worker:
+        worker = self.fleet.start()
+        await_true("the processor reads", lambda: worker.said("restored") == PARTITIONS, COLD_S)
+        return worker
+
+    def export(self) -> None:
+        self.told("export", "--to", str(self.bundles), "--training", str(self.training))
+
+    def erase(self, *arguments: str) -> Any:
+        return self.told("erase", ANNA, *self.roots, *arguments)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return ("--to", str(self.bundles), "--to", str(self.training))
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return {**os.environ, **self.fleet.environ}
+
+    def files(self) -> dict[str, bytes]:
+        places = [self.bundles, self.training, *self.folder.glob("store.db*"), *self.folder.glob("a3cp-erasure*")]
+        paths = [path for place in places for path in ([place] if place.is_file() else place.rglob("*"))]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths if path.is_file()}
+
+    def leaks(self) -> list[str]:
+        return [name for name, content in self.files().items() if ANNA.encode() in content or b"wordanna" in content]
+
+    def states(self) -> dict[bytes, bytes | None]:
+        """Return what compaction leaves of the state topic: the latest value of each key."""
+        records = (r for part in read_topic(self.fleet.bootstrap, self.fleet.names.state) for r in part)
+        return {record.key or b"": record.value for record in records}
+
+    def of(self, user: str) -> list[Any]:
+        """Return everything that is held of a user."""
+        store = open_store(self.address)
+        sessions = store.sessions(SessionFilter(user_id=user), limit=100)
+        held = [sessions, [(list(store.messages(s.session_id)), list(store.events(s.session_id))) for s in sessions]]
+        found = store.search(f"word{user[:4]}", limit=100)
+        store.close()
+        ids = {session.session_id for session in sessions}
+        bundles = {name: content for name, content in self.files().items() if ids & set(Path(name).parts)}
+        rows = [
+            [row for row in pq.read_table(path).to_pylist() if row["user_id"] == user]
+            for path in sorted(self.training.rglob("*.parquet"))
+        ]
+        return [*held, found, bundles, rows, self.states().get(user.encode())]
+
+
+def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Refused while a processor has them in memory; then store, bundles, data set and state hold no byte of them."""
+    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS) as fleet:
+        place = Place(fleet, tmp_path)
+        worker = place.start()
+        produce(kafka, fleet.names.raw, iter([said_ for n, user in enumerate(USERS) for said_ in said(user, 10 * n)]))
+        fleet.await_processed()
+        place.export()
+        assert {Path(name).parts[0].split(".")[0] for name in place.leaks()} == {"store", "bundles", "training"}
+        others = {user: place.of(user) for user in USERS[1:]}
+        before = (place.files(), place.states())
+
+        refused = place.run("erase", ANNA, *place.roots)
+        assert refused.returncode == 2
+        assert "keeps it in memory; stop every a3cp process" in refused.stderr
+        assert (place.files(), place.states()) == before
+
+        assert worker.stop() == 0
+        dry = place.erase("--dry-run")
+        assert (place.files().keys(), place.states()) == (before[0].keys(), before[1])
+        assert {name: content for name, content in place.files().items() if "store.db" not in name} == {
+            name: content for name, content in before[0].items() if "store.db" not in name
+        }
+        assert (dry["dry_run"], dry["in_the_way"], dry["proof"]) == (True, [], None)
+
+        done = place.erase()
+        assert {name: done[name] for name in ("store", "targets", "state")} == {
+            name: dry[name] for name in ("store", "targets", "state")
+        }
+        assert (done["store"]["sessions"], done["store"]["messages"]) == (2, 2)
+        assert [(one["bundles"], one["rows"]) for one in done["targets"]] == [(2, 0), (0, 3)]
+        assert place.leaks() == []
+        assert place.states()[ANNA.encode()] is None
+        assert {user: place.of(user) for user in USERS[1:]} == others
+        assert [problem for report in verify(str(place.bundles)) for problem in report.problems] == []
+
+        remains = {one["topic"].rpartition(".")[2]: one for one in done["remains"]}
+        assert {name: one["records"] for name, one in remains.items()} == {"raw": 3, "tagged": 2, "sessions": 4}
+        assert all(one["until"] for one in remains.values())
+        proof = (tmp_path / done["proof"]).read_text()
+        assert ANNA not in proof
+        keyed = hmac.digest(done["receipt"].encode(), ANNA.encode(), "sha256").hex()
+        assert json.loads(proof)["user_hmac_sha256"] == keyed
+
+        after = (place.files(), place.states())
+        again = place.erase()
+        assert (again["proof"], again["store"]["sessions"], again["state"]["partitions"]) == (None, 0, [])
+        assert {n: c for n, c in place.files().items() if "store.db" not in n} == {
+            n: c for n, c in after[0].items() if "store.db" not in n
+        }
+        assert (place.states(), {user: place.of(user) for user in USERS[1:]}) == (after[1], others)
+
+        # The processor goes on: the others' sessions do, a new message of the erased person begins a new one.
+        fleet.start()
+        later_ms = BASE_MS + 3 * HOUR_MS + 60_000
+        produce(kafka, fleet.names.raw, iter([(u, message(u, later_ms, number=900 + n)) for n, u in enumerate(USERS)]))
+        fleet.await_processed()
+        place.export()
+        store = open_store(place.address)
+        counts = {user: [s.held_count for s in store.sessions(SessionFilter(user_id=user), limit=9)] for user in USERS}
+        (new,) = store.sessions(SessionFilter(user_id=ANNA), limit=9)
+        store.close()
+        assert counts == {ANNA: [1], "ben": [2, 1], "cleo": [2, 1]}
+        assert (new.previous_session_id, new.start_reason) == (None, "message")
+
+
+def test_what_would_come_after_is_in_the_way(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Records that are not processed, or not exported, would bring the person back: refused, with what to do."""
+    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS) as fleet:
+        place = Place(fleet, tmp_path)
+        worker = place.start()
+        produce(kafka, fleet.names.raw, iter(said("ben", 0)))
+        fleet.await_processed()
+        place.export()
+        produce(kafka, fleet.names.raw, iter(said(ANNA, 10)))
+        fleet.await_processed()
+        assert worker.stop() == 0
+        assert "run a3cp export first" in place.run("erase", ANNA).stderr
+        place.export()
+        produce(kafka, fleet.names.raw, iter([(ANNA, message(ANNA, BASE_MS + 4 * HOUR_MS, number=99))]))
+        refused = place.run("erase", ANNA)
+        assert (refused.returncode, "let a3cp process finish first" in refused.stderr) == (2, True)
+        assert place.told("erase", ANNA, "--dry-run")["in_the_way"] == [refused.stderr.strip().removeprefix("error: ")]
+        assert place.told("erase", "nobody-there")["proof"] is None
+        assert len(place.of(ANNA)[0]) == 2
+
+
+def test_old_sessions_go(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Dry run and run tell the same; ended sessions are gone, open ones stay, and the next export brings none back."""
+    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS) as fleet:
+        place = Place(fleet, tmp_path)
+        worker = place.start()
+        produce(kafka, fleet.names.raw, iter([said_ for n, user in enumerate(USERS) for said_ in said(user, 10 * n)]))
+        fleet.await_processed()
+        assert worker.stop() == 0
+        place.export()
+        before = place.files()
+        dry = place.told("retention", "--older-than", "30d", "--dry-run", *place.roots)
+        assert {n: c for n, c in place.files().items() if "store.db" not in n} == {
+            n: c for n, c in before.items() if "store.db" not in n
+        }
+        done = place.told("retention", "--older-than", "30d", *place.roots)
+        for name in ("store", "targets"):
+            assert done[name] == dry[name]
+        assert (done["store"]["sessions"], [one["bundles"] for one in done["targets"]]) == (3, [3, 0])
+        left = {path.parent.name for path in place.bundles.rglob("bundle.json")}
+        assert not any(b"wordanna one" in content for content in place.files().values())
+        assert not any(b"wordanna note" in content for content in place.files().values())
+        fleet.start()
+        # Late: it belongs to a session that is gone; its end comes again as a revision.
+        produce(kafka, fleet.names.raw, iter([("ben", message("ben", BASE_MS + 60_000, number=77))]))
+        fleet.await_processed()
+        place.export()
+        assert {path.parent.name for path in place.bundles.rglob("bundle.json")} == left
+        store = open_store(place.address)
+        assert {s.session_id for s in store.sessions(SessionFilter(), limit=99)} == left
+        store.close()
+        again = place.told("retention", "--older-than", "30d", *place.roots)
+        assert (again["store"]["sessions"], again["store"]["messages"]) == (0, 0)
+        assert [(one["bundles"], one["rows"]) for one in again["targets"]] == [(0, 0), (0, 0)]

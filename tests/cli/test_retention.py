@@ -1,0 +1,74 @@
+"""a3cp retention: what it prints, what a dry run leaves, and which ages are none."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from processor.cli.app import app
+from processor.cli.retention import age_ms
+from processor.core.errors import UsageError
+from processor.exporter.materializer import Materializer
+from processor.store import open_store
+from tests.exporter.outputs import CODEC, message, processed
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file of a store with two ended sessions of one user, from 2025, and one message in none."""
+    path = tmp_path / "store.db"
+    store = open_store(f"sqlite:///{path}")
+    values = [message("ben", at_ms, transcript="hello") for at_ms in (0, 9_000_000)]
+    records = processed([*values, message("cleo", 0, source="model_trainer")])
+    Materializer(store, CODEC).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    store.close()
+    return path
+
+
+def run(path: Path, *arguments: str) -> str:
+    return (
+        CliRunner()
+        .invoke(app, ["retention", "--store", f"sqlite:///{path}", *arguments], catch_exceptions=False)
+        .output
+    )
+
+
+def rows(path: Path) -> Sequence[Any]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [connection.execute(f"SELECT count(*) FROM {t}").fetchone() for t in ("sessions", "messages", "texts")]
+
+
+def test_a_dry_run_removes_nothing(path: Path) -> None:
+    """It says what the run then does."""
+    before = rows(path)
+    dry = run(path, "--older-than", "30d", "--dry-run").splitlines()
+    assert rows(path) == before
+    assert dry[1] == f"would be removed from sqlite:///{path}: 2 sessions, started 2025-06-15 to 2025-06-15"
+    done = run(path, "--older-than", "30d").splitlines()
+    assert done[1:] == [line.replace("would be removed", "removed") for line in dry[1:]]
+    assert rows(path) == [(0,), (0,), (0,)]
+
+
+def test_json(path: Path) -> None:
+    """One object; what is younger stays."""
+    told = json.loads(run(path, "--older-than", "1500w", "--json"))
+    assert (told["dry_run"], told["store"]["sessions"], told["targets"]) == (False, 0, [])
+    assert rows(path) == [(2,), (3,), (2,)]
+
+
+@pytest.mark.parametrize(("text", "hours"), [("90d", 2160), ("12h", 12), ("2w", 336), ("60m", 1)])
+def test_ages(text: str, hours: int) -> None:
+    """A number and a unit."""
+    assert age_ms(text) == hours * 3_600_000
+
+
+@pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1.5h", "90 d", "90D", "9999999w", "٣d"])
+def test_no_ages(text: str) -> None:
+    """Whatever could be meant otherwise is refused: it would remove too much."""
+    with pytest.raises(UsageError, match="is no age"):
+        age_ms(text)
