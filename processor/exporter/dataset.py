@@ -6,6 +6,7 @@
 Both can be filtered on is_training_data, consent_given and is_demo. The files of a date follow from its sessions alone.
 """
 
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -157,7 +158,9 @@ def _put(target: Target, file: Path, below: str) -> None:
         return
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
-    beside = place.with_name(f".{place.name}.tmp")  # On the same file system, where a rename is one step.
+    for left in place.parent.glob(f".{place.name}.*"):  # By a run that was killed; one that still writes tries again.
+        left.unlink(missing_ok=True)
+    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")  # On its file system, a rename is one step.
     try:
         shutil.copyfile(file, beside)
         beside.replace(place)
