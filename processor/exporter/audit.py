@@ -98,7 +98,9 @@ class _Copy(NamedTuple):
 
     where: str
     content: bytes
-    is_due: bool
+    is_due: bool  # it is wrong if the other is missing
+    partition: int  # where it is, or is to be
+    waits: bool = False  # the processor has not come to it
 
 
 @dataclass(slots=True)
@@ -141,9 +143,13 @@ def _check_rerouted(scene: _Scene) -> None:
                 report.add(origin, "it is neither tagged, nor set aside, nor sent to its user's partition")
         elif copy.content != record.content:
             report.add(copy.where, f"it is said to be {origin}, but its bytes are others")
+        elif copy.partition != record.partition:
+            report.add(
+                copy.where, f"it is {origin} sent to where its user is not, partition {record.partition} is right"
+            )
         else:
             report.rerouted += 1
-            report.waiting -= not record.is_due
+            report.waiting -= record.waits
     for origin, copy in scene.copies.items():
         if copy.is_due:
             report.add(copy.where, f"it is a copy of {origin}, which has another outcome or is not there")
@@ -320,7 +326,9 @@ class _PartitionAudit:
             return False
         where = self._at(self._names.raw, raw.offset)
         may_be_gone = self._topics.span(self._names.raw, raw.elsewhere).is_cut
-        self._scene.misplaced[where] = _Copy(where, raw.content, is_due and not may_be_gone)
+        self._scene.misplaced[where] = _Copy(
+            where, raw.content, is_due and not may_be_gone, raw.elsewhere, raw.offset >= self._done
+        )
         return True
 
     def _note_copy(self, record: TopicRecord, where: str) -> None:
@@ -331,7 +339,7 @@ class _PartitionAudit:
         if origin in copies:
             self._report.add(where, f"it is a copy of {origin}, as {copies[origin].where} is already")
             return
-        copies[origin] = _Copy(where, _hash(record.value), self._is_there(origin))
+        copies[origin] = _Copy(where, _hash(record.value), self._is_there(origin), self._partition)
 
     def _is_there(self, origin: str) -> bool:
         """Whether the raw record at the position `origin` was not cut off."""

@@ -206,6 +206,13 @@ def _copy_without_origin(topics: MemoryTopics, _: int) -> None:
     log[at] = log[at]._replace(headers=(("a3cp-rerouted", b"a3cp.raw[0]@77777"),))
 
 
+def _copy_elsewhere(topics: MemoryTopics, _: int) -> None:
+    partition, at = _rerouted(topics)
+    record = topics.logs[RAW][partition].pop(at)
+    wrong = topics.logs[RAW][(partition + 1) % topics.partitions]
+    wrong.append(record._replace(offset=wrong[-1].offset + 1))
+
+
 SPEECH, SPEECJ = b'"modality": "speech"', b'"modality": "speecj"'
 FLAGS = b'"session_flags":['
 # What is done, in the partition with the most messages, and what the audit says, the place before the colon.
@@ -239,6 +246,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a dead letter missing": (_drop(DLQ, 0), "neither tagged nor set aside, and cannot be tagged"),
     "a dead letter's hash": (_letter_hash, "its SHA-256 is not that of a3cp.raw[P]@"),
     "a copy of nothing": (_copy_without_origin, "it is a copy of a3cp.raw[0]@77777"),
+    "a copy in a wrong partition": (_copy_elsewhere, "sent to where its user is not"),
     "a misplaced record without copy": (_copy_without_origin, "nor sent to its user's partition"),
 }  # fmt: skip
 
@@ -319,6 +327,7 @@ def test_what_the_retention_cut_off_is_said_and_not_missing(raw_from: int, tagge
         topics.starts[topic, partition] = min(start, len(topics.logs[topic][partition]))
     report = found(topics, stage.clock.now_ms())
     assert report.problems == []
+    assert report.waiting == 0
     assert any(f"[{partition}] begins at" in note for note in report.notes)
     _drop(TAGGED, 110)(topics, partition)
     lost = [each for each in found(topics, stage.clock.now_ms()).problems if "neither tagged" in each.what]
