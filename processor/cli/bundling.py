@@ -5,15 +5,18 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from processor.cli.writers import SESSIONS_MIN, Writers, processes
+from processor.codec import Codec
 from processor.core.errors import UsageError
 from processor.exporter.bundle import ALL_FORMATS, Format, Outcome, Target
-from processor.exporter.due import hand_on
+from processor.exporter.due import hand_on, one_by_one
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
 from processor.exporter.writing import BundleWriter, TrainingWriter
+from processor.wiring import schemas
 
 if TYPE_CHECKING:
-    from processor.codec import Codec
+    from processor.config import Settings
     from processor.exporter.ports import Store
 
 TURN_S: Final = 20.0  # that writing takes at a time while following: the consumer group wants to hear of us
@@ -27,7 +30,7 @@ class Bundling:
     def __init__(
         self,
         store: "Store",
-        codec: "Codec",
+        settings: "Settings",
         *,
         to: str | None,
         training: str | None,
@@ -35,7 +38,10 @@ class Bundling:
         wanted: SessionFilter,
         stopped: Callable[[], bool],
     ) -> None:
+        codec = Codec(schemas(settings))
         self._store = store
+        self._settings = settings
+        self._root = to or ""
         self._to = None if to is None else Target(to)
         self._training_to = None if training is None else Target(training)
         self._training = None if self._training_to is None else TrainingWriter(store, self._training_to, codec)
@@ -54,8 +60,15 @@ class Bundling:
         Raises:
             TargetUnavailable: it cannot be written there.
         """
-        self._write_bundles(self._wanted, self._stopped)
+        if self._writer is not None and processes() > 1 and self._are_many_due():
+            with Writers(self._writer, self._settings, self._root) as writers:
+                hand_on(self._store, self._name, self._wanted, writers.take, stopped=self._stopped)
+        else:
+            self._write_bundles(self._wanted, self._stopped)
         self._write_training(SessionFilter(), self._stopped)
+
+    def _are_many_due(self) -> bool:
+        return len(self._store.unexported(self._name, self._wanted, limit=SESSIONS_MIN)) == SESSIONS_MIN
 
     def write_some(self) -> None:
         """Write ended sessions that are due, for a while; a target that cannot be written is tried again later."""
@@ -79,12 +92,12 @@ class Bundling:
 
     def _write_bundles(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
         if self._writer is not None:
-            hand_on(self._store, self._name, wanted, self._writer.take, stopped=stopped)
+            hand_on(self._store, self._name, wanted, one_by_one(self._store, self._writer.take), stopped=stopped)
 
     def _write_training(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
         if self._training is not None and self._training_to is not None:
             name = f"{self._training_to.root} parquet"
-            hand_on(self._store, name, wanted, self._training.take, stopped=stopped)
+            hand_on(self._store, name, wanted, one_by_one(self._store, self._training.take), stopped=stopped)
 
     def outcome(self) -> dict[str, Any]:
         """Return what was written, for `--json`."""

@@ -48,18 +48,19 @@ def export(
     """
     from processor.cli.bundling import Bundling
     from processor.cli.sessions import time_ms
-    from processor.codec import Codec
     from processor.exporter.ports import SessionFilter
     from processor.wiring import follow as follow_topics
-    from processor.wiring import schemas, store_of
+    from processor.wiring import store_of
 
     wanted = SessionFilter(user, time_ms("--since", since), time_ms("--until", until), session_id=session)
     settings = chosen(bootstrap, prefix)
-    opened = store_of(settings, store)
+    if store is not None:
+        settings = settings.model_copy(update={"store_url": store})
+    opened = store_of(settings)
     stopped = threading.Event()
     bundling = Bundling(
         opened,
-        Codec(schemas(settings)),
+        settings,
         to=to,
         training=training,
         formats=format_ or [],

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -62,6 +63,7 @@ _MARK: Final = "=."  # No name of a session's folder holds it.
 _OLD: Final = ".old"
 _LOCK: Final = "lock-"
 _BUFFER_BYTES: Final = 1 << 17
+_EVENTS_HELD_MAX: Final = 1_000
 _DONE: Final = frozenset({None, "done", "complete", "completed", "finished", "ok", "success", "succeeded"})
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -144,7 +146,7 @@ def write_bundle(
             session.session_id,
             files,
             written_at=format_time(now_ms),
-            written_by=f"a3cp-session-manager {version('a3cp-session-manager')}",
+            written_by=_writer(),
         )
         size = sum(file.size for file in files)
         there = _manifest_there(target, final)
@@ -154,6 +156,11 @@ def write_bundle(
         (folder / manifests.NAME).write_bytes(text)
         replaced = _rename(folder, Path(final)) if target.is_local else _upload(target, folder, final, manifest.files)
     return Written(final, Outcome.REPLACED if replaced else Outcome.WRITTEN, size + len(text), session.held_count)
+
+
+@cache
+def _writer() -> str:
+    return f"a3cp-session-manager {version('a3cp-session-manager')}"
 
 
 def metadata_of(view: SessionView) -> Metadata:
@@ -434,14 +441,18 @@ class _Table:
 
 
 class _Told:
-    """What people told about the session, read from its events each time: there may be many."""
+    """What people told about the session, from its events: read each time when there are many."""
 
     def __init__(self, view: SessionView) -> None:
-        self._events = view.events
+        self._rows = view.events
+        self._held: list[EventView] | None = None
+        if view.session.event_count <= _EVENTS_HELD_MAX:
+            self._held = list(self.events())
 
-    def events(self) -> Iterator[EventView]:
-        for row in self._events():
-            yield from_json(row.value)
+    def events(self) -> Iterable[EventView]:
+        if self._held is not None:
+            return self._held
+        return (from_json(row.value) for row in self._rows())
 
     def notes(self) -> Iterator[Note]:
         for event in self.events():

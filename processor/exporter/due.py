@@ -1,12 +1,12 @@
 """Hands on the sessions that a target does not have as they are now; each until it is noted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from processor.exporter.model import SessionRow, SessionView
 from processor.exporter.ports import SessionFilter, Store
 
-PAGE_SESSIONS: Final = 100  # noted in one transaction; after a kill, at most as many are handed on again
+PAGE_SESSIONS: Final = 200  # noted in one transaction; after a kill, at most as many are handed on again
 
 
 def view_of(store: Store, session: SessionRow) -> SessionView:
@@ -18,36 +18,48 @@ def view_of(store: Store, session: SessionRow) -> SessionView:
     )
 
 
+def one_by_one(
+    store: Store, take: Callable[[SessionView], object]
+) -> Callable[[Sequence[SessionRow]], Iterator[SessionRow]]:
+    """Return what gives `take` each session of a page; for `hand_on`."""
+
+    def taken(page: Sequence[SessionRow]) -> Iterator[SessionRow]:
+        for session in page:
+            take(view_of(store, session))
+            yield session
+
+    return taken
+
+
 def hand_on(
     store: Store,
     target: str,
     wanted: SessionFilter,
-    take: Callable[[SessionView], object],
+    take: Callable[[Sequence[SessionRow]], Iterator[SessionRow]],
     *,
     stopped: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Give `take` each of the `wanted` sessions that `target` does not have as it is now, oldest first.
+    """Give `take` all of the `wanted` sessions that `target` does not have as they are now, oldest first.
 
     Args:
         store: where they are.
         target: what the store remembers them by; a place has one name for good.
         wanted: which sessions; those that have not ended change with every message.
-        take: writes one; when it returns, the session counts as handed on.
-        stopped: asked before each.
+        take: writes a page of them and yields each once it is written: then it counts as handed on.
+        stopped: asked before and after each.
 
     Returns:
         how many were taken.
     """
     count = 0
-    while page := store.unexported(target, wanted, limit=PAGE_SESSIONS):
+    while not stopped() and (page := store.unexported(target, wanted, limit=PAGE_SESSIONS)):
         done: dict[str, int] = {}
         try:
-            for session in page:
-                if stopped():
-                    return count
-                take(view_of(store, session))
+            for session in take(page):
                 done[session.session_id] = session.changes
                 count += 1
+                if stopped():
+                    break
         finally:
             store.note_exported(target, done)
     return count

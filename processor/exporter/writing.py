@@ -18,7 +18,7 @@ _PAGE_SESSIONS = 1_000
 
 
 class BundleWriter:
-    """Takes sessions, one bundle each, and counts what became of them; `take` is for `hand_on`."""
+    """Takes sessions, one bundle each, and counts what became of them; `take` is for `one_by_one`."""
 
     def __init__(
         self,
@@ -46,11 +46,15 @@ class BundleWriter:
         """
         with _told(self._target):
             written = write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
+        self.count(view.session, written)
+        return written
+
+    def count(self, session: SessionRow, written: Written) -> None:
+        """Count what became of `session`, whoever wrote it."""
         self.outcomes[written.outcome] += 1
-        self.statuses[view.session.status] += 1
+        self.statuses[session.status] += 1
         self.messages += written.messages
         self.size_bytes += written.size_bytes
-        return written
 
 
 class TrainingWriter:

@@ -10,8 +10,8 @@ from processor.codec.tagged import read_plain
 from processor.codec.wire import AVRO_HEADER_BYTES
 from processor.core.errors import DecodeError
 from processor.core.model import Tagged
-from tests.codec.test_writing import SPINE, single_object
-from tests.strategies import SCHEMA_TEXTS, avro_messages, make_codec, tags
+from tests.codec.test_writing import SPINE
+from tests.strategies import SCHEMA_TEXTS, avro_messages, make_codec, single_object, tags
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
 TAG = Tagged("sess_20250615_123456_0123456789abcdef", 3, 1_750_000_000_123, 0, 1_750_000_000_123, bytes(32), True)

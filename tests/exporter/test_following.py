@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from processor.core.errors import A3CPError, BrokerUnavailable, UsageError
-from processor.exporter.due import hand_on
+from processor.exporter.due import hand_on, one_by_one
 from processor.exporter.errors import StoreMoved, StoreUnavailable
 from processor.exporter.following import Following, Progress
 from processor.exporter.materializer import Materializer
@@ -163,9 +163,9 @@ def test_sessions_are_handed_on_once(store: SqlStore) -> None:
 
     wanted = SessionFilter(ended=True)
     with pytest.raises(OSError, match="full"):
-        hand_on(store, "there", wanted, take)
-    assert hand_on(store, "there", wanted, take, stopped=lambda: len(taken) >= 4) == 1
-    assert hand_on(store, "there", wanted, take) == 2
-    assert hand_on(store, "there", wanted, take) == 0
+        hand_on(store, "there", wanted, one_by_one(store, take))
+    assert hand_on(store, "there", wanted, one_by_one(store, take), stopped=lambda: len(taken) >= 4) == 1
+    assert hand_on(store, "there", wanted, one_by_one(store, take)) == 2
+    assert hand_on(store, "there", wanted, one_by_one(store, take)) == 0
     assert sorted({*taken} - {"failed"}) == sorted(s.session_id for s in store.sessions(wanted, limit=9))
     assert len(taken) == 6

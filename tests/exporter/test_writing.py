@@ -7,7 +7,7 @@ import pytest
 
 from processor.core.model import DAY_MS
 from processor.exporter.bundle import Outcome, Target
-from processor.exporter.due import hand_on, view_of
+from processor.exporter.due import hand_on, one_by_one, view_of
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.following import Progress
 from processor.exporter.model import Status
@@ -37,9 +37,9 @@ def tree(root: Path) -> dict[str, bytes]:
 def written(store: SqlStore, root: Path) -> BundleWriter:
     target = Target(str(root))
     writer = BundleWriter(target, CODEC, now_ms=lambda: NOW_MS)
-    hand_on(store, str(root), SessionFilter(), writer.take)
+    hand_on(store, str(root), SessionFilter(), one_by_one(store, writer.take))
     training = TrainingWriter(store, Target(str(root / "training")), CODEC)
-    hand_on(store, f"{root} parquet", SessionFilter(), training.take)
+    hand_on(store, f"{root} parquet", SessionFilter(), one_by_one(store, training.take))
     return writer
 
 
@@ -110,7 +110,7 @@ def test_a_date_is_written_once_and_again_when_it_changed(tmp_path):
     for end in (len(RECORDS) // 2, len(RECORDS)):
         following(store, RECORDS[:end]).run(to_end=True)
         for _ in range(2):
-            hand_on(store, "parquet", SessionFilter(), training.take)
+            hand_on(store, "parquet", SessionFilter(), one_by_one(store, training.take))
             rows.append(ds.dataset(tmp_path / "training" / "messages").count_rows())
         assert rows[-1] == store.totals().messages
     assert rows[0] == rows[1] < rows[2] == rows[3]
