@@ -11,10 +11,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from confluent_kafka.admin import AdminClient
 
+from processor.config import load
 from processor.exporter.ports import SessionFilter
 from processor.exporter.verify import verify
+from processor.kafka import erasure
+from processor.kafka.log import LogConf
+from processor.kafka.slots import _members
+from processor.runtime.partitioner import partition_of
 from processor.store import open_store
+from processor.wiring import log_conf
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, Fleet, Worker, await_true, message, produce
 from tests.broker.test_materializer import PROGRAM
@@ -229,3 +236,39 @@ def test_old_sessions_go(kafka: str, topics: str, tmp_path: Path) -> None:
         again = place.told("retention", "--older-than", "30d", *place.roots)
         assert (again["store"]["sessions"], again["store"]["messages"]) == (0, 0)
         assert [(one["bundles"], one["rows"]) for one in again["targets"]] == [(0, 0), (0, 0)]
+
+
+def test_a_processor_that_starts_meanwhile_finds_them_gone(
+    kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that joins between the check and the tombstone gets the partition afterwards, and restores without them."""
+    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS) as fleet:
+        place = Place(fleet, tmp_path)
+        worker = place.start()
+        produce(kafka, fleet.names.raw, iter([*said(ANNA, 0), *said("ben", 10)]))
+        fleet.await_processed()
+        assert worker.stop() == 0
+        bens = place.states()[b"ben"]
+        write = erasure._write_tombstones
+        joined: list[Worker] = []
+
+        def write_late(conf: LogConf, *arguments: Any) -> None:
+            admin = AdminClient({"bootstrap.servers": kafka})
+            joined.append(fleet.start())
+            await_true("the processor joins", lambda: len(_members(admin, conf.group_id)) > 0)
+            write(conf, *arguments)
+
+        monkeypatch.setattr(erasure, "_write_tombstones", write_late)
+        settings = load(dict(fleet.environ), tmp_path).settings
+        erasure.forget(log_conf(settings, 0, PARTITIONS), ANNA.encode(), [partition_of(ANNA.encode(), PARTITIONS)])
+        await_true("it reads", lambda: joined[0].said("restored") == PARTITIONS)
+        at_ms = BASE_MS + 3 * HOUR_MS + 60_000
+        produce(kafka, fleet.names.raw, iter([(u, message(u, at_ms, number=900)) for u in (ANNA, "ben")]))
+        fleet.await_processed()
+        place.export()
+        store = open_store(place.address)
+        anna, ben = (store.sessions(SessionFilter(user_id=user), limit=1)[0] for user in (ANNA, "ben"))
+        store.close()
+        assert (anna.previous_session_id, anna.held_count) == (None, 1)  # It begins anew: nobody remembers her.
+        assert ben.held_count == 2
+        assert place.states()[b"ben"] != bens  # And goes on where it was.
