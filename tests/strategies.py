@@ -210,7 +210,7 @@ session_events = st.one_of(
     st.builds(
         Started, session_ids, times_ms, st.sampled_from(StartReason), st.none() | session_ids, times_ms, maybe_commands
     ),
-    st.builds(Reopened, session_ids, times_ms, times_ms),
+    st.builds(Reopened, session_ids, times_ms, times_ms, st.integers(0, 9)),
     st.builds(Paused, session_ids, times_ms, times_ms, commands),
     st.builds(Resumed, session_ids, times_ms, times_ms, counts, commands),
     st.builds(

@@ -124,7 +124,7 @@ def write_long(number: int) -> bytes:
     if rest < 1 << 42:  # All times up to 2039.
         return _MORE[rest & _LOW] + _MORE[rest >> 14 & _LOW] + _LAST[rest >> 28]
     assert rest >> 64 == 0
-    return _MORE[rest & _LOW] + _MORE[rest >> 14 & _LOW] + _rest(rest >> 28)
+    return _rest(rest)
 
 
 def _rest(rest: int) -> bytes:

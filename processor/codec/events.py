@@ -67,14 +67,14 @@ class EventView(NamedTuple):
 
 def view_of(user_id: str, event: SessionEvent) -> EventView:
     """Return the record that tells `event`."""
-    kind = reason = revision = count = digest = active_ms = paused_ms = previous = end_ms = None
+    kind = reason = revision = count = digest = active_ms = paused_ms = previous = end_ms = taken_back = None
     start_ms: int | None = None if isinstance(event, Rejected) else event.start_ms
     command: Command | None = None if isinstance(event, Reopened) else event.command
     match event:
         case Started():
             kind, reason, previous = "started", event.reason.value, event.previous_session_id
         case Reopened():
-            kind = "reopened"
+            kind, taken_back = "reopened", event.revision
         case Paused():
             kind = "paused"
         case Resumed():
@@ -93,9 +93,10 @@ def view_of(user_id: str, event: SessionEvent) -> EventView:
             assert_never(event)
     command_record_id = command.record_id if command else None
     at_ms = event.start_ms if isinstance(event, Started) else event.at_ms
+    ordinal = revision if taken_back is None else taken_back  # A session may be reopened twice at one time.
     return EventView(
         SCHEMA_VERSION,
-        _record_id(f"{user_id}\0{event.session_id}\0{kind}\0{revision}\0{command_record_id}\0{at_ms}"),
+        _record_id(f"{user_id}\0{event.session_id}\0{kind}\0{ordinal}\0{command_record_id}\0{at_ms}"),
         user_id,
         event.session_id,
         at_ms,

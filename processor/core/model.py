@@ -211,6 +211,7 @@ class Reopened(NamedTuple):
     session_id: str
     start_ms: int
     at_ms: int
+    revision: int  # of the end that it takes back
 
 
 class Tagged(NamedTuple):

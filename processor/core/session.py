@@ -299,7 +299,7 @@ def _join_current(session: Session, arrival: _Arrival) -> tuple[Event, ...]:
         return (tagged,)
     if arrival.passive:  # It does not bring the session back to life, but the announced end must count it.
         return tagged, _end_again(session, tagged)
-    return Reopened(session.session_id, session.start_ms, arrival.at_ms), tagged
+    return Reopened(session.session_id, session.start_ms, arrival.at_ms, session.ends - 1), tagged
 
 
 def _without_current(state: UserState, arrival: _Arrival, rules: Rules) -> tuple[Event, ...]:
@@ -523,7 +523,7 @@ def _command_current(
     outcome = _outcome(session, command, now_ms, unchanged)
     if session.end_ms is None:
         return (outcome,)
-    return Reopened(session.session_id, session.start_ms, at_ms), outcome
+    return Reopened(session.session_id, session.start_ms, at_ms, session.ends - 1), outcome
 
 
 def _nothing_to_do(session: Session, command: Command) -> str | None:

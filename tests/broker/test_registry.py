@@ -96,7 +96,7 @@ def test_a_confluent_framed_message_end_to_end(registry, prefix, text):
     view = reader.decode_tagged(tagged)
     assert (view.session_id, view.session_seq, view.claimed_session_id) == ("sess_1", 3, "other")
     assert reader.strip(tagged) == value
-    event = codec.encode_event("elias01", Reopened("sess_1", 1, 2), CONFLUENT)
+    event = codec.encode_event("elias01", Reopened("sess_1", 1, 2, 0), CONFLUENT)
     assert reader.decode_event(event).kind == "reopened"
 
 
@@ -163,10 +163,10 @@ def test_a_registry_that_goes_and_comes_back(registry, apicurio, prefix):
         with pytest.raises(RegistryUnavailable, match="does not answer"):
             codec.decode(unseen, 1)
         with pytest.raises(RegistryUnavailable, match="does not answer"):
-            codec.encode_event("elias01", Reopened("sess_1", 1, 2), CONFLUENT)
+            codec.encode_event("elias01", Reopened("sess_1", 1, 2, 0), CONFLUENT)
         assert codec.strip(codec.tag(value, TAG)) == value
     finally:
         apicurio.start()
     with pytest.raises(DecodeError):
         codec.decode(unseen, 1)
-    assert codec.encode_event("elias01", Reopened("sess_1", 1, 2), CONFLUENT)[:1] == b"\0"
+    assert codec.encode_event("elias01", Reopened("sess_1", 1, 2, 0), CONFLUENT)[:1] == b"\0"

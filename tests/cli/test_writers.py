@@ -18,8 +18,9 @@ from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
 from processor.exporter.writing import BundleWriter
 from processor.store import open_store
+from tests.exporter.outputs import CODEC
 from tests.exporter.test_following import following
-from tests.exporter.test_writing import CODEC, NOW_MS, RECORDS, tree, written
+from tests.exporter.test_writing import NOW_MS, RECORDS, tree, written
 
 BEGUN = """
 import sys, time

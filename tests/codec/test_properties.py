@@ -308,6 +308,10 @@ def test_a_glance_is_enough_for_users_as_they_are(id_format, closed, end_ms):
     ):
         assert glance(encode_state(other)) is None
     assert glance(b"") is None
+    for damaged in (encode_state(state) + b"\0", encode_state(state)[:-1]):
+        assert glance(damaged) is None
+        with pytest.raises(DecodeError):
+            decode_state(damaged)
     damaged = encode_state(state._replace(recent=b""))[:17] + b"\x01"
     assert glance(damaged) is None
     assert _read_open(damaged) is None

@@ -290,7 +290,7 @@ COMMAND = Command(
 EVENTS: list[tuple[SessionEvent, str, str]] = [
     (Started("s1", AT_MS, StartReason.MESSAGE, "s0", 0), "started", f'"performer_id":"system","start_time":{AT}'),
     (Started("s1", AT_MS, StartReason.COMMAND, None, 0, COMMAND), "started", '"is_training_data":true,"session_notes"'),
-    (Reopened("s1", AT_MS, AT_MS), "reopened", '"performer_id":"system"'),
+    (Reopened("s1", AT_MS, AT_MS, 0), "reopened", '"performer_id":"system"'),
     (Paused("s1", AT_MS, AT_MS, COMMAND), "paused", '"performer_id":"carer01"'),
     (Resumed("s1", AT_MS, AT_MS, 7, COMMAND), "resumed", '"paused_ms":7'),
     (
@@ -450,3 +450,9 @@ def test_stored_json_is_still_read():
     assert CODEC.decode_event(event).digest == "ab" * 32
     assert tagged == CODEC.tag(FORMS[6][2].encode(), TAG)
     assert event == CODEC.encode_event("elias01", EVENTS[5][0], JSON)
+
+
+def test_a_session_reopened_twice_at_one_time():
+    """Each time is an event of its own, with an id of its own."""
+    first, second = (CODEC.encode_event("u", Reopened("s1", AT_MS, AT_MS, revision), JSON) for revision in (0, 1))
+    assert json.loads(first)["record_id"] != json.loads(second)["record_id"]
