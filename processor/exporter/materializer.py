@@ -21,7 +21,7 @@ from processor.exporter.ports import SESSIONS, TAGGED, Batch, OutputRecord, Sour
 from processor.exporter.summary import SessionFold, new_session
 from processor.runtime.withholding import why_withheld
 
-FOLDS_MAX: Final = 10_000  # sessions whose sums stay in memory between batches, 2 to 4 KiB each
+FOLDS_MAX: Final = 32_768  # sessions whose sums stay in memory between batches, 2 to 4 KiB each
 _MEDIA_KEYS: Final = frozenset({"frame_data", "audio_payload"})
 _MEDIA_TEXT: Final = re.compile(r"data:(?:image|audio|video)/").match
 _DEPTH_MAX: Final = 64
