@@ -197,6 +197,28 @@ def test_a_restored_task_equals_the_one_that_lived() -> None:
     stage.audit()
 
 
+def test_a_restored_user_is_looked_at_when_due() -> None:
+    """After a restore the clock ends an idle session as it would have before; one whose end was told is not open."""
+    stage = Stage()
+    stage.say("maria")
+    lived = stage.member().finish().worker.tasks[HERE]
+    restored = stage.task(HERE)
+    restored.restore(list(lived.states.items()))
+    restored.restored()
+    assert restored.open_sessions == 1
+    assert restored.punctuate(BASE_MS) == []
+    late_ms = BASE_MS + 2 * GAP_MS + RULES.quiet_ms + 2_000
+    ((topic, *_),) = outputs = restored.punctuate(late_ms)
+    assert topic == NAMES.sessions
+    assert outputs == lived.punctuate(late_ms)
+    restored.changes()
+    restored.committed()
+    ended = stage.task(HERE)
+    ended.restore(list(restored.states.items()))
+    ended.restored()
+    assert ended.open_sessions == restored.open_sessions == 0
+
+
 def test_an_undone_batch_leaves_no_trace() -> None:
     """`aborted` brings back states, counts and deadlines; the batch can be processed again with the same outcome."""
     stage = Stage()
