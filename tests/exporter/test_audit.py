@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from hashlib import sha256
+from typing import NamedTuple
 
 import pytest
 
 from processor.codec.state import decode_state, encode_state
+from processor.exporter.alignment import align
 from processor.exporter.audit import AuditReport, audit
 from processor.exporter.auditing import TopicRecord
 from processor.exporter.sessions_check import TopicPair, verify_topics
@@ -213,6 +215,24 @@ def _copy_elsewhere(topics: MemoryTopics, _: int) -> None:
     wrong.append(record._replace(offset=wrong[-1].offset + 1))
 
 
+def _copies_exchanged(topics: MemoryTopics, _: int) -> None:
+    places = [
+        (log, at)
+        for log in topics.logs[RAW]
+        for at, each in enumerate(log)
+        if any(name == "a3cp-rerouted" for name, _ in each.headers)
+    ]
+    (first, one), (second, other) = places[:2]
+    headers = first[one].headers
+    first[one] = first[one]._replace(headers=second[other].headers)
+    second[other] = second[other]._replace(headers=headers)
+
+
+def _letter_bytes(topics: MemoryTopics, partition: int) -> None:
+    log = topics.logs[DLQ][partition]
+    log[0] = log[0]._replace(value=(log[0].value or b"") + b" ")
+
+
 SPEECH, SPEECJ = b'"modality": "speech"', b'"modality": "speecj"'
 FLAGS = b'"session_flags":['
 # What is done, in the partition with the most messages, and what the audit says, the place before the colon.
@@ -245,6 +265,8 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a dead letter of what is tagged too": (_letter_of_a_good_one, "it comes from no record that a3cp.raw[P] has"),
     "a dead letter missing": (_drop(DLQ, 0), "neither tagged nor set aside, and cannot be tagged"),
     "a dead letter's hash": (_letter_hash, "its SHA-256 is not that of a3cp.raw[P]@"),
+    "a dead letter's bytes": (_letter_bytes, "its bytes are not those of a3cp.raw[P]@"),
+    "copies exchanged": (_copies_exchanged, "but its bytes are others"),
     "a copy of nothing": (_copy_without_origin, "it is a copy of a3cp.raw[0]@77777"),
     "a copy in a wrong partition": (_copy_elsewhere, "sent to where its user is not"),
     "a misplaced record without copy": (_copy_without_origin, "nor sent to its user's partition"),
@@ -294,6 +316,38 @@ def test_every_single_bit_of_a_tagged_record() -> None:
     for at in range(len(value)):
         log[5] = record._replace(value=value[:at] + bytes([value[at] ^ 1 << at % 8]) + value[at + 1 :])
         assert found(topics, stage.clock.now_ms()).problem_count, f"byte {at} of {value!r}"
+
+
+class Item(NamedTuple):
+    """A record to be aligned."""
+
+    offset: int
+    content: bytes
+    may_stand_alone: bool = False
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "told"),
+    [
+        ("abc", "abc", "a=a b=b c=c"),
+        ("abc", "ac", "a=a b=- c=c"),
+        ("abc", "abbc", "a=a b=b -=b c=c"),
+        ("abc", "axc", "a=a b=x c=c"),
+        ("abc", "xabc", "-=x a=a b=b c=c"),
+        ("ab", "", "a=- b=-"),
+        ("", "ab", "-=a -=b"),
+        ("aXb", "ab", "a=a X=- b=b"),
+        ("Xa", "x", "X=- a=x"),
+        ("aXb", "axb", "a=a X=- -=x b=b"),
+        ("aXb", "aXb", "a=a X=X b=b"),
+    ],
+)
+def test_side_by_side(expected: str, actual: str, told: str) -> None:
+    """What should have come out beside what did; capitals may have come to nothing here."""
+    wanted = (Item(at, each.encode(), each.isupper()) for at, each in enumerate(expected))
+    pairs = align(wanted, (Item(at, each.encode()) for at, each in enumerate(actual)))
+    shown = [tuple(side.content.decode() if side else "-" for side in (pair.expected, pair.actual)) for pair in pairs]
+    assert " ".join(f"{first}={second}" for first, second in shown) == told
 
 
 def test_what_is_not_processed_yet_is_not_missing() -> None:
