@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ from tests.postgres import programs
 pytestmark = pytest.mark.broker
 
 KILLS = {"sqlite": 20, "postgresql": 8}
-ALIVE_S = (0.5, 2.5)  # how long an exporter lives before it is killed; the first half is its start
+STARTING_SHARE = 0.4  # of the kills, in the first two seconds; the others come within a second of its first work
 USERS = 150
-MESSAGES = 8_000
+MESSAGES = 5_000
 
 
 def with_notes(records: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
@@ -48,6 +49,7 @@ def has_coordinator(kafka: str, group_id: str) -> bool:
     return True
 
 
+@pytest.mark.timeout(600)
 def test_killed_at_random_moments(kafka: str, topics: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Killed 20 times on SQLite and 8 times on PostgreSQL, it leaves a calm run's rows and files, byte for byte."""
     seed = random.SystemRandom().randrange(1 << 32)
@@ -72,10 +74,14 @@ def test_killed_at_random_moments(kafka: str, topics: str, tmp_path: Path, reque
         }
         size = -(-len(records) // turns)
         for turn in range(turns):
+            before = exporters["sqlite"].held()
             for exporter in exporters.values():
                 exporter.start()
             produce(kafka, fleet.names.raw, iter(records[1 + turn * size : 1 + (turn + 1) * size]))
-            time.sleep(chance.uniform(*ALIVE_S))  # The promise is about any moment.
+            starting = chance.random() < STARTING_SHARE
+            if not starting:
+                await_true("it works", partial(exporters["sqlite"].has_moved, before))
+            time.sleep(chance.uniform(0, 2 if starting else 1))  # The promise is about any moment.
             for name, exporter in exporters.items():
                 if turn in chosen[name]:
                     assert exporter.end(signal.SIGKILL) == -signal.SIGKILL
@@ -95,7 +101,7 @@ def test_killed_at_random_moments(kafka: str, topics: str, tmp_path: Path, reque
             kinds = set(connection.execute(select(EVENTS.c.kind)).scalars())
         assert len(revisions) > 300
         assert max(revisions) > 0
-        assert {"note", "paused", "ended", "reopened"} & kinds >= {"ended"}
+        assert {"note", "ended"} <= kinds
         for exporter in exporters.values():
             assert_same(exporter, calm)
             assert [report.problems for report in verify(str(exporter.root)) if report.problems] == []
