@@ -1,6 +1,8 @@
 """Puts the command groups together, and turns what goes wrong into one line and an exit code."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated
 
@@ -63,10 +65,27 @@ def _root(
     pass
 
 
+@contextmanager
+def _client_errors_told() -> Iterator[None]:
+    """Make ours of what the Kafka client raises by itself, such as for a property that it does not know."""
+    try:
+        yield
+    except Exception as error:
+        if "confluent_kafka" not in sys.modules:  # Loading it takes a while, and most commands do without.
+            raise
+        from processor.kafka.failures import usage_error
+
+        told = usage_error(error)
+        if told is None:
+            raise
+        raise told from error
+
+
 def main() -> None:
     """Run the command line: exit code 0 fine, 1 failed, 2 wrong usage; a user's mistake never shows a traceback."""
     try:
-        app()
+        with _client_errors_told():
+            app()
     except A3CPError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)

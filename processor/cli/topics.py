@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from processor.cli.settings import Bootstrap, Prefix, chosen
+
 if TYPE_CHECKING:
     from processor.kafka.topics import Difference, Topic
 
@@ -12,9 +14,6 @@ app = typer.Typer(
     help="The topics as code: what differs from topics/*.yaml, and the making of it.", no_args_is_help=True
 )
 
-Prefix = Annotated[
-    str, typer.Option("--prefix", envvar="A3CP_TOPIC_PREFIX", help="Start of the topics' names instead of a3cp.")
-]
 Partitions = Annotated[
     int | None, typer.Option("--partitions", min=1, help="Partitions of each topic; default: as in the files.")
 ]
@@ -22,20 +21,12 @@ Replicas = Annotated[
     int | None,
     typer.Option("--replicas", min=1, help="Copies of each partition; in production 3. Default: as in the files."),
 ]
-Bootstrap = Annotated[
-    str | None,
-    typer.Option(
-        "--bootstrap",
-        envvar="KAFKA_BOOTSTRAP_SERVERS",
-        help="Kafka's address; default: the running embedded one.",
-    ),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: a list of differences.")]
 
 
 @app.command("plan")
 def plan_command(
-    prefix: Prefix = "a3cp",
+    prefix: Prefix = None,
     partitions: Partitions = None,
     replicas: Replicas = None,
     bootstrap: Bootstrap = None,
@@ -50,7 +41,7 @@ def plan_command(
 
 @app.command("apply")
 def apply_command(
-    prefix: Prefix = "a3cp",
+    prefix: Prefix = None,
     partitions: Partitions = None,
     replicas: Replicas = None,
     bootstrap: Bootstrap = None,
@@ -69,14 +60,14 @@ def apply_command(
 
 
 def _differences(
-    prefix: str, partitions: int | None, replicas: int | None, bootstrap: str | None
-) -> "tuple[dict[str, str | int | float | bool], list[Topic], list[Difference]]":
-    from processor.cli.connection import kafka_conf
+    prefix: str | None, partitions: int | None, replicas: int | None, bootstrap: str | None
+) -> "tuple[dict[str, str], list[Topic], list[Difference]]":
     from processor.kafka import topic_admin
     from processor.kafka.topics import desired_topics, plan
 
-    desired = desired_topics(prefix, partitions=partitions, replicas=replicas)
-    conf = kafka_conf(bootstrap)
+    settings = chosen(bootstrap, prefix)
+    conf = settings.kafka_conf()
+    desired = desired_topics(settings.topic_prefix, partitions=partitions, replicas=replicas)
     return conf, desired, plan(desired, topic_admin.read_topics(conf, [topic.name for topic in desired]))
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 
-from processor.core.errors import A3CPError, BrokerUnavailable, Fatal, OutcomeUnknown, OwnershipLost
+from processor.core.errors import A3CPError, BrokerUnavailable, Fatal, OutcomeUnknown, OwnershipLost, UsageError
 
 _FENCED: Final = frozenset(
     {
@@ -30,7 +30,7 @@ _OUTDATED: Final = frozenset(
         KafkaError.STALE_MEMBER_EPOCH,
     }
 )
-_AWAY: Final = frozenset(
+AWAY: Final = frozenset(
     {
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,
@@ -48,7 +48,7 @@ _AWAY: Final = frozenset(
         KafkaError.CONCURRENT_TRANSACTIONS,
     }
 )
-_REFUSED: Final = frozenset(
+REFUSED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -85,7 +85,7 @@ def failure(doing: str, exception: KafkaException | KafkaError, *, in_transactio
     """
     error = error_of(exception)
     code, text = error.code(), f"{doing}: {error.str()}"
-    if code in _REFUSED:
+    if code in REFUSED:
         return Fatal(text, remedy="check the credentials, the rights (docs/security.md) and the [kafka] settings")
     if code in _FENCED:
         return OwnershipLost(
@@ -93,6 +93,16 @@ def failure(doing: str, exception: KafkaException | KafkaError, *, in_transactio
         )
     if in_transaction:
         return OutcomeUnknown(text)
-    if code in _AWAY or error.retriable():
+    if code in AWAY or error.retriable():
         return BrokerUnavailable(text, remedy="see that the broker runs and KAFKA_BOOTSTRAP_SERVERS names it")
     return Fatal(text) if error.fatal() else OutcomeUnknown(text)
+
+
+def usage_error(exception: Exception) -> UsageError | None:
+    """Return our error for one of the client's that a wrong property caused, None for any other."""
+    if not isinstance(exception, KafkaException) or error_of(exception).code() != KafkaError._INVALID_ARG:
+        return None
+    return UsageError(
+        f"the Kafka client refuses a property: {error_of(exception).str()}",
+        remedy="mend it in [kafka] of a3cp.toml, or the A3CP_KAFKA__ variable",
+    )

@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 )
 
 from processor.core.errors import A3CPError, BrokerUnavailable, Fatal, UsageError
+from processor.kafka.failures import AWAY, REFUSED
 from processor.kafka.topics import DEFAULT_PREFIX, Action, Difference, Topic, check_partitions, desired_topics, plan
 
 T = TypeVar("T")
@@ -27,20 +28,6 @@ POLL_S = 0.05
 
 KafkaConf = Mapping[str, str | int | float | bool]
 """librdkafka properties; `bootstrap.servers` at least."""
-
-_AWAY = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._TIMED_OUT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._RESOLVE,
-        KafkaError.REQUEST_TIMED_OUT,
-    }
-)
-_FORBIDDEN = frozenset({
-    KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-})  # fmt: skip
 
 
 def read_topics(conf: KafkaConf, names: Iterable[str]) -> dict[str, Topic]:
@@ -204,14 +191,15 @@ def _raise(error: KafkaException, conf: KafkaConf) -> Never:
     kafka_error: KafkaError = error.args[0]
     servers = conf.get("bootstrap.servers", "")
     outcome: A3CPError
-    if kafka_error.code() in _AWAY:
+    if kafka_error.code() in AWAY:
         outcome = BrokerUnavailable(
             f"no Kafka broker answers at {servers}",
             remedy="start one with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
         )
-    elif kafka_error.code() in _FORBIDDEN:
+    elif kafka_error.code() in REFUSED:
         outcome = UsageError(
-            f"the broker at {servers} forbids it ({kafka_error.name()})", remedy="check the user and its rights"
+            f"the broker at {servers} forbids it ({kafka_error.name()})",
+            remedy="check the user, its rights (docs/security.md) and the [kafka] settings",
         )
     else:
         outcome = Fatal(f"the broker at {servers} refused: {kafka_error.str()}", remedy="look at the broker's log")

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 
-def a3cp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def a3cp(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     program = "from processor.cli.app import main; main()"
     kept = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
     command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, timeout=60, check=False)
+    environ = {**kept, "PYTHONPATH": str(Path(__file__).parents[2]), **environment}
+    return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_wrong_usage_is_2(tmp_path: Path) -> None:
@@ -29,6 +30,17 @@ def test_failed_is_1(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("error: no Kafka broker answers at 127.0.0.1:1; ")
     assert "Traceback" not in result.stderr
+
+
+def test_topics_heed_the_settings(tmp_path: Path) -> None:
+    """How to get into a Kafka stands in a3cp.toml, for this command as for the others."""
+    (tmp_path / "a3cp.toml").write_text('[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n"security.protocol" = "none"\n')
+    result = a3cp("topics", "plan", cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(
+        'error: the Kafka client refuses a property: Invalid value "none" for configuration property'
+    )
 
 
 def test_fine_is_0_and_the_clients_are_not_loaded_for_help() -> None:
