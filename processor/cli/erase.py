@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.cli.retention import Roots, fields_of, tell
+from processor.cli.retention import Roots, fields_of, targets_of, tell
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
 from processor.core.errors import UsageError
 
@@ -48,12 +48,11 @@ def erase(
 ) -> None:
     """Remove a person from the store, the bundles, the training data and the processor's state; leave a proof."""
     from processor.codec.isotime import format_time
-    from processor.exporter.bundle import Target
     from processor.kafka.erasure import forget
     from processor.kafka.topic_admin import check_topics, read_topics
     from processor.wiring import log_conf, store_of
 
-    key = user.encode()
+    key = user.encode(errors="replace")
     if not key.strip():
         raise UsageError("no user is named", remedy="give the person's user id")
     settings = chosen(bootstrap, prefix)
@@ -63,11 +62,12 @@ def erase(
     file = proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json")
     if not dry_run and (file.exists() or not file.absolute().parent.is_dir()):
         raise UsageError(f"no proof can be written to {file}", remedy="name a new file in a folder that is there")
-    targets = [Target(root) for root in to or []]
+    targets = targets_of(to)
     opened = store_of(settings, store, must_exist=True)
     offsets = opened.offsets()
     if offsets:
         opened.follow(f"{topics.tagged} and {topics.sessions}")  # Else what is not exported could not be told.
+    configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
     held, ways = _look(conf, topics, key, offsets)
     states = [one.partition for one in held if one.topic == topics.state and one.has_value]
     if not dry_run:
@@ -77,7 +77,6 @@ def erase(
             forget(conf, key, states)
     removed, cleared = _remove(opened, targets, user, dry_run=dry_run)
     opened.close()
-    configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
     remains = _remains(held, configs, topics.state)
     outcome: dict[str, Any] = {
         "store": fields_of(removed),

@@ -10,6 +10,7 @@ import typer
 from processor.cli.settings import Json, Store, stored
 
 if TYPE_CHECKING:
+    from processor.exporter.bundle import Target
     from processor.exporter.ports import Removed
     from processor.exporter.removal import Cleared
 
@@ -34,13 +35,12 @@ def retention(
 ) -> None:
     """Remove sessions that ended longer ago than this from the store, and from where they were exported to."""
     from processor.codec.isotime import format_time
-    from processor.exporter.bundle import Target
     from processor.exporter.paths import date_part
     from processor.exporter.ports import Gone
     from processor.exporter.removal import clear
 
     before_ms = time.time_ns() // 1_000_000 - age_ms(older_than)
-    targets = [Target(root) for root in to or []]
+    targets = targets_of(to)
     opened = stored(store)
     gone = Gone(ended_before_ms=before_ms)
     removed = opened.removable(gone) if dry_run else opened.remove(gone)
@@ -74,6 +74,22 @@ def age_ms(text: str) -> int:
     if match is None or (length_ms := int(match[1]) * _UNITS_MS[match[2]]) > time.time_ns() // 1_000_000:
         raise UsageError(f"--older-than {text!r} is no age", remedy="give a number and m, h, d or w, such as 90d")
     return length_ms
+
+
+def targets_of(roots: list[str] | None) -> "list[Target]":
+    """Return the places that `--to` names.
+
+    Raises:
+        UsageError: one is not there: its name may be misspelt, and what was to go would stay.
+    """
+    from processor.core.errors import UsageError
+    from processor.exporter.bundle import Target
+
+    targets = [Target(root) for root in roots or []]
+    for target in targets:
+        if not target.files.exists(target.root):
+            raise UsageError(f"there is no {target.root}", remedy="name a root that a3cp export wrote to")
+    return targets
 
 
 def fields_of(removed: "Removed") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
-from processor.core.errors import BrokerUnavailable, UsageError
+from processor.core.errors import BrokerUnavailable, OwnershipLost, UsageError
 from processor.kafka.failures import error_of, failure
 from processor.kafka.log import LogConf
 from processor.kafka.reader import Reader
@@ -125,7 +125,7 @@ def forget(conf: LogConf, key: bytes, partitions: Collection[int]) -> None:
 
     Raises:
         UsageError: a processor is at work, or the group is not the one that wrote the states; nothing was changed.
-        BrokerUnavailable, OwnershipLost, OutcomeUnknown, Fatal: see `failure`; it may be done again.
+        BrokerUnavailable, OutcomeUnknown, Fatal: see `failure`; it may be done again.
     """
     if is_at_work(conf):
         raise processor_at_work(conf.group_id)
@@ -154,7 +154,10 @@ def forget(conf: LogConf, key: bytes, partitions: Collection[int]) -> None:
             )
         _write_tombstones(conf, consumer, key, offsets)
     except KafkaException as error:
-        raise failure("erasing a state", error, in_transaction=True) from error
+        outcome = failure("erasing a state", error, in_transaction=True)
+        if isinstance(outcome, OwnershipLost):  # A processor has joined meanwhile; the transaction is undone.
+            raise processor_at_work(conf.group_id) from error
+        raise outcome from error
     finally:
         consumer.close()
 

@@ -72,3 +72,11 @@ def test_no_ages(text: str) -> None:
     """Whatever could be meant otherwise is refused: it would remove too much."""
     with pytest.raises(UsageError, match="is no age"):
         age_ms(text)
+
+
+def test_a_root_that_is_not_there(path: Path) -> None:
+    """A misspelt root is told before anything is removed."""
+    before = rows(path)
+    with pytest.raises(UsageError, match="there is no"):
+        run(path, "--older-than", "30d", "--to", str(path.parent / "bundels"))
+    assert rows(path) == before
