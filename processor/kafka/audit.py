@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -21,6 +21,8 @@ from processor.exporter.auditing import Span, TopicRecord
 from processor.kafka.deadletters import MARKER
 from processor.kafka.failures import error_of
 from processor.kafka.producer import unreachable
+
+T = TypeVar("T")
 
 _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 60.0  # an open transaction is waited for; a dead worker's ends after 10 s
@@ -163,31 +165,42 @@ class KafkaTopics:
         self, admin: AdminClient, topics: Sequence[str], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[tuple[str, int], int]:
         wanted = {TopicPartition(topic, partition): spec for topic in topics for partition in range(self.partitions)}
-        deadline_s = time.monotonic() + _TIMEOUT_S
-        while True:
+
+        def ask() -> dict[tuple[str, int], int]:
             futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=_TIMEOUT_S)
             wait(
                 futures.values()
             )  # librdkafka crashes when a client goes while one of its answers is still on the way.
+            return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+
+        return self._patiently(ask)
+
+    def _committed_of(self, admin: AdminClient, group_id: str, raw: str) -> dict[int, int]:
+        wanted = [TopicPartition(raw, partition) for partition in range(self.partitions)]
+
+        def ask() -> dict[int, int]:
+            # Stable ones: what a transaction that is being committed has processed counts once that is done.
+            request = ConsumerGroupTopicPartitions(group_id, wanted)
+            futures = admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=_TIMEOUT_S)
+            wait(futures.values())
             try:
-                return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+                answer = futures[group_id].result()
             except KafkaException as error:
-                # A topic that was just made, or whose leader is changing, has none for a moment.
+                if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    return {}
+                raise
+            return {tp.partition: tp.offset for tp in answer.topic_partitions or () if tp.offset >= 0}
+
+        return self._patiently(ask)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Return what `ask` returns; a topic or coordinator that is new or just moving has no answer for a moment."""
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
                 passes = isinstance(unreachable("", error, self._conf), BrokerUnavailable)
                 if not passes or time.monotonic() > deadline_s:
                     raise
                 time.sleep(_RETRY_S)
-
-    def _committed_of(self, admin: AdminClient, group_id: str, raw: str) -> dict[int, int]:
-        wanted = [TopicPartition(raw, partition) for partition in range(self.partitions)]
-        request = ConsumerGroupTopicPartitions(group_id, wanted)
-        # Stable ones: what a transaction that is being committed has processed counts once that is done.
-        futures = admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=_TIMEOUT_S)
-        wait(futures.values())
-        try:
-            answer = futures[group_id].result()
-        except KafkaException as error:
-            if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise
-        return {tp.partition: tp.offset for tp in answer.topic_partitions or () if tp.offset >= 0}
