@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -19,7 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from processor.core.errors import BrokerUnavailable, UsageError
 from processor.exporter.auditing import Span, TopicRecord
 from processor.kafka.deadletters import MARKER
-from processor.kafka.failures import error_of
+from processor.kafka.offsets import committed_offsets
 from processor.kafka.producer import unreachable
 
 T = TypeVar("T")
@@ -89,7 +88,11 @@ class KafkaTopics:
                 )
             self.partitions = counts.pop()
             certain = self._offsets(admin, topics, _LATEST, IsolationLevel.READ_COMMITTED)
-            self._committed = {} if raw is None else self._committed_of(admin, group_id, raw)
+            self._committed = (
+                {}
+                if raw is None
+                else self._patiently(lambda: committed_offsets(conf, group_id, raw, range(self.partitions)))
+            )
             # The rest of what was committed by now was appended by now: one after the other, explanations last.
             ends: dict[tuple[str, int], int] = {}
             for topic in topics:
@@ -172,24 +175,6 @@ class KafkaTopics:
                 futures.values()
             )  # librdkafka crashes when a client goes while one of its answers is still on the way.
             return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
-
-        return self._patiently(ask)
-
-    def _committed_of(self, admin: AdminClient, group_id: str, raw: str) -> dict[int, int]:
-        wanted = [TopicPartition(raw, partition) for partition in range(self.partitions)]
-
-        def ask() -> dict[int, int]:
-            # Stable ones: what a transaction that is being committed has processed counts once that is done.
-            request = ConsumerGroupTopicPartitions(group_id, wanted)
-            futures = admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=_TIMEOUT_S)
-            wait(futures.values())
-            try:
-                answer = futures[group_id].result()
-            except KafkaException as error:
-                if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
-                    return {}
-                raise
-            return {tp.partition: tp.offset for tp in answer.topic_partitions or () if tp.offset >= 0}
 
         return self._patiently(ask)
 

@@ -1,16 +1,19 @@
 """Refuses to begin where the outputs say that the work was begun already, but the group has no offsets."""
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import wait
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
-from processor.core.errors import UsageError
-from processor.kafka.failures import error_of, failure
+from processor.core.errors import BrokerUnavailable, UsageError
+from processor.kafka.failures import failure
+from processor.kafka.offsets import committed_offsets
 
 _TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.5
 
 
 def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, state: str, partitions: int) -> None:
@@ -33,27 +36,41 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
         )
         wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
         begun = {tp.partition for tp, future in futures.items() if future.result().offset > 0}
-        known = _committed(admin, group_id, [TopicPartition(raw, number) for number in numbers])
+        lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
+        if lost:
+            lost = _holding_records(conf, state, lost)
     except KafkaException as error:
         raise failure("comparing states and offsets", error) from error
-    lost = sorted(begun - known)
     if lost:
         raise UsageError(
-            f"{state} holds states in partitions {lost}, but group {group_id} has no offsets of {raw} there, "
+            f"{state} holds states in partitions {sorted(lost)}, but group {group_id} has no offsets of {raw} there, "
             "so it would tag messages a second time",
             remedy="run with the A3CP_GROUP_ID that wrote them; to tag the log anew, use new outputs "
             "(docs/operations.md, 'Another group')",
         )
 
 
-def _committed(admin: AdminClient, group_id: str, wanted: list[TopicPartition]) -> set[int]:
-    request = ConsumerGroupTopicPartitions(group_id, wanted)
+def _holding_records(conf: Mapping[str, Any], topic: str, partitions: set[int]) -> set[int]:
+    """Return those of `partitions` that hold a committed record: what was aborted takes offsets too."""
+    own = {"group.id": "unused", "isolation.level": "read_committed", "enable.partition.eof": True}
+    reader = Consumer({**conf, **own, "enable.auto.commit": False})
+    holding, left = set(), set(partitions)
+    deadline_s = time.monotonic() + _TIMEOUT_S
     try:
-        # Stable ones: the markers of a transaction that is being committed reach the states first, now and then.
-        futures = admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=_TIMEOUT_S)
-        answer = futures[group_id].result()
-    except KafkaException as error:
-        if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return set()
-        raise
-    return {tp.partition for tp in answer.topic_partitions or () if tp.offset >= 0 or tp.error is not None}
+        reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        while left:
+            if time.monotonic() > deadline_s:
+                raise BrokerUnavailable(f"{topic} was not read within {_TIMEOUT_S:.0f} s", remedy="look at the broker")
+            record = reader.poll(_POLL_S)
+            if record is None:
+                continue
+            error, number = record.error(), record.partition()
+            assert number is not None
+            if error is None:
+                holding.add(number)
+            elif error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            left.discard(number)
+    finally:
+        reader.close()
+    return holding

@@ -40,3 +40,14 @@ def test_states_without_offsets_are_refused(kafka, topics):
     consumer.commit(offsets=[TopicPartition(f"{topics}.raw", 2, 0)], asynchronous=False)
     consumer.close()
     _check(kafka, f"{topics}-b", topics)
+
+
+def test_what_was_aborted_is_no_state(kafka, topics):
+    """A first transaction that was aborted leaves offsets behind in the states' topic, and no state."""
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topics}-aborted"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(f"{topics}.state", b"a state", b"user", 3)
+    assert producer.flush(10) == 0
+    producer.abort_transaction(30)
+    _check(kafka, f"{topics}-c", topics)
