@@ -50,4 +50,8 @@ def test_what_was_aborted_is_no_state(kafka, topics):
     producer.produce(f"{topics}.state", b"a state", b"user", 3)
     assert producer.flush(10) == 0
     producer.abort_transaction(30)
+    reader = Consumer({"bootstrap.servers": kafka, "group.id": "unused", "isolation.level": "read_committed"})
+    while reader.get_watermark_offsets(TopicPartition(f"{topics}.state", 3), timeout=10)[1] == 0:
+        time.sleep(0.05)  # The marker is written a little later.
+    reader.close()
     _check(kafka, f"{topics}-c", topics)
