@@ -17,6 +17,9 @@ from processor.kafka.topic_admin import ensure_topics
 from processor.kafka.topics import desired_topics
 from tests.postgres import SKIPPED, Cluster, programs
 
+# Helpers that assert: so that they too say what was found.
+pytest.register_assert_rewrite("tests.broker.audit", "tests.broker.exporters", "tests.broker.fleet")
+
 PARTITIONS = 4
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from confluent_kafka import Consumer, TopicPartition
 from sqlalchemy import Engine, func, select
 
 from processor.store import open_store
 from processor.store.tables import EXPORTS, METADATA, SESSIONS, SOURCES
-from tests.broker.audit import read_topic
 from tests.broker.fleet import await_true
+from tests.conftest import PARTITIONS
 
 PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
 TIMEOUT_S = 60.0
@@ -134,10 +135,13 @@ def assert_same(exporter: Exporter, calm: Exporter) -> None:
 
 
 def ends_of(bootstrap: str, prefix: str) -> dict[tuple[str, int], int]:
-    """Return by source the offset behind its last record."""
-    return {
-        (word, number): records[-1].offset + 1
-        for word in ("tagged", "sessions")
-        for number, records in enumerate(read_topic(bootstrap, f"{prefix}.{word}"))
-        if records
-    }
+    """Return by source where it ends for a reader of committed records: behind the last transaction's marker."""
+    reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "isolation.level": "read_committed"})
+    try:
+        return {
+            (word, number): reader.get_watermark_offsets(TopicPartition(f"{prefix}.{word}", number), timeout=10)[1]
+            for word in ("tagged", "sessions")
+            for number in range(PARTITIONS)
+        }
+    finally:
+        reader.close()
