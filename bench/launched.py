@@ -69,6 +69,10 @@ class Launched:
         """Return the resident size of its processes now."""
         return float(sum(process.memory_info().rss for process in self.tree()) / 2**20)
 
+    def pss_mb(self) -> float:
+        """Return the memory of its processes now, what they share counted once (Linux)."""
+        return float(sum(process.memory_full_info().pss for process in self.tree()) / 2**20)
+
     def kill(self) -> None:
         """Kill the whole tree at once, as a power cut would."""
         with suppress(ProcessLookupError):

@@ -12,12 +12,13 @@ from processor.exporter.bundle import ALL_FORMATS, Format, Outcome, Target
 from processor.exporter.due import hand_on, one_by_one
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
-from processor.exporter.writing import BundleWriter, TrainingWriter
+from processor.exporter.writing import BundleWriter
 from processor.wiring import schemas
 
 if TYPE_CHECKING:
     from processor.config import Settings
     from processor.exporter.ports import Store
+    from processor.exporter.training import TrainingWriter
 
 TURN_S: Final = 20.0  # that writing takes at a time while following: the consumer group wants to hear of us
 TRAINING_PAUSE: Final = 10  # times as long as writing training data took, while following: a date is written as a whole
@@ -44,7 +45,7 @@ class Bundling:
         self._root = to or ""
         self._to = None if to is None else Target(to)
         self._training_to = None if training is None else Target(training)
-        self._training = None if self._training_to is None else TrainingWriter(store, self._training_to, codec)
+        self._training = None if self._training_to is None else _training_writer(store, self._training_to, codec)
         self._wanted = wanted
         self._stopped = stopped
         self._next_s = self._training_next_s = 0.0
@@ -129,6 +130,12 @@ class Bundling:
         assert self._to is not None
         assert self._writer is not None
         return f"{self._to.root} {','.join(sorted(one.value for one in self._writer.formats))}"
+
+
+def _training_writer(store: "Store", target: Target, codec: Codec) -> "TrainingWriter":
+    from processor.exporter.training import TrainingWriter  # With Arrow, 70 MB that few want.
+
+    return TrainingWriter(store, target, codec)
 
 
 def formats_of(words: list[str]) -> frozenset[Format]:

@@ -12,8 +12,9 @@ from processor.exporter.errors import TargetUnavailable
 from processor.exporter.following import Progress
 from processor.exporter.model import Status
 from processor.exporter.ports import SessionFilter
+from processor.exporter.training import TrainingWriter, write_dates
 from processor.exporter.verify import verify
-from processor.exporter.writing import BundleWriter, TrainingWriter, write_dates
+from processor.exporter.writing import BundleWriter
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.exporter.outputs import CODEC, START_MS, message, processed

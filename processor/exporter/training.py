@@ -1,0 +1,64 @@
+"""Writes the training data of the dates that changed, from what a store hands on."""
+
+from collections.abc import Iterator, Mapping
+
+from processor.codec import Codec
+from processor.core.model import DAY_MS
+from processor.exporter.bundle import Target
+from processor.exporter.dataset import WrittenDate, write_date
+from processor.exporter.due import view_of
+from processor.exporter.model import SessionRow, SessionView
+from processor.exporter.paths import date_part
+from processor.exporter.ports import SessionFilter, Store
+from processor.exporter.writing import told_of
+
+_PAGE_SESSIONS = 1_000
+
+
+class TrainingWriter:
+    """Takes sessions and writes the training data of their dates, each date with all its sessions at once."""
+
+    def __init__(self, store: Store, target: Target, codec: Codec) -> None:
+        self._store = store
+        self._target = target
+        self._codec = codec
+        self._changes: Mapping[str, int] = {}  # of the sessions in the date that was written last
+        self.dates: dict[str, WrittenDate] = {}
+
+    def take(self, view: SessionView) -> None:
+        """Write the date on which the session started, unless it was just written with the session as it is.
+
+        Raises as `BundleWriter.take` does.
+        """
+        session = view.session
+        if self._changes.get(session.session_id) == session.changes:
+            return
+        written, self._changes = _write_date(self._store, self._target, self._codec, session.start_ms // DAY_MS)
+        self.dates[written.date] = written
+
+
+def write_dates(store: Store, target: Target, codec: Codec, dates: set[int]) -> Iterator[WrittenDate]:
+    """Write the training data of `dates`, days since the epoch, each with all its sessions; yield what was written.
+
+    Raises as `BundleWriter.take` does.
+    """
+    for date in sorted(dates):
+        yield _write_date(store, target, codec, date)[0]
+
+
+def _write_date(store: Store, target: Target, codec: Codec, date: int) -> tuple[WrittenDate, Mapping[str, int]]:
+    """Write one date; return what was written, and the sessions in it with their `SessionRow.changes`."""
+    # By id: a session that another exporter adds meanwhile moves those behind it to the next page.
+    sessions = {row.session_id: row for row in _sessions_of(store, date)}.values()
+    in_order = sorted(sessions, key=lambda row: (row.start_ms, row.session_id))
+    with told_of(target):
+        written = write_date(target, date_part(date * DAY_MS), (view_of(store, row) for row in in_order), codec)
+    return written, {row.session_id: row.changes for row in in_order}
+
+
+def _sessions_of(store: Store, date: int) -> Iterator[SessionRow]:
+    wanted = SessionFilter(since_ms=date * DAY_MS, until_ms=(date + 1) * DAY_MS)
+    skip = 0
+    while page := store.sessions(wanted, limit=_PAGE_SESSIONS, skip=skip):
+        yield from page
+        skip += len(page)
