@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from confluent_kafka import Consumer
+
 from bench.cluster import OURS, PEERS
 from bench.context import Context, step
+from bench.launched import Launched
 from bench.machine import Others
 from bench.messages import encode_ours, encode_peers, messages
 from bench.report import Section, Target, middle, number, ratio, spread
@@ -49,6 +52,23 @@ def load(context: Context, backlog: Backlog, *, peers: bool) -> str:
     return " / ".join(f"{size / backlog.messages:.0f}" for size in sizes if size)
 
 
+def watch(reader: Consumer, launched: Launched, count: int, since_s: float) -> list[tuple[float, int]]:
+    """Read until `count` records have come; return the seconds since `since_s` and how many, after each read."""
+    arrivals: list[tuple[float, int]] = []
+    seen = 0
+    while seen < count:
+        got = reader.consume(_POLL_RECORDS, _POLL_S)
+        now_s = time.monotonic() - since_s
+        if got:
+            seen += sum(record.error() is None for record in got)
+            arrivals.append((now_s, seen))
+        else:
+            launched.require_running()
+            if now_s > _LIMIT_S:
+                raise RuntimeError(f"only {seen} of {count} after {_LIMIT_S} s:\n{launched.tail()}")
+    return arrivals
+
+
 def drain(context: Context, system: System, backlog: Backlog, *, check: bool) -> dict[str, Any]:
     """Start `system` cold on `backlog` and watch its output until all is there."""
     count = backlog.messages
@@ -56,20 +76,9 @@ def drain(context: Context, system: System, backlog: Backlog, *, check: bool) ->
     reader = context.cluster.reader(system.tagged)
     reader.consume(1, 0.2)  # Connected before the clock starts.
     time.sleep(0.5)
-    arrivals: list[tuple[float, int]] = []  # seconds since the start, records so far
     others = Others()
     with system.start(context.cluster, context.folder) as launched:
-        seen = 0
-        while seen < count:
-            got = reader.consume(_POLL_RECORDS, _POLL_S)
-            now_s = time.monotonic() - launched.started_s
-            if got:
-                seen += sum(record.error() is None for record in got)
-                arrivals.append((now_s, seen))
-            else:
-                launched.require_running()
-                if now_s > _LIMIT_S:
-                    raise RuntimeError(f"only {seen} of {count} after {_LIMIT_S} s:\n{launched.tail()}")
+        arrivals = watch(reader, launched, count, launched.started_s)
         cpu_s = launched.cpu_s()
         peak_rss_mb = launched.peak_rss_mb()
         others_cores = others.cores()

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bench.cluster import OURS
 from bench.context import Context, step
-from bench.drain import Backlog, drain, load
+from bench.drain import Backlog, drain, load, watch
 from bench.messages import encode_ours, message
 from bench.report import Section, Target, middle, number, ratio, spread
 from bench.restore import MESSAGES_EACH, await_restored, begun_group, load_states
@@ -21,7 +21,6 @@ from bench.task import open_since_ms, user_key
 
 NEW: Final = "new"
 OPEN: Final = "with open sessions"
-_LIMIT_S: Final = 600.0
 
 
 def measure(context: Context) -> Section:
@@ -94,23 +93,12 @@ def drain_restored(context: Context, backlog: Backlog) -> dict[str, Any]:
     """
     cluster = context.cluster
     reader = cluster.reader(OURS_DRAIN.tagged)
-    arrivals: list[tuple[float, int]] = []  # seconds since all was restored, records so far
     with OURS_DRAIN.start(cluster, context.folder, begun_group(cluster)) as launched:
         run: dict[str, Any] = {"system": OURS_DRAIN.name, **await_restored(launched, context.scale.partitions)}
         begun_s, begun_cpu_s = time.monotonic(), launched.cpu_s()
         # Their ends, in which transaction markers count too: one in some thousand.
         early = sum(reader.get_watermark_offsets(tp, timeout=10)[1] for tp in reader.assignment())
-        seen = 0
-        while seen < backlog.messages:
-            got = reader.consume(5_000, 0.02)
-            now_s = time.monotonic() - begun_s
-            if got:
-                seen += sum(record.error() is None for record in got)
-                arrivals.append((now_s, seen))
-            else:
-                launched.require_running()
-                if now_s > _LIMIT_S:
-                    raise RuntimeError(f"only {seen} of {backlog.messages} after {_LIMIT_S} s:\n{launched.tail()}")
+        arrivals = watch(reader, launched, backlog.messages, begun_s)
         cpu_s = launched.cpu_s() - begun_cpu_s
         run["peak_rss_mb"] = round(launched.peak_rss_mb())
     reader.close()

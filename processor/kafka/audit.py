@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import wait
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
@@ -18,7 +17,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from processor.core.errors import BrokerUnavailable, UsageError
 from processor.exporter.auditing import Span, TopicRecord
 from processor.kafka.deadletters import MARKER
-from processor.kafka.offsets import committed_offsets
+from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets
 from processor.kafka.producer import unreachable
 
 T = TypeVar("T")
@@ -27,8 +26,6 @@ _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 60.0  # an open transaction is waited for; a dead worker's ends after 10 s
 _RETRY_S: Final = 0.05
 _BATCH_RECORDS: Final = 1_000
-_EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _CONSUMER: Final[dict[str, Any]] = {
     "log_level": 0,
     "fetch.wait.max.ms": 100,
@@ -87,7 +84,7 @@ class KafkaTopics:
                     remedy="see what differs with a3cp topics plan",
                 )
             self.partitions = counts.pop()
-            certain = self._offsets(admin, topics, _LATEST, IsolationLevel.READ_COMMITTED)
+            certain = self._offsets(admin, topics, LATEST, IsolationLevel.READ_COMMITTED)
             self._committed = (
                 {}
                 if raw is None
@@ -96,8 +93,8 @@ class KafkaTopics:
             # The rest of what was committed by now was appended by now: one after the other, explanations last.
             ends: dict[tuple[str, int], int] = {}
             for topic in topics:
-                ends.update(self._offsets(admin, [topic], _LATEST, IsolationLevel.READ_UNCOMMITTED))
-            starts = self._offsets(admin, topics, _EARLIEST, IsolationLevel.READ_COMMITTED)
+                ends.update(self._offsets(admin, [topic], LATEST, IsolationLevel.READ_UNCOMMITTED))
+            starts = self._offsets(admin, topics, EARLIEST, IsolationLevel.READ_COMMITTED)
         except KafkaException as error:
             raise unreachable("asking how far the topics go", error, conf) from error
         self._spans = {
@@ -167,16 +164,8 @@ class KafkaTopics:
     def _offsets(
         self, admin: AdminClient, topics: Sequence[str], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[tuple[str, int], int]:
-        wanted = {TopicPartition(topic, partition): spec for topic in topics for partition in range(self.partitions)}
-
-        def ask() -> dict[tuple[str, int], int]:
-            futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=_TIMEOUT_S)
-            wait(
-                futures.values()
-            )  # librdkafka crashes when a client goes while one of its answers is still on the way.
-            return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
-
-        return self._patiently(ask)
+        places = [(topic, partition) for topic in topics for partition in range(self.partitions)]
+        return self._patiently(lambda: log_offsets(admin, places, spec, isolation))
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Return what `ask` returns; a topic or coordinator that is new or just moving has no answer for a moment."""

@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import wait
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
+from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import BrokerUnavailable, UsageError
 from processor.kafka.failures import failure
-from processor.kafka.offsets import committed_offsets
+from processor.kafka.offsets import LATEST, committed_offsets, log_offsets
 
 _TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.5
@@ -29,13 +28,8 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
     admin = AdminClient(dict(conf))
     numbers = range(partitions)
     try:
-        futures = admin.list_offsets(
-            {TopicPartition(state, number): OffsetSpec.latest() for number in numbers},  # type: ignore[no-untyped-call]
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_TIMEOUT_S,
-        )
-        wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
-        begun = {tp.partition for tp, future in futures.items() if future.result().offset > 0}
+        ends = log_offsets(admin, [(state, number) for number in numbers], LATEST, IsolationLevel.READ_COMMITTED)
+        begun = {number for (_, number), end in ends.items() if end > 0}
         lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
         if lost:
             lost = _holding_records(conf, state, lost)

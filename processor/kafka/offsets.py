@@ -1,11 +1,29 @@
-"""The offsets that a group has committed."""
+"""How far logs go, and which offsets a group has committed."""
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import wait
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
 _TIMEOUT_S: Final = 10.0
+EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+def log_offsets(
+    admin: AdminClient, places: Iterable[tuple[str, int]], spec: OffsetSpec, isolation: IsolationLevel
+) -> dict[tuple[str, int], int]:
+    """Return the first offset (`EARLIEST`) or the end (`LATEST`) of each topic and partition in `places`.
+
+    Raises:
+        KafkaException: one has no answer.
+    """
+    wanted = {TopicPartition(topic, partition): spec for topic, partition in places}
+    futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=_TIMEOUT_S)
+    wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
+    return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
 
 
 def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:

@@ -9,14 +9,13 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.core.errors import BrokerUnavailable, UsageError
+from processor.kafka.offsets import EARLIEST, LATEST, log_offsets
 from processor.kafka.producer import unreachable
 
 _TIMEOUT_S: Final = 10.0
 _BATCH_RECORDS: Final = 1_000
 _SILENCE_S: Final = 30.0
 _RETRY_S: Final = 0.05
-_EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _CONSUMER: Final[dict[str, Any]] = {
     "log_level": 0,
@@ -74,7 +73,7 @@ class Reader:
         Raises:
             BrokerUnavailable: the broker stopped answering.
         """
-        starts, ends = self._offsets(_EARLIEST), self._offsets(_LATEST)
+        starts, ends = self._offsets(EARLIEST), self._offsets(LATEST)
         left = {partition for partition, end in ends.items() if starts[partition] < end}
         self._assign({partition: starts[partition] for partition in left})
         silent_since_s = time.monotonic()
@@ -94,7 +93,7 @@ class Reader:
 
     def start_at_end(self, partition: int) -> None:
         """Make `next` return what is appended to `partition` from now on."""
-        self._assign({partition: self._offsets(_LATEST)[partition]})
+        self._assign({partition: self._offsets(LATEST)[partition]})
 
     def next(self, timeout_s: float) -> ReadRecord | None:
         """Return the next record; None when none came within `timeout_s`."""
@@ -117,14 +116,12 @@ class Reader:
         self._consumer.assign([TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()])
 
     def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
-        wanted = {TopicPartition(self._topic, partition): spec for partition in range(self.partitions)}
+        places = [(self._topic, partition) for partition in range(self.partitions)]
         deadline_s = time.monotonic() + _TIMEOUT_S
         while True:
             try:
-                futures = self._admin.list_offsets(
-                    wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_TIMEOUT_S
-                )
-                return {tp.partition: future.result().offset for tp, future in futures.items()}
+                found = log_offsets(self._admin, places, spec, IsolationLevel.READ_COMMITTED)
+                return {partition: offset for (_, partition), offset in found.items()}
             except KafkaException as error:
                 outcome = unreachable(f"reading {self._topic}", error, self._conf)
                 # A topic that was just made, or whose leader is changing, has none for a moment.

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
+from confluent_kafka.admin import AdminClient
 
 from processor.kafka.failures import failure
+from processor.kafka.offsets import LATEST, log_offsets
 from processor.ports import StateChunk
 
 _CHUNK_RECORDS: Final = 20_000
-_ADMIN_TIMEOUT_S: Final = 10.0
 _BLOCKED_AFTER_S: Final = 0.3
 
 
@@ -54,19 +54,15 @@ class Restorer:
             return
         self.remove(tp.partition for tp in new)
         try:
-            futures = self._admin.list_offsets(
-                {TopicPartition(tp.topic, tp.partition): OffsetSpec.latest() for tp in new},  # type: ignore[no-untyped-call]
-                isolation_level=IsolationLevel.READ_UNCOMMITTED,
-                request_timeout=_ADMIN_TIMEOUT_S,
-            )
-            ends = {tp.partition: future.result().offset for tp, future in futures.items()}
+            places = [(tp.topic, tp.partition) for tp in new]
+            ends = log_offsets(self._admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED)
             if self._consumer is None:
                 self._consumer = Consumer(self._conf)
             self._consumer.incremental_assign(new)
         except KafkaException as error:
             raise failure(f"restoring {self._topic}", error) from error
         now_s = time.monotonic()
-        for partition, end in ends.items():
+        for (_, partition), end in ends.items():
             self._progress[partition] = _Progress(end, now_s)
 
     def remove(self, partitions: Iterable[int]) -> None:

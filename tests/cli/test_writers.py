@@ -78,7 +78,6 @@ def test_what_fails_in_a_process_is_told(tmp_path: Path) -> None:
     assert len(store.unexported(str(root), SessionFilter(), limit=99)) == sum(store.totals().sessions.values())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_they_end_with_their_parent(tmp_path: Path) -> None:
     """When the parent is killed, none of its processes stays behind."""
     address = f"sqlite:///{tmp_path / 'store.db'}"
