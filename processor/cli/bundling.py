@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from processor.cli.writers import SESSIONS_MIN, Writers, processes
 from processor.codec import Codec
 from processor.core.errors import UsageError
-from processor.exporter.bundle import ALL_FORMATS, Format, Outcome, Target
+from processor.exporter.bundle import Outcome
+from processor.exporter.contents import ALL_FORMATS, Format
 from processor.exporter.due import hand_on, one_by_one
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
+from processor.exporter.target import Target
 from processor.exporter.writing import BundleWriter
 from processor.wiring import schemas
 

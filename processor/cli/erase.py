@@ -17,10 +17,10 @@ from processor.core.errors import UsageError
 
 if TYPE_CHECKING:
     from processor.config import TopicNames
-    from processor.exporter.bundle import Target
     from processor.exporter.ports import Removed, Source
     from processor.exporter.ports import Store as StorePort
     from processor.exporter.removal import Cleared
+    from processor.exporter.target import Target
     from processor.kafka.erasure import Held
     from processor.kafka.log import LogConf
 

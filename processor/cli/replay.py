@@ -93,9 +93,9 @@ def _factor(speed: str) -> float | None:
 def _messages(session: str, address: str | None) -> Iterator[Iterable[Sent]]:
     from processor.codec.isotime import parse_time
     from processor.core.errors import UsageError
-    from processor.exporter.bundle import Target
     from processor.exporter.due import view_of
     from processor.exporter.reading import read_metadata, read_records
+    from processor.exporter.target import Target
 
     if "://" in session or Path(session).is_dir():
         target = Target(session)

@@ -10,9 +10,9 @@ import typer
 from processor.cli.settings import Json, Store, stored
 
 if TYPE_CHECKING:
-    from processor.exporter.bundle import Target
     from processor.exporter.ports import Removed
     from processor.exporter.removal import Cleared
+    from processor.exporter.target import Target
 
 _UNITS_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 _AGE: Final = re.compile(r"([1-9]\d{0,6})([mhdw])", re.ASCII).fullmatch
@@ -83,7 +83,7 @@ def targets_of(roots: list[str] | None) -> "list[Target]":
         UsageError: one is not there: its name may be misspelt, and what was to go would stay.
     """
     from processor.core.errors import UsageError
-    from processor.exporter.bundle import Target
+    from processor.exporter.target import Target
 
     targets = [Target(root) for root in roots or []]
     for target in targets:

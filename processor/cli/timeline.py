@@ -59,10 +59,11 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
 
     from processor.cli.settings import codec_of_settings, stored
     from processor.core.errors import UsageError
-    from processor.exporter.bundle import Target, metadata_of
     from processor.exporter.due import view_of
+    from processor.exporter.metadata import Told, metadata_of
     from processor.exporter.reading import read_metadata, read_timeline
     from processor.exporter.shapes import Entry
+    from processor.exporter.target import Target
     from processor.exporter.timeline import spooled
 
     if "://" in session or Path(session).is_dir():
@@ -78,7 +79,10 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
             )
         view = view_of(opened, row)
         with closing(spooled(view, codec_of_settings())) as spool:
-            yield msgspec.to_builtins(metadata_of(view)), (msgspec.json.decode(text, type=Entry) for text in spool)
+            yield (
+                msgspec.to_builtins(metadata_of(Told(view))),
+                (msgspec.json.decode(text, type=Entry) for text in spool),
+            )
 
 
 def show(heads: Iterable[str], entries: "Iterable[Entry]", *, everything: bool = False) -> None:

@@ -13,10 +13,12 @@ from typing import Final, Self
 
 from processor.codec import Codec
 from processor.config import Settings
-from processor.exporter.bundle import Format, Target, Written
+from processor.exporter.bundle import Written
+from processor.exporter.contents import Format
 from processor.exporter.due import view_of
 from processor.exporter.model import SessionRow
 from processor.exporter.ports import Store
+from processor.exporter.target import Target
 from processor.exporter.writing import BundleWriter
 from processor.wiring import schemas, store_of
 

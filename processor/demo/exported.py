@@ -9,8 +9,7 @@ from typing import Final, NamedTuple
 
 from processor.core.errors import Fatal, UsageError
 from processor.demo.outcome import Check, Outcome
-from processor.exporter.bundle import PAGE
-from processor.exporter.paths import bundle_path
+from processor.exporter.paths import PAGE, bundle_path
 from processor.exporter.verify import verify
 from processor.supervisor import this_command
 

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from processor.codec import Codec
-from processor.exporter.bundle import Target
 from processor.exporter.model import MessageRow, SessionRow, SessionView
 from processor.exporter.paths import is_date_part
 from processor.exporter.shapes import Entry
+from processor.exporter.target import Target
 from processor.exporter.timeline import message_line
 from processor.exporter.words import top_label
 

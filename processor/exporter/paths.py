@@ -1,8 +1,8 @@
-"""Where a bundle lies: names that every file system and object store keeps apart, whatever an id holds.
+"""Where a bundle lies and what its files are called: in names that every file system and object store keeps apart.
 
-An id is written in lower-case letters, digits, `_`, `-` and `.`; every other byte of its UTF-8 is `=` and two hex
-digits. So two ids never share a name, also where upper and lower case are the same, and no name climbs out of its
-folder.
+An id, whatever it holds, is written in lower-case letters, digits, `_`, `-` and `.`; every other byte of its UTF-8 is
+`=` and two hex digits. So two ids never share a name, also where upper and lower case are the same, and no name climbs
+out of its folder.
 """
 
 import re
@@ -10,6 +10,12 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 
+METADATA: Final = "session_metadata.json"
+BUNDLE: Final = "bundle.json"
+AUDIT: Final = "timeline.jsonl"
+PAGE: Final = "timeline.html"
+TABLE: Final = "messages.csv"
+RECORDS: Final = "records.jsonl"
 PART_CHARS_MAX: Final = 128  # Half of what file systems take: room for what temporary names add.
 _KEPT_CHARS: Final = 48  # of a name that is too long, before its hash
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")

@@ -7,8 +7,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from processor.core.errors import UsageError
-from processor.exporter.bundle import BUNDLE, METADATA, RECORDS, Target
+from processor.exporter.paths import BUNDLE, METADATA, RECORDS
 from processor.exporter.shapes import Entry, Metadata, RecordLine
+from processor.exporter.target import Target
 
 _T = TypeVar("_T")
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from processor.codec.isotime import parse_time
-from processor.exporter.bundle import METADATA, TEMPORARY, Target, remove_bundle
 from processor.exporter.dataset import ROWS_AT_ONCE
 from processor.exporter.errors import TargetUnavailable
-from processor.exporter.paths import bundle_path, is_date_part
+from processor.exporter.paths import METADATA, bundle_path, is_date_part
+from processor.exporter.placing import TEMPORARY, remove_bundle
+from processor.exporter.target import Target
 
 IsGone: TypeAlias = Callable[[str, str], bool]
 """Whether the session of a user id and a session id is to go."""

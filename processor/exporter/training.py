@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 from processor.codec import Codec
 from processor.core.model import DAY_MS
-from processor.exporter.bundle import Target
 from processor.exporter.dataset import WrittenDate, write_date
 from processor.exporter.due import view_of
 from processor.exporter.model import SessionRow, SessionView
 from processor.exporter.paths import date_part
 from processor.exporter.ports import SessionFilter, Store
+from processor.exporter.target import Target
 from processor.exporter.writing import told_of
 
 _PAGE_SESSIONS = 1_000

@@ -17,9 +17,9 @@ import msgspec
 from processor.codec.isotime import parse_time
 from processor.core.errors import UsageError
 from processor.exporter import manifest as manifests
-from processor.exporter.bundle import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, Target
-from processor.exporter.paths import date_part, is_date_part, path_part
+from processor.exporter.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, date_part, is_date_part, path_part
 from processor.exporter.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
+from processor.exporter.target import Target
 
 PROBLEMS_MAX: Final = 20  # told of one bundle; a file that is cut off has one at every line
 _CHUNK_BYTES: Final = 1 << 20

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from processor.codec import Codec
-from processor.exporter.bundle import ALL_FORMATS, Format, Outcome, Target, Written, write_bundle
+from processor.exporter.bundle import Outcome, Written, write_bundle
+from processor.exporter.contents import ALL_FORMATS, Format
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.model import SessionRow, SessionView, Status
+from processor.exporter.target import Target
 
 
 class BundleWriter:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from processor.exporter.bundle import Target, write_bundle
+from processor.exporter.bundle import write_bundle
 from processor.exporter.reading import read_records
+from processor.exporter.target import Target
 from processor.kafka.reader import Reader
 from tests.broker.test_commands import Commands
 from tests.exporter.views import CODEC, NOW_MS, day_view

@@ -12,10 +12,10 @@ import pytest
 
 from processor.cli.writers import Writers
 from processor.config import load
-from processor.exporter.bundle import Target
 from processor.exporter.due import hand_on
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
+from processor.exporter.target import Target
 from processor.exporter.writing import BundleWriter
 from processor.store import open_store
 from tests.exporter.outputs import CODEC

@@ -13,10 +13,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from processor.exporter import bundle as bundles
-from processor.exporter.bundle import TEMPORARY, Format, Outcome, Target, Written, defused, remove_bundle, write_bundle
+from processor.exporter import contents, placing
+from processor.exporter.bundle import Outcome, Written, write_bundle
+from processor.exporter.contents import Format
 from processor.exporter.model import SessionView
+from processor.exporter.placing import TEMPORARY, remove_bundle
 from processor.exporter.shapes import PUBLISHED, schema_text
+from processor.exporter.table import defused
+from processor.exporter.target import Target
 from processor.exporter.timeline import SPOOL_BYTES_MAX
 from processor.exporter.verify import verify
 from tests.exporter.views import CODEC, NOW_MS, START_MS, day_view, day_views, made_view, message_row, varied
@@ -169,9 +173,14 @@ def test_never_half_a_bundle(tmp_path, monkeypatch):
     def full(*_: object) -> Any:
         raise OSError(28, "No space left on device")
 
-    for name in ("page", "_bundle_head", "_rename", "_metadata"):
+    for where, name in (
+        (contents, "page"),
+        (contents, "_bundle_head"),
+        (placing, "_rename"),
+        (contents, "metadata_of"),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(bundles, name, full)
+            patch.setattr(where, name, full)
             with pytest.raises(OSError, match="No space"):
                 write(tmp_path, made_view(varied(9)))
         assert tree(tmp_path) == before

@@ -7,10 +7,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from processor.exporter.bundle import Target
 from processor.exporter.dataset import CAPTURES, MESSAGES, WrittenDate, write_date
 from processor.exporter.model import SessionView
 from processor.exporter.paths import date_part
+from processor.exporter.target import Target
 from tests.exporter.views import CODEC, START_MS, day_views, made_view, varied
 
 

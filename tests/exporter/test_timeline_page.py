@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from processor.exporter.bundle import Target, write_bundle
+from processor.exporter.bundle import write_bundle
 from processor.exporter.model import SessionView
+from processor.exporter.target import Target
 from processor.exporter.timeline import json_in_script
 from tests.exporter.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
 from tests.exporter.views import CODEC, NOW_MS, day_view, made_view, varied

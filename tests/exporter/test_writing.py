@@ -6,12 +6,13 @@ import pyarrow.dataset as ds
 import pytest
 
 from processor.core.model import DAY_MS
-from processor.exporter.bundle import Outcome, Target
+from processor.exporter.bundle import Outcome
 from processor.exporter.due import hand_on, one_by_one, view_of
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.following import Progress
 from processor.exporter.model import Status
 from processor.exporter.ports import SessionFilter
+from processor.exporter.target import Target
 from processor.exporter.training import TrainingWriter, write_dates
 from processor.exporter.verify import verify
 from processor.exporter.writing import BundleWriter

@@ -1,0 +1,128 @@
+"""Brings a bundle to its place, and takes it away: whole or not at all, whoever else writes or is killed meanwhile.
+
+On a file system it is written under another name and renamed; elsewhere its manifest is written last, and a folder
+without one is no bundle.
+"""
+
+import fcntl
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from processor.exporter import manifest as manifests
+from processor.exporter.paths import bundle_path
+from processor.exporter.shapes import File, Manifest
+from processor.exporter.target import Target
+
+TEMPORARY: Final = ".tmp"  # below the root, so on its file system: what is being written or replaced
+_MARK: Final = "=."  # No name of a session's folder holds it.
+_OLD: Final = ".old"
+_LOCK: Final = "lock-"
+
+
+@contextmanager
+def folder_to_write(target: Target, final: str) -> Iterator[Path]:
+    """Yield an empty folder in which to write what is to be at `final`; what is in it afterwards is removed.
+
+    On a file system, others who write there wait meanwhile.
+    """
+    if not target.is_local:
+        with tempfile.TemporaryDirectory(prefix="a3cp-bundle-") as made:
+            yield Path(made)
+        return
+    place, beside = Path(final), Path(target.path(TEMPORARY))
+    with _locked(beside, place):
+        _sweep(beside, place)
+        folder = beside / f"{place.name}{_MARK}{secrets.token_hex(4)}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(target: Target, folder: Path, final: str, files: Iterable[File]) -> bool:
+    """Make the bundle in `folder`, its `files` and its manifest, the one at `final`; return whether it replaced one.
+
+    Raises:
+        OSError: the target cannot be written.
+    """
+    return _rename(folder, Path(final)) if target.is_local else _upload(target, folder, final, files)
+
+
+def manifest_there(target: Target, final: str) -> Manifest | None:
+    """Return the manifest of the bundle that is at `final`, if it has one whose files are there in their size."""
+    try:
+        manifest = manifests.read(target.files.cat_file(f"{final}/{manifests.NAME}"))
+        whole = all(target.files.size(f"{final}/{file.name}") == file.size for file in manifest.files)
+    except (OSError, manifests.NotAManifest):
+        return None
+    return manifest if whole else None
+
+
+def remove_bundle(target: Target, session_id: str, start_ms: int) -> bool:
+    """Remove the session's bundle and what an interrupted run left of it; return whether there was any."""
+    final = target.path(bundle_path(session_id, start_ms))
+    if target.is_local and Path(target.root).is_dir():
+        beside = Path(target.path(TEMPORARY))
+        with _locked(beside, Path(final)):
+            _sweep(beside, Path(final))
+    if not target.files.exists(final):
+        return False
+    with suppress(FileNotFoundError):
+        target.files.rm_file(f"{final}/{manifests.NAME}")  # First: from here on it is no bundle.
+    target.files.rm(final, recursive=True)
+    return True
+
+
+@contextmanager
+def _locked(beside: Path, place: Path) -> Iterator[None]:
+    """Hold off other exporters from `place`; a lock goes with its process, however that ends."""
+    beside.mkdir(parents=True, exist_ok=True)
+    number = sha256(place.name.encode()).hexdigest()[0]  # Few files, and rarely two who wait for one.
+    with (beside / f"{_LOCK}{number}").open("ab") as file:
+        with suppress(OSError):  # A file system without locks: then one exporter at a time is the operator's to see to.
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sweep(beside: Path, place: Path) -> None:
+    """Remove what a run that was killed has left; a bundle that it was about to replace comes back first."""
+    left = list(beside.glob(f"{place.name}{_MARK}*")) if beside.is_dir() else []
+    for path in left:
+        if path.name.endswith(_OLD) and not place.exists():
+            path.rename(place)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _rename(folder: Path, place: Path) -> bool:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    replaced = place.exists()
+    if replaced:
+        old = folder.with_name(folder.name + _OLD)
+        place.rename(old)
+        try:
+            folder.rename(place)
+        except OSError:
+            old.rename(place)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        folder.rename(place)
+    return replaced
+
+
+def _upload(target: Target, folder: Path, final: str, files: Iterable[File]) -> bool:
+    replaced = bool(target.files.exists(f"{final}/{manifests.NAME}"))
+    if replaced:
+        target.files.rm(final, recursive=True)
+    target.files.makedirs(final, exist_ok=True)
+    for name in (*(file.name for file in files), manifests.NAME):
+        target.files.put_file(str(folder / name), f"{final}/{name}")
+    return replaced
