@@ -25,13 +25,17 @@ class Observer:
         self._raw = raw
         self._moved_s: dict[int, float] = {}  # when a partition last made progress, or had nothing to do
         self._restoring_since_s: dict[int, float] = {}
+        self._away: str | None = None
 
     def beat(self) -> None:
         """The loop took a turn."""
         self._health.beat()
 
     def broker(self, why: str | None) -> None:
-        """No broker answers, or one does again (None)."""
+        """No broker answers, or one does (None); only what is new is told."""
+        if why == self._away:
+            return
+        self._away = why
         self._health.broker(why is None, why or "")
         if why is None:
             self._log.info("the broker answers again", operation="poll")

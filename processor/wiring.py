@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from processor.store.sql import SqlStore
 
 SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand", "SessionState")
-_START_BACKOFF_S: Final = 1.0
+_START_BACKOFF_S: Final = 0.3
 
 
 class SystemClock:
@@ -165,6 +165,7 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
                 )
                 serve()
                 worker = _worker(settings, slot, partitions, observer, stopped)
+                observer.broker(None)
                 break
             except (BrokerUnavailable, OutcomeUnknown, OwnershipLost) as error:
                 observer.broker(str(error))

@@ -91,8 +91,11 @@ def test_the_broker_is_restarted(own_kafka: Path, prefix: str, tmp_path: Path) -
     port = int(running.bootstrap.rpartition(":")[2])
     ensure_topics({"bootstrap.servers": running.bootstrap}, prefix, partitions=4)
     (metrics_port,) = free_ports(1)
+    broker.down(own_kafka)
     with Fleet(running.bootstrap, prefix, tmp_path, batch_records_max=200, metrics_port=metrics_port) as fleet:
-        worker = fleet.start(slot=0)
+        worker = fleet.start(slot=0)  # Before there is a broker.
+        await_true("not ready", lambda: probe(metrics_port, "/readyz")[0] == 503)
+        broker.up(port, own_kafka)
         with Load(running.bootstrap, fleet.names.raw), Watcher(running.bootstrap, fleet.names.tagged) as tagged:
             tagged.await_count(1_000)
             assert probe(metrics_port, "/readyz")[0] == 200
