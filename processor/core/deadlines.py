@@ -3,8 +3,9 @@
 Nothing here waits or asks the clock: `due_ms` says when to look, `punctuate` what happens then.
 """
 
+from processor.core.boundaries import ended_by_silence
+from processor.core.limits import forget_after_ms, silence_deadline_ms
 from processor.core.model import Event, Forgotten, Rules, UserState
-from processor.core.session import ended_by_silence, forget_after_ms, silence_deadline_ms
 
 
 def due_ms(state: UserState, rules: Rules) -> int | None:

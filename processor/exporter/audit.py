@@ -16,8 +16,9 @@ from processor.codec.codec import Codec
 from processor.codec.state import decode_state, encode_state
 from processor.config import TopicNames
 from processor.core.errors import DecodeError, RecordError
+from processor.core.limits import forget_after_ms
 from processor.core.model import Message, Record, Rules, Session, Tagged, UserState
-from processor.core.session import forget_after_ms, step
+from processor.core.session import step
 from processor.exporter.alignment import HASH_BYTES, Pair, align, meeting
 from processor.exporter.auditing import TopicRecord, Topics
 from processor.exporter.sessions_check import SessionsCheck, TopicPair

@@ -8,6 +8,7 @@ from processor.codec.state import decode_state, encode_state, glance
 from processor.config import TopicNames
 from processor.core.deadlines import due_ms, plain_due_ms, punctuate
 from processor.core.errors import DecodeError, InvalidMessage, RecordError
+from processor.core.memory import evolve
 from processor.core.model import (
     Command,
     Ended,
@@ -22,7 +23,7 @@ from processor.core.model import (
     Unchanged,
     UserState,
 )
-from processor.core.session import evolve, step
+from processor.core.session import step
 from processor.ports import Output, RawRecord
 from processor.runtime.deadletters import Stage, dead_letter
 from processor.runtime.partitioner import partition_of

@@ -17,6 +17,7 @@ from processor.codec.state import _read_open, _read_state, glance
 from processor.core.deadlines import plain_due_ms
 from processor.core.errors import DecodeError, RecordError
 from processor.core.ids import session_id
+from processor.core.limits import forget_after_ms, silence_deadline_ms
 from processor.core.model import (
     RECENT_SESSIONS_MAX,
     Command,
@@ -31,7 +32,6 @@ from processor.core.model import (
     UserState,
     flag_words,
 )
-from processor.core.session import forget_after_ms, silence_deadline_ms
 from tests.strategies import (
     SCHEMA_TEXTS,
     avro_messages,

@@ -11,6 +11,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from processor.core.deadlines import due_ms, punctuate
+from processor.core.memory import evolve, observe
 from processor.core.model import (
     FINGERPRINT_BYTES,
     RECENT_RECORDS_MAX,
@@ -34,7 +35,7 @@ from processor.core.model import (
     UserState,
     flag_words,
 )
-from processor.core.session import decide, evolve, observe, step
+from processor.core.session import decide, step
 from tests.core.playing import EPOCH_MS, PASSIVE, RULES, USER
 from tests.oracle import Oracle, Outcome, Place
 

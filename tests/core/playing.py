@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from processor.core.deadlines import punctuate
+from processor.core.memory import evolve, observe
 from processor.core.model import (
     Command,
     CommandName,
@@ -35,7 +36,7 @@ from processor.core.model import (
     UserState,
     flag_words,
 )
-from processor.core.session import decide, evolve, observe, step
+from processor.core.session import decide, step
 
 USER: Final = "maria"
 EPOCH_MS: Final = 1_800_000_000_000  # when every scene begins: 2027-01-15T08:00:00Z

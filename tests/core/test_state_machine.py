@@ -4,8 +4,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from processor.core.limits import limits
 from processor.core.model import CommandName, UserState
-from processor.core.session import limits
 from tests.core.histories import Draft, Run, contents, named, policies, record_ids, rules_drawn
 from tests.core.playing import EPOCH_MS, PASSIVE
 

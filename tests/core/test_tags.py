@@ -4,8 +4,8 @@ from hashlib import sha256
 
 import pytest
 
+from processor.core.memory import has_seen
 from processor.core.model import RECENT_RECORDS_MAX, Ended, Flag, Policy, Rules, Tagged, UserState, flag_words
-from processor.core.session import _seen
 from tests.core.playing import Ask, Say, Scene, Tick, play, scenes
 
 
@@ -138,12 +138,12 @@ def test_r11_numbers_and_repeats(steps, caused):
 )
 def test_r11_fingerprints_are_compared_whole(recent, seen):
     """R11: a fingerprint that only straddles two others is none."""
-    assert _seen(recent, b"12345678" + bytes(24)) is seen
+    assert has_seen(recent, b"12345678" + bytes(24)) is seen
 
 
 def test_r11_a_whole_fingerprint_right_after_a_straddling_one():
     """R11: fingerprints of equal bytes match in many places; the whole one counts."""
-    assert _seen(b"0000000111111111", b"1" * 32)
+    assert has_seen(b"0000000111111111", b"1" * 32)
 
 
 @scenes(
