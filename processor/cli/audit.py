@@ -11,7 +11,7 @@ from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 
 if TYPE_CHECKING:
     from processor.config import TopicNames
-    from processor.exporter.audit import AuditReport
+    from processor.exporter.audit_report import AuditReport
 
 SHOWN: Final = 50
 

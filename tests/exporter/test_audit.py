@@ -8,7 +8,8 @@ import pytest
 
 from processor.codec.state import decode_state, encode_state
 from processor.exporter.alignment import align
-from processor.exporter.audit import AuditReport, audit
+from processor.exporter.audit import audit
+from processor.exporter.audit_report import AuditReport
 from processor.exporter.auditing import TopicRecord
 from processor.exporter.sessions_check import TopicPair, verify_topics
 from tests.exporter.topics import MemoryTopics

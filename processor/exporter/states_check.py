@@ -1,0 +1,124 @@
+"""Checks one partition's states: by the sessions that events tell of, and by what the rules make of the raw records.
+
+Read the states, fold the raw records in their order, then call `compare`. Memory: the latest state of each key, and
+1 KB for each user that is folded.
+"""
+
+from collections.abc import Iterable
+
+from processor.codec.state import decode_state, encode_state
+from processor.core.errors import DecodeError
+from processor.core.limits import forget_after_ms
+from processor.core.model import Record, Rules, Session, Tagged, UserState
+from processor.core.session import step
+from processor.exporter.audit_report import AuditReport
+from processor.exporter.auditing import TopicRecord
+from processor.exporter.sessions_check import SessionsCheck
+
+
+class StatesCheck:
+    """The states of one partition."""
+
+    def __init__(self, name: str, partition: int, report: AuditReport, *, certain: int, rules: Rules | None) -> None:
+        """Take what is known before reading.
+
+        Args:
+            name: of the state topic.
+            partition: of it.
+            report: told what is wrong.
+            certain: the offset from which on the processor may have written since the audit began.
+            rules: for the fold; None when there is nothing to compare with.
+        """
+        self._name, self._partition = name, partition
+        self._report = report
+        self._certain = certain
+        self._rules = rules
+        self._latest: dict[bytes, tuple[int, bytes | None]] = {}  # user -> offset and value of the state
+        self._fold: dict[bytes, UserState] = {}
+
+    def read(self, records: Iterable[TopicRecord], sessions: SessionsCheck) -> None:
+        """Take the state topic's records, and check the latest by `sessions`, which has all events."""
+        for record in records:
+            if record.key is None:
+                self._report.add(self._at(record.offset), "it has no key, so it is nobody's state")
+            else:
+                self._latest[record.key] = record.offset, record.value
+        for key, (offset, value) in self._latest.items():
+            if value is None:
+                continue
+            where = self._at(offset)
+            try:
+                user_id, state = key.decode(), decode_state(value)
+            except UnicodeDecodeError:
+                self._report.add(where, "its key is no user id")
+                continue
+            except DecodeError as error:
+                self._report.add(where, f"it is no state: {error.what}")
+                continue
+            self._report.states += 1
+            is_certain = offset < self._certain
+            for one in (*state.closed, *(() if state.current is None else (state.current,))):
+                sessions.state(user_id, one.session_id, one.count, one.digest, where, certain=is_certain)
+        for user_id, sid in sessions.open_sessions():
+            offset, value = self._latest.get(user_id.encode(), (-1, None))
+            if value is None and offset < self._certain:
+                self._report.add(f"{self._name}[{self._partition}]", f"it has no state for {sid}, which is open")
+
+    def fold(self, record: Record) -> Tagged | None:
+        """Take the next raw record that counts; return the tag that the rules give it, None when they give none."""
+        if self._rules is None:
+            return None
+        key = record.user_id.encode()
+        after, events = step(self._fold.get(key), record, self._rules)
+        if after is None:
+            self._fold.pop(key, None)
+        else:
+            self._fold[key] = after
+        return next((event for event in events if isinstance(event, Tagged)), None)
+
+    def compare(self, now_ms: int) -> None:
+        """Compare the states with the fold's, but for what the clock decides: when ends were told.
+
+        Args:
+            now_ms: what the clock shows; users whose late horizon is over by then may have been forgotten.
+        """
+        if self._rules is None:
+            return
+        for key, expected in self._fold.items():
+            offset, value = self._latest.get(key, (self._certain - 1, None))
+            if offset >= self._certain:  # The processor has changed it since the audit began.
+                continue
+            after_ms = forget_after_ms(expected, self._rules)
+            may_be_forgotten = after_ms is not None and now_ms > after_ms
+            if value is None:
+                if not may_be_forgotten:
+                    told = "a user of the raw log has no state, and is not to be forgotten yet"
+                    self._report.add(f"{self._name}[{self._partition}]", told)
+                continue
+            try:
+                actual = decode_state(value)
+            except DecodeError:
+                continue  # Told when it was read.
+            if may_be_forgotten and actual.current is None and not actual.closed:
+                continue  # All but the user's own limits is forgotten.
+            self._report.states_compared += 1
+            if encode_state(_unclocked(actual)) != encode_state(_unclocked(expected)):
+                self._report.add(self._at(offset), "it is not what the rules make of the user's raw records")
+        for key, (offset, value) in self._latest.items():
+            if value is not None and key not in self._fold and offset < self._certain:
+                self._report.add(self._at(offset), "it is a state of nobody in the raw log")
+
+    def _at(self, offset: int) -> str:
+        return f"{self._name}[{self._partition}]@{offset}"
+
+
+def _unclocked(state: UserState) -> UserState:
+    """Return `state` without what tells when ends were announced: which is the clock's."""
+
+    def plain(session: Session) -> Session:
+        return session._replace(ends=0)
+
+    current = state.current
+    if current is not None:
+        current = current._replace(ends=0, end_ms=None, end_reason=None)
+    return state._replace(current=current, closed=tuple(plain(session) for session in state.closed))
