@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -157,12 +158,7 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
                 observer.beat()
                 if settings.slot is not None or first_slot is not None:
                     serve()  # Before there is a broker: that none answers is to be seen.
-                partitions = check_topics(settings.kafka_conf(), settings.topic_prefix, raw=settings.raw_topic)
-                slot = _slot(settings) if first_slot is None else first_slot
-                topics = settings.topics()
-                refuse_lost_offsets(
-                    settings.kafka_conf(), settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions
-                )
+                slot, partitions = _place(settings, first_slot)
                 serve()
                 worker = _worker(settings, slot, partitions, observer, stopped)
                 observer.broker(None)
@@ -214,6 +210,7 @@ def follow(
     on_trouble: Callable[[A3CPError], None],
 ) -> "Progress":
     """Write the output topics into `store`, up to their ends or until `stopped`. See `Following`."""
+    from processor.exporter.decoding import decode
     from processor.exporter.following import GIVE_UP_S, Following
     from processor.exporter.materializer import Materializer
     from processor.kafka.outputs import KafkaFeed
@@ -235,7 +232,7 @@ def follow(
     following = Following(
         feed,
         store,
-        Materializer(store, Codec(schemas(settings))),
+        Materializer(store, partial(decode, Codec(schemas(settings)))),
         stopped=stopped.is_set,
         wait=stopped.wait,
         on_progress=on_progress,
@@ -252,11 +249,15 @@ def _stop_with_supervisor() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _slot(settings: Settings) -> int:
-    if settings.slot is not None:
-        return settings.slot
-    (slot,) = choose_slots(settings.kafka_conf(), settings.group_id, 1)
-    return slot
+def _place(settings: Settings, first_slot: int | None) -> tuple[int, int]:
+    """Return the slot to begin in and the number of partitions. Raises as the checks in here do."""
+    conf, topics = settings.kafka_conf(), settings.topics()
+    partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
+    slot = settings.slot if first_slot is None else first_slot
+    if slot is None:
+        (slot,) = choose_slots(conf, settings.group_id, 1)
+    refuse_lost_offsets(conf, settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions)
+    return slot, partitions
 
 
 def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, stopped: threading.Event) -> Worker:

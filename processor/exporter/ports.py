@@ -59,7 +59,8 @@ class Batch(NamedTuple):
     events: Sequence[EventRow]
     texts: Sequence[TextRow]
     unreadable: Sequence[UnreadableRow]
-    sessions: Sequence[SessionRow]  # as they are now, each once
+    sessions: Sequence[SessionRow]  # as they are now: those that are new or of which events tell
+    counted: Sequence[SessionRow]  # as they are now: those that only gained messages
     offsets: Mapping[Source, tuple[int | None, int]]  # what the store must hold (None: nothing yet), what it holds then
 
 

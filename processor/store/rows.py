@@ -13,6 +13,8 @@ Values: TypeAlias = tuple[Any, ...]
 """A row's values in the order of its table's columns."""
 
 _SUMMARY: Final = msgspec.json.Decoder(Summary)
+COUNTED: Final = ("held_count", "held_digest", "notices", "summary", "status", "changes")
+"""The columns of `sessions` that messages change."""
 _SESSION_COLUMNS: Final = len(SessionRow._fields)
 
 

@@ -92,7 +92,8 @@ class SqlStore:
         self.name = name
         self._engine = engine
         self._dialect = dialect
-        self._upsert = _upsert_sql(dialect.mark)
+        self._upsert = _upsert_sql(dialect.mark, [name for name in columns(SESSIONS) if name != "session_id"])
+        self._upsert_counted = _upsert_sql(dialect.mark, rows.COUNTED)
         with self._speaking():
             if not self._is_made():
                 self._make()
@@ -157,8 +158,9 @@ class SqlStore:
                 self._insert(connection, batch)
             except IntegrityError as error:
                 raise StoreMoved("rows of this batch are in the store already") from error
-            if batch.sessions:
-                connection.exec_driver_sql(self._upsert, rows.session_values(batch.sessions))
+            for upsert, sessions in ((self._upsert, batch.sessions), (self._upsert_counted, batch.counted)):
+                if sessions:
+                    connection.exec_driver_sql(upsert, rows.session_values(sessions))
             connection.commit()
 
     def _insert(self, connection: Connection, batch: Batch) -> None:
@@ -404,8 +406,8 @@ def _removed_of(connection: Connection, session_ids: Sequence[str]) -> frozenset
 
 
 def _without_removed(connection: Connection, batch: Batch) -> Batch:
-    """Return `batch` without what belongs to sessions that were removed; each session of a batch is in `sessions`."""
-    removed = _removed_of(connection, [row.session_id for row in batch.sessions])
+    """Return `batch` without what belongs to sessions that were removed."""
+    removed = _removed_of(connection, [row.session_id for row in (*batch.sessions, *batch.counted)])
     if not removed:
         return batch
     return batch._replace(
@@ -413,6 +415,7 @@ def _without_removed(connection: Connection, batch: Batch) -> Batch:
         events=[row for row in batch.events if row.session_id not in removed],
         texts=[row for row in batch.texts if row.session_id not in removed],
         sessions=[row for row in batch.sessions if row.session_id not in removed],
+        counted=[row for row in batch.counted if row.session_id not in removed],
     )
 
 
@@ -446,9 +449,10 @@ def _conditions(wanted: SessionFilter) -> list[Any]:
     return conditions
 
 
-def _upsert_sql(mark: str) -> str:
+def _upsert_sql(mark: str, changing: Sequence[str]) -> str:
+    """Return what inserts a session, or sets its columns in `changing`; SQLite writes the indexes of all it sets."""
     names = columns(SESSIONS)
-    changed = ", ".join(f"{name} = excluded.{name}" for name in names if name != "session_id")
+    changed = ", ".join(f"{name} = excluded.{name}" for name in changing)
     marks = ", ".join([mark] * len(names))
     return (
         f"INSERT INTO sessions ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # Names of ours only.

@@ -15,7 +15,7 @@ from processor.cli.retention import age_ms
 from processor.core.errors import UsageError
 from processor.exporter.materializer import Materializer
 from processor.store import open_store
-from tests.exporter.outputs import CODEC, message, processed
+from tests.exporter.outputs import DECODE, message, processed
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
     store = open_store(f"sqlite:///{path}")
     values = [message("ben", at_ms, transcript="hello") for at_ms in (0, 9_000_000)]
     records = processed([*values, message("cleo", 0, source="model_trainer")])
-    Materializer(store, CODEC).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    Materializer(store, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
     store.close()
     return path
 

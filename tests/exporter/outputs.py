@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from processor.codec import Codec, Schemas
 from processor.codec.schema import SHIPPED
 from processor.config import TopicNames
 from processor.core.model import Rules
+from processor.exporter.decoding import decode
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Source
 from processor.ports import Assigned, Revoked
 from processor.resources import schema_text
@@ -19,6 +21,7 @@ from processor.testing import MemoryRecord
 TOPICS = TopicNames("raw", TAGGED, SESSIONS, "state", "dlq")
 SCHEMAS = Schemas({name: schema_text(name) for name in SHIPPED})
 CODEC = Codec(SCHEMAS)
+DECODE = partial(decode, CODEC)
 START_MS = 1_750_000_000_000  # 2025-06-15T15:06:40Z
 START = "2025-06-15T15:06:40.000Z"
 PARTITIONS = 2

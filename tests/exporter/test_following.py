@@ -15,7 +15,7 @@ from processor.exporter.model import SessionView
 from processor.exporter.ports import Batch, OutputRecord, SessionFilter, Source
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.exporter.outputs import CODEC, MemoryFeed, message, processed
+from tests.exporter.outputs import DECODE, MemoryFeed, message, processed
 
 RECORDS = processed([message(f"user-{n % 5}", n * 1000, source="ui", transcript=f"word{n}") for n in range(60)])
 
@@ -58,7 +58,7 @@ def following(
     return Following(
         feed_of or feed,
         store,
-        Materializer(store, CODEC),
+        Materializer(store, DECODE),
         stopped=stopped,
         wait=lambda _: None,
         on_progress=(seen if seen is not None else []).append,

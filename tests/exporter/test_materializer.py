@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.core.model import SessionEvent, Tagged
+from processor.exporter.decoding import decode
 from processor.exporter.materializer import Materializer
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
 from processor.store import open_store
@@ -17,6 +19,7 @@ from processor.store.sql import SqlStore
 from tests.strategies import SCHEMA_TEXTS, make_codec, messages, session_events, tags, user_ids
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
+DECODE = partial(decode, CODEC)
 OFFSETS = itertools.count()
 
 
@@ -35,7 +38,7 @@ def test_every_message_is_kept(shared: SqlStore, value: bytes, tagged: Tagged) -
     offset = next(OFFSETS)
     record = OutputRecord(TAGGED, 0, offset, 1, CODEC.tag(value, tagged))
     held = shared.offsets().get((TAGGED, 0))
-    applied = Materializer(shared, CODEC).apply([record], {(TAGGED, 0): (held, offset + 1)})
+    applied = Materializer(shared, DECODE).apply([record], {(TAGGED, 0): (held, offset + 1)})
     assert (applied.messages, applied.unreadable) == (1, 0)
     found = shared.without_session() if tagged.session_id is None else shared.messages(tagged.session_id)
     row = next(row for row in found if row.offset == offset)
@@ -50,7 +53,7 @@ def test_every_event_is_kept(shared: SqlStore, user_id: str, event: SessionEvent
     offset = next(OFFSETS)
     record = OutputRecord(SESSIONS, 0, offset, 1, CODEC.encode_event(user_id, event, encoding))
     held = shared.offsets().get((SESSIONS, 0))
-    applied = Materializer(shared, CODEC).apply([record], {(SESSIONS, 0): (held, offset + 1)})
+    applied = Materializer(shared, DECODE).apply([record], {(SESSIONS, 0): (held, offset + 1)})
     assert (applied.events, applied.unreadable) == (1, 0)
 
 
@@ -61,4 +64,4 @@ def test_nonsense_is_counted(shared: SqlStore, value: bytes, topic: str) -> None
     offset = next(OFFSETS)
     held = shared.offsets().get((topic, 0))
     record = OutputRecord(topic, 0, offset, 1, value)
-    assert Materializer(shared, CODEC).apply([record], {(topic, 0): (held, offset + 1)}).unreadable == 1
+    assert Materializer(shared, DECODE).apply([record], {(topic, 0): (held, offset + 1)}).unreadable == 1

@@ -20,7 +20,7 @@ from processor.exporter.target import Target
 from processor.exporter.verify import verify
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.exporter.outputs import CODEC, START_MS, message, processed
+from tests.exporter.outputs import CODEC, DECODE, START_MS, message, processed
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -49,7 +49,7 @@ def values() -> list[bytes]:
 
 
 def filled(store: SqlStore, records: list[OutputRecord]) -> SqlStore:
-    Materializer(store, CODEC).apply(records, everything(records))
+    Materializer(store, DECODE).apply(records, everything(records))
     return store
 
 
@@ -174,10 +174,10 @@ def test_a_removed_session_does_not_come_back_by_halves(store: SqlStore, *, same
     ]
     records = processed(all_values)
     early = len(processed(all_values[:2], quiet=False))
-    exporter = Materializer(store, CODEC)
+    exporter = Materializer(store, DECODE)
     exporter.apply(records[:early], everything(records[:early]))
     assert len(store.remove(Gone(ended_before_ms=START_MS + 2 * HOUR_MS)).sessions) == 1
-    exporter = exporter if same_exporter else Materializer(store, CODEC)
+    exporter = exporter if same_exporter else Materializer(store, DECODE)
     reached = store.offsets()
     rest = everything(records[early:])
     exporter.apply(records[early:], {source: (reached[source], after) for source, (_, after) in rest.items()})

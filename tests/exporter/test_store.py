@@ -21,7 +21,7 @@ from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, SessionFilt
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.store.tables import METADATA, TEXTS
-from tests.exporter.outputs import CODEC, START_MS, message, processed
+from tests.exporter.outputs import CODEC, DECODE, START_MS, message, processed
 from tests.postgres import Cluster
 
 MINUTE_MS = 60_000
@@ -57,7 +57,7 @@ def everything(records: list[OutputRecord]) -> dict[Source, tuple[int | None, in
 
 
 def applied(store: SqlStore, records: list[OutputRecord]) -> SqlStore:
-    Materializer(store, CODEC).apply(records, everything(records))
+    Materializer(store, DECODE).apply(records, everything(records))
     return store
 
 
@@ -120,7 +120,7 @@ def test_batches_do_not_matter(store: SqlStore, size: int, tmp_path: Path) -> No
     for start in range(0, len(records), size):
         batch = records[start : start + size]
         moved = {(r.topic, r.partition): (held.get((r.topic, r.partition)), r.offset + 1) for r in batch}
-        Materializer(store, CODEC).apply(batch, moved)
+        Materializer(store, DECODE).apply(batch, moved)
         held.update({source: position for source, (_, position) in moved.items()})
     assert content(store) == content(whole)
     whole.close()
@@ -148,9 +148,9 @@ def test_what_is_written_again_changes_nothing(store: SqlStore) -> None:
     with pytest.raises(StoreMoved):
         applied(store, records)
     with pytest.raises(StoreMoved):
-        Materializer(store, CODEC).apply(records, {(TAGGED, 7): (None, 1)})
+        Materializer(store, DECODE).apply(records, {(TAGGED, 7): (None, 1)})
     with pytest.raises(StoreMoved):
-        Materializer(store, CODEC).apply([], {(TAGGED, 1): (3, 4)})
+        Materializer(store, DECODE).apply([], {(TAGGED, 1): (3, 4)})
     assert content(store) == before
 
 
@@ -230,7 +230,7 @@ def test_an_id_that_comes_again_stops_nothing(store: SqlStore) -> None:
     first, again = processed([message("anna", 0)]), processed([message("anna", 0)])
     later = [r._replace(offset=r.offset + 10) for r in again]
     applied(store, first)
-    Materializer(store, CODEC).apply(
+    Materializer(store, DECODE).apply(
         later, {s: (everything(first)[s][1], offset) for s, (_, offset) in everything(later).items()}
     )
     (session,) = store.sessions(EVERYTHING, limit=2)
@@ -381,7 +381,7 @@ def test_postgresql_may_restart(cluster: Cluster, prefix: str) -> None:
             store.offsets()
     finally:
         cluster.start()
-    Materializer(store, CODEC).apply(
+    Materializer(store, DECODE).apply(
         records[half:],
         {
             source: (held.get(source, (None, None))[1], offset)

@@ -1,0 +1,165 @@
+"""What the records of the two output topics say: rows for the tables, and what their sessions add up. Pure."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from processor.codec.codec import Codec
+from processor.codec.events import EventView, to_json
+from processor.codec.wire import CONFLUENT, JSON
+from processor.core.errors import DecodeError, RecordError
+from processor.exporter.facts import Facts, event_texts, facts_of, tag_notices
+from processor.exporter.model import EventRow, MessageRow, Notice, TextRow, UnreadableRow
+from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
+from processor.runtime.withholding import why_withheld
+
+_MEDIA_KEYS: Final = frozenset({"frame_data", "audio_payload"})
+_MEDIA_TEXT: Final = re.compile(r"data:(?:image|audio|video)/").match
+_DEPTH_MAX: Final = 64
+_NUMBERS_END: Final = 1 << 53  # Beyond it JSON's readers disagree, and databases have their own limits.
+
+
+class DecodedMessage(NamedTuple):
+    """A tagged message."""
+
+    row: MessageRow
+    facts: Facts
+    start_ms: int  # of its session, as its tag says
+    texts: list[TextRow]
+
+
+class DecodedEvent(NamedTuple):
+    """A session event."""
+
+    view: EventView
+    row: EventRow
+    texts: list[TextRow]
+
+
+Decoded: TypeAlias = DecodedMessage | DecodedEvent | UnreadableRow
+
+
+def decode(codec: Codec, records: Iterable[OutputRecord]) -> Iterator[Decoded]:
+    """Yield what each of `records` says, in their order.
+
+    Raises:
+        RegistryUnavailable: as `Codec.decode` raises it.
+    """
+    for record in records:
+        try:
+            yield _message(codec, record) if record.topic == TAGGED else _event(codec, record)
+        except RecordError as error:
+            yield _unreadable(record, error)
+
+
+def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
+    value = record.value or b""
+    view, source = codec.untag(value)
+    if not 0 <= (view.session_seq or 0) < _NUMBERS_END:
+        raise DecodeError("session_seq is out of all bounds", remedy="see who writes to this topic")
+    fields = view.fields
+    facts = facts_of(fields)
+    notices = tag_notices(view.flags) | facts.notices
+    why = why_withheld(source)
+    if why is None and (view.encoding == CONFLUENT or b"\\u" in source):  # Names that the bytes do not show.
+        why = _why_fields_are_withheld(fields)
+    if why is not None:
+        notices |= Notice.WITHHELD
+    # JSON has NUL as an escape only, so most messages need no look at each of their texts.
+    clean = str if view.encoding == JSON and b"\\u0000" not in source else _clean
+    claim = view.claimed_session_id
+    row = MessageRow(
+        view.session_id,
+        view.session_seq if view.session_id is not None else None,
+        clean(view.user_id),
+        clean(view.record_id),
+        view.timestamp_ms,
+        record.append_ms,
+        None if view.source is None else clean(view.source),
+        clean(modality) if isinstance(modality := fields.get("modality"), str) else None,
+        clean(performer) if isinstance(performer := fields.get("performer_id"), str) else None,
+        facts.actor,
+        clean(capture) if isinstance(capture := fields.get("capture_id"), str) else None,
+        notices,
+        None if claim is None else clean(claim),
+        sha256(source).digest(),
+        len(source),
+        value if why is None else None,
+        why,
+        view.encoding,
+        record.partition,
+        record.offset,
+    )
+    start_ms = view.session_start_ms if view.session_start_ms is not None else view.timestamp_ms
+    texts = _texts(facts.texts, row, TAGGED) if facts.texts and why is None else []
+    return DecodedMessage(row, facts, start_ms, texts)
+
+
+def _event(codec: Codec, record: OutputRecord) -> DecodedEvent:
+    view = _without_media(codec.decode_event(record.value or b""))
+    if any(isinstance(number, int) and not 0 <= number < _NUMBERS_END for number in view):
+        raise DecodeError("a number in the event is out of all bounds", remedy="see who writes to this topic")
+    # A command that was refused for naming another's session, or none there is, is no part of that session.
+    is_foreign = view.kind == "rejected" and view.reason != "already_closed"
+    row = EventRow(
+        None if is_foreign or view.session_id is None else _clean(view.session_id),
+        _clean(view.user_id),
+        _clean(view.kind),
+        view.timestamp,
+        record.append_ms,
+        to_json(view),
+        record.partition,
+        record.offset,
+    )
+    return DecodedEvent(view, row, _texts(event_texts(view), row, SESSIONS))
+
+
+def _without_media(view: EventView) -> EventView:
+    """Return `view` with hash and size in place of arguments that must not be kept."""
+    if view.details is not None and (why := why_withheld(view.details.encode())):
+        view = view._replace(details=_in_place_of(view.details, why))
+    if view.session_notes is not None and (why := why_withheld(view.session_notes.encode())):
+        view = view._replace(session_notes=_in_place_of(view.session_notes, why))
+    return view
+
+
+def _in_place_of(text: str, why: str) -> str:
+    content = text.encode()
+    return json.dumps({"withheld": why, "sha256": sha256(content).hexdigest(), "size": len(content)})
+
+
+def _texts(texts: Iterable[tuple[str, str]], row: MessageRow | EventRow, topic: str) -> list[TextRow]:
+    return [
+        TextRow(row.session_id, row.user_id, row.timestamp_ms, place, _clean(text), topic, row.partition, row.offset)
+        for place, text in texts
+    ]
+
+
+def _unreadable(record: OutputRecord, error: RecordError) -> UnreadableRow:
+    value = record.value or b""
+    digest = sha256(value).digest()
+    return UnreadableRow(record.topic, record.partition, record.offset, _clean(str(error)), digest, len(value))
+
+
+def _clean(text: str) -> str:
+    """Return `text` without NUL, which PostgreSQL cannot hold."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
+
+
+def _why_fields_are_withheld(fields: Mapping[str, Any]) -> str | None:
+    """Return what `why_withheld` would for a message whose bytes do not show the names of its fields."""
+    if fields.get("is_partial") is True:
+        return "partial transcript"
+    return "raw media" if _has_media(fields, 0) else None
+
+
+def _has_media(value: object, depth: int) -> bool:
+    if isinstance(value, str):
+        return _MEDIA_TEXT(value) is not None
+    if depth > _DEPTH_MAX:
+        return True  # What cannot be looked into is not kept.
+    if isinstance(value, Mapping):
+        return not _MEDIA_KEYS.isdisjoint(value) or any(_has_media(inner, depth + 1) for inner in value.values())
+    return isinstance(value, list) and any(_has_media(inner, depth + 1) for inner in value)
