@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from processor.core.errors import BrokerUnavailable, UsageError
 from processor.exporter.auditing import Span, TopicRecord
+from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import MARKER
 from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets
 from processor.kafka.producer import unreachable
@@ -26,22 +27,6 @@ _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 60.0  # an open transaction is waited for; a dead worker's ends after 10 s
 _RETRY_S: Final = 0.05
 _BATCH_RECORDS: Final = 1_000
-_CONSUMER: Final[dict[str, Any]] = {
-    "log_level": 0,
-    "fetch.wait.max.ms": 100,
-    "fetch.queue.backoff.ms": 10,
-    "queued.min.messages": 50_000,
-    "queued.max.messages.kbytes": 16 << 10,
-    "socket.connection.setup.timeout.ms": 5_000,
-}
-_OURS: Final[dict[str, Any]] = {
-    "group.id": "a3cp-audit",  # The client wants one; none is ever joined.
-    "isolation.level": "read_committed",
-    "enable.auto.commit": False,
-    "enable.auto.offset.store": False,
-    "enable.partition.eof": True,
-    "auto.offset.reset": "earliest",  # What the retention cuts off meanwhile is gone.
-}
 
 
 class KafkaTopics:
@@ -125,7 +110,7 @@ class KafkaTopics:
         if span.start >= span.end:
             return
         try:
-            consumer = Consumer({**_CONSUMER, **self._conf, **_OURS})
+            consumer = Consumer(reader_conf(self._conf, if_gone="earliest"))
             consumer.assign([TopicPartition(topic, partition, span.start)])
             with contextlib.closing(consumer):
                 yield from self._records(consumer, topic, span.start, span.end)

@@ -1,7 +1,7 @@
 """librdkafka's properties for each client; those a user passes through win, unless exactly-once depends on ours."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from processor.core.errors import UsageError
 
@@ -49,6 +49,14 @@ _RESTORER: Final[dict[str, Any]] = {
     "queued.min.messages": 200_000,
     "queued.max.messages.kbytes": 64 << 10,
 }
+_READER: Final[dict[str, Any]] = {
+    "log_level": 0,  # What matters comes as an exception; librdkafka would print it to stderr besides.
+    "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 10,
+    "queued.min.messages": 50_000,
+    "queued.max.messages.kbytes": 16 << 10,
+    "socket.connection.setup.timeout.ms": 5_000,
+}
 
 
 def consumer_conf(common: Mapping[str, Any], *, session_timeout_ms: int, group_protocol: str) -> dict[str, Any]:
@@ -75,6 +83,16 @@ def producer_conf(common: Mapping[str, Any], *, transaction_timeout_ms: int) -> 
 def restorer_conf(common: Mapping[str, Any], *, group_id: str) -> dict[str, Any]:
     """Return the properties of the reader of `a3cp.state`; it joins no group, though the client wants a name of one."""
     return {**_RESTORER, **common, **_RESTORER_OURS, "group.id": f"{group_id}-restore"}
+
+
+def reader_conf(common: Mapping[str, Any], *, if_gone: Literal["earliest", "error"]) -> dict[str, Any]:
+    """Return the properties of one who reads partitions on its own; the client wants a group, but none is ever joined.
+
+    Args:
+        common: those a user passes through; they win over how much is fetched, not over what counts as committed.
+        if_gone: what is done when the retention takes away what is to be read: go on with what is left, or fail.
+    """
+    return {**_READER, **common, **_CONSUMER_OURS, "group.id": "a3cp-reader", "auto.offset.reset": if_gone}
 
 
 def _refuse_changes(common: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

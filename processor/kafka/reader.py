@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.core.errors import BrokerUnavailable, UsageError
+from processor.kafka.conf import reader_conf
 from processor.kafka.offsets import EARLIEST, LATEST, log_offsets
 from processor.kafka.producer import unreachable
 
@@ -16,21 +17,6 @@ _TIMEOUT_S: Final = 10.0
 _BATCH_RECORDS: Final = 1_000
 _SILENCE_S: Final = 30.0
 _RETRY_S: Final = 0.05
-
-_CONSUMER: Final[dict[str, Any]] = {
-    "log_level": 0,
-    "fetch.wait.max.ms": 100,
-    "socket.connection.setup.timeout.ms": 5_000,
-    "queued.max.messages.kbytes": 32 << 10,
-}
-_OURS: Final[dict[str, Any]] = {
-    "group.id": "a3cp-reader",  # The client wants one; none is ever joined.
-    "isolation.level": "read_committed",
-    "enable.auto.commit": False,
-    "enable.auto.offset.store": False,
-    "enable.partition.eof": True,
-    "auto.offset.reset": "error",
-}
 
 
 class ReadRecord(NamedTuple):
@@ -57,7 +43,7 @@ class Reader:
         self._conf = conf
         self._topic = topic
         try:
-            self._consumer = Consumer({**_CONSUMER, **conf, **_OURS})
+            self._consumer = Consumer(reader_conf(conf, if_gone="error"))
             self._admin = AdminClient({"log_level": 0, **conf})
             known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
         except KafkaException as error:
