@@ -1,6 +1,7 @@
 """The `Log` port on Kafka: one consumer of the group, transactions, and the restore of what is assigned."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import methodcaller
@@ -10,13 +11,14 @@ from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException,
 from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import A3CPError, Aborted, BrokerUnavailable
-from processor.kafka.failures import failure
+from processor.kafka.failures import error_of, failure
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.transactions import Transactions, fence
 from processor.ports import Assigned, Output, RawRecord, Revoked, StateChunk
 
 _ASK_TIMEOUT_S: Final = 1.0
+_ASK_EVERY_S: Final = 2.0
 _PARTITION: Final = methodcaller("partition")
 
 
@@ -52,6 +54,7 @@ class KafkaLog:
         self._conf = conf
         self._on_broker = on_broker
         self._away = False
+        self._ask_at_s = 0.0
         self._changes: list[Assigned | Revoked] = []
         self._owned: set[int] = set()
         self._reading: set[int] = set()  # those of them that are restored
@@ -312,11 +315,21 @@ class KafkaLog:
             self._on_broker(why)
 
     def _ask_whether_a_broker_answers(self) -> None:
-        """End the state of no broker answering: without a record to read, nothing else would tell."""
-        if self._away:
-            with contextlib.suppress(KafkaException):
-                self._consumer.list_topics(self._conf.raw, timeout=_ASK_TIMEOUT_S)
-                self._set_away(None)
+        """Ask, since without a record to read nothing else tells for sure.
+
+        librdkafka says when all brokers are down, but not always: a broker that went away soon after it had come back
+        was missed.
+        """
+        now_s = time.monotonic()
+        if not self._away and now_s < self._ask_at_s:
+            return
+        self._ask_at_s = now_s + _ASK_EVERY_S
+        try:
+            self._consumer.list_topics(self._conf.raw, timeout=_ASK_TIMEOUT_S)
+        except KafkaException as error:
+            self._set_away(error_of(error).str())
+        else:
+            self._set_away(None)
 
     def _positions(self) -> list[TopicPartition]:
         try:

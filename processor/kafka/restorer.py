@@ -9,12 +9,14 @@ from typing import Any, Final
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from processor.core.errors import BrokerUnavailable
 from processor.kafka.failures import failure
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.ports import StateChunk
 
 _CHUNK_RECORDS: Final = 20_000
 _BLOCKED_AFTER_S: Final = 0.3
+_STUCK_AFTER_S: Final = 20.0  # longer than a transaction of a worker that lives stays open by default
 
 
 @dataclass(slots=True)
@@ -75,7 +77,12 @@ class Restorer:
             self.close()
 
     def poll(self, timeout_s: float) -> list[StateChunk]:
-        """Return what came within `timeout_s`, by partition; a partition's last chunk says so."""
+        """Return what came within `timeout_s`, by partition; a partition's last chunk says so.
+
+        Raises:
+            BrokerUnavailable: a partition stands still before its target: with new clients it may go on.
+            Fatal, OutcomeUnknown: see `failure`.
+        """
         if self._consumer is None:
             return []
         records: dict[int, list[tuple[bytes, bytes | None]]] = {}
@@ -110,6 +117,11 @@ class Restorer:
                 progress.since_s = now_s
             elif not finished and not progress.fenced and now_s - progress.since_s > _BLOCKED_AFTER_S:
                 progress.fenced = blocked = True
+            elif not finished and now_s - progress.since_s > _STUCK_AFTER_S:
+                raise BrokerUnavailable(
+                    f"restoring {self._topic}[{partition}] stands still at {reached} of {progress.target}",
+                    remedy="see that the broker runs, and for an open transaction (kafka-transactions.sh)",
+                )
         if blocked:
             self._unblock()
         self.remove([chunk.partition for chunk in chunks if chunk.finished])
