@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from confluent_kafka import (
     Consumer,
@@ -18,15 +18,13 @@ from processor.core.errors import BrokerUnavailable, UsageError
 from processor.exporter.auditing import Span, TopicRecord
 from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import MARKER
-from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets
+from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets, patiently
 from processor.kafka.producer import unreachable
-
-T = TypeVar("T")
 
 _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 60.0  # an open transaction is waited for; a dead worker's ends after 10 s
-_RETRY_S: Final = 0.05
 _BATCH_RECORDS: Final = 1_000
+_ASKING: Final = "asking how far the topics go"
 
 
 class KafkaTopics:
@@ -73,7 +71,7 @@ class KafkaTopics:
             self._committed = (
                 {}
                 if raw is None
-                else self._patiently(lambda: committed_offsets(conf, group_id, raw, range(self.partitions)))
+                else patiently(lambda: committed_offsets(conf, group_id, raw, range(self.partitions)), _ASKING, conf)
             )
             # The rest of what was committed by now was appended by now: one after the other, explanations last.
             ends: dict[tuple[str, int], int] = {}
@@ -81,7 +79,7 @@ class KafkaTopics:
                 ends.update(self._offsets(admin, [topic], LATEST, IsolationLevel.READ_UNCOMMITTED))
             starts = self._offsets(admin, topics, EARLIEST, IsolationLevel.READ_COMMITTED)
         except KafkaException as error:
-            raise unreachable("asking how far the topics go", error, conf) from error
+            raise unreachable(_ASKING, error, conf) from error
         self._spans = {
             place: Span(starts[place], max(starts[place], certain[place]), max(starts[place], end))
             for place, end in ends.items()
@@ -150,16 +148,4 @@ class KafkaTopics:
         self, admin: AdminClient, topics: Sequence[str], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[tuple[str, int], int]:
         places = [(topic, partition) for topic in topics for partition in range(self.partitions)]
-        return self._patiently(lambda: log_offsets(admin, places, spec, isolation))
-
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        """Return what `ask` returns; a topic or coordinator that is new or just moving has no answer for a moment."""
-        deadline_s = time.monotonic() + _TIMEOUT_S
-        while True:
-            try:
-                return ask()
-            except KafkaException as error:
-                passes = isinstance(unreachable("", error, self._conf), BrokerUnavailable)
-                if not passes or time.monotonic() > deadline_s:
-                    raise
-                time.sleep(_RETRY_S)
+        return patiently(lambda: log_offsets(admin, places, spec, isolation), _ASKING, self._conf)

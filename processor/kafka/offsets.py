@@ -1,13 +1,20 @@
 """How far logs go, and which offsets a group has committed."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
+from processor.core.errors import BrokerUnavailable
+from processor.kafka.producer import unreachable
+
+T = TypeVar("T")
+
 _TIMEOUT_S: Final = 10.0
+_RETRY_S: Final = 0.05
 EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
@@ -47,3 +54,25 @@ def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partit
         if answer.error is not None:
             raise KafkaException(answer.error)
     return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
+
+
+def patiently(ask: Callable[[], T], doing: str, conf: Mapping[str, Any]) -> T:
+    """Return what `ask` returns; a topic or coordinator that is new or just moving has no answer for a moment.
+
+    Args:
+        ask: raises KafkaException when there is no answer.
+        doing, conf: as for `unreachable`.
+
+    Raises:
+        BrokerUnavailable: there is still none after 10 s.
+        A3CPError: what else `unreachable` makes of it, at once.
+    """
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            outcome = unreachable(doing, error, conf)
+            if not isinstance(outcome, BrokerUnavailable) or time.monotonic() > deadline_s:
+                raise outcome from error
+            time.sleep(_RETRY_S)

@@ -10,13 +10,12 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from processor.core.errors import BrokerUnavailable, UsageError
 from processor.kafka.conf import reader_conf
-from processor.kafka.offsets import EARLIEST, LATEST, log_offsets
+from processor.kafka.offsets import EARLIEST, LATEST, log_offsets, patiently
 from processor.kafka.producer import unreachable
 
 _TIMEOUT_S: Final = 10.0
 _BATCH_RECORDS: Final = 1_000
 _SILENCE_S: Final = 30.0
-_RETRY_S: Final = 0.05
 
 
 class ReadRecord(NamedTuple):
@@ -103,17 +102,12 @@ class Reader:
 
     def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
         places = [(self._topic, partition) for partition in range(self.partitions)]
-        deadline_s = time.monotonic() + _TIMEOUT_S
-        while True:
-            try:
-                found = log_offsets(self._admin, places, spec, IsolationLevel.READ_COMMITTED)
-                return {partition: offset for (_, partition), offset in found.items()}
-            except KafkaException as error:
-                outcome = unreachable(f"reading {self._topic}", error, self._conf)
-                # A topic that was just made, or whose leader is changing, has none for a moment.
-                if not isinstance(outcome, BrokerUnavailable) or time.monotonic() > deadline_s:
-                    raise outcome from error
-                time.sleep(_RETRY_S)
+        found = patiently(
+            lambda: log_offsets(self._admin, places, spec, IsolationLevel.READ_COMMITTED),
+            f"reading {self._topic}",
+            self._conf,
+        )
+        return {partition: offset for (_, partition), offset in found.items()}
 
     def _record(self, message: Message) -> ReadRecord | None:
         error = message.error()
