@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,10 @@ def test_a_bad_line_on_its_way_there_and_back(a3cp: Commands, processing: None) 
 
 
 def test_no_broker(prefix: str) -> None:
-    """Every command says the same, in one line."""
+    """Every command says the same, in one line; each takes ten seconds to be sure, so all are asked at once."""
     away = Commands("127.0.0.1:1", prefix)
-    for arguments in (("produce", "-"), ("session", "end", "u"), ("dlq", "list")):
-        (line,) = away(*arguments, code=1).stderr.splitlines()
-        assert line.startswith("error: no Kafka broker answers at 127.0.0.1:1; ")
+    asked = (("produce", "-"), ("session", "end", "u"), ("dlq", "list"))
+    with ThreadPoolExecutor(len(asked)) as threads:
+        for done in threads.map(lambda arguments: away(*arguments, code=1), asked):
+            (line,) = done.stderr.splitlines()
+            assert line.startswith("error: no Kafka broker answers at 127.0.0.1:1; ")
