@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -15,6 +15,7 @@ from processor.exporter.model import EventRow, MessageRow, Notice, TextRow, Unre
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
 from processor.runtime.withholding import why_withheld
 
+PART_RECORDS: Final = 2_500  # decoded at a time, with their rows about 10 MiB
 _MEDIA_KEYS: Final = frozenset({"frame_data", "audio_payload"})
 _MEDIA_TEXT: Final = re.compile(r"data:(?:image|audio|video)/").match
 _DEPTH_MAX: Final = 64
@@ -35,23 +36,38 @@ class DecodedEvent(NamedTuple):
 
     view: EventView
     row: EventRow
+    start_ms: int  # of its session, as far as the event says
     texts: list[TextRow]
 
 
 Decoded: TypeAlias = DecodedMessage | DecodedEvent | UnreadableRow
 
 
-def decode(codec: Codec, records: Iterable[OutputRecord]) -> Iterator[Decoded]:
-    """Yield what each of `records` says, in their order.
+def decode(codec: Codec, records: Sequence[OutputRecord]) -> Iterator[list[Decoded]]:
+    """Yield what each of `records` says, in their order, some at a time.
 
     Raises:
         RegistryUnavailable: as `Codec.decode` raises it.
     """
+    for part in parts_of(records):
+        yield decode_part(codec, part)
+
+
+def parts_of(records: Sequence[OutputRecord]) -> Iterator[Sequence[OutputRecord]]:
+    """Yield `records` some at a time."""
+    for start in range(0, len(records), PART_RECORDS):
+        yield records[start : start + PART_RECORDS]
+
+
+def decode_part(codec: Codec, records: Iterable[OutputRecord]) -> list[Decoded]:
+    """Return what each of `records` says, in their order. Raises as `decode` does."""
+    decoded: list[Decoded] = []
     for record in records:
         try:
-            yield _message(codec, record) if record.topic == TAGGED else _event(codec, record)
+            decoded.append(_message(codec, record) if record.topic == TAGGED else _event(codec, record))
         except RecordError as error:
-            yield _unreadable(record, error)
+            decoded.append(_unreadable(record, error))
+    return decoded
 
 
 def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
@@ -113,7 +129,8 @@ def _event(codec: Codec, record: OutputRecord) -> DecodedEvent:
         record.partition,
         record.offset,
     )
-    return DecodedEvent(view, row, _texts(event_texts(view), row, SESSIONS))
+    start_ms = view.timestamp if view.start_time is None else view.start_time
+    return DecodedEvent(view, row, start_ms, _texts(event_texts(view), row, SESSIONS))
 
 
 def _without_media(view: EventView) -> EventView:

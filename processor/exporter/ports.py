@@ -1,6 +1,7 @@
 """What the exporter needs of the outside: a store to write and read, and the output topics to follow."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from processor.exporter.model import EventRow, MessageRow, SessionRow, TextRow, UnreadableRow
@@ -52,16 +53,13 @@ class Feed(Protocol):
         """Leave the group."""
 
 
-class Batch(NamedTuple):
-    """What one transaction of the store writes."""
+class Rows(NamedTuple):
+    """What records say, as rows."""
 
-    messages: Sequence[MessageRow]
-    events: Sequence[EventRow]
-    texts: Sequence[TextRow]
-    unreadable: Sequence[UnreadableRow]
-    sessions: Sequence[SessionRow]  # as they are now: those that are new or of which events tell
-    counted: Sequence[SessionRow]  # as they are now: those that only gained messages
-    offsets: Mapping[Source, tuple[int | None, int]]  # what the store must hold (None: nothing yet), what it holds then
+    messages: list[MessageRow]
+    events: list[EventRow]
+    texts: list[TextRow]
+    unreadable: list[UnreadableRow]
 
 
 class SessionFilter(NamedTuple):
@@ -113,6 +111,19 @@ class Totals(NamedTuple):
     unreadable: int
 
 
+class Transaction(Protocol):
+    """What is written at once. What belongs to a session that was removed for its age is left out."""
+
+    def add(self, new: Rows) -> None:
+        """Insert rows."""
+
+    def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
+        """Return those of `session_ids` that are held."""
+
+    def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow]) -> None:
+        """Write sessions as they are now: `sessions` whole, of `counted` only what messages change."""
+
+
 class Store(Protocol):
     """The tables. Every method raises `StoreUnavailable` when the database does not answer."""
 
@@ -129,11 +140,14 @@ class Store(Protocol):
     def offsets(self) -> Mapping[Source, int]:
         """Return the next offset of each partition that was read."""
 
-    def write(self, batch: Batch) -> None:
-        """Write all of `batch`, or nothing. What belongs to a session that was removed for its age is left out.
+    def transaction(self, offsets: Mapping[Source, tuple[int | None, int]]) -> AbstractContextManager[Transaction]:
+        """Begin to write; what follows is written whole when the `with` ends, and not at all when that raises.
+
+        Args:
+            offsets: by partition, what the store must hold (None: nothing yet) and what it holds then.
 
         Raises:
-            StoreMoved: the offsets are not those that the batch expects; nothing was written.
+            StoreMoved: the offsets are not those expected, or rows are there already; nothing is written.
         """
 
     def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:

@@ -15,7 +15,7 @@ from processor.kafka.failures import failure
 from processor.kafka.producer import unreachable
 from processor.ports import Assigned, Revoked
 
-BATCH_BYTES_MAX: Final = 16 << 20  # a poll stops at the first chunk beyond
+BATCH_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
 _CHUNK_RECORDS: Final = 500
 _TIMEOUT_S: Final = 10.0
 _RETRY_S: Final = 0.05

@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,14 +19,14 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from processor.core.errors import UsageError
-from processor.exporter.errors import StoreMoved, StoreUnavailable
+from processor.exporter.errors import StoreUnavailable
 from processor.exporter.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
-from processor.exporter.ports import Batch, Found, Gone, Removed, SessionFilter, Source, Totals
+from processor.exporter.ports import Found, Gone, Removed, SessionFilter, Source, Totals
 from processor.store import rows
-from processor.store.rows import Values, columns
+from processor.store.dialect import Dialect
 from processor.store.tables import (
     EVENTS,
     EXPORTS,
@@ -40,40 +40,9 @@ from processor.store.tables import (
     TEXTS,
     UNREADABLE,
 )
+from processor.store.transaction import SqlTransaction, removed_of, sessions_of
 
 PAGE_ROWS: Final = 1_000  # read at a time: no transaction stays open while a reader thinks
-_IDS_MAX: Final = 500  # asked for in one statement
-
-
-class Dialect(Protocol):
-    """What a database does its own way."""
-
-    mark: str  # a parameter's place in a statement: `?` or `%s`
-
-    def prepare(self, connection: Connection) -> None:
-        """Make what the tables need besides, such as the full-text index; called once the tables are there."""
-
-    def begin_making(self, connection: Connection) -> None:
-        """Begin the transaction that makes the tables, and wait for others that do."""
-
-    def begin_writing(self, connection: Connection) -> None:
-        """Begin a transaction that will write, and wait for its turn."""
-
-    def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
-        """Insert many rows."""
-
-    def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
-        """Return what finds texts with all of `words`, latest first; None when there is nothing to look for."""
-
-    def scrub(self, connection: Connection) -> None:
-        """Take what deleted rows held out of the files, as far as that is in a client's hands; outside of transactions.
-
-        Raises:
-            StoreUnavailable: others use the database at the moment.
-        """
-
-    def is_away(self, error: DBAPIError) -> bool:
-        """Whether the database did not answer, or had no time, so that another attempt may succeed."""
 
 
 class SqlStore:
@@ -92,8 +61,6 @@ class SqlStore:
         self.name = name
         self._engine = engine
         self._dialect = dialect
-        self._upsert = _upsert_sql(dialect.mark, [name for name in columns(SESSIONS) if name != "session_id"])
-        self._upsert_counted = _upsert_sql(dialect.mark, rows.COUNTED)
         with self._speaking():
             if not self._is_made():
                 self._make()
@@ -147,42 +114,18 @@ class SqlStore:
             found = connection.execute(select(SOURCES.c.topic, SOURCES.c.partition, SOURCES.c.next_offset))
             return {(topic, partition): offset for topic, partition, offset in found}
 
-    def write(self, batch: Batch) -> None:
-        """See `Store.write`."""
+    @contextlib.contextmanager
+    def transaction(self, offsets: Mapping[Source, tuple[int | None, int]]) -> Iterator[SqlTransaction]:
+        """See `Store.transaction`."""
         with self._speaking(), self._engine.connect() as connection:
             self._dialect.begin_writing(connection)
-            for source, (expected, offset) in sorted(batch.offsets.items()):
-                _move(connection, source, expected, offset)
-            batch = _without_removed(connection, batch)
-            try:
-                self._insert(connection, batch)
-            except IntegrityError as error:
-                raise StoreMoved("rows of this batch are in the store already") from error
-            for upsert, sessions in ((self._upsert, batch.sessions), (self._upsert_counted, batch.counted)):
-                if sessions:
-                    connection.exec_driver_sql(upsert, rows.session_values(sessions))
+            yield SqlTransaction(connection, self._dialect, offsets)
             connection.commit()
-
-    def _insert(self, connection: Connection, batch: Batch) -> None:
-        for table, values in (
-            (MESSAGES, rows.message_values(batch.messages)),
-            (EVENTS, rows.event_values(batch.events)),
-            (TEXTS, rows.text_values(batch.texts)),
-            (UNREADABLE, rows.unreadable_values(batch.unreadable)),
-        ):
-            if values:
-                self._dialect.insert(connection, table.name, columns(table), values)
 
     def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
         """See `Store.sessions_of`."""
-        held = {}
         with self._reading() as connection:
-            for start in range(0, len(session_ids), _IDS_MAX):
-                wanted = SESSIONS.c.session_id.in_(session_ids[start : start + _IDS_MAX])
-                for values in connection.execute(select(SESSIONS).where(wanted)):
-                    row = rows.session(values)
-                    held[row.session_id] = row
-        return held
+            return sessions_of(connection, session_ids)
 
     def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
         """See `Store.sessions`."""
@@ -293,7 +236,7 @@ class SqlStore:
     def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
         """See `Store.removed_of`."""
         with self._reading() as connection:
-            return _removed_of(connection, session_ids)
+            return removed_of(connection, session_ids)
 
     def scrub(self) -> None:
         """See `Store.scrub`."""
@@ -343,27 +286,6 @@ class SqlStore:
             raise UsageError(f"the store {self.name} cannot be used: {_first_line(error)}") from error
 
 
-def _move(connection: Connection, source: Source, expected: int | None, offset: int) -> None:
-    """Set the next offset of `source`, if it is what is expected; the row stays locked until the transaction ends."""
-    topic, partition = source
-    if expected is None:
-        here = select(SOURCES.c.next_offset).where(SOURCES.c.topic == topic, SOURCES.c.partition == partition)
-        if connection.execute(here).first() is not None:
-            raise StoreMoved(f"another exporter has begun with {topic}[{partition}]")
-        try:
-            connection.execute(SOURCES.insert().values(topic=topic, partition=partition, next_offset=offset))
-        except IntegrityError as error:
-            raise StoreMoved(f"another exporter has begun with {topic}[{partition}]") from error
-        return
-    moved = connection.execute(
-        SOURCES.update()
-        .where(SOURCES.c.topic == topic, SOURCES.c.partition == partition, SOURCES.c.next_offset == expected)
-        .values(next_offset=offset)
-    )
-    if moved.rowcount != 1:
-        raise StoreMoved(f"another exporter has written {topic}[{partition}]@{expected}")
-
-
 def _removed(connection: Connection, gone: Gone) -> Removed:
     def count(table: Table, *more: ColumnElement[bool]) -> int:
         return connection.execute(select(func.count()).select_from(table).where(_gone(table, gone), *more)).scalar_one()
@@ -397,28 +319,6 @@ def _gone(table: Table, gone: Gone) -> ColumnElement[bool]:
     )
 
 
-def _removed_of(connection: Connection, session_ids: Sequence[str]) -> frozenset[str]:
-    held: set[str] = set()
-    for start in range(0, len(session_ids), _IDS_MAX):
-        wanted = REMOVED.c.session_id.in_(session_ids[start : start + _IDS_MAX])
-        held.update(connection.execute(select(REMOVED.c.session_id).where(wanted)).scalars())
-    return frozenset(held)
-
-
-def _without_removed(connection: Connection, batch: Batch) -> Batch:
-    """Return `batch` without what belongs to sessions that were removed."""
-    removed = _removed_of(connection, [row.session_id for row in (*batch.sessions, *batch.counted)])
-    if not removed:
-        return batch
-    return batch._replace(
-        messages=[row for row in batch.messages if row.session_id not in removed],
-        events=[row for row in batch.events if row.session_id not in removed],
-        texts=[row for row in batch.texts if row.session_id not in removed],
-        sessions=[row for row in batch.sessions if row.session_id not in removed],
-        counted=[row for row in batch.counted if row.session_id not in removed],
-    )
-
-
 def _page_of(table: Table) -> Select[Any]:
     """Return what asks for some of a session's rows; made once, since making it takes longer than to run it."""
     query = select(table).where(table.c.session_id == bindparam("session_id"), table.c.position > bindparam("after"))
@@ -447,17 +347,6 @@ def _conditions(wanted: SessionFilter) -> list[Any]:
     if wanted.status is not None:
         conditions.append(table.status == wanted.status)
     return conditions
-
-
-def _upsert_sql(mark: str, changing: Sequence[str]) -> str:
-    """Return what inserts a session, or sets its columns in `changing`; SQLite writes the indexes of all it sets."""
-    names = columns(SESSIONS)
-    changed = ", ".join(f"{name} = excluded.{name}" for name in changing)
-    marks = ", ".join([mark] * len(names))
-    return (
-        f"INSERT INTO sessions ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # Names of ours only.
-        f" ON CONFLICT (session_id) DO UPDATE SET {changed}"
-    )
 
 
 def _first_line(error: SQLAlchemyError) -> str:

@@ -1,6 +1,7 @@
 """Following: what is read is written once, whatever stops answering, and an export ends where it should."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from processor.exporter.errors import StoreMoved, StoreUnavailable
 from processor.exporter.following import Following, Progress
 from processor.exporter.materializer import Materializer
 from processor.exporter.model import SessionView
-from processor.exporter.ports import Batch, OutputRecord, SessionFilter, Source
+from processor.exporter.ports import OutputRecord, SessionFilter, Source, Transaction
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.exporter.outputs import DECODE, MemoryFeed, message, processed
@@ -28,11 +29,14 @@ class Shaky:
         self._failures = failures
         self._writes = 0
 
-    def write(self, batch: Batch) -> None:
+    @contextmanager
+    def transaction(self, offsets: Mapping[Source, tuple[int | None, int]]) -> Iterator[Transaction]:
         self._writes += 1
         lost, error = self._failures.get(self._writes, (None, None))
-        if error is None or lost:
-            self._store.write(batch)
+        with self._store.transaction(offsets) as transaction:
+            yield transaction
+            if error is not None and not lost:
+                raise error
         if error is not None:
             raise error
 

@@ -1,0 +1,40 @@
+"""What databases do each in their own way."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Select
+from sqlalchemy.exc import DBAPIError
+
+from processor.store.rows import Values
+
+
+class Dialect(Protocol):
+    """What a database does its own way."""
+
+    mark: str  # a parameter's place in a statement: `?` or `%s`
+
+    def prepare(self, connection: Connection) -> None:
+        """Make what the tables need besides, such as the full-text index; called once the tables are there."""
+
+    def begin_making(self, connection: Connection) -> None:
+        """Begin the transaction that makes the tables, and wait for others that do."""
+
+    def begin_writing(self, connection: Connection) -> None:
+        """Begin a transaction that will write, and wait for its turn."""
+
+    def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
+        """Insert many rows."""
+
+    def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
+        """Return what finds texts with all of `words`, latest first; None when there is nothing to look for."""
+
+    def scrub(self, connection: Connection) -> None:
+        """Take what deleted rows held out of the files, as far as that is in a client's hands; outside of transactions.
+
+        Raises:
+            StoreUnavailable: others use the database at the moment.
+        """
+
+    def is_away(self, error: DBAPIError) -> bool:
+        """Whether the database did not answer, or had no time, so that another attempt may succeed."""

@@ -1,0 +1,129 @@
+"""The transaction in which a batch of records becomes rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
+
+from processor.exporter.errors import StoreMoved
+from processor.exporter.model import SessionRow
+from processor.exporter.ports import Rows, Source
+from processor.store import rows
+from processor.store.dialect import Dialect
+from processor.store.rows import columns
+from processor.store.tables import EVENTS, MESSAGES, REMOVED, SESSIONS, SOURCES, TEXTS, UNREADABLE
+
+_IDS_MAX: Final = 500  # asked for in one statement
+_ALL: Final = [name for name in columns(SESSIONS) if name != "session_id"]
+
+
+class SqlTransaction:
+    """See `Transaction`; made by `SqlStore.transaction`, which commits it."""
+
+    def __init__(
+        self, connection: Connection, dialect: Dialect, offsets: Mapping[Source, tuple[int | None, int]]
+    ) -> None:
+        """Set the next offset of each source from what is expected; the rows stay locked until the transaction ends.
+
+        Raises:
+            StoreMoved: another is there.
+        """
+        self._connection = connection
+        self._dialect = dialect
+        for source, (expected, offset) in sorted(offsets.items()):
+            _move(connection, source, expected, offset)
+        # Asked for with the sources locked, as a removal has them.
+        self._some_are_removed = connection.execute(select(REMOVED.c.session_id).limit(1)).first() is not None
+
+    def add(self, new: Rows) -> None:
+        """See `Transaction.add`."""
+        named = {row.session_id for row in new.messages} | {row.session_id for row in new.events}
+        removed = self._removed_of(named)
+        if removed:
+            new = Rows(
+                [row for row in new.messages if row.session_id not in removed],
+                [row for row in new.events if row.session_id not in removed],
+                [row for row in new.texts if row.session_id not in removed],
+                new.unreadable,
+            )
+        for table, values in (
+            (MESSAGES, rows.message_values(new.messages)),
+            (EVENTS, rows.event_values(new.events)),
+            (TEXTS, rows.text_values(new.texts)),
+            (UNREADABLE, rows.unreadable_values(new.unreadable)),
+        ):
+            if values:
+                try:
+                    self._dialect.insert(self._connection, table.name, columns(table), values)
+                except IntegrityError as error:
+                    raise StoreMoved("rows of this batch are in the store already") from error
+
+    def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
+        """See `Transaction.sessions_of`."""
+        return sessions_of(self._connection, session_ids)
+
+    def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow]) -> None:
+        """See `Transaction.put`."""
+        removed = self._removed_of({row.session_id for row in (*sessions, *counted)})
+        for changing, all_rows in ((_ALL, sessions), (rows.COUNTED, counted)):
+            held = [row for row in all_rows if row.session_id not in removed] if removed else all_rows
+            if held:
+                sql = _upsert_sql(self._dialect.mark, changing)
+                self._connection.exec_driver_sql(sql, rows.session_values(held))
+
+    def _removed_of(self, session_ids: Iterable[str | None]) -> frozenset[str]:
+        if not self._some_are_removed:
+            return frozenset()
+        return removed_of(self._connection, [name for name in session_ids if name is not None])
+
+
+def sessions_of(connection: Connection, session_ids: Sequence[str]) -> dict[str, SessionRow]:
+    """Return those of `session_ids` that are held."""
+    held = {}
+    for start in range(0, len(session_ids), _IDS_MAX):
+        wanted = SESSIONS.c.session_id.in_(session_ids[start : start + _IDS_MAX])
+        for values in connection.execute(select(SESSIONS).where(wanted)):
+            row = rows.session(values)
+            held[row.session_id] = row
+    return held
+
+
+def removed_of(connection: Connection, session_ids: Sequence[str]) -> frozenset[str]:
+    """Return those of `session_ids` that were removed for their age."""
+    held: set[str] = set()
+    for start in range(0, len(session_ids), _IDS_MAX):
+        wanted = REMOVED.c.session_id.in_(session_ids[start : start + _IDS_MAX])
+        held.update(connection.execute(select(REMOVED.c.session_id).where(wanted)).scalars())
+    return frozenset(held)
+
+
+def _move(connection: Connection, source: Source, expected: int | None, offset: int) -> None:
+    topic, partition = source
+    if expected is None:
+        here = select(SOURCES.c.next_offset).where(SOURCES.c.topic == topic, SOURCES.c.partition == partition)
+        if connection.execute(here).first() is not None:
+            raise StoreMoved(f"another exporter has begun with {topic}[{partition}]")
+        try:
+            connection.execute(SOURCES.insert().values(topic=topic, partition=partition, next_offset=offset))
+        except IntegrityError as error:
+            raise StoreMoved(f"another exporter has begun with {topic}[{partition}]") from error
+        return
+    moved = connection.execute(
+        SOURCES.update()
+        .where(SOURCES.c.topic == topic, SOURCES.c.partition == partition, SOURCES.c.next_offset == expected)
+        .values(next_offset=offset)
+    )
+    if moved.rowcount != 1:
+        raise StoreMoved(f"another exporter has written {topic}[{partition}]@{expected}")
+
+
+def _upsert_sql(mark: str, changing: Sequence[str]) -> str:
+    """Return what inserts a session, or sets its columns in `changing`; SQLite writes the indexes of all it sets."""
+    names = columns(SESSIONS)
+    changed = ", ".join(f"{name} = excluded.{name}" for name in changing)
+    marks = ", ".join([mark] * len(names))
+    return (
+        f"INSERT INTO sessions ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # Names of ours only.
+        f" ON CONFLICT (session_id) DO UPDATE SET {changed}"
+    )
