@@ -6,8 +6,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -34,8 +33,9 @@ from processor.runtime.worker import Worker
 from processor.supervisor import supervise, this_command
 
 if TYPE_CHECKING:
+    from processor.exporter.decoding import Decoded
     from processor.exporter.following import Progress
-    from processor.exporter.ports import Store
+    from processor.exporter.ports import OutputRecord, Store
     from processor.store.sql import SqlStore
 
 SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand", "SessionState")
@@ -203,6 +203,7 @@ def store_of(settings: Settings, address: str | None = None, *, must_exist: bool
 def follow(
     settings: Settings,
     store: "Store",
+    decode: "Callable[[Sequence[OutputRecord]], Iterable[Sequence[Decoded]]]",
     *,
     to_end: bool,
     stopped: threading.Event,
@@ -210,7 +211,6 @@ def follow(
     on_trouble: Callable[[A3CPError], None],
 ) -> "Progress":
     """Write the output topics into `store`, up to their ends or until `stopped`. See `Following`."""
-    from processor.exporter.decoding import decode
     from processor.exporter.following import GIVE_UP_S, Following
     from processor.exporter.materializer import Materializer
     from processor.kafka.outputs import KafkaFeed
@@ -232,7 +232,7 @@ def follow(
     following = Following(
         feed,
         store,
-        Materializer(store, partial(decode, Codec(schemas(settings)))),
+        Materializer(store, decode),
         stopped=stopped.is_set,
         wait=stopped.wait,
         on_progress=on_progress,

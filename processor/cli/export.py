@@ -47,6 +47,7 @@ def export(
     store share the work.
     """
     from processor.cli.bundling import Bundling
+    from processor.cli.decoders import Decoders
     from processor.cli.sessions import time_ms
     from processor.exporter.ports import SessionFilter
     from processor.wiring import follow as follow_topics
@@ -68,7 +69,7 @@ def export(
         stopped=stopped.is_set,
     )
     _stop_on_signals(stopped)
-    with _progress_shown(quiet=as_json, follow=follow) as show:
+    with _progress_shown(quiet=as_json, follow=follow) as show, Decoders(settings) as decoders:
 
         def shown_and_written(progress: "Progress") -> None:
             show(progress)
@@ -77,6 +78,7 @@ def export(
         done = follow_topics(
             settings,
             opened,
+            decoders.decode,
             to_end=not follow,
             stopped=stopped,
             on_progress=shown_and_written if follow else show,

@@ -1,16 +1,11 @@
 """Bundles written by several processes at once: for an export with many sessions due."""
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Final, Self
 
+from processor.cli.pool import cores, pool_of, spread
 from processor.codec import Codec
 from processor.config import Settings
 from processor.exporter.bundle import Written
@@ -30,8 +25,8 @@ _here: list[tuple[Store, BundleWriter]] = []  # in a process of the pool: what i
 
 
 def processes() -> int:
-    """Return how many can run at once here."""
-    return min(PROCESSES_MAX, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """Return how many write at once here."""
+    return min(PROCESSES_MAX, cores())
 
 
 class Writers:
@@ -46,16 +41,12 @@ class Writers:
             to: where the bundles go.
         """
         self._writer = writer
-        self._pool = ProcessPoolExecutor(
-            processes(),
-            multiprocessing.get_context("spawn"),  # A fork would copy locks that threads of this process hold.
-            _begin,
-            (settings, to, writer.formats),
-        )
+        self._pool = pool_of(processes(), _begin, settings, to, writer.formats)
 
     def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
         """Write the bundles of `page` and yield each session in turn; for `hand_on`. Raises as `BundleWriter.take`."""
-        for session, written in zip(page, self._pool.map(_write, page, chunksize=_CHUNK_SESSIONS), strict=True):
+        done = spread(self._pool, _write, page, chunksize=_CHUNK_SESSIONS)
+        for session, written in zip(page, done, strict=True):
             self._writer.count(session, written)
             yield session
 
@@ -69,20 +60,10 @@ class Writers:
 
 
 def _begin(settings: Settings, to: str, formats: frozenset[Format]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started it; that one ends the pool.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     writer = BundleWriter(
         Target(to), Codec(schemas(settings)), now_ms=lambda: time.time_ns() // 1_000_000, formats=formats
     )
     _here.append((store_of(settings, must_exist=True), writer))
-
-
-def _end_with_parent() -> None:
-    """End when the parent was killed: nobody else would end the pool."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _write(session: SessionRow) -> Written:

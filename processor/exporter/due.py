@@ -39,7 +39,7 @@ def hand_on(
     *,
     stopped: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Give `take` all of the `wanted` sessions that `target` does not have as they are now, oldest first.
+    """Give `take` all of the `wanted` sessions that `target` does not have as they are now, oldest first, each once.
 
     Args:
         store: where they are.
@@ -52,7 +52,9 @@ def hand_on(
         how many were taken.
     """
     count = 0
-    while not stopped() and (page := store.unexported(target, wanted, limit=PAGE_SESSIONS)):
+    last: SessionRow | None = None
+    while not stopped() and (page := store.unexported(target, wanted, limit=PAGE_SESSIONS, after=last)):
+        last = page[-1]
         done: dict[str, int] = {}
         try:
             for session in take(page):

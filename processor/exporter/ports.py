@@ -177,8 +177,13 @@ class Store(Protocol):
     def totals(self) -> Totals:
         """Return how much is held."""
 
-    def unexported(self, target: str, wanted: SessionFilter, *, limit: int) -> Sequence[SessionRow]:
-        """Return sessions that were never noted as exported to `target`, or have changed since; oldest start first."""
+    def unexported(
+        self, target: str, wanted: SessionFilter, *, limit: int, after: SessionRow | None = None
+    ) -> Sequence[SessionRow]:
+        """Return sessions that were never noted as exported to `target`, or have changed since; oldest start first.
+
+        `after`: only those behind it in that order.
+        """
 
     def note_exported(self, target: str, changes: Mapping[str, int]) -> None:
         """Take note that sessions, with their `SessionRow.changes`, were exported to `target`."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     inspect,
     or_,
     select,
+    tuple_,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -190,11 +191,15 @@ class SqlStore:
                 connection.execute(select(func.count()).select_from(UNREADABLE)).scalar_one(),
             )
 
-    def unexported(self, target: str, wanted: SessionFilter, *, limit: int) -> Sequence[SessionRow]:
+    def unexported(
+        self, target: str, wanted: SessionFilter, *, limit: int, after: SessionRow | None = None
+    ) -> Sequence[SessionRow]:
         """See `Store.unexported`."""
         known = and_(EXPORTS.c.session_id == SESSIONS.c.session_id, EXPORTS.c.target == target)
         is_due = or_(EXPORTS.c.changes.is_(None), EXPORTS.c.changes != SESSIONS.c.changes)
         query = select(SESSIONS).outerjoin(EXPORTS, known).where(is_due, *_conditions(wanted))
+        if after is not None:
+            query = query.where(tuple_(SESSIONS.c.start_ms, SESSIONS.c.session_id) > (after.start_ms, after.session_id))
         query = query.order_by(SESSIONS.c.start_ms, SESSIONS.c.session_id).limit(limit)
         with self._reading() as connection:
             return [rows.session(values) for values in connection.execute(query)]

@@ -1,0 +1,60 @@
+"""Records decoded by other processes while this one writes: for an export that has much to catch up with."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from types import TracebackType
+from typing import Final, Self
+
+from processor.cli.pool import cores, pool_of, spread
+from processor.codec import Codec
+from processor.config import Settings
+from processor.exporter.decoding import PART_RECORDS, Decoded, decode, decode_part, parts_of
+from processor.exporter.ports import OutputRecord
+from processor.wiring import schemas
+
+RECORDS_MIN: Final = 4 * PART_RECORDS  # fewer are decoded sooner here than there
+_PROCESSES_MAX: Final = 2  # As much as one writer can write.
+
+_here: list[Codec] = []  # in a process of the pool
+
+
+class Decoders:
+    """Decodes as `exporter.decoding.decode` does; `with` lets go of the processes, which start when first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        """`settings`: where the schemas are."""
+        self._settings = settings
+        self._codec = Codec(schemas(settings))
+        self._count = min(cores() - 1, _PROCESSES_MAX)
+        self._pool: ProcessPoolExecutor | None = None
+
+    def decode(self, records: Sequence[OutputRecord]) -> Iterable[Sequence[Decoded]]:
+        """Yield what each of `records` says, in their order, some at a time. Raises as `decode` of one process."""
+        if self._count == 0 or len(records) < RECORDS_MIN:
+            return decode(self._codec, records)
+        if self._pool is None:
+            self._pool = pool_of(self._count, _begin, self._settings)
+        return spread(self._pool, _decode, parts_of(records))
+
+    def close(self) -> None:
+        """End the processes, if there are any."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _begin(settings: Settings) -> None:
+    _here.append(Codec(schemas(settings)))
+
+
+def _decode(records: Sequence[OutputRecord]) -> Sequence[Decoded]:
+    (codec,) = _here
+    return decode_part(codec, records)

@@ -1,0 +1,60 @@
+"""Processes that help with work in which the interpreter itself is what takes time."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
+
+from processor.core.errors import Fatal
+
+_Work = TypeVar("_Work")
+_Result = TypeVar("_Result")
+
+
+def cores() -> int:
+    """Return how many processes can run at once here."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pool_of(count: int, begin: Callable[..., object], *arguments: Any) -> ProcessPoolExecutor:
+    """Return `count` processes, each of which calls `begin` with `arguments` first.
+
+    They leave Ctrl-C to the one who started them, and end when that one was killed: nobody else would end them.
+    """
+    # A fork would copy locks that threads of this process hold.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, context, _begin, (begin, arguments))
+
+
+def spread(
+    pool: ProcessPoolExecutor, function: Callable[[_Work], _Result], work: Iterable[_Work], *, chunksize: int = 1
+) -> Iterator[_Result]:
+    """Yield what `function` returns for each of `work`, in that order.
+
+    Raises:
+        Fatal: one of the processes has ended.
+    """
+    try:
+        yield from pool.map(function, work, chunksize=chunksize)
+    except BrokenProcessPool as error:
+        raise Fatal(
+            "a helping process has ended", remedy="see whether memory is short; what was done stays, run it again"
+        ) from error
+
+
+def _begin(begin: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
