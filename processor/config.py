@@ -257,9 +257,12 @@ class Settings(BaseSettings):
         )
 
     def kafka_conf(self) -> dict[str, str]:
-        """Return librdkafka's properties: those passed through, and where the brokers are when that is set."""
+        """Return librdkafka's properties: those passed through, and where the brokers are when that is set.
+
+        What matters comes as an error or is told by our own log: the client prints nothing to stderr besides.
+        """
         servers = {"bootstrap.servers": self.bootstrap_servers} if self.bootstrap_servers else {}
-        return {**self.kafka, **servers}
+        return {"log_level": "0", **self.kafka, **servers}
 
     def topics(self) -> TopicNames:
         """Return the names of the five topics."""

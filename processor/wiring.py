@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -74,8 +74,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, folder: Path | None =
 
 def log_conf(settings: Settings, slot: int, partitions: int) -> LogConf:
     """Return what the worker in `slot` needs to know of Kafka."""
-    # What the client would print to stderr, each lost connection and each refused commit, is told by our own log.
-    common: dict[str, Any] = {"log_level": "0", **settings.kafka_conf()}
+    common = settings.kafka_conf()
     topics = settings.topics()
     return LogConf(
         common=common,

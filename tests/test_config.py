@@ -9,13 +9,14 @@ from processor.core.errors import UsageError
 from processor.core.model import IdFormat, Policy, Rules
 
 CANARY = "c4n4ry"
+QUIET = {"log_level": "0"}
 
 
 def test_nothing_set_means_the_rules_defaults(tmp_path: Path) -> None:
     """The defaults of the settings and of the rules are the same."""
     settings, warnings = load({}, tmp_path)
     assert settings.rules() == Rules()
-    assert settings.kafka_conf() == {}
+    assert settings.kafka_conf() == QUIET
     assert settings.topics() == ("a3cp.raw", "a3cp.tagged", "a3cp.sessions", "a3cp.state", "a3cp.dlq")
     assert warnings == ()
 
@@ -66,7 +67,7 @@ def test_the_environment_wins_over_secrets_over_the_file(tmp_path: Path) -> None
     }
     settings, warnings = load(environ, tmp_path)
     assert (settings.gap_ms, settings.quiet_ms, settings.passive_sources) == (10, 2, frozenset({"x"}))
-    assert settings.kafka_conf() == {
+    assert settings.kafka_conf() == QUIET | {
         "bootstrap.servers": "file:1",
         "security.protocol": "SASL_SSL",
         "sasl.username": "environment",
@@ -90,7 +91,7 @@ def test_the_environment_wins_over_secrets_over_the_file(tmp_path: Path) -> None
 )
 def test_how_variables_name_properties(tmp_path: Path, variable: str, property_name: str) -> None:
     """Underscores, single or double, are dots; case does not matter."""
-    assert load({variable: "v"}, tmp_path).settings.kafka_conf() == {property_name: "v"}
+    assert load({variable: "v"}, tmp_path).settings.kafka_conf() == QUIET | {property_name: "v"}
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class KafkaTopics:
         self._conf = conf
         self._on_read = on_read
         try:
-            admin = AdminClient({"log_level": 0, **conf})
+            admin = AdminClient(dict(conf))
             known = admin.list_topics(timeout=_TIMEOUT_S).topics
             if missing := [topic for topic in topics if topic not in known]:
                 raise UsageError(
@@ -119,7 +119,9 @@ class KafkaTopics:
         silent_s = 0.0
         while position < end:
             asked_s = time.monotonic()
-            messages = consumer.consume(_BATCH_RECORDS, 0.2)
+            first = consumer.poll(0.2)
+            # `consume` with a time-out would wait for it to run out whenever the batch is not full.
+            messages = [] if first is None else [first, *consumer.consume(_BATCH_RECORDS - 1, 0)]
             before = position
             for message in messages:
                 offset = message.offset()

@@ -5,9 +5,7 @@ from typing import Any, Final, Literal
 
 from processor.core.errors import UsageError
 
-_QUIET: Final[dict[str, Any]] = {"log_level": 3}  # Errors only: retries are librdkafka's business, and ours are logged.
 _CONSUMER: Final[dict[str, Any]] = {
-    **_QUIET,
     "auto.offset.reset": "earliest",
     "partition.assignment.strategy": "cooperative-sticky",
     "fetch.wait.max.ms": 100,
@@ -25,7 +23,6 @@ _CONSUMER_OURS: Final[dict[str, Any]] = {
     "enable.partition.eof": True,  # How `caught_up` knows.
 }
 _PRODUCER: Final[dict[str, Any]] = {
-    **_QUIET,
     "linger.ms": 5,  # A flush before each commit sends what is there at once, so this costs no latency.
     "batch.size": 1 << 20,
     "batch.num.messages": 10_000,
@@ -41,7 +38,6 @@ _RESTORER_OURS: Final[dict[str, Any]] = {
     "max.poll.interval.ms": 300_000,  # It is in no group; a short one passed through would not fit.
 }
 _RESTORER: Final[dict[str, Any]] = {
-    **_QUIET,
     "fetch.wait.max.ms": 50,
     "fetch.queue.backoff.ms": 10,
     "fetch.max.bytes": 32 << 20,
@@ -50,7 +46,6 @@ _RESTORER: Final[dict[str, Any]] = {
     "queued.max.messages.kbytes": 64 << 10,
 }
 _READER: Final[dict[str, Any]] = {
-    "log_level": 0,  # What matters comes as an exception; librdkafka would print it to stderr besides.
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 10,
     "queued.min.messages": 50_000,

@@ -26,7 +26,6 @@ _START: Final = "a3cp-dlq-"
 _BATCH_RECORDS: Final = 500
 _INIT_TIMEOUT_S: Final = 20.0
 _PRODUCER: Final[dict[str, Any]] = {
-    "log_level": 0,
     "enable.idempotence": True,
     "acks": "all",
     "message.max.bytes": 4 << 20,

@@ -187,7 +187,7 @@ def _committed(consumer: Consumer, conf: LogConf, partitions: Iterable[int]) -> 
 
 def _await_stable(conf: Mapping[str, Any], topic: str, partitions: int) -> None:
     """Wait until a reader of committed records sees all that was begun to be written when this was called."""
-    admin = AdminClient({"log_level": 0, **conf})
+    admin = AdminClient(dict(conf))
     ends = _ends(admin, topic, range(partitions), IsolationLevel.READ_UNCOMMITTED)
     deadline_s = time.monotonic() + _STABLE_S
     while True:

@@ -44,7 +44,7 @@ def remove_demo(conf: Mapping[str, Any], prefix: str, group_id: str) -> bool:
     require_demo_prefix(prefix)
     wanted = [topic.name for topic in desired_topics(prefix)]
     try:
-        admin = AdminClient({"log_level": 0, "socket.connection.setup.timeout.ms": 5_000, **conf})
+        admin = AdminClient({"socket.connection.setup.timeout.ms": 5_000, **conf})
         present = _present(admin, wanted)
         _delete_group(admin, group_id)
         if present:

@@ -22,7 +22,6 @@ _RETRY_S: Final = 0.05
 _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _CONSUMER: Final[dict[str, Any]] = {
-    "log_level": 0,  # What matters comes as an exception; librdkafka would print it to stderr besides.
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 10,
     "fetch.max.bytes": 16 << 20,
@@ -85,7 +84,7 @@ class KafkaFeed:
             "error_cb": self._on_error,
         }
         try:
-            self._admin = AdminClient({"log_level": 0, **conf})
+            self._admin = AdminClient(dict(conf))
             known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
             self._partitions = self._count_partitions({name: len(topic.partitions) for name, topic in known.items()})
             self._consumer = Consumer({**_CONSUMER, **conf, **_OURS, **ours})

@@ -18,7 +18,6 @@ _METADATA_TIMEOUT_S: Final = 10.0
 _QUEUE_FULL_POLL_S: Final = 0.05
 
 _PRODUCER: Final[dict[str, Any]] = {
-    "log_level": 0,  # What matters comes as an exception; librdkafka would print it to stderr besides.
     "linger.ms": 5,
     "socket.connection.setup.timeout.ms": 5_000,
     "message.max.bytes": 4 << 20,  # The broker's topics decide; see topics/*.yaml.

@@ -43,7 +43,7 @@ class Reader:
         self._topic = topic
         try:
             self._consumer = Consumer(reader_conf(conf, if_gone="error"))
-            self._admin = AdminClient({"log_level": 0, **conf})
+            self._admin = AdminClient(dict(conf))
             known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
         except KafkaException as error:
             raise unreachable("connecting", error, conf) from error

@@ -98,7 +98,7 @@ def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | No
 
 def _client(conf: KafkaConf) -> AdminClient:
     # librdkafka would print each failed connection to stderr; here the exception says it, once.
-    return AdminClient({"log_level": 0, "socket.connection.setup.timeout.ms": 5000, **conf})
+    return AdminClient({"socket.connection.setup.timeout.ms": 5000, **conf})
 
 
 def _partitions(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, int]:
