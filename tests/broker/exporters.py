@@ -18,7 +18,10 @@ from processor.store.tables import EXPORTS, METADATA, SESSIONS, SOURCES
 from tests.broker.fleet import await_true
 from tests.conftest import PARTITIONS
 
-PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
+# It waits less between two attempts at a target, and between two times of writing training data while following.
+IMPATIENT = "from processor.cli import bundling; bundling.RETRY_S, bundling.TRAINING_PAUSE = 1.0, 1"
+PROGRAM = [sys.executable, "-c", f"{IMPATIENT}; from processor.cli.app import main; main()"]
+QUICK = {"A3CP_KAFKA__RECONNECT__BACKOFF__MAX__MS": "500"}
 TIMEOUT_S = 60.0
 
 
@@ -30,7 +33,7 @@ class Exporter:
         self.targets = targets or folder
         self.address, self.root, self.training = address, self.targets / "bundles", self.targets / "training"
         self.log_file = folder / "export.log"
-        self.environ = {**os.environ, **environ}
+        self.environ = {**os.environ, **QUICK, **environ}
         self.process: subprocess.Popen[bytes] | None = None
         self.engine: Engine = open_store(address)._engine
 

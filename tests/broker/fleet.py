@@ -158,24 +158,26 @@ class Fleet:
     def await_processed(self, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until the group has committed all that the raw topic holds, also what it was given meanwhile."""
         deadline_s = time.monotonic() + timeout_s
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.prefix, "enable.auto.commit": False})
+        own = {"group.id": self.prefix, "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, **own})
+        places = [TopicPartition(self.names.raw, partition) for partition in range(4)]
+        known: list[int] = []
+        last: dict[int, int] = {}  # partition -> its last record's offset; behind it there may be markers
         try:
-            while waiting := self._unprocessed(consumer):
-                assert time.monotonic() < deadline_s, f"not processed within {timeout_s:.0f} s: {waiting}"
+            while True:
+                # First the offsets: what the group sends on to raw is there before the offset of where it came from.
+                committed = {tp.partition: tp.offset for tp in consumer.committed(places, timeout=timeout_s)}
+                ends = [consumer.get_watermark_offsets(tp, timeout=timeout_s)[1] for tp in places]
+                if ends != known:
+                    raw = read_topic(self.bootstrap, self.names.raw)
+                    known, last = ends, {partition: rows[-1].offset for partition, rows in enumerate(raw) if rows}
+                waiting = {p: (committed[p], offset) for p, offset in last.items() if offset >= committed[p]}
+                if not waiting:
+                    return
+                assert time.monotonic() < deadline_s, f"committed, last, after {timeout_s:.0f} s: {waiting}"
+                time.sleep(0.02)  # Between two looks.
         finally:
             consumer.close()
-
-    def _unprocessed(self, consumer: Consumer) -> dict[int, tuple[int, int]]:
-        """Return by partition what is committed and the last record's offset, where that is not committed."""
-        raw = read_topic(self.bootstrap, self.names.raw)
-        committed = consumer.committed(
-            [TopicPartition(self.names.raw, partition) for partition in range(4)], timeout=10
-        )
-        return {
-            tp.partition: (tp.offset, raw[tp.partition][-1].offset)
-            for tp in committed
-            if raw[tp.partition] and raw[tp.partition][-1].offset >= tp.offset
-        }
 
     def audit(self, rules: Rules | None = None) -> Audit:
         """Wait until all is processed, and prove that it was processed exactly once."""

@@ -109,6 +109,8 @@ def test_while_the_processor_works(kafka: str, topics: str, tmp_path: Path, monk
     with Fleet(kafka, topics, tmp_path, batch_records_max=30) as fleet, Load(kafka, fleet.names.raw, per_pause=5):
         workers = [fleet.start(), fleet.start()]
         await_true("both started", lambda: all(worker.said("restored") for worker in workers))
+        with Watcher(kafka, fleet.names.tagged) as tagged:
+            tagged.await_count(1)
         for number in range(rounds):
             if number == rounds // 2:
                 workers[0].kill()

@@ -1,15 +1,17 @@
 """`a3cp export --to` on a real Kafka: bundles that verify, and the same tree however often it was killed."""
 
 import random
-import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from processor.exporter.verify import verify
+from processor.store import open_store
+from tests.broker.fleet import await_true
 from tests.broker.test_materializer import PROGRAM, Site
 from tests.exporter.outputs import message, processed
 
@@ -32,16 +34,26 @@ def test_bundles_from_the_topics(kafka: str, topics: str, tmp_path: Path) -> Non
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     store = f"sqlite:///{tmp_path / 'killed.db'}"
     random.seed(7)
+    filled = open_store(store)
+
+    def has_moved(before: object) -> bool:
+        return filled.offsets() != before
+
     for turn in range(KILLS):
         size = len(RECORDS) // KILLS + 1
+        before = filled.offsets()
         site.produce(RECORDS[turn * size : (turn + 1) * size])
         command = [*PROGRAM, "export", "--follow", "--store", store, "--to", str(killed)]
         with (
             (tmp_path / "follow.log").open("ab") as log,
             subprocess.Popen(command, env=site.environ, stdout=log, stderr=log) as process,
         ):
-            time.sleep(random.uniform(2.0, 5.0))  # The promise is about any moment.
-            process.send_signal(signal.SIGKILL)
+            try:
+                await_true("it works", partial(has_moved, before))
+                time.sleep(random.uniform(0, 1.5))  # The promise is about any moment.
+            finally:
+                process.kill()
+    filled.close()
 
     def exported(address: str, root: Path) -> Any:
         return site.run("export", "--store", address, "--to", str(root), "--training", str(tmp_path / "training"))

@@ -14,7 +14,7 @@ from tests.broker.fleet import Fleet, Watcher, message, produce
 
 pytestmark = pytest.mark.broker
 
-GAP_MS = 2_000
+GAP_MS = 1_000
 QUIET_MS = 500
 RULES = Rules(gap_ms=GAP_MS, quiet_ms=QUIET_MS)
 USERS = 30
