@@ -16,6 +16,7 @@ from confluent_kafka import Producer
 
 from processor.exporter.ports import OutputRecord, SessionFilter
 from processor.store import open_store
+from tests.broker.fleet import SESSION_TIMEOUT_MS
 from tests.exporter.outputs import message, processed
 
 PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
@@ -41,7 +42,12 @@ class Site:
         self._kafka = kafka
         self._topics = topics
         self._folder = folder
-        self.environ = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka, "A3CP_TOPIC_PREFIX": topics}
+        own = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "A3CP_TOPIC_PREFIX": topics,
+            "A3CP_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),  # For so long a killed exporter keeps its partitions.
+        }
+        self.environ = {**os.environ, **own}
 
     def produce(self, records: list[OutputRecord], *, abort: bool = False, size: int = 200) -> None:
         """Write `records` in transactions; with `abort`, each of them once in vain before."""
