@@ -3,7 +3,7 @@
 from typing import Self
 
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.waiting_utils import wait_for_logs
+from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from processor.broker.probe import free_ports
 
@@ -30,13 +30,17 @@ class DockerKafka:
             "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
             "KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS": "1000",
         }
-        self._container = DockerContainer(image).with_bind_ports(port, port)
+        started = LogMessageWaitStrategy("Kafka Server started").with_startup_timeout(60)
+        self._container = DockerContainer(image).with_bind_ports(port, port).waiting_for(started)
         for name, value in settings.items():
             self._container.with_env(name, value)
 
     def __enter__(self) -> Self:
-        self._container.start()
-        wait_for_logs(self._container, "Kafka Server started", timeout=60)
+        try:
+            self._container.start()
+        except BaseException:
+            self._container.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
