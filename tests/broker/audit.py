@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.codec.codec import Codec
@@ -114,7 +114,7 @@ def read_topic(bootstrap: str, topic: str, *, isolation: str = "read_committed")
             "fetch.queue.backoff.ms": 10,
         }
     )
-    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(count)])
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(count)])  # BEGINNING costs 0.5 s more.
     reading = {partition for partition, end in ends.items() if end > 0}
     deadline_s = time.monotonic() + READ_TIMEOUT_S
     try:
