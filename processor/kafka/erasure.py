@@ -8,15 +8,15 @@ transaction that the group's next generation would fence.
 import contextlib
 import time
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import wait
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
+from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import BrokerUnavailable, OwnershipLost, UsageError
 from processor.kafka.failures import error_of, failure
 from processor.kafka.log import LogConf
+from processor.kafka.offsets import LATEST, log_offsets
 from processor.kafka.reader import Reader
 
 _TIMEOUT_S: Final = 10.0
@@ -24,7 +24,6 @@ _STABLE_S: Final = 30.0  # longer than a dead worker's transaction stays open
 _ASSIGNED_S: Final = 60.0
 _ABORT_S: Final = 1.0
 _POLL_S: Final = 0.1
-_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 class Held(NamedTuple):
@@ -202,10 +201,8 @@ def _await_stable(conf: Mapping[str, Any], topic: str, partitions: int) -> None:
 
 
 def _ends(admin: AdminClient, topic: str, partitions: Iterable[int], isolation: IsolationLevel) -> dict[int, int]:
-    wanted = {TopicPartition(topic, partition): _LATEST for partition in partitions}
     try:
-        futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=_TIMEOUT_S)
-        wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
-        return {tp.partition: future.result().offset for tp, future in futures.items()}
+        ends = log_offsets(admin, [(topic, partition) for partition in partitions], LATEST, isolation)
     except KafkaException as error:
         raise failure(f"reading {topic}", error) from error
+    return {partition: end for (_, partition), end in ends.items()}

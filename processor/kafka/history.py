@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import BrokerUnavailable, UsageError
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, committed_offsets, log_offsets
+from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, patiently
 
 _TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.5
@@ -28,7 +28,10 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
     admin = AdminClient(dict(conf))
     numbers = range(partitions)
     try:
-        ends = log_offsets(admin, [(state, number) for number in numbers], LATEST, IsolationLevel.READ_COMMITTED)
+        places = [(state, number) for number in numbers]
+        ends = patiently(
+            lambda: log_offsets(admin, places, LATEST, IsolationLevel.READ_COMMITTED), f"reading {state}", conf
+        )
         begun = {number for (_, number), end in ends.items() if end > 0}
         lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
         if lost:

@@ -1,25 +1,22 @@
 """The `Feed` port on Kafka: a member of the exporters' group, which reads the two output topics side by side."""
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import wait
 from typing import Any, Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
+from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import A3CPError, BrokerUnavailable, UsageError
+from processor.core.errors import A3CPError, UsageError
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Source
 from processor.kafka.failures import failure
+from processor.kafka.offsets import LATEST, log_offsets, patiently
 from processor.kafka.producer import unreachable
 from processor.ports import Assigned, Revoked
 
 BATCH_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
 _CHUNK_RECORDS: Final = 500
 _TIMEOUT_S: Final = 10.0
-_RETRY_S: Final = 0.05
-_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _CONSUMER: Final[dict[str, Any]] = {
     "fetch.wait.max.ms": 100,
@@ -139,23 +136,13 @@ class KafkaFeed:
 
     def ends(self) -> Mapping[Source, int]:
         """See `Feed.ends`."""
-        wanted = {
-            TopicPartition(name, partition): _LATEST for name in self._words for partition in range(self._partitions)
-        }
-        deadline_s = time.monotonic() + _TIMEOUT_S
-        while True:
-            try:
-                futures = self._admin.list_offsets(
-                    wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_TIMEOUT_S
-                )
-                wait(futures.values())  # A client must not be let go of while an answer is on its way.
-                return {(self._words[tp.topic], tp.partition): future.result().offset for tp, future in futures.items()}
-            except KafkaException as error:
-                outcome = unreachable("asking for the ends", error, self._conf)
-                # A topic that was just made, or whose leader is changing, has none for a moment.
-                if not isinstance(outcome, BrokerUnavailable) or time.monotonic() > deadline_s:
-                    raise outcome from error
-                time.sleep(_RETRY_S)
+        places = [(name, number) for name in self._words for number in range(self._partitions)]
+        ends = patiently(
+            lambda: log_offsets(self._admin, places, LATEST, IsolationLevel.READ_COMMITTED),
+            "asking for the ends",
+            self._conf,
+        )
+        return {(self._words[name], number): end for (name, number), end in ends.items()}
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         """See `Feed.stored`."""
