@@ -91,7 +91,6 @@ def log_conf(settings: Settings, slot: int, partitions: int) -> LogConf:
         is_static=settings.static_membership,
         raw=topics.raw,
         state=topics.state,
-        outputs=(topics.tagged, topics.sessions, topics.state, topics.dlq),
         partitions=partitions,
     )
 

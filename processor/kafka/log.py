@@ -7,12 +7,11 @@ from itertools import groupby
 from operator import methodcaller
 from typing import Any, Final, NamedTuple, cast
 
-from confluent_kafka import OFFSET_STORED, Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import A3CPError, Aborted, BrokerUnavailable
 from processor.kafka.failures import error_of, failure
-from processor.kafka.offsets import LATEST, log_offsets
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.transactions import Transactions, fence
@@ -36,7 +35,6 @@ class LogConf(NamedTuple):
     is_static: bool  # whether the group keeps a slot's partitions while its worker restarts
     raw: str
     state: str
-    outputs: tuple[str, ...]  # the topics that transactions write, `state` among them
     partitions: int
 
 
@@ -169,7 +167,6 @@ class KafkaLog:
         try:
             self._give_way()
             self._transactions = self._new_transactions()
-            self._transactions.close_hanging(self._open_places())
         except BrokerUnavailable as error:
             self._set_away(str(error))
             raise
@@ -340,22 +337,8 @@ class KafkaLog:
         except KafkaException as error:
             raise failure("asking for positions", error) from error
 
-    def _fence_the_dead(self, *, hanging: bool) -> None:
-        """Abort the open transactions of slots that no member runs in: they hide what they wrote from the restore.
-
-        With `hanging` also those of which their coordinator knows nothing.
-        """
+    def _fence_the_dead(self) -> None:
+        """Abort the open transactions of slots that no member runs in: they hide what they wrote from the restore."""
         conf = self._conf
-        places = self._open_places() if hanging else []
         for slot in dead_slots(self._admin, conf.group_id, conf.slot, conf.partitions):
-            fence(conf.producer, conf.group_id, slot, places)
-
-    def _open_places(self) -> list[tuple[str, int]]:
-        """Return the output topics and partitions in which a transaction is open, whosever it is."""
-        places = [(topic, number) for topic in self._conf.outputs for number in range(self._conf.partitions)]
-        try:
-            ends = log_offsets(self._admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED)
-            stable = log_offsets(self._admin, places, LATEST, IsolationLevel.READ_COMMITTED)
-        except KafkaException as error:
-            raise failure("looking for open transactions", error) from error
-        return [place for place in places if stable[place] < ends[place]]
+            fence(conf.producer, conf.group_id, slot)

@@ -2,9 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -17,12 +17,6 @@ from processor.ports import StateChunk
 _CHUNK_RECORDS: Final = 20_000
 _BLOCKED_AFTER_S: Final = 0.3
 _STUCK_AFTER_S: Final = 20.0  # longer than a transaction of a worker that lives stays open by default
-
-
-class Unblock(Protocol):
-    """Aborts transactions of dead workers; with `hanging` also those of which their coordinator knows nothing."""
-
-    def __call__(self, *, hanging: bool) -> None: ...
 
 
 @dataclass(slots=True)
@@ -42,7 +36,7 @@ class Restorer:
     is waited for.
     """
 
-    def __init__(self, conf: Mapping[str, Any], topic: str, admin: AdminClient, unblock: Unblock) -> None:
+    def __init__(self, conf: Mapping[str, Any], topic: str, admin: AdminClient, unblock: Callable[[], None]) -> None:
         """`unblock` is called when a dead worker's open transaction seems to be in the way."""
         self._conf = dict(conf)
         self._topic = topic
@@ -124,13 +118,12 @@ class Restorer:
             elif not finished and not progress.fenced and now_s - progress.since_s > _BLOCKED_AFTER_S:
                 progress.fenced = blocked = True
             elif not finished and now_s - progress.since_s > _STUCK_AFTER_S:
-                self._unblock(hanging=True)
                 raise BrokerUnavailable(
                     f"restoring {self._topic}[{partition}] stands still at {reached} of {progress.target}",
-                    remedy="see that the broker runs, and for an open transaction (kafka-transactions.sh)",
+                    remedy="see that the broker runs, and docs/operations.md, 'A transaction that hangs'",
                 )
         if blocked:
-            self._unblock(hanging=False)
+            self._unblock()
         self.remove([chunk.partition for chunk in chunks if chunk.finished])
         return chunks
 

@@ -97,7 +97,10 @@ class Transactions:
                 producer.begin_transaction()
                 self._open = True
             deadline_s = time.monotonic() + self._timeout_s
-            self._flush(deadline_s)
+            while producer.flush(_SLOW_S):
+                self._on_slow(f"outputs have not been acknowledged for {_SLOW_S:.0f} s")
+                if time.monotonic() > deadline_s:
+                    raise OutcomeUnknown(f"outputs were not acknowledged within {self._timeout_s:.0f} s")
 
             def finish() -> None:
                 producer.send_offsets_to_transaction(offsets, group_metadata, _left(deadline_s))
@@ -120,26 +123,6 @@ class Transactions:
             except KafkaException as error:
                 raise failure("aborting", error, in_transaction=True) from error
             self._next_turn()
-
-    def close_hanging(self, places: Sequence[tuple[str, int]]) -> None:
-        """End what these producers' predecessors left open in `places`, topics and partitions.
-
-        Kafka can keep a transaction open in a partition of which its coordinator knows nothing any more (KAFKA-12671,
-        seen after restarts of the broker): what was begun there then hides all behind it from whoever reads committed
-        records, for good. A marker of the same producer ends it, so each aborts a transaction there.
-        """
-        if not places:
-            return
-        for _ in range(PRODUCERS):
-            self.send([(topic, None, b"", partition, None) for topic, partition in places])
-            self._flush(time.monotonic() + self._timeout_s)
-            self.abort()
-
-    def _flush(self, deadline_s: float) -> None:
-        while self._producers[self._turn].flush(_SLOW_S):
-            self._on_slow(f"outputs have not been acknowledged for {_SLOW_S:.0f} s")
-            if time.monotonic() > deadline_s:
-                raise OutcomeUnknown(f"outputs were not acknowledged within {self._timeout_s:.0f} s")
 
     def _call(self, function: Callable[[], None], timeout_s: float) -> None:
         self._calls.call(
@@ -230,13 +213,9 @@ def _produce_when_there_is_room(producer: Producer, output: Output) -> None:
             producer.poll(_QUEUE_FULL_POLL_S)
 
 
-def fence(conf: Mapping[str, Any], group_id: str, slot: int, hanging: Sequence[tuple[str, int]]) -> None:
-    """Abort what a dead worker left open in its `slot`, and in the topics and partitions `hanging`.
+def fence(conf: Mapping[str, Any], group_id: str, slot: int) -> None:
+    """Abort what a dead worker left open in its `slot`.
 
     Its open transaction would hide the states behind it from its successors until it times out.
     """
-    transactions = Transactions(conf, group_id, slot)
-    try:
-        transactions.close_hanging(hanging)
-    finally:
-        transactions.close()
+    Transactions(conf, group_id, slot).close()

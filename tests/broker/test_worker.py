@@ -10,9 +10,7 @@ from confluent_kafka import Producer
 
 from processor.broker.probe import free_ports
 from processor.core.errors import BrokerUnavailable
-from processor.kafka.transactions import transactional_id
 from tests.broker.fleet import Fleet, await_true, probe
-from tests.broker.hanging import leave_hanging
 from tests.contracts.worlds import KafkaWorld, Member
 
 pytestmark = pytest.mark.broker
@@ -64,19 +62,6 @@ def test_a_restore_that_stands_still_begins_anew(world: KafkaWorld, monkeypatch:
     member.log.recover()
     member.await_restored()
     assert member.states[0] == [(b"user", b"open")]
-
-
-@pytest.mark.parametrize("slot", [0, 1], ids=["left by this slot", "left by a dead one"])
-def test_a_hanging_transaction_is_closed(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch, slot: int) -> None:
-    """One that the broker has forgotten to end would hide the states behind it for ever; it does not."""
-    monkeypatch.setattr("processor.kafka.restorer._STUCK_AFTER_S", 1.0)
-    leave_hanging(world.bootstrap, transactional_id(world.prefix, slot, 1), world.topic("state"), 0)
-    member = Member(world)
-    with pytest.raises(BrokerUnavailable, match=r"state\[0\] stands still at 0 of 1"):
-        await_true("never", member.turn)
-    member.log.recover()
-    member.await_restored()
-    assert member.states[0] == []
 
 
 def test_workers_stop_with_their_supervisor(kafka: str, topics: str, tmp_path: Path) -> None:
