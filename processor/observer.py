@@ -73,6 +73,15 @@ class Observer:
                 "restored", operation="restore", partition=partition, records=records, seconds=round(seconds, 3)
             )
 
+    def stuck(self, where: str) -> None:
+        """A restore stands still, though the broker answers."""
+        self._log.warning(
+            "a restore stands still",
+            operation="restore",
+            where=where,
+            see="docs/operations.md, 'A transaction that hangs'",
+        )
+
     def committed(self, tallies: dict[int, Tally], records: int, commit_s: float, tasks: dict[int, Task]) -> None:
         """A transaction was committed."""
         metrics = self._metrics

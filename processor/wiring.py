@@ -282,7 +282,7 @@ def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, 
         )
 
     return Worker(
-        KafkaLog(conf, observer.broker),
+        KafkaLog(conf, observer.broker, observer.stuck),
         task_of,
         SystemClock(),
         observer,

@@ -41,18 +41,20 @@ class LogConf(NamedTuple):
 class KafkaLog:
     """One member of the group; used by one thread."""
 
-    def __init__(self, conf: LogConf, on_broker: Callable[[str | None], None]) -> None:
+    def __init__(self, conf: LogConf, on_broker: Callable[[str | None], None], on_stuck: Callable[[str], None]) -> None:
         """Prepare transactions and join the group.
 
         Args:
             conf: names and properties.
             on_broker: told why no broker answers, or None once one does again.
+            on_stuck: told in words that a restore stands still.
 
         Raises:
             BrokerUnavailable, OwnershipLost, Fatal: see `failure`.
         """
         self._conf = conf
         self._on_broker = on_broker
+        self._on_stuck = on_stuck
         self._away = False
         self._ask_at_s = 0.0
         self._changes: list[Assigned | Revoked] = []
@@ -218,7 +220,7 @@ class KafkaLog:
     def _new_readers(self) -> tuple[AdminClient, Restorer]:
         """Return new ones: a client keeps leader epochs, with which a restarted broker refuses it for minutes."""
         admin = AdminClient(dict(self._conf.common))
-        return admin, Restorer(self._conf.restorer, self._conf.state, admin, self._fence_the_dead)
+        return admin, Restorer(self._conf.restorer, self._conf.state, admin, self._fence_the_dead, self._on_stuck)
 
     def _new_transactions(self) -> Transactions:
         conf = {**self._conf.producer, "error_cb": self._on_producer_error}

@@ -2,14 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import BrokerUnavailable
 from processor.kafka.failures import failure
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.ports import StateChunk
@@ -36,12 +35,26 @@ class Restorer:
     is waited for.
     """
 
-    def __init__(self, conf: Mapping[str, Any], topic: str, admin: AdminClient, unblock: Callable[[], None]) -> None:
-        """`unblock` is called when a dead worker's open transaction seems to be in the way."""
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        topic: str,
+        admin: AdminClient,
+        unblock: Callable[[], None],
+        on_stuck: Callable[[str], None],
+    ) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            conf: librdkafka's properties; topic: the state topic; admin: asked how far it goes.
+            unblock: called when a dead worker's open transaction seems to be in the way.
+            on_stuck: told in words that a partition stands still for long, and where.
+        """
         self._conf = dict(conf)
         self._topic = topic
         self._admin = admin
         self._unblock = unblock
+        self._on_stuck = on_stuck
         self._consumer: Consumer | None = None
         self._progress: dict[int, _Progress] = {}
 
@@ -79,30 +92,16 @@ class Restorer:
     def poll(self, timeout_s: float) -> list[StateChunk]:
         """Return what came within `timeout_s`, by partition; a partition's last chunk says so.
 
+        One that stands still before its target begins anew with a new client, and its records come again.
+
         Raises:
-            BrokerUnavailable: a partition stands still before its target: with new clients it may go on.
-            Fatal, OutcomeUnknown: see `failure`.
+            BrokerUnavailable, Fatal, OutcomeUnknown: see `failure`.
         """
         if self._consumer is None:
             return []
-        records: dict[int, list[tuple[bytes, bytes | None]]] = {}
-        ends: dict[int, int] = {}
-        for message in self._consumer.consume(_CHUNK_RECORDS, timeout_s):
-            error = message.error()
-            partition = message.partition()
-            assert partition is not None
-            if error is None:
-                key = message.key()
-                assert isinstance(key, bytes)  # We alone write this topic.
-                records.setdefault(partition, []).append((key, message.value()))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                offset = message.offset()
-                assert offset is not None
-                ends[partition] = offset
-            else:
-                raise failure(f"restoring {self._topic}", error)
+        records, ends = self._read(self._consumer, timeout_s)
         chunks = []
-        blocked = False
+        blocked = stuck = False
         now_s = time.monotonic()
         for partition in records.keys() | ends.keys() | self._progress.keys():
             progress = self._progress.get(partition)
@@ -118,14 +117,38 @@ class Restorer:
             elif not finished and not progress.fenced and now_s - progress.since_s > _BLOCKED_AFTER_S:
                 progress.fenced = blocked = True
             elif not finished and now_s - progress.since_s > _STUCK_AFTER_S:
-                raise BrokerUnavailable(
-                    f"restoring {self._topic}[{partition}] stands still at {reached} of {progress.target}",
-                    remedy="see that the broker runs, and docs/operations.md, 'A transaction that hangs'",
-                )
-        if blocked:
+                self._on_stuck(f"{self._topic}[{partition}] stands still at {reached} of {progress.target}")
+                stuck = True
+        if blocked or stuck:
             self._unblock()
         self.remove([chunk.partition for chunk in chunks if chunk.finished])
+        if stuck:
+            left = list(self._progress)
+            self.close()
+            self.add(left)
         return chunks
+
+    def _read(
+        self, consumer: Consumer, timeout_s: float
+    ) -> tuple[Mapping[int, Sequence[tuple[bytes, bytes | None]]], Mapping[int, int]]:
+        """Return what came within `timeout_s`, and the ends that were reached, by partition."""
+        records: dict[int, list[tuple[bytes, bytes | None]]] = {}
+        ends: dict[int, int] = {}
+        for message in consumer.consume(_CHUNK_RECORDS, timeout_s):
+            error = message.error()
+            partition = message.partition()
+            assert partition is not None
+            if error is None:
+                key = message.key()
+                assert isinstance(key, bytes)  # We alone write this topic.
+                records.setdefault(partition, []).append((key, message.value()))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                offset = message.offset()
+                assert offset is not None
+                ends[partition] = offset
+            else:
+                raise failure(f"restoring {self._topic}", error)
+        return records, ends
 
     def close(self) -> None:
         """Forget all and close the consumer."""

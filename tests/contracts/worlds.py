@@ -63,6 +63,7 @@ class KafkaWorld:
         self.names = names_of(prefix)
         self.logs: list[KafkaLog] = []
         self.broker_said: list[str | None] = []
+        self.stuck: list[str] = []
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
 
     def settings(self, **more: Any) -> Settings:
@@ -75,7 +76,7 @@ class KafkaWorld:
         kafka = {"log_level": "0", **({"max.poll.interval.ms": "1000"} if expelled_soon else {})}
         more = {"kafka": kafka, **more}
         conf = log_conf(self.settings(**more), len(self.logs) if slot is None else slot, PARTITIONS)
-        log = KafkaLog(conf, self.broker_said.append)
+        log = KafkaLog(conf, self.broker_said.append, self.stuck.append)
         self.logs.append(log)
         return log
 
