@@ -9,6 +9,7 @@ from typing import Annotated, Final, NamedTuple
 
 import typer
 
+from processor.cli.sessions import session_of
 from processor.cli.settings import Bootstrap, Json, Store, chosen, codec_of_settings, stored
 
 MAX_SPEED: Final = "max"
@@ -24,7 +25,9 @@ class Sent(NamedTuple):
 
 
 def replay(
-    session: Annotated[str, typer.Argument(metavar="SESSION|BUNDLE", help="A session's id, or a bundle's folder.")],
+    session: Annotated[
+        str, typer.Argument(metavar="SESSION|BUNDLE", help="A session's id or its beginning, or a bundle's folder.")
+    ],
     *,
     to: Annotated[str, typer.Option("--to", metavar="TOPIC", help="The topic that the messages go to.")],
     speed: Annotated[str, typer.Option("--speed", help="How many times as fast as they came, or max.")] = "1",
@@ -92,7 +95,6 @@ def _factor(speed: str) -> float | None:
 @contextmanager
 def _messages(session: str, address: str | None) -> Iterator[Iterable[Sent]]:
     from processor.codec.isotime import parse_time
-    from processor.core.errors import UsageError
     from processor.exporter.due import view_of
     from processor.exporter.reading import read_metadata, read_records
     from processor.exporter.target import Target
@@ -107,10 +109,7 @@ def _messages(session: str, address: str | None) -> Iterator[Iterable[Sent]]:
         return
     codec = codec_of_settings()
     with closing(stored(address)) as opened:
-        row = opened.sessions_of([session]).get(session)
-        if row is None:
-            what = f"no session {session} in {opened.name}"
-            raise UsageError(what, remedy="a3cp sessions list shows those there are")
+        row = session_of(opened, session)
         yield (
             Sent(one.seq or 0, one.append_ms, one.user_id, None if one.value is None else codec.strip(one.value))
             for one in view_of(opened, row).messages()

@@ -1,6 +1,7 @@
 """`a3cp sessions`: look into the store."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
     from processor.exporter.model import SessionRow
     from processor.exporter.ports import SessionFilter
     from processor.exporter.ports import Store as StorePort
+    from processor.store.sql import SqlStore
 
 app = typer.Typer(help="The sessions in the store: list, show, search.", no_args_is_help=True)
 
 STATUSES: Final = ("open", "partial", "complete")
 PAGE: Final = 20
 _ROWS_AT_ONCE: Final = 1_000
+_WIDE: Final = 140  # columns of a terminal that has room for whole ids
+_SHORT_ID: Final = 26  # characters: date, time, and five digits of the hash
+_PIPED_WIDTH: Final = 240  # for programs, which read lines
+_is_dated: Final = re.compile(r"sess_\d{8}_\d{6}_").match
 
 User = Annotated[str | None, typer.Option("--user", help="Only this user's.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")]
@@ -74,20 +80,17 @@ def list_command(
 
 @app.command()
 def show(
-    session_id: Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.")],
+    session_id: Annotated[str, typer.Argument(metavar="SESSION", help="The session's id, or how it begins.")],
     *,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
     """Show what one session is made of: its boundaries, what its messages add up to, its events."""
     from processor.codec.events import from_json
-    from processor.core.errors import UsageError
 
     opened = stored(store)
-    row = opened.sessions_of([session_id]).get(session_id)
-    if row is None:
-        raise UsageError(f"no session {session_id} in {opened.name}", remedy="a3cp sessions list shows those there are")
-    events = [from_json(event.value) for event in opened.events(session_id, count_max=row.event_count)]
+    row = session_of(opened, session_id)
+    events = [from_json(event.value) for event in opened.events(row.session_id, count_max=row.event_count)]
     opened.close()
     if as_json:
         print(json.dumps({**fields_of(row), "events": [_event_fields(event._asdict()) for event in events]}))
@@ -139,11 +142,31 @@ def search(
     if not found:
         print("nothing found")
         return
+    console = _console()
     table = _new_table("when", "session", "user", "where", "text")
     for row in found:
-        cells = (_when(row.at_ms), row.session_id or "(none)", plain(row.user_id), row.place, plain(row.text))
+        name = _short_id(row.session_id or "(none)", console)
+        cells = (_when(row.at_ms), name, plain(row.user_id), row.place, plain(row.text))
         table.add_row(*(Text(cell) for cell in cells))
-    _console().print(table)
+    console.print(table)
+
+
+def session_of(store: "SqlStore", name: str) -> "SessionRow":
+    """Return the session whose id is `name`, or begins so.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    from processor.core.errors import UsageError
+
+    name = name.rstrip("…")  # As a narrow terminal shows it.
+    found = store.sessions_beginning(name, limit=2)
+    exact = [row for row in found if row.session_id == name]
+    if not found:
+        raise UsageError(f"no session {name} in {store.name}", remedy="a3cp sessions list shows those there are")
+    if len(found) > 1 and not exact:
+        raise UsageError(f"several sessions begin with {name}", remedy="give more of the id")
+    return (exact or found)[0]
 
 
 def fields_of(row: "SessionRow") -> dict[str, Any]:
@@ -204,24 +227,28 @@ def _event_fields(fields: dict[str, Any]) -> dict[str, Any]:
 def _table(rows: "list[SessionRow] | Any") -> None:
     from rich.text import Text
 
-    table = _new_table("started", "session", "user", "length", "messages", "status", "flags")
+    console = _console()
+    # On a narrow terminal the time that an id begins with has to do.
+    first = [] if console.width < _WIDE and all(_is_dated(row.session_id) for row in rows) else ["started"]
+    table = _new_table(*first, "session", "user", "length", "messages", "status", "flags")
     for row in rows:
         ended = row.status.value if row.end_ms is not None else row.state
-        cells = (_when(row.start_ms), row.session_id, plain(row.user_id), _length(row.duration_ms))
+        name = _short_id(row.session_id, console)
+        cells = (*(_when(row.start_ms) for _ in first), name, plain(row.user_id), _length(row.duration_ms))
         table.add_row(*(Text(cell) for cell in cells), f"{row.held_count:,}", ended, ", ".join(row.flags))
-    _console().print(table)
+    console.print(table)
 
 
 def _new_table(*headings: str) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in headings:
         table.add_column(
             heading,
             overflow="fold",
-            no_wrap=heading in ("started", "when", "length"),
+            no_wrap=heading not in ("user", "flags", "text", "where"),
             justify="right" if heading in ("messages", "length", "sessions", "partial") else "left",
         )
     return table
@@ -230,7 +257,17 @@ def _new_table(*headings: str) -> Any:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    return console
+
+
+def _short_id(session_id: str, console: "Console") -> str:
+    """Return the id, on a narrow terminal its beginning, which is enough for `show` and the others."""
+    if console.width >= _WIDE or len(session_id) <= _SHORT_ID:
+        return session_id
+    return f"{session_id[:_SHORT_ID]}…"
 
 
 def _notices(words: list[str]) -> int:

@@ -31,7 +31,9 @@ class Shown(NamedTuple):
 
 
 def timeline(
-    session: Annotated[str, typer.Argument(metavar="SESSION|BUNDLE", help="A session's id, or a bundle's folder.")],
+    session: Annotated[
+        str, typer.Argument(metavar="SESSION|BUNDLE", help="A session's id or its beginning, or a bundle's folder.")
+    ],
     *,
     everything: Annotated[bool, typer.Option("--all", help="Fold nothing: each message is a line.")] = False,
     store: Store = None,
@@ -57,8 +59,8 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
     """Yield a session's metadata and its timeline, from a bundle if there is one of this name, else from the store."""
     import msgspec
 
+    from processor.cli.sessions import session_of
     from processor.cli.settings import codec_of_settings, stored
-    from processor.core.errors import UsageError
     from processor.exporter.due import view_of
     from processor.exporter.metadata import Told, metadata_of
     from processor.exporter.reading import read_metadata, read_timeline
@@ -72,11 +74,7 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
         return
     opened = stored(address)
     with closing(opened):
-        row = opened.sessions_of([session]).get(session)
-        if row is None:
-            raise UsageError(
-                f"no session {session} in {opened.name}", remedy="a3cp sessions list shows those there are"
-            )
+        row = session_of(opened, session)
         view = view_of(opened, row)
         with closing(spooled(view, codec_of_settings())) as spool:
             yield (

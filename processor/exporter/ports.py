@@ -150,11 +150,11 @@ class Store(Protocol):
             StoreMoved: the offsets are not those expected, or rows are there already; nothing is written.
         """
 
-    def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
-        """Return those of `session_ids` that are held."""
-
     def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
         """Return the sessions that pass, newest start first."""
+
+    def sessions_beginning(self, beginning: str, *, limit: int) -> Sequence[SessionRow]:
+        """Return sessions whose id begins so, in order of their ids."""
 
     def count(self, wanted: SessionFilter) -> int:
         """Return how many sessions pass."""

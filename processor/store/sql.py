@@ -41,7 +41,7 @@ from processor.store.tables import (
     TEXTS,
     UNREADABLE,
 )
-from processor.store.transaction import SqlTransaction, removed_of, sessions_of
+from processor.store.transaction import SqlTransaction, removed_of
 
 PAGE_ROWS: Final = 1_000  # read at a time: no transaction stays open while a reader thinks
 
@@ -123,15 +123,17 @@ class SqlStore:
             yield SqlTransaction(connection, self._dialect, offsets)
             connection.commit()
 
-    def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
-        """See `Store.sessions_of`."""
-        with self._reading() as connection:
-            return sessions_of(connection, session_ids)
-
     def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
         """See `Store.sessions`."""
         query = select(SESSIONS).where(*_conditions(wanted))
         query = query.order_by(SESSIONS.c.start_ms.desc(), SESSIONS.c.session_id.desc()).limit(limit).offset(skip)
+        with self._reading() as connection:
+            return [rows.session(values) for values in connection.execute(query)]
+
+    def sessions_beginning(self, beginning: str, *, limit: int) -> Sequence[SessionRow]:
+        """See `Store.sessions_beginning`."""
+        begins = SESSIONS.c.session_id.startswith(beginning, autoescape=True)
+        query = select(SESSIONS).where(begins).order_by(SESSIONS.c.session_id).limit(limit)
         with self._reading() as connection:
             return [rows.session(values) for values in connection.execute(query)]
 

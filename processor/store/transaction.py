@@ -61,7 +61,13 @@ class SqlTransaction:
 
     def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
         """See `Transaction.sessions_of`."""
-        return sessions_of(self._connection, session_ids)
+        held = {}
+        for start in range(0, len(session_ids), _IDS_MAX):
+            wanted = SESSIONS.c.session_id.in_(session_ids[start : start + _IDS_MAX])
+            for values in self._connection.execute(select(SESSIONS).where(wanted)):
+                row = rows.session(values)
+                held[row.session_id] = row
+        return held
 
     def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow]) -> None:
         """See `Transaction.put`."""
@@ -76,17 +82,6 @@ class SqlTransaction:
         if not self._some_are_removed:
             return frozenset()
         return removed_of(self._connection, [name for name in session_ids if name is not None])
-
-
-def sessions_of(connection: Connection, session_ids: Sequence[str]) -> dict[str, SessionRow]:
-    """Return those of `session_ids` that are held."""
-    held = {}
-    for start in range(0, len(session_ids), _IDS_MAX):
-        wanted = SESSIONS.c.session_id.in_(session_ids[start : start + _IDS_MAX])
-        for values in connection.execute(select(SESSIONS).where(wanted)):
-            row = rows.session(values)
-            held[row.session_id] = row
-    return held
 
 
 def removed_of(connection: Connection, session_ids: Sequence[str]) -> frozenset[str]:

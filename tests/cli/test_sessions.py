@@ -71,6 +71,33 @@ def test_show_and_search(address: str) -> None:
     assert "nothing found" in run("search", "nowhere", "--store", address)
 
 
+def test_the_beginning_of_an_id_is_enough(address: str) -> None:
+    """As a narrow terminal shows it, with the sign that there is more; a beginning that several have is refused."""
+    sessions = run_json("list", "--store", address)["sessions"]
+    whole = sessions[0]["session_id"]
+    assert run_json("show", f"{whole[:26]}…", "--store", address)["session_id"] == whole
+    assert run_json("show", whole, "--store", address)["session_id"] == whole
+    with pytest.raises(UsageError, match="several sessions begin with sess_2025; give more of the id"):
+        run("show", "sess_2025", "--store", address)
+    with pytest.raises(UsageError, match="no session sess_2024"):
+        run("show", "sess_2024", "--store", address)
+    with pytest.raises(UsageError, match="no session %"):
+        run("show", "%", "--store", address)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False], ids=["on a narrow terminal", "for a program"])
+def test_a_session_is_a_line(address: str, monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool) -> None:
+    """Ids are not broken: they are shortened where there is no room, and whole for programs."""
+    monkeypatch.setattr("rich.console.Console.is_terminal", is_terminal)
+    ids = [session["session_id"] for session in run_json("list", "--store", address)["sessions"]]
+    done = CliRunner().invoke(app, ["sessions", "list", "--store", address], env={"COLUMNS": "80", "TERM": "dumb"})
+    lines = done.output.splitlines()
+    for session_id in ids:
+        shown = f"{session_id[:26]}…" if is_terminal else session_id
+        assert sum(shown in line for line in lines) == 1
+    assert not is_terminal or max(map(len, lines)) <= 80
+
+
 def test_messages_do_not_steer_the_terminal(address: str) -> None:
     """Control characters in what people wrote come out marked."""
     (found,) = run_json("search", "evil", "--store", address)["found"]
