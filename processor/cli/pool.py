@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, Final, TypeVar
 
 from processor.core.errors import Fatal
 
+_GRACE_S: Final = 5.0
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
@@ -24,7 +26,8 @@ def cores() -> int:
 def pool_of(count: int, begin: Callable[..., object], *arguments: Any) -> ProcessPoolExecutor:
     """Return `count` processes, each of which calls `begin` with `arguments` first.
 
-    They leave Ctrl-C to the one who started them, and end when that one was killed: nobody else would end them.
+    They leave Ctrl-C and SIGTERM, which a service manager sends to all processes, to the one who started them, and end
+    when that one was killed: nobody else would end them.
     """
     # A fork would copy locks that threads of this process hold.
     context = multiprocessing.get_context("spawn")
@@ -49,8 +52,16 @@ def spread(
 
 def _begin(begin: Callable[..., object], arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     begin(*arguments)
+
+
+def _end_later(_number: int, _frame: FrameType | None) -> None:
+    """End after a while, as the pool does with all when one has ended; until then, whoever is stopping may need us."""
+    timer = threading.Timer(_GRACE_S, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def _end_with_parent() -> None:

@@ -45,6 +45,16 @@ def test_the_same(decoders: Decoders) -> None:
     assert isinstance(many[-1], UnreadableRow)
 
 
+def test_a_service_that_is_stopped(decoders: Decoders) -> None:
+    """SIGTERM goes to all processes of a service: those that help do not end before the one that they help."""
+    with decoders:
+        parts = iter(decoders.decode(RECORDS))
+        seen = len(next(parts))
+        for process in helping():
+            os.kill(process.pid, signal.SIGTERM)
+        assert seen + sum(len(part) for part in parts) == len(RECORDS)
+
+
 def test_one_that_is_killed(decoders: Decoders) -> None:
     """What comes is whole or an error with words, never less than there was."""
     with decoders:
