@@ -223,8 +223,7 @@ class KafkaLog:
         return admin, Restorer(self._conf.restorer, self._conf.state, admin, self._fence_the_dead, self._on_stuck)
 
     def _new_transactions(self) -> Transactions:
-        conf = {**self._conf.producer, "error_cb": self._on_producer_error}
-        return Transactions(conf, self._conf.group_id, self._conf.slot, self._set_away)
+        return Transactions(self._conf.producer, self._conf.group_id, self._conf.slot, self._set_away)
 
     def _new_consumer(self) -> Consumer:
         conf = {
@@ -300,15 +299,9 @@ class KafkaLog:
             raise failure("polling", error)
 
     def _on_error(self, error: KafkaError) -> None:
-        """Take note of what librdkafka tells of its connections; it goes on trying by itself."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._set_away(error.str())
-        elif error.fatal():
+        """Take note of what is fatal; with connections librdkafka goes on trying by itself."""
+        if error.fatal():
             self._fatal = failure("polling", error)
-
-    def _on_producer_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # All else is told by the calls of a transaction.
-            self._set_away(error.str())
 
     def _set_away(self, why: str | None) -> None:
         """Tell when brokers stop answering, and when one answers again."""
@@ -319,8 +312,8 @@ class KafkaLog:
     def _ask_whether_a_broker_answers(self) -> None:
         """Ask, since without a record to read nothing else tells for sure.
 
-        librdkafka says when all brokers are down, but not always: a broker that went away soon after it had come back
-        was missed.
+        librdkafka's own word that all brokers are down can stay away: one that went soon after it had come back was
+        missed.
         """
         now_s = time.monotonic()
         if not self._away and now_s < self._ask_at_s:

@@ -1,6 +1,7 @@
 """The `Feed` port on Kafka: a member of the exporters' group, which reads the two output topics side by side."""
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from processor.ports import Assigned, Revoked
 BATCH_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
 _CHUNK_RECORDS: Final = 500
 _TIMEOUT_S: Final = 10.0
+_ASK_EVERY_S: Final = 2.0
+_ASK_TIMEOUT_S: Final = 5.0
 
 _CONSUMER: Final[dict[str, Any]] = {
     "fetch.wait.max.ms": 100,
@@ -73,6 +76,7 @@ class KafkaFeed:
         self._paused: list[TopicPartition] = []
         self._positions: dict[Source, int] = {}
         self._failed: A3CPError | None = None
+        self._ask_at_s = 0.0
         self._partitions = 0
         ours = {
             "group.id": group_id,
@@ -113,6 +117,10 @@ class KafkaFeed:
                         size += len(record.value or b"")
         except KafkaException as error:
             raise failure("reading the output topics", error) from error
+        if records:
+            self._ask_at_s = time.monotonic() + _ASK_EVERY_S
+        else:
+            self._ask_whether_a_broker_answers()
         if len(self._changes) > told:  # What was read before the change comes again, or is another member's.
             records = []
         for record in records:
@@ -124,6 +132,15 @@ class KafkaFeed:
             raise self._failed
         self._failed = None
         return records
+
+    def _ask_whether_a_broker_answers(self) -> None:
+        """Ask, since without a record to read nothing else tells for sure: librdkafka's callback can stay away."""
+        if self._failed is None and time.monotonic() > self._ask_at_s:
+            try:
+                self._consumer.list_topics(self._topics[TAGGED], timeout=_ASK_TIMEOUT_S)
+            except KafkaException as error:
+                self._failed = unreachable("reading", error, self._conf)
+            self._ask_at_s = time.monotonic() + _ASK_EVERY_S
 
     def changes(self) -> Sequence[Assigned | Revoked]:
         """See `Feed.changes`."""
@@ -214,7 +231,5 @@ class KafkaFeed:
         self._owned = frozenset()
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._failed = unreachable("reading", KafkaException(error), self._conf)
-        elif error.fatal():
+        if error.fatal():
             self._failed = failure("reading the output topics", error)
