@@ -10,7 +10,7 @@ from processor.exporter.materializer import Materializer
 from processor.exporter.ports import Feed, OutputRecord, Source, Store
 from processor.ports import Assigned
 
-BATCH_RECORDS_MAX: Final = 50_000  # in one transaction: of many sessions side by side, each is written once in it
+BATCH_RECORDS_MAX: Final = 30_000  # in one transaction: of many sessions side by side, each is written once in it
 POLL_TIMEOUT_S: Final = 0.2
 BACKOFF_MIN_S: Final = 0.2
 BACKOFF_MAX_S: Final = 10.0
