@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from processor.cli.pool import cores, pool_of, spread
 from processor.codec import Codec
@@ -19,7 +18,7 @@ _here: list[Codec] = []  # in a process of the pool
 
 
 class Decoders:
-    """Decodes as `exporter.decoding.decode` does; `with` lets go of the processes, which start when first needed."""
+    """Decodes as `exporter.decoding.decode` does, with processes that start when first needed and end with `close`."""
 
     def __init__(self, settings: Settings) -> None:
         """`settings`: where the schemas are."""
@@ -41,14 +40,6 @@ class Decoders:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _begin(settings: Settings) -> None:

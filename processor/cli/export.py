@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -69,7 +69,7 @@ def export(
         stopped=stopped.is_set,
     )
     _stop_on_signals(stopped)
-    with _progress_shown(quiet=as_json, follow=follow) as show, Decoders(settings) as decoders:
+    with _progress_shown(quiet=as_json, follow=follow) as show, closing(Decoders(settings)) as decoders:
 
         def shown_and_written(progress: "Progress") -> None:
             show(progress)

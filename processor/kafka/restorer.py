@@ -119,7 +119,7 @@ class Restorer:
             elif not finished and now_s - progress.since_s > _STUCK_AFTER_S:
                 self._on_stuck(f"{self._topic}[{partition}] stands still at {reached} of {progress.target}")
                 stuck = True
-        if blocked or stuck:
+        if blocked:
             self._unblock()
         self.remove([chunk.partition for chunk in chunks if chunk.finished])
         if stuck:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -34,7 +35,7 @@ def helping() -> list[psutil.Process]:
 
 def test_the_same(decoders: Decoders) -> None:
     """Many records are decoded elsewhere, few here, and nobody sees a difference."""
-    with decoders:
+    with closing(decoders):
         few = list(decoders.decode(RECORDS[:49]))
         assert not helping()
         many = [each for part in decoders.decode(RECORDS) for each in part]
@@ -47,7 +48,7 @@ def test_the_same(decoders: Decoders) -> None:
 
 def test_a_service_that_is_stopped(decoders: Decoders) -> None:
     """SIGTERM goes to all processes of a service: those that help do not end before the one that they help."""
-    with decoders:
+    with closing(decoders):
         parts = iter(decoders.decode(RECORDS))
         seen = len(next(parts))
         for process in helping():
@@ -57,7 +58,7 @@ def test_a_service_that_is_stopped(decoders: Decoders) -> None:
 
 def test_one_that_is_killed(decoders: Decoders) -> None:
     """What comes is whole or an error with words, never less than there was."""
-    with decoders:
+    with closing(decoders):
         parts = decoders.decode(RECORDS)
         next(iter(parts))
         for process in helping():
