@@ -1,5 +1,6 @@
 """Asks a broker whether it takes work, in the least of Kafka's protocol that can tell."""
 
+import secrets
 import socket
 import struct
 
@@ -48,13 +49,14 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_ports(count: int) -> list[int]:
-    """Return `count` different ports that are free now; another process may still take one before it is used."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+def free_ports(count: int) -> range:
+    """Return `count` ports in a row that are free now; another process may still take one before it is used.
+
+    They lie below the ports that systems give to outgoing connections (32768 and up), where a client that asks again
+    and again for a broker that is away would sooner or later sit on the broker's own port.
+    """
+    while True:
+        first = 10_000 + secrets.randbelow(22_768 - count)
+        ports = range(first, first + count)
+        if all(map(is_free, ports)):
+            return ports

