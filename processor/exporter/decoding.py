@@ -79,7 +79,7 @@ def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
     facts = facts_of(fields)
     notices = tag_notices(view.flags) | facts.notices
     why = why_withheld(source)
-    if why is None and (view.encoding == CONFLUENT or b"\\u" in source):  # Names that the bytes do not show.
+    if why is None and view.encoding == CONFLUENT:  # Its bytes do not show the names of fields.
         why = _why_fields_are_withheld(fields)
     if why is not None:
         notices |= Notice.WITHHELD
@@ -166,7 +166,7 @@ def _clean(text: str) -> str:
 
 
 def _why_fields_are_withheld(fields: Mapping[str, Any]) -> str | None:
-    """Return what `why_withheld` would for a message whose bytes do not show the names of its fields."""
+    """Return what `why_withheld` would, did the bytes show the names of the fields."""
     if fields.get("is_partial") is True:
         return "partial transcript"
     return "raw media" if _has_media(fields, 0) else None

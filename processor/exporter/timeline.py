@@ -56,8 +56,7 @@ def message_line(row: MessageRow, codec: Codec) -> tuple[Line, bytes | None]:
     if row.withheld is None and row.value is not None:
         view, content = codec.untag(row.value)
         record = view.fields
-        # The store should not have what must not be kept; this is the last gate, and it sees through escapes.
-        found = why_withheld(content) or (why_withheld(_encode(record)) if b"\\u" in content else None)
+        found = why_withheld(content)  # The store should not have what must not be kept; this is the last gate.
         if found is not None:
             content, why = None, found
     if content is None:

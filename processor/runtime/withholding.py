@@ -3,13 +3,19 @@
 import re
 from typing import Final
 
-_MEDIA: Final = re.compile(rb'"(?:frame_data|audio_payload)"|data:(?:image|audio|video)/|\bdata\\u003aimage')
-_MEDIA_MARKS: Final = (b'"frame_data"', b'"audio_payload"', b"data:", b"data\\u003a")
+_MEDIA: Final = re.compile(rb'"(?:frame_data|audio_payload)"|data:(?:image|audio|video)/')
+_MEDIA_MARKS: Final = (b'"frame_data"', b'"audio_payload"', b"data:")
 _PARTIAL: Final = re.compile(rb'"is_partial"\s*:\s*true')
+_ESCAPE: Final = re.compile(rb"\\(?:u00([2-7][0-9A-Fa-f])|/)")  # of a printable character in JSON
 
 
 def why_withheld(value: bytes) -> str | None:
-    """Return why the record `value` must not be kept, in a few words; None when it may be."""
+    """Return why the record `value` must not be kept, in a few words; None when it may be.
+
+    JSON may write any character as an escape, and some writers do so with each slash.
+    """
+    if b"\\" in value:
+        value = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"/", value)
     # Asking for plain bytes first takes a tenth of the time, and nearly no message has them.
     if any(mark in value for mark in _MEDIA_MARKS) and _MEDIA.search(value):
         return "raw media"

@@ -246,8 +246,9 @@ def test_the_last_gate(tmp_path):
     )
     view = made_view(varied(1))
     row = message_row(escaped + tail, START_MS + 3)
-    assert row.value is not None
-    leaking = SessionView(view.session, lambda: iter([row]), view.events)
+    assert (row.value, row.withheld) == (None, "raw media")
+    leaked = row._replace(value=escaped + tail, withheld=None)
+    leaking = SessionView(view.session, lambda: iter([leaked]), view.events)
     assert not any(PICTURE.encode() in data for data in tree(Path(write(tmp_path, leaking).path)).values())
 
 

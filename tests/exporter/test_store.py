@@ -173,21 +173,24 @@ def test_media_are_not_kept(store: SqlStore, tmp_path: Path) -> None:
     """Raw media and partial transcripts leave their hash and size, and no byte of their content in the database."""
     secret = "SECRETPAYLOAD" * 9
     hidden = message("anna", 3, other="data:image/png;base64," + secret).replace(b"data:image", b"dat\\u0061:image")
+    slashed = message("anna", 5, other="data:image/png;base64," + secret).replace(b"image/", rb"image\/")
     values = [
         message("anna", 0, source="camera_feed_worker", frame_data=secret),
         message("anna", 1, source="speech_transcriber", is_partial=True, transcript=secret),
         message("anna", 2, audio=[{"audio_payload": secret}]),
         hidden,
         message("anna", 4, transcript="kept"),
+        slashed,
     ]
     applied(store, processed(values))
     (session,) = store.sessions(EVERYTHING, limit=10)
     rows = list(store.messages(session.session_id))
-    assert [row.withheld for row in rows] == ["raw media", "partial transcript", "raw media", "raw media", None]
-    assert [row.value is None for row in rows] == [True, True, True, True, False]
+    media = "raw media"
+    assert [row.withheld for row in rows] == [media, "partial transcript", media, media, None, media]
+    assert [row.value is None for row in rows] == [True, True, True, True, False, True]
     assert [(row.content_hash, row.size_bytes) for row in rows] == [(sha256(v).digest(), len(v)) for v in values]
     assert session.status is Status.COMPLETE
-    assert session.summary.notices["withheld"] == 4
+    assert session.summary.notices["withheld"] == 5
     assert "SECRET" not in repr(content(store))
     assert store.search("SECRETPAYLOAD", limit=5) == []
     store.close()

@@ -70,6 +70,9 @@ def test_a_bad_record_is_a_dead_letter_and_the_next_is_tagged(value, stage, word
     [
         (b'{"frame_data":"data:image/jpeg;base64,/9j/4AAQ"', "raw media"),
         (b'{"is_partial": true,"transcript":"he', "partial transcript"),
+        (rb'{"frame\u005fdata":"/9j/4AAQSkZJRg', "raw media"),
+        (rb'{"icon":"data:image\/png;base64,iVBORw', "raw media"),
+        (rb'{"is\u005Fpartial": true,"transcript":"he', "partial transcript"),
     ],
 )
 def test_what_must_not_be_kept_is_not_in_the_dead_letters(value, why):
