@@ -182,6 +182,8 @@ def run_workers(loaded: Loaded, count: int) -> None:
     """
     settings = loaded.settings
     log = make_logger("supervisor", level=settings.log_level, log_format=settings.log_format)
+    for number in (signal.SIGTERM, signal.SIGINT):  # Nothing has begun; a client that waits for answers cannot be left.
+        signal.signal(number, lambda *_: os._exit(0))
     while True:
         try:
             slots = choose_slots(settings.kafka_conf(), settings.group_id, count)

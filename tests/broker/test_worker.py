@@ -1,6 +1,7 @@
 """Starting, restoring and stopping where something is in the way."""
 
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,14 @@ def test_a_worker_waits_for_a_broker(tmp_path: Path, prefix: str, workers: int) 
             assert probe(metrics_port, "/readyz")[0] == 503
             assert probe(metrics_port, "/livez")[0] == 200
         assert worker.stop() == 0
+
+
+def test_several_workers_stop_while_a_broker_is_silent(tmp_path: Path, prefix: str) -> None:
+    """Told to stop while they still ask which slots are free, they stop."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        Fleet(f"127.0.0.1:{silent.getsockname()[1]}", prefix, tmp_path) as fleet,
+    ):
+        worker = fleet.start("--workers", "2")
+        silent.accept()[0].close()
+        assert worker.stop(timeout_s=5) == 0
