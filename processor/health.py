@@ -1,6 +1,7 @@
-"""Whether a worker lives and is ready, and the small HTTP server that says so: /livez, /readyz, /metrics.
+"""Whether a worker or an exporter lives and is ready, and the small server that says so: /livez, /readyz, /metrics.
 
-Not alive means: restart it. Not ready means: it is not tagging at the moment, and knows why; a restart would not help.
+Not alive means: restart it. Not ready means: it gets nothing done at the moment, and knows why; a restart would not
+help.
 """
 
 import json
@@ -23,7 +24,7 @@ _STOP_POLL_S: Final = 0.05
 
 
 class Health:
-    """What the worker says of itself; told by its thread, asked by the server's."""
+    """What a worker says of itself, or an exporter; told by its thread, asked by the server's."""
 
     def __init__(self, live_s: float = 30.0, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """`live_s`: after how long without a turn of its loop it counts as hung."""
@@ -59,9 +60,9 @@ class Health:
                 self._restoring.discard(partition)
                 self._stuck.pop(partition, None)
 
-    def broker(self, ok: bool, why: str = "") -> None:
-        """Say whether a broker answers, and if not, why."""
-        self._away = None if ok else why or "no broker answers"
+    def away(self, why: str | None) -> None:
+        """Say that what it needs does not answer, and what that is; None when all of it does."""
+        self._away = why
 
     def stuck(self, partition: int, position: str, why: str) -> None:
         """Say that `partition` does not move on from `position`."""
@@ -80,16 +81,16 @@ class Health:
         still_s = self._monotonic_s() - self._beat_s
         if still_s > self._live_s:
             reasons.append(f"the loop has not turned for {still_s:.0f} s, at most {self._live_s:.0f} s are allowed")
-        if self._away is None:  # Without a broker nothing moves, and no restart helps.
+        if self._away is None:  # Without a broker, say, nothing moves, and no restart helps.
             with self._lock:
                 reasons += [self._stuck[partition] for partition in sorted(self._stuck)]
         return reasons
 
     def not_ready(self) -> list[str]:
-        """Return why the worker does not tag at the moment; nothing when it does."""
+        """Return why it gets nothing done at the moment; nothing when it does."""
         reasons = self.not_alive()
         if self._away is not None:
-            reasons.append(f"no broker answers: {self._away}")
+            reasons.append(self._away)
         with self._lock:
             if not self._joined:
                 reasons.append("waiting to be assigned partitions")
@@ -112,7 +113,8 @@ class HealthServer:
         except (OSError, OverflowError) as error:
             raise UsageError(
                 f"cannot serve metrics on {host}:{port}: {getattr(error, 'strerror', None) or error}",
-                remedy="set A3CP_METRICS_PORT to another port (0 for none) or A3CP_METRICS_HOST to one of this host",
+                remedy="take another port (A3CP_METRICS_PORT, for an export --metrics-port; 0 for none), or set "
+                "A3CP_METRICS_HOST to an address of this host",
             ) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_STOP_POLL_S,), name="a3cp-health", daemon=True

@@ -104,10 +104,7 @@ class Metrics:
             "a3cp_rebalances", "Changes of assignment, by kind: assigned, revoked, lost.", ["kind"], registry=registry
         )
         self._assigned = Gauge("a3cp_partitions_assigned", "Partitions assigned now.", registry=registry)
-        build = Gauge(
-            "a3cp_build_info", "Always 1; the labels say what runs.", ["version", "python"], registry=registry
-        )
-        build.labels(version("a3cp-session-manager"), platform.python_version()).set(1)
+        _say_what_runs(registry)
 
         self._partitions: set[int] = set()
         self._restoring_since_s: dict[int, float] = {}
@@ -209,3 +206,53 @@ class Metrics:
             self._restoring_since_s.pop(partition, None)
             for gauge in (*gauges, self._restored_records, self._restore_done, self._restore_seconds):
                 gauge.remove_by_labels({"partition": str(partition)})
+
+
+class ExportMetrics:
+    """The metrics of one exporter that follows, on the registry handed in."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._records = Counter(
+            "a3cp_export_records", "Records written to the store, by kind: messages, events, unreadable.", ["kind"],
+            registry=registry,
+        )  # fmt: skip
+        self._bundles = Counter(
+            "a3cp_export_bundles", "Bundles, by outcome: written, replaced, unchanged.", ["outcome"], registry=registry
+        )
+        self._lag = Gauge(
+            "a3cp_export_lag_offsets", "Offsets that the store is behind the output topics, in all partitions.",
+            registry=registry,
+        )  # fmt: skip
+        self._last = Gauge(
+            "a3cp_export_last_stored_timestamp_seconds", "When records were stored last, s since the epoch.",
+            registry=registry,
+        )  # fmt: skip
+        _say_what_runs(registry)
+        self._told: dict[str, int] = {}
+        for kind in ("messages", "events", "unreadable"):
+            self._records.labels(kind)
+        for outcome in ("written", "replaced", "unchanged"):
+            self._bundles.labels(outcome)
+
+    def records(self, kind: str, total: int) -> None:
+        """Set how many records of `kind` this exporter has stored."""
+        if total > self._told.get(kind, 0):
+            self._last.set(time.time())
+        self._rise(self._records.labels(kind), kind, total)
+
+    def bundles(self, outcome: str, total: int) -> None:
+        """Set how many bundles had `outcome`."""
+        self._rise(self._bundles.labels(outcome), outcome, total)
+
+    def lag(self, offsets: int) -> None:
+        """Set how far the store is behind."""
+        self._lag.set(offsets)
+
+    def _rise(self, counter: Counter, name: str, total: int) -> None:
+        counter.inc(total - self._told.get(name, 0))
+        self._told[name] = total
+
+
+def _say_what_runs(registry: CollectorRegistry) -> None:
+    build = Gauge("a3cp_build_info", "Always 1; the labels say what runs.", ["version", "python"], registry=registry)
+    build.labels(version("a3cp-session-manager"), platform.python_version()).set(1)

@@ -36,7 +36,7 @@ class Observer:
         if why == self._away:
             return
         self._away = why
-        self._health.broker(why is None, why or "")
+        self._health.away(why)
         if why is None:
             self._log.info("the broker answers again", operation="poll")
         else:

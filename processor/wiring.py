@@ -1,12 +1,13 @@
 """The one place where ports meet their adapters; no rules."""
 
+import contextlib
 import gc
 import os
 import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -25,7 +26,7 @@ from processor.kafka.log import KafkaLog, LogConf
 from processor.kafka.slots import choose_slots
 from processor.kafka.topic_admin import check_topics, read_topics
 from processor.logs import make_logger
-from processor.metrics import Metrics
+from processor.metrics import ExportMetrics, Metrics
 from processor.observer import Observer
 from processor.resources import schema_text
 from processor.runtime.task import Task
@@ -33,6 +34,7 @@ from processor.runtime.worker import Worker
 from processor.supervisor import supervise, this_command
 
 if TYPE_CHECKING:
+    from processor.export_observer import ExportObserver
     from processor.exporter.decoding import Decoded
     from processor.exporter.following import Progress
     from processor.exporter.ports import OutputRecord, Store
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand", "SessionState")
 _START_BACKOFF_S: Final = 0.3
+_EXPORT_LIVE_S: Final = 600.0  # A session of millions of messages takes minutes to write.
 
 
 class SystemClock:
@@ -241,6 +244,25 @@ def follow(
         give_up_s=GIVE_UP_S if to_end else None,
     )
     return following.run(to_end=to_end)
+
+
+@contextlib.contextmanager
+def export_observer(settings: Settings, metrics_port: int) -> "Iterator[ExportObserver]":
+    """Yield what an exporter that follows tells how it goes: the log, and the pages at `metrics_port` unless that is 0.
+
+    Raises:
+        UsageError: it cannot listen there.
+    """
+    from processor.export_observer import ExportObserver
+
+    log = make_logger("exporter", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    registry = CollectorRegistry()
+    health = Health(live_s=_EXPORT_LIVE_S)
+    observer = ExportObserver(ExportMetrics(registry), health, log)
+    with contextlib.ExitStack() as stack:
+        if metrics_port:
+            stack.enter_context(HealthServer(settings.metrics_host, metrics_port, health, registry))
+        yield observer
 
 
 def _stop_with_supervisor() -> None:

@@ -52,18 +52,28 @@ def test_its_command_and_settings_exist(name: str, tmp_path: Path) -> None:
 
 def test_store_and_metrics_are_where_others_look_for_them(tmp_path: Path) -> None:
     """What looks into the store opens the one that is written; Prometheus asks the port that is served."""
-    exporter = SERVICES["exporter"]
-    assert settings_of("exporter", tmp_path).store_url == exporter["command"][exporter["command"].index("--store") + 1]
-    processor = settings_of("processor", tmp_path)
-    assert (processor.metrics_host, processor.slot) == ("0.0.0.0", 0)
-    assert f"'processor:{processor.metrics_port}'" in PROJECT["configs"]["prometheus"]["content"]
+    exporter, processor = settings_of("exporter", tmp_path), settings_of("processor", tmp_path)
+    assert exporter.store_url == option("exporter", "--store")
+    assert (processor.metrics_host, exporter.metrics_host, processor.slot) == ("0.0.0.0", "0.0.0.0", 0)
+    scraped = yaml.safe_load(PROJECT["configs"]["prometheus"]["content"])["scrape_configs"][0]["static_configs"]
+    ports = (processor.metrics_port, option("exporter", "--metrics-port"))
+    assert scraped == [{"targets": [f"processor:{ports[0]}", f"exporter:{ports[1]}"]}]
 
 
-def test_the_health_check_asks_whether_it_is_ready(tmp_path: Path) -> None:
-    """It fails until the worker has joined, and where nothing listens; then it passes."""
-    kind, program, *arguments = SERVICES["processor"]["healthcheck"]["test"]
+def option(name: str, of: str) -> str:
+    """Return the value of an option in a service's command."""
+    command: list[str] = SERVICES[name]["command"]
+    return command[command.index(of) + 1]
+
+
+@pytest.mark.parametrize("name", ["processor", "exporter"])
+def test_the_health_check_asks_whether_it_is_ready(name: str, tmp_path: Path) -> None:
+    """It fails until the worker or exporter has joined, and where nothing listens; then it passes."""
+    kind, program, *arguments = SERVICES[name]["healthcheck"]["test"]
     assert (kind, program) == ("CMD", "python")
-    served = str(settings_of("processor", tmp_path).metrics_port)
+    worker_port = str(settings_of("processor", tmp_path).metrics_port)
+    served = worker_port if name == "processor" else option("exporter", "--metrics-port")
+    assert any(served in argument for argument in arguments)
     health = Health()
 
     def passes(port: int) -> bool:

@@ -69,10 +69,10 @@ def test_ready_means_assigned_restored_and_connected(health: Health) -> None:
     assert health.not_ready() == ["restoring partitions 2"]
     health.revoked([2])
     assert health.not_ready() == []
-    health.broker(False, "connection refused")
-    assert health.not_ready() == ["no broker answers: connection refused"]
+    health.away("no broker answers")
+    assert health.not_ready() == ["no broker answers"]
     assert health.not_alive() == []
-    health.broker(True)
+    health.away(None)
     assert health.not_ready() == []
 
 
@@ -87,9 +87,9 @@ def test_a_stuck_partition_fails_liveness_unless_the_broker_is_away(health: Heal
     health.assigned([])
     health.stuck(1, "a3cp.raw[1]@7", "40 offsets behind for 61 s")
     assert health.not_alive() == ["stuck at a3cp.raw[1]@7: 40 offsets behind for 61 s"]
-    health.broker(False)
+    health.away("no broker answers")
     assert health.not_alive() == []
-    health.broker(True)
+    health.away(None)
     health.unstuck(1)
     assert health.not_alive() == []
     health.stuck(1, "a3cp.raw[1]@7", "again")
@@ -114,7 +114,7 @@ def test_answers(server: HealthServer, health: Health, watch: Stopwatch) -> None
 
 def test_a_taken_port_is_named(server: HealthServer, health: Health) -> None:
     """The error says which port and what to set, not errno."""
-    with pytest.raises(UsageError, match=rf"127.0.0.1:{server.port}: .*set A3CP_METRICS_PORT"):
+    with pytest.raises(UsageError, match=rf"127.0.0.1:{server.port}: .*take another port"):
         HealthServer("127.0.0.1", server.port, health, CollectorRegistry())
 
 

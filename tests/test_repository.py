@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from processor.cli.app import app
 from processor.config import ELSEWHERE, OWNED, PREFIX, UNPREFIXED, Settings, TopicNames
 from processor.core.model import IdFormat
-from processor.metrics import Metrics
+from processor.metrics import ExportMetrics, Metrics
 from processor.resources import topic_files
 
 ROOT = Path(__file__).parent.parent
@@ -128,12 +128,11 @@ def test_every_option_is_documented(name: str) -> None:
 
 
 def metrics() -> Iterator[tuple[str, tuple[str, ...]]]:
-    registry = CollectorRegistry()
-    made = Metrics(registry)
-    for value in vars(made).values():
-        if isinstance(value, MetricWrapperBase) and not value._labelvalues:
-            suffix = "_total" if value._type == "counter" else ""
-            yield f"{value._name}{suffix}", value._labelnames
+    for made in (Metrics(CollectorRegistry()), ExportMetrics(CollectorRegistry())):
+        for value in vars(made).values():
+            if isinstance(value, MetricWrapperBase) and not value._labelvalues:
+                suffix = "_total" if value._type == "counter" else ""
+                yield f"{value._name}{suffix}", value._labelnames
     yield "a3cp_build_info", ("version", "python")
 
 

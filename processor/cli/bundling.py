@@ -1,6 +1,5 @@
 """The part of `a3cp export` that writes bundles and training data from the store."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ from processor.wiring import schemas
 
 if TYPE_CHECKING:
     from processor.config import Settings
+    from processor.export_observer import ExportObserver
     from processor.exporter.ports import Store
     from processor.exporter.training import TrainingWriter
 
@@ -73,7 +73,7 @@ class Bundling:
     def _are_many_due(self) -> bool:
         return len(self._store.unexported(self._name, self._wanted, limit=SESSIONS_MIN)) == SESSIONS_MIN
 
-    def write_some(self) -> None:
+    def write_some(self, observer: "ExportObserver") -> None:
         """Write ended sessions that are due, for a while; a target that cannot be written is tried again later."""
         began_s = time.monotonic()
         if began_s < self._next_s:
@@ -90,8 +90,10 @@ class Bundling:
                 now_s = time.monotonic()
                 self._training_next_s = now_s + TRAINING_PAUSE * (now_s - began_s)
         except TargetUnavailable as error:
-            print(f"warning: {error}; trying again in {RETRY_S:.0f} s", file=sys.stderr)
+            observer.not_wrote(error)
             self._next_s = time.monotonic() + RETRY_S
+        else:
+            observer.wrote({} if self._writer is None else self._writer.outcomes)
 
     def _write_bundles(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
         if self._writer is not None:

@@ -39,6 +39,10 @@ def export(
     store: Store = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
+    metrics_port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, help="With --follow: port of /metrics, /livez and /readyz; 0 for none."),
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Write what the processor has tagged into the store, and bundles from there: to the topics' end, or on and on.
@@ -49,10 +53,13 @@ def export(
     from processor.cli.bundling import Bundling
     from processor.cli.decoders import Decoders
     from processor.cli.sessions import time_ms
+    from processor.core.errors import UsageError
     from processor.exporter.ports import SessionFilter
+    from processor.wiring import export_observer, store_of
     from processor.wiring import follow as follow_topics
-    from processor.wiring import store_of
 
+    if metrics_port and not follow:
+        raise UsageError("--metrics-port is for an export that goes on", remedy="add --follow, or leave it out")
     wanted = SessionFilter(user, time_ms("--since", since), time_ms("--until", until), session_id=session)
     settings = chosen(bootstrap, prefix)
     if store is not None:
@@ -69,11 +76,16 @@ def export(
         stopped=stopped.is_set,
     )
     _stop_on_signals(stopped)
-    with _progress_shown(quiet=as_json, follow=follow) as show, closing(Decoders(settings)) as decoders:
+    with (
+        _progress_shown(quiet=as_json, follow=follow) as show,
+        closing(Decoders(settings)) as decoders,
+        export_observer(settings, metrics_port) as observer,
+    ):
 
         def shown_and_written(progress: "Progress") -> None:
             show(progress)
-            bundling.write_some()
+            observer.followed(progress)
+            bundling.write_some(observer)
 
         done = follow_topics(
             settings,
@@ -82,7 +94,7 @@ def export(
             to_end=not follow,
             stopped=stopped,
             on_progress=shown_and_written if follow else show,
-            on_trouble=_warn,
+            on_trouble=observer.not_followed if follow else _warn,
         )
     if not stopped.is_set():
         bundling.write()

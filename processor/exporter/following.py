@@ -16,6 +16,7 @@ BACKOFF_MIN_S: Final = 0.2
 BACKOFF_MAX_S: Final = 10.0
 GIVE_UP_S: Final = 60.0  # for an export with an end; one that follows never gives up
 OTHERS_ASKED_S: Final = 0.5  # how often the store is asked how far other exporters are
+LAG_ASKED_S: Final = 5.0  # how often one that follows looks how far behind it is
 
 
 class Progress(NamedTuple):
@@ -24,7 +25,7 @@ class Progress(NamedTuple):
     messages: int = 0  # written by this run
     events: int = 0
     unreadable: int = 0
-    left: int | None = None  # offsets up to the end, at most as many records; None when there is no end
+    left: int | None = None  # offsets up to the end, when it was last looked at: at most as many records
 
 
 class Following:
@@ -99,7 +100,7 @@ class Following:
     def _follow(self, feed: Feed) -> None:
         held: dict[Source, int] = {}  # next offsets in the store, of the assigned partitions that it has
         owned: frozenset[int] = frozenset()
-        asked_s = 0.0
+        asked_s = lag_due_s = 0.0
         while not self._stopped():
             records = feed.poll(BATCH_RECORDS_MAX, POLL_TIMEOUT_S)
             for change in feed.changes():
@@ -113,6 +114,10 @@ class Following:
             moved = self._write(feed, records, held, owned)
             self._worked_s = time.monotonic()
             if self._ends is None:
+                if time.monotonic() > lag_due_s:
+                    left = _left(feed.ends(), {**self._store.offsets(), **held})
+                    self._progress = self._progress._replace(left=left)
+                    lag_due_s = time.monotonic() + LAG_ASKED_S
                 if moved or not records:
                     self._on_progress(self._progress)
                 continue
@@ -120,7 +125,7 @@ class Following:
             if not moved and time.monotonic() - asked_s > OTHERS_ASKED_S:
                 asked_s = time.monotonic()
                 known = {**self._store.offsets(), **held}
-            left = sum(max(0, end - known.get(source, 0)) for source, end in self._ends.items())
+            left = _left(self._ends, known)
             self._progress = self._progress._replace(left=left)
             self._on_progress(self._progress)
             if left == 0:
@@ -163,3 +168,8 @@ class Following:
                     f"{ends.get(source, 0)}: it is another one, or its topics were made anew",
                     remedy="name the right Kafka, or a new store with --store",
                 )
+
+
+def _left(ends: Mapping[Source, int], held: Mapping[Source, int]) -> int:
+    """Return how many offsets are between what is held and the ends."""
+    return sum(max(0, end - held.get(source, 0)) for source, end in ends.items())

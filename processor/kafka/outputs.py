@@ -1,6 +1,7 @@
 """The `Feed` port on Kafka: a member of the exporters' group, which reads the two output topics side by side."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -20,6 +21,7 @@ _CHUNK_RECORDS: Final = 500
 _TIMEOUT_S: Final = 10.0
 _ASK_EVERY_S: Final = 2.0
 _ASK_TIMEOUT_S: Final = 5.0
+_CLOSE_TIMEOUT_S: Final = 3.0
 
 _CONSUMER: Final[dict[str, Any]] = {
     "fetch.wait.max.ms": 100,
@@ -168,7 +170,16 @@ class KafkaFeed:
             self._consumer.commit(offsets=told, asynchronous=True)
 
     def close(self) -> None:
-        """See `Feed.close`."""
+        """See `Feed.close`.
+
+        While a commit has no answer, as when the broker went away with it, librdkafka waits for one for ever (its issue
+        3740). Such a client is left behind; it closes once a broker answers.
+        """
+        closing = threading.Thread(target=self._close, name="a3cp-feed-closing", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_TIMEOUT_S)
+
+    def _close(self) -> None:
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.close()
 

@@ -42,11 +42,12 @@ class Exporter:
         places = ["--store", self.address, "--to", str(self.root), "--training", str(self.training)]
         return [*PROGRAM, "export", *places]
 
-    def start(self) -> None:
-        """Start it, unless it runs."""
+    def start(self, *options: str) -> None:
+        """Start it, unless it runs; it follows."""
         if self.process is None:
             with self.log_file.open("ab") as log:
-                self.process = subprocess.Popen([*self.command, "--follow"], env=self.environ, stdout=log, stderr=log)
+                command = [*self.command, "--follow", *options]
+                self.process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
 
     def run(self) -> subprocess.CompletedProcess[str]:
         """Export up to the end."""

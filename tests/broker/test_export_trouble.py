@@ -1,8 +1,10 @@
 """`a3cp export` when what it needs is away or full: a clear word, another attempt, and then a calm run's end."""
 
+import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from processor import broker
+from processor.broker.probe import free_ports
+from processor.kafka.outputs import KafkaFeed
 from processor.kafka.topic_admin import ensure_topics
 from processor.store import open_store
 from tests.broker.exporters import Exporter, assert_same
-from tests.broker.fleet import await_true
+from tests.broker.fleet import await_true, names_of, probe
 from tests.broker.test_materializer import Site
 from tests.exporter.outputs import message, processed
 from tests.postgres import Cluster
@@ -73,10 +77,10 @@ def calm(site: Site, tmp_path: Path) -> Callable[[], Exporter]:
 
 
 def warned(exporter: Exporter, what: str) -> Callable[[], bool]:
-    """Return whether it has said, in one line, what is wrong, and that it tries again."""
+    """Return whether it has said, in one line of its log, what is wrong, and that it tries again."""
     return lambda: any(
-        what in line and line.startswith("warning: ") and "trying again" in line
-        for line in exporter.said().splitlines()
+        line["level"] == "warning" and line["message"] == "trying again" and what in line["metadata"]["reason"]
+        for line in map(json.loads, filter(lambda line: line.startswith("{"), exporter.said().splitlines()))
     )
 
 
@@ -106,8 +110,9 @@ def test_postgresql_is_restarted(
 
 
 def test_the_broker_is_restarted(prefix: str, tmp_path: Path) -> None:
-    """A follower says that no broker answers, tries again, and goes on when it is back."""
+    """A follower says that no broker answers, tries again, and goes on when it is back; its pages say it too."""
     folder = tmp_path / "kafka"
+    (port,) = free_ports(1)
     with ExitStack() as stack:
         kafka = broker.up(None, folder).bootstrap
         stack.callback(broker.down, folder)
@@ -116,17 +121,50 @@ def test_the_broker_is_restarted(prefix: str, tmp_path: Path) -> None:
         follower = stack.enter_context(
             Exporter(site.environ, f"sqlite:///{tmp_path / 'store.db'}", tmp_path / "follower")
         )
-        follower.start()
+        follower.start("--metrics-port", str(port))
         site.produce(RECORDS[:HALF])
         await_true("it works", lambda: follower.rows()["messages"])
+        assert probe(port, "/readyz")[0] == 200
         broker.down(folder)
         await_true("it says so", warned(follower, "no Kafka broker answers"))
+        status, reasons = probe(port, "/readyz")
+        assert (status, probe(port, "/livez")[0]) == (503, 200)
+        assert "no Kafka broker answers" in reasons
         broker.up(int(kafka.rpartition(":")[2]), folder)
         site.produce(RECORDS[HALF:])
+        follower.await_exported(kafka, prefix)
+        await_true("it is ready again", lambda: probe(port, "/readyz")[0] == 200)
+        await_true("it is at the end", lambda: "\na3cp_export_lag_offsets 0.0\n" in probe(port, "/metrics")[1])
+        stored = f'a3cp_export_records_total{{kind="messages"}} {len(follower.rows()["messages"])}.0'
+        assert stored in probe(port, "/metrics")[1]
         end_well(follower, kafka, prefix)
         calm = stack.enter_context(Exporter(site.environ, f"sqlite:///{tmp_path / 'calm.db'}", tmp_path / "calm"))
         assert calm.run().returncode == 0
         assert_same(follower, calm)
+
+
+def test_a_feed_closes_while_a_commit_has_no_answer(prefix: str, tmp_path: Path) -> None:
+    """The broker goes away with it; nothing waits for it."""
+    folder = tmp_path / "kafka"
+    with ExitStack() as stack:
+        running = broker.up(None, folder)
+        stack.callback(broker.down, folder)
+        conf = {"bootstrap.servers": running.bootstrap, "log_level": 0}
+        ensure_topics(conf, prefix, partitions=4)
+        Site(running.bootstrap, prefix, tmp_path).produce(RECORDS[:100])
+        names = names_of(prefix)
+        feed = KafkaFeed(
+            conf, tagged=names.tagged, sessions=names.sessions, group_id=prefix, session_timeout_ms=6_000, starts=dict
+        )
+        await_true("it reads", lambda: feed.changes() is not None and feed.poll(100, 0.1))
+        os.kill(running.pid, signal.SIGSTOP)
+        feed.stored(feed.positions())
+        feed.poll(1, 0.5)  # The request is under way.
+        os.kill(running.pid, signal.SIGKILL)
+        closing = threading.Thread(target=feed.close, daemon=True)
+        closing.start()
+        closing.join(30)
+        assert not closing.is_alive()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+"""Tells metrics, health and the log what an exporter that follows is doing."""
+
+from collections.abc import Mapping
+
+from structlog.typing import FilteringBoundLogger
+
+from processor.core.errors import A3CPError
+from processor.exporter.bundle import Outcome
+from processor.exporter.following import Progress
+from processor.health import Health
+from processor.metrics import ExportMetrics
+
+
+class ExportObserver:
+    """What is told of one exporter; used by its thread."""
+
+    def __init__(self, metrics: ExportMetrics, health: Health, log: FilteringBoundLogger) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._log = log
+        self._stored = 0
+        self._troubles: dict[str, str] = {}  # what keeps it from storing, or from writing files
+
+    def followed(self, progress: Progress) -> None:
+        """It stored what there was, or there was nothing."""
+        self._health.beat()
+        self._health.assigned(())
+        for kind in ("messages", "events", "unreadable"):
+            self._metrics.records(kind, getattr(progress, kind))
+        if progress.left is not None:
+            self._metrics.lag(progress.left)
+        stored = progress.messages + progress.events + progress.unreadable
+        if stored != self._stored or progress.left == 0:  # An empty poll alone says little.
+            self._stored = stored
+            self._answers("store")
+
+    def not_followed(self, error: A3CPError) -> None:
+        """The topics, the store or the schema registry does not answer; it is tried again."""
+        self._health.beat()
+        self._is_away("store", error)
+
+    def wrote(self, outcomes: Mapping[Outcome, int]) -> None:
+        """It wrote what files were due; `outcomes`: of all its bundles so far."""
+        for outcome, total in outcomes.items():
+            self._metrics.bundles(outcome.value, total)
+        self._answers("write")
+
+    def not_wrote(self, error: A3CPError) -> None:
+        """The target cannot be written; it is tried again."""
+        self._is_away("write", error)
+
+    def _is_away(self, operation: str, error: A3CPError) -> None:
+        if self._troubles.get(operation) != str(error):  # Only what is new is told.
+            self._troubles[operation] = str(error)
+            self._log.warning("trying again", operation=operation, reason=str(error))
+            self._health.away("; ".join(self._troubles.values()))
+
+    def _answers(self, operation: str) -> None:
+        if self._troubles.pop(operation, None) is not None:
+            self._log.info("it goes on", operation=operation)
+            self._health.away("; ".join(self._troubles.values()) or None)
