@@ -149,7 +149,7 @@ def test_a_feed_closes_while_a_commit_has_no_answer(prefix: str, tmp_path: Path)
     with ExitStack() as stack:
         running = broker.up(None, folder)
         stack.callback(broker.down, folder)
-        conf = {"bootstrap.servers": running.bootstrap, "log_level": 0}
+        conf: dict[str, str | int] = {"bootstrap.servers": running.bootstrap, "log_level": 0}
         ensure_topics(conf, prefix, partitions=4)
         Site(running.bootstrap, prefix, tmp_path).produce(RECORDS[:100])
         names = names_of(prefix)
