@@ -96,6 +96,7 @@ def export(
             on_progress=shown_and_written if follow else show,
             on_trouble=observer.not_followed if follow else _warn,
         )
+    opened.close()  # And its cache; what follows asks little of it.
     if not stopped.is_set():
         bundling.write()
     outcome = _outcome(opened, done)

@@ -26,11 +26,6 @@ CREATE VIRTUAL TABLE texts_index USING fts5(
     text, content='texts', content_rowid='id', detail=none, tokenize='unicode61 remove_diacritics 0'
 )
 """
-_INSERTED: Final = """
-CREATE TRIGGER texts_inserted AFTER INSERT ON texts BEGIN
-    INSERT INTO texts_index(rowid, text) VALUES (new.id, new.text);
-END
-"""
 _DELETED: Final = """
 CREATE TRIGGER texts_deleted AFTER DELETE ON texts BEGIN
     INSERT INTO texts_index(texts_index, rowid, text) VALUES ('delete', old.id, old.text);
@@ -45,7 +40,7 @@ class SqliteDialect:
 
     def prepare(self, connection: Connection) -> None:
         """See `Dialect.prepare`."""
-        for statement in (_INDEX, _INSERTED, _DELETED):
+        for statement in (_INDEX, _DELETED):
             connection.exec_driver_sql(statement)
 
     def begin_making(self, connection: Connection) -> None:
@@ -57,10 +52,17 @@ class SqliteDialect:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
-        """See `Dialect.insert`."""
+        """See `Dialect.insert`. The index takes many texts at once: it makes a savepoint for every statement."""
         marks = ", ".join("?" * len(names))
         sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # Names of ours only.
+        if table != TEXTS.name:
+            connection.exec_driver_sql(sql, list(values))
+            return
+        last = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM texts").scalar_one()
         connection.exec_driver_sql(sql, list(values))
+        connection.exec_driver_sql(
+            "INSERT INTO texts_index(rowid, text) SELECT id, text FROM texts WHERE id > ?", (last,)
+        )
 
     def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
         """See `Dialect.matching`."""

@@ -14,7 +14,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 OFFSET_BITS: Final = 40
 """Bits of a position that hold the offset: 10^12 records in a partition, and 2^23 partitions, before it overflows."""
 
