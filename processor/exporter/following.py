@@ -100,7 +100,7 @@ class Following:
     def _follow(self, feed: Feed) -> None:
         held: dict[Source, int] = {}  # next offsets in the store, of the assigned partitions that it has
         owned: frozenset[int] = frozenset()
-        asked_s = lag_due_s = 0.0
+        look_at_s = 0.0
         while not self._stopped():
             records = feed.poll(BATCH_RECORDS_MAX, POLL_TIMEOUT_S)
             for change in feed.changes():
@@ -112,23 +112,19 @@ class Following:
                 stored = self._store.offsets()
                 held = {source: offset for source, offset in stored.items() if source[1] in owned}
             moved = self._write(feed, records, held, owned)
-            self._worked_s = time.monotonic()
+            self._worked_s = now_s = time.monotonic()
             if self._ends is None:
-                if time.monotonic() > lag_due_s:
-                    left = _left(feed.ends(), {**self._store.offsets(), **held})
-                    self._progress = self._progress._replace(left=left)
-                    lag_due_s = time.monotonic() + LAG_ASKED_S
-                if moved or not records:
-                    self._on_progress(self._progress)
-                continue
-            known: Mapping[Source, int] = held
-            if not moved and time.monotonic() - asked_s > OTHERS_ASKED_S:
-                asked_s = time.monotonic()
-                known = {**self._store.offsets(), **held}
-            left = _left(self._ends, known)
-            self._progress = self._progress._replace(left=left)
+                if now_s > look_at_s:
+                    look_at_s = now_s + LAG_ASKED_S
+                    self._note_left(feed.ends(), {**self._store.offsets(), **held})
+            else:
+                known: Mapping[Source, int] = held
+                if not moved and now_s > look_at_s:  # Other exporters may be further.
+                    look_at_s = now_s + OTHERS_ASKED_S
+                    known = {**self._store.offsets(), **held}
+                self._note_left(self._ends, known)
             self._on_progress(self._progress)
-            if left == 0:
+            if self._ends is not None and self._progress.left == 0:
                 return
 
     def _write(
@@ -159,6 +155,10 @@ class Following:
         )
         return True
 
+    def _note_left(self, ends: Mapping[Source, int], held: Mapping[Source, int]) -> None:
+        left = sum(max(0, end - held.get(source, 0)) for source, end in ends.items())
+        self._progress = self._progress._replace(left=left)
+
     def _check(self, held: Mapping[Source, int], ends: Mapping[Source, int]) -> None:
         for source, offset in held.items():
             if offset > ends.get(source, 0):
@@ -168,8 +168,3 @@ class Following:
                     f"{ends.get(source, 0)}: it is another one, or its topics were made anew",
                     remedy="name the right Kafka, or a new store with --store",
                 )
-
-
-def _left(ends: Mapping[Source, int], held: Mapping[Source, int]) -> int:
-    """Return how many offsets are between what is held and the ends."""
-    return sum(max(0, end - held.get(source, 0)) for source, end in ends.items())
