@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -63,20 +64,19 @@ def erase(
     if not dry_run and (file.exists() or not file.absolute().parent.is_dir()):
         raise UsageError(f"no proof can be written to {file}", remedy="name a new file in a folder that is there")
     targets = targets_of(to)
-    opened = store_of(settings, store, must_exist=True)
-    offsets = opened.offsets()
-    if offsets:
-        opened.follow(f"{topics.tagged} and {topics.sessions}")  # Else what is not exported could not be told.
-    configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
-    held, ways = _look(conf, topics, key, offsets)
-    states = [one.partition for one in held if one.topic == topics.state and one.has_value]
-    if not dry_run:
-        if ways:
-            raise ways[0]
-        if states:
-            forget(conf, key, states)
-    removed, cleared = _remove(opened, targets, user, dry_run=dry_run)
-    opened.close()
+    with closing(store_of(settings, store, must_exist=True)) as opened:
+        offsets = opened.offsets()
+        if offsets:
+            opened.follow(f"{topics.tagged} and {topics.sessions}")  # Else what is not exported could not be told.
+        configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
+        held, ways = _look(conf, topics, key, offsets)
+        states = [one.partition for one in held if one.topic == topics.state and one.has_value]
+        if not dry_run:
+            if ways:
+                raise ways[0]
+            if states:
+                forget(conf, key, states)
+        removed, cleared = _remove(opened, targets, user, dry_run=dry_run)
     remains = _remains(held, configs, topics.state)
     outcome: dict[str, Any] = {
         "store": fields_of(removed),

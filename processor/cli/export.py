@@ -64,43 +64,42 @@ def export(
     settings = chosen(bootstrap, prefix)
     if store is not None:
         settings = settings.model_copy(update={"store_url": store})
-    opened = store_of(settings)
-    stopped = threading.Event()
-    bundling = Bundling(
-        opened,
-        settings,
-        to=to,
-        training=training,
-        formats=format_ or [],
-        wanted=wanted,
-        stopped=stopped.is_set,
-    )
-    _stop_on_signals(stopped)
-    with (
-        _progress_shown(quiet=as_json, follow=follow) as show,
-        closing(Decoders(settings)) as decoders,
-        export_observer(settings, metrics_port) as observer,
-    ):
-
-        def shown_and_written(progress: "Progress") -> None:
-            show(progress)
-            observer.followed(progress)
-            bundling.write_some(observer)
-
-        done = follow_topics(
-            settings,
+    with closing(store_of(settings)) as opened:
+        stopped = threading.Event()
+        bundling = Bundling(
             opened,
-            decoders.decode,
-            to_end=not follow,
-            stopped=stopped,
-            on_progress=shown_and_written if follow else show,
-            on_trouble=observer.not_followed if follow else _warn,
+            settings,
+            to=to,
+            training=training,
+            formats=format_ or [],
+            wanted=wanted,
+            stopped=stopped.is_set,
         )
-    opened.close()  # And its cache; what follows asks little of it.
-    if not stopped.is_set():
-        bundling.write()
-    outcome = _outcome(opened, done)
-    opened.close()
+        _stop_on_signals(stopped)
+        with (
+            _progress_shown(quiet=as_json, follow=follow) as show,
+            closing(Decoders(settings)) as decoders,
+            export_observer(settings, metrics_port) as observer,
+        ):
+
+            def shown_and_written(progress: "Progress") -> None:
+                show(progress)
+                observer.followed(progress)
+                bundling.write_some(observer)
+
+            done = follow_topics(
+                settings,
+                opened,
+                decoders.decode,
+                to_end=not follow,
+                stopped=stopped,
+                on_progress=shown_and_written if follow else show,
+                on_trouble=observer.not_followed if follow else _warn,
+            )
+        opened.close()  # With its cache: what follows asks little of it.
+        if not stopped.is_set():
+            bundling.write()
+        outcome = _outcome(opened, done)
     if as_json:
         print(json.dumps({**outcome, **bundling.outcome()}))
     else:

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -41,19 +42,18 @@ def retention(
 
     before_ms = time.time_ns() // 1_000_000 - age_ms(older_than)
     targets = targets_of(to)
-    opened = stored(store)
-    gone = Gone(ended_before_ms=before_ms)
-    removed = opened.removable(gone) if dry_run else opened.remove(gone)
-    if not dry_run:
-        opened.scrub()
-    known = {session_id: start_ms for session_id, start_ms, _ in removed.sessions}
+    with closing(stored(store)) as opened:
+        gone = Gone(ended_before_ms=before_ms)
+        removed = opened.removable(gone) if dry_run else opened.remove(gone)
+        if not dry_run:
+            opened.scrub()
+        known = {session_id: start_ms for session_id, start_ms, _ in removed.sessions}
 
-    def is_gone(_: str, session_id: str) -> bool:
-        return session_id in known or bool(opened.removed_of([session_id]))
+        def is_gone(_: str, session_id: str) -> bool:
+            return session_id in known or bool(opened.removed_of([session_id]))
 
-    until = date_part(before_ms)
-    cleared = [clear(target, is_gone, known=known.items(), until=until, dry_run=dry_run) for target in targets]
-    opened.close()
+        until = date_part(before_ms)
+        cleared = [clear(target, is_gone, known=known.items(), until=until, dry_run=dry_run) for target in targets]
     if as_json:
         told = {"dry_run": dry_run, "ended_before": format_time(before_ms), "store": fields_of(removed)}
         print(json.dumps({**told, "targets": [one._asdict() for one in cleared]}))

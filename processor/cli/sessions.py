@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -58,14 +59,12 @@ def list_command(
         status=_one_of("--status", status, STATUSES),
     )
     _one_of("--by", by, ("user", "day"))
-    opened = stored(store)
-    if by is not None:
-        _show_rollups(by, _every(opened, wanted), as_json=as_json)
-        opened.close()
-        return
-    total = opened.count(wanted)
-    rows = opened.sessions(wanted, limit=limit, skip=(page - 1) * limit)
-    opened.close()
+    with closing(stored(store)) as opened:
+        if by is not None:
+            _show_rollups(by, _every(opened, wanted), as_json=as_json)
+            return
+        total = opened.count(wanted)
+        rows = opened.sessions(wanted, limit=limit, skip=(page - 1) * limit)
     if as_json:
         print(json.dumps({"count": total, "page": page, "sessions": [fields_of(row) for row in rows]}))
         return
@@ -88,10 +87,9 @@ def show(
     """Show what one session is made of: its boundaries, what its messages add up to, its events."""
     from processor.codec.events import from_json
 
-    opened = stored(store)
-    row = session_of(opened, session_id)
-    events = [from_json(event.value) for event in opened.events(row.session_id, count_max=row.event_count)]
-    opened.close()
+    with closing(stored(store)) as opened:
+        row = session_of(opened, session_id)
+        events = [from_json(event.value) for event in opened.events(row.session_id, count_max=row.event_count)]
     if as_json:
         print(json.dumps({**fields_of(row), "events": [_event_fields(event._asdict()) for event in events]}))
         return
@@ -133,9 +131,8 @@ def search(
     """Find notes, context, transcripts and phrases that hold all of the words; latest first."""
     from rich.text import Text
 
-    opened = stored(store)
-    found = opened.search(words, limit=limit, user_id=user)
-    opened.close()
+    with closing(stored(store)) as opened:
+        found = opened.search(words, limit=limit, user_id=user)
     if as_json:
         print(json.dumps({"found": [_event_fields(row._asdict()) for row in found]}))
         return

@@ -62,10 +62,14 @@ class SqlStore:
         self.name = name
         self._engine = engine
         self._dialect = dialect
-        with self._speaking():
-            if not self._is_made():
-                self._make()
-            self.identity = self._meta("id") or ""
+        try:
+            with self._speaking():
+                if not self._is_made():
+                    self._make()
+                self.identity = self._meta("id") or ""
+        except BaseException:
+            self.close()
+            raise
 
     def follow(self, topics: str) -> None:
         """See `Store.follow`."""
