@@ -46,6 +46,16 @@ def folder_to_write(target: Target, final: str) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def alone_at(target: Target, below: str) -> Iterator[None]:
+    """Hold off other exporters from what is `below` the root of `target`, where that is a file system."""
+    if not target.is_local:
+        yield
+        return
+    with _locked(Path(target.path(TEMPORARY)), Path(below)):
+        yield
+
+
 def put_in_place(target: Target, folder: Path, final: str, files: Iterable[File]) -> bool:
     """Make the bundle in `folder`, its `files` and its manifest, the one at `final`; return whether it replaced one.
 

@@ -8,6 +8,7 @@ from processor.exporter.dataset import WrittenDate, write_date
 from processor.exporter.due import view_of
 from processor.exporter.model import SessionRow, SessionView
 from processor.exporter.paths import date_part
+from processor.exporter.placing import alone_at
 from processor.exporter.ports import SessionFilter, Store
 from processor.exporter.target import Target
 from processor.exporter.writing import told_of
@@ -47,12 +48,16 @@ def write_dates(store: Store, target: Target, codec: Codec, dates: set[int]) -> 
 
 
 def _write_date(store: Store, target: Target, codec: Codec, date: int) -> tuple[WrittenDate, Mapping[str, int]]:
-    """Write one date; return what was written, and the sessions in it with their `SessionRow.changes`."""
-    # By id: a session that another exporter adds meanwhile moves those behind it to the next page.
-    sessions = {row.session_id: row for row in _sessions_of(store, date)}.values()
-    in_order = sorted(sessions, key=lambda row: (row.start_ms, row.session_id))
-    with told_of(target):
-        written = write_date(target, date_part(date * DAY_MS), (view_of(store, row) for row in in_order), codec)
+    """Write one date; return what was written, and the sessions in it with their `SessionRow.changes`.
+
+    Nobody else writes it from the first session read until it is in its place: what they stored since would be gone.
+    """
+    name = date_part(date * DAY_MS)
+    with told_of(target), alone_at(target, f"date={name}"):
+        # By id: a session that another exporter adds meanwhile moves those behind it to the next page.
+        sessions = {row.session_id: row for row in _sessions_of(store, date)}.values()
+        in_order = sorted(sessions, key=lambda row: (row.start_ms, row.session_id))
+        written = write_date(target, name, (view_of(store, row) for row in in_order), codec)
     return written, {row.session_id: row.changes for row in in_order}
 
 

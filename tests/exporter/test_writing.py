@@ -1,6 +1,9 @@
 """From the topics through the store to bundles and training data: whole, proven, and the same for every store."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
@@ -120,4 +123,53 @@ def test_a_date_is_written_once_and_again_when_it_changed(tmp_path):
     before = [path.stat().st_mtime_ns for path in files]
     training.take(view_of(store, store.sessions(SessionFilter(), limit=1)[0]))
     assert [path.stat().st_mtime_ns for path in files] == before
+    store.close()
+
+
+class Interrupted:
+    """A store to which somebody else comes, once, after a date's sessions were read and before their messages are."""
+
+    def __init__(self, store: SqlStore, come: Callable[[], None]) -> None:
+        self._store, self._come = store, come
+        self._has_come = False
+
+    def messages(self, *args: Any, **named: Any) -> Any:
+        if not self._has_come:
+            self._has_come = True
+            self._come()
+        return self._store.messages(*args, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_two_exporters_of_one_date(tmp_path):
+    """A session that one stores while another has read the date and not yet written it stays in the data set."""
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    root = tmp_path / "training"
+    records = processed([message("anna", 0), message("emil", 1_000)])  # In two partitions.
+    store = open_store(address)
+    following(store, records[:2]).run(to_end=True)
+
+    def write(store: Any) -> None:
+        training = TrainingWriter(store, Target(str(root)), CODEC)
+        hand_on(store, "parquet", SessionFilter(), one_by_one(store, training.take))
+
+    def store_and_write() -> None:
+        later = open_store(address)
+        following(later, records).run(to_end=True)
+        write(later)
+        later.close()
+
+    other = threading.Thread(target=store_and_write)
+
+    def come() -> None:
+        other.start()
+        other.join(2)  # It is done, or waits for its turn.
+
+    write(Interrupted(store, come))
+    other.join()
+    assert sorted(ds.dataset(root / "messages").to_table()["user_id"].to_pylist()) == ["anna", "emil"]
+    write(store)
+    assert sorted(ds.dataset(root / "messages").to_table()["user_id"].to_pylist()) == ["anna", "emil"]
     store.close()
