@@ -17,7 +17,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 
 from processor.core.errors import A3CPError, BrokerUnavailable, Fatal, UsageError
 from processor.kafka.failures import AWAY, REFUSED
-from processor.kafka.topics import DEFAULT_PREFIX, Action, Difference, Topic, check_partitions, desired_topics, plan
+from processor.kafka.topics import (
+    DEFAULT_PREFIX,
+    Action,
+    Difference,
+    Topic,
+    check_configs,
+    check_partitions,
+    desired_topics,
+    plan,
+)
 
 T = TypeVar("T")
 
@@ -83,17 +92,37 @@ def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | No
     """Return the number of partitions that all topics of `prefix` have; `raw` is read in place of its raw topic.
 
     Raises:
-        UsageError: one is missing, or their numbers differ.
+        UsageError: one is missing, their numbers differ, or the rules cannot rest on a setting (`check_configs`).
         BrokerUnavailable: no broker answers.
     """
     names = [topic.name for topic in desired_topics(prefix)]
+    own_raw, state = f"{prefix}.raw", f"{prefix}.state"
     if raw is not None:
-        names[names.index(f"{prefix}.raw")] = raw
-    counts = _partitions(_client(conf), conf, names)
+        names[names.index(own_raw)] = raw
+    client = _client(conf)
+    counts = _partitions(client, conf, names)
     if missing := [name for name in names if name not in counts]:
         raise UsageError(f"no topic {', '.join(missing)}", remedy="make the topics with a3cp topics apply")
     check_partitions(Topic(name, count, 0, {}) for name, count in counts.items())
+    described = _describe(client, [raw or own_raw, state])
+    check_configs(*(Topic(name, counts[name], 0, readable(answer, conf)) for name, answer in described.items()))
     return next(iter(counts.values()))
+
+
+def readable(answer: "Future[dict[str, ConfigEntry]]", conf: KafkaConf) -> dict[str, str]:
+    """Return the settings that `answer` tells; none where they may not be read.
+
+    Raises:
+        A3CPError: there is no answer for another reason.
+    """
+    try:
+        entries = answer.result()
+    except KafkaException as error:
+        # A site may keep DescribeConfigs to its operators: what cannot be seen is theirs to get right.
+        if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+            return {}
+        _raise(error, conf)
+    return {entry.name: entry.value for entry in entries.values() if entry.value is not None}
 
 
 def _client(conf: KafkaConf) -> AdminClient:
@@ -117,17 +146,22 @@ def _read(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, T
     existing = [name for name in names if name in known]
     if not existing:
         return {}
-    resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in existing}
-    answers = client.describe_configs(list(resources.values()), request_timeout=REQUEST_TIMEOUT_S)
-    wait(answers.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
     topics = {}
-    for name, resource in resources.items():
-        entries = _result(answers[resource], conf)
+    for name, answer in _describe(client, existing).items():
+        entries = _result(answer, conf)
         configs = {entry.name: entry.value for entry in entries.values() if entry.value is not None}
         partitions = known[name].partitions.values()
         replicas = min((len(partition.replicas) for partition in partitions), default=0)
         topics[name] = Topic(name, len(partitions), replicas, configs)
     return topics
+
+
+def _describe(client: AdminClient, names: list[str]) -> "dict[str, Future[dict[str, ConfigEntry]]]":
+    """Return the settings in force of each of `names`, in that order, or why there is no answer."""
+    resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in names}
+    answers = client.describe_configs(list(resources.values()), request_timeout=REQUEST_TIMEOUT_S)
+    wait(answers.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
+    return {name: answers[resource] for name, resource in resources.items()}
 
 
 def _create(client: AdminClient, conf: KafkaConf, topics: list[Topic]) -> None:

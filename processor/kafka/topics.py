@@ -18,6 +18,8 @@ NEVER_LOWERED = frozenset({"retention.ms", "retention.bytes", "delete.retention.
 """Lowering one of these deletes records or refuses some that were legal."""
 
 UNLIMITED = -1
+LOG_APPEND_TIME = "LogAppendTime"
+COMPACT = "compact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,28 @@ def check_partitions(topics: Iterable[Topic]) -> None:
             f"unequal partition counts: {listed}",
             remedy="all topics of one prefix need the same number: apply them under another prefix (A3CP_TOPIC_PREFIX) "
             "and replay, or delete those that hold nothing and apply again",
+        )
+
+
+def check_configs(raw: Topic, state: Topic) -> None:
+    """Check the settings that the rules rest on; one that is not known is let pass.
+
+    Raises:
+        UsageError: the broker does not stamp what comes (rules R10 and R14 would be off), or states get lost.
+    """
+    stamped = raw.configs.get("message.timestamp.type", LOG_APPEND_TIME)
+    if stamped != LOG_APPEND_TIME:
+        raise UsageError(
+            f"{raw.name}: message.timestamp.type is {stamped}, so wrong clocks would end sessions",
+            remedy=f"set it to {LOG_APPEND_TIME}: with a3cp topics apply, or for A3CP_RAW_TOPIC with Kafka's own "
+            "kafka-configs",
+        )
+    policy = state.configs.get("cleanup.policy", COMPACT)
+    if COMPACT not in policy.split(","):
+        raise UsageError(
+            f"{state.name}: cleanup.policy is {policy}, so open sessions would be forgotten",
+            remedy=f"set it to {COMPACT} with Kafka's own kafka-configs; if states may be lost already, apply under "
+            "another prefix and replay",
         )
 
 

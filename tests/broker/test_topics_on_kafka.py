@@ -3,8 +3,9 @@
 import pytest
 
 from processor.core.errors import UsageError
-from processor.kafka.topic_admin import check_topics, ensure_topics, read_topics
-from processor.kafka.topics import desired_topics, plan
+from processor.kafka.topic_admin import apply, check_topics, ensure_topics, read_topics
+from processor.kafka.topics import Action, Difference, desired_topics, plan
+from tests.broker.fleet import await_true
 
 pytestmark = pytest.mark.broker
 
@@ -30,3 +31,31 @@ def test_a_missing_topic_is_named(kafka: str, prefix: str) -> None:
     """Where the topics were never made, the error says which and how to make them."""
     with pytest.raises(UsageError, match=rf"no topic {prefix}.dlq.*a3cp topics apply"):
         check_topics({"bootstrap.servers": kafka}, prefix)
+
+
+def test_what_the_rules_rest_on_is_checked(kafka: str, topics: str) -> None:
+    """A raw topic that takes its producers' times, and a state topic that forgets, are refused until mended."""
+    conf = {"bootstrap.servers": kafka}
+    raw, state = f"{topics}.raw", f"{topics}.state"
+    names = [topic.name for topic in desired_topics(topics)]
+
+    def put(topic: str, setting: str, value: str) -> None:
+        apply(conf, [], [Difference(topic, setting, None, value, Action.SET)])
+        await_true("the broker heeds it", lambda: read_topics(conf, [topic])[topic].configs[setting] == value)
+
+    put(raw, "message.timestamp.type", "CreateTime")
+    with pytest.raises(UsageError, match=rf"{raw}: message.timestamp.type is CreateTime.*a3cp topics apply"):
+        check_topics(conf, topics)
+    assert [difference.subject for difference in ensure_topics(conf, topics)] == ["message.timestamp.type"]
+    await_true("it is mended", lambda: plan(desired_topics(topics), read_topics(conf, names)) == [])
+    assert check_topics(conf, topics) == 4
+
+    put(f"{topics}.dlq", "message.timestamp.type", "CreateTime")
+    with pytest.raises(UsageError, match=rf"{topics}.dlq: message.timestamp.type is CreateTime.*kafka-configs"):
+        check_topics(conf, topics, raw=f"{topics}.dlq")
+
+    put(state, "cleanup.policy", "delete")
+    with pytest.raises(UsageError, match=rf"{state}: cleanup.policy is delete.*kafka-configs"):
+        check_topics(conf, topics)
+    put(state, "cleanup.policy", "compact,delete")
+    assert check_topics(conf, topics) == 4

@@ -1,12 +1,16 @@
 """The plan of topics: what is made, what is set, what is refused. No broker."""
 
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import ConfigEntry  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
-from processor.core.errors import UsageError
-from processor.kafka.topics import Action, Topic, desired_topics, plan, read_topic
+from processor.core.errors import BrokerUnavailable, UsageError
+from processor.kafka.topic_admin import readable
+from processor.kafka.topics import Action, Topic, check_configs, desired_topics, plan, read_topic
 
 WANTED = Topic("a3cp.raw", 4, 1, {"retention.ms": "1000", "segment.ms": "60", "cleanup.policy": "delete"})
 UNSET = replace(WANTED, configs={"cleanup.policy": "delete", "segment.ms": "60"})
@@ -41,6 +45,20 @@ def outcome(actual: Topic | None, wanted: Topic = WANTED) -> list[tuple[str, str
 def test_plan(title: str, actual: Topic | None, expected: list[tuple[str, str]]) -> None:
     """The table is the rule: what is there, and what an apply does about it."""
     assert outcome(actual) == expected
+
+
+def test_settings_that_may_not_be_read_are_let_pass() -> None:
+    """Without the right to read settings there are none to check; any other failure to read them is told."""
+
+    def answered(code: int) -> dict[str, str]:
+        answer: Future[dict[str, ConfigEntry]] = Future()
+        answer.set_exception(KafkaException(KafkaError(code)))
+        return readable(answer, {"bootstrap.servers": "kafka:9092"})
+
+    settings = answered(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    check_configs(replace(WANTED, configs=settings), replace(WANTED, configs=settings))
+    with pytest.raises(BrokerUnavailable, match="kafka:9092"):
+        answered(KafkaError.REQUEST_TIMED_OUT)
 
 
 def test_too_few_replicas_are_refused() -> None:
