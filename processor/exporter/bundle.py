@@ -8,12 +8,14 @@ from functools import cache
 from importlib.metadata import version
 from typing import NamedTuple
 
+import msgspec
+
 from processor.codec import Codec
 from processor.codec.isotime import format_time
 from processor.exporter import manifest as manifests
 from processor.exporter.contents import ALL_FORMATS, Format, write_files
 from processor.exporter.model import SessionView
-from processor.exporter.paths import bundle_path
+from processor.exporter.paths import METADATA, bundle_path
 from processor.exporter.placing import folder_to_write, manifest_there, put_in_place
 from processor.exporter.target import Target
 
@@ -23,7 +25,7 @@ class Outcome(Enum):
 
     WRITTEN = "written"
     REPLACED = "replaced"  # one with other content was there
-    UNCHANGED = "unchanged"  # the same content was there and stays as it is
+    UNCHANGED = "unchanged"  # the same content was there, or a later state of the session, and stays as it is
 
 
 class Written(NamedTuple):
@@ -43,7 +45,7 @@ def write_bundle(
     now_ms: int,
     formats: frozenset[Format] = ALL_FORMATS,
 ) -> Written:
-    """Write the session in `view` below `target`, unless the same is there already.
+    """Write the session in `view` below `target`, unless the same is there already, or more of the session.
 
     Args:
         now_ms: the time of writing, for the manifest alone.
@@ -56,16 +58,35 @@ def write_bundle(
     session = view.session
     final = target.path(bundle_path(session.session_id, session.start_ms))
     with folder_to_write(target, final) as folder:
+        there = manifest_there(target, final)
+        if there is not None and _changes_there(target, final) > session.changes:
+            # By another exporter, which read the session later; what was erased has no bundle that could be here.
+            return Written(final, Outcome.UNCHANGED, sum(file.size for file in there.files), session.held_count)
         files = write_files(folder, view, codec, formats)
         manifest = manifests.make(session.session_id, files, written_at=format_time(now_ms), written_by=_writer())
         size = sum(file.size for file in files)
-        there = manifest_there(target, final)
         if there is not None and manifests.same_content(there, manifest):
             return Written(final, Outcome.UNCHANGED, size, session.held_count)
         text = manifests.render(manifest)
         (folder / manifests.NAME).write_bytes(text)
         replaced = put_in_place(target, folder, final, manifest.files)
     return Written(final, Outcome.REPLACED if replaced else Outcome.WRITTEN, size + len(text), session.held_count)
+
+
+class _Counts(msgspec.Struct):
+    """What tells of two states of a session which one is later; bundles of other releases have it too."""
+
+    message_count: int
+    event_count: int
+
+
+def _changes_there(target: Target, final: str) -> int:
+    """Return the `SessionRow.changes` of the session in the bundle at `final`; 0 when it does not tell."""
+    try:
+        counts = msgspec.json.decode(target.files.cat_file(f"{final}/{METADATA}"), type=_Counts)
+    except (OSError, ValueError):  # Damaged: then it is written again.
+        return 0
+    return counts.message_count + counts.event_count
 
 
 @cache
