@@ -44,7 +44,9 @@ ELSEWHERE: Final = {
 
 OWNED: Final = {
     "acks": "exactly once needs acks=all",
+    "auto.offset.reset": "what came before a reader's first commit must be read, not skipped: it is earliest",
     "client.id": "it names the worker's slot",
+    "delivery.report.only.error": "what is sent counts once its delivery is reported",
     "enable.auto.commit": "offsets are committed in the transaction",
     "enable.auto.offset.store": "offsets are committed in the transaction",
     "enable.idempotence": "exactly once needs it",
@@ -53,6 +55,8 @@ OWNED: Final = {
     "group.instance.id": "set A3CP_STATIC_MEMBERSHIP",
     "group.protocol": "set A3CP_GROUP_PROTOCOL",
     "isolation.level": "exactly once needs read_committed",
+    "partition.assignment.strategy": "the processor takes partitions up and lets them go one by one: "
+    "it is cooperative-sticky",
     "partitioner": "a user's records must all be in the partition that Java's murmur2 gives",
     "session.timeout.ms": "set A3CP_SESSION_TIMEOUT_MS",
     "transaction.timeout.ms": "set A3CP_TRANSACTION_TIMEOUT_MS",

@@ -6,8 +6,6 @@ from typing import Any, Final, Literal
 from processor.core.errors import UsageError
 
 _CONSUMER: Final[dict[str, Any]] = {
-    "auto.offset.reset": "earliest",
-    "partition.assignment.strategy": "cooperative-sticky",
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 10,  # The default second is a long time to leave a full queue unfilled.
     "fetch.max.bytes": 16 << 20,
@@ -21,6 +19,7 @@ _CONSUMER_OURS: Final[dict[str, Any]] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,  # How `caught_up` knows.
+    "auto.offset.reset": "earliest",  # Before the first commit, and where the log was cut off, what is there is read.
 }
 _PRODUCER: Final[dict[str, Any]] = {
     "linger.ms": 5,  # A flush before each commit sends what is there at once, so this costs no latency.
@@ -34,7 +33,6 @@ _PRODUCER: Final[dict[str, Any]] = {
 _PRODUCER_OURS: Final[dict[str, Any]] = {"enable.idempotence": True, "acks": "all", "delivery.report.only.error": True}
 _RESTORER_OURS: Final[dict[str, Any]] = {
     **_CONSUMER_OURS,
-    "auto.offset.reset": "earliest",  # Where the log's start was cut off, what is left is read, not skipped.
     "max.poll.interval.ms": 300_000,  # It is in no group; a short one passed through would not fit.
 }
 _RESTORER: Final[dict[str, Any]] = {
@@ -58,11 +56,11 @@ def consumer_conf(common: Mapping[str, Any], *, session_timeout_ms: int, group_p
     """Return the properties of the consumer of `a3cp.raw`."""
     conf = {**_CONSUMER, **common, **_CONSUMER_OURS, "group.protocol": group_protocol}
     if group_protocol == "classic":
+        conf["partition.assignment.strategy"] = "cooperative-sticky"  # Partitions are assigned and revoked one by one.
         conf["session.timeout.ms"] = session_timeout_ms
         # By a heartbeat a member learns that another has left: a second at most, however long the session time-out.
         conf["heartbeat.interval.ms"] = max(100, min(1_000, session_timeout_ms // 6))
-    else:  # The broker decides both, and the assignor.
-        del conf["partition.assignment.strategy"]
+    # Else the broker decides all three.
     _refuse_changes(common, _CONSUMER_OURS)
     return conf
 

@@ -1,0 +1,30 @@
+"""What the clients are told, whatever a user passes through. No broker."""
+
+from typing import Any
+
+import pytest
+
+from processor.core.errors import UsageError
+from processor.kafka.conf import consumer_conf, reader_conf, restorer_conf
+
+LATEST = {"auto.offset.reset": "latest"}
+
+
+def consumer(common: dict[str, Any], protocol: str = "classic") -> dict[str, Any]:
+    return consumer_conf(common, session_timeout_ms=6_000, group_protocol=protocol)
+
+
+def test_nothing_that_is_there_is_skipped() -> None:
+    """No reader begins at the end because a property says so: the processor refuses it, the others do not heed it."""
+    assert consumer({})["auto.offset.reset"] == "earliest"
+    with pytest.raises(UsageError, match=r"auto\.offset\.reset cannot be latest; leave it out"):
+        consumer(LATEST)
+    assert restorer_conf(LATEST, group_id="g")["auto.offset.reset"] == "earliest"
+    assert reader_conf(LATEST, if_gone="error")["auto.offset.reset"] == "error"
+
+
+def test_partitions_come_and_go_one_by_one() -> None:
+    """The classic protocol needs the assignor that the rebalance is written for; the other has none to set."""
+    strategy = "partition.assignment.strategy"
+    assert consumer({strategy: "range"})[strategy] == "cooperative-sticky"
+    assert strategy not in consumer({}, "consumer")
