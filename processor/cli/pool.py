@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from types import FrameType
 from typing import Any, Final, TypeVar
@@ -14,6 +16,7 @@ from typing import Any, Final, TypeVar
 from processor.core.errors import Fatal
 
 _GRACE_S: Final = 5.0
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
@@ -43,16 +46,30 @@ def spread(
         Fatal: one of the processes has ended.
     """
     try:
-        yield from pool.map(function, work, chunksize=chunksize)
+        with _held_back():
+            results = pool.map(function, work, chunksize=chunksize)  # Starts the processes, as far as there are none.
+        yield from results
     except BrokenProcessPool as error:
         raise Fatal(
             "a helping process has ended", remedy="see whether memory is short; what was done stays, run it again"
         ) from error
 
 
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold signals back; processes that are started meanwhile inherit that, until they know what to do with one."""
+    resource_tracker.ensure_running()  # Its start would let them through.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(begin: Callable[..., object], arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_later)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     begin(*arguments)
 
