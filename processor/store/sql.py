@@ -78,9 +78,12 @@ class SqlStore:
             if known is None:
                 with self._engine.connect() as connection:
                     self._dialect.begin_writing(connection)
-                    connection.execute(META.insert().values(name="topics", value=topics))
+                    mark = self._dialect.mark
+                    sql = f"INSERT INTO meta VALUES ('topics', {mark}) ON CONFLICT (name) DO NOTHING"
+                    connection.exec_driver_sql(sql, (topics,))
                     connection.commit()
-            elif known != topics:
+                known = self._meta("topics")  # Another exporter may have been first.
+            if known != topics:
                 raise UsageError(
                     f"the store {self.name} holds what is in {known}, not in {topics}",
                     remedy="name another store with --store, or the right topics with --prefix",

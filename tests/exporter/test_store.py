@@ -354,6 +354,24 @@ def test_a_store_belongs_to_its_topics(store: SqlStore, address: str) -> None:
     again.close()
 
 
+def test_two_exporters_begin_a_store_at_once(store: SqlStore, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes second between the question and the answer follows the same topics, or is told of the others."""
+    other, ask = open_store(address), store._meta
+
+    def ask_late(name: str) -> str | None:
+        known = ask(name)
+        other.follow("a3cp.tagged and a3cp.sessions")
+        return known
+
+    monkeypatch.setattr(store, "_meta", ask_late)
+    store.follow("a3cp.tagged and a3cp.sessions")
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM meta WHERE name = 'topics'")
+    with pytest.raises(UsageError, match=r"holds what is in a3cp\.tagged"):
+        store.follow("other.tagged and other.sessions")
+    other.close()
+
+
 @pytest.mark.parametrize(
     "address",
     ["nonsense", "mysql://here/there", "sqlite://", "sqlite:////no/such/folder/x.db", "sqlite:////etc/passwd"],
