@@ -33,6 +33,7 @@ class Materializer:
         self._store = store
         self._decode = decode
         self._folds: OrderedDict[str, SessionFold] = OrderedDict()
+        self._last_removal: str | None = None  # when the folds were made
 
     def forget(self) -> None:
         """Forget what is known of the store: another exporter may have written, or a batch was not written."""
@@ -56,6 +57,9 @@ class Materializer:
         return applied
 
     def _write(self, transaction: Transaction, records: Sequence[OutputRecord]) -> Applied:
+        if transaction.last_removal != self._last_removal:  # Else what an erased person said would be written again.
+            self.forget()
+            self._last_removal = transaction.last_removal
         changed: dict[str, bool] = {}  # sessions, and whether they are new or an event tells of them
         messages = events = unreadable = 0
         for part in self._decode(records):

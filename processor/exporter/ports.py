@@ -114,6 +114,9 @@ class Totals(NamedTuple):
 class Transaction(Protocol):
     """What is written at once. What belongs to a session that was removed for its age is left out."""
 
+    last_removal: str | None
+    """A word that each `Store.remove` makes anew: when it is another one, what was known of sessions is void."""
+
     def add(self, new: Rows) -> None:
         """Insert rows."""
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     inspect,
     or_,
     select,
+    text,
     tuple_,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -43,6 +44,11 @@ from processor.store.tables import (
 )
 from processor.store.transaction import SqlTransaction, removed_of
 
+_FIRST_TOPICS: Final = text("INSERT INTO meta (name, value) VALUES ('topics', :value) ON CONFLICT (name) DO NOTHING")
+_LAST_REMOVAL: Final = text(
+    "INSERT INTO meta (name, value) VALUES ('last_removal', :value)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 PAGE_ROWS: Final = 1_000  # read at a time: no transaction stays open while a reader thinks
 
 
@@ -78,9 +84,7 @@ class SqlStore:
             if known is None:
                 with self._engine.connect() as connection:
                     self._dialect.begin_writing(connection)
-                    mark = self._dialect.mark
-                    sql = f"INSERT INTO meta VALUES ('topics', {mark}) ON CONFLICT (name) DO NOTHING"
-                    connection.exec_driver_sql(sql, (topics,))
+                    connection.execute(_FIRST_TOPICS, {"value": topics})
                     connection.commit()
                 known = self._meta("topics")  # Another exporter may have been first.
             if known != topics:
@@ -244,6 +248,7 @@ class SqlStore:
             connection.execute(delete(EXPORTS).where(EXPORTS.c.session_id.in_(sessions)))
             for table in (MESSAGES, EVENTS, TEXTS, SESSIONS):  # The sessions last: by them the others are found.
                 connection.execute(delete(table).where(_gone(table, gone)))
+            connection.execute(_LAST_REMOVAL, {"value": secrets.token_hex(8)})
             connection.commit()
         return removed
 

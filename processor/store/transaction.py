@@ -12,7 +12,7 @@ from processor.exporter.ports import Rows, Source
 from processor.store import rows
 from processor.store.dialect import Dialect
 from processor.store.rows import columns
-from processor.store.tables import EVENTS, MESSAGES, REMOVED, SESSIONS, SOURCES, TEXTS, UNREADABLE
+from processor.store.tables import EVENTS, MESSAGES, META, REMOVED, SESSIONS, SOURCES, TEXTS, UNREADABLE
 
 _IDS_MAX: Final = 500  # asked for in one statement
 _ALL: Final = [name for name in columns(SESSIONS) if name != "session_id"]
@@ -34,6 +34,7 @@ class SqlTransaction:
         for source, (expected, offset) in sorted(offsets.items()):
             _move(connection, source, expected, offset)
         # Asked for with the sources locked, as a removal has them.
+        self.last_removal = connection.execute(select(META.c.value).where(META.c.name == "last_removal")).scalar()
         self._some_are_removed = connection.execute(select(REMOVED.c.session_id).limit(1)).first() is not None
 
     def add(self, new: Rows) -> None:

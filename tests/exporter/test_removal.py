@@ -188,6 +188,28 @@ def test_a_removed_session_does_not_come_back_by_halves(store: SqlStore, *, same
     assert store.totals().messages == 1
 
 
+def test_an_exporter_that_goes_on_remembers_no_erased_person(store: SqlStore) -> None:
+    """What comes of them later counts alone: the note and the counts from before do not come back. Others' go on."""
+    all_values = [
+        message("anna-4711", 0, source="ui", command="start", session_notes="notedwordanna"),
+        message("anna-4711", 1, source="ui"),
+        message("ben", 0, source="ui"),
+        message("anna-4711", 2, source="ui"),
+        message("ben", 1, source="ui"),
+    ]
+    records = processed(all_values, quiet=False)
+    early = len(processed(all_values[:3], quiet=False))
+    exporter = Materializer(store, DECODE)
+    exporter.apply(records[:early], everything(records[:early]))
+    assert store.remove(ANNA).messages == 1
+    reached, rest = store.offsets(), everything(records[early:])
+    exporter.apply(records[early:], {source: (reached[source], after) for source, (_, after) in rest.items()})
+    sessions = {session.user_id: session for session in store.sessions(EVERYTHING, limit=10)}
+    anna, ben = sessions["anna-4711"], sessions["ben"]
+    assert (anna.session_notes, anna.held_count, anna.event_count) == (None, 1, 0)
+    assert (ben.held_count, ben.event_count) == (2, 1)
+
+
 def test_a_user_is_cleared_from_a_root(tmp_path: Path) -> None:
     """No byte of one user is left; of others' bundles every byte, of the data set every row; twice changes nothing."""
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
