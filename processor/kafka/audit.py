@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from confluent_kafka import (
     Consumer,
@@ -20,6 +20,8 @@ from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import MARKER
 from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets, patiently
 from processor.kafka.producer import unreachable
+from processor.ports import RawRecord
+from processor.runtime.headers import headers_of
 
 _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 60.0  # an open transaction is waited for; a dead worker's ends after 10 s
@@ -130,8 +132,8 @@ class KafkaTopics:
                     position = offset + 1
                     if offset >= end:
                         break
-                    came: Any = message.headers() or ()  # Pairs; the stub takes it for what `produce` accepts.
-                    headers = tuple((name, bytes(text or b"")) for name, text in came)
+                    came = headers_of(cast("RawRecord", message))
+                    headers = tuple((name, text or b"") for name, text in came)
                     if not any(name == MARKER for name, _ in headers):
                         yield TopicRecord(offset, message.timestamp()[1], message.key(), message.value(), headers)
                 elif message.error().code() == KafkaError._PARTITION_EOF:  # type: ignore[union-attr]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, cast
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
@@ -12,6 +12,8 @@ from processor.core.errors import BrokerUnavailable, UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.offsets import EARLIEST, LATEST, log_offsets, patiently
 from processor.kafka.producer import unreachable
+from processor.ports import RawRecord
+from processor.runtime.headers import headers_of
 
 _TIMEOUT_S: Final = 10.0
 _BATCH_RECORDS: Final = 1_000
@@ -118,5 +120,5 @@ class Reader:
         partition, offset = message.partition(), message.offset()
         assert partition is not None
         assert offset is not None
-        headers: Any = message.headers() or ()  # A list of pairs; the stub takes it for what `produce` accepts.
+        headers = headers_of(cast("RawRecord", message))
         return ReadRecord(partition, offset, message.timestamp()[1], message.key(), message.value(), headers)

@@ -10,6 +10,7 @@ from typing import Final
 
 from processor.core.errors import A3CPError
 from processor.ports import Headers, Output, RawRecord
+from processor.runtime.headers import headers_of
 from processor.runtime.withholding import why_withheld
 
 WITHHELD: Final = "a3cp-dlq-withheld"
@@ -35,7 +36,7 @@ def dead_letter(
     """
     value = record.value()
     _, append_ms = record.timestamp()
-    came: Headers = [(name, content or b"") for name, content in record.headers() or ()]
+    came: Headers = [(name, content or b"") for name, content in headers_of(record)]
     described = {
         "topic": raw_topic,
         "partition": record.partition(),

@@ -26,6 +26,7 @@ from processor.core.model import (
 from processor.core.session import step
 from processor.ports import Output, RawRecord
 from processor.runtime.deadletters import Stage, dead_letter
+from processor.runtime.headers import headers_of
 from processor.runtime.partitioner import partition_of
 from processor.runtime.tally import Tally
 from processor.runtime.wheel import Wheel
@@ -239,7 +240,7 @@ class Task:
         right = partition_of(key, self._partitions)
         if right == self.partition:
             return False
-        headers = [(name, content or b"") for name, content in record.headers() or ()]
+        headers = [(name, content or b"") for name, content in headers_of(record)]
         if any(name == REROUTED for name, _ in headers):
             return False
         position = f"{self._topics.raw}[{self.partition}]@{record.offset()}"

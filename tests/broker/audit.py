@@ -25,6 +25,7 @@ from processor.core.session import step
 from processor.exporter.audit import audit as audit_topics
 from processor.exporter.auditing import Span, TopicRecord
 from processor.resources import schema_text
+from processor.runtime.headers import headers_of
 from processor.runtime.partitioner import partition_of
 from processor.runtime.task import REROUTED
 from processor.testing import MemoryBroker
@@ -137,7 +138,7 @@ def read_topic(bootstrap: str, topic: str, *, isolation: str = "read_committed")
 
 
 def _row(message) -> Row:
-    headers = tuple((name, bytes(value or b"")) for name, value in message.headers() or ())
+    headers = tuple((name, value or b"") for name, value in headers_of(message))
     return Row(message.partition(), message.offset(), message.key(), message.value(), message.timestamp()[1], headers)
 
 

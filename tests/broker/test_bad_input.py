@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from processor.kafka.audit import KafkaTopics
+from processor.kafka.deadletters import read_letters
+from processor.kafka.reader import Reader
+from processor.runtime.headers import UNREADABLE
+from processor.runtime.partitioner import partition_of
+from processor.runtime.task import REROUTED
+from tests.broker.any_header import send_with_header
 from tests.broker.audit import Row, make_codec, read_kafka
-from tests.broker.fleet import BASE_MS, Fleet, message
+from tests.broker.fleet import BASE_MS, Fleet, message, names_of
 
 pytestmark = pytest.mark.broker
 
@@ -114,3 +121,27 @@ def test_good_and_bad_under_audit(kafka: str, topics: str, tmp_path: Path) -> No
         found = fleet.audit()
     assert found.dead > 10
     assert found.rerouted > 0
+
+
+def test_a_header_name_that_is_no_text(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Tagged, set aside or sent on: such a record stops neither the partition nor those that read what became of it."""
+    names = names_of(topics)
+    right = partition_of(b"ann", 4)
+    send_with_header(kafka, names.raw, 0, b"h\xff", *[b"{}"] * 50)
+    send_with_header(kafka, names.raw, right, b"h\xff", message("ann", BASE_MS))
+    send_with_header(kafka, names.raw, (right + 1) % 4, b"\xfe", message("ann", BASE_MS + 1, number=1))
+    send_with_header(kafka, names.dlq, 1, b"h\xff", b"foreign")
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        fleet.start()
+        fleet.await_processed()
+        found = read_kafka(kafka, names)
+    letters, (foreign,) = found.dlq[:2]
+    assert [next(iter(letter.headers))[0] for letter in letters] == [UNREADABLE] * 50
+    assert "user_id is missing" in dict(letters[0].headers)["a3cp-dlq-message"].decode()
+    assert sum(map(len, found.tagged)) == 2
+    assert {name for row in found.raw[right] for name, _ in row.headers} == {UNREADABLE, REROUTED}
+    conf = {"bootstrap.servers": kafka}
+    with Reader(conf, names.dlq) as reader:
+        assert [each.stage for each in read_letters(reader, names.dlq)] == ["validate"] * 50 + ["unknown"]
+    audited = KafkaTopics(conf, [names.dlq])
+    assert [record.headers for record in audited.read(names.dlq, 1)] == [foreign.headers]
