@@ -88,7 +88,7 @@ class Gone(NamedTuple):
     """Which rows are to go: all of a user's, or those of sessions that ended long ago."""
 
     user_id: str | None = None
-    ended_before_ms: int | None = None  # sessions that ended before, and what belongs to no session and is older
+    ended_before_ms: int | None = None  # sessions that ended before; what is in none and has an older time or arrival
 
 
 class Removed(NamedTuple):

@@ -26,7 +26,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from processor.core.errors import UsageError
 from processor.exporter.errors import StoreUnavailable
 from processor.exporter.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
-from processor.exporter.ports import Found, Gone, Removed, SessionFilter, Source, Totals
+from processor.exporter.ports import SESSIONS as BOUNDARIES
+from processor.exporter.ports import TAGGED, Found, Gone, Removed, SessionFilter, Source, Totals
 from processor.store import rows
 from processor.store.dialect import Dialect
 from processor.store.tables import (
@@ -246,7 +247,7 @@ class SqlStore:
             if gone.user_id is None:
                 connection.execute(REMOVED.insert().from_select(["session_id"], sessions))
             connection.execute(delete(EXPORTS).where(EXPORTS.c.session_id.in_(sessions)))
-            for table in (MESSAGES, EVENTS, TEXTS, SESSIONS):  # The sessions last: by them the others are found.
+            for table in (TEXTS, MESSAGES, EVENTS, SESSIONS):  # Each after those that are found by it.
                 connection.execute(delete(table).where(_gone(table, gone)))
             connection.execute(_LAST_REMOVAL, {"value": secrets.token_hex(8)})
             connection.commit()
@@ -331,11 +332,23 @@ def _gone(table: Table, gone: Gone) -> ColumnElement[bool]:
     has_ended = and_(sessions.state == "ended", sessions.end_ms < gone.ended_before_ms)
     if table is SESSIONS:
         return has_ended
-    at_ms = columns_.at_ms if table is TEXTS else columns_.timestamp_ms
-    return or_(
-        columns_.session_id.in_(select(sessions.session_id).where(has_ended)),
-        and_(columns_.session_id.is_(None), at_ms < gone.ended_before_ms),
-    )
+    of_old_sessions = columns_.session_id.in_(select(sessions.session_id).where(has_ended))
+    if table is not TEXTS:
+        return or_(of_old_sessions, _is_old(table, gone.ended_before_ms))
+    with_old_records = [  # Texts in no session go with their records.
+        and_(
+            columns_.topic == topic,
+            columns_.position.in_(select(of.c.position).where(_is_old(of, gone.ended_before_ms))),
+        )
+        for topic, of in ((TAGGED, MESSAGES), (BOUNDARIES, EVENTS))
+    ]
+    return or_(of_old_sessions, and_(columns_.session_id.is_(None), or_(*with_old_records)))
+
+
+def _is_old(table: Table, before_ms: int) -> ColumnElement[bool]:
+    """Return which rows in no session are from before then; a wrong clock that dates them later keeps none."""
+    is_old = or_(table.c.timestamp_ms < before_ms, table.c.append_ms < before_ms)
+    return and_(table.c.session_id.is_(None), is_old)
 
 
 def _page_of(table: Table) -> Select[Any]:

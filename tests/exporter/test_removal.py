@@ -164,6 +164,18 @@ def test_sessions_go_by_their_age(store: SqlStore) -> None:
     assert (list(much_later.sessions), much_later.messages) == ([], 0)
 
 
+def test_a_wrong_clock_keeps_nothing(store: SqlStore) -> None:
+    """What is in no session and dated far ahead goes by its arrival, with its texts; what came later stays."""
+    ahead = message("anna-4711", 0, source="model_trainer", transcript="secretwordanna").replace(b"2025-", b"2099-")
+    (record,) = processed([ahead])
+    later = record._replace(offset=1, append_ms=START_MS + DAY_MS)
+    filled(store, [record, later])
+    told = store.remove(Gone(ended_before_ms=START_MS + HOUR_MS))
+    assert (told.messages, told.without_session, told.texts) == (1, 1, 1)
+    assert [row.offset for row in store.without_session()] == [1]
+    assert len(store.search("secretwordanna", limit=5)) == 1
+
+
 @pytest.mark.parametrize("same_exporter", [True, False])
 def test_a_removed_session_does_not_come_back_by_halves(store: SqlStore, *, same_exporter: bool) -> None:
     """A late message and the next revision of the end find no session: they are left out, and the offsets go on."""
