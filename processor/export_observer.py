@@ -6,6 +6,7 @@ from structlog.typing import FilteringBoundLogger
 
 from processor.core.errors import A3CPError
 from processor.exporter.bundle import Outcome
+from processor.exporter.errors import StoreUnavailable
 from processor.exporter.following import Progress
 from processor.health import Health
 from processor.metrics import ExportMetrics
@@ -19,6 +20,7 @@ class ExportObserver:
         self._health = health
         self._log = log
         self._stored = 0
+        self._is_store = False  # whether the store is what did not answer last
         self._troubles: dict[str, str] = {}  # what keeps it from storing, or from writing files
 
     def followed(self, progress: Progress) -> None:
@@ -30,13 +32,15 @@ class ExportObserver:
         if progress.left is not None:
             self._metrics.lag(progress.left)
         stored = progress.messages + progress.events + progress.unreadable
-        if stored != self._stored or progress.left == 0:  # An empty poll alone says little.
+        # That there was nothing to store says nothing of a store that could not be written.
+        if stored != self._stored or progress.left == 0 or not self._is_store:
             self._stored = stored
             self._answers("store")
 
     def not_followed(self, error: A3CPError) -> None:
         """The topics, the store or the schema registry does not answer; it is tried again."""
         self._health.beat()
+        self._is_store = isinstance(error, StoreUnavailable)
         self._is_away("store", error)
 
     def wrote(self, outcomes: Mapping[Outcome, int]) -> None:

@@ -9,13 +9,14 @@ from prometheus_client import CollectorRegistry
 from processor.core.errors import BrokerUnavailable
 from processor.export_observer import ExportObserver
 from processor.exporter.bundle import Outcome
-from processor.exporter.errors import TargetUnavailable
+from processor.exporter.errors import StoreUnavailable, TargetUnavailable
 from processor.exporter.following import Progress
 from processor.health import Health
 from processor.logs import make_logger
 from processor.metrics import ExportMetrics
 
 AWAY = BrokerUnavailable("no broker answers")
+NO_ROOM = StoreUnavailable("the store is full")
 FULL = TargetUnavailable("the disk is full")
 
 
@@ -70,16 +71,23 @@ def test_trouble_is_told_once_and_is_over_when_something_was_stored(told: Told) 
     """An empty poll while it is behind is no proof, since the store may still have no room; being at the end is."""
     told.observer.followed(Progress(1, left=2))
     for _ in range(2):
-        told.observer.not_followed(AWAY)
+        told.observer.not_followed(NO_ROOM)
         told.observer.followed(Progress(1, left=2))
-        assert told.health.not_ready() == ["no broker answers"]
+        assert told.health.not_ready() == ["the store is full"]
         assert told.health.not_alive() == []
     told.observer.followed(Progress(2, left=2))
     assert told.health.not_ready() == []
-    told.observer.not_followed(AWAY)
+    told.observer.not_followed(NO_ROOM)
     told.observer.followed(Progress(2, left=0))
     assert told.health.not_ready() == []
     assert told.lines() == [("warning", "store", "trying again"), ("info", "store", "it goes on")] * 2
+
+
+def test_a_broker_that_answers_an_exporter_without_partitions(told: Told) -> None:
+    """It stores nothing, others do and are behind: it is ready all the same."""
+    told.observer.not_followed(AWAY)
+    told.observer.followed(Progress(left=50))
+    assert told.health.not_ready() == []
 
 
 def test_a_target_and_a_store_are_troubles_of_their_own(told: Told) -> None:

@@ -275,8 +275,7 @@ def to_json(view: EventView) -> bytes:
     return _encode(told)
 
 
-class _EventText(msgspec.Struct):
-    details: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+_raw_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def from_json(value: bytes) -> EventView:
@@ -286,9 +285,12 @@ def from_json(value: bytes) -> EventView:
         DecodeError: it is no JSON object, or no session event.
     """
     try:
-        fields: dict[str, Any] = msgspec.json.decode(value, type=dict[str, Any])
-        details = msgspec.json.decode(value, type=_EventText).details
-        if details is not msgspec.UNSET:
+        raw = _raw_fields(value)
+        details = raw.pop("details", None)  # What a command said besides: perhaps a number larger than any float.
+        fields: dict[str, Any] = {
+            key: msgspec.json.decode(text) for key, text in raw.items() if key in EventView._fields
+        }
+        if details is not None:
             fields["details"] = bytes(details).decode()
         for key in _TIMES:
             if fields.get(key) is not None:

@@ -411,9 +411,14 @@ def _text_of(text: bytes) -> object:
 
 def plain_object(text: bytes | str) -> dict[str, Any]:
     """Return the object in valid JSON `text` as plain values; numbers too large for a float become infinite."""
-    result = _decode(text) if isinstance(text, str) else json.loads(text, parse_int=_int_of)
+    result = plain_value(text)
     assert isinstance(result, dict)
     return result
+
+
+def plain_value(text: bytes | str) -> Any:
+    """Return what valid JSON `text` holds, likewise."""
+    return _decode(text) if isinstance(text, str) else json.loads(text, parse_int=_int_of)
 
 
 def _int_of(digits: str) -> int | float:

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from processor.codec import Codec
+from processor.codec.jsontext import plain_object
 from processor.codec.wire import JSON
 from processor.exporter.metadata import Told, metadata_of
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView
@@ -166,7 +167,7 @@ def _bundle_head(metadata: Metadata, told: Told, digest: str, view: SessionView)
         yield b',\n"%b":%b' % (name.encode(), _encode(value))
     for name, items in (("notes", told.notes()), ("context", told.contexts()), ("steps", told.steps())):
         yield from _list(name, map(_encode, items))
-    yield from _list("session_events", (msgspec.json.format(row.value, indent=-1) for row in view.events()))
+    yield from _list("session_events", (_encode(plain_object(row.value)) for row in view.events()))
 
 
 def _list(name: str, items: Iterable[bytes]) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -83,8 +83,10 @@ def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
         why = _why_fields_are_withheld(fields)
     if why is not None:
         notices |= Notice.WITHHELD
-    # JSON has NUL as an escape only, so most messages need no look at each of their texts.
-    clean = str if view.encoding == JSON and b"\\u0000" not in source else _clean
+    if why is not None:
+        clean: Callable[[str], str] = _fit_to_keep
+    else:  # JSON has NUL as an escape only, so most messages need no look at each of their texts.
+        clean = str if view.encoding == JSON and b"\\u0000" not in source else _clean
     claim = view.claimed_session_id
     row = MessageRow(
         view.session_id,
@@ -114,15 +116,16 @@ def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
 
 
 def _event(codec: Codec, record: OutputRecord) -> DecodedEvent:
-    view = _without_media(codec.decode_event(record.value or b""))
+    told = codec.decode_event(record.value or b"")
+    view = EventView._make(_fit_to_keep(field) if isinstance(field, str) else field for field in told)
     if any(isinstance(number, int) and not 0 <= number < _NUMBERS_END for number in view):
         raise DecodeError("a number in the event is out of all bounds", remedy="see who writes to this topic")
     # A command that was refused for naming another's session, or none there is, is no part of that session.
     is_foreign = view.kind == "rejected" and view.reason != "already_closed"
     row = EventRow(
-        None if is_foreign or view.session_id is None else _clean(view.session_id),
-        _clean(view.user_id),
-        _clean(view.kind),
+        None if is_foreign else view.session_id,
+        view.user_id,
+        view.kind,
         view.timestamp,
         record.append_ms,
         to_json(view),
@@ -133,18 +136,12 @@ def _event(codec: Codec, record: OutputRecord) -> DecodedEvent:
     return DecodedEvent(view, row, start_ms, _texts(event_texts(view), row, SESSIONS))
 
 
-def _without_media(view: EventView) -> EventView:
-    """Return `view` with hash and size in place of arguments that must not be kept."""
-    if view.details is not None and (why := why_withheld(view.details.encode())):
-        view = view._replace(details=_in_place_of(view.details, why))
-    if view.session_notes is not None and (why := why_withheld(view.session_notes.encode())):
-        view = view._replace(session_notes=_in_place_of(view.session_notes, why))
-    return view
-
-
-def _in_place_of(text: str, why: str) -> str:
+def _fit_to_keep(text: str) -> str:
+    """Return `text` of an event as it may be kept: hash and size in place of media, and no NUL."""
     content = text.encode()
-    return json.dumps({"withheld": why, "sha256": sha256(content).hexdigest(), "size": len(content)})
+    if why := why_withheld(content):
+        return json.dumps({"withheld": why, "sha256": sha256(content).hexdigest(), "size": len(content)})
+    return _clean(text)
 
 
 def _texts(texts: Iterable[tuple[str, str]], row: MessageRow | EventRow, topic: str) -> list[TextRow]:

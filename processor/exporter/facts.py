@@ -7,10 +7,10 @@ for, nothing is demanded.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from processor.codec.events import EventView
+from processor.codec.jsontext import plain_value
 from processor.exporter.model import Actor, Notice
+from processor.exporter.words import top_label
 
 TEXT_CHARS_MAX: Final = 10_000  # of one text that can be searched
 TEXTS_MAX: Final = 32  # of one record
@@ -98,7 +98,7 @@ def facts_of(fields: Mapping[str, Any]) -> Facts:
     notices = 0
     confidence = abort_code = None
     event = fields.get("event")
-    output = fields.get("classifier_output")
+    output = fields.get("classifier_output") or fields.get("intent_predictions")
     if output is not None:
         confidence, is_unknown = _judgement(output)
         if is_unknown:
@@ -120,7 +120,7 @@ def facts_of(fields: Mapping[str, Any]) -> Facts:
     escalates = isinstance(flags, dict) and flags.get("requires_attention") is True
     if escalates:
         notices |= Notice.REQUIRES_ATTENTION
-    consent = fields.get("consent_given", True)
+    consent = fields.get("consent_given", "final_label" not in fields)  # A training example must tell.
     if consent is not True:
         notices |= Notice.NO_CONSENT
     if fields.get("is_demo") is True:
@@ -156,8 +156,8 @@ def event_texts(event: EventView) -> list[tuple[str, str]]:
         texts.append(("training_intent_label", event.training_intent_label))
     if event.details:
         try:
-            details = msgspec.json.decode(event.details)
-        except (msgspec.DecodeError, RecursionError):
+            details = plain_value(event.details)
+        except (ValueError, RecursionError):
             details = event.details
         texts += [(event.kind, text) for text in _leaves(details)]
     return [(place, text[:TEXT_CHARS_MAX]) for place, text in texts[:TEXTS_MAX]]
@@ -175,9 +175,8 @@ def _judgement(output: Any) -> tuple[float | None, bool]:
             if label != "unknown" and type(value) in _NUMBERS and 0 <= value <= 1 and (best is None or value > best):
                 best = value
         return None if best is None else float(best), unknown == 1.0
-    if isinstance(output, list) and output and isinstance(output[0], dict):
-        return _share(output[0].get("confidence", output[0].get("score"))), output[0].get("intent") == "unknown"
-    return None, False
+    label, score = top_label(output) or (None, None)
+    return _share(score), label == "unknown"
 
 
 def _share(value: Any) -> float | None:

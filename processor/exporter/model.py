@@ -30,7 +30,7 @@ class Notice:
     UNKNOWN: Final = 1 << 10  # the classifier knew no label: `unknown` is 1
     CAPTURE_ABORT: Final = 1 << 11
     REQUIRES_ATTENTION: Final = 1 << 12
-    NO_CONSENT: Final = 1 << 13  # `consent_given` is there and not true
+    NO_CONSENT: Final = 1 << 13  # `consent_given` is there and not true, or a training example lacks it
     DEMO: Final = 1 << 14
     WITHHELD: Final = 1 << 15  # its content is not kept, see `MessageRow.withheld`
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Final
 
 from processor.codec.events import EventView
+from processor.core.model import Flag
 from processor.exporter.facts import Facts
 from processor.exporter.model import MessageRow, SessionRow, Status, Summary, notice_words
 
@@ -64,7 +65,7 @@ class SessionFold:
         self._escalations += facts.escalates
         self._captures += facts.opens_capture
         self._consented += facts.consents
-        at_ms = row.timestamp_ms
+        at_ms = row.append_ms if row.notices & Flag.CLOCK_SKEW else row.timestamp_ms  # Rule R10.
         if self._first_ms is None or at_ms < self._first_ms:
             self._first_ms = at_ms
         if self._last_ms is None or at_ms > self._last_ms:

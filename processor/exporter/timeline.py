@@ -21,6 +21,7 @@ import msgspec
 from processor.codec import Codec
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
+from processor.codec.jsontext import plain_object, plain_value
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView, Status
 from processor.exporter.shapes import Entry
 from processor.exporter.words import detail_words, event_words, message_words
@@ -90,7 +91,7 @@ def event_line(row: EventRow, number: int) -> Line:
     at_ms = event.timestamp
     if event.kind in _LAST and event.end_time is not None:
         at_ms = event.end_time
-    record: dict[str, Any] = msgspec.json.decode(row.value)
+    record = plain_object(row.value)
     detail = detail_words(event.kind, details_of(event))
     entry = Entry(
         event.kind, None, number, format_time(at_ms), format_time(row.append_ms), "session", event.source, None,
@@ -103,7 +104,7 @@ def details_of(event: EventView) -> Mapping[str, Any]:
     """Return the further arguments of a command, as its event keeps them."""
     if event.details is None:
         return {}
-    details = msgspec.json.decode(event.details)
+    details = plain_value(event.details)
     return details if isinstance(details, dict) else {}
 
 

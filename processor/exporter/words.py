@@ -230,7 +230,12 @@ def _text(fields: Mapping[str, Any], key: str) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # JSON's whole numbers have no end.
+        return None
 
 
 def _quoted(before: str, text: str | None) -> str:

@@ -273,6 +273,20 @@ def test_the_last_gate(tmp_path):
     assert not any(PICTURE.encode() in data for data in tree(Path(write(tmp_path, leaking).path)).values())
 
 
+def test_numbers_that_nothing_holds(tmp_path):
+    """JSON's numbers have no end: what no float holds stands in the records, and stops neither bundle nor proof."""
+    large = {"classifier_output": {"help": 10**400}, "scores": [10**400]}
+    view = made_view([large, {"source": "ui"}])
+    told = next(view.events())
+    text = told.value.replace(b'"kind"', b'"details":{"x":1e400,"y":%b},"kind"' % (b"9" * 5000))
+    assert text != told.value
+    odd = SessionView(view.session, view.messages, lambda: iter([told._replace(value=text), *list(view.events())[1:]]))
+    written = write(tmp_path, odd)
+    assert str(10**400) in lines(written, "records.jsonl")[0]["text"]
+    report = next(iter(verify(str(tmp_path))))
+    assert (report.status, report.problems) == ("complete", [])
+
+
 def test_records_are_the_bytes_that_came(tmp_path):
     """Each message's SHA-256, in JSON and in Avro, is that of its content in records.jsonl."""
     for user_id in ("otter-12", "wren-03"):

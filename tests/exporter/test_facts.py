@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from processor.core.model import Flag
 from processor.exporter.facts import actor_of, facts_of
 from processor.exporter.model import Notice, notice_words
 from processor.exporter.summary import SessionFold, by_day, by_user, new_session
+from tests.exporter.views import made_view
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,8 @@ def test_actors(fields: dict[str, Any], actor: str) -> None:
         ({"consent_given": False}, ("no_consent",)),
         ({"consent_given": None}, ("no_consent",)),
         ({"consent_given": True}, ()),
+        ({"final_label": "eat", "consent_given": True}, ()),
+        ({"final_label": "eat"}, ("no_consent",)),  # A training example must tell.
         ({"is_demo": True}, ("demo",)),
     ],
 )
@@ -69,7 +73,10 @@ def test_notices(fields: dict[str, Any], words: tuple[str, ...]) -> None:
         ({"unknown": 1.0}, None),
         ({"intent": "eat", "confidence": 0.6, "ranking": []}, 0.6),
         ([{"intent": "eat", "confidence": 0.5}, {"intent": "drink", "confidence": 0.4}], 0.5),
+        ([{"label": "eat", "base_confidence": 0.2}, {"label": "drink", "final_score": 0.9}], 0.9),
         ({"eat": "0.2", "drink": True, "sleep": 7}, None),
+        ({"eat": 10**400}, None),
+        ([{"label": "eat", "score": 10**400}], None),
         ([], None),
     ],
 )
@@ -78,9 +85,23 @@ def test_confidence(output: object, confidence: float | None) -> None:
     assert facts_of({"user_id": "u", "classifier_output": output}).confidence == confidence
 
 
+def test_a_sound_classifiers_predictions_count_likewise() -> None:
+    """It has another name for its output."""
+    facts = facts_of({"user_id": "u", "intent_predictions": [{"label": "unknown", "score": 0.7}]})
+    assert (facts.confidence, notice_words(facts.notices)) == (0.7, ("unknown",))
+
+
 def test_every_notice_has_a_word() -> None:
     """The bits and the words are the same number."""
     assert notice_words((Notice.WITHHELD << 1) - 1) == Notice.WORDS
+
+
+def test_a_wrong_clock_does_not_lengthen_an_open_session() -> None:
+    """What it says counts as said when the log took it, as for the session itself (rule R10)."""
+    (row,) = made_view([{"source": "ui"}]).messages()
+    fold = SessionFold(new_session("a", "heron-07", 0, row.timestamp_ms))
+    fold.add_message(row._replace(timestamp_ms=10**14, notices=Flag.CLOCK_SKEW), facts_of({"user_id": "heron-07"}))
+    assert fold.row().last_ms == row.append_ms
 
 
 def test_roll_ups() -> None:

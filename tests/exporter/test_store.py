@@ -228,6 +228,22 @@ def test_media_in_commands_are_not_kept(store: SqlStore) -> None:
     assert "SECRET" not in repr(content(store))
 
 
+def test_no_text_of_an_event_is_kept_as_it_must_not_be(store: SqlStore) -> None:
+    """Media in any of its fields leave hash and size; NUL, which PostgreSQL cannot hold, another character."""
+    image = "data:image/png;base64,SECRET"
+    commands = [
+        message("anna", 0, command="start", training_intent_label=image, session_notes="a\0b", performer_id="c\0d"),
+        message("anna", 1, performer_id=image, capture_id=image),
+    ]
+    applied(store, processed(commands))
+    (session,) = store.sessions(EVERYTHING, limit=2)
+    assert json.loads(session.training_intent_label or "")["size"] == len(image)
+    assert (session.session_notes, session.performer_id) == ("a\ufffdb", "c\ufffdd")
+    (row,) = store.messages(session.session_id)
+    assert json.loads(row.performer_id or "") == json.loads(row.capture_id or "")
+    assert "SECRET" not in repr(content(store))
+
+
 def test_an_id_that_comes_again_stops_nothing(store: SqlStore) -> None:
     """A record produced again after its session was forgotten opens one of the same id: held, and never complete."""
     first, again = processed([message("anna", 0)]), processed([message("anna", 0)])
