@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -69,14 +70,11 @@ class SqlStore:
         self.name = name
         self._engine = engine
         self._dialect = dialect
-        try:
-            with self._speaking():
-                if not self._is_made():
-                    self._make()
-                self.identity = self._meta("id") or ""
-        except BaseException:
-            self.close()
-            raise
+        weakref.finalize(self, engine.dispose)  # For those who forget `close`, or got an error from here.
+        with self._speaking():
+            if not self._is_made():
+                self._make()
+            self.identity = self._meta("id") or ""
 
     def follow(self, topics: str) -> None:
         """See `Store.follow`."""

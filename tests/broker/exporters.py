@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from confluent_kafka import Consumer, TopicPartition
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 
 from processor.store import open_store
 from processor.store.tables import EXPORTS, METADATA, SESSIONS, SOURCES
@@ -35,7 +35,7 @@ class Exporter:
         self.log_file = folder / "export.log"
         self.environ = {**os.environ, **QUICK, **environ}
         self.process: subprocess.Popen[bytes] | None = None
-        self.engine: Engine = open_store(address)._engine
+        self.store = open_store(address)
 
     @property
     def command(self) -> list[str]:
@@ -72,7 +72,7 @@ class Exporter:
 
     def held(self) -> Mapping[tuple[str, int], int]:
         """Return by source how far the store is."""
-        with self.engine.connect() as connection:
+        with self.store._engine.connect() as connection:
             return {(topic, number): offset for topic, number, offset in connection.execute(select(SOURCES))}
 
     def has_moved(self, before: Mapping[tuple[str, int], int]) -> bool:
@@ -82,7 +82,7 @@ class Exporter:
     def left(self, ends: Mapping[tuple[str, int], int]) -> int:
         """Return how many records are not in the store, and sessions not ended or not in both targets."""
         held = self.held()
-        with self.engine.connect() as connection:
+        with self.store._engine.connect() as connection:
             sessions: int = connection.execute(select(func.count()).select_from(SESSIONS)).scalar_one()
             same = (EXPORTS.c.session_id == SESSIONS.c.session_id) & (EXPORTS.c.changes == SESSIONS.c.changes)
             done = select(func.count()).select_from(SESSIONS).join(EXPORTS, same).where(SESSIONS.c.status == "complete")
@@ -93,7 +93,7 @@ class Exporter:
     def rows(self) -> dict[str, list[str]]:
         """Return each table's rows in one order, without what is a store's or a place's own name."""
         tables = {}
-        with self.engine.connect() as connection:
+        with self.store._engine.connect() as connection:
             for table in METADATA.sorted_tables:
                 # A text's number is the database's own; `meta` holds a word that no other store has.
                 columns = [column for column in table.columns if (table.name, column.name) != ("texts", "id")]
@@ -123,7 +123,7 @@ class Exporter:
     ) -> None:
         if self.process is not None:
             self.end(signal.SIGKILL)
-        self.engine.dispose()
+        self.store.close()
         sys.stdout.write(f"--- {self.log_file}\n{self.said()[-6_000:]}\n")  # pytest shows it when the test fails.
 
 
