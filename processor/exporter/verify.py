@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -55,9 +56,10 @@ class Report:
         return not self.problems
 
     def add(self, file: str, where: str, what: str) -> None:
-        """Note a problem, unless there are many already."""
-        if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(Problem(file, where, what))
+        """Note a problem, unless it is known, or there are many already."""
+        problem = Problem(file, where, what)
+        if len(self.problems) < PROBLEMS_MAX and problem not in self.problems:
+            self.problems.append(problem)
 
 
 def verify(target: str) -> Iterator[Report]:
@@ -88,9 +90,18 @@ def _bundles_below(target: Target) -> Iterator[str]:
     dates = [_name(path) for path in target.files.ls(target.root, detail=False)]
     folders = [target.root] if is_date_part(_name(target.root)) else []
     for folder in folders or [target.path(date) for date in sorted(dates) if is_date_part(date)]:
-        for path in sorted(str(path) for path in target.files.ls(folder, detail=False)):
-            if target.files.isdir(path):
+        try:
+            paths = sorted(str(path) for path in target.files.ls(folder, detail=False))
+        except OSError:
+            yield folder  # It cannot be read, which its report will say.
+            continue
+        for path in paths:
+            if target.files.isdir(path) or (target.is_local and Path(path).is_symlink()):
                 yield path
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _name(path: str) -> str:
@@ -100,7 +111,18 @@ def _name(path: str) -> str:
 def verify_bundle(target: Target, path: str) -> Report:
     """Return what is wrong with the bundle at `path`."""
     report = Report(path)
-    checker = _Checker(target, path, report)
+    try:
+        _check(_Checker(target, path, report), report)
+    except OSError as error:
+        report.add("", "", _unreadable(error))
+    return report
+
+
+def _unreadable(error: OSError) -> str:
+    return f"it cannot be read: {error.strerror or type(error).__name__}"
+
+
+def _check(checker: "_Checker", report: Report) -> None:
     manifest = checker.manifest()
     if manifest is not None:
         report.session_id = manifest.session_id
@@ -121,7 +143,6 @@ def verify_bundle(target: Target, path: str) -> Report:
         checker.bundle(metadata, hashes, digest)
     if manifest is None or any(file.name == AUDIT for file in manifest.files):
         checker.audit(len(hashes), metadata)
-    return report
 
 
 @dataclass(slots=True)
@@ -143,39 +164,48 @@ class _Checker:
         self._path = path
         self._report = report
         self._add = report.add
+        self._there = {_name(found) for found in target.files.ls(path, detail=False)}
+        self._odd = {name for name in self._there if target.is_local and not _is_plain(Path(path, name))}
+        for name in sorted(self._odd):  # What a link leads to may be another tomorrow; a pipe would never end.
+            self._add(name, "", "it is a link, a folder or the like: a bundle has files of its own only")
 
     def manifest(self) -> Manifest | None:
         try:
-            return manifests.read(self._files.cat_file(f"{self._path}/{manifests.NAME}"))
+            return manifests.read(self._bytes(manifests.NAME))
         except FileNotFoundError:
-            self._add(manifests.NAME, "", "it is missing: the bundle was not finished, or somebody removed it")
+            if manifests.NAME not in self._odd:
+                self._add(manifests.NAME, "", "it is missing: the bundle was not finished, or somebody removed it")
         except manifests.NotAManifest as error:
             self._add(manifests.NAME, "", str(error))
+        except OSError as error:
+            self._add(manifests.NAME, "", _unreadable(error))
         return None
 
     def files(self, manifest: Manifest) -> None:
         listed = {file.name: file for file in manifest.files}
-        there = {_name(path) for path in self._files.ls(self._path, detail=False)}
-        for name in sorted(there - listed.keys() - {manifests.NAME}):
+        for name in sorted(self._there - self._odd - listed.keys() - {manifests.NAME}):
             self._add(name, "", "the manifest does not list it")
         for name, file in listed.items():
             if name not in _KNOWN:
                 self._add(name, "", "no bundle has a file of this name")
-            elif name not in there:
+            elif name not in self._there:
                 self._add(name, "", "it is missing")
-            else:
-                found = self._hash(name)
+            elif name not in self._odd and (found := self._hash(name)) is not None:
                 if found[0] != file.size:
                     self._add(name, "", f"it has {found[0]:,} bytes, the manifest says {file.size:,}")
                 elif found[1] != file.sha256:
                     self._add(name, "", "its SHA-256 is not the manifest's: its bytes were changed")
 
-    def _hash(self, name: str) -> tuple[int, str]:
+    def _hash(self, name: str) -> tuple[int, str] | None:
         size, found = 0, sha256()
-        with self._files.open(f"{self._path}/{name}", "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                size += len(chunk)
-                found.update(chunk)
+        try:
+            with self._open(name) as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    size += len(chunk)
+                    found.update(chunk)
+        except OSError as error:
+            self._add(name, "", _unreadable(error))
+            return None
         return size, found.hexdigest()
 
     def place(self, manifest: Manifest) -> None:
@@ -184,9 +214,12 @@ class _Checker:
 
     def metadata(self) -> Metadata | None:
         try:
-            metadata = msgspec.json.decode(self._files.cat_file(f"{self._path}/{METADATA}"), type=Metadata)
+            metadata = msgspec.json.decode(self._bytes(METADATA), type=Metadata)
         except FileNotFoundError:
-            return None  # Told with the manifest's files.
+            return None  # Told before.
+        except OSError as error:
+            self._add(METADATA, "", _unreadable(error))
+            return None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._add(METADATA, "", f"it is not what a bundle has: {error}")
             return None
@@ -295,11 +328,23 @@ class _Checker:
 
     def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
         try:
-            with self._files.open(f"{self._path}/{name}", "rb") as file:
+            with self._open(name) as file:
                 for number, line in enumerate(file, 1):
                     yield number, line.rstrip(b"\n")
         except FileNotFoundError:
-            return  # Told with the manifest's files.
+            return  # Told before.
+        except OSError as error:
+            self._add(name, "", _unreadable(error))
+
+    def _bytes(self, name: str) -> bytes:
+        with self._open(name) as file:
+            return file.read()
+
+    def _open(self, name: str) -> BinaryIO:
+        if name not in self._there - self._odd:
+            raise FileNotFoundError(name)
+        opened: BinaryIO = self._files.open(f"{self._path}/{name}", "rb")
+        return opened
 
 
 def _content_hash(line: RecordLine) -> bytes | None:

@@ -190,3 +190,63 @@ def test_garbage_gives_a_report(bundle, tmp_path):
         shutil.copytree(bundle, folder)
         (folder / path.name).write_bytes(os.urandom(3000).replace(b"\0", b"\n"))
         assert 0 < len(problems(folder)) <= PROBLEMS_MAX
+
+
+def another(folder: Path, name: str) -> Path:
+    """Put the file `name` of a bundle elsewhere, and return where."""
+    elsewhere = folder.parent.parent / "elsewhere"
+    elsewhere.mkdir()
+    (folder / name).rename(elsewhere / name)
+    return elsewhere / name
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "session_metadata.json", "manifest.json", "timeline.html", "more"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to(path.parent.parent.parent / "nowhere"),
+        lambda path: path.symlink_to(path),
+        lambda path: path.mkdir(),
+        os.mkfifo,
+    ],
+    ids=["dangling link", "link to itself", "folder", "pipe"],
+)
+def test_what_is_no_file_is_told_and_the_others_are_checked(bundle, tmp_path, name, make):
+    """Whatever stands in a file's place is a problem of its bundle alone."""
+    good, bad = tmp_path / bundle.parent.name / bundle.name, tmp_path / "2025-11-19" / "sess"
+    shutil.copytree(bundle, good)
+    shutil.copytree(bundle, bad)
+    (bad / name).unlink(missing_ok=True)
+    make(bad / name)
+    first, second = verify(str(tmp_path))
+    assert (first.path, second.path, second.problems) == (str(bad), str(good), [])
+    assert next(problem.what for problem in first.problems if problem.file == name).startswith("it is a link, a folder")
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "manifest.json"])
+def test_a_link_to_the_right_bytes_is_told(bundle, tmp_path, name):
+    """A file that stands elsewhere is not the bundle's, though its bytes are right now."""
+    folder = tmp_path / bundle.parent.name / bundle.name
+    shutil.copytree(bundle, folder)
+    (folder / name).symlink_to(another(folder, name))
+    assert problems(folder)[0].startswith(f"{name}: it is a link")
+
+
+@pytest.mark.parametrize("place", ["2025-11-21", "2025-11-20/sess_gone"])
+def test_folders_that_cannot_be_read_are_told(bundle, tmp_path, place):
+    """A date or a bundle that leads nowhere is a report with a problem, and the rest is checked."""
+    shutil.copytree(bundle, tmp_path / bundle.parent.name / bundle.name)
+    (tmp_path / place).symlink_to(tmp_path / "nowhere")
+    found = {report.path: [str(problem) for problem in report.problems] for report in verify(str(tmp_path))}
+    assert found[str(tmp_path / bundle.parent.name / bundle.name)] == []
+    assert found[str(tmp_path / place)] == ["it cannot be read: No such file or directory"]
+
+
+def test_a_disk_that_fails_is_told(bundle, monkeypatch):
+    """An error while a file is read is a problem of that file."""
+
+    def failing(self: Any, path: str, mode: str) -> Any:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.open", failing)
+    assert "records.jsonl: it cannot be read: Input/output error" in problems(bundle)
