@@ -2,16 +2,19 @@
 
 import base64
 from collections.abc import Iterator
-from typing import NamedTuple, TypeVar
+from contextlib import contextmanager
+from typing import Final, NamedTuple
 
 import msgspec
 
+from processor.codec.isotime import parse_time
 from processor.core.errors import UsageError
 from processor.exporter.paths import BUNDLE, METADATA, RECORDS
 from processor.exporter.shapes import Entry, Metadata, RecordLine
 from processor.exporter.target import Target
 
-_T = TypeVar("_T")
+# No JSON, or no JSON of this kind; no UTF-8, no base64, no time; too deep.
+_NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 class Record(NamedTuple):
@@ -29,7 +32,7 @@ def read_metadata(target: Target) -> Metadata:
     """
     try:
         return msgspec.json.decode(target.files.cat_file(target.path(METADATA)), type=Metadata)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *_NOT_READABLE) as error:
         raise UsageError(f"{target.root} is no bundle that can be read", remedy="a3cp verify says why") from error
 
 
@@ -44,7 +47,10 @@ def read_timeline(target: Target) -> Iterator[Entry]:
         if text[:1] == b'"':
             inside = text.startswith(b'"timeline":')
         elif inside and text[:1] == b"{":
-            yield _decoded(target, text.rstrip(b","), Entry)
+            with _damage_told(target):
+                entry = msgspec.json.decode(text.rstrip(b","), type=Entry)
+                parse_time(entry.at)
+            yield entry
 
 
 def read_records(target: Target) -> Iterator[Record]:
@@ -54,19 +60,22 @@ def read_records(target: Target) -> Iterator[Record]:
         UsageError: as above.
     """
     for text in _lines(target, RECORDS):
-        line = _decoded(target, text, RecordLine)
-        content = None
-        if line.text is not None:
-            content = line.text.encode()
-        elif line.base64 is not None:
-            content = base64.b64decode(line.base64)
+        with _damage_told(target):
+            line = msgspec.json.decode(text, type=RecordLine)
+            parse_time(line.appended_at)
+            content = None
+            if line.text is not None:
+                content = line.text.encode()
+            elif line.base64 is not None:
+                content = base64.b64decode(line.base64)
         yield Record(line, content)
 
 
-def _decoded(target: Target, text: bytes, shape: type[_T]) -> _T:
+@contextmanager
+def _damage_told(target: Target) -> Iterator[None]:
     try:
-        return msgspec.json.decode(text, type=shape)
-    except msgspec.DecodeError as error:
+        yield
+    except _NOT_READABLE as error:
         raise UsageError(f"{target.root} is damaged", remedy="a3cp verify says where") from error
 
 
