@@ -15,6 +15,7 @@ from processor.core.errors import InvalidMessage
 from processor.core.model import Command, CommandName, Flag, Message, Policy
 
 USER_ID_BYTES_MAX: Final = 256
+TEMPLATE_BYTES_MAX: Final = 256  # of its name, which states keep
 POLICY_SOURCE: Final = "user_profile_store"
 POLICY_KEY: Final = "session_policy"
 MODALITIES: Final = ("gesture", "audio", "speech", "image", "multimodal")
@@ -126,7 +127,7 @@ def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: 
         _text(fields, "performer_id"),
         origin.encoding,
         _switch(fields, "force_new", name),
-        claim_of(_argument(fields, "template", name)),
+        _template(fields, name),
         _switch(fields, "is_training_data", name),
         notes,
         _argument(fields, "training_intent_label", name),
@@ -167,7 +168,16 @@ def policy_of(value: object) -> Policy:
     template = value.get("template")
     if template is not None and not (isinstance(template, str) and template.strip()):
         raise ValueError("session_policy.template is not a name")
+    if template is not None and _size_bytes(template) > TEMPLATE_BYTES_MAX:
+        raise ValueError(f"session_policy.template has more than {TEMPLATE_BYTES_MAX} bytes")
     return Policy(limits[0], limits[1], limits[2], template)
+
+
+def _size_bytes(template: str) -> int:
+    try:
+        return len(template.encode())
+    except UnicodeEncodeError as error:  # JSON can write half a character; no state could be encoded with it.
+        raise ValueError("session_policy.template is not a name") from error
 
 
 def claim_of(text: str | None) -> str | None:
@@ -248,6 +258,16 @@ def _argument(fields: Mapping[str, object], key: str, name: CommandName) -> str 
     if value is not None and not isinstance(value, str):
         raise _bad_argument(name, key, "text")
     return value
+
+
+def _template(fields: Mapping[str, object], name: CommandName) -> str | None:
+    template = claim_of(_argument(fields, "template", name))
+    if template is not None and (size := len(template.encode())) > TEMPLATE_BYTES_MAX:
+        raise InvalidMessage(
+            f"the name of the template has {size} bytes, at most {TEMPLATE_BYTES_MAX} are allowed",
+            remedy="name one of A3CP_TEMPLATES, and put other text into session_notes",
+        )
+    return template
 
 
 def _switch(fields: Mapping[str, object], key: str, name: CommandName) -> bool:

@@ -157,7 +157,7 @@ class Task:
                     if key not in changed:
                         changed[key] = states.get(key)
                     live[key] = after
-            elif self._send(record, key, message, events, after, outputs):
+            elif self._send(record, key, message, events, outputs):
                 self._schedule(key, state, after)
                 self._opened += _is_open(after) - _is_open(state)
                 if after is not state:
@@ -253,23 +253,14 @@ class Task:
             self._tally.rerouted += 1
         return True
 
-    def _send(  # noqa: PLR0917  # Called for boundaries only, in one place.
-        self,
-        record: RawRecord,
-        key: bytes,
-        message: Record,
-        events: Sequence[Event],
-        after: UserState | None,
-        outputs: list[Output],
+    def _send(
+        self, record: RawRecord, key: bytes, message: Record, events: Sequence[Event], outputs: list[Output]
     ) -> bool:
-        """Append the output records for `events`, all or none; return whether they, and the state, fit their topics."""
+        """Append the output records for `events`, all or none; return whether they fit their topics.
+
+        The state always fits: all that it keeps has a limit, together 8 KB (tests/codec/test_writing.py).
+        """
         before = len(outputs)
-        if after is not None and (isinstance(message, Command) or message.policy is not None):
-            # Only these bring text of any length into the state: the name of a template.
-            size_bytes = len(encode_state(after))
-            if size_bytes > self._value_bytes_max:
-                self._set_aside(record, _too_large(size_bytes), outputs)
-                return False
         for event in events:
             if isinstance(event, Tagged):
                 raw = record.value()

@@ -55,7 +55,7 @@ BAD: dict[str, tuple[bytes | None, str | None]] = {
     "a lone zero": (b"\x00", ""),
     "bytes that are no text": (b'{"user_id":"ann\xff","timestamp":"2025-06-15T12:00:00Z"}', ""),
     "an unknown command": (message("ann", BASE_MS, command="explode"), "command"),
-    "a huge template name": (message("ann", BASE_MS, command="start", template="t" * 900_000), None),
+    "a huge template name": (message("ann", BASE_MS, command="start", template="t" * 900_000), "at most 256"),
 }
 
 
@@ -67,9 +67,6 @@ def test_all_bad_input(kafka: str, topics: str, tmp_path: Path) -> None:
         for number, (value, _) in enumerate(BAD.values()):
             producer.produce(fleet.names.raw, value, b"\xff\xfe", 0)
             producer.produce(fleet.names.raw, message(GOOD, BASE_MS + number, number=number), b"\xff\xfe", 0)
-        for number in range(10):  # Sessions with large names, one after the other: the state must fit its topic.
-            value = message("bob", BASE_MS, number=number, command="start", force_new=True, template="t" * 700_000)
-            producer.produce(fleet.names.raw, value, b"bob", 0)
         assert producer.flush(20) == 0  # The offsets of the table are taken before another producer sends.
         _send_compressed(kafka, fleet.names.raw)
         producer.produce(fleet.names.raw, message(GOOD, BASE_MS + 99, number=99), GOOD.encode(), 0)
@@ -93,7 +90,7 @@ def test_all_bad_input(kafka: str, topics: str, tmp_path: Path) -> None:
     assert [view.session_seq for view in views if view.user_id == GOOD] == list(range(1, len(BAD) + 2))
     sizes = {headers["a3cp-dlq-stage"]: headers for headers in reasons.values()}
     assert "size" in {stage.decode() for stage in sizes}
-    assert max(len(row.value or b"") for rows in found.state for row in rows) < 2 << 20
+    assert max(len(row.value or b"") for rows in found.state for row in rows) < 8_000
 
 
 def _send_compressed(kafka: str, topic: str) -> None:

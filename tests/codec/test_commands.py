@@ -116,6 +116,7 @@ def test_what_a_command_adds(fields, notes, details):
         ({"command": "start", "force_new": "yes"}, "force_new as true or false"),
         ({"command": "start", "is_training_data": 1}, "is_training_data as true or false"),
         ({"command": "start", "template": 5}, "template as text"),
+        ({"command": "start", "template": "ü" * 129}, "258 bytes, at most 256"),
         ({"command": "start", "session_notes": {}}, "session_notes as text"),
         ({"command": "note"}, "note as text"),
         ({"command": "note", "note": " "}, "note as text"),

@@ -253,6 +253,8 @@ POLICIES = [
     ({"pause_ms": 10**18}, None, 1),
     ({"gap_ms": 5, "template": " "}, None, 1),
     ({"template": 5}, None, 1),
+    ({"template": "ü" * 128}, Policy(template="ü" * 128), 0),
+    ({"gap_ms": 5, "template": "ü" * 129}, None, 1),
 ]
 
 
@@ -266,10 +268,13 @@ def test_policies(written, policy, flags):
         assert (message.policy, message.flags) == (policy, flags)
 
 
+HALF = '{"session_policy":{"template":"\\ud800"}}'
+
+
 def test_policies_that_are_not_there():
-    """No policy without the source, none in an `extra` that is no JSON, none beyond all floats."""
+    """No policy without the source, none in an `extra` that is no JSON, none beyond all floats or of half a letter."""
     assert read(text(session_policy={"gap_ms": 5})).policy is None
-    for extra, flags in ((None, 0), ("{}", 0), ("no json", 1), ("[]", 1)):
+    for extra, flags in ((None, 0), ("{}", 0), ("no json", 1), ("[]", 1), (HALF, 1)):
         value = single_object("A3CPMessage", record(source="user_profile_store", extra=extra))
         assert read(value)[7:] == (flags, AVRO, None)
     too_large = text(source="user_profile_store")[:-1] + b',"session_policy":1e999}'

@@ -9,9 +9,13 @@ import fastavro
 import pytest
 
 from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, avro, decode_state, encode_state, jsontext
+from processor.codec.spine import TEMPLATE_BYTES_MAX
 from processor.codec.wire import confluent_header
 from processor.core.errors import DecodeError, RegistryUnavailable
 from processor.core.model import (
+    FINGERPRINT_BYTES,
+    RECENT_RECORDS_MAX,
+    RECENT_SESSIONS_MAX,
     Command,
     CommandName,
     Ended,
@@ -391,6 +395,16 @@ def test_state_is_the_record_of_its_schema(state):
     assert (got["recent"], len(got["closed"]), got["encoding"]) == (state.recent, len(state.closed), state.encoding)
     if state.current:
         assert (got["current"]["start_ms"], got["current"]["count"]) == (AT_MS, 7)
+
+
+def test_how_large_a_state_can_be():
+    """8 KB, with all that it keeps as long and as large as it may be: no topic is too small for it."""
+    text, number = "t" * TEMPLATE_BYTES_MAX, (1 << 63) - 1
+    longest = max(EndReason, key=lambda reason: len(reason.value))
+    session = Session("s" * 53, 0, number, number, bytes(32), text, number, number, number, longest, number, number)
+    recent = bytes(RECENT_RECORDS_MAX * FINGERPRINT_BYTES)
+    policy = Policy(number, number, number, text)
+    assert len(encode_state(UserState(session, (session,) * RECENT_SESSIONS_MAX, recent, policy, number, AVRO))) < 8_000
 
 
 def test_damaged_state():

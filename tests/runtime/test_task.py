@@ -106,14 +106,20 @@ def test_a_dead_letter_always_fits() -> None:
 
 
 def test_a_state_never_outgrows_its_topic() -> None:
-    """A template's name is the one text of any length in a state: a command with one that does not fit is set aside."""
+    """With the longest names of templates that are taken, as many sessions as are kept; longer names are set aside."""
     stage = Stage(record_bytes_max=8_000)
-    for number in range(12):
-        stage.say("maria", number, command="start", force_new=True, template="t" * 2_000)
+    limits = dict.fromkeys(("gap_ms", "max_session_ms", "pause_ms"), 1_000_000_000)
+    stage.say("maria", 0, source="user_profile_store", session_policy={**limits, "template": "p" * 256})
+    for number in range(40):
+        stage.say("maria", 60 * number, command="start", force_new=True, template="t" * 256)
+        stage.say("maria", 60 * number, command="pause")
+    stage.say("maria", 0, command="start", force_new=True, template="t" * 257)
     stage.member().finish()
-    assert {headers["a3cp-dlq-stage"] for _, headers in stage.dead()} == {"size"}
-    assert max(len(value or b"") for value in stage.broker.values(NAMES.state)) < 8_000
-    assert stage.kinds().count("started") == 3
+    ((_, headers),) = stage.dead()
+    assert headers["a3cp-dlq-stage"] == "validate"
+    assert "257 bytes, at most 256" in headers["a3cp-dlq-message"]
+    assert stage.kinds().count("started") == 40
+    assert 2_500 < max(len(value or b"") for value in stage.broker.values(NAMES.state)) < 8_000
 
 
 def test_a_misplaced_record_is_rerouted_once() -> None:
