@@ -1,17 +1,16 @@
 """`a3cp erase`: removes a person, and says what it cannot remove and until when that stays."""
 
-import hmac
 import json
-import secrets
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from processor.cli.proof import Proof
 from processor.cli.retention import Roots, fields_of, targets_of, tell
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
 from processor.core.errors import UsageError
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from processor.kafka.erasure import Held
     from processor.kafka.log import LogConf
 
-FORMAT: Final = "a3cp-erasure/1"
 NOT_TOUCHED: Final = (
     "what upstream's modules keep themselves",
     "backups",
@@ -49,7 +47,7 @@ def erase(
 ) -> None:
     """Remove a person from the store, the bundles, the training data and the processor's state; leave a proof."""
     from processor.codec.isotime import format_time
-    from processor.kafka.erasure import forget
+    from processor.exporter.ports import Gone
     from processor.kafka.topic_admin import check_topics, read_topics
     from processor.wiring import log_conf, store_of
 
@@ -71,52 +69,93 @@ def erase(
         configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
         held, ways = _look(conf, topics, key, offsets)
         states = [one.partition for one in held if one.topic == topics.state and one.has_value]
-        if not dry_run:
-            if ways:
-                raise ways[0]
-            if states:
-                forget(conf, key, states)
-        removed, cleared = _remove(opened, targets, user, dry_run=dry_run)
-    remains = _remains(held, configs, topics.state)
-    outcome: dict[str, Any] = {
-        "store": fields_of(removed),
-        "targets": [one._asdict() for one in cleared],
-        "state": {"topic": topics.state, "partitions": states},
-        "remains": remains,
-        "not_touched": NOT_TOUCHED,
-    }
-    is_done = bool(states or removed.sessions or any(removed[1:]) or any(one.bundles or one.rows for one in cleared))
-    receipt = None
-    if is_done and not dry_run:
-        counts = {name: count for name, count in outcome["store"].items() if not name.endswith("_start")}
-        receipt = _write_proof(file, user, {"erased_at": format_time(now_ms), **outcome, "store": counts})
+        told: dict[str, Any] = {
+            "state": {"topic": topics.state, "partitions": states},
+            "remains": _remains(held, configs, topics.state),
+            "not_touched": NOT_TOUCHED,
+        }
+        begun = None
+        if dry_run:
+            removed, cleared = remove(opened, targets, user)
+        elif ways:
+            raise ways[0]
+        else:
+            found = _counts(opened.removable(Gone(user_id=user)))
+            begun = Proof(file, user, {"erased_at": format_time(now_ms), "store": found, "targets": [], **told})
+            with told_where(begun):
+                if states:
+                    _forget(conf, key, states, begun)
+                removed, cleared = remove(opened, targets, user, begun)
+    if begun and not (proof or states or any(fields_of(removed).values()) or any(one.found for one in cleared)):
+        begun.drop()
+        begun = None
+    outcome = {"store": fields_of(removed), "targets": [one._asdict() for one in cleared], **told}
     if as_json:
-        told = {"dry_run": dry_run, **outcome, "in_the_way": [str(way) for way in ways]}
-        print(json.dumps({**told, "proof": str(file) if receipt else None, "receipt": receipt}))
+        proven = {"proof": str(file), "receipt": begun.receipt} if begun else {"proof": None, "receipt": None}
+        print(json.dumps({"dry_run": dry_run, **outcome, "in_the_way": [str(way) for way in ways], **proven}))
         return
     tell(opened.name, removed, cleared, dry_run=dry_run)
-    _tell_topics(topics.state, states, remains, configs[topics.state], dry_run=dry_run)
+    _tell_topics(topics.state, states, told["remains"], configs[topics.state], dry_run=dry_run)
     for way in ways:
         print(f"in the way: {way}")
-    if receipt:
+    if begun:
         print(f"proof    {file}")
-        print(f"receipt  {receipt}")
+        print(f"receipt  {begun.receipt}")
         print("the proof names nobody; only with the receipt and the user id can it be shown whose it is")
 
 
-def _remove(
-    store: "StorePort", targets: "Sequence[Target]", user: str, *, dry_run: bool
+@contextmanager
+def told_where(proof: Proof) -> Iterator[None]:
+    """Say where the proof is when what it is to prove was interrupted."""
+    try:
+        yield
+    except BaseException:
+        if proof.file.exists():
+            print(f"the proof {proof.file} says how far it came; its receipt: {proof.receipt}", file=sys.stderr)
+            print("run it again with --proof and another file, which then says that all was done", file=sys.stderr)
+        raise
+
+
+def _forget(conf: "LogConf", key: bytes, partitions: Sequence[int], proof: Proof) -> None:
+    from processor.kafka.erasure import forget
+
+    try:
+        forget(conf, key, partitions)
+    except UsageError:  # Nothing was changed.
+        proof.drop()
+        raise
+
+
+def remove(
+    store: "StorePort", targets: "Sequence[Target]", user: str, proof: Proof | None = None
 ) -> "tuple[Removed, list[Cleared]]":
+    """Remove `user` from the store and the targets, and note it in `proof`; without one only return what would be.
+
+    Raises:
+        StoreUnavailable, TargetUnavailable: the proof says what was removed until then.
+    """
     from processor.exporter.ports import Gone
     from processor.exporter.removal import clear
 
     gone = Gone(user_id=user)
-    removed = store.removable(gone) if dry_run else store.remove(gone)
-    if not dry_run:
-        store.scrub()
+    removed = store.remove(gone) if proof else store.removable(gone)
+    if proof:
+        proof.note(store=_counts(removed))
     known = [(session_id, start_ms) for session_id, start_ms, _ in removed.sessions]
-    cleared = [clear(target, lambda user_id, _: user_id == user, known=known, dry_run=dry_run) for target in targets]
+    cleared: list[Cleared] = []
+    for target in targets:
+        cleared.append(clear(target, lambda user_id, _: user_id == user, known=known, dry_run=proof is None))
+        if proof:
+            proof.note(targets=[one._asdict() for one in cleared])
+    if proof:
+        store.scrub()  # The last, since others who read the store make it fail.
+        proof.note(complete=True)
     return removed, cleared
+
+
+def _counts(removed: "Removed") -> dict[str, Any]:
+    """Return what a proof may say of the store: no session's start, which would help to guess whose it is."""
+    return {name: count for name, count in fields_of(removed).items() if not name.endswith("_start")}
 
 
 def _look(
@@ -203,20 +242,6 @@ def _tell_topics(
     else:
         print("nothing with the user id as key is in the append-only topics")
     print(f"not touched: {', '.join(NOT_TOUCHED)}")
-
-
-def _write_proof(file: Path, user: str, outcome: Mapping[str, Any]) -> str:
-    """Write the proof and return the receipt: the key without which nobody can guess whose hash it is."""
-    receipt = secrets.token_hex(16)
-    told = {
-        "format": FORMAT,
-        "written_by": f"a3cp-session-manager {version('a3cp-session-manager')}",
-        "user_hmac_sha256": hmac.digest(receipt.encode(), user.encode(), "sha256").hex(),
-        **outcome,
-    }
-    with file.open("x", encoding="utf-8") as out:
-        out.write(json.dumps(told, indent=2) + "\n")
-    return receipt
 
 
 def _stamp(now_ms: int) -> str:

@@ -45,21 +45,25 @@ def retention(
     with closing(stored(store)) as opened:
         gone = Gone(ended_before_ms=before_ms)
         removed = opened.removable(gone) if dry_run else opened.remove(gone)
-        if not dry_run:
-            opened.scrub()
         known = {session_id: start_ms for session_id, start_ms, _ in removed.sessions}
 
         def is_gone(_: str, session_id: str) -> bool:
             return session_id in known or bool(opened.removed_of([session_id]))
 
         until = date_part(before_ms)
-        cleared = [clear(target, is_gone, known=known.items(), until=until, dry_run=dry_run) for target in targets]
-    if as_json:
-        told = {"dry_run": dry_run, "ended_before": format_time(before_ms), "store": fields_of(removed)}
-        print(json.dumps({**told, "targets": [one._asdict() for one in cleared]}))
-        return
-    print(f"sessions that ended before {format_time(before_ms)[:19]}Z:")
-    tell(opened.name, removed, cleared, dry_run=dry_run)
+        cleared: list[Cleared] = []
+        try:
+            for target in targets:
+                cleared += [clear(target, is_gone, known=known.items(), until=until, dry_run=dry_run)]
+            if not dry_run:
+                opened.scrub()
+        finally:  # What is removed is told, also when something did not answer then.
+            if as_json:
+                told = {"dry_run": dry_run, "ended_before": format_time(before_ms), "store": fields_of(removed)}
+                print(json.dumps({**told, "targets": [one._asdict() for one in cleared]}))
+            else:
+                print(f"sessions that ended before {format_time(before_ms)[:19]}Z:")
+                tell(opened.name, removed, cleared, dry_run=dry_run)
 
 
 def age_ms(text: str) -> int:

@@ -34,6 +34,11 @@ class Cleared(NamedTuple):
     dates: tuple[str, ...]  # of the data set's files that had them
     unreadable: tuple[str, ...]  # folders of which nobody can tell whose they are
 
+    @property
+    def found(self) -> int:
+        """How much there was."""
+        return self.bundles + self.rows
+
 
 class _Named(msgspec.Struct):
     """What decides, of session_metadata.json: bundles of other releases are found too."""

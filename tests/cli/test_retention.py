@@ -13,9 +13,12 @@ from typer.testing import CliRunner
 from processor.cli.app import app
 from processor.cli.retention import age_ms
 from processor.core.errors import UsageError
+from processor.exporter.errors import StoreUnavailable
 from processor.exporter.materializer import Materializer
 from processor.store import open_store
+from tests.cli.test_erase import reader
 from tests.exporter.outputs import DECODE, message, processed
+from tests.exporter.test_removal import export, files
 
 
 @pytest.fixture
@@ -80,3 +83,20 @@ def test_a_root_that_is_not_there(path: Path) -> None:
     with pytest.raises(UsageError, match="there is no"):
         run(path, "--older-than", "30d", "--to", str(path.parent / "bundels"))
     assert rows(path) == before
+
+
+def test_a_reader_in_the_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows and bundles go, and are told; that the file still holds them is an error, and the next run has the rest."""
+    monkeypatch.setattr("processor.store.sqlite.BUSY_TIMEOUT_S", 0.1)
+    root = path.parent / "root"
+    store = open_store(f"sqlite:///{path}")
+    export(store, root)
+    store.close()
+    arguments = ["retention", "--store", f"sqlite:///{path}", "--older-than", "30d", "--to", str(root), "--json"]
+    with reader(path.parent):
+        result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, StoreUnavailable)
+    told = json.loads(result.stdout)
+    assert (told["store"]["sessions"], told["targets"][0]["bundles"], told["targets"][0]["rows"]) == (2, 2, 2)
+    assert [name for name in files(root) if name.endswith(".json")] == []
+    assert json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)["store"]["sessions"] == 0

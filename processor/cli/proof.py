@@ -1,0 +1,43 @@
+"""The proof of an erasure: a file that names nobody. It is there before anything is removed, whatever happens then."""
+
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+FORMAT: Final = "a3cp-erasure/1"
+
+
+class Proof:
+    """A proof on disk that grows with what is done, and is `complete` once all of it is."""
+
+    def __init__(self, file: Path, user: str, told: Mapping[str, Any]) -> None:
+        """Write `told` into a new `file`, with a hash of `user` by which nobody without the receipt can guess them."""
+        self.file = file
+        self.receipt = secrets.token_hex(16)
+        self._told = {
+            "format": FORMAT,
+            "written_by": f"a3cp-session-manager {version('a3cp-session-manager')}",
+            "user_hmac_sha256": hmac.digest(self.receipt.encode(), user.encode(), "sha256").hex(),
+            "complete": False,
+            **told,
+        }
+        with file.open("x", encoding="utf-8") as out:
+            out.write(self._text())
+
+    def note(self, **told: Any) -> None:
+        """Write what is known by now in place of what was said before."""
+        self._told.update(told)
+        beside = self.file.with_name(f".{self.file.name}.tmp")
+        beside.write_text(self._text(), encoding="utf-8")
+        beside.replace(self.file)
+
+    def drop(self) -> None:
+        """Remove it: there is nothing to prove."""
+        self.file.unlink()
+
+    def _text(self) -> str:
+        return json.dumps(self._told, indent=2) + "\n"

@@ -1,0 +1,93 @@
+"""a3cp erase without Kafka: what its proof says when something is in the way, and when it is run again."""
+
+import hmac
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.cli.erase import remove, told_where
+from processor.cli.proof import Proof
+from processor.exporter.errors import StoreUnavailable
+from processor.exporter.target import Target
+from processor.store import open_store
+from processor.store.sql import SqlStore
+from tests.exporter.outputs import processed
+from tests.exporter.test_removal import export, files, filled, leaks, values
+
+ANNA = "anna-4711"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]:
+    """A SQLite store with a person's sessions in it; who waits for its file does not wait for long."""
+    monkeypatch.setattr("processor.store.sqlite.BUSY_TIMEOUT_S", 0.1)
+    opened = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def reader(tmp_path: Path) -> Iterator[None]:
+    """Another one in the middle of reading the store."""
+    other = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    with other._engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql("SELECT count(*) FROM messages").all()
+        yield
+        connection.exec_driver_sql("ROLLBACK")
+    other.close()
+
+
+def proof(file: Path) -> Proof:
+    return Proof(file, ANNA, {"store": {"sessions": 2}, "state": {"topic": "a3cp.state", "partitions": [3]}})
+
+
+def told(file: Path) -> Any:
+    return json.loads(file.read_text())
+
+
+def test_an_interrupted_erasure_keeps_its_proof(
+    store: SqlStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rows and bundles are gone, their file is not yet clean: the proof says both; the next run says that it is."""
+    target = export(store, tmp_path / "root")
+    begun = proof(tmp_path / "first.json")
+    with reader(tmp_path), pytest.raises(StoreUnavailable), told_where(begun):
+        remove(store, [target], ANNA, begun)
+    first = told(begun.file)
+    assert first["complete"] is False
+    assert (first["store"]["sessions"], first["store"]["messages"]) == (2, 5)
+    assert (first["targets"][0]["bundles"], first["targets"][0]["rows"]) == (2, 6)
+    assert first["state"]["partitions"] == [3]
+    assert first["user_hmac_sha256"] == hmac.digest(begun.receipt.encode(), ANNA.encode(), "sha256").hex()
+    assert leaks(files(tmp_path / "root").values()) == []
+    assert begun.receipt in capsys.readouterr().err
+
+    again = proof(tmp_path / "again.json")
+    with told_where(again):
+        remove(store, [target], ANNA, again)
+    second = told(again.file)
+    assert (second["complete"], second["store"]["sessions"], second["targets"][0]["bundles"]) == (True, 0, 0)
+    assert leaks(files(tmp_path).values()) == []
+
+
+def test_a_run_that_is_killed_leaves_what_it_found(tmp_path: Path) -> None:
+    """The proof is there before anything is removed, and names nobody; what there was is in it."""
+    begun = proof(tmp_path / "proof.json")
+    assert (told(begun.file)["complete"], told(begun.file)["store"]) == (False, {"sessions": 2})
+    assert ANNA not in begun.file.read_text()
+    with pytest.raises(FileExistsError):
+        proof(begun.file)
+
+
+def test_a_dry_run_removes_nothing(store: SqlStore, tmp_path: Path) -> None:
+    """It tells what the run then does, and needs no proof."""
+    target = export(store, tmp_path / "root")
+    before = files(tmp_path / "root")
+    found = remove(store, [target], ANNA)
+    assert files(tmp_path / "root") == before
+    assert remove(store, [Target(target.root)], ANNA, proof(tmp_path / "proof.json")) == found
