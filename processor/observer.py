@@ -1,5 +1,6 @@
 """Tells metrics, health and the log what the worker is doing."""
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -7,9 +8,10 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from processor.core.errors import Aborted
+from processor.core.model import Ended, Paused, Reopened, Resumed, Started
 from processor.health import Health
 from processor.metrics import Metrics
-from processor.runtime.tally import Tally
+from processor.runtime.tally import BOUNDARIES_MAX, Tally
 from processor.runtime.task import Task
 
 _STUCK_AFTER_S: Final = 60.0
@@ -93,6 +95,7 @@ class Observer:
             metrics.users(partition, tasks[partition].users)
             metrics.last_processed(partition, time.time())
             self._moved_s[partition] = now_s
+            self._tell_boundaries(partition, tally)
             if tally.dead:
                 self._log.warning(
                     "records went to the dead letters",
@@ -100,6 +103,27 @@ class Observer:
                     partition=partition,
                     stages=dict(tally.dead),
                 )
+
+    def _tell_boundaries(self, partition: int, tally: Tally) -> None:
+        """Log what began and ended, one by one unless it is very much."""
+        tell = self._log.debug if self._log.is_enabled_for(logging.DEBUG) else self._log.info  # There ids are in clear.
+        for user_id, event in tally.boundaries:
+            told = {"session_id": event.session_id, "user_id": user_id, "partition": partition}
+            match event:
+                case Started():
+                    tell("session started", operation="session", **told, reason=event.reason.value)
+                case Ended():
+                    what = "session ended" if event.revision == 0 else "session end told again"
+                    length_ms = event.end_ms - event.start_ms
+                    reason, count = event.reason.value, event.count
+                    tell(what, operation="session", **told, reason=reason, messages=count, duration_ms=length_ms)
+                case Paused() | Resumed() | Reopened():
+                    tell(f"session {type(event).__name__.lower()}", operation="session", **told)
+        if len(tally.boundaries) == BOUNDARIES_MAX:
+            tell(
+                "more boundaries than are told one by one", operation="session", partition=partition,
+                started=tally.started.total(), ended=tally.ended.total(),
+            )  # fmt: skip
 
     def lagging(self, lag: dict[int, int]) -> None:
         """How far each partition is behind."""

@@ -2,6 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from processor.core.model import Ended, Paused, Reopened, Resumed, Started
+
+BOUNDARIES_MAX: Final = 100
+Boundary: TypeAlias = Started | Ended | Paused | Resumed | Reopened
 
 
 @dataclass(slots=True)
@@ -15,3 +21,4 @@ class Tally:
     flags: Counter[int] = field(default_factory=Counter)  # by flag bits, messages without any left out
     dead: Counter[str] = field(default_factory=Counter)  # by stage
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # by name and outcome
+    boundaries: list[tuple[str, Boundary]] = field(default_factory=list)  # user and event, the first BOUNDARIES_MAX

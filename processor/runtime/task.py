@@ -28,7 +28,7 @@ from processor.ports import Output, RawRecord
 from processor.runtime.deadletters import Stage, dead_letter
 from processor.runtime.headers import headers_of
 from processor.runtime.partitioner import partition_of
-from processor.runtime.tally import Tally
+from processor.runtime.tally import BOUNDARIES_MAX, Boundary, Tally
 from processor.runtime.wheel import Wheel
 
 REROUTED: Final = "a3cp-rerouted"
@@ -178,7 +178,7 @@ class Task:
                 if isinstance(event, Ended):
                     value = self._codec.encode_event(key.decode(), event, state.encoding)
                     outputs.append((self._topics.sessions, value, key, self.partition, None))
-                    self._tally_event(event)
+                    self._tally_event(key.decode(), event)
             if after is not state:
                 self._keep(key, after)
                 self._opened += _is_open(after) - _is_open(state)
@@ -276,7 +276,7 @@ class Task:
                 return False
             outputs.append((topic, value, key, self.partition, None))
         for event in events:
-            self._tally_event(event)
+            self._tally_event(message.user_id, event)
         return True
 
     def _set_aside(self, record: RawRecord, error: RecordError, outputs: list[Output]) -> None:
@@ -299,8 +299,10 @@ class Task:
         if before is None or due < (due_ms(before, self._rules) or due + 1):
             self._wheel.add(key, due)
 
-    def _tally_event(self, event: Event) -> None:
+    def _tally_event(self, user_id: str, event: Event) -> None:
         tally = self._tally
+        if isinstance(event, Boundary) and len(tally.boundaries) < BOUNDARIES_MAX:
+            tally.boundaries.append((user_id, event))
         match event:
             case Tagged():
                 tally.tagged += 1
