@@ -122,5 +122,7 @@ def tell(store: str, removed: "Removed", cleared: "list[Cleared]", *, dry_run: b
     for one in cleared:
         days = f" on {len(one.dates)} dates, {one.dates[0]} to {one.dates[-1]}" if one.dates else ""
         print(f"{verb} from {one.root}: {one.bundles:,} bundles, {one.rows:,} rows of training data{days}")
+        if one.leftovers:
+            print(f"  and {one.leftovers:,} folders and files that runs which were killed had left there")
         for path in one.unreadable:
             print(f"  cannot be read, so nobody can tell whose it is: {path}")

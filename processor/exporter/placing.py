@@ -75,6 +75,16 @@ def manifest_there(target: Target, final: str) -> Manifest | None:
     return manifest if whole else None
 
 
+def leftovers(target: Target) -> Iterator[Path]:
+    """Yield each folder that a killed run has left beside the bundles; meanwhile nobody writes its bundle."""
+    if not target.is_local:
+        return
+    for path in sorted(Path(target.path(TEMPORARY)).glob(f"*{_MARK}*")):
+        with _locked(path.parent, Path(path.name.partition(_MARK)[0])):
+            if path.is_dir():  # Else its run is alive, and has finished it.
+                yield path
+
+
 def remove_bundle(target: Target, session_id: str, start_ms: int) -> bool:
     """Remove the session's bundle and what an interrupted run left of it; return whether there was any."""
     final = target.path(bundle_path(session_id, start_ms))

@@ -1,10 +1,12 @@
 """Removes sessions from where they were exported to: bundles, and rows of the training data set.
 
-What is there is looked through, whatever a store remembers of it: a run that was killed in between, or one that did not
-name a root, leaves nothing that the next one does not find.
+What is there is looked through, whatever a store remembers of it, and also what runs that were killed have left: so
+nothing stays that the next run does not find.
 """
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -15,7 +17,7 @@ from processor.codec.isotime import parse_time
 from processor.exporter.dataset import ROWS_AT_ONCE
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.paths import METADATA, bundle_path, is_date_part
-from processor.exporter.placing import TEMPORARY, remove_bundle
+from processor.exporter.placing import alone_at, leftovers, remove_bundle
 from processor.exporter.target import Target
 
 IsGone: TypeAlias = Callable[[str, str], bool]
@@ -33,11 +35,12 @@ class Cleared(NamedTuple):
     rows: int  # of the data set
     dates: tuple[str, ...]  # of the data set's files that had them
     unreadable: tuple[str, ...]  # folders of which nobody can tell whose they are
+    leftovers: int  # of runs that were killed: folders of bundles, files of the data set
 
     @property
     def found(self) -> int:
         """How much there was."""
-        return self.bundles + self.rows
+        return self.bundles + self.rows + self.leftovers
 
 
 class _Named(msgspec.Struct):
@@ -56,12 +59,12 @@ def clear(
     until: str | None = None,
     dry_run: bool = False,
 ) -> Cleared:
-    """Remove the bundles and the rows of the data set below `target` that are to go.
+    """Remove the bundles and the rows of the data set below `target` that are to go, and what killed runs left of such.
 
     Args:
         target: the root of bundles, of a data set, or of both.
         is_gone: asked for each session that is there.
-        known: id and start, ms, of sessions that are to go for certain: also what a killed run has left of them.
+        known: id and start, ms, of sessions that are to go for certain: also when their bundle cannot be read.
         until: the UTC date, YYYY-MM-DD, of the latest start to look at; by default all.
         dry_run: change nothing.
 
@@ -69,18 +72,46 @@ def clear(
         TargetUnavailable: it cannot be read or written; what was removed until then is removed.
     """
     try:
+        left = _clear_leftovers(target, is_gone, dry_run=dry_run)
         bundles, unreadable = _clear_bundles(target, is_gone, dict(known), until, dry_run=dry_run)
         rows: dict[str, int] = {}
         for table in _TABLES:
-            for date, path in _files(target, table, until):
-                if count := _clear_file(target, path, is_gone, dry_run=dry_run):
-                    rows[date] = rows.get(date, 0) + count
+            for folder in _folders(target, target.path(table)):
+                date = folder.removeprefix(_DATE)
+                if folder == date or (until is not None and date > until):
+                    continue
+                with nullcontext() if dry_run else alone_at(target, folder):
+                    left += _clear_files(target, f"{table}/{folder}", f".{table}.parquet.", dry_run=dry_run)
+                    path = target.path(f"{table}/{folder}/{table}.parquet")
+                    if target.files.exists(path) and (count := _clear_file(target, path, is_gone, dry_run=dry_run)):
+                        rows[date] = rows.get(date, 0) + count
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise TargetUnavailable(
             f"{target.root} cannot be cleared ({why})", remedy="give the right to, then run it again"
         ) from error
-    return Cleared(target.root, bundles, sum(rows.values()), tuple(sorted(rows)), unreadable)
+    return Cleared(target.root, bundles, sum(rows.values()), tuple(sorted(rows)), unreadable, left)
+
+
+def _clear_leftovers(target: Target, is_gone: IsGone, *, dry_run: bool) -> int:
+    """Remove bundles that were not finished or not put away, those too that nobody can read; return how many."""
+    count = 0
+    for path in leftovers(target):
+        named = _named(target, str(path))
+        if named is None or is_gone(named.user_id, named.session_id):
+            count += 1
+            if not dry_run:
+                shutil.rmtree(path)
+    return count
+
+
+def _clear_files(target: Target, folder: str, prefix: str, *, dry_run: bool) -> int:
+    """Remove the files of a folder whose names begin so; return how many."""
+    paths = [entry["name"] for entry in target.files.ls(target.path(folder), detail=True)]
+    found = [path for path in paths if path.rpartition("/")[2].startswith(prefix)]
+    for path in [] if dry_run else found:
+        target.files.rm_file(path)
+    return len(found)
 
 
 def _clear_bundles(
@@ -93,19 +124,25 @@ def _clear_bundles(
         if path in paths:
             gone[path] = paths[path]
             continue
-        try:
-            named = msgspec.json.decode(target.files.cat_file(f"{path}/{METADATA}"), type=_Named)
-            session = named.session_id, parse_time(named.start_time)
-        except (FileNotFoundError, msgspec.DecodeError, ValueError):
+        named = _named(target, path)
+        if named is None:
             unreadable.append(path)
-            continue
-        if is_gone(named.user_id, named.session_id):
-            gone[path] = session
+        elif is_gone(named.user_id, named.session_id):
+            gone[path] = named.session_id, parse_time(named.start_time)
     if not dry_run:
-        left = paths if target.files.exists(target.path(TEMPORARY)) else {}
-        for session in {**left, **gone}.values():
+        for session in gone.values():
             remove_bundle(target, *session)
     return len(gone), tuple(unreadable)
+
+
+def _named(target: Target, path: str) -> _Named | None:
+    """Return what the bundle in the folder `path` says of itself; None when that cannot be read."""
+    try:
+        named = msgspec.json.decode(target.files.cat_file(f"{path}/{METADATA}"), type=_Named)
+        parse_time(named.start_time)
+    except (FileNotFoundError, msgspec.DecodeError, ValueError):
+        return None
+    return named
 
 
 def _bundles(target: Target, until: str | None) -> Iterator[str]:
@@ -113,15 +150,6 @@ def _bundles(target: Target, until: str | None) -> Iterator[str]:
         if is_date_part(date) and (until is None or date <= until):
             for name in _folders(target, target.path(date)):
                 yield target.path(f"{date}/{name}")
-
-
-def _files(target: Target, table: str, until: str | None) -> Iterator[tuple[str, str]]:
-    """Yield date and path of each file of a table of the data set."""
-    for folder in _folders(target, target.path(table)):
-        date = folder.removeprefix(_DATE)
-        path = target.path(f"{table}/{folder}/{table}.parquet")
-        if folder.startswith(_DATE) and (until is None or date <= until) and target.files.exists(path):
-            yield date, path
 
 
 def _clear_file(target: Target, path: str, is_gone: IsGone, *, dry_run: bool) -> int:

@@ -1,5 +1,6 @@
 """What is removed is gone to the last byte, and nothing else is touched."""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -242,7 +243,7 @@ def test_a_user_is_cleared_from_a_root(tmp_path: Path) -> None:
     assert words_of(root) == {"model of ben"}
     assert [report.problems for report in verify(str(root))] == [[], []]
     after = files(root)
-    assert clear(target, lambda user_id, _: user_id == "anna-4711")[1:] == (0, 0, (), ())
+    assert clear(target, lambda user_id, _: user_id == "anna-4711")[1:] == (0, 0, (), (), 0)
     assert files(root) == after
     store.close()
 
@@ -273,6 +274,33 @@ def test_what_a_killed_run_has_left(tmp_path: Path) -> None:
     assert cleared.bundles == 2
     assert [Path(path).name for path in cleared.unreadable] == [other.session_id]
     assert leaks(files(tmp_path / "root").values()) == []
+    store.close()
+
+
+def test_what_is_left_of_a_person_whom_the_store_has_forgotten(tmp_path: Path) -> None:
+    """Folders of bundles are judged by what they say, or go when they say nothing; files of the data set go."""
+    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    root = tmp_path / "root"
+    target = export(store, root)
+    mine, other = (store.sessions(SessionFilter(user_id=user), limit=1)[0] for user in ("anna-4711", "ben"))
+    beside = root / TEMPORARY
+    for session, name in ((mine, ""), (mine, ".old"), (other, ".old")):
+        whole = root / bundle_path(session.session_id, session.start_ms)
+        shutil.copytree(whole, beside / f"{session.session_id}=.01{name}")
+    shutil.rmtree(root / bundle_path(mine.session_id, mine.start_ms))
+    (beside / f"{other.session_id}=.02").mkdir()
+    (beside / f"{other.session_id}=.02" / "records.jsonl").write_bytes(b"anna-4711, who can tell")
+    for path in list(root.rglob("*.parquet")):
+        shutil.copy(path, path.with_name(f".{path.name}.0123abcd"))
+    dry = clear(target, lambda user_id, _: user_id == "anna-4711", dry_run=True)
+    before = files(root)
+    assert (dry.bundles, dry.rows, dry.leftovers) == (1, 6, 3 + 4)
+    assert clear(target, lambda user_id, _: user_id == "anna-4711") == dry
+    assert [path.name for path in beside.glob("*=.*")] == [f"{other.session_id}=.01.old"]
+    assert leaks(files(root).values()) == []
+    assert {name for name in before if other.session_id in name} - set(files(root)) == {
+        f"{TEMPORARY}/{other.session_id}=.02/records.jsonl"
+    }
     store.close()
 
 
