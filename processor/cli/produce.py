@@ -1,6 +1,7 @@
 """`a3cp produce`: messages from files into the raw topic."""
 
 import json
+import stat
 import sys
 import time
 from collections import Counter
@@ -14,7 +15,9 @@ import typer
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 
 if TYPE_CHECKING:
-    from processor.cli.input_files import Bad, Item
+    from rich.progress import Progress
+
+    from processor.cli.input_files import Bad, FileReader, Item
     from processor.core.errors import A3CPError
     from processor.kafka.producer import RecordProducer
 
@@ -33,6 +36,7 @@ class Summary:
     users: set[str] = field(default_factory=set)
     bad_count: int = 0
     bad: list[tuple[str, int, str]] = field(default_factory=list)  # file, line or record, why
+    unread: list[str] = field(default_factory=list)  # files, each with why
     undelivered: "A3CPError | None" = None
 
     def add_bad(self, name: str, number: int, why: str) -> None:
@@ -58,12 +62,12 @@ def produce(
 
     Each goes to the partition of its user. A line is a message, a command, or upstream's
     {"module", "direction", "message"}, which is unwrapped. Bad lines are told by their number and left out; the others
-    are sent all the same. Exit code 1 when any line was bad.
+    are sent all the same. Exit code 1 when any line was bad, 2 when a file could not be read.
     """
     from processor.core.errors import BrokerUnavailable, UsageError
     from processor.kafka.producer import RecordProducer
 
-    if missing := [name for name in files if name != STDIN and not Path(name).is_file()]:
+    if missing := [name for name in files if name != STDIN and not _is_there(name)]:
         raise UsageError(f"no file {', '.join(missing)}", remedy="name files, or - for standard input")
     settings = chosen(bootstrap, prefix)
     summary = Summary()
@@ -74,8 +78,21 @@ def produce(
     _print_json(summary, seconds) if as_json else _print(summary, files, seconds, settings.topics().raw, unchecked)
     if summary.undelivered is not None:
         raise BrokerUnavailable(summary.undelivered.what, remedy=summary.undelivered.remedy)
+    if summary.unread:
+        raise UsageError(
+            f"cannot read {', '.join(summary.unread)}",
+            remedy="what could be read was sent; name the others so that they can be read",
+        )
     if summary.bad_count:
         raise typer.Exit(1)
+
+
+def _is_there(name: str) -> bool:
+    """Whether there is something to read from: a file, or a pipe as of `<(zcat messages.jsonl.gz)`."""
+    try:
+        return not stat.S_ISDIR(Path(name).stat().st_mode)
+    except (OSError, ValueError):  # A name with a zero byte is the latter.
+        return False
 
 
 def _send_all(files: list[str], producer: "RecordProducer", summary: Summary, *, unchecked: bool, quiet: bool) -> None:
@@ -92,26 +109,38 @@ def _send_all(files: list[str], producer: "RecordProducer", summary: Summary, *,
     reader = FileReader(lambda: time.time_ns() // 1_000_000)
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         for name in files:
-            shown = "standard input" if name == STDIN else name
-            with ExitStack() as stack:
-                file: BinaryIO = sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
-                size = None if name == STDIN else Path(name).stat().st_size
-                task = bar.add_task(shown, total=size, sent=0)
-                for count, item in enumerate(reader.read(file, name), 1):
-                    _send(item, shown, producer, summary, unchecked=unchecked)
-                    if count % 500 == 0:
-                        bar.update(task, completed=None if size is None else file.tell(), sent=summary.sent)
-                    if summary.undelivered is not None:
-                        break
-                bar.update(task, completed=size, sent=summary.sent)
+            try:
+                _send_file(name, reader, producer, summary, bar, unchecked=unchecked)
+            except OSError as error:
+                summary.unread.append(f"{name} ({error.strerror or type(error).__name__})")
+            if summary.undelivered is not None:
+                break
         producer.flush()
+
+
+def _send_file(
+    name: str, reader: "FileReader", producer: "RecordProducer", summary: Summary, bar: "Progress", *, unchecked: bool
+) -> None:
+    shown = "standard input" if name == STDIN else name
+    with ExitStack() as stack:
+        file: BinaryIO = sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
+        told = None if name == STDIN else Path(name).stat()
+        size = told.st_size if told and stat.S_ISREG(told.st_mode) else None  # A pipe's is not known.
+        task = bar.add_task(shown, total=size, sent=0)
+        for count, item in enumerate(reader.read(file, name), 1):
+            _send(item, shown, producer, summary, unchecked=unchecked)
+            if count % 500 == 0:
+                bar.update(task, completed=None if size is None else file.tell(), sent=summary.sent)
+            if summary.undelivered is not None:
+                break
+        bar.update(task, completed=size, sent=summary.sent)
 
 
 def _send(item: "Item", name: str, producer: "RecordProducer", summary: Summary, *, unchecked: bool) -> None:
     from processor.cli.input_files import Good
-    from processor.core.errors import BrokerUnavailable
+    from processor.core.errors import A3CPError, BrokerUnavailable
 
-    def done(error: "A3CPError | None") -> None:
+    def done(error: A3CPError | None) -> None:
         if error is None:
             summary.sent += 1
         elif isinstance(error, BrokerUnavailable):
@@ -123,11 +152,16 @@ def _send(item: "Item", name: str, producer: "RecordProducer", summary: Summary,
         summary.commands += item.is_command
         summary.unwrapped += item.was_wrapped
         summary.users.add(item.user_id)
-        producer.send(item.value, item.user_id.encode(), on_done=done)
+        key: bytes | None = item.user_id.encode()
     else:
         summary.add_bad(name, item.number, item.why)
-        if unchecked and item.value:
-            producer.send(item.value, _key_of(item), on_done=done)
+        if not unchecked or not item.value:
+            return
+        key = _key_of(item)
+    try:
+        producer.send(item.value, key, on_done=done)
+    except A3CPError as error:  # The client itself refuses what it could never send.
+        done(error)
 
 
 def _key_of(bad: "Bad") -> bytes | None:

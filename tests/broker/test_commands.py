@@ -116,6 +116,45 @@ def test_produce_reports_and_goes_on(a3cp: Commands, tmp_path: Path) -> None:
     assert "larger than the topic takes" in too_large["bad_lines"][0]["why"]
 
 
+def test_one_record_too_large_for_the_client_itself(a3cp: Commands, tmp_path: Path) -> None:
+    """From 4 MiB on the client refuses it at once: told by file and line, and what comes after is sent."""
+    file = tmp_path / "large.jsonl"
+    size = (4 << 20) - len(message(2, text="")) - 2
+    file.write_text("\n".join((message(1), message(2, text="x" * size), message(3))))
+    told = a3cp.json("produce", str(file), code=1)
+    assert (told["sent"], told["bad"]) == (2, 1)
+    (line,) = told["bad_lines"]
+    assert (line["file"], line["number"]) == (str(file), 2)
+    assert "larger than the topic takes" in line["why"]
+
+
+def test_a_pipe_is_a_file_too(a3cp: Commands) -> None:
+    """What a shell's <(…) names is read to its end."""
+    assert a3cp.json("produce", "/dev/stdin", stdin=message(1))["sent"] == 1
+
+
+def test_files_that_are_none(a3cp: Commands, tmp_path: Path) -> None:
+    """A folder or nothing at all stops before anything is sent."""
+    good = tmp_path / "good.jsonl"
+    good.write_text(message(1))
+    for name in (str(tmp_path), str(good / "below"), "x" * 300):
+        done = a3cp("produce", name, str(good), code=2)
+        assert (done.stdout, done.stderr.startswith(f"error: no file {name}; ")) == ("", True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that opens and cannot be read is in Linux's /proc")
+def test_a_file_that_cannot_be_read(a3cp: Commands, tmp_path: Path) -> None:
+    """It does not stop the others; the summary is there, and what is wrong."""
+    good = tmp_path / "good.jsonl"
+    good.write_text(message(1))
+    done = a3cp("produce", "/proc/self/mem", str(good), code=2)
+    assert done.stdout.startswith("sent 1 to ")
+    assert done.stderr == (
+        "error: cannot read /proc/self/mem (Input/output error); what could be read was sent; "
+        "name the others so that they can be read\n"
+    )
+
+
 def test_a_bad_line_on_its_way_there_and_back(a3cp: Commands, processing: None) -> None:
     """Sent unchecked, set aside with a reason, listed, put back once, and known as failed again."""
     bad = '{"timestamp":"2025-06-15T12:34:56Z"}\n{"user_id":"u","frame_data":"AAAA"}\n'
