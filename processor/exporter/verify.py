@@ -1,12 +1,12 @@
 """Checks bundles: each file against the manifest, then what the files say against each other.
 
-The manifest finds any byte that changed. The digest that the session's end event carries is chained over the messages
-as they came, so that a bundle whose files and manifest were both rewritten still shows (rule R12); only a new end
+The manifest finds any byte that changed. Who makes it anew as well still has to make the files agree (agreement.py),
+and the digest that the session's end event carries is chained over the messages as they came (rule R12); only a new end
 event, which the log would not have, could hide that.
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,8 +16,10 @@ from typing import BinaryIO, Final, NamedTuple
 import msgspec
 
 from processor.codec.isotime import parse_time
+from processor.codec.jsontext import plain_object
 from processor.core.errors import UsageError
 from processor.exporter import manifest as manifests
+from processor.exporter.agreement import AuditText, EntryText, Told, event_form, message_form, record_form
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, date_part, is_date_part, path_part
 from processor.exporter.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
 from processor.exporter.target import Target
@@ -25,6 +27,7 @@ from processor.exporter.target import Target
 PROBLEMS_MAX: Final = 20  # told of one bundle; a file that is cut off has one at every line
 _CHUNK_BYTES: Final = 1 << 20
 _NEEDED: Final = (METADATA, RECORDS)
+_NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)  # ValueError: no UTF-8, base64 or object
 _KNOWN: Final = frozenset((METADATA, RECORDS, BUNDLE, AUDIT, PAGE, TABLE))
 
 
@@ -133,16 +136,26 @@ def _check(checker: "_Checker", report: Report) -> None:
             if name not in names:
                 report.add(name, "", "the manifest does not list it, and every bundle has it")
     metadata = checker.metadata()
-    hashes, digest = checker.records(metadata.session_id if metadata else report.session_id, metadata)
-    report.messages = len(hashes)
+    messages = checker.records(metadata.session_id if metadata else report.session_id, metadata)
+    report.messages = len(messages.hashes)
     if metadata is not None:
         report.session_id, report.status = metadata.session_id, metadata.completeness
-        if metadata.message_count != len(hashes):
-            report.add(METADATA, "message_count", f"{metadata.message_count}, but {RECORDS} has {len(hashes)}")
+        if metadata.message_count != report.messages:
+            report.add(METADATA, "message_count", f"{metadata.message_count}, but {RECORDS} has {report.messages}")
+    events: list[bytes] | None = None
     if manifest is None or any(file.name == BUNDLE for file in manifest.files):
-        checker.bundle(metadata, hashes, digest)
+        events = checker.bundle(metadata, messages)
     if manifest is None or any(file.name == AUDIT for file in manifest.files):
-        checker.audit(len(hashes), metadata)
+        checker.audit(metadata, messages, events)
+
+
+@dataclass(slots=True)
+class _Messages:
+    """What records.jsonl has, each by its `seq`, in order of the file."""
+
+    hashes: dict[int, bytes] = field(default_factory=dict)  # of their content
+    forms: dict[int, bytes | None] = field(default_factory=dict)  # see `record_form`
+    digest: str = ""  # chained over the hashes
 
 
 @dataclass(slots=True)
@@ -153,9 +166,9 @@ class _Seen:
     at: str = ""  # of the latest entry
     messages: set[int] = field(default_factory=set)
     events: int = 0  # in the timeline
-    listed: int = 0  # in the list of session events
+    listed: list[bytes] = field(default_factory=list)  # the forms of the session events
     proof: Proof | None = None
-    end: dict[str, object] = field(default_factory=dict)  # the latest word on the end; empty while it is open
+    told: Told = field(default_factory=Told)
 
 
 class _Checker:
@@ -220,7 +233,7 @@ class _Checker:
         except OSError as error:
             self._add(METADATA, "", _unreadable(error))
             return None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except _NOT_READABLE as error:
             self._add(METADATA, "", f"it is not what a bundle has: {error}")
             return None
         if metadata.session_id != self._report.session_id is not None:
@@ -232,30 +245,41 @@ class _Checker:
                 self._add(METADATA, "start_time", f"a session of {date} stands in the folder {folder}")
         return metadata
 
-    def records(self, session_id: str | None, metadata: Metadata | None) -> tuple[dict[int, bytes], str]:
-        """Return the content hash of each message by its `seq`, and the digest chained over them in order."""
+    def records(self, session_id: str | None, metadata: Metadata | None) -> _Messages:
+        """Return what each message is known by; the digest is chained over their hashes in order."""
         may_lack = metadata is not None and metadata.completeness != "complete"
-        hashes: dict[int, bytes] = {}
+        messages = _Messages()
         digest = sha256((session_id or "").encode()).digest()
         last = 0
+        keys: dict[str, int] = {}  # with the first message of each
         for number, text in self._lines(RECORDS):
             try:
                 line = msgspec.json.decode(text, type=RecordLine)
                 wanted = bytes.fromhex(line.content_hash)
-                found = _content_hash(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+                content = _content(line)
+                form = record_form(line)
+            except _NOT_READABLE as error:
                 self._add(RECORDS, f"line {number}", f"it is not what a bundle has: {error}")
                 continue
             if line.seq <= last or (line.seq > last + 1 and not may_lack):
                 self._add(RECORDS, f"line {number}", f"message {line.seq} stands where message {last + 1} should")
-            if found is not None and found != wanted:
+            if content is not None and sha256(content).digest() != wanted:
                 self._add(RECORDS, f"message {line.seq}", "its content does not match its SHA-256")
-            hashes[line.seq] = wanted
+            if content is not None and len(content) != line.size:
+                self._add(RECORDS, f"message {line.seq}", "its content has not the size that it tells")
+            keys.setdefault(line.key, line.seq)
+            messages.hashes[line.seq] = wanted
+            messages.forms[line.seq] = form
             digest = sha256(digest + wanted).digest()
             last = line.seq
-        return hashes, digest.hex()
+        for key, seq in keys.items():
+            if metadata is not None and key != metadata.user_id:
+                self._add(RECORDS, f"message {seq}", f"its key is not the user that {METADATA} names")
+        messages.digest = digest.hex()
+        return messages
 
-    def bundle(self, metadata: Metadata | None, hashes: dict[int, bytes], digest: str) -> None:
+    def bundle(self, metadata: Metadata | None, messages: _Messages) -> list[bytes]:
+        """Check bundle.json; return the forms of its session events."""
         seen = _Seen()
         for number, text in self._lines(BUNDLE):
             name = _member(text)
@@ -264,23 +288,24 @@ class _Checker:
                     seen.section = name
                     self._head(name, text.partition(b":")[2].rstrip(b","), metadata, seen)
                 elif text[:1] == b"{" and seen.section == "timeline":
-                    self._entry(number, msgspec.json.decode(text.rstrip(b","), type=Entry), hashes, seen)
+                    self._entry(number, text.rstrip(b","), messages, seen)
                 elif text[:1] == b"{" and seen.section == "session_events":
-                    event = msgspec.json.decode(text.rstrip(b","), type=dict[str, object])
-                    seen.listed += 1
-                    if event.get("kind") in ("ended", "reopened"):
-                        seen.end = event if event["kind"] == "ended" else {}
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                    event = text.rstrip(b",")
+                    seen.listed.append(event_form(event))
+                    seen.told.add(plain_object(event))
+            except _NOT_READABLE as error:
                 self._add(BUNDLE, f"line {number}", f"it is not what a bundle has: {error}")
-        if len(seen.messages) != len(hashes):
-            self._add(BUNDLE, "timeline", f"it has {len(seen.messages)} messages, {RECORDS} has {len(hashes)}")
-        if metadata is not None and {seen.events, seen.listed} != {metadata.event_count}:
-            found = f"the timeline has {seen.events} session events, session_events {seen.listed}"
+        if len(seen.messages) != len(messages.hashes):
+            self._add(BUNDLE, "timeline", f"it has {len(seen.messages)} messages, {RECORDS} has {len(messages.hashes)}")
+        if metadata is not None and {seen.events, len(seen.listed)} != {metadata.event_count}:
+            found = f"the timeline has {seen.events} session events, session_events {len(seen.listed)}"
             self._add(BUNDLE, "", f"{found}, {METADATA} says {metadata.event_count}")
         if seen.proof is None:
             self._add(BUNDLE, "proof", "it is missing")
         else:
-            self._proof(seen.proof, hashes, digest, seen.end)
+            self._proof(seen.proof, messages, seen.told.end)
+        self._session(BUNDLE, metadata, messages, seen.told)
+        return seen.listed
 
     def _head(self, name: str, text: bytes, metadata: Metadata | None, seen: _Seen) -> None:
         if name == "proof":
@@ -288,43 +313,72 @@ class _Checker:
         elif name == "metadata" and metadata not in (None, msgspec.json.decode(text, type=Metadata)):
             self._add(BUNDLE, "metadata", f"it is not what {METADATA} says")
 
-    def _entry(self, number: int, entry: Entry, hashes: dict[int, bytes], seen: _Seen) -> None:
+    def _entry(self, number: int, text: bytes, messages: _Messages, seen: _Seen) -> None:
+        entry, record = msgspec.json.decode(text, type=Entry), msgspec.json.decode(text, type=EntryText).record
         if entry.at < seen.at:
             self._add(BUNDLE, f"line {number}", "it stands before something earlier")
         seen.at = entry.at
         if entry.kind != "message" or entry.seq is None:
             seen.events += 1
+            if event_form(record) not in seen.listed[(entry.number or 0) - 1 : entry.number]:
+                self._add(BUNDLE, f"line {number}", "it is not the event that stands in session_events")
             return
+        where = f"message {entry.seq}"
         if entry.seq in seen.messages:
-            self._add(BUNDLE, f"message {entry.seq}", "it stands there twice")
+            self._add(BUNDLE, where, "it stands there twice")
         seen.messages.add(entry.seq)
-        if entry.content_hash != hashes.get(entry.seq, b"").hex():
-            self._add(BUNDLE, f"message {entry.seq}", f"its SHA-256 is not the one in {RECORDS}")
+        if entry.content_hash != messages.hashes.get(entry.seq, b"").hex():
+            self._add(BUNDLE, where, f"its SHA-256 is not the one in {RECORDS}")
+        elif messages.forms[entry.seq] not in (None, message_form(record, entry.recorded_at)):
+            self._add(BUNDLE, where, f"its record is not the one in {RECORDS}")
 
-    def _proof(self, proof: Proof, hashes: dict[int, bytes], digest: str, end: dict[str, object]) -> None:
-        if (proof.held_count, proof.held_digest) != (len(hashes), digest):
+    def _proof(self, proof: Proof, messages: _Messages, end: Mapping[str, object]) -> None:
+        if (proof.held_count, proof.held_digest) != (len(messages.hashes), messages.digest):
             self._add(BUNDLE, "proof", f"count or digest are not those of the messages in {RECORDS}")
         if (proof.expected_count, proof.expected_digest) != (end.get("message_count"), end.get("digest")):
             self._add(BUNDLE, "proof", "count or digest are not those that the session's end tells of")
-        whole = (len(hashes), digest) == (end.get("message_count"), end.get("digest"))
-        status = "open" if not end else "complete" if whole else "partial"
-        if proof.status != status:
+        if proof.status != (status := _status(messages, end)):
             self._add(BUNDLE, "proof", f"it says {proof.status}, but the session is {status}")
 
-    def audit(self, messages: int, metadata: Metadata | None) -> None:
-        count = events = 0
+    def _session(self, name: str, metadata: Metadata | None, messages: _Messages, told: Told) -> None:
+        """Check the metadata against the session events in the file `name`."""
+        if metadata is None:
+            return
+        for fact, value in told.facts().items():
+            if getattr(metadata, fact) != value:
+                self._add(METADATA, fact, f"it is not what the session events in {name} say")
+        if metadata.completeness != (status := _status(messages, told.end)):
+            self._add(METADATA, "completeness", f"it says {metadata.completeness}, but the session is {status}")
+
+    def audit(self, metadata: Metadata | None, messages: _Messages, events: list[bytes] | None) -> None:
+        """Check timeline.jsonl; `events` are those of bundle.json, if there is one."""
+        told, found = Told(), 0
+        count = len(messages.forms)
+        listed = iter(messages.forms.items())
         for number, text in self._lines(AUDIT):
             try:
-                line = msgspec.json.decode(text, type=AuditLine)
-                is_event = line.event.get("source") == "session_manager" and "kind" in line.event
-                events += is_event
-                count += not is_event
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                line, record = (
+                    msgspec.json.decode(text, type=AuditLine),
+                    msgspec.json.decode(text, type=AuditText).event,
+                )
+                if line.event.get("source") == "session_manager" and "kind" in line.event:
+                    found += 1
+                    told.add(line.event)
+                    if events is not None and event_form(record) not in events[found - 1 : found]:
+                        self._add(AUDIT, f"line {number}", f"it is not the event that {BUNDLE} has")
+                    continue
+                count -= 1
+                seq, form = next(listed, (0, None))
+                if form not in (None, message_form(record, line.recorded_at)):
+                    self._add(AUDIT, f"line {number}", f"it is not message {seq} of {RECORDS}")
+            except _NOT_READABLE as error:
                 self._add(AUDIT, f"line {number}", f"it is not what a bundle has: {error}")
-        if count != messages:
-            self._add(AUDIT, "", f"it has {count} messages, {RECORDS} has {messages}")
-        if metadata is not None and metadata.event_count != events:
-            self._add(AUDIT, "", f"it has {events} session events, {METADATA} says {metadata.event_count}")
+        if count:
+            has = len(messages.forms)
+            self._add(AUDIT, "", f"it has {has - count} messages, {RECORDS} has {has}")
+        if metadata is not None and metadata.event_count != found:
+            self._add(AUDIT, "", f"it has {found} session events, {METADATA} says {metadata.event_count}")
+        self._session(AUDIT, metadata, messages, told)
 
     def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
         try:
@@ -347,15 +401,22 @@ class _Checker:
         return opened
 
 
-def _content_hash(line: RecordLine) -> bytes | None:
-    """Return the SHA-256 of a message as it came; None when its content is withheld."""
+def _content(line: RecordLine) -> bytes | None:
+    """Return a message as it came; None when its content is withheld."""
     if line.text is not None:
-        return sha256(line.text.encode()).digest()
+        return line.text.encode()
     if line.base64 is not None:
-        return sha256(base64.b64decode(line.base64, validate=True)).digest()
+        return base64.b64decode(line.base64, validate=True)
     if line.withheld is None:
         raise ValueError("it has neither content nor a reason for having none")
     return None
+
+
+def _status(messages: _Messages, end: Mapping[str, object]) -> str:
+    if not end:
+        return "open"
+    whole = (len(messages.hashes), messages.digest) == (end.get("message_count"), end.get("digest"))
+    return "complete" if whole else "partial"
 
 
 def _member(text: bytes) -> str | None:

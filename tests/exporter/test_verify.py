@@ -141,6 +141,67 @@ def test_a_rewritten_bundle_is_found(bundle, tmp_path, change, told):
     assert any(told in problem for problem in problems(folder)), problems(folder)
 
 
+def replaced(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        data = (folder / name).read_bytes()
+        assert old in data
+        (folder / name).write_bytes(data.replace(old, new))
+
+    return change
+
+
+BOTH = ("session_metadata.json", "bundle.json")
+EVENTS = ("bundle.json", "timeline.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("names", "old", "new", "told"),
+    [
+        (["bundle.json"], b'"intent":"drink"', b'"intent":"sleep"', "bundle.json, message"),
+        (["timeline.jsonl"], b'"intent":"drink"', b'"intent":"sleep"', "of records.jsonl"),
+        (EVENTS, b'"consent_given":true', b'"consent_given":false', "of records.jsonl"),
+        (EVENTS, b'"consent_given":true,', b"", "its record is not the one in records.jsonl"),
+        (["bundle.json"], b'"record":{"schema', b'"record":{"more":1,"schema', "its record is not the one"),
+        (["bundle.json"], b'"kind":"message"', b'"kind":"message" ', None),
+        (["bundle.json"], b'"recorded_at":"2025-11-2', b'"recorded_at":"2025-10-2', "its record is not the one"),
+        (["timeline.jsonl"], b'"recorded_at":"2025-11-2', b'"recorded_at":"2025-10-2', "it is not message 1 of"),
+        (["timeline.jsonl"], b"Tired, but", b"Awake, so", "it is not the event that bundle.json has"),
+        (["bundle.json"], b'"session_notes":"Tired, but', b'"session_notes":"Awake and', "it is not the event that"),
+        (["records.jsonl"], b'"key":"heron-07"', b'"key":"otter-12"', "message 1: its key is not the user"),
+        (["records.jsonl"], b'"size":', b'"size":1', "message 1: its content has not the size"),
+        (BOTH, b'"user_id": "heron-07"', b'"user_id": "otter-12"', "message 1: its key is not the user"),
+        (
+            ["session_metadata.json"],
+            b'"user_id": "heron-07"',
+            b'"user_id": "otter-12"',
+            "user_id: it is not what the session events in timeline.jsonl say",
+        ),
+        (BOTH, b'"end_reason": "command"', b'"end_reason": "timeout"', "session_metadata.json, end_reason: it is not"),
+        (BOTH, b'"end_time": "2025', b'"end_time": "2024', "session_metadata.json, end_time: it is not"),
+        (BOTH, b'"is_training_data": true', b'"is_training_data": false', "is_training_data: it is not"),
+        (BOTH, b'"completeness": "complete"', b'"completeness": "partial"', "completeness: it says partial"),
+    ],
+)
+def test_files_that_do_not_tell_the_same_are_found(bundle, tmp_path, names, old, new, told):
+    """A file that no longer says what another one says is found, though the manifest was made anew; blanks say nothing."""
+    folder = tmp_path / bundle.parent.name / bundle.name
+    shutil.copytree(bundle, folder)
+    for name in names:
+        spaced = name == "session_metadata.json"
+        one, other = (text if spaced else text.replace(b": ", b":") for text in (old, new))
+        replaced(name, one, other)(folder)
+    sealed(folder)
+    found = problems(folder)
+    assert found == [] if told is None else any(told in problem for problem in found), found
+
+
+def test_numbers_that_no_float_holds_are_no_problem(tmp_path):
+    """Numbers as long as JSON allows, escapes and members twice: the files agree, as the same code wrote them."""
+    view = made_view([{"n": 10**400, "m": 2**64 + 1, "x": 1.10}, {"note": '\u0000 \u2028 é/"', "session_seq": 4}])
+    write_bundle(Target(str(tmp_path)), view, CODEC, now_ms=NOW_MS)
+    assert [report.problems for report in verify(str(tmp_path))] == [[]]
+
+
 def test_files_beside_the_bundle_are_told(bundle, tmp_path):
     """A file that the manifest does not list, one that is missing, no manifest at all, another folder's name."""
     folder = tmp_path / "2025-11-20" / bundle.name
