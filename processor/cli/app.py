@@ -19,10 +19,9 @@ from processor.cli.replay import replay
 from processor.cli.retention import retention
 from processor.cli.timeline import timeline
 from processor.cli.verify import verify
-from processor.core.errors import A3CPError, UsageError
+from processor.core.errors import A3CPError
 
 EXIT_FAILED = 1
-EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -88,7 +87,7 @@ def main() -> None:
             app()
     except A3CPError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted; else the interpreter complains when it flushes at its end.
         sys.stderr.close()

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from processor.core.errors import A3CPError
+
 
 def process(
     workers: Annotated[
@@ -17,11 +19,18 @@ def process(
 
     Settings: docs/configuration.md. Exit codes: 0 stopped, 1 failed, 2 wrong usage.
     """
+    from processor.logs import make_logger
     from processor.wiring import load_settings, run_worker, run_workers
 
     loaded = load_settings()
-    count = workers or loaded.settings.workers
-    if count == 1:
-        run_worker(loaded, first_slot)
-    else:
-        run_workers(loaded, count)
+    settings = loaded.settings
+    count = workers or settings.workers
+    try:
+        if count == 1:
+            run_worker(loaded, first_slot)
+        else:
+            run_workers(loaded, count)
+    except A3CPError as error:  # A service's last word belongs into its log.
+        log = make_logger("processor", level=settings.log_level, log_format=settings.log_format)
+        log.error(str(error), operation="stop", error=type(error).__name__)
+        raise typer.Exit(error.exit_code) from error

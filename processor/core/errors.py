@@ -15,9 +15,13 @@ A3CPError
 A message says what happened and where, a remedy what to do; lower case, no payload, no personal data.
 """
 
+from typing import ClassVar
+
 
 class A3CPError(Exception):
     """What went wrong, in words a person understands, and the `remedy`: what to do about it."""
+
+    exit_code: ClassVar[int] = 1  # of a command that ends with it
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
         super().__init__(what)
@@ -62,6 +66,8 @@ class RegistryUnavailable(A3CPError):
 
 class UsageError(A3CPError):
     """The caller asked for something that cannot be."""
+
+    exit_code = 2
 
 
 class Fatal(A3CPError):

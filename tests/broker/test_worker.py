@@ -89,6 +89,17 @@ def test_a_worker_waits_for_a_broker(tmp_path: Path, prefix: str, workers: int) 
         assert worker.stop() == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_last_word_is_in_the_log(kafka: str, prefix: str, tmp_path: Path, workers: int) -> None:
+    """Why a worker ended stands in its log as one more line in its form, with what to do."""
+    with Fleet(kafka, prefix, tmp_path) as fleet:  # Nobody has made the topics.
+        worker = fleet.start("--workers", str(workers))
+        assert worker.process.wait(60) == (2 if workers == 1 else 1)
+        errors = [line for line in worker.log() if line["level"] == "error"]
+        assert errors[-1] == worker.log()[-1]
+        assert "a3cp topics apply" in str(errors[0]["message"])
+
+
 def test_several_workers_stop_while_a_broker_is_silent(tmp_path: Path, prefix: str) -> None:
     """Told to stop while they still ask which slots are free, they stop."""
     with (
