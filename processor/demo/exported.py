@@ -17,6 +17,7 @@ TRAINED_USER: Final = "heron-07"  # Her morning has a bit of everything: the tim
 _STORE: Final = "a3cp.db"
 _BUNDLES: Final = "bundles"
 _OURS: Final = (_STORE, f"{_STORE}-wal", f"{_STORE}-shm", _BUNDLES)
+_MARK: Final = ".a3cp-demo"  # Who exports for real may name store and bundles alike: the names prove nothing.
 _LIMIT_S: Final = 120.0
 
 
@@ -37,25 +38,29 @@ class Exported(NamedTuple):
 
 
 def require_ours(folder: Path) -> None:
-    """Let nobody lose a folder that the demo did not make.
+    """Let nobody lose a folder that the demo did not make: one that is there must be empty or have the demo's mark.
 
     Raises:
         UsageError: there is something else in `folder`.
     """
-    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= set(_OURS)):
-        raise UsageError(f"{folder} holds something that is not the demo's", remedy="name another folder with --out")
+    if not folder.exists():
+        return
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if names and not (_MARK in names and names <= {_MARK, *_OURS}):
+        raise UsageError(
+            f"{folder} holds something that is not the demo's",
+            remedy="name another folder with --out, or delete this one yourself",
+        )
 
 
 def export(outcome: Outcome, folder: Path, environ: Mapping[str, str]) -> Exported:
     """Run `a3cp export` into `folder`, emptied first, and verify every bundle.
 
     Raises:
+        UsageError: as `require_ours`.
         Fatal: the export failed.
     """
-    for name in _OURS:
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_room(folder)
     store = f"sqlite:///{folder / _STORE}"
     command = [*this_command("export"), "--json", "--store", store, "--to", str(folder / _BUNDLES)]
     done = subprocess.run(  # noqa: S603  # The command is our own.
@@ -75,6 +80,16 @@ def export(outcome: Outcome, folder: Path, environ: Mapping[str, str]) -> Export
         sum(report.is_sound for report in reports),
         page if page is not None and page.is_file() else None,
     )
+
+
+def make_room(folder: Path) -> None:
+    """Make `folder`, or take out what the last demo left in it. Raises as `require_ours`."""
+    require_ours(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).touch()
+    for name in _OURS:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def check(outcome: Outcome, exported: Exported) -> Check:
