@@ -70,20 +70,16 @@ def up(
 
     Raises:
         PortTaken: another process listens on `port`.
-        UsageError: the broker of this folder runs already, on another port than `port`.
+        UsageError: the broker of this folder runs already, on another port than `port`; or it is no folder to use.
         FetchFailed, NoSpace, NoJava, BrokerFailed: see the classes.
     """
     folder = (data_dir or default_data_dir()).expanduser().absolute()
-    try:
+    with _told_of(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _exclusive(folder):
             running = status(folder)
             if running is None:
                 return _start(folder, port, say, progress)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f"no space left in {folder}", remedy="free some, or name another folder") from error
-        raise BrokerFailed(f"{folder} cannot be used: {error.strerror}", remedy="name a folder of yours") from error
     if port is not None and running.bootstrap != f"127.0.0.1:{port}":
         raise UsageError(
             f"the broker of {folder} runs already, at {running.bootstrap}",
@@ -97,10 +93,17 @@ def down(data_dir: Path | None = None, *, say: Say = lambda _text: None) -> bool
 
     Raises:
         BrokerFailed: it would not even be killed.
+        UsageError: the folder cannot be used.
     """
     folder = (data_dir or default_data_dir()).expanduser().absolute()
-    if not folder.is_dir():
-        return False
+    with _told_of(folder):
+        try:
+            return _stop(folder, say)
+        except FileNotFoundError:
+            return False
+
+
+def _stop(folder: Path, say: Say) -> bool:
     with _exclusive(folder):
         state = _read_state(folder)
         process = _process_of(folder, state)
@@ -122,9 +125,14 @@ def down(data_dir: Path | None = None, *, say: Say = lambda _text: None) -> bool
 
 
 def status(data_dir: Path | None = None) -> BrokerInfo | None:
-    """Return the running broker of `data_dir`, or None; a dead one's traces do not count."""
+    """Return the running broker of `data_dir`, or None; a dead one's traces do not count.
+
+    Raises:
+        UsageError: the folder cannot be used.
+    """
     folder = (data_dir or default_data_dir()).expanduser().absolute()
-    state = _read_state(folder)
+    with _told_of(folder):
+        state = _read_state(folder)
     process = _process_of(folder, state)
     if state is None or process is None:
         return None
@@ -268,6 +276,19 @@ def _java() -> Path:
     if not os.access(java, os.X_OK):
         raise NoJava(f"{java} cannot be run", remedy="make clean, then install again")
     return java
+
+
+@contextmanager
+def _told_of(folder: Path) -> Iterator[None]:
+    """Say what is wrong with `folder` where the system refuses something."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(f"no space left in {folder}", remedy="free some, or name another folder") from error
+        raise UsageError(
+            f"{folder} cannot be used: {error.strerror}", remedy="name a folder of yours with A3CP_BROKER_DIR"
+        ) from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from processor.cli.sessions import session_of
 from processor.cli.settings import Bootstrap, Json, Store, chosen, codec_of_settings, stored
 
 MAX_SPEED: Final = "max"
+SLOWEST: Final = 0.001  # A minute's silence then takes most of a day; what is much longer no clock can wait for.
 
 
 class Sent(NamedTuple):
@@ -87,8 +88,8 @@ def _factor(speed: str) -> float | None:
         factor = float(speed)
     except ValueError:
         factor = 0.0
-    if not 0 < factor < float("inf"):
-        raise UsageError(f"--speed cannot be {speed}", remedy="give a number above 0, such as 1 or 10, or max")
+    if not SLOWEST <= factor < float("inf"):
+        raise UsageError(f"--speed cannot be {speed}", remedy=f"give a number from {SLOWEST}, such as 1 or 10, or max")
     return factor
 
 

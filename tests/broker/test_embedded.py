@@ -1,9 +1,11 @@
 """The embedded broker, from nothing to stopped."""
 
 import os
+import re
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -66,6 +68,15 @@ def test_a_strange_process_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "broker.json").write_text(f'{{"pid": {os.getpid()}, "port": 9092, "controller_port": 9093}}')
     assert broker.status(tmp_path) is None
     assert not broker.down(tmp_path)
+
+
+@pytest.mark.parametrize("act", [broker.status, broker.down, lambda folder: broker.up(None, folder)])
+def test_what_is_no_folder_is_said_so(tmp_path: Path, act: Callable[[Path], object]) -> None:
+    """A file, or a folder below one, where the broker's own should be: an error that names it."""
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match=f"^{re.escape(str(folder))} cannot be used: .*A3CP_BROKER_DIR"):
+            act(folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', "null"])
