@@ -79,7 +79,7 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
         if table is not None:
             table.flush()
         told = Told(view)
-        metadata = metadata_of(told)
+        metadata = metadata_of(told, audit_path=AUDIT if audit is not None else None)
         sink(METADATA).write(msgspec.json.format(_encode(metadata), indent=2) + b"\n")
         if Format.JSON in formats:
             out = sink(BUNDLE)

@@ -7,11 +7,11 @@ from typing import Any, Final
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
 from processor.exporter.model import SessionRow, SessionView
-from processor.exporter.paths import AUDIT
 from processor.exporter.shapes import FORMAT, Context, Metadata, Note, Step
 from processor.exporter.timeline import details_of
 
 _EVENTS_HELD_MAX: Final = 1_000
+_DURATION_END_MS: Final = 1e15  # Beyond it somebody's clock is broken, and so would sums be.
 _DONE: Final = frozenset({None, "done", "complete", "completed", "finished", "ok", "success", "succeeded"})
 
 
@@ -44,13 +44,16 @@ class Told:
         for event in self._events():
             step = details_of(event).get("step") if event.kind == "step" else None
             if isinstance(step, dict) and isinstance(step.get("name"), str):
-                status, duration = step.get("status"), step.get("duration_ms")
+                status = step.get("status")
+                duration: Any = step.get("duration_ms")
+                if type(duration) not in (int, float) or not 0 <= duration < _DURATION_END_MS:
+                    duration = None
                 yield Step(
                     format_time(event.timestamp),
                     event.performer_id,
                     step["name"],
                     status if isinstance(status, str) else None,
-                    duration if isinstance(duration, int | float) and not isinstance(duration, bool) else None,
+                    duration,
                     step.get("data"),
                 )
 
@@ -60,8 +63,8 @@ class Told:
         return (from_json(row.value) for row in self._rows())
 
 
-def metadata_of(told: Told) -> Metadata:
-    """Return what session_metadata.json says of a session."""
+def metadata_of(told: Told, *, audit_path: str | None = None) -> Metadata:
+    """Return what session_metadata.json says of a session; `audit_path`: where its audit log is, if there is one."""
     session = told.session
     completed: dict[str, None] = {}
     timing: dict[str, int] = {"duration_ms": session.duration_ms, "paused_ms": session.paused_ms}
@@ -85,7 +88,7 @@ def metadata_of(told: Told) -> Metadata:
         created_at=format_time(session.start_ms),
         status=_status(session),
         user_id=session.user_id,
-        audit_path=AUDIT,
+        audit_path=audit_path,
         steps_completed=list(completed),
         timing=timing,
         data=data,

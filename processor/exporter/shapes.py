@@ -84,7 +84,7 @@ class Metadata(msgspec.Struct, forbid_unknown_fields=True):
     created_at: Time
     status: Literal["active", "paused", "closed"]
     user_id: str
-    audit_path: Annotated[str, Meta(description="the audit log, relative to this file")]
+    audit_path: Annotated[str, Meta(description="the audit log, relative to this file; null without one")] | None
     steps_completed: list[str]
     timing: dict[str, int]
     data: Annotated[dict[str, Any], Meta(description="what steps and contexts told, the latest of each name")]
