@@ -101,7 +101,7 @@ class Bundling:
 
     def _write_training(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
         if self._training is not None and self._training_to is not None:
-            name = f"{self._training_to.root} parquet"
+            name = f"{self._training_to.name} parquet"
             hand_on(self._store, name, wanted, one_by_one(self._store, self._training.take), stopped=stopped)
 
     def outcome(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Bundling:
         """What the store remembers this target by: the same place with other formats is another one."""
         assert self._to is not None
         assert self._writer is not None
-        return f"{self._to.root} {','.join(sorted(one.value for one in self._writer.formats))}"
+        return f"{self._to.name} {','.join(sorted(one.value for one in self._writer.formats))}"
 
 
 def _training_writer(store: "Store", target: Target, codec: Codec) -> "TrainingWriter":

@@ -4,6 +4,7 @@ import contextlib
 import secrets
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -207,7 +208,7 @@ class SqlStore:
         self, target: str, wanted: SessionFilter, *, limit: int, after: SessionRow | None = None
     ) -> Sequence[SessionRow]:
         """See `Store.unexported`."""
-        known = and_(EXPORTS.c.session_id == SESSIONS.c.session_id, EXPORTS.c.target == target)
+        known = and_(EXPORTS.c.session_id == SESSIONS.c.session_id, EXPORTS.c.target == _key(target))
         is_due = or_(EXPORTS.c.changes.is_(None), EXPORTS.c.changes != SESSIONS.c.changes)
         query = select(SESSIONS).outerjoin(EXPORTS, known).where(is_due, *_conditions(wanted))
         if after is not None:
@@ -227,7 +228,9 @@ class SqlStore:
         )
         with self._speaking(), self._engine.connect() as connection:
             self._dialect.begin_writing(connection)
-            connection.exec_driver_sql(sql, [(target, session_id, number) for session_id, number in changes.items()])
+            connection.exec_driver_sql(
+                sql, [(_key(target), session_id, number) for session_id, number in changes.items()]
+            )
             connection.commit()
 
     def removable(self, gone: Gone) -> Removed:
@@ -302,6 +305,11 @@ class SqlStore:
             ) from error
         except SQLAlchemyError as error:
             raise UsageError(f"the store {self.name} cannot be used: {_first_line(error)}") from error
+
+
+def _key(target: str) -> str:
+    """Return what stands for `target` in a key: a path may be longer than an index of PostgreSQL takes."""
+    return sha256(target.encode(errors="surrogateescape")).hexdigest()
 
 
 def _removed(connection: Connection, gone: Gone) -> Removed:

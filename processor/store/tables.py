@@ -137,7 +137,7 @@ Index("sessions_by_user", SESSIONS.c.user_id, SESSIONS.c.start_ms)
 EXPORTS: Final = Table(
     "exports",
     METADATA,
-    Column("target", Text, primary_key=True),
+    Column("target", Text, primary_key=True),  # SHA-256 of its name, in hex
     Column("session_id", Text, primary_key=True),
     Column("changes", BigInteger, nullable=False),
 )

@@ -77,11 +77,12 @@ def test_no_ages(text: str) -> None:
         age_ms(text)
 
 
-def test_a_root_that_is_not_there(path: Path) -> None:
-    """A misspelt root is told before anything is removed."""
+@pytest.mark.parametrize(("root", "told"), [("bundels", "there is no"), ("", "names no folder")])
+def test_a_root_that_is_not_there(path: Path, root: str, told: str) -> None:
+    """A misspelt root, or one from a variable that is not set, is told before anything is removed."""
     before = rows(path)
-    with pytest.raises(UsageError, match="there is no"):
-        run(path, "--older-than", "30d", "--to", str(path.parent / "bundels"))
+    with pytest.raises(UsageError, match=told):
+        run(path, "--older-than", "30d", "--to", root and str(path.parent / root))
     assert rows(path) == before
 
 

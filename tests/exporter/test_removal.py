@@ -1,8 +1,10 @@
 """What is removed is gone to the last byte, and nothing else is touched."""
 
 import shutil
+import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -163,6 +165,18 @@ def test_sessions_go_by_their_age(store: SqlStore) -> None:
     assert store.removed_of(list(before)) == before.keys() - {s.session_id for s in left}
     much_later = store.remove(Gone(ended_before_ms=START_MS + 99 * DAY_MS))
     assert (list(much_later.sessions), much_later.messages) == ([], 0)
+
+
+def test_a_target_has_a_name_of_any_length(store: SqlStore) -> None:
+    """What was exported to a path that no index takes is known as such; a path that begins alike is another one."""
+    random = Random(7)
+    target = "/" + "".join(random.choices(string.ascii_letters, k=3_500)) + "\udcff json"
+    (session, *_) = sessions = filled(store, processed(values())).sessions(EVERYTHING, limit=10)
+    store.note_exported(target, {session.session_id: session.changes})
+    store.note_exported(target, {session.session_id: session.changes})
+    due = [row.session_id for row in store.unexported(target, EVERYTHING, limit=10)]
+    assert sorted(due) == sorted(row.session_id for row in sessions if row is not session)
+    assert len(store.unexported(target + ",csv", EVERYTHING, limit=10)) == len(sessions)
 
 
 def test_a_wrong_clock_keeps_nothing(store: SqlStore) -> None:
