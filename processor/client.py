@@ -88,7 +88,7 @@ class SessionClient:
             delivery_timeout_s: how long a message is tried for.
 
         Raises:
-            UsageError: a setting is wrong, no Kafka is named, or the topics do not exist.
+            UsageError: a setting is wrong, no Kafka is named, the topics do not exist, or A3CP_RAW_TOPIC is set.
             BrokerUnavailable: no broker answers.
         """
         known = settings or load(os.environ, Path.cwd()).settings
@@ -104,11 +104,12 @@ class SessionClient:
                 "no Kafka is named and the embedded one does not run",
                 remedy="start it with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
             )
+        raw = known.raw_to_write()
         self._source = source
         self._topics = known.topics()
         self._codec = Codec(Schemas({name: schema_text(name) for name in SHIPPED}))
         self._producer = RecordProducer(
-            self._conf, self._topics.raw, queue_records_max=queue_records_max, delivery_timeout_s=delivery_timeout_s
+            self._conf, raw, queue_records_max=queue_records_max, delivery_timeout_s=delivery_timeout_s
         )
         self._outcomes: Reader | None = None
         self._command_lock = threading.Lock()

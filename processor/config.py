@@ -273,6 +273,19 @@ class Settings(BaseSettings):
         names = TopicNames(*(f"{self.topic_prefix}.{name}" for name in TopicNames._fields))
         return names if self.raw_topic is None else names._replace(raw=self.raw_topic)
 
+    def raw_to_write(self) -> str:
+        """Return the raw topic, for those who send.
+
+        Raises:
+            UsageError: A3CP_RAW_TOPIC is set; that topic is another's log, and is only read.
+        """
+        if self.raw_topic is not None:
+            raise UsageError(
+                f"A3CP_RAW_TOPIC is set, and nothing is written to {self.raw_topic}",
+                remedy="unset A3CP_RAW_TOPIC (raw_topic in a3cp.toml) where messages and commands are sent",
+            )
+        return self.topics().raw
+
 
 class Loaded(NamedTuple):
     """The settings, and what is odd about where they came from, in words for the log."""

@@ -78,7 +78,7 @@ def retry(
 
     _check_stage(stage)
     settings = chosen(bootstrap, prefix)
-    conf, topics = settings.kafka_conf(), settings.topics()
+    conf, topics, raw = settings.kafka_conf(), settings.topics(), settings.raw_to_write()
     statuses = ("waiting", "failed again") if again else ("waiting",)
     left: Counter[str] = Counter()
 
@@ -91,7 +91,7 @@ def retry(
     else:
         done = deadletters.retry(
             conf,
-            raw=topics.raw,
+            raw=raw,
             dlq=topics.dlq,
             group_id=settings.group_id,
             wanted=lambda letter: letter.status in statuses and _matches(letter, stage, why),
@@ -104,7 +104,7 @@ def retry(
         )
         return
     word = "would be put back" if dry_run else "put back"
-    print(f"{len(done):,} {word} into {topics.raw}")
+    print(f"{len(done):,} {word} into {raw}")
     if left["withheld"]:
         print(
             f"{left['withheld']:,} cannot be: their content (raw media, partial transcripts) was not kept; send it anew"

@@ -70,12 +70,13 @@ def produce(
     if missing := [name for name in files if name != STDIN and not _is_there(name)]:
         raise UsageError(f"no file {', '.join(missing)}", remedy="name files, or - for standard input")
     settings = chosen(bootstrap, prefix)
+    raw = settings.raw_to_write()
     summary = Summary()
     begun_s = time.monotonic()
-    producer = RecordProducer(settings.kafka_conf(), settings.topics().raw)
+    producer = RecordProducer(settings.kafka_conf(), raw)
     _send_all(files, producer, summary, unchecked=unchecked, quiet=as_json)
     seconds = time.monotonic() - begun_s
-    _print_json(summary, seconds) if as_json else _print(summary, files, seconds, settings.topics().raw, unchecked)
+    _print_json(summary, seconds) if as_json else _print(summary, files, seconds, raw, unchecked)
     if summary.undelivered is not None:
         raise BrokerUnavailable(summary.undelivered.what, remedy=summary.undelivered.remedy)
     if summary.unread:

@@ -155,6 +155,22 @@ def test_a_file_that_cannot_be_read(a3cp: Commands, tmp_path: Path) -> None:
     )
 
 
+def test_nothing_is_written_to_another_raw_topic(a3cp: Commands) -> None:
+    """With A3CP_RAW_TOPIC set, all that sends refuses to, and what only reads does not."""
+    a3cp.environ |= {"A3CP_RAW_TOPIC": f"{a3cp.environ['A3CP_TOPIC_PREFIX']}.raw"}
+    for arguments in (
+        ("produce", "-"),
+        ("session", "start", "elias01"),
+        ("dlq", "retry"),
+        ("dlq", "retry", "--dry-run"),
+    ):
+        told = a3cp(*arguments, stdin=message(1), code=2).stderr
+        assert told.startswith(
+            f"error: A3CP_RAW_TOPIC is set, and nothing is written to {a3cp.environ['A3CP_RAW_TOPIC']}"
+        )
+    assert a3cp.json("dlq", "list")["count"] == 0
+
+
 def test_a_bad_line_on_its_way_there_and_back(a3cp: Commands, processing: None) -> None:
     """Sent unchecked, set aside with a reason, listed, put back once, and known as failed again."""
     bad = '{"timestamp":"2025-06-15T12:34:56Z"}\n{"user_id":"u","frame_data":"AAAA"}\n'
