@@ -183,7 +183,7 @@ EVENTS = ("bundle.json", "timeline.jsonl")
     ],
 )
 def test_files_that_do_not_tell_the_same_are_found(bundle, tmp_path, names, old, new, told):
-    """A file that no longer says what another one says is found, though the manifest was made anew; blanks say nothing."""
+    """A file that no longer says what another one says is found, though the manifest was made anew; blanks are free."""
     folder = tmp_path / bundle.parent.name / bundle.name
     shutil.copytree(bundle, folder)
     for name in names:
