@@ -1,6 +1,6 @@
 # One recipe a task. Each sets up what it needs: only Python >= 3.11, make and a network are taken for granted.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports bench lock clean
+.PHONY: help demo test check format lint types imports coverage bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,11 @@ types: $(READY)  ## Check the types.
 imports: $(READY)  ## Check the import contracts.
 	@echo "==> import contracts"
 	@$(BIN)/lint-imports
+
+coverage: $(READY)  ## Check that tests without a Kafka go through every branch of rules and codec.
+	@echo "==> coverage of core and codec, by branches"
+	@$(BIN)/python -m pytest -q -m "not broker" tests/core tests/codec tests/contracts --cov=processor.core --cov=processor.codec \
+	    --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 bench: $(READY)  ## Measure, with the peers beside it.
 	@$(BIN)/python -m bench
