@@ -59,6 +59,20 @@ class Outcome(NamedTuple):
     event: EventView  # the whole session event
 
 
+class _Registry:
+    """The registry at `url`, only read: how tagged messages look there is the processor's to register."""
+
+    def __init__(self, url: str) -> None:
+        from processor.kafka.registry import Registry  # noqa: PLC0415  # With httpx 60 ms, which most do without.
+
+        registry = Registry(url)
+        self.schema_text, self.close = registry.schema_text, registry.close
+
+    def register(self, _subject: str, _text: str) -> int:
+        """Return an id that goes nowhere, since nothing is tagged here."""
+        return 0
+
+
 class SessionClient:
     """Writes to the raw topic and reads outcomes; `send` may be called by several threads.
 
@@ -107,7 +121,8 @@ class SessionClient:
         raw = known.raw_to_write()
         self._source = source
         self._topics = known.topics()
-        self._codec = Codec(Schemas({name: schema_text(name) for name in SHIPPED}))
+        self._registry = _Registry(known.schema_registry_url) if known.schema_registry_url is not None else None
+        self._codec = Codec(Schemas({name: schema_text(name) for name in SHIPPED}, source=self._registry))
         self._producer = RecordProducer(
             self._conf, raw, queue_records_max=queue_records_max, delivery_timeout_s=delivery_timeout_s
         )
@@ -131,6 +146,7 @@ class SessionClient:
 
         Raises:
             DecodeError, InvalidMessage: the message could not be tagged.
+            RegistryUnavailable: it is in Confluent framing, and the registry with its schema does not answer.
             BrokerUnavailable: the queue has been full for the delivery time-out.
             A3CPError: an earlier message without `on_done` was not delivered; this one was not sent, then.
         """
@@ -202,6 +218,8 @@ class SessionClient:
         if self._outcomes is not None:
             self._outcomes.close()
             self._outcomes = None
+        if self._registry is not None:
+            self._registry.close()
         self._producer.flush()
 
     def __enter__(self) -> Self:

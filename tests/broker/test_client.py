@@ -2,15 +2,27 @@
 
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
 from processor.client import NoOutcome, SessionClient
-from processor.core.errors import A3CPError, BrokerUnavailable, DecodeError, InvalidMessage, UsageError
+from processor.codec.wire import confluent_header
+from processor.core.errors import (
+    A3CPError,
+    BrokerUnavailable,
+    DecodeError,
+    InvalidMessage,
+    RegistryUnavailable,
+    UsageError,
+)
 from processor.kafka.reader import Reader, ReadRecord
+from processor.resources import schema_text
 from processor.runtime.partitioner import partition_of
+from tests.strategies import avro_body
 
 pytestmark = pytest.mark.broker
 
@@ -69,6 +81,42 @@ def test_what_could_not_be_tagged_is_refused_at_its_source(kafka: str, topics: s
         with pytest.raises(UsageError, match="cannot be written as JSON"):
             client.send(message(value=float("nan")))
     assert records(kafka, f"{topics}.raw") == []
+
+
+def test_a_schema_of_the_registry(kafka: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Confluent-framed message is read with the registry's schema, asked for once; nothing is registered there."""
+    asked = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            known = self.path == "/schemas/ids/7"
+            self.send_response(200 if known else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps({"schema": schema_text("A3CPMessage")} if known else {}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    value = confluent_header(7) + avro_body(schema_text("A3CPMessage"), message(timestamp=1_750_000_000_123))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server, ThreadPoolExecutor(1) as threads:
+        threads.submit(server.serve_forever)
+        monkeypatch.setenv("SCHEMA_REGISTRY_URL", f"http://127.0.0.1:{server.server_port}")
+        try:
+            with SessionClient(kafka, topic_prefix=topics) as client:
+                client.send(value)
+                client.send(value)
+                with pytest.raises(DecodeError, match="schema id 8, which the registry does not know"):
+                    client.send(confluent_header(8) + value[5:])
+        finally:
+            server.shutdown()
+    assert asked == ["/schemas/ids/7", "/schemas/ids/8"]
+    assert [(record.key, record.value) for record in records(kafka, f"{topics}.raw")] == [(b"elias01", value)] * 2
+    with SessionClient(kafka, topic_prefix=topics) as client, pytest.raises(RegistryUnavailable):
+        client.send(value)
+    monkeypatch.delenv("SCHEMA_REGISTRY_URL")
+    with SessionClient(kafka, topic_prefix=topics) as client, pytest.raises(DecodeError, match="SCHEMA_REGISTRY_URL"):
+        client.send(value)
 
 
 def test_what_is_not_delivered_is_told(kafka: str, topics: str) -> None:
