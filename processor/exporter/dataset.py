@@ -27,7 +27,8 @@ from processor.exporter.target import Target
 from processor.exporter.timeline import message_line
 from processor.exporter.words import top_label
 
-ROWS_AT_ONCE: Final = 10_000  # in memory, and in a row group
+ROWS_AT_ONCE: Final = 10_000  # in memory, and in a row group, at most
+BYTES_AT_ONCE: Final = 16 << 20  # likewise, of messages as they came
 
 _TEXT: Final = pa.string()
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())  # Few different texts in many rows.
@@ -139,7 +140,7 @@ def write_date(target: Target, date: str, views: Iterable[SessionView], codec: C
             for row in view.messages():
                 entry = message_line(row, codec)[0].entry
                 columns = _message_columns(row, entry)
-                messages.add({**told, **columns})
+                messages.add({**told, **columns}, row.size_bytes)
                 if row.capture_id:
                     joined.setdefault(row.capture_id, Capture(row.capture_id)).take(row, entry.record, columns)
             for capture in joined.values():
@@ -175,11 +176,13 @@ class _Writer:
         self._file: Any = pq.ParquetWriter(path, schema, compression="zstd")
         self._schema = schema
         self._rows: list[Mapping[str, Any]] = []
+        self._size = 0
         self._count = 0
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def add(self, row: Mapping[str, Any], size_bytes: int = 0) -> None:
         self._rows.append(row)
-        if len(self._rows) >= ROWS_AT_ONCE:
+        self._size += size_bytes
+        if len(self._rows) >= ROWS_AT_ONCE or self._size >= BYTES_AT_ONCE:
             self._flush()
 
     def close(self) -> int:
@@ -192,6 +195,7 @@ class _Writer:
             self._file.write_table(pa.Table.from_pylist(self._rows, self._schema))
             self._count += len(self._rows)
             self._rows = []
+            self._size = 0
 
 
 def _session_columns(session: SessionRow) -> dict[str, Any]:
@@ -306,12 +310,19 @@ def _text(record: Any, name: str) -> str | None:
 
 def _scores(output: Any) -> list[tuple[str, float]] | None:
     if isinstance(output, Mapping):
-        scores = [(str(label), float(share)) for label, share in output.items() if type(share) in (int, float)]
+        scores = [(str(label), score) for label, share in output.items() if (score := _number(share)) is not None]
         return scores or None
     if isinstance(output, list):
         ranked = (top_label([item]) for item in output)
         return [(found[0], found[1]) for found in ranked if found and found[1] is not None] or None
     return None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value) if type(value) in (int, float) else None
+    except OverflowError:  # JSON's whole numbers have no end.
+        return None
 
 
 def _features(reference: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The data set for training: typed, filterable, joined by capture, and the same whenever it is written."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from processor.exporter.dataset import CAPTURES, MESSAGES, WrittenDate, write_date
+from processor.exporter.dataset import BYTES_AT_ONCE, CAPTURES, MESSAGES, WrittenDate, write_date
 from processor.exporter.model import SessionView
 from processor.exporter.paths import date_part
 from processor.exporter.target import Target
@@ -116,3 +117,27 @@ def test_any_target_and_any_size():
     written = write_date(Target("memory://training"), date_part(START_MS), [made_view(varied(12_000))], CODEC)
     assert written == WrittenDate("2025-11-21", 12_000, written.captures)
     assert written.captures > 500
+
+
+def test_memory_does_not_grow_with_the_messages(tmp_path):
+    """Of long messages few are held at a time; each is a row all the same."""
+    text = "long " * 40_000
+    view = made_view({"source": "ui", "transcript": f"{number} {text}"} for number in range(400))
+    tracemalloc.start()
+    try:
+        assert write_date(Target(str(tmp_path)), date_part(START_MS), [view], CODEC).messages == 400
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * BYTES_AT_ONCE
+    found = pq.ParquetFile(next(tmp_path.glob("messages/*/messages.parquet"))).metadata
+    assert found.num_rows == 400
+    assert found.num_row_groups > 1
+
+
+def test_a_number_that_no_float_holds_is_no_score(tmp_path):
+    """JSON's whole numbers have no end; the row is written without it."""
+    view = made_view([{"classifier_output": {"help": 10**400, "drink": 0.5}}])
+    write_date(Target(str(tmp_path)), date_part(START_MS), [view], CODEC)
+    (row,) = table(tmp_path, "messages").to_pylist()
+    assert dict(row["classifier_scores"]) == {"drink": 0.5}
