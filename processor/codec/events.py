@@ -91,12 +91,14 @@ def view_of(user_id: str, event: SessionEvent) -> EventView:
             kind, reason = "rejected", event.code.value
         case _:
             assert_never(event)
-    command_record_id = command.record_id if command else None
+    command_record_id = cause = command.record_id if command else None
+    if command is not None and not cause:  # Its sender gave it no name; its content is one.
+        cause = command.content_hash.hex()
     at_ms = event.start_ms if isinstance(event, Started) else event.at_ms
     ordinal = revision if taken_back is None else taken_back  # A session may be reopened twice at one time.
     return EventView(
         SCHEMA_VERSION,
-        _record_id(f"{user_id}\0{event.session_id}\0{kind}\0{ordinal}\0{command_record_id}\0{at_ms}"),
+        _record_id(f"{user_id}\0{event.session_id}\0{kind}\0{ordinal}\0{cause}\0{at_ms}"),
         user_id,
         event.session_id,
         at_ms,

@@ -470,3 +470,10 @@ def test_a_session_reopened_twice_at_one_time():
     """Each time is an event of its own, with an id of its own."""
     first, second = (CODEC.encode_event("u", Reopened("s1", AT_MS, AT_MS, revision), JSON) for revision in (0, 1))
     assert json.loads(first)["record_id"] != json.loads(second)["record_id"]
+
+
+def test_commands_without_an_id_have_events_of_their_own():
+    """Two notes of one moment whose sender gave neither a record_id are two events."""
+    commands = [Command("u", "", AT_MS, AT_MS, bytes([n]) * 32, CommandName.NOTE) for n in (1, 2, 1)]
+    events = [CODEC.encode_event("u", Noted("s1", AT_MS, AT_MS, command), AVRO) for command in commands]
+    assert len({CODEC.decode_event(event).record_id for event in events}) == 2
