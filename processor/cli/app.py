@@ -19,7 +19,7 @@ from processor.cli.replay import replay
 from processor.cli.retention import retention
 from processor.cli.timeline import timeline
 from processor.cli.verify import verify
-from processor.core.errors import A3CPError
+from processor.core.errors import A3CPError, UsageError
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -88,6 +88,11 @@ def main() -> None:
     except A3CPError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except UnicodeEncodeError as error:
+        if not any("\ud800" <= char <= "\udfff" for argument in sys.argv for char in argument):
+            raise
+        print(f"error: an argument is not UTF-8 ({error.reason}); write it in UTF-8", file=sys.stderr)
+        sys.exit(UsageError.exit_code)
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted; else the interpreter complains when it flushes at its end.
         sys.stderr.close()

@@ -43,7 +43,7 @@ def list_command(
     ] = None,
     status: Annotated[str | None, typer.Option("--status", help=f"Only those that are {', '.join(STATUSES)}.")] = None,
     by: Annotated[str | None, typer.Option("--by", help="Add them up by user or day instead.")] = None,
-    page: Annotated[int, typer.Option("--page", min=1, help="Which page.")] = 1,
+    page: Annotated[int, typer.Option("--page", min=1, max=1_000_000_000, help="Which page.")] = 1,
     limit: Limit = PAGE,
     store: Store = None,
     as_json: Json = False,

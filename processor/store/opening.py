@@ -42,5 +42,5 @@ def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
 def _url(address: str) -> URL:
     try:
         return make_url(address)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # The latter: its port is no number.
         raise UsageError("the store's address cannot be read", remedy=_FORMS) from error

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from processor.store import open_store
+
 
 def a3cp(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     program = "from processor.cli.app import main; main()"
@@ -54,3 +56,18 @@ def test_json_says_whether_the_broker_runs(tmp_path: Path) -> None:
     """For scripts: a JSON object and an exit code that agree."""
     result = a3cp("broker", "status", "--json", "--data-dir", str(tmp_path))
     assert (json.loads(result.stdout), result.returncode) == ({"running": False}, 1)
+
+
+def test_mistakes_in_arguments_are_told(tmp_path: Path) -> None:
+    """What is no UTF-8, no port or no page: one line or typer's words, code 2, no traceback."""
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    open_store(store).close()
+    for arguments in (
+        ("--store", store, "--user", "\udcff"),
+        ("--store", store, "--page", "9" * 20),
+        ("--store", "postgresql://host:port/db"),
+    ):
+        result = a3cp("sessions", "list", *arguments)
+        assert result.returncode == 2, result.stderr
+        assert "rror: " in result.stderr
+        assert "Traceback" not in result.stderr
