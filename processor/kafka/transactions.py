@@ -11,17 +11,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from processor.core.errors import Aborted, OutcomeUnknown
+from processor.core.errors import A3CPError, Aborted, OutcomeUnknown
 from processor.kafka.failures import error_of, failure, is_outdated
 from processor.ports import Output
 
 PRODUCERS: Final = 2
 _INIT_TIMEOUT_S: Final = 10.0
 _ABORT_TIMEOUT_S: Final = 1.0
+_REASON_TIMEOUT_S: Final = 1.0
 _QUEUE_FULL_POLL_S: Final = 0.01
 _SLOW_S: Final = 2.0
+_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # what goes down with another
 _HUNG_AFTER_S: Final = 2.0  # beyond a call's own time-out
 
 
@@ -43,8 +45,16 @@ class Transactions:
         Raises:
             BrokerUnavailable, OwnershipLost, Fatal: see `failure`.
         """
+        refused = self._refused = list[A3CPError]()  # what the open transaction will fail of, the first
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            """Note an error; `delivery.report.only.error` sees to it that nothing else is told."""
+            if error is not None and error.code() not in _PURGED and not refused:
+                doing = f"producing to {message.topic()}[{message.partition()}]"
+                refused.append(failure(doing, error, in_transaction=True))
+
         self._producers = [
-            Producer({**conf, "transactional.id": transactional_id(group_id, slot, number)})
+            Producer({**conf, "transactional.id": transactional_id(group_id, slot, number), "on_delivery": on_delivery})
             for number in range(PRODUCERS)
         ]
         try:
@@ -59,7 +69,11 @@ class Transactions:
         self._calls = _Calls()
 
     def send(self, outputs: Sequence[Output]) -> None:
-        """Produce `outputs` in the open transaction; opens one when there is none."""
+        """Produce `outputs` in the open transaction; opens one when there is none.
+
+        Raises:
+            OutcomeUnknown, OwnershipLost, Fatal: see `failure`; also when the broker refused what was sent before.
+        """
         producer = self._producers[self._turn]
         try:
             if not self._open:
@@ -76,6 +90,8 @@ class Transactions:
                 _produce_when_there_is_room(producer, (topic, value, key, partition, headers))
             producer.poll(0)
         except KafkaException as error:
+            if error_of(error).code() == KafkaError._STATE:  # Why it is in that state comes with the next deliveries.
+                self._raise_refused(producer, _REASON_TIMEOUT_S)
             raise failure("producing", error, in_transaction=True) from error
 
     def commit(self, offsets: list[TopicPartition], group_metadata: object) -> None:
@@ -89,6 +105,7 @@ class Transactions:
 
         Raises:
             Aborted: the group is in another generation than `group_metadata`; the transaction is aborted.
+            OutcomeUnknown, OwnershipLost, Fatal: see `failure`.
         """
         assert offsets, "without offsets nothing fences a late owner"
         producer = self._producers[self._turn]
@@ -98,6 +115,7 @@ class Transactions:
                 self._open = True
             deadline_s = time.monotonic() + self._timeout_s
             while producer.flush(_SLOW_S):
+                self._raise_refused(producer)  # After a refusal the rest is never sent.
                 self._on_slow(f"outputs have not been acknowledged for {_SLOW_S:.0f} s")
                 if time.monotonic() > deadline_s:
                     raise OutcomeUnknown(f"outputs were not acknowledged within {self._timeout_s:.0f} s")
@@ -131,7 +149,16 @@ class Transactions:
             on_slow=lambda: self._on_slow(f"a commit has not been answered for {_SLOW_S:.0f} s"),
         )
 
+    def _raise_refused(self, producer: Producer, timeout_s: float = 0.0) -> None:
+        """Raise what the broker has refused; wait for it for `timeout_s`."""
+        deadline_s = time.monotonic() + timeout_s
+        while not self._refused and time.monotonic() < deadline_s:
+            producer.poll(_QUEUE_FULL_POLL_S)
+        if self._refused:
+            raise self._refused[0]
+
     def _next_turn(self) -> None:
+        self._refused.clear()
         self._open = False
         self._turn = (self._turn + 1) % PRODUCERS
 

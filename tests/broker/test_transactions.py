@@ -1,0 +1,80 @@
+"""A transaction that cannot be committed says why."""
+
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from processor.core.errors import OutcomeUnknown
+from processor.kafka.conf import producer_conf
+from processor.kafka.transactions import Transactions
+from tests.broker.fleet import await_true
+
+pytestmark = pytest.mark.broker
+
+TOO_LARGE = b"x" * (3 << 20)
+REFUSED = r"producing to .*\.state\[1\]: Broker: Message size too large"
+
+
+class Heard(logging.Handler):
+    """Keeps what librdkafka logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.lines.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def refused(kafka: str, topics: str) -> Iterator[Transactions]:
+    """Yield transactions whose open one holds a record that the broker has refused, and one that was not sent yet."""
+    heard = Heard()
+    logger = logging.getLogger(topics)
+    logger.addHandler(heard)
+    # Whatever is large goes at once, the rest waits.
+    conf = producer_conf({"bootstrap.servers": kafka, "linger.ms": 10_000}, transaction_timeout_ms=20_000)
+    transactions = Transactions({**conf, "logger": logger}, topics, 0)
+    transactions.send([(f"{topics}.state", TOO_LARGE, b"k", 1, None), (f"{topics}.tagged", b"x", b"k", 0, None)])
+
+    def has_come() -> bool:
+        transactions.send([])
+        return any("size too large" in line for line in heard.lines)
+
+    await_true("the broker's refusal", has_come)
+    yield transactions
+    transactions.close()
+
+
+def test_sending_more_says_what_was_refused(kafka: str, topics: str) -> None:
+    """The client itself would only say that its state is erroneous."""
+    with refused(kafka, topics) as transactions, pytest.raises(OutcomeUnknown, match=REFUSED):
+        transactions.send([(f"{topics}.tagged", b"x", b"k", 0, None)])
+
+
+def test_committing_says_what_was_refused(kafka: str, topics: str) -> None:
+    """And does so soon: what has not been sent by then never will be, however long one waits."""
+    conf = {"bootstrap.servers": kafka, "log_level": 0}
+    consumer = Consumer({**conf, "group.id": topics})
+    places = [(f"{topics}.{name}", partition) for name in ("tagged", "sessions", "state") for partition in range(4)]
+    chance = random.Random(7)
+    many = [(*chance.choice(places), b"x" * 3_000) for _ in range(3_000)]
+    many.insert(1_500, (f"{topics}.state", 1, TOO_LARGE))
+    transactions = Transactions(producer_conf(conf, transaction_timeout_ms=20_000), topics, 0)
+
+    def send_and_commit() -> None:
+        transactions.send([(topic, value, b"k", partition, None) for topic, partition, value in many])
+        transactions.commit([TopicPartition(f"{topics}.raw", 0, 1)], consumer.consumer_group_metadata())
+
+    begun_s = time.monotonic()
+    with pytest.raises(OutcomeUnknown, match="Message size too large"):
+        send_and_commit()
+    assert time.monotonic() - begun_s < 10
+    transactions.close()
+    consumer.close()
