@@ -16,6 +16,7 @@ app = typer.Typer(help="Dead letters: what could not be tagged, and why.", no_ar
 
 STAGES: Final = ("decode", "validate", "size", "unknown")
 SHOWN: Final = 20
+_PIPED_WIDTH: Final = 240  # for programs, which read lines
 
 Stage = Annotated[
     str | None, typer.Option("--stage", help=f"Only those that came as far as this: {', '.join(STAGES)}.")
@@ -124,6 +125,8 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     from processor.kafka.deadletters import grouped
 
     console = Console(highlight=False, markup=False)  # A reason may quote what was in a record: text, never markup.
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("#", "how many", "status", "stage", "latest"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "how many" else "left")

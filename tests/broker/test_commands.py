@@ -27,7 +27,7 @@ class Commands:
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "A3CP_TOPIC_PREFIX": prefix,
             "A3CP_GROUP_ID": prefix,
-            "COLUMNS": "200",
+            "COLUMNS": "80",  # What is piped is as wide as it has to be all the same.
         }
 
     def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
