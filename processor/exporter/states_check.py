@@ -5,6 +5,7 @@ Read the states, fold the raw records in their order, then call `compare`. Memor
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from processor.codec.state import decode_state, encode_state
 from processor.core.errors import DecodeError
@@ -14,6 +15,13 @@ from processor.core.session import step
 from processor.exporter.audit_report import AuditReport
 from processor.exporter.auditing import TopicRecord
 from processor.exporter.sessions_check import SessionsCheck
+
+# Nothing in the topics tells an erasure from a loss: the tombstone is one like those of the processor.
+OR_ERASED: Final = "or a3cp erase took it away, and their records have not gone by their age yet"
+
+NOT_BY_THE_RULES: Final = (
+    "it is not what the rules make of the user's raw records (if a3cp erase took none away before)"
+)
 
 
 class StatesCheck:
@@ -62,7 +70,8 @@ class StatesCheck:
         for user_id, sid in sessions.open_sessions():
             offset, value = self._latest.get(user_id.encode(), (-1, None))
             if value is None and offset < self._certain:
-                self._report.add(f"{self._name}[{self._partition}]", f"it has no state for {sid}, which is open")
+                told = f"it has no state for {sid}, which is open: {_GONE}"
+                self._report.add(f"{self._name}[{self._partition}]", told)
 
     def fold(self, record: Record) -> Tagged | None:
         """Take the next raw record that counts; return the tag that the rules give it, None when they give none."""
@@ -92,7 +101,7 @@ class StatesCheck:
             may_be_forgotten = after_ms is not None and now_ms > after_ms
             if value is None:
                 if not may_be_forgotten:
-                    told = "a user of the raw log has no state, and is not to be forgotten yet"
+                    told = f"a user of the raw log has no state, and is not to be forgotten yet: {_GONE}"
                     self._report.add(f"{self._name}[{self._partition}]", told)
                 continue
             try:

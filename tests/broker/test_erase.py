@@ -57,8 +57,9 @@ class Place:
         self.bundles, self.training = folder / "bundles", folder / "training"
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        store = () if arguments[0] == "audit" else ("--store", self.address)
         done = subprocess.run(
-            [*PROGRAM, *arguments, "--store", self.address], env={**self.environ, "PYTHONWARNINGS": "error"},
+            [*PROGRAM, *arguments, *store], env={**self.environ, "PYTHONWARNINGS": "error"},
             cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         sys.stdout.write(f"$ a3cp {' '.join(arguments)}\n{done.stdout}{done.stderr}")
@@ -158,8 +159,14 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
         assert all(one["until"] for one in remains.values())
         proof = (tmp_path / done["proof"]).read_text()
         assert ANNA not in proof
+        assert json.loads(proof)["complete"] is True
+        assert json.loads(proof)["store"] == {n: c for n, c in done["store"].items() if not n.endswith("_start")}
         keyed = hmac.digest(done["receipt"].encode(), ANNA.encode(), "sha256").hex()
         assert json.loads(proof)["user_hmac_sha256"] == keyed
+
+        audited = place.run("audit")
+        assert audited.returncode == 1
+        assert audited.stdout.count("WRONG") == audited.stdout.count("or a3cp erase took it away") == 2
 
         after = (place.files(), place.states())
         again = place.erase()

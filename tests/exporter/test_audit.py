@@ -156,6 +156,12 @@ def _no_state(topics: MemoryTopics, partition: int) -> None:
     topics.logs[STATE][partition] = [each for each in topics.logs[STATE][partition] if each.key != key]
 
 
+def _erased(topics: MemoryTopics, partition: int) -> None:
+    """As an erasure leaves it: a tombstone, and the raw records."""
+    log = topics.logs[STATE][partition]
+    log.append(TopicRecord(log[-1].offset + 1, 0, log[-1].key, None))
+
+
 def _letter_without_source(topics: MemoryTopics, partition: int) -> None:
     log = topics.logs[DLQ][partition]
     headers = tuple((n, b"99999" if n == "a3cp-dlq-offset" else c) for n, c in log[-1].headers)
@@ -259,7 +265,8 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a state with another digest": (_digest_in_state, "its digest of"),
     "a state that the rules do not give": (_pause_in_state, "it is not what the rules make of"),
     "a state under another's key": (_state_of_another, "another user's session"),
-    "no state of an open session": (_no_state, "which is open"),
+    "a state taken away": (_erased, "is not to be forgotten yet: it is lost, or a3cp erase"),
+    "no state of an open session": (_no_state, "which is open: it is lost, or a3cp erase"),
     "a dead letter without source": (_letter_without_source, "a3cp.raw[P]@99999, and there is no such record"),
     "a dead letter that says nothing": (_letter_without_headers, "it does not say which record"),
     "a dead letter twice": (_letter_twice, "again, as a3cp.dlq[P]@"),
