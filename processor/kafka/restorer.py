@@ -135,19 +135,18 @@ class Restorer:
         records: dict[int, list[tuple[bytes, bytes | None]]] = {}
         ends: dict[int, int] = {}
         for message in consumer.consume(_CHUNK_RECORDS, timeout_s):
-            error = message.error()
-            partition = message.partition()
+            error, partition = message.error(), message.partition()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise failure(f"restoring {self._topic}", error)
             assert partition is not None
             if error is None:
                 key = message.key()
                 assert isinstance(key, bytes)  # We alone write this topic.
                 records.setdefault(partition, []).append((key, message.value()))
-            elif error.code() == KafkaError._PARTITION_EOF:
+            else:
                 offset = message.offset()
                 assert offset is not None
                 ends[partition] = offset
-            else:
-                raise failure(f"restoring {self._topic}", error)
         return records, ends
 
     def close(self) -> None:
