@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from processor.core.model import Ended, Paused, Reopened, Resumed, Started
 
-BOUNDARIES_MAX: Final = 100
+BOUNDARIES_MAX: Final = 20
 Boundary: TypeAlias = Started | Ended | Paused | Resumed | Reopened
 
 
