@@ -1,11 +1,11 @@
 """PostgreSQL: rows by COPY, full text by tsvector."""
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
+from unicodedata import normalize
 
 import psycopg
-from sqlalchemy import Connection, Engine, Select, create_engine, func, literal_column, select
+from sqlalchemy import Connection, Engine, Select, create_engine, func, literal_column, or_, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -45,13 +45,17 @@ class PostgresDialect:
 
     def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
         """See `Dialect.matching`."""
-        wanted = " ".join(re.findall(r"\w+", words))
-        if not wanted:
+        if not any(char.isalnum() for char in words):
             return None
+        # PostgreSQL splits them as it has split the texts, which are as they came, composed or decomposed. No NUL.
+        wanted = words.replace("\0", " ").encode(errors="replace").decode()
+        ways = dict.fromkeys((wanted, normalize("NFC", wanted), normalize("NFD", wanted)))
         columns = TEXTS.c
         vector = func.to_tsvector(literal_column("'simple'"), columns.text)
         query = select(columns.session_id, columns.user_id, columns.at_ms, columns.place, columns.text)
-        query = query.where(vector.op("@@")(func.plainto_tsquery(literal_column("'simple'"), wanted)))
+        query = query.where(
+            or_(*(vector.op("@@")(func.plainto_tsquery(literal_column("'simple'"), way)) for way in ways))
+        )
         if user_id is not None:
             query = query.where(columns.user_id == user_id)
         return query.order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place).limit(limit)

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+from unicodedata import normalize
 
 from sqlalchemy import Connection, Engine, Select, create_engine, event, literal_column, select, text
 from sqlalchemy.engine import URL
@@ -17,9 +18,10 @@ from processor.store.tables import TEXTS
 BUSY_TIMEOUT_S: Final = 30.0  # how long a writer waits for another one
 _CACHE_KIB: Final = 64 << 10
 _LOG_PAGES: Final = 10_000  # of the write-ahead log, 40 MiB, before it is merged into the file
+# As FTS5's unicode61 splits texts: letters and digits, with those combining marks that it takes for a part of them.
 _WORDS: Final = re.compile(
-    r"[^\W_]+"
-).findall  # As FTS5 splits texts; each a word of its own, so no phrases are stored.
+    "(?:[^\\W_]|[\u0300-\u0304\u0306-\u030c\u030f\u0311\u031b\u0323-\u0328\u032d\u032e\u0330\u0331])+"
+).findall
 
 _INDEX: Final = """
 CREATE VIRTUAL TABLE texts_index USING fts5(
@@ -66,7 +68,7 @@ class SqliteDialect:
 
     def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
         """See `Dialect.matching`."""
-        quoted = " ".join(f'"{word}"' for word in _WORDS(words))
+        quoted = _quoted(words)
         if not quoted:
             return None
         found = text("SELECT rowid FROM texts_index WHERE texts_index MATCH :words").bindparams(words=quoted)
@@ -93,6 +95,20 @@ class SqliteDialect:
         """See `Dialect.is_away`. A full disk may get room, a locked file its turn; a damaged file stays damaged."""
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
         return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _quoted(words: str) -> str:
+    """Return a query for texts with all of `words`, each as it is, composed or decomposed: texts are as they came.
+
+    Each token is quoted by itself, so none is taken for a command, and no phrases have to be stored.
+    """
+    wanted = []
+    for word in words.split():
+        forms = (word, normalize("NFC", word), normalize("NFD", word))
+        ways = dict.fromkeys(" AND ".join(f'"{token}"' for token in _WORDS(form)) for form in forms)
+        if any(ways):
+            wanted.append(" OR ".join(f"({way})" for way in ways if way))
+    return " AND ".join(f"({ways})" for ways in wanted)
 
 
 def sqlite_engine(path: Path) -> Engine:

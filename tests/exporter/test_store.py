@@ -309,6 +309,36 @@ def test_search(store: SqlStore, words: str, places: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("cafe\u0301", True),
+        ("caf\u00e9", True),
+        ("CAFE\u0301 noir", True),
+        ("cafe", False),
+        ("Stra\u00dfe", True),
+        ("u\u0308ber", True),
+        ("\u00fcber", True),
+        ("Vie\u0323\u0302t", True),
+        ("Vi\u1ec7t", True),
+        ("हिन्दी", True),
+        ("हिन्दी भाषा", True),
+        ("กินข้าว", True),
+        ("\u1f10\u03bd", True),  # Its mark ends a word for SQLite.
+        ("noir\0über", True),
+        ("noir \udcff", True),
+        ("noir ... _ *", True),
+        ("noir OR nothing", False),
+        (" ".join(["noir cafe\u0301"] * 500), True),
+    ],
+)
+def test_words_are_found_however_their_marks_are_written(store: SqlStore, words: str, *, found: bool) -> None:
+    """A text is found by its own words, with their marks composed or not, in scripts whose vowels are marks too."""
+    text = "un cafe\u0301 noir, \u00fcber die Straße, Vi\u1ec7t, \u03b5\u0313\u03bd, हिन्दी भाषा กินข้าว"
+    applied(store, processed([message("anna", 0, transcript=text), message("ben", 1, transcript="plain")]))
+    assert [one.user_id for one in store.search(words, limit=5)] == ["anna"] * found
+
+
+@pytest.mark.parametrize(
     ("wanted", "users"),
     [
         (SessionFilter(user_id="ben"), ["ben"]),
