@@ -17,11 +17,7 @@ from processor.exporter.auditing import TopicRecord
 from processor.exporter.sessions_check import SessionsCheck
 
 # Nothing in the topics tells an erasure from a loss: the tombstone is one like those of the processor.
-OR_ERASED: Final = "or a3cp erase took it away, and their records have not gone by their age yet"
-
-NOT_BY_THE_RULES: Final = (
-    "it is not what the rules make of the user's raw records (if a3cp erase took none away before)"
-)
+_GONE: Final = "it is lost, or a3cp erase took it away and the person's records are still there"
 
 
 class StatesCheck:
