@@ -80,7 +80,7 @@ def drain(context: Context, system: System, backlog: Backlog, *, check: bool) ->
     with system.start(context.cluster, context.folder) as launched:
         arrivals = watch(reader, launched, count, launched.started_s)
         cpu_s = launched.cpu_s()
-        peak_rss_mb = launched.peak_rss_mb()
+        peak_rss_mib = launched.peak_rss_mib()
         others_cores = others.cores()
     reader.close()
     first_at = next(index for index, (_, so_far) in enumerate(arrivals) if so_far >= count // 10)
@@ -92,7 +92,7 @@ def drain(context: Context, system: System, backlog: Backlog, *, check: bool) ->
         "first_s": round(arrivals[0][0], 2),
         "all_s": round(arrivals[-1][0], 2),
         "cpu_us": cpu_s / count * 1e6,
-        "peak_rss_mb": round(peak_rss_mb),
+        "peak_rss_mib": round(peak_rss_mib),
         "others_cores": others_cores,
     }
     if check:
@@ -132,7 +132,7 @@ def measure(context: Context) -> Section:
             "ours / it",
             "first output s",
             "all s",
-            "peak RSS MB",
+            "peak RSS MiB",
         ),
         runs=runs,
     )
@@ -150,7 +150,7 @@ def measure(context: Context) -> Section:
                 number(ratio(cpu, middle(its, "cpu_us")), 2),
                 number(middle(its, "first_s"), 1),
                 number(middle(its, "all_s"), 1),
-                number(middle(its, "peak_rss_mb")),
+                number(middle(its, "peak_rss_mib")),
             )
         )
     streams = by_name.get(STREAMS_DRAIN.name)

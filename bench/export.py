@@ -25,7 +25,7 @@ _LENGTH_MS: Final = 90 * 60_000  # of a session, at most: far from the longest a
 _QUIET_MS: Final = 1_000  # how soon the clock ends sessions once all is tagged
 _LIMIT_S: Final = 900.0
 _RATE_MIN: Final = 20_000.0
-_MEMORY_MAX_MB: Final = 512.0
+_MEMORY_MAX_MIB: Final = 512.0
 _ONE_SESSION: Final = 0.2  # of the messages are in the one long session
 _POLL_S: Final = 0.1
 _FOLDER: Final = "export"
@@ -78,12 +78,12 @@ def one(context: Context, job: Job, *, bundles: bool) -> dict[str, Any]:
         command.append(f"--to={folder / 'bundles'}")
     others = Others()
     launched = Launched(command, {"KAFKA_BOOTSTRAP_SERVERS": context.cluster.bootstrap}, folder / "log")
-    cpu_s = peak_mb = 0.0
+    cpu_s = peak_mib = 0.0
     with launched:
         while launched.running():
             try:
                 cpu_s = max(cpu_s, launched.cpu_s())
-                peak_mb = max(peak_mb, launched.pss_mb())
+                peak_mib = max(peak_mib, launched.pss_mib())
             except psutil.Error:  # It has just ended.
                 pass
             time.sleep(_POLL_S)
@@ -100,7 +100,7 @@ def one(context: Context, job: Job, *, bundles: bool) -> dict[str, Any]:
         "msg_s": job.messages / seconds,
         "seconds": round(seconds, 1),
         "cpu_us": cpu_s / job.messages * 1e6,
-        "peak_mb": round(peak_mb),
+        "peak_mib": round(peak_mib),
         "written_mb": round(size_mb),
         "others_cores": others.cores(),
     }
@@ -119,7 +119,7 @@ def measure(context: Context) -> Section:
         "every session in all formats, on the same disk as the broker. Sessions lie side by side in the topics, their "
         f"messages mixed at random, {whole.messages // whole.sessions} each. CPU and memory are those of the whole "
         "process tree, memory (what processes share counted once) as seen every 0.1 s. One run each.",
-        ("messages", "sessions", "what", "msg/s", "s", "CPU µs/msg", "peak MB", "written MB"),
+        ("messages", "sessions", "what", "msg/s", "s", "CPU µs/msg", "peak MiB", "written MB"),
     )
     rates: dict[tuple[Job, bool], float] = {}
     for job, kinds in ((quarter, (True,)), (long, (True,)), (whole, (False, True))):
@@ -137,16 +137,16 @@ def measure(context: Context) -> Section:
                     number(run["msg_s"]),
                     number(run["seconds"], 1),
                     number(run["cpu_us"], 1),
-                    number(run["peak_mb"]),
+                    number(run["peak_mib"]),
                     number(run["written_mb"]),
                 )
             )
     rate, share = rates[whole, True], rates[whole, True] / rates[quarter, True]
-    memory_mb = max(run["peak_mb"] for run in section.runs)
+    memory_mib = max(run["peak_mib"] for run in section.runs)
     section.targets += [
         Target(f"≥ {_RATE_MIN:,.0f} messages/s to store and bundles", f"{rate:,.0f}", rate >= _RATE_MIN),
         Target("grows linearly: four times as much at no less than 0.8 of the rate", f"{share:.2f}", share >= 0.8),
-        Target(f"memory ≤ {_MEMORY_MAX_MB:.0f} MB", f"{memory_mb} MB", memory_mb <= _MEMORY_MAX_MB),
+        Target(f"memory ≤ {_MEMORY_MAX_MIB:.0f} MiB", f"{memory_mib} MiB", memory_mib <= _MEMORY_MAX_MIB),
     ]
     context.cluster.fresh_ours(keep_raw=False)
     rmtree(context.folder / _FOLDER)  # Not between the runs: ext4 looks at each inode that was freed shortly before.

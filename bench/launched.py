@@ -61,15 +61,15 @@ class Launched:
         except psutil.Error:
             return []
 
-    def peak_rss_mb(self) -> float:
+    def peak_rss_mib(self) -> float:
         """Return the sum of the greatest resident sizes that its processes had."""
         return sum(_peak_rss_bytes(process) for process in self.tree()) / 2**20
 
-    def rss_mb(self) -> float:
+    def rss_mib(self) -> float:
         """Return the resident size of its processes now."""
         return float(sum(process.memory_info().rss for process in self.tree()) / 2**20)
 
-    def pss_mb(self) -> float:
+    def pss_mib(self) -> float:
         """Return the memory of its processes now, what they share counted once (Linux)."""
         return float(sum(process.memory_full_info().pss for process in self.tree()) / 2**20)
 

@@ -35,7 +35,7 @@ def measure(context: Context) -> Section:
         f"share falls. Users `{OPEN}`, the case that a running system lives in: each has had {MESSAGES_EACH} messages "
         "in an open session, their states are restored first, and every message falls into such a session; rate and "
         "CPU count from when all partitions are restored. The backlog differs, so runs do not alternate.",
-        ("messages", "users", "these are", "msg/s", "of all runs", "CPU µs/msg", "peak RSS MB"),
+        ("messages", "users", "these are", "msg/s", "of all runs", "CPU µs/msg", "peak RSS MiB"),
     )
     rates: dict[tuple[int, int], float | None] = {}
     sizes = [(scale.messages, scale.users), (scale.messages, scale.many_users)]
@@ -100,7 +100,7 @@ def drain_restored(context: Context, backlog: Backlog) -> dict[str, Any]:
         early = sum(reader.get_watermark_offsets(tp, timeout=10)[1] for tp in reader.assignment())
         arrivals = watch(reader, launched, backlog.messages, begun_s)
         cpu_s = launched.cpu_s() - begun_cpu_s
-        run["peak_rss_mb"] = round(launched.peak_rss_mb())
+        run["peak_rss_mib"] = round(launched.peak_rss_mib())
     reader.close()
     left = max(1, backlog.messages - early)
     within = [(at_s, so_far) for at_s, so_far in arrivals if left // 10 <= so_far - early <= left - left // 10]
@@ -126,7 +126,7 @@ def _add(section: Section, backlog: Backlog, these_are: str, runs: list[dict[str
             number(rate),
             spread(runs, "msg_s"),
             number(middle(runs, "cpu_us"), 1),
-            number(middle(runs, "peak_rss_mb")),
+            number(middle(runs, "peak_rss_mib")),
         )
     )
     return rate

@@ -80,7 +80,7 @@ def one(context: Context) -> dict[str, Any]:
     with OURS_DRAIN.start(context.cluster, context.folder, begun_group(context.cluster)) as launched:
         run: dict[str, Any] = await_restored(launched, context.scale.partitions)
         run["cpu_s"] = round(launched.cpu_s(), 2)
-        run["rss_mb"] = round(launched.rss_mb())
+        run["rss_mib"] = round(launched.rss_mib())
     return run
 
 
@@ -95,7 +95,7 @@ def measure(context: Context) -> Section:
         f"{scale.many_users:,} users with open sessions of {MESSAGES_EACH} messages, {records:,} records in the state "
         f"topic (a fifth of them superseded, as compaction leaves it), {scale.partitions} partitions, one worker; from "
         f"its log line `assigned` to the last `restored` (ready). Median of {scale.runs} runs.",
-        ("restore s", "of all runs", "from process start s", "CPU s", "RSS MB"),
+        ("restore s", "of all runs", "from process start s", "CPU s", "RSS MiB"),
         runs=runs,
     )
     seconds = middle(runs, "restore_s")
@@ -105,7 +105,7 @@ def measure(context: Context) -> Section:
             spread(runs, "restore_s", 1),
             number(middle(runs, "from_start_s"), 1),
             number(middle(runs, "cpu_s"), 1),
-            number(middle(runs, "rss_mb")),
+            number(middle(runs, "rss_mib")),
         )
     )
     assert seconds is not None
