@@ -11,19 +11,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from processor.core.errors import A3CPError, Aborted, OutcomeUnknown
+from processor.core.errors import Aborted, OutcomeUnknown
 from processor.kafka.failures import error_of, failure, is_outdated
 from processor.ports import Output
 
 PRODUCERS: Final = 2
 _INIT_TIMEOUT_S: Final = 10.0
 _ABORT_TIMEOUT_S: Final = 1.0
-_REASON_TIMEOUT_S: Final = 1.0
 _QUEUE_FULL_POLL_S: Final = 0.01
 _SLOW_S: Final = 2.0
-_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # what goes down with another
 _HUNG_AFTER_S: Final = 2.0  # beyond a call's own time-out
 
 
@@ -45,16 +43,8 @@ class Transactions:
         Raises:
             BrokerUnavailable, OwnershipLost, Fatal: see `failure`.
         """
-        refused = self._refused = list[A3CPError]()  # what the open transaction will fail of, the first
-
-        def on_delivery(error: KafkaError | None, message: Message) -> None:
-            """Note an error; `delivery.report.only.error` sees to it that nothing else is told."""
-            if error is not None and error.code() not in _PURGED and not refused:
-                doing = f"producing to {message.topic()}[{message.partition()}]"
-                refused.append(failure(doing, error, in_transaction=True))
-
         self._producers = [
-            Producer({**conf, "transactional.id": transactional_id(group_id, slot, number), "on_delivery": on_delivery})
+            Producer({**conf, "transactional.id": transactional_id(group_id, slot, number)})
             for number in range(PRODUCERS)
         ]
         try:
@@ -90,8 +80,8 @@ class Transactions:
                 _produce_when_there_is_room(producer, (topic, value, key, partition, headers))
             producer.poll(0)
         except KafkaException as error:
-            if error_of(error).code() == KafkaError._STATE:  # Why it is in that state comes with the next deliveries.
-                self._raise_refused(producer, _REASON_TIMEOUT_S)
+            if error_of(error).code() == KafkaError._STATE:
+                _raise_refused(producer)
             raise failure("producing", error, in_transaction=True) from error
 
     def commit(self, offsets: list[TopicPartition], group_metadata: object) -> None:
@@ -115,7 +105,7 @@ class Transactions:
                 self._open = True
             deadline_s = time.monotonic() + self._timeout_s
             while producer.flush(_SLOW_S):
-                self._raise_refused(producer)  # After a refusal the rest is never sent.
+                _raise_refused(producer)  # After a refusal the rest is never sent.
                 self._on_slow(f"outputs have not been acknowledged for {_SLOW_S:.0f} s")
                 if time.monotonic() > deadline_s:
                     raise OutcomeUnknown(f"outputs were not acknowledged within {self._timeout_s:.0f} s")
@@ -149,16 +139,7 @@ class Transactions:
             on_slow=lambda: self._on_slow(f"a commit has not been answered for {_SLOW_S:.0f} s"),
         )
 
-    def _raise_refused(self, producer: Producer, timeout_s: float = 0.0) -> None:
-        """Raise what the broker has refused; wait for it for `timeout_s`."""
-        deadline_s = time.monotonic() + timeout_s
-        while not self._refused and time.monotonic() < deadline_s:
-            producer.poll(_QUEUE_FULL_POLL_S)
-        if self._refused:
-            raise self._refused[0]
-
     def _next_turn(self) -> None:
-        self._refused.clear()
         self._open = False
         self._turn = (self._turn + 1) % PRODUCERS
 
@@ -228,6 +209,19 @@ class _Calls:
 
 def _left(deadline_s: float) -> float:
     return max(0.1, deadline_s - time.monotonic())
+
+
+def _raise_refused(producer: Producer) -> None:
+    """Raise why the open transaction of `producer` cannot be committed, if so.
+
+    A second beginning is always refused: with that reason, or else because of the state. A delivery callback would not
+    do: librdkafka's fatal errors make confluent_kafka call it with an exception pending, which ends in a SystemError.
+    """
+    try:
+        producer.begin_transaction()
+    except KafkaException as error:
+        if error_of(error).code() != KafkaError._STATE:
+            raise failure("producing", error, in_transaction=True) from error
 
 
 def _produce_when_there_is_room(producer: Producer, output: Output) -> None:

@@ -17,7 +17,7 @@ from tests.broker.fleet import await_true
 pytestmark = pytest.mark.broker
 
 TOO_LARGE = b"x" * (3 << 20)
-REFUSED = r"producing to .*\.state\[1\]: Broker: Message size too large"
+REFUSED = r"producing: .*\.state \[1\] .*: Broker: Message size too large"
 
 
 class Heard(logging.Handler):
