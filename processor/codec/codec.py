@@ -80,6 +80,19 @@ class Codec:
                 return message
         return self._read_any(value, size, layout, Origin(append_ms, sha256(value).digest(), encoding, self._strict))
 
+    def fields_of(self, value: bytes) -> dict[str, Any]:
+        """Return the fields of the Avro record `value`, whether or not it is fit to be tagged.
+
+        Raises:
+            DecodeError: its bytes cannot be read, or no schema for them is known.
+            RegistryUnavailable: as for `decode`.
+        """
+        encoding = encoding_of(value)
+        assert encoding != JSON
+        size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
+        fields: dict[str, Any] = self._schemas.layout(value[:size], encoding).read(value, size, 0)[0]
+        return fields
+
     def _read_any(self, value: bytes, size: int, layout: Layout, origin: Origin) -> Message | Command:
         if not layout.is_message and not layout.is_command:
             raise DecodeError(

@@ -1,10 +1,9 @@
 """What the records of the two output topics say: rows for the tables, and what their sessions add up. Pure."""
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
@@ -13,12 +12,9 @@ from processor.core.errors import DecodeError, RecordError
 from processor.exporter.facts import Facts, event_texts, facts_of, tag_notices
 from processor.exporter.model import EventRow, MessageRow, Notice, TextRow, UnreadableRow
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
-from processor.runtime.withholding import why_withheld
+from processor.runtime.withholding import why_fields_are_withheld, why_withheld
 
 PART_RECORDS: Final = 2_500  # decoded at a time, with their rows about 10 MiB
-_MEDIA_KEYS: Final = frozenset({"frame_data", "audio_payload"})
-_MEDIA_TEXT: Final = re.compile(r"data:(?:image|audio|video)/").match
-_DEPTH_MAX: Final = 64
 _NUMBERS_END: Final = 1 << 53  # Beyond it JSON's readers disagree, and databases have their own limits.
 
 
@@ -80,7 +76,7 @@ def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
     notices = tag_notices(view.flags) | facts.notices
     why = why_withheld(source)
     if why is None and view.encoding == CONFLUENT:  # Its bytes do not show the names of fields.
-        why = _why_fields_are_withheld(fields)
+        why = why_fields_are_withheld(fields)
     if why is not None:
         notices |= Notice.WITHHELD
     if why is not None:
@@ -160,20 +156,3 @@ def _unreadable(record: OutputRecord, error: RecordError) -> UnreadableRow:
 def _clean(text: str) -> str:
     """Return `text` without NUL, which PostgreSQL cannot hold."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
-
-
-def _why_fields_are_withheld(fields: Mapping[str, Any]) -> str | None:
-    """Return what `why_withheld` would, did the bytes show the names of the fields."""
-    if fields.get("is_partial") is True:
-        return "partial transcript"
-    return "raw media" if _has_media(fields, 0) else None
-
-
-def _has_media(value: object, depth: int) -> bool:
-    if isinstance(value, str):
-        return _MEDIA_TEXT(value) is not None
-    if depth > _DEPTH_MAX:
-        return True  # What cannot be looked into is not kept.
-    if isinstance(value, Mapping):
-        return not _MEDIA_KEYS.isdisjoint(value) or any(_has_media(inner, depth + 1) for inner in value.values())
-    return isinstance(value, list) and any(_has_media(inner, depth + 1) for inner in value)

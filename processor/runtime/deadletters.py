@@ -4,14 +4,19 @@ Raw media and partial transcripts must not be kept anywhere: their bytes are rep
 """
 
 import json
+from contextlib import suppress
 from enum import Enum
 from hashlib import sha256
 from typing import Final
 
-from processor.core.errors import A3CPError
+from processor.codec.codec import Codec
+from processor.core.errors import A3CPError, DecodeError
 from processor.ports import Headers, Output, RawRecord
 from processor.runtime.headers import headers_of
-from processor.runtime.withholding import why_withheld
+from processor.runtime.withholding import why_fields_are_withheld, why_withheld
+
+START: Final = "a3cp-dlq-"
+"""What our headers begin with; one that a record came with is not ours, and is left out."""
 
 WITHHELD: Final = "a3cp-dlq-withheld"
 _RECORD_OVERHEAD_BYTES: Final = 1024  # what Kafka adds to a record and its batch, rounded up
@@ -27,16 +32,19 @@ class Stage(Enum):
 
 
 def dead_letter(
-    record: RawRecord, error: A3CPError, stage: Stage, *, topic: str, raw_topic: str, bytes_max: int
+    record: RawRecord, error: A3CPError, stage: Stage, *, codec: Codec, topic: str, raw_topic: str, bytes_max: int
 ) -> Output:
     """Return the dead letter of `record`: key, value and headers as they came, and headers that say where and why.
 
     What would make it larger than the topic's `bytes_max` is left out: the value, and if need be the rest. A compressed
     input may be many times as large as its topic's limit.
+
+    Raises:
+        RegistryUnavailable: as `Codec.decode` raises it.
     """
     value = record.value()
     _, append_ms = record.timestamp()
-    came: Headers = [(name, content or b"") for name, content in headers_of(record)]
+    came: Headers = [(name, content or b"") for name, content in headers_of(record) if not name.startswith(START)]
     described = {
         "topic": raw_topic,
         "partition": record.partition(),
@@ -48,9 +56,9 @@ def dead_letter(
         "sha256": sha256(value or b"").hexdigest(),
         "size": len(value or b""),
     }
-    headers: Headers = [(f"a3cp-dlq-{name}", str(content).encode()) for name, content in described.items()]
+    headers: Headers = [(START + name, str(content).encode()) for name, content in described.items()]
     kept, key = value, record.key()
-    why = why_withheld(value or b"")
+    why = _why_withheld(value or b"", codec)
     room_bytes = bytes_max - _RECORD_OVERHEAD_BYTES - _size_bytes(headers)
     if why is None and len(value or b"") + len(key or b"") + _size_bytes(came) > room_bytes:
         why = _TOO_LARGE
@@ -60,6 +68,14 @@ def dead_letter(
         if len(kept) + len(key or b"") + _size_bytes(came) > room_bytes:
             came, key = [], None
     return topic, kept, key, record.partition(), came + headers
+
+
+def _why_withheld(value: bytes, codec: Codec) -> str | None:
+    why = why_withheld(value)
+    if why is None and value.startswith(b"\0"):  # A registry's Avro does not show the names of fields.
+        with suppress(DecodeError):  # What cannot be read stays as it came, or there would be nothing to retry.
+            why = why_fields_are_withheld(codec.fields_of(value))
+    return why
 
 
 def _size_bytes(headers: Headers) -> int:

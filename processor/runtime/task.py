@@ -287,8 +287,17 @@ class Task:
                 stage = Stage.SIZE
             case _:
                 stage = Stage.VALIDATE
-        topics, bytes_max = self._topics, self._record_bytes_max
-        outputs.append(dead_letter(record, error, stage, topic=topics.dlq, raw_topic=topics.raw, bytes_max=bytes_max))
+        outputs.append(
+            dead_letter(
+                record,
+                error,
+                stage,
+                codec=self._codec,
+                topic=self._topics.dlq,
+                raw_topic=self._topics.raw,
+                bytes_max=self._record_bytes_max,
+            )
+        )
         self._tally.dead[stage.value] += 1
 
     def _schedule(self, key: bytes, before: UserState | None, after: UserState | None) -> None:
