@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.cli.proof import Proof
+from processor.cli.proof import NEW_FILE, Proof
 from processor.cli.retention import Roots, fields_of, targets_of, tell
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
 from processor.core.errors import UsageError
@@ -60,7 +60,7 @@ def erase(
     now_ms = time.time_ns() // 1_000_000
     file = proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json")
     if not dry_run and (file.exists() or not file.absolute().parent.is_dir()):
-        raise UsageError(f"no proof can be written to {file}", remedy="name a new file in a folder that is there")
+        raise UsageError(f"no proof can be written to {file}", remedy=NEW_FILE)
     targets = targets_of(to)
     with closing(store_of(settings, store, must_exist=True)) as opened:
         offsets = opened.offsets()

@@ -8,14 +8,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from processor.core.errors import Fatal, UsageError
+
 FORMAT: Final = "a3cp-erasure/1"
+NEW_FILE: Final = "name a new file in a folder that is there"
 
 
 class Proof:
     """A proof on disk that grows with what is done, and is `complete` once all of it is."""
 
     def __init__(self, file: Path, user: str, told: Mapping[str, Any]) -> None:
-        """Write `told` into a new `file`, with a hash of `user` by which nobody without the receipt can guess them."""
+        """Write `told` into a new `file`, with a hash of `user` by which nobody without the receipt can guess them.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
         self.file = file
         self.receipt = secrets.token_hex(16)
         self._told = {
@@ -25,15 +32,26 @@ class Proof:
             "complete": False,
             **told,
         }
-        with file.open("x", encoding="utf-8") as out:
-            out.write(self._text())
+        try:
+            with file.open("x", encoding="utf-8") as out:
+                out.write(self._text())
+        except OSError as error:
+            raise UsageError(f"no proof can be written to {file} ({error.strerror})", remedy=NEW_FILE) from error
 
     def note(self, **told: Any) -> None:
-        """Write what is known by now in place of what was said before."""
+        """Write what is known by now in place of what was said before.
+
+        Raises:
+            Fatal: it cannot be written; what was said before is still there.
+        """
         self._told.update(told)
         beside = self.file.with_name(f".{self.file.name}.tmp")
-        beside.write_text(self._text(), encoding="utf-8")
-        beside.replace(self.file)
+        try:
+            beside.write_text(self._text(), encoding="utf-8")
+            beside.replace(self.file)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise Fatal(f"the proof {self.file} cannot be written ({error.strerror})", remedy="make room") from error
 
     def drop(self) -> None:
         """Remove it: there is nothing to prove."""

@@ -11,6 +11,7 @@ import pytest
 
 from processor.cli.erase import remove, told_where
 from processor.cli.proof import Proof
+from processor.core.errors import Fatal, UsageError
 from processor.exporter.errors import StoreUnavailable
 from processor.exporter.target import Target
 from processor.store import open_store
@@ -80,8 +81,17 @@ def test_a_run_that_is_killed_leaves_what_it_found(tmp_path: Path) -> None:
     begun = proof(tmp_path / "proof.json")
     assert (told(begun.file)["complete"], told(begun.file)["store"]) == (False, {"sessions": 2})
     assert ANNA not in begun.file.read_text()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(UsageError, match="no proof can be written"):
         proof(begun.file)
+
+
+def test_a_proof_that_cannot_go_on_is_told(tmp_path: Path) -> None:
+    """What it said before is still there."""
+    begun = proof(tmp_path / "proof.json")
+    (tmp_path / ".proof.json.tmp").symlink_to(tmp_path / "no" / "folder")
+    with pytest.raises(Fatal, match="cannot be written"):
+        begun.note(complete=True)
+    assert told(begun.file)["complete"] is False
 
 
 def test_a_dry_run_removes_nothing(store: SqlStore, tmp_path: Path) -> None:
