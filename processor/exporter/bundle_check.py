@@ -65,8 +65,12 @@ class BundleCheck:
         self._add = add
         self._there = {name_of(found) for found in target.files.ls(path, detail=False)}
         self._odd = {name for name in self._there if target.is_local and not _is_plain(Path(path, name))}
-        for name in sorted(self._odd):  # What a link leads to may be another tomorrow; a pipe would never end.
+        for name in sorted(self._odd):  # What a link leads to may be another tomorrow.
             add(name, "", "it is a link, a folder or the like: a bundle has files of its own only")
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file `name` that may be opened: a pipe would never end."""
+        return name in self._there - self._odd
 
     def manifest(self) -> Manifest | None:
         """Return the manifest, if it is one."""
@@ -288,7 +292,7 @@ class BundleCheck:
             return file.read()
 
     def _open(self, name: str) -> BinaryIO:
-        if name not in self._there - self._odd:
+        if not self.has(name):
             raise FileNotFoundError(name)
         opened: BinaryIO = self._files.open(f"{self._path}/{name}", "rb")
         return opened

@@ -103,14 +103,14 @@ def _check(checker: BundleCheck, report: Report) -> None:
         checker.files(manifest)
         checker.place(manifest)
     metadata = checker.metadata(report.session_id)
-    messages = checker.records(metadata.session_id if metadata else report.session_id, metadata)
-    report.messages = len(messages.hashes)
     if metadata is not None:
         report.session_id, report.status = metadata.session_id, metadata.completeness
-        if metadata.message_count != report.messages:
-            report.add(METADATA, "message_count", f"{metadata.message_count}, but {RECORDS} has {report.messages}")
-    events: list[bytes] | None = None
-    if manifest is None or any(file.name == BUNDLE for file in manifest.files):
-        events = checker.bundle(metadata, messages)
-    if manifest is None or any(file.name == AUDIT for file in manifest.files):
+    if not checker.has(RECORDS):
+        return  # Which is told; the others have nothing to be compared with.
+    messages = checker.records(report.session_id, metadata)
+    report.messages = len(messages.hashes)
+    if metadata is not None and metadata.message_count != report.messages:
+        report.add(METADATA, "message_count", f"{metadata.message_count}, but {RECORDS} has {report.messages}")
+    events = checker.bundle(metadata, messages) if checker.has(BUNDLE) else None
+    if checker.has(AUDIT):
         checker.audit(metadata, messages, events)
