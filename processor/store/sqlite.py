@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from processor.store.rows import Values
 from processor.store.tables import TEXTS
 
 BUSY_TIMEOUT_S: Final = 30.0  # how long a writer waits for another one
+_AGAIN_S: Final = 0.02
 _CACHE_KIB: Final = 64 << 10
 _LOG_PAGES: Final = 10_000  # of the write-ahead log, 40 MiB, before it is merged into the file
 # As FTS5's unicode61 splits texts: letters and digits, with those combining marks that it takes for a part of them.
@@ -118,8 +120,8 @@ def sqlite_engine(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # Transactions begin where `begin_writing` says, and nowhere else.
+        _write_ahead(connection)
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=NORMAL",
             f"cache_size=-{_CACHE_KIB}",
             "temp_store=MEMORY",
@@ -128,3 +130,17 @@ def sqlite_engine(path: Path) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Make the file one with a write-ahead log; SQLite itself does not wait for others who begin it too."""
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
