@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from processor.core.errors import BrokerUnavailable, UsageError
 from processor.exporter.auditing import Span, TopicRecord
 from processor.kafka.conf import reader_conf
-from processor.kafka.deadletters import MARKER
+from processor.kafka.deadletters import is_marker
 from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets, patiently
 from processor.kafka.producer import unreachable
 from processor.ports import RawRecord
@@ -134,7 +134,7 @@ class KafkaTopics:
                         break
                     came = headers_of(cast("RawRecord", message))
                     headers = tuple((name, text or b"") for name, text in came)
-                    if not any(name == MARKER for name, _ in headers):
+                    if not is_marker(name for name, _ in headers):
                         yield TopicRecord(offset, message.timestamp()[1], message.key(), message.value(), headers)
                 elif message.error().code() == KafkaError._PARTITION_EOF:  # type: ignore[union-attr]
                     position = max(position, offset)  # Transaction markers take offsets, so no record may be last.

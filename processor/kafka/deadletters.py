@@ -11,10 +11,13 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaException, Producer
 
-from processor.core.errors import OutcomeUnknown
+from processor.core.errors import OutcomeUnknown, RecordError, UsageError
 from processor.kafka.failures import failure
 from processor.kafka.producer import unreachable
 from processor.kafka.reader import Reader, ReadRecord
+from processor.kafka.topic_admin import read_topics
+from processor.kafka.topics import Topic
+from processor.runtime.deadletters import START, WITHHELD
 
 RETRIED: Final = "a3cp-retried"
 """Header of a record that was put back into a3cp.raw: the dead letter's position."""
@@ -22,9 +25,14 @@ RETRIED: Final = "a3cp-retried"
 MARKER: Final = "a3cp-dlq-retried"
 """Header of the marker in a3cp.dlq: the position of the dead letter that was retried."""
 
-_START: Final = "a3cp-dlq-"
+_STAGE: Final = f"{START}stage"
 _BATCH_RECORDS: Final = 500
 _INIT_TIMEOUT_S: Final = 20.0
+_BATCH_BYTES_MAX: Final = 1_000_000
+_RECORD_BYTES: Final = 100  # what a record and its batch need besides, at most
+_HEADER_BYTES: Final = 10  # likewise
+_TOLD_MAX: Final = 10  # letters that a message names
+_DIGITS_MAX: Final = 18
 _PRODUCER: Final[dict[str, Any]] = {
     "enable.idempotence": True,
     "acks": "all",
@@ -82,13 +90,19 @@ def read_letters(reader: Reader, topic: str) -> list[DeadLetter]:
     retried: dict[str, int] = {}
     for record in reader.read_all():
         headers = _headers(record)
-        if MARKER in headers:
+        if is_marker(headers):
             retried[headers[MARKER]] = record.timestamp_ms
         else:
             letter = _letter(record, headers, topic)
             letters[letter.position] = letter
     told = [letter._replace(retried_ms=retried.get(letter.position)) for letter in letters.values()]
     return sorted(told, key=lambda letter: _place(letter.position))
+
+
+def is_marker(headers: Iterable[str]) -> bool:
+    """Whether a record with headers of these names is a marker; a dead letter keeps what its record came with."""
+    names = frozenset(headers)
+    return MARKER in names and _STAGE not in names
 
 
 def retry(
@@ -113,11 +127,17 @@ def retry(
         progress: told how many have been committed.
 
     Raises:
+        UsageError: there is no topic `raw`.
         BrokerUnavailable: no broker answers; nothing was sent.
         OutcomeUnknown: it is not known whether the last part was committed; running it again does what is missing.
+        RecordError: `raw` takes some of them not; all others were put back.
     """
+    topic = read_topics(conf, [raw]).get(raw)
+    if topic is None:
+        raise UsageError(f"no topic {raw}", remedy="make the topics with a3cp topics apply")
+    batches = {"batch.size": min(_BATCH_BYTES_MAX, _bytes_max(topic))}  # The topic's limit is one of batches.
     try:
-        producer = Producer({**_PRODUCER, **conf, "transactional.id": f"{group_id}-dlq-retry"})
+        producer = Producer({**_PRODUCER, **batches, **conf, "transactional.id": f"{group_id}-dlq-retry"})
         producer.init_transactions(_INIT_TIMEOUT_S)  # Ends what another retry left open, before we look what is marked.
     except KafkaException as error:
         raise unreachable("preparing the retry", error, conf) from error
@@ -125,23 +145,58 @@ def retry(
         letters = (letter for letter in read_letters(reader, dlq) if letter.status in ("waiting", "failed again"))
         chosen = {letter.position: letter for letter in islice(filter(wanted, letters), limit)}
         done: list[DeadLetter] = []
+        skipped: dict[str, str] = {}  # position -> why
         records = (record for record in reader.read_all() if _position(dlq, record) in chosen) if chosen else iter(())
         while batch := list(islice(records, _BATCH_RECORDS)):
-            _commit(producer, ((record, chosen[_position(dlq, record)]) for record in batch), raw, dlq)
-            done += [chosen[_position(dlq, record)] for record in batch]
+            pairs = [(record, chosen[_position(dlq, record)]) for record in batch]
+            refused = {
+                letter.position: why for record, letter in pairs if (why := _why_not(record, letter, topic)) is not None
+            }
+            skipped |= refused
+            going = [(record, letter) for record, letter in pairs if letter.position not in refused]
+            _commit(producer, going, raw, dlq)
+            done += [letter for _, letter in going]
             progress(len(done))
+    if skipped:
+        told = [f"{position} ({why})" for position, why in islice(skipped.items(), _TOLD_MAX)]
+        more = f" and {len(skipped) - len(told):,} more" if len(skipped) > len(told) else ""
+        raise RecordError(
+            f"{len(skipped):,} dead letters cannot be put back: {', '.join(told)}{more}; {len(done):,} others were",
+            remedy=f"raise max.message.bytes of {raw}, or send them anew",
+        )
     return done
+
+
+def _why_not(record: ReadRecord, letter: DeadLetter, raw: Topic) -> str | None:
+    """Return why `raw` does not take a dead letter, None when it does."""
+    if letter.partition >= raw.partitions:
+        return f"{raw.name} has no partition {letter.partition}"
+    headers_bytes = sum(
+        len(name.encode()) + len(content or b"") + _HEADER_BYTES for name, content in _back(record, letter)
+    )
+    if len(record.value or b"") + len(record.key or b"") + headers_bytes + _RECORD_BYTES > _bytes_max(raw):
+        return "too large"  # It came compressed, or the topic took more then.
+    return None
+
+
+def _bytes_max(raw: Topic) -> int:
+    return int(raw.configs["max.message.bytes"])
+
+
+def _back(record: ReadRecord, letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+    """Return the headers of a record that is put back."""
+    kept = [(name, text) for name, text in record.headers if not name.startswith(START) and name != RETRIED]
+    return [*kept, (RETRIED, letter.position.encode())]
 
 
 def _commit(producer: Producer, batch: Iterable[tuple[ReadRecord, DeadLetter]], raw: str, dlq: str) -> None:
     try:
         producer.begin_transaction()
         for record, letter in batch:
-            kept = [(name, text) for name, text in record.headers if not name.startswith(_START) and name != RETRIED]
-            position = letter.position.encode()
-            headers: Any = [*kept, (RETRIED, position)]
+            headers: Any = _back(record, letter)
             producer.produce(raw, record.value, record.key, letter.partition, headers=headers)
-            producer.produce(dlq, None, record.key, record.partition, headers=[(MARKER, position)])
+            marker: Any = [(MARKER, letter.position.encode())]
+            producer.produce(dlq, None, record.key, record.partition, headers=marker)
             producer.poll(0)
         producer.commit_transaction()
     except (KafkaException, BufferError) as error:
@@ -160,11 +215,11 @@ def _headers(record: ReadRecord) -> dict[str, str]:
 
 def _letter(record: ReadRecord, headers: Mapping[str, str], topic: str) -> DeadLetter:
     def told(name: str, otherwise: str = "") -> str:
-        return headers.get(_START + name, otherwise)
+        return headers.get(START + name, otherwise)
 
     def number(name: str, otherwise: int) -> int:
         text = told(name)
-        return int(text) if text.isascii() and text.isdigit() else otherwise
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX else otherwise
 
     partition = number("partition", record.partition)
     append_ms = number("timestamp", -1)
@@ -179,7 +234,7 @@ def _letter(record: ReadRecord, headers: Mapping[str, str], topic: str) -> DeadL
         told("message", "it has no header that says why"),
         number("size", len(record.value or b"")),
         told("sha256"),
-        headers.get("a3cp-dlq-withheld"),
+        headers.get(WITHHELD),
         headers.get(RETRIED),
         None,
     )

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer
 
-from processor.core.errors import OutcomeUnknown
+from processor.core.errors import OutcomeUnknown, RecordError
+from processor.kafka.audit import KafkaTopics
 from processor.kafka.deadletters import DeadLetter, grouped, read_letters, retry
 from processor.kafka.reader import Reader, ReadRecord
 
@@ -143,3 +144,39 @@ def test_many(kafka: str, topics: str) -> None:
     assert len(run(kafka, topics)) == 1_200
     values = [record.value for record in raw(kafka, topics)]
     assert len(set(values)) == len(values) == 1_200
+
+
+def test_what_raw_does_not_take_is_skipped(kafka: str, topics: str) -> None:
+    """Too large, in a partition that does not exist: told, with their places; the others go, once, in their order."""
+    producer = Producer({"bootstrap.servers": kafka, "message.max.bytes": 4 << 20})
+    large = {7, 300, 301, 899}
+    largest = b"x" * ((1 << 20) - 170)
+    for number in range(900):
+        value = b"x" * (3 << 19) if number in large else largest if number == 500 else b"%d" % number
+        partition = {11: b"4", 12: b"9" * 5_000, 13: b"9" * 18}.get(number, b"1")
+        producer.produce(f"{topics}.dlq", value, None, 1, headers={"a3cp-dlq-partition": partition})
+    assert producer.flush(20) == 0
+    with pytest.raises(RecordError) as caught:
+        run(kafka, topics)
+    told = str(caught.value)
+    assert "6 dead letters cannot be put back" in told
+    assert "894 others were" in told
+    for number in large:
+        assert f"{topics}.dlq[1]@{number} (too large)" in told
+    for number in (11, 13):
+        assert f"{topics}.dlq[1]@{number} ({topics}.raw has no partition" in told
+    expected = [largest if number == 500 else b"%d" % number for number in range(900) if number not in {*large, 11, 13}]
+    assert [record.value for record in raw(kafka, topics)] == expected
+    with pytest.raises(RecordError, match="0 others were"):
+        run(kafka, topics)
+    assert len(raw(kafka, topics)) == 894
+
+
+def test_a_letter_is_no_marker(kafka: str, topics: str) -> None:
+    """A dead letter that kept such a header of its record is listed, and goes back; and is seen by audits."""
+    write(kafka, topics, 0, a3cp_dlq_retried=f"{topics}.dlq[1]@7")
+    write(kafka, topics, 1)
+    names = [f"{topics}.dlq"]
+    assert [record.offset for record in KafkaTopics({"bootstrap.servers": kafka}, names).read(names[0], 1)] == [0, 1]
+    assert len(run(kafka, topics)) == 2
+    assert [record.offset for record in KafkaTopics({"bootstrap.servers": kafka}, names).read(names[0], 1)] == [0, 1]
