@@ -161,7 +161,8 @@ def retry(
         told = [f"{position} ({why})" for position, why in islice(skipped.items(), _TOLD_MAX)]
         more = f" and {len(skipped) - len(told):,} more" if len(skipped) > len(told) else ""
         raise RecordError(
-            f"{len(skipped):,} dead letters cannot be put back: {', '.join(told)}{more}; {len(done):,} others were",
+            f"{len(skipped):,} of {len(skipped) + len(done):,} dead letters cannot be put back, the others were: "
+            f"{', '.join(told)}{more}",
             remedy=f"raise max.message.bytes of {raw}, or send them anew",
         )
     return done

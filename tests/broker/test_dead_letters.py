@@ -159,15 +159,14 @@ def test_what_raw_does_not_take_is_skipped(kafka: str, topics: str) -> None:
     with pytest.raises(RecordError) as caught:
         run(kafka, topics)
     told = str(caught.value)
-    assert "6 dead letters cannot be put back" in told
-    assert "894 others were" in told
+    assert "6 of 900 dead letters cannot be put back, the others were" in told
     for number in large:
         assert f"{topics}.dlq[1]@{number} (too large)" in told
     for number in (11, 13):
         assert f"{topics}.dlq[1]@{number} ({topics}.raw has no partition" in told
     expected = [largest if number == 500 else b"%d" % number for number in range(900) if number not in {*large, 11, 13}]
     assert [record.value for record in raw(kafka, topics)] == expected
-    with pytest.raises(RecordError, match="0 others were"):
+    with pytest.raises(RecordError, match="6 of 6"):
         run(kafka, topics)
     assert len(raw(kafka, topics)) == 894
 
