@@ -539,3 +539,16 @@ def test_scan_finds_members_by_position():
         ("e", b"-1.5e3"),
         ("f", b"null"),
     ]
+
+
+def test_fields_of_a_record_that_is_not_fit_to_be_tagged():
+    """In both Avro encodings; what cannot be read, or has a schema that nobody knows, is told."""
+    fields = {"schema_version": "", "record_id": "", "user_id": " ", "timestamp": 1_700_000_000_000}
+    rest = dict.fromkeys(("performer_id", "modality", "source", "capture_id", "session_id", "extra"))
+    codec = make_codec(SCHEMA_TEXTS["A3CPMessage"])
+    for value in (single_object("A3CPMessage", fields | rest), confluent("A3CPMessage", fields | rest)):
+        assert codec.fields_of(value)["user_id"] == " "
+        with pytest.raises(DecodeError):
+            codec.fields_of(value[:20])
+    with pytest.raises(DecodeError):
+        codec.fields_of(confluent("A3CPMessage", fields | rest, schema_id=7))
