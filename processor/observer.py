@@ -113,10 +113,15 @@ class Observer:
                 case Started():
                     tell("session started", operation="session", **told, reason=event.reason.value)
                 case Ended():
-                    what = "session ended" if event.revision == 0 else "session end told again"
-                    length_ms = event.end_ms - event.start_ms
-                    reason, count = event.reason.value, event.count
-                    tell(what, operation="session", **told, reason=reason, messages=count, duration_ms=length_ms)
+                    reason, count, length_ms = event.reason.value, event.count, event.end_ms - event.start_ms
+                    tell(
+                        "session ended",
+                        operation="session",
+                        **told,
+                        reason=reason,
+                        messages=count,
+                        duration_ms=length_ms,
+                    )
                 case Paused() | Resumed() | Reopened():
                     tell(f"session {type(event).__name__.lower()}", operation="session", **told)
         if len(tally.boundaries) == BOUNDARIES_MAX:

@@ -35,7 +35,9 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
         begun = {number for (_, number), end in ends.items() if end > 0}
         lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
         if lost:
-            lost = _holding_records(conf, state, lost)
+            holding = _holding_records(conf, state, lost)
+            # Asked anew: another worker may have begun in between, and its states and offsets come together.
+            lost = holding - committed_offsets(conf, group_id, raw, holding).keys()
     except KafkaException as error:
         raise failure("comparing states and offsets", error) from error
     if lost:

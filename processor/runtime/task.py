@@ -310,7 +310,8 @@ class Task:
 
     def _tally_event(self, user_id: str, event: Event) -> None:
         tally = self._tally
-        if isinstance(event, Boundary) and len(tally.boundaries) < BOUNDARIES_MAX:
+        is_again = isinstance(event, Ended) and event.revision > 0  # Each late message tells the end again.
+        if isinstance(event, Boundary) and not is_again and len(tally.boundaries) < BOUNDARIES_MAX:
             tally.boundaries.append((user_id, event))
         match event:
             case Tagged():

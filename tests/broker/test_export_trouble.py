@@ -161,6 +161,7 @@ def test_a_feed_closes_while_a_commit_has_no_answer(prefix: str, tmp_path: Path)
         feed.stored(feed.positions())
         feed.poll(1, 0.5)  # The request is under way.
         os.kill(running.pid, signal.SIGKILL)
+        os.waitpid(running.pid, 0)
         closing = threading.Thread(target=feed.close, daemon=True)
         closing.start()
         closing.join(30)
