@@ -35,7 +35,7 @@ from processor.supervisor import supervise, this_command
 
 if TYPE_CHECKING:
     from processor.export_observer import ExportObserver
-    from processor.exporter.decoding import Decoded
+    from processor.exporter.decoding import Part
     from processor.exporter.following import Progress
     from processor.exporter.ports import OutputRecord, Store
     from processor.store.sql import SqlStore
@@ -207,7 +207,7 @@ def store_of(settings: Settings, address: str | None = None, *, must_exist: bool
 def follow(
     settings: Settings,
     store: "Store",
-    decode: "Callable[[Sequence[OutputRecord]], Iterable[Sequence[Decoded]]]",
+    decode: "Callable[[Sequence[OutputRecord]], Iterable[Part]]",
     *,
     to_end: bool,
     stopped: threading.Event,

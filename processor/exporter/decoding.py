@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
@@ -36,11 +36,16 @@ class DecodedEvent(NamedTuple):
     texts: list[TextRow]
 
 
-Decoded: TypeAlias = DecodedMessage | DecodedEvent | UnreadableRow
+class Part(NamedTuple):
+    """What some records say, each kind in their order."""
+
+    messages: list[DecodedMessage]
+    events: list[DecodedEvent]
+    unreadable: list[UnreadableRow]
 
 
-def decode(codec: Codec, records: Sequence[OutputRecord]) -> Iterator[list[Decoded]]:
-    """Yield what each of `records` says, in their order, some at a time.
+def decode(codec: Codec, records: Sequence[OutputRecord]) -> Iterator[Part]:
+    """Yield what `records` say, some at a time.
 
     Raises:
         RegistryUnavailable: as `Codec.decode` raises it.
@@ -55,15 +60,18 @@ def parts_of(records: Sequence[OutputRecord]) -> Iterator[Sequence[OutputRecord]
         yield records[start : start + PART_RECORDS]
 
 
-def decode_part(codec: Codec, records: Iterable[OutputRecord]) -> list[Decoded]:
-    """Return what each of `records` says, in their order. Raises as `decode` does."""
-    decoded: list[Decoded] = []
+def decode_part(codec: Codec, records: Iterable[OutputRecord]) -> Part:
+    """Return what `records` say. Raises as `decode` does."""
+    part = Part([], [], [])
     for record in records:
         try:
-            decoded.append(_message(codec, record) if record.topic == TAGGED else _event(codec, record))
+            if record.topic == TAGGED:
+                part.messages.append(_message(codec, record))
+            else:
+                part.events.append(_event(codec, record))
         except RecordError as error:
-            decoded.append(_unreadable(record, error))
-    return decoded
+            part.unreadable.append(_unreadable(record, error))
+    return part
 
 
 def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:

@@ -5,11 +5,10 @@ and on nothing else: not on where batches begin, nor on which of the two topics 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from processor.exporter.decoding import Decoded, DecodedEvent, DecodedMessage
-from processor.exporter.model import UnreadableRow
+from processor.exporter.decoding import DecodedEvent, DecodedMessage, Part
 from processor.exporter.ports import OutputRecord, Rows, Source, Store, Transaction
 from processor.exporter.summary import SessionFold, new_session
 
@@ -28,8 +27,8 @@ class Applied(NamedTuple):
 class Materializer:
     """Writes to the store; used by one thread, for partitions that nobody else writes meanwhile."""
 
-    def __init__(self, store: Store, decode: Callable[[Sequence[OutputRecord]], Iterable[Sequence[Decoded]]]) -> None:
-        """`decode` returns what each record says, in their order, some at a time; see `exporter.decoding`."""
+    def __init__(self, store: Store, decode: Callable[[Sequence[OutputRecord]], Iterable[Part]]) -> None:
+        """`decode` returns what records say, some at a time; see `exporter.decoding`."""
         self._store = store
         self._decode = decode
         self._folds: OrderedDict[str, SessionFold] = OrderedDict()
@@ -78,40 +77,42 @@ class Materializer:
             folds.move_to_end(name)
         return Applied(messages, events, unreadable, len(changed))
 
-    def _fold(self, transaction: Transaction, part: Sequence[Decoded], changed: dict[str, bool]) -> None:
+    def _fold(self, transaction: Transaction, part: Part, changed: dict[str, bool]) -> None:
         """Add messages and events to their sessions, and note in `changed` which those are."""
         folds = self._folds
-        named = {each.row.session_id for each in part if not isinstance(each, UnreadableRow)}
-        unknown = [name for name in named if name is not None and name not in folds]
-        for name, held in transaction.sessions_of(unknown).items():
+        unknown = {name for each in _told(part) if (name := each.row.session_id) is not None and name not in folds}
+        for name, held in transaction.sessions_of(list(unknown)).items():
             folds[name] = SessionFold(held)
-        for each in part:
-            if isinstance(each, UnreadableRow) or each.row.session_id is None:
-                continue
-            name = each.row.session_id
+
+        def fold_of(each: DecodedMessage | DecodedEvent, name: str) -> SessionFold:
             fold = folds.get(name)
             if fold is None:
                 new = new_session(name, each.row.user_id, each.row.partition, each.start_ms)
                 fold = folds[name] = SessionFold(new)
                 changed[name] = True
-            if isinstance(each, DecodedMessage):
-                fold.add_message(each.row, each.facts)
+            return fold
+
+        for message in part.messages:
+            name = message.row.session_id
+            if name is not None:
+                fold_of(message, name).add_message(message.row, message.facts)
                 changed.setdefault(name, False)
-            else:
-                fold.add_event(each.view)
+        for event in part.events:
+            name = event.row.session_id
+            if name is not None:
+                fold_of(event, name).add_event(event.view)
                 changed[name] = True
 
 
-def _rows_of(part: Sequence[Decoded]) -> Rows:
-    rows = Rows([], [], [], [])
-    for each in part:
-        match each:
-            case DecodedMessage():
-                rows.messages.append(each.row)
-                rows.texts.extend(each.texts)
-            case DecodedEvent():
-                rows.events.append(each.row)
-                rows.texts.extend(each.texts)
-            case UnreadableRow():
-                rows.unreadable.append(each)
-    return rows
+def _told(part: Part) -> Iterator[DecodedMessage | DecodedEvent]:
+    yield from part.messages
+    yield from part.events
+
+
+def _rows_of(part: Part) -> Rows:
+    return Rows(
+        [message.row for message in part.messages],
+        [event.row for event in part.events],
+        [text for each in _told(part) for text in each.texts],
+        part.unreadable,
+    )

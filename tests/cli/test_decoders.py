@@ -2,7 +2,9 @@
 
 import os
 import signal
+from collections.abc import Iterable
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -11,7 +13,7 @@ import pytest
 from processor.cli.decoders import Decoders
 from processor.config import load
 from processor.core.errors import Fatal
-from processor.exporter.model import UnreadableRow
+from processor.exporter.decoding import Part
 from processor.exporter.ports import TAGGED, OutputRecord
 from tests.exporter.outputs import DECODE, message, processed
 
@@ -29,6 +31,16 @@ def decoders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Decoders:
     return Decoders(load({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings)
 
 
+def whole(parts: Iterable[Part]) -> Part:
+    """Return `parts` as one."""
+    messages, events, unreadable = (list(chain(*lists)) for lists in zip(*parts, strict=True))
+    return Part(messages, events, unreadable)
+
+
+def size(part: Part) -> int:
+    return len(part.messages) + len(part.events) + len(part.unreadable)
+
+
 def helping() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
 
@@ -38,22 +50,23 @@ def test_the_same(decoders: Decoders) -> None:
     with closing(decoders):
         few = list(decoders.decode(RECORDS[:49]))
         assert not helping()
-        many = [each for part in decoders.decode(RECORDS) for each in part]
+        many = whole(decoders.decode(RECORDS))
         assert helping()
     assert not helping()
-    assert many == [each for part in DECODE(RECORDS) for each in part]
-    assert [each for part in few for each in part] == many[:49]
-    assert isinstance(many[-1], UnreadableRow)
+    assert many == whole(DECODE(RECORDS))
+    assert whole(few) == whole(DECODE(RECORDS[:49]))
+    assert len(many.messages) == 60
+    assert len(many.unreadable) == 1
 
 
 def test_a_service_that_is_stopped(decoders: Decoders) -> None:
     """SIGTERM goes to all processes of a service: those that help do not end before the one that they help."""
     with closing(decoders):
         parts = iter(decoders.decode(RECORDS))
-        seen = len(next(parts))
+        seen = size(next(parts))
         for process in helping():
             os.kill(process.pid, signal.SIGTERM)
-        assert seen + sum(len(part) for part in parts) == len(RECORDS)
+        assert seen + sum(map(size, parts)) == len(RECORDS)
 
 
 def test_one_that_is_killed(decoders: Decoders) -> None:
