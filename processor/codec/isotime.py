@@ -5,6 +5,7 @@ Python's own parser differs between versions, so it only gets what all of them r
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,4 +57,10 @@ def parse_time(text: str) -> int:
 def format_time(time_ms: int) -> str:
     """Return `time_ms` as A3CP writes times: UTC, ms, Z."""
     assert 0 <= time_ms <= TIME_MS_MAX
-    return (EPOCH + time_ms * _ONE_MS).isoformat(timespec="milliseconds")[:-6] + "Z"
+    seconds, ms = divmod(time_ms, 1000)
+    return f"{_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=4096)  # Those of one session, and the times of writing of one batch, come again and again.
+def _second(seconds: int) -> str:
+    return (EPOCH + timedelta(seconds=seconds)).isoformat()[:-6]

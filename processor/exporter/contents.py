@@ -4,7 +4,6 @@ They follow from the session alone, so writing twice gives the same bytes.
 """
 
 import base64
-import heapq
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from enum import Enum
@@ -25,6 +24,8 @@ from processor.exporter.sink import Sink
 from processor.exporter.table import Table
 from processor.exporter.timeline import Spool, event_line, message_line, page
 
+_BEFORE: Final = frozenset({"started", "reopened", "resumed"})  # events that go before a message of their transaction
+_NO_EVENT: Final[tuple[int, EventRow | None]] = (0, None)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -94,22 +95,24 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
         return [made.close() for made in sinks]
 
 
-_Placed = tuple[int, int, MessageRow | EventRow, int]
-
-
 def _in_order_of_log(view: SessionView) -> Iterator[tuple[MessageRow | EventRow, int]]:
     """Yield messages and events, each with its number among its kind, as the log took them.
 
     Two topics have no common order but time; of what one transaction wrote, a start goes before its message and
     anything else behind.
     """
-    messages: Iterator[_Placed] = ((row.append_ms, 1, row, number) for number, row in enumerate(view.messages(), 1))
-    events: Iterator[_Placed] = (
-        (row.append_ms, 0 if row.kind in ("started", "reopened", "resumed") else 2, row, number)
-        for number, row in enumerate(view.events(), 1)
-    )
-    for _, _, row, number in heapq.merge(messages, events, key=lambda item: (item[0], item[1])):
-        yield row, number
+    events = enumerate(view.events(), 1)
+    number, event = next(events, _NO_EVENT)
+    for message in view.messages():
+        while event is not None and (
+            event.append_ms < message.append_ms or (event.append_ms == message.append_ms and event.kind in _BEFORE)
+        ):
+            yield event, number
+            number, event = next(events, _NO_EVENT)
+        yield message, message.seq or 0
+    while event is not None:
+        yield event, number
+        number, event = next(events, _NO_EVENT)
 
 
 def _record_line(row: MessageRow, entry: Entry, content: bytes | None) -> bytes:

@@ -10,7 +10,7 @@ from processor.exporter.model import SessionRow, SessionView
 from processor.exporter.shapes import FORMAT, Context, Metadata, Note, Step
 from processor.exporter.timeline import details_of
 
-_EVENTS_HELD_MAX: Final = 1_000
+EVENTS_HELD_MAX: Final = 1_000  # of a session, in memory
 _DURATION_END_MS: Final = 1e15  # Beyond it somebody's clock is broken, and so would sums be.
 _DONE: Final = frozenset({None, "done", "complete", "completed", "finished", "ok", "success", "succeeded"})
 
@@ -22,7 +22,7 @@ class Told:
         self.session = view.session
         self._rows = view.events
         self._held: list[EventView] | None = None
-        if view.session.event_count <= _EVENTS_HELD_MAX:
+        if view.session.event_count <= EVENTS_HELD_MAX:
             self._held = list(self._events())
 
     def notes(self) -> Iterator[Note]:

@@ -113,8 +113,10 @@ def _locked(beside: Path, place: Path) -> Iterator[None]:
 
 def _sweep(beside: Path, place: Path) -> None:
     """Remove what a run that was killed has left; a bundle that it was about to replace comes back first."""
-    left = list(beside.glob(f"{place.name}{_MARK}*")) if beside.is_dir() else []
-    for path in left:
+    mark = f"{place.name}{_MARK}"
+    for path in [
+        path for path in beside.iterdir() if path.name.startswith(mark)
+    ]:  # `glob` compiles a pattern each time.
         if path.name.endswith(_OLD) and not place.exists():
             path.rename(place)
         else:

@@ -68,7 +68,7 @@ class Table:
             str(entry.seq), entry.at, entry.recorded_at, entry.actor, " ".join(entry.notices), entry.content_hash or "",
             defused(entry.words), _encode(record).decode().replace(";", "\\u003b"),
         )  # fmt: skip
-        self._put((*ours, *(defused(record[name]) if name in record else "" for name in _THEIR_COLUMNS)))
+        self._put([*ours, *[defused(record[name]) if name in record else "" for name in _THEIR_COLUMNS]])
 
     def _put(self, cells: Iterable[str]) -> None:
         self._rows.writerow(cells)
