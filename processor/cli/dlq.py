@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.terminal import new_console, plain
 
 if TYPE_CHECKING:
     from processor.kafka.deadletters import DeadLetter
@@ -16,7 +17,6 @@ app = typer.Typer(help="Dead letters: what could not be tagged, and why.", no_ar
 
 STAGES: Final = ("decode", "validate", "size", "unknown")
 SHOWN: Final = 20
-_PIPED_WIDTH: Final = 240  # for programs, which read lines
 
 Stage = Annotated[
     str | None, typer.Option("--stage", help=f"Only those that came as far as this: {', '.join(STAGES)}.")
@@ -135,15 +135,11 @@ def _show_left(withheld: int, failed_again: int, refused: "list[tuple[DeadLetter
 
 def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from processor.kafka.deadletters import grouped
 
-    console = Console(highlight=False, markup=False)  # A reason may quote what was in a record: text, never markup.
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("#", "how many", "status", "stage", "latest"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "how many" else "left")
@@ -152,7 +148,10 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     for number, (group, members) in enumerate(grouped(letters), 1):
         numbers[group] = str(number)
         newest = max(letter.dead_ms for letter in members)
-        table.add_row(str(number), f"{len(members):,}", group.status, group.stage, _when(newest), Text(group.why))
+        table.add_row(
+            str(number), f"{len(members):,}", group.status, group.stage, _when(newest), Text(plain(group.why))
+        )
+    console = new_console()
     console.print(table)
     if not latest:
         return
