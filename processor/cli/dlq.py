@@ -2,13 +2,12 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import new_console, plain
+from processor.cli.terminal import new_console, plain, when
 
 if TYPE_CHECKING:
     from processor.kafka.deadletters import DeadLetter
@@ -148,9 +147,7 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     for number, (group, members) in enumerate(grouped(letters), 1):
         numbers[group] = str(number)
         newest = max(letter.dead_ms for letter in members)
-        table.add_row(
-            str(number), f"{len(members):,}", group.status, group.stage, _when(newest), Text(plain(group.why))
-        )
+        table.add_row(str(number), f"{len(members):,}", group.status, group.stage, when(newest), Text(plain(group.why)))
     console = new_console()
     console.print(table)
     if not latest:
@@ -160,7 +157,7 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
         detail.add_column(heading, overflow="fold")
     for letter in latest:
         detail.add_row(
-            numbers[letter.group], letter.position, letter.source, _when(letter.dead_ms), f"{letter.size_bytes:,}"
+            numbers[letter.group], letter.position, letter.source, when(letter.dead_ms), f"{letter.size_bytes:,}"
         )
     console.print(detail)
 
@@ -184,7 +181,3 @@ def _groups(letters: "list[DeadLetter]") -> list[dict[str, Any]]:
 
 def _fields(letter: "DeadLetter") -> dict[str, Any]:
     return {**letter._asdict(), "status": letter.status}
-
-
-def _when(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

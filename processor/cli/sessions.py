@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processor.cli.settings import Json, Store, stored
-from processor.cli.terminal import new_console, plain
+from processor.cli.terminal import new_console, plain, when
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,8 +96,8 @@ def show(
     console = new_console()
     console.print(f"session   {row.session_id}")
     console.print(f"user      {plain(row.user_id)}")
-    console.print(f"started   {_when(row.start_ms)}")
-    ended = f"{_when(row.end_ms)} ({row.reason}, revision {row.revision})" if row.end_ms is not None else row.state
+    console.print(f"started   {when(row.start_ms)}")
+    ended = f"{when(row.end_ms)} ({row.reason}, revision {row.revision})" if row.end_ms is not None else row.state
     console.print(f"ended     {ended}")
     console.print(f"length    {_length(row.duration_ms)}, paused {_length(row.paused_ms)}")
     expected = "" if row.expected_count is None else f", {row.expected_count:,} expected"
@@ -116,7 +116,7 @@ def show(
         console.print(f"confidence {summary.confidence:.2f} on average of {summary.confidence_count:,}")
     for event in events:
         words = " ".join(word for word in (event.kind, event.reason, event.session_notes) if word)
-        console.print(f"{_when(event.timestamp)}  {plain(words)}")
+        console.print(f"{when(event.timestamp)}  {plain(words)}")
 
 
 @app.command()
@@ -143,7 +143,7 @@ def search(
     table = _new_table("when", "session", "user", "where", "text")
     for row in found:
         name = _short_id(row.session_id or "(none)", console)
-        cells = (_when(row.at_ms), name, plain(row.user_id), row.place, plain(row.text))
+        cells = (when(row.at_ms), name, plain(row.user_id), row.place, plain(row.text))
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
 
@@ -226,7 +226,7 @@ def _table(rows: "list[SessionRow] | Any") -> None:
     for row in rows:
         ended = row.status.value if row.end_ms is not None else row.state
         name = _short_id(row.session_id, console)
-        cells = (*(_when(row.start_ms) for _ in first), name, plain(row.user_id), _length(row.duration_ms))
+        cells = (*(when(row.start_ms) for _ in first), name, plain(row.user_id), _length(row.duration_ms))
         table.add_row(*(Text(cell) for cell in cells), f"{row.held_count:,}", ended, ", ".join(row.flags))
     console.print(table)
 
@@ -288,12 +288,6 @@ def time_ms(option: str, text: str | None) -> int | None:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{plain(name)} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
-
-
-def _when(ms: int) -> str:
-    from processor.codec.isotime import format_time
-
-    return format_time(ms)[:19].replace("T", " ") + "Z"
 
 
 def _length(ms: int) -> str:

@@ -1,6 +1,8 @@
 """What is printed for people, on a terminal or into a pipe."""
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -23,3 +25,27 @@ def new_console() -> "Console":
 def plain(text: str) -> str:
     """Return `text` with its control characters marked: nothing that a message says may steer the terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def when(ms: int) -> str:
+    """Return a time to the second."""
+    from processor.codec.isotime import format_time
+
+    return format_time(ms)[:19].replace("T", " ") + "Z"
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows how many of all offsets were read: a bar on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda *_: None
+        return
+    with Progress(
+        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda offsets, total: progress.update(task, advance=offsets, total=total)
