@@ -23,7 +23,8 @@ from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
 from processor.codec.events import SCHEMA_VERSION, EventView
 from processor.codec.schema import SHIPPED, Schemas
-from processor.config import Settings, load
+from processor.config import Settings
+from processor.config_sources import load
 from processor.core.errors import A3CPError, DecodeError, RecordError, UsageError
 from processor.core.model import CommandName
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer

@@ -17,7 +17,8 @@ from prometheus_client import CollectorRegistry
 from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
 from processor.codec.schema import Schemas
-from processor.config import Loaded, Settings, load
+from processor.config import Settings
+from processor.config_sources import Loaded, load
 from processor.core.errors import A3CPError, BrokerUnavailable, OutcomeUnknown, OwnershipLost, UsageError
 from processor.health import Health, HealthServer
 from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from processor.config import Settings, load
+from processor.config import Settings
+from processor.config_sources import load
 from processor.health import Health, HealthServer
 from tests.conftest import KAFKA_IMAGE
 from tests.test_repository import ALL_COMMANDS

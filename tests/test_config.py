@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from processor.config import OWNED, Settings, load
+from processor.config import OWNED, Settings
+from processor.config_sources import load
 from processor.core.errors import UsageError
 from processor.core.model import IdFormat, Policy, Rules
 

@@ -3,6 +3,7 @@
 It is for trying out, developing and testing: with one node, what that node loses is lost.
 """
 
-from processor.broker.server import BrokerInfo, bootstrap_of_running, down, status, up
+from processor.broker.folder import BrokerInfo
+from processor.broker.server import bootstrap_of_running, down, status, up
 
 __all__ = ["BrokerInfo", "bootstrap_of_running", "down", "status", "up"]

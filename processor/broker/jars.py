@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from processor.broker.errors import FetchFailed, NoSpace
-from processor.broker.places import cache_dir, require_space
+from processor.broker.errors import FetchFailed
+from processor.broker.places import cache_dir, require_space, told_of
 
 KAFKA_VERSION = "4.3.0"
 ATTEMPTS_MAX = 3
@@ -61,6 +61,7 @@ def classpath(progress: Progress | None = None) -> list[Path]:
     Raises:
         FetchFailed: no network, or the bytes are not the pinned ones.
         NoSpace: the disk is full.
+        UsageError: the folder for them cannot be written.
     """
     folder = cache_dir() / f"kafka-{KAFKA_VERSION}"
     jars = pinned()
@@ -89,7 +90,7 @@ def _fetch_all(jars: list[Jar], folder: Path, progress: Progress) -> None:
             done = min(done + size_bytes, total)
             progress(done, total)
 
-    try:
+    with told_of(folder, setting="A3CP_CACHE_DIR"):
         folder.mkdir(parents=True, exist_ok=True)
         require_space(folder, total + SPARE_BYTES, setting="A3CP_CACHE_DIR")
         count(0)
@@ -101,12 +102,6 @@ def _fetch_all(jars: list[Jar], folder: Path, progress: Progress) -> None:
                     pass
             finally:
                 pool.shutdown(cancel_futures=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f"no space left in {folder}", remedy="free some, or set A3CP_CACHE_DIR") from error
-        raise FetchFailed(
-            f"{folder} cannot be written: {error.strerror or error}", remedy="set A3CP_CACHE_DIR to a folder of yours"
-        ) from error
 
 
 def _fetch(jar: Jar, folder: Path, partial: Path, count: Callable[[int], None]) -> None:

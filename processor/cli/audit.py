@@ -1,13 +1,12 @@
 """`a3cp audit`: whether the processor kept its promises, from the topics alone."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     from processor.config import TopicNames
@@ -63,23 +62,6 @@ def audit(
         _tell(report, names, settings.group_id)
     if report.problem_count:
         raise typer.Exit(1)
-
-
-@contextmanager
-def progress_bar(*, quiet: bool) -> "Iterator[Callable[[int, int], None]]":
-    """Yield what shows how many of all offsets were read: a bar on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda *_: None
-        return
-    with Progress(
-        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda offsets, total: progress.update(task, advance=offsets, total=total)
 
 
 def _tell(report: "AuditReport", names: "TopicNames", group_id: str) -> None:

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.terminal import new_console, plain, when
 
 if TYPE_CHECKING:
     from processor.kafka.deadletters import DeadLetter
@@ -16,7 +16,6 @@ app = typer.Typer(help="Dead letters: what could not be tagged, and why.", no_ar
 
 STAGES: Final = ("decode", "validate", "size", "unknown")
 SHOWN: Final = 20
-_PIPED_WIDTH: Final = 240  # for programs, which read lines
 
 Stage = Annotated[
     str | None, typer.Option("--stage", help=f"Only those that came as far as this: {', '.join(STAGES)}.")
@@ -74,59 +73,72 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Put dead letters back into a3cp.raw, unchanged, each once, however often this runs."""
+    from processor.core.errors import BrokerUnavailable, OutcomeUnknown
     from processor.kafka import deadletters
     from processor.kafka.reader import Reader
 
     _check_stage(stage)
     settings = chosen(bootstrap, prefix)
-    conf, topics, raw = settings.kafka_conf(), settings.topics(), settings.raw_to_write()
+    conf, topics = settings.kafka_conf(), settings.topics()
+    raw = deadletters.topic_to_fill(conf, settings.raw_to_write())
     statuses = ("waiting", "failed again") if again else ("waiting",)
-    left: Counter[str] = Counter()
 
     with Reader(conf, topics.dlq) as reader:
         matching = [x for x in deadletters.read_letters(reader, topics.dlq) if _matches(x, stage, why)]
+    left = Counter(dict.fromkeys(("withheld", "failed again", "retried"), 0))
     left.update(letter.status for letter in matching if letter.status not in statuses)
-    candidates = [letter for letter in matching if letter.status in statuses][:limit]
-    if dry_run or not candidates:
-        done = candidates
-    else:
-        done = deadletters.retry(
-            conf,
-            raw=raw,
-            dlq=topics.dlq,
-            group_id=settings.group_id,
-            wanted=lambda letter: letter.status in statuses and _matches(letter, stage, why),
-            limit=limit,
-        )
+    judged = [(letter, deadletters.refusal(letter, raw)) for letter in matching if letter.status in statuses]
+    refused = [(letter, reason) for letter, reason in judged if reason is not None]
+    going = [letter for letter, reason in judged if reason is None][:limit]
+    done: list[DeadLetter] = []
+    interruption = None
+    if dry_run:
+        done = going
+    elif going:
+        try:
+            for part in deadletters.retry(conf, going, raw=raw, dlq=topics.dlq, group_id=settings.group_id):
+                done += part
+        except (BrokerUnavailable, OutcomeUnknown) as error:
+            interruption = error
     if as_json:
-        letters = [_fields(letter) for letter in done]
-        print(
-            json.dumps({"retried": 0 if dry_run else len(done), "dry_run": dry_run, "letters": letters, "left": left})
-        )
-        return
-    word = "would be put back" if dry_run else "put back"
-    print(f"{len(done):,} {word} into {raw}")
-    if left["withheld"]:
-        print(
-            f"{left['withheld']:,} cannot be: their content (raw media, partial transcripts) was not kept; send it anew"
-        )
-    if left["failed again"]:
-        print(f"{left['failed again']:,} failed again after a retry; --again puts them back once more")
-    if left["retried"]:
-        print(f"{left['retried']:,} were put back before")
+        told = {
+            "retried": 0 if dry_run else len(done),
+            "dry_run": dry_run,
+            "letters": [_fields(letter) for letter in done],
+            "left": left,
+            "refused": [{**_fields(letter), "refusal": reason} for letter, reason in refused],
+        }
+        print(json.dumps(told))
+    else:
+        word = "would be put back" if dry_run else "put back"
+        cannot = left["withheld"] + len(refused)
+        print(f"{len(done):,} {word} into {raw.name}, {left['retried']:,} were before, {cannot:,} cannot be")
+        _show_left(left["withheld"], left["failed again"], refused)
+    if interruption is not None:
+        raise interruption
+
+
+def _show_left(withheld: int, failed_again: int, refused: "list[tuple[DeadLetter, str]]") -> None:
+    """Say what was not put back, and why."""
+    if withheld:
+        print(f"{withheld:,} whose content (raw media, partial transcripts) was not kept; send it anew")
+    reasons: dict[str, list[str]] = {}
+    for letter, reason in refused:
+        reasons.setdefault(reason, []).append(letter.position)
+    for reason, positions in reasons.items():
+        more = f" and {len(positions) - SHOWN:,} more" if len(positions) > SHOWN else ""
+        print(f"{len(positions):,} {reason}: {', '.join(positions[:SHOWN])}{more}")
+    if failed_again:
+        print(f"{failed_again:,} failed again after a retry; --again puts them back once more")
 
 
 def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from processor.kafka.deadletters import grouped
 
-    console = Console(highlight=False, markup=False)  # A reason may quote what was in a record: text, never markup.
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("#", "how many", "status", "stage", "latest"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "how many" else "left")
@@ -135,7 +147,8 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     for number, (group, members) in enumerate(grouped(letters), 1):
         numbers[group] = str(number)
         newest = max(letter.dead_ms for letter in members)
-        table.add_row(str(number), f"{len(members):,}", group.status, group.stage, _when(newest), Text(group.why))
+        table.add_row(str(number), f"{len(members):,}", group.status, group.stage, when(newest), Text(plain(group.why)))
+    console = new_console()
     console.print(table)
     if not latest:
         return
@@ -144,7 +157,7 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
         detail.add_column(heading, overflow="fold")
     for letter in latest:
         detail.add_row(
-            numbers[letter.group], letter.position, letter.source, _when(letter.dead_ms), f"{letter.size_bytes:,}"
+            numbers[letter.group], letter.position, letter.source, when(letter.dead_ms), f"{letter.size_bytes:,}"
         )
     console.print(detail)
 
@@ -168,7 +181,3 @@ def _groups(letters: "list[DeadLetter]") -> list[dict[str, Any]]:
 
 def _fields(letter: "DeadLetter") -> dict[str, Any]:
     return {**letter._asdict(), "status": letter.status}
-
-
-def _when(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

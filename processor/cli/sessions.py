@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processor.cli.settings import Json, Store, stored
+from processor.cli.terminal import new_console, plain, when
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +26,6 @@ PAGE: Final = 20
 _ROWS_AT_ONCE: Final = 1_000
 _WIDE: Final = 140  # columns of a terminal that has room for whole ids
 _SHORT_ID: Final = 26  # characters: date, time, and five digits of the hash
-_PIPED_WIDTH: Final = 240  # for programs, which read lines
 _is_dated: Final = re.compile(r"sess_\d{8}_\d{6}_").match
 
 User = Annotated[str | None, typer.Option("--user", help="Only this user's.")]
@@ -93,11 +93,11 @@ def show(
     if as_json:
         print(json.dumps({**fields_of(row), "events": [_event_fields(event._asdict()) for event in events]}))
         return
-    console = _console()
+    console = new_console()
     console.print(f"session   {row.session_id}")
     console.print(f"user      {plain(row.user_id)}")
-    console.print(f"started   {_when(row.start_ms)}")
-    ended = f"{_when(row.end_ms)} ({row.reason}, revision {row.revision})" if row.end_ms is not None else row.state
+    console.print(f"started   {when(row.start_ms)}")
+    ended = f"{when(row.end_ms)} ({row.reason}, revision {row.revision})" if row.end_ms is not None else row.state
     console.print(f"ended     {ended}")
     console.print(f"length    {_length(row.duration_ms)}, paused {_length(row.paused_ms)}")
     expected = "" if row.expected_count is None else f", {row.expected_count:,} expected"
@@ -116,7 +116,7 @@ def show(
         console.print(f"confidence {summary.confidence:.2f} on average of {summary.confidence_count:,}")
     for event in events:
         words = " ".join(word for word in (event.kind, event.reason, event.session_notes) if word)
-        console.print(f"{_when(event.timestamp)}  {plain(words)}")
+        console.print(f"{when(event.timestamp)}  {plain(words)}")
 
 
 @app.command()
@@ -139,11 +139,11 @@ def search(
     if not found:
         print("nothing found")
         return
-    console = _console()
+    console = new_console()
     table = _new_table("when", "session", "user", "where", "text")
     for row in found:
         name = _short_id(row.session_id or "(none)", console)
-        cells = (_when(row.at_ms), name, plain(row.user_id), row.place, plain(row.text))
+        cells = (when(row.at_ms), name, plain(row.user_id), row.place, plain(row.text))
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
 
@@ -182,11 +182,6 @@ def fields_of(row: "SessionRow") -> dict[str, Any]:
     return {**fields, "status": row.status.value, "duration_ms": row.duration_ms}
 
 
-def plain(text: str) -> str:
-    """Return `text` with its control characters marked: nothing that a message says may steer the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
 def _every(store: "StorePort", wanted: "SessionFilter") -> "Iterator[SessionRow]":
     skip = 0
     while rows := store.sessions(wanted, limit=_ROWS_AT_ONCE, skip=skip):
@@ -209,7 +204,7 @@ def _show_rollups(by: str, sessions: "Iterator[SessionRow]", *, as_json: bool) -
     for key, total in totals.items():
         numbers = (f"{total.sessions:,}", f"{total.partial:,}", _length(total.duration_ms), f"{total.messages:,}")
         table.add_row(Text(plain(key)), *numbers, _counts(total.summary.notices))
-    _console().print(table)
+    new_console().print(table)
 
 
 def _event_fields(fields: dict[str, Any]) -> dict[str, Any]:
@@ -224,14 +219,14 @@ def _event_fields(fields: dict[str, Any]) -> dict[str, Any]:
 def _table(rows: "list[SessionRow] | Any") -> None:
     from rich.text import Text
 
-    console = _console()
+    console = new_console()
     # On a narrow terminal the time that an id begins with has to do.
     first = [] if console.width < _WIDE and all(_is_dated(row.session_id) for row in rows) else ["started"]
     table = _new_table(*first, "session", "user", "length", "messages", "status", "flags")
     for row in rows:
         ended = row.status.value if row.end_ms is not None else row.state
         name = _short_id(row.session_id, console)
-        cells = (*(_when(row.start_ms) for _ in first), name, plain(row.user_id), _length(row.duration_ms))
+        cells = (*(when(row.start_ms) for _ in first), name, plain(row.user_id), _length(row.duration_ms))
         table.add_row(*(Text(cell) for cell in cells), f"{row.held_count:,}", ended, ", ".join(row.flags))
     console.print(table)
 
@@ -249,15 +244,6 @@ def _new_table(*headings: str) -> Any:
             justify="right" if heading in ("messages", "length", "sessions", "partial") else "left",
         )
     return table
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
-    return console
 
 
 def _short_id(session_id: str, console: "Console") -> str:
@@ -302,12 +288,6 @@ def time_ms(option: str, text: str | None) -> int | None:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{plain(name)} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
-
-
-def _when(ms: int) -> str:
-    from processor.codec.isotime import format_time
-
-    return format_time(ms)[:19].replace("T", " ") + "Z"
 
 
 def _length(ms: int) -> str:

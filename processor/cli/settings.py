@@ -76,7 +76,7 @@ def codec_of_settings() -> "Codec":
     from pathlib import Path
 
     from processor.codec import Codec
-    from processor.config import load
+    from processor.config_sources import load
     from processor.wiring import schemas
 
     return Codec(schemas(load(dict(os.environ), Path.cwd()).settings))
@@ -86,7 +86,7 @@ def _loaded(overrides: dict[str, str]) -> "Settings":
     import os
     from pathlib import Path
 
-    from processor.config import load
+    from processor.config_sources import load
 
     loaded = load({**os.environ, **overrides}, Path.cwd())
     for warning in loaded.warnings:

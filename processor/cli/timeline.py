@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from processor.cli.settings import Json, Store
+from processor.cli.terminal import plain
 
 if TYPE_CHECKING:
     from processor.exporter.shapes import Entry
@@ -18,7 +19,6 @@ IDLE_MS: Final = 120_000  # a longer silence is told as one
 FOLD_MIN: Final = 3  # lines alike from which on they are one
 _STYLES: Final = {"user": "green", "partner": "yellow", "system": "blue", "session": "bold"}
 _QUIET: Final = ("nonconforming", "demo")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class Shown(NamedTuple):
@@ -50,7 +50,7 @@ def timeline(
         start, end = fields["start_time"], fields["end_time"] or fields["last_activity"]
         when = f"{start[:10]} {start[11:19]} to {end[11:19]} UTC"
         what = f"{fields['status']}, {fields['message_count']:,} messages, {fields['completeness']}"
-        heads = (f"Session of {_plain(fields['user_id'])}, {when}", f"{_plain(fields['session_id'])}: {what}")
+        heads = (f"Session of {plain(fields['user_id'])}, {when}", f"{plain(fields['session_id'])}: {what}")
         show(heads, entries, everything=everything)
 
 
@@ -117,7 +117,7 @@ def lines(entries: "Iterable[Entry]", *, everything: bool = False) -> Iterator[S
         at_ms = parse_time(entry.at)
         words = entry.words + (f": {entry.detail}" if entry.detail else "")
         marks = tuple(word.replace("_", " ") for word in entry.notices if word not in _QUIET)
-        line = Shown(entry.at[11:19], entry.actor, _plain(words), marks)
+        line = Shown(entry.at[11:19], entry.actor, plain(words), marks)
         is_idle = before_ms is not None and at_ms - before_ms > IDLE_MS
         key = f"{entry.actor} {_numberless(words)}" if entry.kind == "message" and not marks and not everything else ""
         if is_idle or not key or key != alike_key:
@@ -140,11 +140,6 @@ def _folded(alike: list[Shown]) -> Iterable[Shown]:
 
 def _numberless(words: str) -> str:
     return re.sub(r" \d+$", "", words)
-
-
-def _plain(text: str) -> str:
-    """Return `text` without characters that make a terminal do something."""
-    return _CONTROL.sub("\ufffd", text)
 
 
 def _span(ms: int) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from processor.cli.settings import Bootstrap, Prefix, chosen
+from processor.cli.terminal import new_console
 
 if TYPE_CHECKING:
     from processor.kafka.topics import Difference, Topic
@@ -84,7 +85,6 @@ def _show(differences: "list[Difference]", as_json: bool, *, done: bool) -> None
         print("the topics are as their files want them")
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
@@ -94,7 +94,7 @@ def _show(differences: "list[Difference]", as_json: bool, *, done: bool) -> None
     for difference in differences:
         word = words[difference.action.value]
         table.add_row(difference.topic, difference.subject, difference.actual or "-", difference.desired, word)
-    Console(highlight=False).print(table)
+    new_console().print(table)
     refused: dict[tuple[str, str], list[str]] = {}
     for difference in differences:
         if difference.remedy:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processor.cli.audit import progress_bar
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.terminal import progress_bar
 from processor.core.errors import UsageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from processor import broker
 from processor.broker import BrokerInfo
 from processor.codec.codec import Codec
-from processor.config import Settings, load
+from processor.config import Settings
+from processor.config_sources import load
 from processor.core.errors import Fatal, UsageError
 from processor.core.model import HOUR_MS
 from processor.demo.day import lifelike_day

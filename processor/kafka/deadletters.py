@@ -5,13 +5,13 @@ under one transactional id: two retries at the same time, or one killed in the m
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaException, Producer
 
-from processor.core.errors import OutcomeUnknown, RecordError, UsageError
+from processor.core.errors import OutcomeUnknown, UsageError
 from processor.kafka.failures import failure
 from processor.kafka.producer import unreachable
 from processor.kafka.reader import Reader, ReadRecord
@@ -31,7 +31,6 @@ _INIT_TIMEOUT_S: Final = 20.0
 _BATCH_BYTES_MAX: Final = 1_000_000
 _RECORD_BYTES: Final = 100  # what a record and its batch need besides, at most
 _HEADER_BYTES: Final = 10  # likewise
-_TOLD_MAX: Final = 10  # letters that a message names
 _DIGITS_MAX: Final = 18
 _PRODUCER: Final[dict[str, Any]] = {
     "enable.idempotence": True,
@@ -63,7 +62,8 @@ class DeadLetter(NamedTuple):
     stage: str
     error: str
     why: str
-    size_bytes: int
+    size_bytes: int  # of the value as it came
+    record_bytes: int  # of all that is put back, at most
     sha256: str
     withheld: str | None  # what kind of content was not kept; then it cannot be retried
     retry_of: str | None  # the position of the dead letter whose retry this is
@@ -105,96 +105,85 @@ def is_marker(headers: Iterable[str]) -> bool:
     return MARKER in names and _STAGE not in names
 
 
-def retry(
-    conf: Mapping[str, Any],
-    *,
-    raw: str,
-    dlq: str,
-    group_id: str,
-    wanted: Callable[[DeadLetter], bool],
-    limit: int | None = None,
-    progress: Callable[[int], None] = lambda _: None,
-) -> list[DeadLetter]:
-    """Put dead letters back into `raw` and return those that were, now marked.
-
-    Args:
-        conf: librdkafka's properties.
-        raw: the topic they go to, into the partition they came from.
-        dlq: the topic of the dead letters.
-        group_id: the processor's group, for the transactional id that all retries share.
-        wanted: which to retry, among those not retried yet and not withheld.
-        limit: how many at most; all when None.
-        progress: told how many have been committed.
+def topic_to_fill(conf: Mapping[str, Any], raw: str) -> Topic:
+    """Return the topic `raw` as it is.
 
     Raises:
-        UsageError: there is no topic `raw`.
-        BrokerUnavailable: no broker answers; nothing was sent.
-        OutcomeUnknown: it is not known whether the last part was committed; running it again does what is missing.
-        RecordError: `raw` takes some of them not; all others were put back.
+        UsageError: there is none.
+        BrokerUnavailable: no broker answers.
     """
     topic = read_topics(conf, [raw]).get(raw)
     if topic is None:
         raise UsageError(f"no topic {raw}", remedy="make the topics with a3cp topics apply")
-    batches = {"batch.size": min(_BATCH_BYTES_MAX, _bytes_max(topic))}  # The topic's limit is one of batches.
+    return topic
+
+
+def refusal(letter: DeadLetter, raw: Topic) -> str | None:
+    """Return why `raw` does not take a dead letter, None when it does."""
+    if letter.partition >= raw.partitions:
+        return f"of a partition that {raw.name} does not have"
+    if letter.record_bytes > _bytes_max(raw):  # It came compressed, or the topic took more then.
+        return f"larger than {raw.name} takes ({_bytes_max(raw):,} bytes)"
+    return None
+
+
+def retry(
+    conf: Mapping[str, Any], letters: Iterable[DeadLetter], *, raw: Topic, dlq: str, group_id: str
+) -> Iterator[list[DeadLetter]]:
+    """Put dead letters back into `raw` and yield those that were, now marked, a transaction's at a time.
+
+    Args:
+        conf: librdkafka's properties.
+        letters: which; those among them that were retried since they were read are left.
+        raw: the topic they go to, into the partition they came from; it takes them (`refusal`).
+        dlq: the topic of the dead letters.
+        group_id: the processor's group, for the transactional id that all retries share.
+
+    Raises:
+        BrokerUnavailable: no broker answers; nothing was sent but what was yielded.
+        OutcomeUnknown: it is not known whether the next part was committed; running it again does what is missing.
+    """
+    batches = {"batch.size": min(_BATCH_BYTES_MAX, _bytes_max(raw))}  # The topic's limit is one of batches.
     try:
         producer = Producer({**_PRODUCER, **batches, **conf, "transactional.id": f"{group_id}-dlq-retry"})
         producer.init_transactions(_INIT_TIMEOUT_S)  # Ends what another retry left open, before we look what is marked.
     except KafkaException as error:
         raise unreachable("preparing the retry", error, conf) from error
+    wanted = {letter.position for letter in letters}
     with Reader(conf, dlq) as reader:
-        letters = (letter for letter in read_letters(reader, dlq) if letter.status in ("waiting", "failed again"))
-        chosen = {letter.position: letter for letter in islice(filter(wanted, letters), limit)}
-        done: list[DeadLetter] = []
-        skipped: dict[str, str] = {}  # position -> why
+        chosen = {
+            letter.position: letter
+            for letter in read_letters(reader, dlq)
+            if letter.position in wanted and letter.status != "retried"
+        }
         records = (record for record in reader.read_all() if _position(dlq, record) in chosen) if chosen else iter(())
         while batch := list(islice(records, _BATCH_RECORDS)):
             pairs = [(record, chosen[_position(dlq, record)]) for record in batch]
-            refused = {
-                letter.position: why for record, letter in pairs if (why := _why_not(record, letter, topic)) is not None
-            }
-            skipped |= refused
-            going = [(record, letter) for record, letter in pairs if letter.position not in refused]
-            _commit(producer, going, raw, dlq)
-            done += [letter for _, letter in going]
-            progress(len(done))
-    if skipped:
-        told = [f"{position} ({why})" for position, why in islice(skipped.items(), _TOLD_MAX)]
-        more = f" and {len(skipped) - len(told):,} more" if len(skipped) > len(told) else ""
-        raise RecordError(
-            f"{len(skipped):,} of {len(skipped) + len(done):,} dead letters cannot be put back, the others were: "
-            f"{', '.join(told)}{more}",
-            remedy=f"raise max.message.bytes of {raw}, or send them anew",
-        )
-    return done
-
-
-def _why_not(record: ReadRecord, letter: DeadLetter, raw: Topic) -> str | None:
-    """Return why `raw` does not take a dead letter, None when it does."""
-    if letter.partition >= raw.partitions:
-        return f"{raw.name} has no partition {letter.partition}"
-    headers_bytes = sum(
-        len(name.encode()) + len(content or b"") + _HEADER_BYTES for name, content in _back(record, letter)
-    )
-    if len(record.value or b"") + len(record.key or b"") + headers_bytes + _RECORD_BYTES > _bytes_max(raw):
-        return "too large"  # It came compressed, or the topic took more then.
-    return None
+            _commit(producer, pairs, raw.name, dlq)
+            yield [letter for _, letter in pairs]
 
 
 def _bytes_max(raw: Topic) -> int:
     return int(raw.configs["max.message.bytes"])
 
 
-def _back(record: ReadRecord, letter: DeadLetter) -> list[tuple[str, bytes | None]]:
-    """Return the headers of a record that is put back."""
+def _back(record: ReadRecord, position: str) -> list[tuple[str, bytes | None]]:
+    """Return the headers of a record that is put back; `position` is that of its dead letter."""
     kept = [(name, text) for name, text in record.headers if not name.startswith(START) and name != RETRIED]
-    return [*kept, (RETRIED, letter.position.encode())]
+    return [*kept, (RETRIED, position.encode())]
+
+
+def _record_bytes(record: ReadRecord, position: str) -> int:
+    headers = _back(record, position)
+    headers_bytes = sum(len(name.encode()) + len(content or b"") + _HEADER_BYTES for name, content in headers)
+    return len(record.value or b"") + len(record.key or b"") + headers_bytes + _RECORD_BYTES
 
 
 def _commit(producer: Producer, batch: Iterable[tuple[ReadRecord, DeadLetter]], raw: str, dlq: str) -> None:
     try:
         producer.begin_transaction()
         for record, letter in batch:
-            headers: Any = _back(record, letter)
+            headers: Any = _back(record, letter.position)
             producer.produce(raw, record.value, record.key, letter.partition, headers=headers)
             marker: Any = [(MARKER, letter.position.encode())]
             producer.produce(dlq, None, record.key, record.partition, headers=marker)
@@ -222,10 +211,11 @@ def _letter(record: ReadRecord, headers: Mapping[str, str], topic: str) -> DeadL
         text = told(name)
         return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX else otherwise
 
+    position = _position(topic, record)
     partition = number("partition", record.partition)
     append_ms = number("timestamp", -1)
     return DeadLetter(
-        _position(topic, record),
+        position,
         f"{told('topic', '?')}[{partition}]@{told('offset', '?')}",
         partition,
         None if append_ms < 0 else append_ms,
@@ -234,6 +224,7 @@ def _letter(record: ReadRecord, headers: Mapping[str, str], topic: str) -> DeadL
         told("error", "unknown"),
         told("message", "it has no header that says why"),
         number("size", len(record.value or b"")),
+        _record_bytes(record, position),
         told("sha256"),
         headers.get(WITHHELD),
         headers.get(RETRIED),

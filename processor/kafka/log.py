@@ -335,5 +335,4 @@ class KafkaLog:
     def _fence_the_dead(self) -> None:
         """Abort the open transactions of slots that no member runs in: they hide what they wrote from the restore."""
         conf = self._conf
-        for slot in dead_slots(self._admin, conf.group_id, conf.slot, conf.partitions):
-            fence(conf.producer, conf.group_id, slot)
+        fence(conf.producer, conf.group_id, dead_slots(self._admin, conf.group_id, conf.slot, conf.partitions))

@@ -8,7 +8,8 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -18,6 +19,7 @@ from processor.kafka.failures import error_of, failure, is_outdated
 from processor.ports import Output
 
 PRODUCERS: Final = 2
+_FENCED_AT_ONCE: Final = 16  # slots
 _INIT_TIMEOUT_S: Final = 10.0
 _ABORT_TIMEOUT_S: Final = 1.0
 _QUEUE_FULL_POLL_S: Final = 0.01
@@ -234,9 +236,16 @@ def _produce_when_there_is_room(producer: Producer, output: Output) -> None:
             producer.poll(_QUEUE_FULL_POLL_S)
 
 
-def fence(conf: Mapping[str, Any], group_id: str, slot: int) -> None:
-    """Abort what a dead worker left open in its `slot`.
+def fence(conf: Mapping[str, Any], group_id: str, slots: Iterable[int]) -> None:
+    """Abort what dead workers left open in their `slots`.
 
-    Its open transaction would hide the states behind it from its successors until it times out.
+    Their open transactions would hide the states behind them from their successors until they time out. Several slots
+    at once, since each takes about 0.3 s, nearly all of it waiting, and the worker's loop stands still meanwhile: 100
+    take 3 s instead of 30 (2 cores, November 2026).
+
+    Raises:
+        BrokerUnavailable, OwnershipLost, Fatal: see `failure`.
     """
-    Transactions(conf, group_id, slot).close()
+    with ThreadPoolExecutor(_FENCED_AT_ONCE, thread_name_prefix="a3cp-fence") as threads:
+        for _ in threads.map(lambda slot: Transactions(conf, group_id, slot).close(), slots):
+            pass

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 pytestmark = pytest.mark.broker
 
@@ -196,12 +197,30 @@ def test_a_bad_line_on_its_way_there_and_back(a3cp: Commands, processing: None) 
     assert a3cp("dlq", "retry", "--dry-run").stdout.startswith("1 would be put back")
     retried = a3cp("dlq", "retry").stdout
     assert retried.startswith("1 put back into ")
-    assert "1 cannot be: their content" in retried
+    assert "0 were before, 1 cannot be\n1 whose content (raw media" in retried
     assert listed(3)["groups"]
     again = a3cp.json("dlq", "retry")
     assert (again["retried"], again["left"]) == (0, {"withheld": 1, "retried": 1, "failed again": 1})
     assert a3cp.json("dlq", "retry", "--again")["retried"] == 1
     assert "2 were put back and are not shown" in a3cp("dlq", "list").stdout
+
+
+def test_letters_that_raw_does_not_take(a3cp: Commands, kafka: str, topics: str) -> None:
+    """They are told with the reason each time, are no failure, and take no place of `--limit`; the others go once."""
+    producer = Producer({"bootstrap.servers": kafka, "message.max.bytes": 4 << 20, "enable.idempotence": True})
+    for value, partition in ((b"x" * (3 << 19), b"1"), (b"1", b"1"), (b"2", b"9"), (b"3", b"1")):
+        producer.produce(f"{topics}.dlq", value, None, 1, headers={"a3cp-dlq-partition": partition})
+    assert producer.flush(20) == 0
+
+    assert a3cp.json("dlq", "retry", "--dry-run", "--limit", "1")["letters"][0]["position"] == f"{topics}.dlq[1]@1"
+    for retried, before in ((1, 0), (1, 1), (0, 2)):
+        told = a3cp.json("dlq", "retry", "--limit", "1")
+        assert (told["retried"], told["left"]["retried"]) == (retried, before)
+        assert [letter["position"] for letter in told["refused"]] == [f"{topics}.dlq[1]@0", f"{topics}.dlq[1]@2"]
+    text = a3cp("dlq", "retry").stdout
+    assert text.startswith(f"0 put back into {topics}.raw, 2 were before, 2 cannot be")
+    assert f"1 larger than {topics}.raw takes (1,048,576 bytes): {topics}.dlq[1]@0" in text
+    assert f"1 of a partition that {topics}.raw does not have: {topics}.dlq[1]@2" in text
 
 
 def test_no_broker(prefix: str) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from processor.config import load
+from processor.config_sources import load
 from processor.core.errors import UsageError
 from processor.exporter.ports import SessionFilter
 from processor.exporter.verify import verify

@@ -1,4 +1,4 @@
-"""A transaction that cannot be committed says why."""
+"""A transaction that cannot be committed says why, and a dead worker's is aborted soon."""
 
 import contextlib
 import logging
@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import OutcomeUnknown
 from processor.kafka.conf import producer_conf
-from processor.kafka.transactions import Transactions
+from processor.kafka.offsets import LATEST, log_offsets
+from processor.kafka.transactions import Transactions, fence
 from tests.broker.fleet import await_true
 
 pytestmark = pytest.mark.broker
@@ -78,3 +80,25 @@ def test_committing_says_what_was_refused(kafka: str, topics: str) -> None:
     assert time.monotonic() - begun_s < 10
     transactions.close()
     consumer.close()
+
+
+def test_a_hundred_dead_slots(kafka: str, topics: str) -> None:
+    """What they left open is aborted in a third of the time after which a worker whose loop stands counts as hung."""
+    conf = producer_conf({"bootstrap.servers": kafka, "linger.ms": 0}, transaction_timeout_ms=60_000)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    place = (f"{topics}.state", 1)
+
+    def end(isolation: IsolationLevel) -> int:
+        return log_offsets(admin, [place], LATEST, isolation)[place]
+
+    dead = [Transactions(conf, topics, slot) for slot in (1, 50, 100)]
+    for transactions in dead:
+        transactions.send([(f"{topics}.state", b"x", b"k", 1, None)])
+    await_true("all are open", lambda: end(IsolationLevel.READ_UNCOMMITTED) == len(dead))
+    assert end(IsolationLevel.READ_COMMITTED) == 0
+    begun_s = time.monotonic()
+    fence(conf, topics, range(1, 101))
+    assert time.monotonic() - begun_s < 10
+    await_true("none is", lambda: end(IsolationLevel.READ_COMMITTED) == end(IsolationLevel.READ_UNCOMMITTED))
+    for transactions in dead:
+        transactions.close()

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from processor.cli.decoders import Decoders
-from processor.config import load
+from processor.config_sources import load
 from processor.core.errors import Fatal
 from processor.exporter.decoding import Part
 from processor.exporter.ports import TAGGED, OutputRecord

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from processor.cli.writers import Writers
-from processor.config import load
+from processor.config_sources import load
 from processor.exporter.due import hand_on
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
@@ -26,7 +26,7 @@ BEGUN = """
 import sys, time
 from pathlib import Path
 from processor.cli.writers import Writers
-from processor.config import load
+from processor.config_sources import load
 from processor.exporter.ports import SessionFilter
 settings = load({"A3CP_STORE_URL": sys.argv[1], "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, Path(sys.argv[2])).settings
 from tests.cli.test_writers import writer_to

@@ -1,0 +1,75 @@
+"""The configuration that the embedded broker is started with, written anew for each start."""
+
+from pathlib import Path
+
+
+def server_properties(folder: Path, port: int, controller_port: int) -> str:
+    return f"""\
+# Written by `a3cp broker up` at each start; a change here does not last.
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={folder / "data"}
+
+# Topics come from topics/*.yaml, never by a typing error.
+auto.create.topics.enable=false
+num.partitions=4
+
+# One node can replicate to no other.
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+
+# There is none to hand its partitions to, either, and trying does harm: partitions without a leader count as deleted
+# for the transaction coordinator, so it calls transactions complete whose markers it never wrote (Kafka 4.3.0).
+controlled.shutdown.enable=false
+
+# Small internal topics: 50 partitions each would only make start and stop slower.
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.num.partitions=1
+
+# A killed node's registration has to run out before the node is let in again; the default of 9 s is for real networks.
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+
+# Nothing to wait for when the members start together, and tests may use short sessions.
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.min.heartbeat.interval.ms=200
+# A dead producer's open transaction is looked for every second, so that readers do not wait ten.
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+
+# Above every topic's own limit, so that the topics' files alone decide.
+message.max.bytes=4194304
+replica.fetch.max.bytes=4194304
+log.retention.hours=168
+log.retention.check.interval.ms=60000
+"""
+
+
+LOG4J = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="WARN" shutdownHook="disable">
+  <Appenders>
+    <RollingFile name="file" fileName="${sys:a3cp.data}/broker.log" filePattern="${sys:a3cp.data}/broker.%i.log">
+      <PatternLayout pattern="[%d] %p %m (%c{1})%n%throwable"/>
+      <SizeBasedTriggeringPolicy size="10 MB"/>
+      <DefaultRolloverStrategy max="3"/>
+    </RollingFile>
+  </Appenders>
+  <Loggers>
+    <Root level="INFO"><AppenderRef ref="file"/></Root>
+  </Loggers>
+</Configuration>
+"""

