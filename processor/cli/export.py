@@ -105,6 +105,10 @@ def export(
     else:
         _tell(outcome, opened.name, interrupted=stopped.is_set() and not follow)
         bundling.tell()
+    if not follow:
+        bundling.warn()
+        if bundling.has_set_aside:
+            raise typer.Exit(1)
 
 
 def _stop_on_signals(stopped: threading.Event) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from processor.codec import Codec
+from processor.core.errors import RecordError
+from processor.exporter.aside import SetAside
 from processor.exporter.bundle import Outcome, Written, write_bundle
 from processor.exporter.contents import ALL_FORMATS, Format
 from processor.exporter.errors import TargetUnavailable
@@ -29,27 +31,41 @@ class BundleWriter:
         self.formats = formats
         self.outcomes: Counter[Outcome] = Counter()
         self.statuses: Counter[Status] = Counter()
+        self.aside = SetAside()
         self.messages = 0
         self.size_bytes = 0
 
-    def take(self, view: SessionView) -> Written:
-        """Write the session's bundle.
+    def take(self, view: SessionView) -> bool:
+        """Write the session's bundle, unless it was set aside; return whether it is written.
+
+        Raises as `write` does.
+        """
+        return view.session.session_id not in self.aside and self.count(view.session, self.write(view))
+
+    def write(self, view: SessionView) -> Written | RecordError:
+        """Write the session's bundle; return what became of it, or why its messages can never be read.
 
         Raises:
             TargetUnavailable: it cannot be written there.
-            DecodeError, RegistryUnavailable, StoreUnavailable: its messages cannot be read.
+            RegistryUnavailable, StoreUnavailable: its messages cannot be read at the moment.
         """
-        with told_of(self._target):
-            written = write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
-        self.count(view.session, written)
-        return written
+        try:
+            with told_of(self._target):
+                return write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
+        except RecordError as error:
+            return error
 
-    def count(self, session: SessionRow, written: Written) -> None:
-        """Count what became of `session`, whoever wrote it."""
-        self.outcomes[written.outcome] += 1
+    def count(self, session: SessionRow, result: Written | RecordError) -> bool:
+        """Count what became of `session`, whoever wrote it; return whether it is written."""
+        if isinstance(result, RecordError):
+            self.outcomes[Outcome.SET_ASIDE] += 1
+            self.aside.add(session.session_id, result)
+            return False
+        self.outcomes[result.outcome] += 1
         self.statuses[session.status] += 1
-        self.messages += written.messages
-        self.size_bytes += written.size_bytes
+        self.messages += result.messages
+        self.size_bytes += result.size_bytes
+        return True
 
 
 @contextmanager
