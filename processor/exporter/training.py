@@ -13,7 +13,7 @@ from processor.exporter.paths import date_part
 from processor.exporter.placing import alone_at
 from processor.exporter.ports import SessionFilter, Store
 from processor.exporter.target import Target
-from processor.exporter.writing import told_of
+from processor.exporter.writing import REMEDY
 
 _PAGE_SESSIONS = 1_000
 
@@ -67,7 +67,7 @@ def _write_date(store: Store, target: Target, codec: Codec, date: int) -> tuple[
     Nobody else writes it from the first session read until it is in its place: what they stored since would be gone.
     """
     name = date_part(date * DAY_MS)
-    with told_of(target), alone_at(target, f"date={name}"):
+    with target.told("written", REMEDY), alone_at(target, f"date={name}"):
         # By id: a session that another exporter adds meanwhile moves those behind it to the next page.
         sessions = {row.session_id: row for row in _sessions_of(store, date)}.values()
         in_order = sorted(sessions, key=lambda row: (row.start_ms, row.session_id))

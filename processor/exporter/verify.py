@@ -53,19 +53,23 @@ def verify(target: str) -> Iterator[Report]:
 
     Raises:
         UsageError: there is no such place, or no bundle in it.
+        TargetUnavailable: it cannot be looked through.
     """
     where = Target(target)
-    if not where.files.exists(where.root):
-        raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder that bundles were exported to")
-    if _looks_like_bundle(where):
-        yield verify_bundle(where, where.root)
-        return
-    found = False
-    for path in _bundles_below(where):
-        found = True
-        yield verify_bundle(where, path)
-    if not found:
-        raise UsageError(f"{target} holds no bundle", remedy="name a bundle, or the folder bundles were exported to")
+    with where.told("read", "give the right to, then verify again"):
+        if not where.files.exists(where.root):
+            raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder bundles were exported to")
+        if _looks_like_bundle(where):
+            yield verify_bundle(where, where.root)
+            return
+        found = False
+        for path in _bundles_below(where):
+            found = True
+            yield verify_bundle(where, path)
+        if not found:
+            raise UsageError(
+                f"{target} holds no bundle", remedy="name a bundle, or the folder bundles were exported to"
+            )
 
 
 def _looks_like_bundle(target: Target) -> bool:

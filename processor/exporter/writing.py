@@ -1,17 +1,18 @@
 """Writes what a store hands on: a bundle for each session."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Final
 
 from processor.codec import Codec
 from processor.core.errors import RecordError
 from processor.exporter.aside import SetAside
 from processor.exporter.bundle import Outcome, Written, write_bundle
 from processor.exporter.contents import ALL_FORMATS, Format
-from processor.exporter.errors import TargetUnavailable
 from processor.exporter.model import SessionRow, SessionView, Status
 from processor.exporter.target import Target
+
+REMEDY: Final = "make room or give the right to, then export again"  # when a target cannot be written
 
 
 class BundleWriter:
@@ -50,7 +51,7 @@ class BundleWriter:
             RegistryUnavailable, StoreUnavailable: its messages cannot be read at the moment.
         """
         try:
-            with told_of(self._target):
+            with self._target.told("written", REMEDY):
                 return write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
         except RecordError as error:
             return error
@@ -66,15 +67,3 @@ class BundleWriter:
         self.messages += result.messages
         self.size_bytes += result.size_bytes
         return True
-
-
-@contextmanager
-def told_of(target: Target) -> Iterator[None]:
-    """Tell what keeps `target` from being written as `TargetUnavailable`."""
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise TargetUnavailable(
-            f"{target.root} cannot be written ({why})", remedy="make room or give the right to, then export again"
-        ) from error
