@@ -297,6 +297,8 @@ def _facts(session: SessionRow) -> str:
 
 
 def _notices(session: SessionRow) -> str:
+    if session.is_opened_twice:
+        return '<p class="notice">This session was opened twice: what was sent again much later is here too.</p>'
     if session.status is Status.PARTIAL:
         held, expected = f"{session.held_count:,}", f"{session.expected_count or 0:,}"
         return f'<p class="notice">Not all of this session is here: {held} of {expected} messages.</p>'

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from processor.core.errors import UsageError
 from processor.exporter import manifest as manifests
-from processor.exporter.bundle_check import BundleCheck, name_of, unreadable
+from processor.exporter.bundle_check import OPENED_TWICE, BundleCheck, name_of, unreadable
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_part
 from processor.exporter.target import Target
 
@@ -35,6 +35,7 @@ class Report:
     status: str | None = None  # open, partial or complete, as the bundle says
     messages: int = 0
     problems: list[Problem] = field(default_factory=list)
+    is_opened_twice: bool = False  # and says so: it holds all that came under its id
 
     @property
     def is_sound(self) -> bool:
@@ -109,6 +110,7 @@ def _check(checker: BundleCheck, report: Report) -> None:
     metadata = checker.metadata(report.session_id)
     if metadata is not None:
         report.session_id, report.status = metadata.session_id, metadata.completeness
+        report.is_opened_twice = OPENED_TWICE in metadata.flags
     if not checker.has(RECORDS):
         return  # Which is told; the others have nothing to be compared with.
     messages = checker.records(report.session_id, metadata)
