@@ -120,7 +120,9 @@ class SessionsCheck:
         sid = event.session_id
         assert sid is not None
         if session is not None:
-            self._wrong(sid, where, "it starts a second time")
+            self._wrong(
+                sid, where, "it starts a second time, as when a record is sent again after its session was forgotten"
+            )
             return
         self._sessions[sid] = _Session(event.user_id, event.start_time)
         if not belongs_to(sid, event.user_id):
