@@ -17,7 +17,7 @@ ID_CACHE_MAX: Final = 32_768  # session ids whose tag is remembered, about 300 b
 _POLICY_SOURCE: Final = POLICY_SOURCE.encode()
 _NULL: Final = b"\x00"
 # A six-byte varint holds the sum of its bytes, each shifted by seven, less their five marks "more follows".
-_MARKS: Final = sum(128 << 7 * index for index in range(5))
+SIX_BYTE_MARKS: Final = sum(128 << 7 * index for index in range(5))
 
 _TEXT: Final = rb"([\x00-\x7e][ -~]*)"  # A length of one byte, then printable ASCII, at least up to the next length.
 _OPTIONAL: Final = rb"(?:\x00|\x02" + _TEXT + rb")"
@@ -91,7 +91,7 @@ def read_conforming(value: bytes, pos: int, append_ms: int, encoding: int) -> Me
         (
             user[1:].decode(),
             record_id.decode(),
-            (b0 + (b1 << 7) + (b2 << 14) + (b3 << 21) + (b4 << 28) + (b5 << 35) - _MARKS) >> 1,
+            (b0 + (b1 << 7) + (b2 << 14) + (b3 << 21) + (b4 << 28) + (b5 << 35) - SIX_BYTE_MARKS) >> 1,
             append_ms,
             sha256(value).digest(),
             role,
