@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from processor.cli.bundling import Bundling
-from processor.config import load
+from processor.config_sources import load
 from processor.exporter.ports import SessionFilter
 from processor.store import open_store
 from processor.store.sql import SqlStore

@@ -9,7 +9,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from processor.cli.bundling import Bundling
-from processor.config import load
+from processor.config_sources import load
 from processor.core.errors import A3CPError, Fatal
 from processor.exporter.bundle import Outcome, write_bundle
 from processor.exporter.errors import TargetUnavailable
