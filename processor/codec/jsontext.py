@@ -403,19 +403,43 @@ def _text_of(text: bytes) -> object:
 
 
 def plain_object(text: bytes | str) -> dict[str, Any]:
-    """Return the object in valid JSON `text` as plain values; numbers too large for a float become infinite."""
+    """Return the object in JSON `text` as plain values; numbers too large for a float become infinite.
+
+    Raises:
+        ValueError: it is no valid JSON object, by the same measure as a message.
+    """
     result = plain_value(text)
-    assert isinstance(result, dict)
+    if not isinstance(result, dict):
+        raise ValueError("no JSON object")
     return result
 
 
 def plain_value(text: bytes | str) -> Any:
-    """Return what valid JSON `text` holds, likewise."""
-    return _decode(text) if isinstance(text, str) else json.loads(text, parse_int=_int_of)
+    """Return what JSON `text` holds, likewise."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    if "\\u" in text or text.count("{") + text.count("[") > DEPTH_MAX:  # Else `_decode` is as strict as msgspec.
+        _check(text.encode())
+    return _decode(text)
+
+
+def _check(text: bytes) -> None:
+    """Raise ValueError if `text` is too deep, or has a lone surrogate, which no store and no file could hold."""
+    if _is_too_deep(text):
+        raise ValueError(f"JSON is more than {DEPTH_MAX} levels deep")
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"no JSON: {error}") from error
 
 
 def _int_of(digits: str) -> int | float:
     return int(digits) if len(digits) <= 1000 else float(digits)
 
 
-_decode: Final = json.JSONDecoder(parse_int=_int_of).decode  # `json.loads` would make one for each text.
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no {name}")
+
+
+# `json.loads` would make one for each text.
+_decode: Final = json.JSONDecoder(parse_int=_int_of, parse_constant=_refuse).decode

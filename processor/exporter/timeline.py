@@ -110,7 +110,10 @@ def details_of(event: EventView) -> Mapping[str, Any]:
     """Return the further arguments of a command, as its event keeps them."""
     if event.details is None:
         return {}
-    details = plain_value(event.details)
+    try:
+        details = plain_value(event.details)
+    except ValueError:  # Then they are no arguments of ours; the record shows them.
+        return {}
     return details if isinstance(details, dict) else {}
 
 
