@@ -172,16 +172,9 @@ def policy_of(value: object) -> Policy:
     template = value.get("template")
     if template is not None and not (isinstance(template, str) and template.strip()):
         raise ValueError("session_policy.template is not a name")
-    if template is not None and _size_bytes(template) > TEMPLATE_BYTES_MAX:
+    if template is not None and len(template.encode()) > TEMPLATE_BYTES_MAX:
         raise ValueError(f"session_policy.template has more than {TEMPLATE_BYTES_MAX} bytes")
     return Policy(limits[0], limits[1], limits[2], template)
-
-
-def _size_bytes(template: str) -> int:
-    try:
-        return len(template.encode())
-    except UnicodeEncodeError as error:  # JSON can write half a character; no state could be encoded with it.
-        raise ValueError("session_policy.template is not a name") from error
 
 
 def claim_of(text: str | None) -> str | None:

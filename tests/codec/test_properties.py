@@ -299,6 +299,7 @@ def test_a_glance_is_enough_for_users_as_they_are(id_format, closed, end_ms):
     ended = session._replace(end_ms=start_ms + 7, end_reason=EndReason.TIMEOUT, ends=1, touched_ms=start_ms + 7)
     state = UserState(session, (ended,) * closed, bytes(192), None, start_ms + 9, 2)
     assert (_read_open(encode_state(state)) is not None) == (closed == 0 and end_ms is None)
+    assert decode_state(encode_state(state)) == state
     assert glance(encode_state(state)) == (start_ms + 7, start_ms + 9, end_ms is not None)
     for other in (
         state._replace(current=None),
