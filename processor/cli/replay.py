@@ -38,6 +38,8 @@ def replay(
 ) -> None:
     """Send a session's messages to a topic once more: the same keys and bytes, spaced as they came.
 
+    Messages only: no session events, no commands, no tags. A processor that reads the topic makes its own.
+
     Exit code 1: some could not be sent, since their content was withheld.
     """
     from processor.kafka.producer import RecordProducer

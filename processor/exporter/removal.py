@@ -180,14 +180,18 @@ def _write_rest(target: Target, path: str, file: Any, are_gone: Callable[[Any], 
             target.files.open(beside, "wb") as out,
             pq.ParquetWriter(out, file.schema_arrow, compression="zstd") as writer,
         ):
-            for batch in file.iter_batches(ROWS_AT_ONCE):
-                kept = batch.filter(pa.array([not gone for gone in are_gone(batch)])).to_pylist()
-                if kept:  # Made anew from values: a filtered column keeps the words of the rows that went.
-                    writer.write_table(pa.Table.from_pylist(kept, file.schema_arrow))
+            for number in range(file.num_row_groups):  # Each was limited by its bytes when it was written.
+                _write_kept(writer, file.read_row_group(number), are_gone)
         target.files.mv(beside, path)
     finally:
         if target.files.exists(beside):
             target.files.rm_file(beside)
+
+
+def _write_kept(writer: Any, group: Any, are_gone: Callable[[Any], list[bool]]) -> None:
+    kept = group.filter(pa.array([not gone for gone in are_gone(group)])).to_pylist()
+    if kept:  # Made anew from values: a filtered column keeps the words of the rows that went.
+        writer.write_table(pa.Table.from_pylist(kept, group.schema))
 
 
 def _folders(target: Target, path: str) -> list[str]:

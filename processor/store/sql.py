@@ -52,6 +52,7 @@ _LAST_REMOVAL: Final = text(
     "INSERT INTO meta (name, value) VALUES ('last_removal', :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
+PAGE_BYTES: Final = 16 << 20  # of values in a page; it ends with the one that is beyond
 PAGE_ROWS: Final = 1_000  # read at a time: no transaction stays open while a reader thinks
 
 
@@ -156,22 +157,18 @@ class SqlStore:
 
     def messages(self, session_id: str, *, count_max: int | None = None) -> Iterator[MessageRow]:
         """See `Store.messages`. A session stands in one partition, so the order of the log is that of `seq`."""
-        return map(rows.message, self._of_session(_MESSAGES_PAGE, session_id, count_max))
+        return map(rows.message, self._of_log(_MESSAGES_PAGE, {"session_id": session_id}, count_max))
 
     def without_session(self, user_id: str | None = None) -> Iterator[MessageRow]:
         """See `Store.without_session`."""
-        position = MESSAGES.c.position
-        query = select(MESSAGES).where(MESSAGES.c.session_id.is_(None)).order_by(position).limit(PAGE_ROWS)
+        conditions: list[ColumnElement[bool]] = [MESSAGES.c.session_id.is_(None)]
         if user_id is not None:
-            query = query.where(MESSAGES.c.user_id == user_id)
-        last = -1
-        while page := self._page(query.where(position > last)):
-            yield from (rows.message(values) for values in page)
-            last = page[-1][0]
+            conditions.append(MESSAGES.c.user_id == user_id)
+        return map(rows.message, self._of_log(_page_of(MESSAGES, *conditions), {}, None))
 
     def events(self, session_id: str, *, count_max: int | None = None) -> Iterator[EventRow]:
         """See `Store.events`."""
-        return map(rows.event, self._of_session(_EVENTS_PAGE, session_id, count_max))
+        return map(rows.event, self._of_log(_EVENTS_PAGE, {"session_id": session_id}, count_max))
 
     def unreadable(self) -> Iterator[UnreadableRow]:
         """See `Store.unreadable`."""
@@ -272,17 +269,17 @@ class SqlStore:
         with self._reading() as connection:
             return connection.execute(query, values).all()
 
-    def _of_session(self, query: Select[Any], session_id: str, count_max: int | None) -> Iterator[Any]:
-        """Yield the session's rows, `count_max` at most, a page at a time."""
+    def _of_log(self, query: Select[Any], values: Mapping[str, Any], count_max: int | None) -> Iterator[Any]:
+        """Yield rows in the order of the log, `count_max` at most, a page at a time; `query` is of `_page_of`."""
         last, left = -1, count_max
         while left is None or left > 0:
             count = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
-            page = self._page(query, {"session_id": session_id, "after": last, "count": count})
-            yield from page
-            if len(page) < count:
+            page = self._page(query, {**values, "after": last, "count": count})
+            if not page:
                 return
+            yield from page
             last = page[-1][0]
-            left = None if left is None else left - count
+            left = None if left is None else left - len(page)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -357,14 +354,24 @@ def _is_old(table: Table, before_ms: int) -> ColumnElement[bool]:
     return and_(table.c.session_id.is_(None), is_old)
 
 
-def _page_of(table: Table) -> Select[Any]:
-    """Return what asks for some of a session's rows; made once, since making it takes longer than to run it."""
-    query = select(table).where(table.c.session_id == bindparam("session_id"), table.c.position > bindparam("after"))
-    return query.order_by(table.c.position).limit(bindparam("count"))
+def _page_of(table: Table, *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return what asks for the next rows in the order of the log: `count` at most, and no more than PAGE_BYTES take.
+
+    The sizes of values are known without reading them, in both databases.
+    """
+    position = table.c.position
+    wanted = [*conditions, position > bindparam("after")]
+    size = func.coalesce(func.length(table.c.value), 0).label("size")
+    next_ = select(position, size).where(*wanted).order_by(position).limit(bindparam("count")).subquery()
+    before = func.sum(next_.c.size).over(order_by=next_.c.position, rows=(None, 0)) - next_.c.size
+    summed = select(next_.c.position, before.label("before")).subquery()
+    last = select(func.max(summed.c.position)).where(summed.c.before < PAGE_BYTES).scalar_subquery()
+    return select(table).where(*wanted, position <= last).order_by(position)
 
 
-_MESSAGES_PAGE: Final = _page_of(MESSAGES)
-_EVENTS_PAGE: Final = _page_of(EVENTS)
+# Made once: making them takes longer than to run them.
+_MESSAGES_PAGE: Final = _page_of(MESSAGES, MESSAGES.c.session_id == bindparam("session_id"))
+_EVENTS_PAGE: Final = _page_of(EVENTS, EVENTS.c.session_id == bindparam("session_id"))
 
 
 def _conditions(wanted: SessionFilter) -> list[Any]:

@@ -46,3 +46,9 @@ def test_speeds_that_are_none(speed):
     result = CliRunner().invoke(app, ["replay", "sess_1", "--to", "t", f"--speed={speed}"])
     assert isinstance(result.exception, UsageError)
     assert "--speed" in str(result.exception)
+
+
+def test_it_says_what_it_does_not_send():
+    """Who reads the help does not expect the session's events, or its commands, on the other side."""
+    said = " ".join(CliRunner().invoke(app, ["replay", "--help"]).output.split())
+    assert "Messages only: no session events, no commands, no tags." in said
