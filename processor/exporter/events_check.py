@@ -11,13 +11,13 @@ import msgspec
 
 from processor.codec.events import EventView, view_of
 from processor.core.boundaries import ended_by_silence
-from processor.core.model import Ended, Event, Noted, Paused, Resumed, Rules, Started, UserState
+from processor.core.model import EndReason, Event, Forgotten, PolicySet, Reopened, Rules, Tagged, UserState
 from processor.exporter.audit_report import AuditReport
 
-# Events that follow from the raw records alone. The clock decides when an idle session's end is told, and so whether it
-# is reopened, and what a command meets there; ends are compared without that.
-_CERTAIN: Final = (Started, Paused, Resumed, Noted)
-_CERTAIN_KINDS: Final = frozenset({"started", "paused", "resumed", "note", "context", "step", "status"})
+# The clock decides when silence is told, and so whether an end is taken back. All other events follow from the raw
+# records alone; ends are compared without how often they were told, those by silence also without when.
+_SILENCE: Final = (EndReason.TIMEOUT.value, EndReason.PAUSE_TIMEOUT.value)
+_UNTOLD: Final = (Tagged, PolicySet, Forgotten, Reopened)
 _HASH_BYTES: Final = 16
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -36,7 +36,7 @@ class EventsCheck:
 
     def event(self, event: EventView, offset: int) -> None:
         """Take the sessions topic's next event."""
-        if self._rules is None or event.kind not in _CERTAIN_KINDS | {"ended"}:
+        if self._rules is None or event.kind == "reopened":
             return
         self._told.setdefault(_form(event), offset)
         if event.kind == "ended":
@@ -45,7 +45,7 @@ class EventsCheck:
     def folded(self, user_id: str, after: UserState | None, events: Iterable[Event]) -> None:
         """Take what the user's next raw record causes by the rules, and the state it leaves."""
         for event in events:
-            if isinstance(event, (*_CERTAIN, Ended)):
+            if not isinstance(event, _UNTOLD):
                 self._told.pop(_form(view_of(user_id, event)), None)
         current = None if after is None else after.current
         if after is None or current is None or (current.session_id, current.count) not in self._ends:
@@ -64,7 +64,9 @@ class EventsCheck:
 
 
 def _form(event: EventView) -> bytes:
-    """Return what is equal for equal events; of ends, whenever and however often they were told."""
+    """Return what is equal for equal events, whatever the clock did."""
     if event.kind == "ended":
-        event = event._replace(record_id="", timestamp=0, revision=None)
+        event = event._replace(record_id="", revision=None)
+    if event.reason in _SILENCE:
+        event = event._replace(timestamp=0)
     return sha256(_encode(event)).digest()[:_HASH_BYTES]
