@@ -60,6 +60,11 @@ def export(
 
     if metrics_port and not follow:
         raise UsageError("--metrics-port is for an export that goes on", remedy="add --follow, or leave it out")
+    for option, given in (
+        ("--format", format_), ("--user", user), ("--session", session), ("--since", since), ("--until", until),
+    ):  # fmt: skip
+        if given and to is None:
+            raise UsageError(f"{option} is for bundles", remedy="add --to, or leave it out")
     wanted = SessionFilter(user, time_ms("--since", since), time_ms("--until", until), session_id=session)
     settings = chosen(bootstrap, prefix)
     if store is not None:

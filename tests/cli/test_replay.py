@@ -46,3 +46,19 @@ def test_speeds_that_are_none(speed):
     result = CliRunner().invoke(app, ["replay", "sess_1", "--to", "t", f"--speed={speed}"])
     assert isinstance(result.exception, UsageError)
     assert "--speed" in str(result.exception)
+
+
+@pytest.mark.parametrize("topic", ["a3cp.tagged", "a3cp.sessions", "a3cp.state", "a3cp.dlq"])
+def test_the_processors_own_topics_take_no_replay(topic):
+    """What the processor alone writes would be wrong with more in it."""
+    result = CliRunner().invoke(app, ["replay", "sess_1", "--to", topic, "--bootstrap", "127.0.0.1:1"])
+    assert isinstance(result.exception, UsageError)
+    assert f"{topic} is the processor's own" in str(result.exception)
+
+
+def test_a_topic_that_is_only_read_takes_no_replay(monkeypatch):
+    """A3CP_RAW_TOPIC names another's log."""
+    monkeypatch.setenv("A3CP_RAW_TOPIC", "theirs")
+    result = CliRunner().invoke(app, ["replay", "sess_1", "--to", "theirs", "--bootstrap", "127.0.0.1:1"])
+    assert isinstance(result.exception, UsageError)
+    assert "nothing is written to theirs" in str(result.exception)
