@@ -79,7 +79,8 @@ def _stop_all(running: Mapping[int, subprocess.Popen[bytes]]) -> None:
         worker.terminate()
     deadline_s = time.monotonic() + _STOP_S
     for worker in running.values():
-        try:
-            worker.wait(max(0.0, deadline_s - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            worker.kill()
+        with worker:  # Closes its standard input.
+            try:
+                worker.wait(max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()

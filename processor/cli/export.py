@@ -105,11 +105,16 @@ def export(
         if not stopped.is_set():
             bundling.write()
         outcome = _outcome(opened, done)
+        is_missing = session is not None and not opened.count(SessionFilter(session_id=session))
     if as_json:
         print(json.dumps({**outcome, **bundling.outcome()}))
     else:
         _tell(outcome, opened.name, interrupted=stopped.is_set() and not follow)
         bundling.tell()
+    if is_missing and not stopped.is_set():
+        raise UsageError(
+            f"no session {session} in {opened.name}", remedy="--session wants the whole id; a3cp sessions list has them"
+        )
 
 
 def _stop_on_signals(stopped: threading.Event) -> None:
