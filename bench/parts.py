@@ -4,7 +4,8 @@ import gc
 import time
 import timeit
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ from processor.kafka.conf import producer_conf
 _REPEATS: Final = 7
 _TRANSACTIONS: Final = 400
 _RECORDS_EACH: Final = 10
+_MESSAGES: Final = ("tagged",)
+_BOTH: Final = ("tagged", "state")  # as the processor does
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +92,17 @@ def measure(context: Context) -> Section:
     )
 
     context.cluster.fresh_ours(keep_raw=False)
+    _transactions_ms(context, 2, _BOTH)  # The broker is slow at first.
     turns = {producers: _transactions_ms(context, producers) for producers in (1, 2, 3)}
     for producers, its in turns.items():
         section.runs.append({"producers": producers, **its})
+    messages_only, with_states, lanes = turns[2], _transactions_ms(context, 2, _BOTH), _lanes_ms(context)
+    section.runs += [{"states too": True, **with_states}, {"states too": True, "lanes": 2, **lanes}]
+    for what, ours, alternative in (
+        ("with states / messages only", with_states, messages_only),
+        ("with states, one at a time / two, half of the partitions each", with_states, lanes),
+    ):
+        row((f"transactions: {what}, p50 ms", number(ours["p50_ms"], 1), number(alternative["p50_ms"], 1)))
     for other in (1, 3):
         two, its = turns[2], turns[other]
         row(
@@ -121,23 +132,39 @@ def _without_the_short_way() -> Codec:
     return codec
 
 
-def _transactions_ms(context: Context, producers: int) -> dict[str, float]:
+def _transactions_ms(context: Context, producers: int, topics: Sequence[str] = _MESSAGES) -> dict[str, float]:
     before = transactions.PRODUCERS
     transactions.PRODUCERS = producers  # type: ignore[misc]
-    reader = context.cluster.reader(f"{OURS}.raw")
-    took_ms = []
     try:
-        conf = producer_conf(context.cluster.conf, transaction_timeout_ms=10_000)
-        it = transactions.Transactions(conf, f"bench-{uuid.uuid4().hex[:8]}", 0)
-        partitions = context.scale.partitions
-        for turn in range(_TRANSACTIONS):
-            begun_s = time.monotonic()
-            it.send([(f"{OURS}.tagged", bytes(300), b"user", each % partitions, None) for each in range(_RECORDS_EACH)])
-            it.commit([TopicPartition(f"{OURS}.raw", 0, turn)], reader.consumer_group_metadata())
-            if turn >= _TRANSACTIONS // 10:
-                took_ms.append((time.monotonic() - begun_s) * 1e3)
-        it.close()
+        return quantiles(_back_to_back_ms(context, range(context.scale.partitions), topics, _RECORDS_EACH))
     finally:
         transactions.PRODUCERS = before  # type: ignore[misc]
-        reader.close()
-    return quantiles(took_ms)
+
+
+def _lanes_ms(context: Context) -> dict[str, float]:
+    """Return how long each transaction takes when two run side by side, each with half of the partitions."""
+    half = context.scale.partitions // 2
+    with ThreadPoolExecutor(2) as pool:
+        lanes = [
+            pool.submit(_back_to_back_ms, context, partitions, _BOTH, _RECORDS_EACH // 2)
+            for partitions in (range(half), range(half, context.scale.partitions))
+        ]
+        return quantiles([took_ms for lane in lanes for took_ms in lane.result()])
+
+
+def _back_to_back_ms(context: Context, partitions: Sequence[int], topics: Sequence[str], records: int) -> list[float]:
+    reader = context.cluster.reader(f"{OURS}.raw")
+    conf = producer_conf(context.cluster.conf, transaction_timeout_ms=10_000)
+    it = transactions.Transactions(conf, f"bench-{uuid.uuid4().hex[:8]}", 0)
+    took_ms = []
+    for turn in range(_TRANSACTIONS):
+        begun_s = time.monotonic()
+        for topic in topics:
+            each_in = [partitions[number % len(partitions)] for number in range(records)]
+            it.send([(f"{OURS}.{topic}", bytes(300), b"user", partition, None) for partition in each_in])
+        it.commit([TopicPartition(f"{OURS}.raw", partitions[0], turn)], reader.consumer_group_metadata())
+        if turn >= _TRANSACTIONS // 10:
+            took_ms.append((time.monotonic() - begun_s) * 1e3)
+    it.close()
+    reader.close()
+    return took_ms

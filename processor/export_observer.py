@@ -49,6 +49,10 @@ class ExportObserver:
             self._metrics.bundles(outcome.value, total)
         self._answers("write")
 
+    def set_aside(self, name: str, why: A3CPError) -> None:
+        """The bundle of a session, or the training data of a date, cannot be written; the next run tries again."""
+        self._log.warning("set aside", operation="write", name=name, reason=str(why))
+
     def not_wrote(self, error: A3CPError) -> None:
         """The target cannot be written; it is tried again."""
         self._is_away("write", error)

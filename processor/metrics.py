@@ -217,8 +217,9 @@ class ExportMetrics:
             registry=registry,
         )  # fmt: skip
         self._bundles = Counter(
-            "a3cp_export_bundles", "Bundles, by outcome: written, replaced, unchanged.", ["outcome"], registry=registry
-        )
+            "a3cp_export_bundles", "Bundles, by outcome: written, replaced, unchanged, set_aside.", ["outcome"],
+            registry=registry,
+        )  # fmt: skip
         self._lag = Gauge(
             "a3cp_export_lag_offsets", "Offsets that the store is behind the output topics, in all partitions.",
             registry=registry,
@@ -231,7 +232,7 @@ class ExportMetrics:
         self._told: dict[str, int] = {}
         for kind in ("messages", "events", "unreadable"):
             self._records.labels(kind)
-        for outcome in ("written", "replaced", "unchanged"):
+        for outcome in ("written", "replaced", "unchanged", "set_aside"):
             self._bundles.labels(outcome)
 
     def records(self, kind: str, total: int) -> None:

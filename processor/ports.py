@@ -1,9 +1,12 @@
 """The outside world as the runtime sees it: as few methods as will do."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 Headers: TypeAlias = list[tuple[str, bytes]]
+
+ERASED: Final = "a3cp-erased"
+"""Header of a tombstone in the state topic that a person's erasure wrote, and not the processor."""
 
 Output: TypeAlias = tuple[str, bytes | None, bytes | None, int, Headers | None]
 """A record to be produced: topic, value, key, partition, headers. A plain tuple: one is made for every message."""

@@ -1,12 +1,14 @@
 """The part of `a3cp export` that writes bundles and training data from the store."""
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from processor.cli.writers import SESSIONS_MIN, Writers, processes
 from processor.codec import Codec
-from processor.core.errors import UsageError
+from processor.core.errors import RecordError, UsageError
+from processor.exporter.aside import NEWS_MAX, SetAside
 from processor.exporter.bundle import Outcome
 from processor.exporter.contents import ALL_FORMATS, Format
 from processor.exporter.due import hand_on, one_by_one
@@ -94,6 +96,9 @@ class Bundling:
             self._next_s = time.monotonic() + RETRY_S
         else:
             observer.wrote({} if self._writer is None else self._writer.outcomes)
+        finally:
+            for what, why in self._news():
+                observer.set_aside(what, why)
 
     def _write_bundles(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
         if self._writer is not None:
@@ -103,6 +108,30 @@ class Bundling:
         if self._training is not None and self._training_to is not None:
             name = f"{self._training_to.name} parquet"
             hand_on(self._store, name, wanted, one_by_one(self._store, self._training.take), stopped=stopped)
+
+    @property
+    def has_set_aside(self) -> bool:
+        """Whether something is not written, since it cannot be read."""
+        return any(len(aside) > 0 for _, aside in self._asides())
+
+    def warn(self) -> None:
+        """Say on standard error what is not written, and why."""
+        for what, why in self._news():
+            print(f"set aside: {what}: {why}", file=sys.stderr)
+        for kind, aside in self._asides():
+            if (hidden := len(aside) - NEWS_MAX) > 0:
+                print(f"set aside: {hidden:,} more, each a {kind}", file=sys.stderr)
+
+    def _news(self) -> Iterator[tuple[str, RecordError]]:
+        for kind, aside in self._asides():
+            for name, why in aside.news():
+                yield f"{kind} {name}", why
+
+    def _asides(self) -> Iterator[tuple[str, SetAside]]:
+        if self._writer is not None:
+            yield "bundle", self._writer.aside
+        if self._training is not None:
+            yield "date of training data", self._training.aside
 
     def outcome(self) -> dict[str, Any]:
         """Return what was written, for `--json`."""
@@ -121,7 +150,9 @@ class Bundling:
     def tell(self) -> None:
         """Print what was written."""
         if self._to is not None and self._writer is not None:
-            counts = ", ".join(f"{count:,} {outcome.value}" for outcome, count in self._writer.outcomes.items())
+            counts = ", ".join(
+                f"{count:,} {outcome.value.replace('_', ' ')}" for outcome, count in self._writer.outcomes.items()
+            )
             size = f"{self._writer.messages:,} messages, {self._writer.size_bytes / 1_000_000:,.1f} MB"
             print(f"bundles in {self._to.root}: {f'{counts} ({size})' if counts else 'nothing new'}")
         if self._training is not None:

@@ -115,6 +115,10 @@ def export(
         raise UsageError(
             f"no session {session} in {opened.name}", remedy="--session wants the whole id; a3cp sessions list has them"
         )
+    if not follow:
+        bundling.warn()
+        if bundling.has_set_aside:
+            raise typer.Exit(1)
 
 
 def _stop_on_signals(stopped: threading.Event) -> None:
@@ -166,9 +170,26 @@ def _outcome(store: "StorePort", done: "Progress") -> dict[str, Any]:
             "unreadable": totals.unreadable,
         },
         "partial": [
-            {"session_id": row.session_id, "held": row.held_count, "expected": row.expected_count} for row in partial
+            {
+                "session_id": row.session_id,
+                "held": row.held_count,
+                "expected": row.expected_count,
+                "opened_twice": row.is_opened_twice,
+            }
+            for row in partial
         ],
     }
+
+
+def tell_partial(rows: list[dict[str, Any]]) -> None:
+    """Print of which sessions not all is held, or more than belongs together."""
+    for row in rows:
+        if row["opened_twice"]:
+            print(
+                f"opened twice: {row['session_id']} holds {row['held']:,} messages; records were sent again much later"
+            )
+        else:
+            print(f"partial: {row['session_id']} holds {row['held']:,} of {row['expected']:,} messages")
 
 
 def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
@@ -180,8 +201,7 @@ def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
     print(f"and {held['messages']:,} messages, {held['without_session']:,} of them in no session")
     if held["unreadable"]:
         print(f"{held['unreadable']:,} records could not be read; what they were is in the table unreadable")
-    for row in outcome["partial"]:
-        print(f"partial: {row['session_id']} holds {row['held']:,} of {row['expected']:,} messages")
+    tell_partial(outcome["partial"])
     if (hidden := sessions["partial"] - len(outcome["partial"])) > 0:
         print(f"and {hidden:,} more; a3cp sessions list --status partial shows them")
     if interrupted and outcome["left"]:

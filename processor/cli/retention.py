@@ -85,13 +85,16 @@ def targets_of(roots: list[str] | None) -> "list[Target]":
 
     Raises:
         UsageError: one is not there: its name may be misspelt, and what was to go would stay.
+        TargetUnavailable: nobody can tell.
     """
     from processor.core.errors import UsageError
     from processor.exporter.target import Target
 
     targets = [Target(root) for root in roots or []]
     for target in targets:
-        if not target.files.exists(target.root):
+        with target.told("read", "give the right to, then run it again"):
+            is_there = target.files.exists(target.root)
+        if not is_there:
             raise UsageError(f"there is no {target.root}", remedy="name a root that a3cp export wrote to")
     return targets
 

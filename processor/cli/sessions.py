@@ -100,8 +100,7 @@ def show(
     ended = f"{when(row.end_ms)} ({row.reason}, revision {row.revision})" if row.end_ms is not None else row.state
     console.print(f"ended     {ended}")
     console.print(f"length    {_length(row.duration_ms)}, paused {_length(row.paused_ms)}")
-    expected = "" if row.expected_count is None else f", {row.expected_count:,} expected"
-    console.print(f"held      {row.held_count:,} messages{expected}: {row.status.value}")
+    console.print(f"held      {row.held_count:,} messages{_whole_words(row)}")
     summary = row.summary
     for name, counts in (
         ("actors", summary.actors),
@@ -186,6 +185,14 @@ def fields_of(row: "SessionRow") -> dict[str, Any]:
     fields["flags"] = list(row.flags)
     del fields["notices"]
     return {**fields, "status": row.status.value, "duration_ms": row.duration_ms}
+
+
+def _whole_words(row: "SessionRow") -> str:
+    """Return whether all of the session is held, in words that follow how many messages are."""
+    if row.is_opened_twice:
+        return f", opened twice: {row.expected_count or 0:,} expected of the second time"
+    expected = "" if row.expected_count is None else f", {row.expected_count:,} expected"
+    return f"{expected}: {row.status.value}"
 
 
 def _every(store: "StorePort", wanted: "SessionFilter") -> "Iterator[SessionRow]":

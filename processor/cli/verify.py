@@ -50,9 +50,11 @@ def verify(
         shown = [_fields(report) for report in reports if not (broken and report.is_sound)]
         print(json.dumps({noun: len(reports), "broken": wrong, "reports": shown}, ensure_ascii=False))
     else:
-        partial = sum(report.status == "partial" for report in reports)
+        partial = sum(report.status == "partial" and not report.is_opened_twice for report in reports)
         told = f"{len(reports):,} {noun}: {len(reports) - wrong:,} sound, {wrong:,} broken"
         print(told + (f"; {partial:,} hold only a part of their session, and say so" if partial else ""))
+        if twice := sum(report.is_opened_twice for report in reports):
+            print(f"{twice:,} {'holds' if twice == 1 else 'hold'} a session that was opened twice, and say so")
     if wrong:
         raise typer.Exit(1)
 
@@ -72,8 +74,9 @@ def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) ->
 
 
 def _show(report: "Report") -> None:
+    status = f"{report.status or 'unreadable'}{' (opened twice)' if report.is_opened_twice else ''}"
     messages = f"{report.messages:,} message{'' if report.messages == 1 else 's'}"
-    print(f"{'sound ' if report.is_sound else 'BROKEN'}  {report.path}  {messages}, {report.status or 'unreadable'}")
+    print(f"{'sound ' if report.is_sound else 'BROKEN'}  {report.path}  {messages}, {status}")
     for problem in report.problems:
         print(f"        {problem}")
 
@@ -83,6 +86,7 @@ def _fields(report: "Report") -> dict[str, Any]:
         "path": report.path,
         "session_id": report.session_id,
         "status": report.status,
+        "opened_twice": report.is_opened_twice,
         "messages": report.messages,
         "sound": report.is_sound,
         "problems": [problem._asdict() for problem in report.problems],

@@ -8,6 +8,7 @@ from typing import Final, Self
 from processor.cli.pool import cores, pool_of, spread
 from processor.codec import Codec
 from processor.config import Settings
+from processor.core.errors import RecordError
 from processor.exporter.bundle import Written
 from processor.exporter.contents import Format
 from processor.exporter.due import view_of
@@ -44,11 +45,11 @@ class Writers:
         self._pool = pool_of(processes(), _begin, settings, to, writer.formats)
 
     def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
-        """Write the bundles of `page` and yield each session in turn; for `hand_on`. Raises as `BundleWriter.take`."""
+        """Write the bundles of `page`, yield each session that is written; for `hand_on`. Raises as `BundleWriter`."""
         done = spread(self._pool, _write, page, chunksize=_CHUNK_SESSIONS)
-        for session, written in zip(page, done, strict=True):
-            self._writer.count(session, written)
-            yield session
+        for session, result in zip(page, done, strict=True):
+            if self._writer.count(session, result):
+                yield session
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +67,6 @@ def _begin(settings: Settings, to: str, formats: frozenset[Format]) -> None:
     _here.append((store_of(settings, must_exist=True), writer))
 
 
-def _write(session: SessionRow) -> Written:
+def _write(session: SessionRow) -> Written | RecordError:
     ((store, writer),) = _here
-    return writer.take(view_of(store, session))
+    return writer.write(view_of(store, session))

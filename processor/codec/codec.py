@@ -307,14 +307,14 @@ def _with_extra(fields: dict[str, Any], extra: str | None) -> dict[str, Any]:
         return fields
     try:
         return {**plain_object(extra), **fields}
-    except (ValueError, TypeError, AssertionError, RecursionError):
+    except ValueError:
         return {**fields, "extra": extra}
 
 
 def _policy_in(extra: str) -> object:
     try:
         return plain_object(extra).get(POLICY_KEY)
-    except (ValueError, AssertionError, RecursionError):
+    except ValueError:
         return False  # `extra` is no JSON object: a policy that cannot be read.
 
 

@@ -20,6 +20,7 @@ instead of the second: for readers the last one wins, and that is ours.
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple, NoReturn
 
@@ -37,6 +38,7 @@ from processor.codec.spine import (
     Origin,
     command_of,
     message_of,
+    new_message,
 )
 from processor.codec.wire import JSON, JSON_SPACE
 from processor.core.errors import DecodeError
@@ -80,14 +82,14 @@ def read(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
             return _read_any(value, append_ms, strict=strict)
         user_id, source, timestamp, claim = spine.user_id, spine.source, spine.timestamp, spine.session_id
         if (
-            (_is_compact(value, members) or _is_unambiguous(value, members))
+            _is_filled(value, members)
             and len(timestamp) == 24
             and len(user_id) <= USER_ID_BYTES_MAX
             and user_id.strip()
             and "\0" not in user_id
             and source != POLICY_SOURCE
             and _plain_uuid(spine.record_id)
-            and SEMVER(spine.schema_version)
+            and _semver(spine.schema_version)
             and _NOT_PLAIN.isdisjoint(members)
         ):
             try:
@@ -97,40 +99,30 @@ def read(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
             if 0 <= timestamp_ms <= TIME_MS_MAX:
                 if claim is not None and not claim.strip():
                     claim = None
-                return Message(
-                    user_id,
-                    spine.record_id,
-                    timestamp_ms,
-                    append_ms,
-                    sha256(value).digest(),
-                    source,
-                    claim,
-                    0,
-                    JSON,
+                content_hash = sha256(value).digest()
+                return new_message(
+                    Message,
+                    (user_id, spine.record_id, timestamp_ms, append_ms, content_hash, source, claim, 0, JSON, None),
                 )
     return _read_any(value, append_ms, strict=strict)
 
 
+_semver: Final = lru_cache(maxsize=256)(SEMVER)  # There are few, so asking once is enough.
 _NOT_PLAIN: Final = frozenset((*TAG_KEYS, "command"))
 _plain_uuid: Final = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 ).fullmatch
 
 
-def _is_compact(value: bytes, members: dict[str, msgspec.Raw]) -> bool:
-    """Return whether the distinct `members` fill `value`: then none came twice, and there is no white space."""
+def _is_filled(value: bytes, members: dict[str, msgspec.Raw]) -> bool:
+    """Return whether the distinct `members` fill `value` but for white space: then none came twice.
+
+    White space counts nowhere, in strings neither. A key written with escapes is longer than it is here.
+    """
+    content = b"".join(members.values()) + "".join(members).encode()
     # `{`, `}`, and for each member two quotes, a colon and a comma, but for the last.
-    return len(value) == len(b"".join(members.values())) + len("".join(members)) + 4 * len(members) + 1
-
-
-def _is_unambiguous(value: bytes, members: dict[str, msgspec.Raw]) -> bool:
-    """Return whether each deciding key is written once in the whole text, nested ones included."""
-    return b"\\" not in value and not any(
-        value.count(quoted) > 1 for key, quoted in _DECIDING.items() if key in members
-    )
-
-
-_DECIDING: Final = {key: b'"%b"' % key.encode() for key in (*SPINE_KEYS, *ARGUMENT_KEYS, POLICY_KEY)}
+    marks = 4 * len(members) + 1
+    return len(value.translate(None, JSON_SPACE)) == len(content.translate(None, JSON_SPACE)) + marks
 
 
 def _read_any(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
@@ -162,7 +154,7 @@ def checked_members(value: bytes) -> dict[str, msgspec.Raw]:
         members = _members(value)
     except msgspec.DecodeError as error:
         raise DecodeError(f"value is no JSON object: {error}", remedy=_READABLE) from error
-    if not _is_compact(value, members) and not _is_unambiguous(value, members):
+    if not _is_filled(value, members):
         seen = set()
         for member in scan(value):
             key = member.key(value)
@@ -172,6 +164,7 @@ def checked_members(value: bytes) -> dict[str, msgspec.Raw]:
     return members
 
 
+_DECIDING: Final = frozenset((*SPINE_KEYS, *ARGUMENT_KEYS, POLICY_KEY))
 _STRING_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # Never backtracks, open end or not.
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ROUND_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
@@ -410,19 +403,43 @@ def _text_of(text: bytes) -> object:
 
 
 def plain_object(text: bytes | str) -> dict[str, Any]:
-    """Return the object in valid JSON `text` as plain values; numbers too large for a float become infinite."""
+    """Return the object in JSON `text` as plain values; numbers too large for a float become infinite.
+
+    Raises:
+        ValueError: it is no valid JSON object, by the same measure as a message.
+    """
     result = plain_value(text)
-    assert isinstance(result, dict)
+    if not isinstance(result, dict):
+        raise ValueError("no JSON object")
     return result
 
 
 def plain_value(text: bytes | str) -> Any:
-    """Return what valid JSON `text` holds, likewise."""
-    return _decode(text) if isinstance(text, str) else json.loads(text, parse_int=_int_of)
+    """Return what JSON `text` holds, likewise."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    if "\\u" in text or text.count("{") + text.count("[") > DEPTH_MAX:  # Else `_decode` is as strict as msgspec.
+        _check(text.encode())
+    return _decode(text)
+
+
+def _check(text: bytes) -> None:
+    """Raise ValueError if `text` is too deep, or has a lone surrogate, which no store and no file could hold."""
+    if _is_too_deep(text):
+        raise ValueError(f"JSON is more than {DEPTH_MAX} levels deep")
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"no JSON: {error}") from error
 
 
 def _int_of(digits: str) -> int | float:
     return int(digits) if len(digits) <= 1000 else float(digits)
 
 
-_decode: Final = json.JSONDecoder(parse_int=_int_of).decode  # `json.loads` would make one for each text.
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no {name}")
+
+
+# `json.loads` would make one for each text.
+_decode: Final = json.JSONDecoder(parse_int=_int_of, parse_constant=_refuse).decode

@@ -5,8 +5,8 @@ and explained.
 """
 
 import re
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, cast
 
 import msgspec
 
@@ -50,6 +50,10 @@ UUID_FORM: Final = re.compile(  # What upstream's model takes for a UUID.
     r"(?:urn:uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}|[0-9a-f]{32}",
     re.ASCII | re.IGNORECASE,
 ).fullmatch
+
+
+# Making a tuple directly takes a third of the time of calling `Message`, which does just this.
+new_message: Final = cast("Callable[[type[Message], tuple[object, ...]], Message]", tuple.__new__)
 
 
 class Origin(NamedTuple):

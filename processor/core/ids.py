@@ -7,6 +7,7 @@ from typing import Final
 
 from processor.core.model import IdFormat
 
+_SHORT: Final = IdFormat.SHORT
 _CHECK_DIGITS: Final = 8
 _DATED_LENGTH: Final = len("sess_YYYYMMDD_HHMMSS_") + 32
 
@@ -20,7 +21,7 @@ def session_id(user_id: str, start_ms: int, record_id: str, id_format: IdFormat,
     """
     opened_by = f"{user_id}\0{start_ms}\0{record_id}\0{repeat}" if repeat else f"{user_id}\0{start_ms}\0{record_id}"
     digest = sha256(opened_by.encode()).hexdigest()
-    if id_format is IdFormat.SHORT:
+    if id_format is _SHORT:
         return f"sess_{digest[:16]}"
     minute, second = divmod(start_ms // 1000, 60)
     main = digest[: 32 - _CHECK_DIGITS]

@@ -34,6 +34,7 @@ from processor.core.model import (
 )
 
 _RECENT_BYTES_MAX = RECENT_RECORDS_MAX * FINGERPRINT_BYTES
+_BY_MESSAGE = StartReason.MESSAGE  # Python 3.11 takes as long to find a member as to make a tuple.
 _new = tuple.__new__
 
 
@@ -115,7 +116,7 @@ def _step_first(message: Message, rules: Rules) -> tuple[UserState, tuple[Event,
         flags |= Flag.SESSION_MISMATCH
     digest = sha256(sha256(sid.encode()).digest() + content_hash).digest()
     session = _new(Session, (sid, at_ms, at_ms, 1, digest, None, None, 0, None, None, 0, 0))
-    started = _new(Started, (sid, at_ms, StartReason.MESSAGE, None, at_ms - rules.late_horizon_ms, None))
+    started = _new(Started, (sid, at_ms, _BY_MESSAGE, None, at_ms - rules.late_horizon_ms, None))
     tagged = _new(Tagged, (sid, 1, at_ms, flags, at_ms, content_hash, True))
     state = _new(UserState, (session, (), content_hash[:FINGERPRINT_BYTES], None, max(0, append_ms), encoding))
     return state, (started, tagged)

@@ -77,12 +77,14 @@ class Told:
 
     def __init__(self) -> None:
         self._facts: dict[str, object] = {}
+        self.starts = 0
         self.end: Mapping[str, object] = {}  # the latest word on it; empty while the session is open
 
     def add(self, event: Mapping[str, object]) -> None:
         """Take the next event."""
         match event.get("kind"):
             case "started":
+                self.starts += 1
                 start = event.get("start_time", event.get("timestamp"))
                 said = {name: event.get(key) for name, key in _STARTED.items()}
                 self._facts = {"created_at": start, "start_time": start, **said}

@@ -1,12 +1,14 @@
 """Proves from the topics alone that every raw record has exactly one outcome, and that outputs and states agree.
 
 The processor writes what a partition's records cause in their order. So a partition is audited in one pass over raw and
-tagged records side by side, and nothing needs to be kept of a message. What is kept: under 1 KB a session, 250 bytes a
-dead letter, 150 a command or misplaced record, 1 KB for each user of the raw log. One partition is audited after the
-other; only misplaced records wait for the end. What is checked of sessions, states, dead letters and misplaced records
-alone is in sessions_check.py, states_check.py, letters_check.py and rerouted_check.py.
+tagged records side by side, and nothing needs to be kept of a message. What is kept: under 1 KB a session, 250 bytes an
+event or dead letter, 150 a command or misplaced record, 1 KB for each user of the raw log. One partition is audited
+after the other; only misplaced records wait for the end. What is checked of sessions, events, states, dead letters and
+misplaced records alone is in sessions_check.py, events_check.py, states_check.py, letters_check.py and
+rerouted_check.py.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from processor.core.model import Message, Record, Rules, Tagged
 from processor.exporter.alignment import HASH_BYTES, Pair, align, meeting
 from processor.exporter.audit_report import AuditReport
 from processor.exporter.auditing import TopicRecord, Topics
+from processor.exporter.events_check import EventsCheck
 from processor.exporter.letters_check import LettersCheck
 from processor.exporter.rerouted_check import ReroutedCheck
 from processor.exporter.sessions_check import SessionsCheck, TopicPair
@@ -104,13 +107,11 @@ class _PartitionAudit:
             sessions=self._spans[self._names.sessions],
         )
         can_fold = partition in scene.committed and not (self._raw.is_cut or self._spans[self._names.tagged].is_cut)
-        self._states = StatesCheck(
-            self._names.state,
-            partition,
-            self._report,
-            certain=self._spans[self._names.state].certain,
-            rules=scene.rules if can_fold else None,
-        )
+        rules = scene.rules if can_fold else None
+        certain = {name: span.certain for name, span in self._spans.items()}
+        state, sessions = self._names.state, self._names.sessions
+        self._states = StatesCheck(state, partition, self._report, certain=certain[state], rules=rules)
+        self._events = EventsCheck(sessions, partition, self._report, certain=certain[sessions], rules=rules)
 
     def run(self) -> None:
         """Read the small topics first, then raw and tagged records side by side."""
@@ -118,7 +119,8 @@ class _PartitionAudit:
         for record in self._topics.read(self._names.dlq, self._partition):
             self._letters.letter(record)
         self._read_events()
-        self._states.read(self._topics.read(self._names.state, self._partition), self._sessions)
+        states = self._topics.read(self._names.state, self._partition)
+        self._states.read(states, self._sessions, since_ms=self._raw_since_ms())
         raw_from, tagged_from = self._beginnings()
         for pair in align(self._expected(raw_from), self._actual(tagged_from)):
             self._take(pair)
@@ -143,10 +145,19 @@ class _PartitionAudit:
     def _read_events(self) -> None:
         for record in self._topics.read(self._names.sessions, self._partition):
             event = self._sessions.event(record)
+            if event is not None:
+                self._events.event(event, record.offset)
             if event is not None and event.command_record_id is not None:
                 self._answers[_command_key(event.user_id, event.command_record_id)] += 1
             if event is not None and event.kind == "ended":
                 self._report.ends += 1
+
+    def _raw_since_ms(self) -> float:
+        """Return when the first raw record was appended that is still there; 0 when none is gone."""
+        if not self._raw.is_cut:
+            return 0
+        first = next(self._topics.read(self._names.raw, self._partition), None)
+        return math.inf if first is None else first.timestamp_ms
 
     def _beginnings(self) -> tuple[int, int]:
         """Return where raw and tagged records stand side by side, when the beginning of either is gone."""
@@ -265,7 +276,12 @@ class _PartitionAudit:
             )
 
     def _fold_one(self, raw: _Raw) -> Tagged | None:
-        return self._states.fold(raw.record) if raw.offset < self._done else None
+        """Return the tag that the rules give a raw record, if they give it one and it counts."""
+        if raw.offset >= self._done:
+            return None
+        after, events = self._states.fold(raw.record)
+        self._events.folded(raw.record.user_id, after, events)
+        return next((event for event in events if isinstance(event, Tagged)), None)
 
     def _compare_tag(self, raw: _Raw, out: _Out) -> None:
         tagged = self._fold_one(raw)
@@ -278,6 +294,7 @@ class _PartitionAudit:
         if not self._raw.is_cut and (surplus := sum(count for count in self._answers.values() if count > 0)):
             where = f"{self._names.sessions}[{self._partition}]"
             self._report.add(where, f"{surplus} events answer no command, or one that is answered already")
+        self._events.finish()
         self._states.compare(self._scene.now_ms)
         for report in self._sessions.reports():
             self._report.sessions += report.session_id is not None

@@ -21,11 +21,12 @@ from processor.exporter.target import Target
 
 
 class Outcome(Enum):
-    """What `write_bundle` did."""
+    """What became of a session's bundle."""
 
     WRITTEN = "written"
     REPLACED = "replaced"  # one with other content was there
     UNCHANGED = "unchanged"  # the same content was there, or a later state of the session, and stays as it is
+    SET_ASIDE = "set_aside"  # a message of the session cannot be read; `write_bundle` raises that
 
 
 class Written(NamedTuple):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,7 @@ from processor.codec.isotime import parse_time
 from processor.codec.jsontext import plain_object
 from processor.exporter import manifest as manifests
 from processor.exporter.agreement import AuditText, EntryText, Told, event_form, message_form, record_form
+from processor.exporter.model import Notice, notice_words
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, date_part, is_date_part, path_part
 from processor.exporter.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
 from processor.exporter.target import Target
@@ -26,16 +27,24 @@ from processor.exporter.target import Target
 _CHUNK_BYTES: Final = 1 << 20
 _NEEDED: Final = (METADATA, RECORDS)
 _NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)  # ValueError: no UTF-8, base64 or object
+OPENED_TWICE: Final = notice_words(Notice.OPENED_TWICE)[0]
 _KNOWN: Final = frozenset((METADATA, RECORDS, BUNDLE, AUDIT, PAGE, TABLE))
+
+
+_Key: TypeAlias = int | tuple[int, str]
 
 
 @dataclass(slots=True)
 class Messages:
-    """What records.jsonl has, each by its `seq`, in order of the file."""
+    """What records.jsonl has, each by its key, in order of the file."""
 
-    hashes: dict[int, bytes] = field(default_factory=dict)  # of their content
-    forms: dict[int, bytes | None] = field(default_factory=dict)  # see `record_form`
+    hashes: dict[_Key, bytes] = field(default_factory=dict)  # of their content
+    forms: dict[_Key, bytes | None] = field(default_factory=dict)  # see `record_form`
     digest: str = ""  # chained over the hashes
+
+    def key(self, seq: int, recorded_at: str) -> _Key:
+        """Return the key of a message that is there: its `seq`, with its time if another of that `seq` was before."""
+        return key if (key := (seq, recorded_at)) in self.hashes else seq
 
 
 @dataclass(slots=True)
@@ -44,7 +53,7 @@ class _Seen:
 
     section: str = ""
     at: str = ""  # of the latest entry
-    messages: set[int] = field(default_factory=set)
+    messages: set[_Key] = field(default_factory=set)
     events: int = 0  # in the timeline
     listed: list[bytes] = field(default_factory=list)  # the forms of the session events
     proof: Proof | None = None
@@ -145,10 +154,11 @@ class BundleCheck:
     def records(self, session_id: str | None, metadata: Metadata | None) -> Messages:
         """Return what each message is known by; the digest is chained over their hashes in order."""
         may_lack = metadata is not None and metadata.completeness != "complete"
+        may_begin_anew = metadata is not None and OPENED_TWICE in metadata.flags
         messages = Messages()
         digest = sha256((session_id or "").encode()).digest()
         last = 0
-        keys: dict[str, int] = {}  # with the first message of each
+        users: dict[str, int] = {}  # with the first message of each
         for number, text in self._lines(RECORDS):
             try:
                 line = msgspec.json.decode(text, type=RecordLine)
@@ -158,19 +168,22 @@ class BundleCheck:
             except _NOT_READABLE as error:
                 self._add(RECORDS, f"line {number}", f"it is not what a bundle has: {error}")
                 continue
+            if line.seq == 1 and may_begin_anew:
+                last = 0
             if line.seq <= last or (line.seq > last + 1 and not may_lack):
                 self._add(RECORDS, f"line {number}", f"message {line.seq} stands where message {last + 1} should")
             if content is not None and sha256(content).digest() != wanted:
                 self._add(RECORDS, f"message {line.seq}", "its content does not match its SHA-256")
             if content is not None and len(content) != line.size:
                 self._add(RECORDS, f"message {line.seq}", "its content has not the size that it tells")
-            keys.setdefault(line.key, line.seq)
-            messages.hashes[line.seq] = wanted
-            messages.forms[line.seq] = form
+            users.setdefault(line.key, line.seq)
+            key = line.seq if line.seq not in messages.hashes else (line.seq, line.appended_at)
+            messages.hashes[key] = wanted
+            messages.forms[key] = form
             digest = sha256(digest + wanted).digest()
             last = line.seq
-        for key, seq in keys.items():
-            if metadata is not None and key != metadata.user_id:
+        for user_id, seq in users.items():
+            if metadata is not None and user_id != metadata.user_id:
                 self._add(RECORDS, f"message {seq}", f"its key is not the user that {METADATA} names")
         messages.digest = digest.hex()
         return messages
@@ -221,12 +234,13 @@ class BundleCheck:
                 self._add(BUNDLE, f"line {number}", "it is not the event that stands in session_events")
             return
         where = f"message {entry.seq}"
-        if entry.seq in seen.messages:
+        key = messages.key(entry.seq, entry.recorded_at)
+        if key in seen.messages:
             self._add(BUNDLE, where, "it stands there twice")
-        seen.messages.add(entry.seq)
-        if entry.content_hash != messages.hashes.get(entry.seq, b"").hex():
+        seen.messages.add(key)
+        if entry.content_hash != messages.hashes.get(key, b"").hex():
             self._add(BUNDLE, where, f"its SHA-256 is not the one in {RECORDS}")
-        elif messages.forms[entry.seq] not in (None, message_form(record, entry.recorded_at)):
+        elif messages.forms[key] not in (None, message_form(record, entry.recorded_at)):
             self._add(BUNDLE, where, f"its record is not the one in {RECORDS}")
 
     def _proof(self, proof: Proof, messages: Messages, end: Mapping[str, object]) -> None:
@@ -244,6 +258,8 @@ class BundleCheck:
         for fact, value in told.facts().items():
             if getattr(metadata, fact) != value:
                 self._add(METADATA, fact, f"it is not what the session events in {name} say")
+        if (OPENED_TWICE in metadata.flags) != (told.starts > 1):
+            self._add(METADATA, "flags", f"by {name}, the session started {told.starts} times")
         if metadata.completeness != (status := _status(messages, told.end)):
             self._add(METADATA, "completeness", f"it says {metadata.completeness}, but the session is {status}")
 
@@ -265,8 +281,9 @@ class BundleCheck:
                         self._add(AUDIT, f"line {number}", f"it is not the event that {BUNDLE} has")
                     continue
                 count -= 1
-                seq, form = next(listed, (0, None))
+                key, form = next(listed, (0, None))
                 if form not in (None, message_form(record, line.recorded_at)):
+                    seq = key if isinstance(key, int) else key[0]
                     self._add(AUDIT, f"line {number}", f"it is not message {seq} of {RECORDS}")
             except _NOT_READABLE as error:
                 self._add(AUDIT, f"line {number}", f"it is not what a bundle has: {error}")

@@ -28,14 +28,14 @@ def view_of(store: Store, session: SessionRow) -> SessionView:
 
 
 def one_by_one(
-    store: Store, take: Callable[[SessionView], object]
+    store: Store, take: Callable[[SessionView], bool]
 ) -> Callable[[Sequence[SessionRow]], Iterator[SessionRow]]:
-    """Return what gives `take` each session of a page; for `hand_on`."""
+    """Return what gives `take` each session of a page, and yields those of which it says true; for `hand_on`."""
 
     def taken(page: Sequence[SessionRow]) -> Iterator[SessionRow]:
         for session in page:
-            take(view_of(store, session))
-            yield session
+            if take(view_of(store, session)):
+                yield session
 
     return taken
 
@@ -54,11 +54,12 @@ def hand_on(
         store: where they are.
         target: what the store remembers them by; a place has one name for good.
         wanted: which sessions; those that have not ended change with every message.
-        take: writes a page of them and yields each once it is written: then it counts as handed on.
+        take: writes a page of them and yields each once it is written: then it counts as handed on; others are given to
+            it again the next time.
         stopped: asked before and after each.
 
     Returns:
-        how many were taken.
+        how many were handed on.
     """
     count = 0
     last: SessionRow | None = None

@@ -157,7 +157,7 @@ def event_texts(event: EventView) -> list[tuple[str, str]]:
     if event.details:
         try:
             details = plain_value(event.details)
-        except (ValueError, RecursionError):
+        except ValueError:
             details = event.details
         texts += [(event.kind, text) for text in _leaves(details)]
     return [(place, text[:TEXT_CHARS_MAX]) for place, text in texts[:TEXTS_MAX]]

@@ -22,7 +22,7 @@ class Actor(Enum):
 
 
 class Notice:
-    """What a reviewer wants to find about a message: the bits of `Flag`, then those that its content gives."""
+    """What a reviewer wants to find: the bits of `Flag`, then those that a message's content or its session gives."""
 
     CLARIFICATION: Final = 1 << 7  # the system asked back
     CORRECTED: Final = 1 << 8
@@ -33,6 +33,7 @@ class Notice:
     NO_CONSENT: Final = 1 << 13  # `consent_given` is there and not true, or a training example lacks it
     DEMO: Final = 1 << 14
     WITHHELD: Final = 1 << 15  # its content is not kept, see `MessageRow.withheld`
+    OPENED_TWICE: Final = 1 << 16  # of a session: its records were sent again after it was forgotten (ADR 0006)
 
     WORDS: Final = (
         *Flag.WORDS,
@@ -45,6 +46,7 @@ class Notice:
         "no_consent",
         "demo",
         "withheld",
+        "opened_twice",
     )
 
 
@@ -180,7 +182,7 @@ class SessionRow(NamedTuple):
     # What its messages add up to.
     held_count: int
     held_digest: str | None  # None when messages before the first held one are missing
-    notices: int  # bits of `Notice` that any of its messages has
+    notices: int  # bits of `Notice` that any of its messages has, or that it was opened twice
     summary: Summary
 
     @property
@@ -203,8 +205,13 @@ class SessionRow(NamedTuple):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Words of what any of its messages shows."""
+        """Words of what any of its messages shows, or it itself."""
         return notice_words(self.notices)
+
+    @property
+    def is_opened_twice(self) -> bool:
+        """Whether it holds two sessions of one id; no count and no digest can tell whether it is whole."""
+        return bool(self.notices & Notice.OPENED_TWICE)
 
     @property
     def changes(self) -> int:

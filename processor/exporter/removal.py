@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from processor.codec.isotime import parse_time
 from processor.exporter.dataset import ROWS_AT_ONCE
-from processor.exporter.errors import TargetUnavailable
 from processor.exporter.paths import METADATA, bundle_path, is_date_part
 from processor.exporter.placing import alone_at, leftovers, remove_bundle
 from processor.exporter.target import Target
@@ -71,7 +70,7 @@ def clear(
     Raises:
         TargetUnavailable: it cannot be read or written; what was removed until then is removed.
     """
-    try:
+    with target.told("cleared", "give the right to, then run it again"):
         left = _clear_leftovers(target, is_gone, dry_run=dry_run)
         bundles, unreadable = _clear_bundles(target, is_gone, dict(known), until, dry_run=dry_run)
         rows: dict[str, int] = {}
@@ -85,11 +84,6 @@ def clear(
                     path = target.path(f"{table}/{folder}/{table}.parquet")
                     if target.files.exists(path) and (count := _clear_file(target, path, is_gone, dry_run=dry_run)):
                         rows[date] = rows.get(date, 0) + count
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise TargetUnavailable(
-            f"{target.root} cannot be cleared ({why})", remedy="give the right to, then run it again"
-        ) from error
     return Cleared(target.root, bundles, sum(rows.values()), tuple(sorted(rows)), unreadable, left)
 
 

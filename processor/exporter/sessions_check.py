@@ -64,7 +64,7 @@ class SessionsCheck:
         self._partition = partition
         self._tagged, self._events = tagged, sessions
         self._sessions: dict[str, _Session] = {}
-        self._open: dict[str, tuple[str, bool]] = {}  # user -> the open session, and whether that is certain
+        self._open: dict[str, tuple[str, int, int]] = {}  # user -> the open session; offset and time of what opened it
         self.elsewhere: list[Problem] = []  # what is wrong with records that name no session
         self.elsewhere_count = 0
         self.messages = 0
@@ -86,12 +86,12 @@ class SessionsCheck:
         sid = event.session_id
         session = self._sessions.get(sid)
         if event.kind == "started":
-            self._started(session, event, where, record.offset)
+            self._started(session, event, where, record)
         else:
-            self._later(sid, session, event, where, record.offset)
+            self._later(sid, session, event, where, record)
         return event
 
-    def _later(self, sid: str, session: _Session | None, event: EventView, where: str, offset: int) -> None:
+    def _later(self, sid: str, session: _Session | None, event: EventView, where: str, record: TopicRecord) -> None:
         """Take an event that no session begins with."""
         if session is None:
             session = self._sessions[sid] = _Session(event.user_id)
@@ -100,12 +100,12 @@ class SessionsCheck:
         if session.user_id != event.user_id:
             self._wrong(sid, where, "it names another user than the session's")
         if event.kind == "ended":
-            self._ended(session, event, where, offset)
+            self._ended(session, event, where, record.offset)
         elif event.kind == "reopened":
             if session.is_open:
                 self._wrong(sid, where, "it reopens a session that has not ended")
             session.is_open, session.last_end = True, None
-            self._open[event.user_id] = sid, offset < self._events.certain
+            self._open[event.user_id] = sid, record.offset, record.timestamp_ms
         elif event.kind not in _OPEN_KINDS:
             self._wrong(sid, where, f"no session has a `{event.kind}`")
         elif not session.is_open:
@@ -116,11 +116,13 @@ class SessionsCheck:
                 self._wrong(sid, where, "it pauses a paused session" if pausing else "it resumes one not paused")
             session.is_paused = pausing
 
-    def _started(self, session: _Session | None, event: EventView, where: str, offset: int) -> None:
+    def _started(self, session: _Session | None, event: EventView, where: str, record: TopicRecord) -> None:
         sid = event.session_id
         assert sid is not None
         if session is not None:
-            self._wrong(sid, where, "it starts a second time")
+            self._wrong(
+                sid, where, "it starts a second time, as when a record is sent again after its session was forgotten"
+            )
             return
         self._sessions[sid] = _Session(event.user_id, event.start_time)
         if not belongs_to(sid, event.user_id):
@@ -129,7 +131,7 @@ class SessionsCheck:
             return
         if (other := self._open.get(event.user_id)) is not None:
             self._wrong(sid, where, f"it starts while the user's {other[0]} is open")
-        self._open[event.user_id] = sid, offset < self._events.certain
+        self._open[event.user_id] = sid, record.offset, record.timestamp_ms
 
     def _ended(self, session: _Session, event: EventView, where: str, offset: int) -> None:
         sid = event.session_id
@@ -138,7 +140,7 @@ class SessionsCheck:
             self._wrong(sid, where, f"its end has revision {event.revision}, the next would be {session.ends}")
         session.ends = (event.revision if event.revision is not None else session.ends) + 1
         session.is_open = False
-        if self._open.get(event.user_id, ("", False))[0] == sid:
+        if self._open.get(event.user_id, ("", 0, 0))[0] == sid:
             del self._open[event.user_id]
         if event.message_count is None or event.digest is None:
             self._wrong(sid, where, "its end has no count or no digest")
@@ -166,10 +168,10 @@ class SessionsCheck:
         self._promise(sid, session, count, _Promise(digest.hex(), where, certain))
         session.state_count, session.state_where = count, where
 
-    def open_sessions(self) -> Iterator[tuple[str, str]]:
-        """Yield user and session id of what was open when the audit began."""
-        for user_id, (sid, certain) in self._open.items():
-            if certain:
+    def open_sessions(self, since_ms: float) -> Iterator[tuple[str, str]]:
+        """Yield user and session id of what was open when the audit began, as far as that was told since `since_ms`."""
+        for user_id, (sid, offset, told_ms) in self._open.items():
+            if offset < self._events.certain and told_ms >= since_ms:
                 yield user_id, sid
 
     def message(self, record: TopicRecord) -> tuple[TaggedView, bytes] | None:

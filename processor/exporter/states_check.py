@@ -10,14 +10,15 @@ from typing import Final
 from processor.codec.state import decode_state, encode_state
 from processor.core.errors import DecodeError
 from processor.core.limits import forget_after_ms
-from processor.core.model import Record, Rules, Session, Tagged, UserState
+from processor.core.model import Event, Record, Rules, Session, UserState
 from processor.core.session import step
 from processor.exporter.audit_report import AuditReport
 from processor.exporter.auditing import TopicRecord
 from processor.exporter.sessions_check import SessionsCheck
+from processor.ports import ERASED
 
-# Nothing in the topics tells an erasure from a loss: the tombstone is one like those of the processor.
-_GONE: Final = "it is lost, or a3cp erase took it away and the person's records are still there"
+# An erasure's tombstone says so, but is gone some days later; and a later state of the user displaces it.
+_GONE: Final = "it is lost, or a3cp erase took it away long ago and the person's records are still there"
 
 
 class StatesCheck:
@@ -39,14 +40,20 @@ class StatesCheck:
         self._rules = rules
         self._latest: dict[bytes, tuple[int, bytes | None]] = {}  # user -> offset and value of the state
         self._fold: dict[bytes, UserState] = {}
+        self._erased: dict[bytes, int] = {}  # user -> when they were erased, ms
 
-    def read(self, records: Iterable[TopicRecord], sessions: SessionsCheck) -> None:
-        """Take the state topic's records, and check the latest by `sessions`, which has all events."""
+    def read(self, records: Iterable[TopicRecord], sessions: SessionsCheck, *, since_ms: float) -> None:
+        """Take the state topic's records, and check the latest by `sessions`, which has all events.
+
+        Sessions opened before `since_ms` may be without a state: of a person who was erased the tombstone may be gone.
+        """
         for record in records:
             if record.key is None:
                 self._report.add(self._at(record.offset), "it has no key, so it is nobody's state")
-            else:
-                self._latest[record.key] = record.offset, record.value
+                continue
+            self._latest[record.key] = record.offset, record.value
+            if any(name == ERASED for name, _ in record.headers):
+                self._erased[record.key] = record.timestamp_ms
         for key, (offset, value) in self._latest.items():
             if value is None:
                 continue
@@ -63,23 +70,26 @@ class StatesCheck:
             is_certain = offset < self._certain
             for one in (*state.closed, *(() if state.current is None else (state.current,))):
                 sessions.state(user_id, one.session_id, one.count, one.digest, where, certain=is_certain)
-        for user_id, sid in sessions.open_sessions():
-            offset, value = self._latest.get(user_id.encode(), (-1, None))
-            if value is None and offset < self._certain:
+        for user_id, sid in sessions.open_sessions(since_ms):
+            key = user_id.encode()
+            offset, value = self._latest.get(key, (-1, None))
+            if value is None and offset < self._certain and key not in self._erased:
                 told = f"it has no state for {sid}, which is open: {_GONE}"
                 self._report.add(f"{self._name}[{self._partition}]", told)
 
-    def fold(self, record: Record) -> Tagged | None:
-        """Take the next raw record that counts; return the tag that the rules give it, None when they give none."""
-        if self._rules is None:
-            return None
+    def fold(self, record: Record) -> tuple[UserState | None, tuple[Event, ...]]:
+        """Take the next raw record that counts; return the user's state and what the record causes, by the rules."""
         key = record.user_id.encode()
+        if self._rules is None:
+            return None, ()
+        if record.append_ms > self._erased.get(key, record.append_ms):  # Who comes back is unknown.
+            self._fold.pop(key, None)
         after, events = step(self._fold.get(key), record, self._rules)
         if after is None:
             self._fold.pop(key, None)
         else:
             self._fold[key] = after
-        return next((event for event in events if isinstance(event, Tagged)), None)
+        return after, events
 
     def compare(self, now_ms: int) -> None:
         """Compare the states with the fold's, but for what the clock decides: when ends were told.
@@ -96,7 +106,7 @@ class StatesCheck:
             after_ms = forget_after_ms(expected, self._rules)
             may_be_forgotten = after_ms is not None and now_ms > after_ms
             if value is None:
-                if not may_be_forgotten:
+                if not may_be_forgotten and key not in self._erased:
                     told = f"a user of the raw log has no state, and is not to be forgotten yet: {_GONE}"
                     self._report.add(f"{self._name}[{self._partition}]", told)
                 continue

@@ -9,7 +9,7 @@ from typing import Final
 from processor.codec.events import EventView
 from processor.core.model import Flag
 from processor.exporter.facts import Facts
-from processor.exporter.model import MessageRow, SessionRow, Status, Summary, notice_words
+from processor.exporter.model import MessageRow, Notice, SessionRow, Status, Summary, notice_words
 
 KEYS_MAX: Final = 64  # sources, modalities or codes of one session that are told apart; senders may say anything there
 OTHERS: Final = "(others)"
@@ -76,6 +76,8 @@ class SessionFold:
         row = self._row._replace(event_count=self._row.event_count + 1)
         match event.kind:
             case "started":
+                if row.start_reason is not None:
+                    self._notices |= Notice.OPENED_TWICE
                 row = row._replace(
                     start_ms=event.timestamp if event.start_time is None else event.start_time,
                     start_reason=event.reason,

@@ -1,9 +1,15 @@
 """Where bundles and training data go: a folder, or what else fsspec reaches."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from processor.core.errors import Fatal, UsageError
+from processor.exporter.errors import TargetUnavailable
+from processor.exporter.files import Files, said_by
 
 
 class Target:
@@ -14,17 +20,21 @@ class Target:
 
         Raises:
             UsageError: it is empty: it would be the folder that one happens to be in.
-            Fatal: nothing installed reaches it.
+            Fatal: nothing installed reaches it, or what reaches it cannot begin.
         """
         protocol, _, below = root.rpartition("://")
         if not below.strip() or root.strip() == "file:":
             raise UsageError(f"{root!r} names no folder", remedy="give a path, . for this folder, or an fsspec URL")
         try:
-            self.files, path = fsspec.core.url_to_fs(root)
+            files, path = fsspec.core.url_to_fs(root)
         except (ImportError, ValueError) as error:
             raise Fatal(f"{root} cannot be reached: {error}", remedy="install its fsspec package") from error
+        except Exception as error:
+            why = said_by(error)
+            raise Fatal(f"{root} cannot be reached ({why})", remedy="see what its fsspec package needs") from error
         self.root = str(path).rstrip("/") or "/"
-        self.is_local = isinstance(self.files, LocalFileSystem)
+        self.is_local = isinstance(files, LocalFileSystem)
+        self.files: Any = files if self.is_local else Files(files)  # A folder's errors are OSErrors as they are.
         # What it is remembered by: the same path on two servers is two places.
         host = below.partition("/")[0].rpartition("@")[2]
         self.name = self.root if self.is_local else f"{protocol}://{host} {self.root}"
@@ -32,3 +42,12 @@ class Target:
     def path(self, below: str) -> str:
         """Return the path of `below` the root."""
         return f"{self.root.rstrip('/')}/{below}"
+
+    @contextmanager
+    def told(self, what: str, remedy: str) -> Iterator[None]:
+        """Tell what keeps the target from being read or written as `TargetUnavailable`, such as "cannot be `what`"."""
+        try:
+            yield
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise TargetUnavailable(f"{self.root} cannot be {what} ({why})", remedy=remedy) from error

@@ -22,6 +22,7 @@ from processor.codec import Codec
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
 from processor.codec.jsontext import plain_object, plain_value
+from processor.core.errors import DecodeError
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView, Status
 from processor.exporter.shapes import Entry
 from processor.exporter.words import detail_words, event_words, message_words
@@ -33,6 +34,7 @@ SPOOL_BYTES_MAX: Final = 8 << 20  # kept in memory; beyond it a temporary file t
 _FIRST: Final = ("started",)
 _LAST: Final = ("ended",)
 _SPINE: Final = ("record_id", "source", "modality", "performer_id", "capture_id")
+_READ_AS_STORED: Final = "use the release and the SCHEMA_REGISTRY_URL that it was stored with, then export again"
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -55,7 +57,11 @@ def message_line(row: MessageRow, codec: Codec) -> tuple[Line, bytes | None]:
     content, why = None, row.withheld or "not held"
     record: dict[str, Any] = {}
     if row.withheld is None and row.value is not None:
-        view, content = codec.untag(row.value)
+        try:
+            view, content = codec.untag(row.value)
+        except DecodeError as error:
+            place = f"message {row.seq} of {row.session_id}, tagged[{row.partition}]@{row.offset}"
+            raise DecodeError(f"{place}, cannot be read: {error.what}", remedy=_READ_AS_STORED) from error
         record = view.fields
         found = why_withheld(content)  # The store should not have what must not be kept; this is the last gate.
         if found is not None:
@@ -104,7 +110,10 @@ def details_of(event: EventView) -> Mapping[str, Any]:
     """Return the further arguments of a command, as its event keeps them."""
     if event.details is None:
         return {}
-    details = plain_value(event.details)
+    try:
+        details = plain_value(event.details)
+    except ValueError:  # Then they are no arguments of ours; the record shows them.
+        return {}
     return details if isinstance(details, dict) else {}
 
 
@@ -291,6 +300,8 @@ def _facts(session: SessionRow) -> str:
 
 
 def _notices(session: SessionRow) -> str:
+    if session.is_opened_twice:
+        return '<p class="notice">This session was opened twice: what was sent again much later is here too.</p>'
     if session.status is Status.PARTIAL:
         held, expected = f"{session.held_count:,}", f"{session.expected_count or 0:,}"
         return f'<p class="notice">Not all of this session is here: {held} of {expected} messages.</p>'

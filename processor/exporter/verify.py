@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from processor.core.errors import UsageError
 from processor.exporter import manifest as manifests
-from processor.exporter.bundle_check import BundleCheck, name_of, unreadable
+from processor.exporter.bundle_check import OPENED_TWICE, BundleCheck, name_of, unreadable
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_part
 from processor.exporter.target import Target
 
@@ -35,6 +35,7 @@ class Report:
     status: str | None = None  # open, partial or complete, as the bundle says
     messages: int = 0
     problems: list[Problem] = field(default_factory=list)
+    is_opened_twice: bool = False  # and says so: it holds all that came under its id
 
     @property
     def is_sound(self) -> bool:
@@ -53,19 +54,23 @@ def verify(target: str) -> Iterator[Report]:
 
     Raises:
         UsageError: there is no such place, or no bundle in it.
+        TargetUnavailable: it cannot be looked through.
     """
     where = Target(target)
-    if not where.files.exists(where.root):
-        raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder that bundles were exported to")
-    if _looks_like_bundle(where):
-        yield verify_bundle(where, where.root)
-        return
-    found = False
-    for path in _bundles_below(where):
-        found = True
-        yield verify_bundle(where, path)
-    if not found:
-        raise UsageError(f"{target} holds no bundle", remedy="name a bundle, or the folder bundles were exported to")
+    with where.told("read", "give the right to, then verify again"):
+        if not where.files.exists(where.root):
+            raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder bundles were exported to")
+        if _looks_like_bundle(where):
+            yield verify_bundle(where, where.root)
+            return
+        found = False
+        for path in _bundles_below(where):
+            found = True
+            yield verify_bundle(where, path)
+        if not found:
+            raise UsageError(
+                f"{target} holds no bundle", remedy="name a bundle, or the folder bundles were exported to"
+            )
 
 
 def _looks_like_bundle(target: Target) -> bool:
@@ -105,6 +110,7 @@ def _check(checker: BundleCheck, report: Report) -> None:
     metadata = checker.metadata(report.session_id)
     if metadata is not None:
         report.session_id, report.status = metadata.session_id, metadata.completeness
+        report.is_opened_twice = OPENED_TWICE in metadata.flags
     if not checker.has(RECORDS):
         return  # Which is told; the others have nothing to be compared with.
     messages = checker.records(report.session_id, metadata)

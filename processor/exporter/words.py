@@ -5,6 +5,7 @@ known is named by its module.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from processor.codec.events import EventView
@@ -33,7 +34,7 @@ _REJECTED: Final = {
 
 def message_words(fields: Mapping[str, Any]) -> str:
     """Return one line for the message with `fields`."""
-    for say in _SAYINGS:
+    for say in _sayings_of(_NAMES.intersection(fields)):
         line = say(fields)
         if line:
             return _short(line)
@@ -91,7 +92,7 @@ def top_label(output: Any) -> tuple[str, float | None] | None:
             return output["intent"], _number(output.get("confidence"))
         scores = {str(key): number for key, value in output.items() if (number := _number(value)) is not None}
         if scores:
-            label = max(sorted(scores), key=lambda key: scores[key])
+            label = max(sorted(scores), key=scores.__getitem__)
             return label, scores[label]
     if isinstance(output, list):
         ranked = [(found, score) for item in output if (found := _label(item)) for score in (_score(item),)]
@@ -218,10 +219,29 @@ def _other(fields: Mapping[str, Any]) -> str | None:
     return "Training is due" if _text(fields, "trigger") else None
 
 
-_SAYINGS: Final[tuple[Callable[[Mapping[str, Any]], str | None], ...]] = (
-    _capture, _feedback, _example, _clarification, _phrase, _heard, _memory, _recognised, _decided, _note,
-    _place, _sound, _other,
-)  # fmt: skip
+_Saying = Callable[[Mapping[str, Any]], str | None]
+_SAYINGS: Final[tuple[tuple[_Saying, frozenset[str]], ...]] = (  # Each with the fields without which it says nothing.
+    (_capture, frozenset({"event"})),
+    (_feedback, frozenset({"label_status", "label_correction"})),
+    (_example, frozenset({"final_label"})),
+    (_clarification, frozenset({"clarification"})),
+    (_phrase, frozenset({"output_phrase"})),
+    (_heard, frozenset({"transcript", "context_partner_speech"})),
+    (_memory, frozenset({"memory"})),
+    (_recognised, frozenset({"classifier_output", "intent_predictions"})),
+    (_decided, frozenset({"final_decision"})),
+    (_note, frozenset({"session_notes", "context"})),
+    (_place, frozenset({"environment_label", "context_location"})),
+    (_sound, frozenset({"sample_rate"})),
+    (_other, frozenset({"aligned_messages", "training_config", "trigger"})),
+)
+_NAMES: Final = frozenset(name for _, needed in _SAYINGS for name in needed)
+
+
+@lru_cache(maxsize=256)  # The messages of one module have the same fields.
+def _sayings_of(names: frozenset[str]) -> tuple[_Saying, ...]:
+    """Return those that may have something to say of a message that has the fields `names` of `_NAMES`."""
+    return tuple(say for say, needed in _SAYINGS if not needed.isdisjoint(names))
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str | None:

@@ -1,15 +1,18 @@
 """Writes what a store hands on: a bundle for each session."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Final
 
 from processor.codec import Codec
+from processor.core.errors import RecordError
+from processor.exporter.aside import SetAside
 from processor.exporter.bundle import Outcome, Written, write_bundle
 from processor.exporter.contents import ALL_FORMATS, Format
-from processor.exporter.errors import TargetUnavailable
 from processor.exporter.model import SessionRow, SessionView, Status
 from processor.exporter.target import Target
+
+REMEDY: Final = "make room or give the right to, then export again"  # when a target cannot be written
 
 
 class BundleWriter:
@@ -29,36 +32,38 @@ class BundleWriter:
         self.formats = formats
         self.outcomes: Counter[Outcome] = Counter()
         self.statuses: Counter[Status] = Counter()
+        self.aside = SetAside()
         self.messages = 0
         self.size_bytes = 0
 
-    def take(self, view: SessionView) -> Written:
-        """Write the session's bundle.
+    def take(self, view: SessionView) -> bool:
+        """Write the session's bundle, unless it was set aside; return whether it is written.
+
+        Raises as `write` does.
+        """
+        return view.session.session_id not in self.aside and self.count(view.session, self.write(view))
+
+    def write(self, view: SessionView) -> Written | RecordError:
+        """Write the session's bundle; return what became of it, or why its messages can never be read.
 
         Raises:
             TargetUnavailable: it cannot be written there.
-            DecodeError, RegistryUnavailable, StoreUnavailable: its messages cannot be read.
+            RegistryUnavailable, StoreUnavailable: its messages cannot be read at the moment.
         """
-        with told_of(self._target):
-            written = write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
-        self.count(view.session, written)
-        return written
+        try:
+            with self._target.told("written", REMEDY):
+                return write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
+        except RecordError as error:
+            return error
 
-    def count(self, session: SessionRow, written: Written) -> None:
-        """Count what became of `session`, whoever wrote it."""
-        self.outcomes[written.outcome] += 1
+    def count(self, session: SessionRow, result: Written | RecordError) -> bool:
+        """Count what became of `session`, whoever wrote it; return whether it is written."""
+        if isinstance(result, RecordError):
+            self.outcomes[Outcome.SET_ASIDE] += 1
+            self.aside.add(session.session_id, result)
+            return False
+        self.outcomes[result.outcome] += 1
         self.statuses[session.status] += 1
-        self.messages += written.messages
-        self.size_bytes += written.size_bytes
-
-
-@contextmanager
-def told_of(target: Target) -> Iterator[None]:
-    """Tell what keeps `target` from being written as `TargetUnavailable`."""
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise TargetUnavailable(
-            f"{target.root} cannot be written ({why})", remedy="make room or give the right to, then export again"
-        ) from error
+        self.messages += result.messages
+        self.size_bytes += result.size_bytes
+        return True

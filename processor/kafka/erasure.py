@@ -18,6 +18,7 @@ from processor.kafka.failures import error_of, failure
 from processor.kafka.log import LogConf
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.kafka.reader import Reader
+from processor.ports import ERASED
 
 _TIMEOUT_S: Final = 10.0
 _STABLE_S: Final = 30.0  # longer than a dead worker's transaction stays open
@@ -167,7 +168,7 @@ def _write_tombstones(conf: LogConf, consumer: Consumer, key: bytes, offsets: Ma
     try:
         producer.begin_transaction()
         for partition in offsets:
-            producer.produce(conf.state, None, key, partition)
+            producer.produce(conf.state, None, key, partition, headers=[(ERASED, b"1")])
         # The offsets stay what they are; with them the group's generation counts, so that a new owner fences us.
         positions = [TopicPartition(conf.raw, partition, offset) for partition, offset in offsets.items()]
         producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), _TIMEOUT_S)

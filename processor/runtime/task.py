@@ -260,23 +260,23 @@ class Task:
 
         The state always fits: all that it keeps has a limit, together 8 KB (tests/codec/test_writing.py).
         """
-        before = len(outputs)
+        before, user_id, partition, codec = len(outputs), message.user_id, self.partition, self._codec
         for event in events:
             if isinstance(event, Tagged):
                 raw = record.value()
                 assert raw is not None
-                topic, value = self._topics.tagged, self._codec.tag(raw, event)
+                topic, value = self._topics.tagged, codec.tag(raw, event)
             elif isinstance(event, _UNTOLD):
                 continue
             else:
-                topic, value = self._topics.sessions, self._codec.encode_event(message.user_id, event, message.encoding)
+                topic, value = self._topics.sessions, codec.encode_event(user_id, event, message.encoding)
             if len(value) > self._value_bytes_max:
                 del outputs[before:]
                 self._set_aside(record, _too_large(len(value)), outputs)
                 return False
-            outputs.append((topic, value, key, self.partition, None))
+            outputs.append((topic, value, key, partition, None))
         for event in events:
-            self._tally_event(message.user_id, event)
+            self._tally_event(user_id, event)
         return True
 
     def _set_aside(self, record: RawRecord, error: RecordError, outputs: list[Output]) -> None:
@@ -310,21 +310,18 @@ class Task:
 
     def _tally_event(self, user_id: str, event: Event) -> None:
         tally = self._tally
+        if isinstance(event, Tagged):
+            tally.tagged += 1
+            if event.flags:
+                tally.flags[event.flags] += 1
+            return
         is_again = isinstance(event, Ended) and event.revision > 0  # Each late message tells the end again.
-        if isinstance(event, Boundary) and not is_again and len(tally.boundaries) < BOUNDARIES_MAX:
+        if len(tally.boundaries) < BOUNDARIES_MAX and isinstance(event, Boundary) and not is_again:
             tally.boundaries.append((user_id, event))
-        match event:
-            case Tagged():
-                tally.tagged += 1
-                if event.flags:
-                    tally.flags[event.flags] += 1
-                return
-            case Started():
-                tally.started[event.reason.value] += 1
-            case Ended() if event.revision == 0:
-                tally.ended[event.reason.value] += 1
-            case _:
-                pass
+        if isinstance(event, Started):
+            tally.started[event.reason.value] += 1
+        elif isinstance(event, Ended) and not is_again:
+            tally.ended[event.reason.value] += 1
         command: Command | None = getattr(event, "command", None)
         if command is not None:
             match event:

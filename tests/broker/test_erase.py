@@ -165,8 +165,7 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
         assert json.loads(proof)["user_hmac_sha256"] == keyed
 
         audited = place.run("audit")
-        assert audited.returncode == 1
-        assert audited.stdout.count("WRONG") == audited.stdout.count("or a3cp erase took it away") == 2
+        assert audited.returncode == 0, audited.stdout
 
         after = (place.files(), place.states())
         again = place.erase()

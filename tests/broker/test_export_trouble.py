@@ -20,6 +20,7 @@ from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import await_true, names_of, probe
 from tests.broker.test_materializer import Site
 from tests.exporter.outputs import message, processed
+from tests.exporter.test_set_aside import replace_a_value
 from tests.postgres import Cluster
 
 pytestmark = pytest.mark.broker
@@ -198,6 +199,28 @@ def test_the_targets_disk(
         await_true("it says so", warned(exporter, what))
         disk.change("rw,size=64m")
         end_well(exporter, kafka, topics)
+        assert_same(exporter, calm())
+
+
+def test_a_session_that_cannot_be_read(
+    kafka: str, topics: str, site: Site, calm: Callable[[], Exporter], tmp_path: Path
+) -> None:
+    """An export writes all others, names it, and ends with 1; a follower says it once. Once it can be, all is there."""
+    site.produce(RECORDS)
+    with Exporter(site.environ, f"sqlite:///{tmp_path / 'store.db'}", tmp_path / "follower") as exporter:
+        site.run("export", "--store", exporter.address)
+        before = replace_a_value(exporter.store)
+        once = exporter.run()
+        assert once.returncode == 1
+        bundle, date = once.stderr.splitlines()
+        assert bundle.startswith("set aside: bundle sess_")
+        assert date.startswith("set aside: date of training data 2025-")
+        assert "1 set aside" in once.stdout
+        exporter.start()
+        await_true("it says so", lambda: exporter.said().count('"set aside"') == 2)
+        assert exporter.end(signal.SIGTERM) == 0
+        replace_a_value(exporter.store, before)
+        assert exporter.run().returncode == 0
         assert_same(exporter, calm())
 
 

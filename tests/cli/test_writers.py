@@ -12,6 +12,7 @@ import pytest
 
 from processor.cli.writers import Writers
 from processor.config_sources import load
+from processor.exporter.bundle import Outcome
 from processor.exporter.due import hand_on
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
@@ -20,6 +21,7 @@ from processor.exporter.writing import BundleWriter
 from processor.store import open_store
 from tests.exporter.outputs import CODEC
 from tests.exporter.test_following import following
+from tests.exporter.test_set_aside import replace_a_value
 from tests.exporter.test_writing import NOW_MS, RECORDS, tree, written
 
 BEGUN = """
@@ -76,6 +78,27 @@ def test_what_fails_in_a_process_is_told(tmp_path: Path) -> None:
     ):
         hand_on(store, str(root), SessionFilter(), writers.take)
     assert len(store.unexported(str(root), SessionFilter(), limit=99)) == sum(store.totals().sessions.values())
+
+
+def test_one_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
+    """Its error arrives whole, all others are written, and it alone is due again."""
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    store = open_store(address)
+    following(store, RECORDS).run(to_end=True)
+    replace_a_value(store)
+    settings = load({"A3CP_STORE_URL": address, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings
+    root = str(tmp_path / "pool")
+    writer = writer_to(root)
+    with Writers(writer, settings, root) as writers:
+        hand_on(store, root, SessionFilter(), writers.take)
+    (left,) = store.unexported(root, SessionFilter(), limit=99)
+    ((name, why),) = writer.aside.news()
+    assert name == left.session_id
+    assert "use the release and the SCHEMA_REGISTRY_URL" in str(why)
+    assert writer.outcomes == {
+        Outcome.WRITTEN: sum(store.totals().sessions.values()) - 1,
+        Outcome.SET_ASIDE: 1,
+    }
 
 
 def test_they_end_with_their_parent(tmp_path: Path) -> None:

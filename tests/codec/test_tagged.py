@@ -18,6 +18,21 @@ TAG = Tagged("sess_20250615_123456_0123456789abcdef", 3, 1_750_000_000_123, 0, 1
 PLAIN = {**SPINE, "modality": "gesture", "capture_id": "0f4b5a3c-9a53-4f25-8d59-0c7e3d6e1a2b"}
 
 
+EXTRAS = {  # what upstream writes there is its own; and whether it is taken for an object
+    '{"transcript":"\\ud83d\\ude00"}': True,
+    '{"transcript":"\\ud83d"}': False,
+    '{"\\ud83d":1}': False,
+    '{"x":NaN}': False,
+    '{"x":1e999}': True,
+    '{"x":%s}' % ("9" * 5_000): True,
+    '{"x":%s}' % ("[" * 255 + "]" * 255): True,
+    '{"x":%s}' % ("[" * 256 + "]" * 256): False,
+    '{"x":%s}' % ("[" * 900 + "]" * 900): False,
+    '["transcript"]': False,
+    "{": False,
+}
+
+
 def told(codec: Codec, value: bytes) -> object:
     """Return what `untag` says, an error included."""
     try:
@@ -31,6 +46,13 @@ def slowly(value: bytes) -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(codec_module, "read_plain", lambda _value, _pos: None)
         return told(CODEC, value)
+
+
+@pytest.mark.parametrize(("extra", "is_object"), EXTRAS.items())
+def test_extra(extra: str, is_object: bool):
+    """What is no JSON by the measure of a message, whoever reads it, is kept as the text that it is."""
+    fields = CODEC.decode_tagged(CODEC.tag(single_object("A3CPMessage", {**PLAIN, "extra": extra}), TAG)).fields
+    assert (fields.get("extra") != extra) is is_object
 
 
 @given(avro_messages, tags())

@@ -1,5 +1,6 @@
 """The audit: silent about what the processor wrote, and loud about each kind of damage, at its place."""
 
+import json
 from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from processor.exporter.audit import audit
 from processor.exporter.audit_report import AuditReport
 from processor.exporter.auditing import TopicRecord
 from processor.exporter.sessions_check import TopicPair, verify_topics
+from processor.ports import ERASED
+from tests.broker.fleet import BASE_MS
 from tests.exporter.topics import MemoryTopics
 from tests.runtime.stage import CODEC, NAMES, RULES, Stage
 from tests.runtime.test_worker import fill
@@ -59,6 +62,42 @@ def test_what_the_processor_wrote_is_sound(seed: int, clocked: bool) -> None:
     assert verified(topics) == []
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_what_the_clock_did_between_is_sound(seed: int) -> None:
+    """Ends that the clock told, took back and told again, between records: not a word of it is wrong."""
+    stage = Stage()
+    fill(stage, 150, seed)
+    member = stage.member(batch_records_max=10).finish()
+    for turn in range(3):
+        for _ in range(20 * (turn + 1)):
+            stage.clock.time_ms += 60_000
+            member.worker.step()
+        fill(stage, 80, 1_000 + 10 * seed + turn)
+        member.finish()
+    assert {"reopened", "started", "ended"} <= set(stage.kinds())
+    assert found(MemoryTopics(stage.broker, NAMES), stage.clock.now_ms()).problems == []
+
+
+def test_an_erased_person_is_no_loss() -> None:
+    """What the person said stays in raw, the state is gone by a tombstone that says why; and they may come back."""
+    topics, stage = made()
+    partition = busiest(topics)
+    key = topics.logs[STATE][partition][-1].key
+    assert key is not None
+    member = stage.member().finish()
+    while stage.clock.time_ms < BASE_MS + 40 * 60_000:  # All sessions end; nobody is forgotten yet.
+        stage.clock.time_ms += 60_000
+        member.worker.step()
+    stage.broker.append((STATE, None, key, partition, [(ERASED, b"1")]))
+    assert found(MemoryTopics(stage.broker, NAMES), stage.clock.now_ms()).problems == []
+    stage.clock.time_ms += 1
+    restarted = stage.member()
+    stage.say(key.decode(), stage.clock.time_ms - BASE_MS)
+    restarted.finish()
+    report = found(MemoryTopics(stage.broker, NAMES), stage.clock.now_ms())
+    assert report.problems == []
+
+
 Damage = Callable[[MemoryTopics, int], None]
 
 
@@ -99,6 +138,22 @@ def _change_event(kind: str, old: bytes, new: bytes) -> Damage:
         log = topics.logs[SESSIONS][partition]
         at = next(number for number, each in enumerate(log) if b'"kind":"%s"' % kind.encode() in (each.value or b""))
         _replace(SESSIONS, at, old, new)(topics, partition)
+
+    return damage
+
+
+def _tell(kind: str, **fields: object) -> Damage:
+    """Change what the first event of a kind says, in whichever partition it is."""
+
+    def damage(topics: MemoryTopics, _: int) -> None:
+        log, at, told = next(
+            (log, at, told)
+            for log in topics.logs[SESSIONS]
+            for at, each in enumerate(log)
+            if (told := json.loads(each.value or b""))["kind"] == kind
+        )
+        assert {**told, **fields} != told
+        log[at] = log[at]._replace(value=json.dumps({**told, **fields}).encode())
 
     return damage
 
@@ -242,6 +297,7 @@ def _letter_bytes(topics: MemoryTopics, partition: int) -> None:
 
 SPEECH, SPEECJ = b'"modality": "speech"', b'"modality": "speecj"'
 FLAGS = b'"session_flags":['
+NOT_BY_RULES = "it is not what the rules make of the user's raw records"
 # What is done, in the partition with the most messages, and what the audit says, the place before the colon.
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "a tagged record missing": (_drop(TAGGED, 40), "a3cp.raw[P]@43: it is neither tagged nor set aside"),
@@ -256,6 +312,11 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a wrong digest": (_change_event("ended", b'"digest":"', b'"digest":"f'), "its digest of"),
     "a wrong count": (_change_event("ended", b'"message_count":', b'"message_count":8'), "messages, "),
     "a wrong revision": (_change_event("ended", b'"revision":', b'"revision":7'), "its end has revision"),
+    "another reason of an end": (_tell("ended", reason="command"), NOT_BY_RULES),
+    "an end at another time": (_tell("ended", end_time="2025-06-15T15:06:41.000Z"), NOT_BY_RULES),
+    "another length of an end": (_tell("ended", active_ms=77), NOT_BY_RULES),
+    "another label of a start": (_tell("started", training_intent_label="eat"), NOT_BY_RULES),
+    "a start by another": (_tell("started", performer_id="somebody"), NOT_BY_RULES),
     "a repeated start": (_start_again, "it starts a second time"),
     "a start missing": (_drop(SESSIONS, 0), "no start of it was told"),
     "an event of no known kind": (_change_event("started", b'"started"', b'"begun"'), "no session has a `begun`"),
@@ -403,6 +464,19 @@ def test_sessions_cut_off() -> None:
         topics.starts[SESSIONS, partition] = len(topics.logs[SESSIONS][partition]) // 2
         topics.starts[TAGGED, partition] = len(topics.logs[TAGGED][partition]) // 2
     assert verified(topics) == []
+
+
+def test_an_open_session_from_before_raw_begins() -> None:
+    """Whether its state is lost or was erased, nothing tells any more; of a later one it is still told."""
+    topics, stage = made()
+    partition = busiest(topics)
+    _no_state(topics, partition)
+    raw = topics.logs[RAW][partition]
+    topics.starts[RAW, partition] = raw[1].offset
+    wrong = [each for each in found(topics, stage.clock.now_ms()).problems if "which is open" in each.what]
+    assert len(wrong) == 1
+    raw[1] = raw[1]._replace(timestamp_ms=stage.clock.now_ms() + 1)
+    assert found(topics, stage.clock.now_ms()).problems == []
 
 
 def test_a_group_without_offsets_is_said() -> None:

@@ -93,7 +93,7 @@ def test_a_sound_classifiers_predictions_count_likewise() -> None:
 
 def test_every_notice_has_a_word() -> None:
     """The bits and the words are the same number."""
-    assert notice_words((Notice.WITHHELD << 1) - 1) == Notice.WORDS
+    assert notice_words((Notice.OPENED_TWICE << 1) - 1) == Notice.WORDS
 
 
 def test_a_wrong_clock_does_not_lengthen_an_open_session() -> None:

@@ -157,13 +157,14 @@ def test_sessions_are_handed_on_once(store: SqlStore) -> None:
     following(store).run(to_end=True)
     taken: list[str] = []
 
-    def take(view: SessionView) -> None:
+    def take(view: SessionView) -> bool:
         if len(taken) == 2 and "failed" not in taken:
             taken.append("failed")
             raise OSError("full")
         assert len(list(view.messages())) == view.session.held_count
         assert len(list(view.events())) == view.session.event_count
         taken.append(view.session.session_id)
+        return True
 
     wanted = SessionFilter(ended=True)
     with pytest.raises(OSError, match="full"):

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -11,12 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.core.model import SessionEvent, Tagged
+from processor.exporter.bundle import write_bundle
 from processor.exporter.decoding import decode
+from processor.exporter.due import view_of
 from processor.exporter.materializer import Materializer
-from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
+from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, SessionFilter
+from processor.exporter.target import Target
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.strategies import SCHEMA_TEXTS, make_codec, messages, session_events, tags, user_ids
+from tests.codec.test_tagged import EXTRAS, PLAIN, TAG
+from tests.strategies import SCHEMA_TEXTS, make_codec, messages, session_events, single_object, tags, user_ids
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
 DECODE = partial(decode, CODEC)
@@ -44,6 +49,17 @@ def test_every_message_is_kept(shared: SqlStore, value: bytes, tagged: Tagged) -
     row = next(row for row in found if row.offset == offset)
     assert (row.content_hash, row.size_bytes) == (sha256(value).digest(), len(value))
     assert row.withheld if row.value is None else CODEC.strip(row.value) == value
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_any_text_may_stand_in_extra(tmp_path: Path, extra: str) -> None:
+    """Whatever it is, the message is kept and its bundle written."""
+    value = CODEC.tag(single_object("A3CPMessage", {**PLAIN, "extra": extra}), TAG)
+    with closing(open_store(f"sqlite:///{tmp_path / 'store.db'}")) as store:
+        applied = Materializer(store, DECODE).apply([OutputRecord(TAGGED, 0, 0, 1, value)], {(TAGGED, 0): (None, 1)})
+        assert (applied.messages, applied.unreadable) == (1, 0)
+        (session,) = store.sessions(SessionFilter(), limit=2)
+        write_bundle(Target(str(tmp_path / "bundles")), view_of(store, session), CODEC, now_ms=0)
 
 
 @settings(max_examples=60, deadline=None)

@@ -32,7 +32,7 @@ def test_a_whole_bundle_is_read(bundle: Path) -> None:
     [
         ("session_metadata.json", b"heron-07", b"heron\xff07"),
         ("bundle.json", b'"words":"', b'"words":"\xff'),
-        ("bundle.json", b'"record":{', b'"record":{"x":%b,' % (b"[" * 3_000 + b"]" * 3_000)),
+        ("bundle.json", b'"record":{', b'"record":{"x":%b,' % (b"[" * 100_000 + b"]" * 100_000)),
         ("bundle.json", b'{"kind":"message"', b'{"kind":"message","x":\xff'),
         ("bundle.json", b'"at":"2025-11-20', b'"at":"2025-13-40'),
         ("records.jsonl", b'"key":"', b'"key":"\xff'),
