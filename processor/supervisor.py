@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Final
 
-from processor.core.errors import Fatal
+from processor.core.errors import Fatal, UsageError
 
 _POLL_S: Final = 0.2
 _RESTART_BACKOFF_S: Final = 1.0
@@ -27,6 +27,7 @@ def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str],
 
     Raises:
         Fatal: a worker cannot go on.
+        UsageError: likewise, since what it was told is wrong.
     """
     stopping = False
 
@@ -45,8 +46,8 @@ def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str],
                 if code is None or stopping:
                     continue
                 if code > 0:
-                    what = f"the worker in slot {slot} ended with code {code}"
-                    raise Fatal(what, remedy="its last log line says why")
+                    kind = UsageError if code == UsageError.exit_code else Fatal
+                    raise kind(f"the worker in slot {slot} ended with code {code}", remedy="its last log line says why")
                 recent = [moment for moment in crashes[slot] if time.monotonic() - moment < _CALM_S]
                 if len(recent) >= _RESTARTS_MAX:
                     raise Fatal(f"the worker in slot {slot} ended {len(recent)} times within a minute")
@@ -78,7 +79,8 @@ def _stop_all(running: Mapping[int, subprocess.Popen[bytes]]) -> None:
         worker.terminate()
     deadline_s = time.monotonic() + _STOP_S
     for worker in running.values():
-        try:
-            worker.wait(max(0.0, deadline_s - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            worker.kill()
+        with worker:  # Closes its standard input.
+            try:
+                worker.wait(max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()

@@ -35,7 +35,8 @@ def up(
 
     Raises:
         PortTaken: another process listens on `port`.
-        UsageError: the broker of this folder runs already, on another port than `port`; or it is no folder to use.
+        UsageError: the broker of this folder runs already, on another port than `port`; it is no folder to
+            use; or the heap is given a size that is none.
         FetchFailed, NoSpace, NoJava, BrokerFailed: see the classes.
     """
     folder = (data_dir or default_data_dir()).expanduser().absolute()

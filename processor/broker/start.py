@@ -16,9 +16,11 @@ from processor.broker.configuration import LOG4J, server_properties
 from processor.broker.errors import BrokerFailed, NoJava, NoSpace, PortTaken
 from processor.broker.folder import BrokerInfo, State, read_state, write_state
 from processor.broker.places import DATA_SETTING, no_space, require_space
+from processor.core.errors import UsageError
 
 DATA_SPACE_BYTES = 512 * 2**20
 START_TIMEOUT_S = 90.0
+HEAP_LEAST = "256m"
 POLL_S = 0.05
 FREE_PORT_ATTEMPTS_MAX = 3
 LOG_TAIL_BYTES = 64 * 1024
@@ -31,6 +33,7 @@ def start(folder: Path, port: int | None, say: Say, progress: jars.Progress | No
 
     Raises:
         PortTaken, FetchFailed, NoSpace, NoJava, BrokerFailed: see the classes.
+        UsageError: a folder cannot be used, or the heap is given a size that is none.
     """
     if port is not None and not probe.is_free(port):
         raise PortTaken(
@@ -69,8 +72,9 @@ def _start_on(folder: Path, ports: tuple[int, int], java: Path, classpath: list[
     (folder / "log4j2.xml").write_text(LOG4J, "utf-8")
     heap = os.environ.get("A3CP_BROKER_HEAP") or "1g"
     command = [
-        str(java), "-Xms256m", f"-Xmx{heap}", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError",
-        "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", f"-Da3cp.data={folder}",
+        str(java), f"-Xms{HEAP_LEAST}", f"-Xmx{heap}", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+        "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true", f"-Da3cp.data={folder}",
+        f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}",
         f"-XX:ErrorFile={folder / 'crash.log'}",
         "-cp", os.pathsep.join(map(str, classpath)),
     ]  # fmt: skip
@@ -142,7 +146,11 @@ def _why(folder: Path, port: int, log_size_bytes: int, what: str) -> Exception:
         )
     if "No space left on device" in text:
         return no_space(folder, setting=DATA_SETTING)
-    if "Could not reserve enough space" in text or "Invalid maximum heap size" in text:
+    if "Invalid maximum heap size" in text or "Initial heap size set to a larger value" in text:
+        return UsageError(
+            "A3CP_BROKER_HEAP is no size for the broker's heap", remedy=f"give {HEAP_LEAST} or more, for example 512m"
+        )
+    if "Could not reserve enough space" in text:
         return NoSpace(
             "there is not enough memory for the broker's heap", remedy="set A3CP_BROKER_HEAP, for example to 512m"
         )

@@ -48,7 +48,8 @@ def up(
     try:
         info = broker.up(port, data_dir, say=lambda text: bar.console.print(f"{text} ..."), progress=progress)
     finally:
-        bar.stop()
+        if bar.live.is_started:  # Else it would print an empty line.
+            bar.stop()
     if as_json:
         print(json.dumps({**_fields(info), "started": before is None}))
         return

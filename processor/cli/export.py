@@ -60,6 +60,11 @@ def export(
 
     if metrics_port and not follow:
         raise UsageError("--metrics-port is for an export that goes on", remedy="add --follow, or leave it out")
+    for option, given in (
+        ("--format", format_), ("--user", user), ("--session", session), ("--since", since), ("--until", until),
+    ):  # fmt: skip
+        if given and to is None:
+            raise UsageError(f"{option} is for bundles", remedy="add --to, or leave it out")
     wanted = SessionFilter(user, time_ms("--since", since), time_ms("--until", until), session_id=session)
     settings = chosen(bootstrap, prefix)
     if store is not None:
@@ -100,11 +105,16 @@ def export(
         if not stopped.is_set():
             bundling.write()
         outcome = _outcome(opened, done)
+        is_missing = session is not None and not opened.count(SessionFilter(session_id=session))
     if as_json:
         print(json.dumps({**outcome, **bundling.outcome()}))
     else:
         _tell(outcome, opened.name, interrupted=stopped.is_set() and not follow)
         bundling.tell()
+    if is_missing and not stopped.is_set():
+        raise UsageError(
+            f"no session {session} in {opened.name}", remedy="--session wants the whole id; a3cp sessions list has them"
+        )
     if not follow:
         bundling.warn()
         if bundling.has_set_aside:

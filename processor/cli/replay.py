@@ -42,10 +42,19 @@ def replay(
 
     Exit code 1: some could not be sent, since their content was withheld.
     """
+    from processor.core.errors import UsageError
     from processor.kafka.producer import RecordProducer
 
     factor = _factor(speed)
     settings = chosen(bootstrap, None)
+    names = settings.topics()
+    if to == names.raw:
+        settings.raw_to_write()
+    elif to in names:
+        raise UsageError(
+            f"{to} is the processor's own, and has what it alone writes",
+            remedy=f"name {names.raw}, or a topic of yours",
+        )
     sent, withheld = 0, []
     with _messages(session, store) as messages:
         producer = RecordProducer(settings.kafka_conf(), to)

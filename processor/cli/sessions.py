@@ -130,6 +130,10 @@ def search(
     """Find notes, context, transcripts and phrases that hold all of the words; latest first."""
     from rich.text import Text
 
+    from processor.core.errors import UsageError
+
+    if not words.strip():
+        raise UsageError("no words are given", remedy="name some that are to be found")
     with closing(stored(store)) as opened:
         found = opened.search(words, limit=limit, user_id=user)
     if as_json:
@@ -151,11 +155,13 @@ def session_of(store: "SqlStore", name: str) -> "SessionRow":
     """Return the session whose id is `name`, or begins so.
 
     Raises:
-        UsageError: there is none, or more than one.
+        UsageError: there is none, or more than one; or no name is given.
     """
     from processor.core.errors import UsageError
 
     name = name.rstrip("…")  # As a narrow terminal shows it.
+    if not name:
+        raise UsageError("no session is named", remedy="a3cp sessions list shows those there are")
     found = store.sessions_beginning(name, limit=2)
     exact = [row for row in found if row.session_id == name]
     if not found:

@@ -13,7 +13,7 @@ import pytest
 
 from processor import broker
 from processor.broker import jars, places, probe
-from processor.broker.errors import BrokerFailed, FetchFailed, NoSpace, PortTaken
+from processor.broker.errors import FetchFailed, NoSpace, PortTaken
 from processor.core.errors import UsageError
 
 
@@ -49,10 +49,11 @@ def test_a_life(tmp_path: Path) -> None:
 
 
 @pytest.mark.broker
-def test_a_failed_start_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that cannot start is an error that names its log, and no process is left."""
-    monkeypatch.setenv("A3CP_BROKER_HEAP", "1")
-    with pytest.raises((BrokerFailed, NoSpace)):
+@pytest.mark.parametrize("heap", ["1", "lots"])
+def test_a_failed_start_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heap: str) -> None:
+    """A broker that cannot start is an error that says why, and no process is left."""
+    monkeypatch.setenv("A3CP_BROKER_HEAP", heap)
+    with pytest.raises(UsageError, match="A3CP_BROKER_HEAP is no size"):
         broker.up(None, tmp_path)
     assert broker.status(tmp_path) is None
 

@@ -1,5 +1,6 @@
 """`a3cp export --to` on a real Kafka: bundles that verify, and the same tree however often it was killed."""
 
+import json
 import random
 import subprocess
 import time
@@ -68,3 +69,17 @@ def test_bundles_from_the_topics(kafka: str, topics: str, tmp_path: Path) -> Non
     assert {report.status for report in reports} == {"complete"}
     again = exported(f"sqlite:///{tmp_path / 'calm.db'}", calm)
     assert (again["bundles"]["messages"], again["training"]) == (0, [])
+
+
+def test_a_session_that_there_is_not(kafka: str, topics: str, tmp_path: Path) -> None:
+    """What is written is told all the same; then that none of that name was found."""
+    site = Site(kafka, topics, tmp_path)
+    site.produce(RECORDS[:50])
+    command = [*PROGRAM, "export", "--to", str(tmp_path / "bundles"), "--session", "sess_none", "--json"]
+    done = subprocess.run(
+        command, env=site.environ, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert json.loads(done.stdout)["held"]["sessions"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no session sess_none in sqlite:///a3cp.db")

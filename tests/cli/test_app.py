@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,21 @@ def test_mistakes_in_arguments_are_told(tmp_path: Path) -> None:
         assert result.returncode == 2, result.stderr
         assert "rror: " in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_a_broker_that_cannot_start_is_one_line(tmp_path: Path) -> None:
+    """Without the progress bar, which has nothing to show."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        result = a3cp("broker", "up", "--data-dir", str(tmp_path), "--port", str(port))
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: port {port} is taken by another process")
+
+
+def test_what_is_for_bundles_wants_bundles(tmp_path: Path) -> None:
+    """Which bundles, of what: without --to none are written, so that the choice would do nothing."""
+    for option in ("--format", "--user", "--session", "--since", "--until"):
+        result = a3cp("export", option, "2027-01-15", "--bootstrap", "127.0.0.1:1", cwd=tmp_path)
+        assert result.returncode == 2, result.stderr
+        assert result.stderr.startswith(f"error: {option} is for bundles; add --to, or leave it out")

@@ -52,3 +52,19 @@ def test_it_says_what_it_does_not_send():
     """Who reads the help does not expect the session's events, or its commands, on the other side."""
     said = " ".join(CliRunner().invoke(app, ["replay", "--help"]).output.split())
     assert "Messages only: no session events, no commands, no tags." in said
+
+
+@pytest.mark.parametrize("topic", ["a3cp.tagged", "a3cp.sessions", "a3cp.state", "a3cp.dlq"])
+def test_the_processors_own_topics_take_no_replay(topic):
+    """What the processor alone writes would be wrong with more in it."""
+    result = CliRunner().invoke(app, ["replay", "sess_1", "--to", topic, "--bootstrap", "127.0.0.1:1"])
+    assert isinstance(result.exception, UsageError)
+    assert f"{topic} is the processor's own" in str(result.exception)
+
+
+def test_a_topic_that_is_only_read_takes_no_replay(monkeypatch):
+    """A3CP_RAW_TOPIC names another's log."""
+    monkeypatch.setenv("A3CP_RAW_TOPIC", "theirs")
+    result = CliRunner().invoke(app, ["replay", "sess_1", "--to", "theirs", "--bootstrap", "127.0.0.1:1"])
+    assert isinstance(result.exception, UsageError)
+    assert "nothing is written to theirs" in str(result.exception)

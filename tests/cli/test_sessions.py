@@ -115,6 +115,8 @@ def test_messages_do_not_steer_the_terminal(address: str) -> None:
         (["list", "--by", "moon"], "--by cannot be moon"),
         (["list", "--since", "yesterday"], "--since is no ISO 8601 time"),
         (["show", "sess_none"], "no session sess_none"),
+        (["show", ""], "no session is named"),
+        (["search", " "], "no words are given"),
         (["list", "--store", "sqlite:///none/at/all.db"], "there is no store at"),
     ],
 )
