@@ -153,7 +153,7 @@ def _read_open(value: bytes) -> UserState | None:
         not b0 & b1 & b2 & b3 & b4 & 128  # a time of six bytes, then a byte
         or (b5 | encoding) & 128
         or size >> 14
-        or (b0 | encoding | size | span[0] | count[0]) & 1  # Something is negative.
+        or (b0 | encoding | size | count[0]) & 1  # Something is negative.
     ):
         return None
     append_ms = (b0 + (b1 << 7) + (b2 << 14) + (b3 << 21) + (b4 << 28) + (b5 << 35) - SIX_BYTE_MARKS) >> 1

@@ -264,6 +264,24 @@ plain_states = st.builds(
     st.integers(1, 3),
 )
 
+open_states = st.builds(
+    UserState,
+    st.tuples(real_ids, st.integers(1 << 34, (1 << 41) - 1), times_ms, st.integers(1, 1 << 20), digests).map(
+        lambda values: Session(*values)
+    ),
+    st.just(()),
+    st.integers(0, 24).flatmap(lambda count: st.binary(min_size=8 * count, max_size=8 * count)),
+    st.none(),
+    st.integers(1 << 34, (1 << 41) - 1),
+    st.integers(1, 3),
+)
+
+
+@given(open_states)
+def test_an_open_session_is_read_the_short_way(state: UserState):
+    """Of a user whose first session is open, nothing has to be read the long way."""
+    assert _read_open(encode_state(state)) == decode_state(encode_state(state)) == state
+
 
 @given(plain_states.map(encode_state) | states.map(encode_state) | mutated(plain_states.map(encode_state)))
 def test_a_glance_says_what_the_whole_state_says(value: bytes):
@@ -282,7 +300,7 @@ def test_a_glance_says_what_the_whole_state_says(value: bytes):
         assert (state.policy, state.current.template, state.current.paused_at_ms) == (None, None, None)
 
 
-@given(plain_states.map(encode_state) | mutated(plain_states.map(encode_state)))
+@given(plain_states.map(encode_state) | mutated((plain_states | open_states).map(encode_state)))
 def test_an_open_session_is_read_as_all_states_are(value: bytes):
     """The short way to read a state answers only where the long one does, and alike."""
     read = _read_open(value)
