@@ -5,6 +5,7 @@ Python's own parser differs between versions, so it only gets what all of them r
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
