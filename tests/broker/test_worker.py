@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from processor.broker.probe import free_ports
+from processor.core.errors import UsageError
 from tests.broker.fleet import Fleet, await_true, probe
 from tests.contracts.worlds import KafkaWorld, Member
 
@@ -94,7 +95,7 @@ def test_the_last_word_is_in_the_log(kafka: str, prefix: str, tmp_path: Path, wo
     """Why a worker ended stands in its log as one more line in its form, with what to do."""
     with Fleet(kafka, prefix, tmp_path) as fleet:  # Nobody has made the topics.
         worker = fleet.start("--workers", str(workers))
-        assert worker.process.wait(60) == (2 if workers == 1 else 1)
+        assert worker.process.wait(60) == UsageError.exit_code
         errors = [line for line in worker.log() if line["level"] == "error"]
         assert errors[-1] == worker.log()[-1]
         assert "a3cp topics apply" in str(errors[0]["message"])
