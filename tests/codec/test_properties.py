@@ -331,6 +331,12 @@ def test_a_glance_is_enough_for_users_as_they_are(id_format, closed, end_ms):
         assert glance(damaged) is None
         with pytest.raises(DecodeError):
             decode_state(damaged)
+    negative = bytearray(encode_state(state._replace(closed=(), current=session._replace(end_ms=None))))
+    assert _read_open(bytes(negative)) is not None
+    negative[10] |= 1  # The append time's first byte: its sign.
+    assert _read_open(bytes(negative)) is None
+    assert glance(bytes(negative)) is None
+    assert decode_state(bytes(negative)).last_append_ms < 0
     damaged = encode_state(state._replace(recent=b""))[:17] + b"\x01"
     assert glance(damaged) is None
     assert _read_open(damaged) is None
