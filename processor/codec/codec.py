@@ -8,7 +8,7 @@ import msgspec
 from processor.codec import avro, events, jsontext
 from processor.codec.events import EventView
 from processor.codec.isotime import format_time, parse_time
-from processor.codec.jsontext import plain_object
+from processor.codec.jsonvalue import plain_object
 from processor.codec.schema import Layout, Schemas
 from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Origin, claim_of, command_of, message_of
 from processor.codec.tagged import read_plain

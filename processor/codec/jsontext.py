@@ -17,7 +17,6 @@ A message that already has a `claimed_session_id` gets `,"claimed_session_id":nu
 instead of the second: for readers the last one wins, and that is ours.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -27,6 +26,7 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn
 import msgspec
 
 from processor.codec.isotime import TIME_MS_MAX, format_time, parse_time
+from processor.codec.jsonvalue import DEPTH_MAX, is_too_deep
 from processor.codec.spine import (
     ARGUMENT_KEYS,
     POLICY_KEY,
@@ -44,7 +44,6 @@ from processor.codec.wire import JSON, JSON_SPACE
 from processor.core.errors import DecodeError
 from processor.core.model import Command, Message, Tagged, flag_words
 
-DEPTH_MAX: Final = 256  # levels of objects and arrays; fixed, so that no run's own stack decides what is valid
 SESSIONS_CACHED_MAX: Final = 16_384  # sessions whose tag is remembered, about 500 bytes each
 _READABLE: Final = "send one JSON object, RFC 8259, in UTF-8"
 
@@ -148,7 +147,7 @@ def checked_members(value: bytes) -> dict[str, msgspec.Raw]:
         value.decode()
     except UnicodeDecodeError as error:
         raise DecodeError(f"JSON is not UTF-8 at byte {error.start}", remedy=_READABLE) from error
-    if value.count(b"{") + value.count(b"[") > DEPTH_MAX and _is_too_deep(value):
+    if is_too_deep(value):
         raise DecodeError(f"JSON is more than {DEPTH_MAX} levels deep", remedy="send it flatter")
     try:
         members = _members(value)
@@ -165,19 +164,6 @@ def checked_members(value: bytes) -> dict[str, msgspec.Raw]:
 
 
 _DECIDING: Final = frozenset((*SPINE_KEYS, *ARGUMENT_KEYS, POLICY_KEY))
-_STRING_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # Never backtracks, open end or not.
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_ROUND_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
-
-
-def _is_too_deep(value: bytes) -> bool:
-    brackets = _STRING_TEXT.sub(b"", value).translate(_ROUND_TO_SQUARE, _NOT_BRACKETS)
-    for _ in range(DEPTH_MAX):
-        inner = brackets.replace(b"[]", b"")
-        if len(inner) == len(brackets):
-            return False  # Nothing is left, or they do not match, which the parser will say.
-        brackets = inner
-    return bool(brackets)
 
 
 def _scalar(raw: msgspec.Raw) -> object:
@@ -400,46 +386,3 @@ def _split_space(value: bytes) -> tuple[bytes, bytes]:
 
 def _text_of(text: bytes) -> object:
     return msgspec.json.decode(text) if text[:1] in (b'"', b"n") else False
-
-
-def plain_object(text: bytes | str) -> dict[str, Any]:
-    """Return the object in JSON `text` as plain values; numbers too large for a float become infinite.
-
-    Raises:
-        ValueError: it is no valid JSON object, by the same measure as a message.
-    """
-    result = plain_value(text)
-    if not isinstance(result, dict):
-        raise ValueError("no JSON object")
-    return result
-
-
-def plain_value(text: bytes | str) -> Any:
-    """Return what JSON `text` holds, likewise."""
-    if isinstance(text, bytes):
-        text = text.decode()
-    if "\\u" in text or text.count("{") + text.count("[") > DEPTH_MAX:  # Else `_decode` is as strict as msgspec.
-        _check(text.encode())
-    return _decode(text)
-
-
-def _check(text: bytes) -> None:
-    """Raise ValueError if `text` is too deep, or has a lone surrogate, which no store and no file could hold."""
-    if _is_too_deep(text):
-        raise ValueError(f"JSON is more than {DEPTH_MAX} levels deep")
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"no JSON: {error}") from error
-
-
-def _int_of(digits: str) -> int | float:
-    return int(digits) if len(digits) <= 1000 else float(digits)
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"JSON has no {name}")
-
-
-# `json.loads` would make one for each text.
-_decode: Final = json.JSONDecoder(parse_int=_int_of, parse_constant=_refuse).decode

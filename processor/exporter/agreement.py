@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from processor.codec.jsontext import plain_object
+from processor.codec.jsonvalue import plain_object
 from processor.codec.spine import TAG_KEYS
 from processor.exporter.shapes import RecordLine
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, TypeAlias
 import msgspec
 
 from processor.codec.isotime import parse_time
-from processor.codec.jsontext import plain_object
+from processor.codec.jsonvalue import plain_object
 from processor.exporter import manifest as manifests
 from processor.exporter.agreement import AuditText, EntryText, Told, event_form, message_form, record_form
 from processor.exporter.model import Notice, notice_words

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from processor.codec import Codec
-from processor.codec.jsontext import plain_object
+from processor.codec.jsonvalue import plain_object
 from processor.codec.wire import JSON
 from processor.exporter.metadata import Told, metadata_of
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView

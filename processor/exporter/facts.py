@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from processor.codec.events import EventView
-from processor.codec.jsontext import plain_value
+from processor.codec.jsonvalue import plain_value
 from processor.exporter.model import Actor, Notice
 from processor.exporter.words import top_label
 

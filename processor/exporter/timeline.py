@@ -21,7 +21,7 @@ import msgspec
 from processor.codec import Codec
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
-from processor.codec.jsontext import plain_object, plain_value
+from processor.codec.jsonvalue import plain_object, plain_value
 from processor.core.errors import DecodeError
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView, Status
 from processor.exporter.shapes import Entry

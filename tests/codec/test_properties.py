@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from processor.codec import CONFLUENT, avro, decode_state, encode_state, events, jsontext
 from processor.codec.isotime import format_time
-from processor.codec.jsontext import plain_object
+from processor.codec.jsonvalue import plain_object
 from processor.codec.spine import Origin
 from processor.codec.state import _read_open, _read_state, glance
 from processor.core.deadlines import plain_due_ms

@@ -1,0 +1,69 @@
+"""JSON as plain values, for those who want all of a text: by the same measure of what is valid as a message's."""
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+DEPTH_MAX: Final = 256  # levels of objects and arrays; fixed, so that no run's own stack decides what is valid
+
+_STRING_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # Never backtracks, open end or not.
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_ROUND_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+
+
+def is_too_deep(value: bytes) -> bool:
+    """Return whether JSON `value` is more than DEPTH_MAX levels deep."""
+    if value.count(b"{") + value.count(b"[") <= DEPTH_MAX:
+        return False
+    brackets = _STRING_TEXT.sub(b"", value).translate(_ROUND_TO_SQUARE, _NOT_BRACKETS)
+    for _ in range(DEPTH_MAX):
+        inner = brackets.replace(b"[]", b"")
+        if len(inner) == len(brackets):
+            return False  # Nothing is left, or they do not match, which the parser will say.
+        brackets = inner
+    return bool(brackets)
+
+
+def plain_object(text: bytes | str) -> dict[str, Any]:
+    """Return the object in JSON `text` as plain values; numbers too large for a float become infinite.
+
+    Raises:
+        ValueError: it is no valid JSON object, by the same measure as a message.
+    """
+    result = plain_value(text)
+    if not isinstance(result, dict):
+        raise ValueError("no JSON object")
+    return result
+
+
+def plain_value(text: bytes | str) -> Any:
+    """Return what JSON `text` holds, likewise."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    if "\\u" in text or text.count("{") + text.count("[") > DEPTH_MAX:  # Else `_decode` is as strict as msgspec.
+        _check(text.encode())
+    return _decode(text)
+
+
+def _check(text: bytes) -> None:
+    """Raise ValueError if `text` is too deep, or has a lone surrogate, which no store and no file could hold."""
+    if is_too_deep(text):
+        raise ValueError(f"JSON is more than {DEPTH_MAX} levels deep")
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"no JSON: {error}") from error
+
+
+def _int_of(digits: str) -> int | float:
+    return int(digits) if len(digits) <= 1000 else float(digits)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no {name}")
+
+
+# `json.loads` would make one for each text.
+_decode: Final = json.JSONDecoder(parse_int=_int_of, parse_constant=_refuse).decode
