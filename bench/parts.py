@@ -6,6 +6,7 @@ import timeit
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from processor.codec.codec import Codec
 from processor.core.model import Session
 from processor.kafka import transactions
 from processor.kafka.conf import producer_conf
+from processor.ports import Output
 
 _REPEATS: Final = 7
 _TRANSACTIONS: Final = 400
@@ -153,18 +155,20 @@ def _lanes_ms(context: Context) -> dict[str, float]:
 
 
 def _back_to_back_ms(context: Context, partitions: Sequence[int], topics: Sequence[str], records: int) -> list[float]:
-    reader = context.cluster.reader(f"{OURS}.raw")
     conf = producer_conf(context.cluster.conf, transaction_timeout_ms=10_000)
-    it = transactions.Transactions(conf, f"bench-{uuid.uuid4().hex[:8]}", 0)
+    each_in = [partitions[number % len(partitions)] for number in range(records)]
+    outputs: list[Output] = [
+        (f"{OURS}.{topic}", bytes(300), b"user", each, None) for topic in topics for each in each_in
+    ]
     took_ms = []
-    for turn in range(_TRANSACTIONS):
-        begun_s = time.monotonic()
-        for topic in topics:
-            each_in = [partitions[number % len(partitions)] for number in range(records)]
-            it.send([(f"{OURS}.{topic}", bytes(300), b"user", partition, None) for partition in each_in])
-        it.commit([TopicPartition(f"{OURS}.raw", partitions[0], turn)], reader.consumer_group_metadata())
-        if turn >= _TRANSACTIONS // 10:
-            took_ms.append((time.monotonic() - begun_s) * 1e3)
-    it.close()
-    reader.close()
+    with (
+        closing(context.cluster.reader(f"{OURS}.raw")) as reader,
+        closing(transactions.Transactions(conf, f"bench-{uuid.uuid4().hex[:8]}", 0)) as it,
+    ):
+        for turn in range(_TRANSACTIONS):
+            begun_s = time.monotonic()
+            it.send(outputs)
+            it.commit([TopicPartition(f"{OURS}.raw", partitions[0], turn)], reader.consumer_group_metadata())
+            if turn >= _TRANSACTIONS // 10:
+                took_ms.append((time.monotonic() - begun_s) * 1e3)
     return took_ms

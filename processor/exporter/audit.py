@@ -145,12 +145,12 @@ class _PartitionAudit:
     def _read_events(self) -> None:
         for record in self._topics.read(self._names.sessions, self._partition):
             event = self._sessions.event(record)
-            if event is not None:
-                self._events.event(event, record.offset)
-            if event is not None and event.command_record_id is not None:
+            if event is None:
+                continue
+            self._events.event(event, record.offset)
+            if event.command_record_id is not None:
                 self._answers[_command_key(event.user_id, event.command_record_id)] += 1
-            if event is not None and event.kind == "ended":
-                self._report.ends += 1
+            self._report.ends += event.kind == "ended"
 
     def _raw_since_ms(self) -> float:
         """Return when the first raw record was appended that is still there; 0 when none is gone."""

@@ -79,9 +79,9 @@ class StatesCheck:
 
     def fold(self, record: Record) -> tuple[UserState | None, tuple[Event, ...]]:
         """Take the next raw record that counts; return the user's state and what the record causes, by the rules."""
-        key = record.user_id.encode()
         if self._rules is None:
             return None, ()
+        key = record.user_id.encode()
         if record.append_ms > self._erased.get(key, record.append_ms):  # Who comes back is unknown.
             self._fold.pop(key, None)
         after, events = step(self._fold.get(key), record, self._rules)
