@@ -60,8 +60,8 @@ class ExportObserver:
     def _is_away(self, operation: str, error: A3CPError) -> None:
         if self._troubles.get(operation) != str(error):  # Only what is new is told.
             self._troubles[operation] = str(error)
+            self._health.away("; ".join(self._troubles.values()))  # First: who reads the log may ask for it at once.
             self._log.warning("trying again", operation=operation, reason=str(error))
-            self._health.away("; ".join(self._troubles.values()))
 
     def _answers(self, operation: str) -> None:
         if self._troubles.pop(operation, None) is not None:

@@ -10,9 +10,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import AdminClient
 
 from processor import broker
+from processor.kafka.offsets import LATEST, log_offsets, patiently
 from processor.kafka.topic_admin import ensure_topics
 from processor.kafka.topics import desired_topics
 from tests.postgres import SKIPPED, Cluster, programs
@@ -75,10 +77,15 @@ def prefix() -> str:
 @pytest.fixture
 def topics(kafka: str, prefix: str) -> Iterator[str]:
     """The prefix of a fresh set of the five topics, with 4 partitions each; deleted after the test."""
-    ensure_topics({"bootstrap.servers": kafka}, prefix, partitions=PARTITIONS)
+    conf = {"bootstrap.servers": kafka}
+    ensure_topics(conf, prefix, partitions=PARTITIONS)
+    admin = AdminClient({**conf})
+    names = [topic.name for topic in desired_topics(prefix)]
+    places = [(name, partition) for name in names for partition in range(PARTITIONS)]
+    # A broker that is slow knows of a new topic before it leads its partitions.
+    patiently(lambda: log_offsets(admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED), "making topics", conf)
     yield prefix
-    admin = AdminClient({"bootstrap.servers": kafka})
-    for future in admin.delete_topics([topic.name for topic in desired_topics(prefix)]).values():
+    for future in admin.delete_topics(names).values():
         future.result()
 
 

@@ -47,8 +47,10 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=200
-# A dead producer's open transaction is looked for every second, so that readers do not wait ten.
-transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+# How often transactions whose time is up are looked for, so that readers do not wait ten seconds for a dead producer's.
+# First so long after a start: sooner, the last start's registration may not have run out (below 3 s), and when it does
+# the partitions are without a leader, which counts as deleted: see above.
+transaction.abort.timed.out.transaction.cleanup.interval.ms=6000
 
 # Above every topic's own limit, so that the topics' files alone decide.
 message.max.bytes=4194304

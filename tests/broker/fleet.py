@@ -122,9 +122,9 @@ class Worker:
         return list(psutil.Process(self.process.pid).children())
 
     def log(self) -> list[dict[str, object]]:
-        """Return the lines of its log that are JSON."""
-        lines = self.log_file.read_text("utf-8", "replace").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        """Return the lines of its log that are JSON, the last one once it is whole."""
+        lines = self.log_file.read_text("utf-8", "replace").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
 
     def said(self, message: str) -> int:
         """Return how often it logged `message`."""
@@ -276,7 +276,7 @@ class Watcher:
 def probe(port: int, path: str) -> tuple[int, str]:
     """Return the status and text of a worker's /livez or /readyz; status 0 when nothing listens."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=TIMEOUT_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

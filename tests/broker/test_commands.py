@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+
+from tests.broker.fleet import TIMEOUT_S, await_true
+from tests.conftest import PARTITIONS
 
 pytestmark = pytest.mark.broker
 
@@ -56,13 +58,15 @@ def a3cp(kafka: str, topics: str) -> Commands:
 
 @pytest.fixture
 def processing(a3cp: Commands, tmp_path: Path) -> Iterator[None]:
-    with (tmp_path / "process.log").open("w") as log:
+    log_file = tmp_path / "process.log"
+    with log_file.open("w") as log:
         process = subprocess.Popen([*PROGRAM, "process"], env=a3cp.environ, stdout=log, stderr=log)
         try:
+            await_true("the processor reads", lambda: log_file.read_text().count("restored") >= PARTITIONS)
             yield
         finally:
             process.terminate()
-            assert process.wait(30) == 0, (tmp_path / "process.log").read_text()
+            assert process.wait(TIMEOUT_S) == 0, log_file.read_text()
 
 
 def message(seconds: int, **fields: Any) -> str:
@@ -178,10 +182,8 @@ def test_a_bad_line_on_its_way_there_and_back(a3cp: Commands, processing: None) 
     a3cp("produce", "--unchecked", "-", stdin=bad, code=1)
 
     def listed(count: int) -> Any:
-        deadline = time.monotonic() + 30
-        while (told := a3cp.json("dlq", "list", "--all"))["count"] != count:
-            assert time.monotonic() < deadline, told
-        return told
+        await_true(f"{count} letters", lambda: a3cp.json("dlq", "list", "--all")["count"] == count)
+        return a3cp.json("dlq", "list", "--all")
 
     told = listed(2)
     assert {group["status"]: group["why"].split(";")[0] for group in told["groups"]} == {

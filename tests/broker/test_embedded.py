@@ -4,17 +4,21 @@ import os
 import re
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from confluent_kafka import IsolationLevel, Producer
+from confluent_kafka.admin import AdminClient
 
 from processor import broker
 from processor.broker import jars, places, probe
 from processor.broker.errors import FetchFailed, NoSpace, PortTaken
 from processor.core.errors import UsageError
+from processor.kafka.offsets import LATEST, log_offsets, patiently
+from processor.kafka.topic_admin import ensure_topics
+from tests.broker.fleet import TIMEOUT_S, await_true
 
 
 def wait_until_gone(pid: int) -> None:
@@ -41,11 +45,35 @@ def test_a_life(tmp_path: Path) -> None:
         assert second.bootstrap == first.bootstrap
         assert second.pid != first.pid
     finally:
-        began_s = time.monotonic()
-        assert broker.down(tmp_path)
-        assert time.monotonic() - began_s < 20
+        said: list[str] = []
+        assert broker.down(tmp_path, say=said.append)
+        assert len(said) == 1, "it had to be killed"
     assert not broker.down(tmp_path)
     assert not probe.answers(port)
+
+
+@pytest.mark.broker
+def test_a_transaction_whose_time_is_up_after_a_restart(tmp_path: Path, prefix: str) -> None:
+    """It is aborted where it wrote, and no reader of committed records waits for it for ever."""
+    conf: dict[str, str | int] = {"bootstrap.servers": broker.up(None, tmp_path).bootstrap, "log_level": 0}
+    try:
+        ensure_topics(conf, prefix, partitions=4)
+        place = (f"{prefix}.state", 1)
+        dead = Producer({**conf, "transactional.id": prefix, "transaction.timeout.ms": 1_000})
+        dead.init_transactions(TIMEOUT_S)
+        dead.begin_transaction()
+        dead.produce(place[0], b"x", b"k", place[1])
+        assert dead.flush(TIMEOUT_S) == 0
+        broker.down(tmp_path)
+        broker.up(None, tmp_path)
+        admin = AdminClient({**conf})
+
+        def end(isolation: IsolationLevel) -> int:
+            return patiently(lambda: log_offsets(admin, [place], LATEST, isolation)[place], "asking for the end", conf)
+
+        await_true("its end is told", lambda: end(IsolationLevel.READ_COMMITTED) > 1)
+    finally:
+        broker.down(tmp_path)
 
 
 @pytest.mark.broker

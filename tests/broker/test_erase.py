@@ -34,7 +34,8 @@ ANNA = "anna-4711"
 USERS = (ANNA, "ben", "cleo")
 HOUR_MS = 3_600_000
 COLD_S = 150.0  # A broker that never had a group lets the first one wait for a minute.
-QUIET_MS = HOUR_MS  # The clock ends nothing meanwhile.
+QUIET_MS = HOUR_MS  # The clock ends nothing meanwhile,
+SESSION_TIMEOUT_MS = 30_000  # and a processor that stands still for a moment is one at work. Each leaves by itself.
 
 
 def said(user: str, first: int) -> list[tuple[str, bytes]]:
@@ -120,7 +121,7 @@ class Place:
 
 def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
     """Refused while a processor has them in memory; then store, bundles, data set and state hold no byte of them."""
-    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS) as fleet:
+    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS, session_timeout_ms=SESSION_TIMEOUT_MS) as fleet:
         place = Place(fleet, tmp_path)
         worker = place.start()
         produce(kafka, fleet.names.raw, iter([said_ for n, user in enumerate(USERS) for said_ in said(user, 10 * n)]))
@@ -191,7 +192,7 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
 
 def test_what_would_come_after_is_in_the_way(kafka: str, topics: str, tmp_path: Path) -> None:
     """Records that are not processed, or not exported, would bring the person back: refused, with what to do."""
-    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS) as fleet:
+    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS, session_timeout_ms=SESSION_TIMEOUT_MS) as fleet:
         place = Place(fleet, tmp_path)
         worker = place.start()
         produce(kafka, fleet.names.raw, iter(said("ben", 0)))
@@ -212,7 +213,7 @@ def test_what_would_come_after_is_in_the_way(kafka: str, topics: str, tmp_path: 
 
 def test_old_sessions_go(kafka: str, topics: str, tmp_path: Path) -> None:
     """Dry run and run tell the same; ended sessions are gone, open ones stay, and the next export brings none back."""
-    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS) as fleet:
+    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS, session_timeout_ms=SESSION_TIMEOUT_MS) as fleet:
         place = Place(fleet, tmp_path)
         worker = place.start()
         produce(kafka, fleet.names.raw, iter([said_ for n, user in enumerate(USERS) for said_ in said(user, 10 * n)]))
@@ -249,7 +250,7 @@ def test_a_processor_that_starts_meanwhile(
     kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that joins before the tombstone is written restores without them, or nothing is written and that is said."""
-    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS) as fleet:
+    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS, session_timeout_ms=SESSION_TIMEOUT_MS) as fleet:
         place = Place(fleet, tmp_path)
         worker = place.start()
         produce(kafka, fleet.names.raw, iter([*said(ANNA, 0), *said("ben", 10)]))

@@ -98,7 +98,7 @@ def test_the_broker_is_restarted(own_kafka: Path, prefix: str, tmp_path: Path) -
         broker.up(port, own_kafka)
         with Load(running.bootstrap, fleet.names.raw), Watcher(running.bootstrap, fleet.names.tagged) as tagged:
             tagged.await_count(1_000)
-            assert probe(metrics_port, "/readyz")[0] == 200
+            await_true("ready", lambda: probe(metrics_port, "/readyz")[0] == 200)
             broker.down(own_kafka)
             await_true("not ready", lambda: probe(metrics_port, "/readyz")[0] == 503)
             assert probe(metrics_port, "/livez")[0] == 200

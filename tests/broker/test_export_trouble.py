@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -81,7 +82,7 @@ def warned(exporter: Exporter, what: str) -> Callable[[], bool]:
     """Return whether it has said, in one line of its log, what is wrong, and that it tries again."""
     return lambda: any(
         line["level"] == "warning" and line["message"] == "trying again" and what in line["metadata"]["reason"]
-        for line in map(json.loads, filter(lambda line: line.startswith("{"), exporter.said().splitlines()))
+        for line in map(json.loads, re.findall(r"^\{.*\}$(?=\n)", exporter.said(), re.MULTILINE))
     )
 
 
@@ -125,7 +126,7 @@ def test_the_broker_is_restarted(prefix: str, tmp_path: Path) -> None:
         follower.start("--metrics-port", str(port))
         site.produce(RECORDS[:HALF])
         await_true("it works", lambda: follower.rows()["messages"])
-        assert probe(port, "/readyz")[0] == 200
+        await_true("it is ready", lambda: probe(port, "/readyz")[0] == 200)
         broker.down(folder)
         await_true("it says so", warned(follower, "no Kafka broker answers"))
         status, reasons = probe(port, "/readyz")

@@ -139,14 +139,14 @@ def test_killed_while_following(site: Site, records: list[OutputRecord], address
             time.sleep(chance.uniform(0.1, 1.5))
             victim = following[number % 2]
             victim.send_signal(signal.SIGKILL)
-            victim.wait(10)
+            victim.wait(TIMEOUT_S)
             following[number % 2] = site.follow(address)
         done = site.run("export", "--store", address)
         assert done["held"]["sessions"] == {"open": 0, "partial": 0, "complete": USERS}
     finally:
         for exporter in following:
             exporter.send_signal(signal.SIGTERM)
-        codes = [exporter.wait(30) for exporter in following]
+        codes = [exporter.wait(TIMEOUT_S) for exporter in following]
     assert codes == [0, 0], (tmp_path / "follow.log").read_text()
     calm = f"sqlite:///{tmp_path / 'calm.db'}"
     site.run("export", "--store", calm)

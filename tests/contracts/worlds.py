@@ -11,9 +11,10 @@ from processor.ports import Assigned, Log, RawRecord
 from processor.testing import MemoryBroker, MemoryLog
 from processor.wiring import log_conf
 from tests.broker.audit import read_topic
-from tests.broker.fleet import SESSION_TIMEOUT_MS, await_true, names_of
+from tests.broker.fleet import TIMEOUT_S, await_true, names_of
 
 PARTITIONS = 4
+EXPELLED_AFTER_MS = 5_000  # longer than a member of a test stands still by chance
 
 
 class World(Protocol):
@@ -69,11 +70,11 @@ class KafkaWorld:
     def settings(self, **more: Any) -> Settings:
         return Settings(
             bootstrap_servers=self.bootstrap, topic_prefix=self.prefix, group_id=self.prefix,
-            session_timeout_ms=SESSION_TIMEOUT_MS, **more,
+            session_timeout_ms=EXPELLED_AFTER_MS, **more,
         )  # fmt: skip
 
     def member(self, *, slot: int | None = None, expelled_soon: bool = False, **more: Any) -> KafkaLog:
-        kafka = {"log_level": "0", **({"max.poll.interval.ms": "1000"} if expelled_soon else {})}
+        kafka = {"log_level": "0", **({"max.poll.interval.ms": str(EXPELLED_AFTER_MS)} if expelled_soon else {})}
         more = {"kafka": kafka, **more}
         conf = log_conf(self.settings(**more), len(self.logs) if slot is None else slot, PARTITIONS)
         log = KafkaLog(conf, self.broker_said.append, self.stuck.append)
@@ -83,7 +84,7 @@ class KafkaWorld:
     def produce(self, partition: int, *values: bytes) -> None:
         for value in values:
             self._producer.produce(self.names.raw, value, b"user", partition)
-        assert self._producer.flush(10) == 0
+        assert self._producer.flush(TIMEOUT_S) == 0
 
     def values(self, topic: str, partition: int) -> list[bytes | None]:
         return [row.value for row in read_topic(self.bootstrap, self.topic(topic))[partition]]
@@ -92,7 +93,7 @@ class KafkaWorld:
         return f"{self.prefix}.{name}"
 
     def expel(self, log: Log) -> None:
-        """Do nothing: one that does not poll is given up after a second, when it was made with `expelled_soon`."""
+        """Do nothing: one that does not poll is given up after a while, when it was made with `expelled_soon`."""
 
     def close(self) -> None:
         for log in self.logs:
@@ -152,7 +153,7 @@ class Member:
                     member.log.commit()
             return condition()
 
-        await_true(what, look, 30)
+        await_true(what, look)
 
     def await_records(self, count: int, records_max: int = 100) -> list[RawRecord]:
         """Take turns, committing nothing, until `count` records were polled."""
@@ -162,7 +163,7 @@ class Member:
             records.extend(self.turn(records_max))
             return len(records) >= count
 
-        await_true(f"{count} records", look, 30)
+        await_true(f"{count} records", look)
         assert len(records) == count
         return records
 
@@ -171,7 +172,6 @@ class Member:
         await_true(
             "all partitions restored",
             lambda: not self.turn() and len(self.owned) == PARTITIONS and not self.restoring,
-            30,
         )
 
     def await_restored_after(self, late: "Member", tagged: list[bytes]) -> None:

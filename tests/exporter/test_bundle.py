@@ -335,7 +335,7 @@ def test_formulas_are_looked_for_in_time():
     """Text made of nothing but blanks takes no longer than other text."""
     started = time.monotonic()
     defused("x" + "\n" * 1_000_000)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # Beginning anew at each blank would take hours.
 
 
 HOSTILE = st.text(st.sampled_from("=+-@|%;,\"'\n\r\t a{\uff1d"), max_size=12)
