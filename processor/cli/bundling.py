@@ -98,7 +98,10 @@ class Bundling:
             observer.wrote({} if self._writer is None else self._writer.outcomes)
         finally:
             for what, why in self._news():
-                observer.set_aside(what, why)
+                if why is None:
+                    observer.is_well(what)
+                else:
+                    observer.set_aside(what, why)
 
     def _write_bundles(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
         if self._writer is not None:
@@ -122,7 +125,7 @@ class Bundling:
             if (hidden := len(aside) - NEWS_MAX) > 0:
                 print(f"set aside: {hidden:,} more, each a {kind}", file=sys.stderr)
 
-    def _news(self) -> Iterator[tuple[str, RecordError]]:
+    def _news(self) -> Iterator[tuple[str, RecordError | None]]:
         for kind, aside in self._asides():
             for name, why in aside.news():
                 yield f"{kind} {name}", why

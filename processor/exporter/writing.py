@@ -37,14 +37,15 @@ class BundleWriter:
         self.size_bytes = 0
 
     def take(self, view: SessionView) -> bool:
-        """Write the session's bundle, unless it was set aside; return whether it is written.
+        """Write the session's bundle, unless it is set aside for now; return whether it is written.
 
         Raises as `write` does.
         """
-        return view.session.session_id not in self.aside and self.count(view.session, self.write(view))
+        session = view.session
+        return not self.aside.waits(session.session_id, session) and self.count(session, self.write(view))
 
     def write(self, view: SessionView) -> Written | RecordError:
-        """Write the session's bundle; return what became of it, or why its messages can never be read.
+        """Write the session's bundle; return what became of it, or why its messages cannot be read.
 
         Raises:
             TargetUnavailable: it cannot be written there.
@@ -59,9 +60,10 @@ class BundleWriter:
     def count(self, session: SessionRow, result: Written | RecordError) -> bool:
         """Count what became of `session`, whoever wrote it; return whether it is written."""
         if isinstance(result, RecordError):
-            self.outcomes[Outcome.SET_ASIDE] += 1
-            self.aside.add(session.session_id, result)
+            is_new = self.aside.add(session.session_id, {session.session_id: session.changes}, result)
+            self.outcomes[Outcome.SET_ASIDE] += is_new
             return False
+        self.aside.wrote(session.session_id)
         self.outcomes[result.outcome] += 1
         self.statuses[session.status] += 1
         self.messages += result.messages
