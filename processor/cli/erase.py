@@ -54,6 +54,7 @@ def erase(
     key = user.encode(errors="replace")
     if not key.strip():
         raise UsageError("no user is named", remedy="give the person's user id")
+    targets = targets_of(to)
     settings = chosen(bootstrap, prefix)
     topics, kafka = settings.topics(), settings.kafka_conf()
     conf = log_conf(settings, 0, check_topics(kafka, settings.topic_prefix, raw=settings.raw_topic))
@@ -61,7 +62,6 @@ def erase(
     file = proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json")
     if not dry_run and (file.exists() or not file.absolute().parent.is_dir()):
         raise UsageError(f"no proof can be written to {file}", remedy=NEW_FILE)
-    targets = targets_of(to)
     with closing(store_of(settings, store, must_exist=True)) as opened:
         offsets = opened.offsets()
         if offsets:
