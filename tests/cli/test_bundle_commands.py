@@ -82,6 +82,25 @@ def test_where_nothing_installed_reaches_is_2(command, root, why, tmp_path, monk
     assert told.endswith("; name a folder, or a URL whose fsspec package is installed")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("topics plan --bootstrap", "--bootstrap is empty"),
+        ("topics plan --prefix", "--prefix is empty"),
+        ("export --store", "--store is empty"),
+        ("erase ann --store", "--store is empty"),
+        ("sessions list --store", "--store is empty"),
+        ("demo --prefix a3cp-demo/", "--prefix is not as wanted"),
+    ],
+)
+def test_a_wrong_option_is_named_as_it_was_given(arguments, said):
+    """Whatever the environment says of the same."""
+    words = arguments.split()
+    code, told = run(*words, *([] if words[0] == "demo" else [""]))
+    assert code == 2
+    assert told.startswith(said)
+
+
 def test_a_timeline_in_the_terminal(bundle):
     """Head, lines in plain words, silences and alike lines folded, marks in brackets; nothing needs colour."""
     code, output = run("sessions", "timeline", str(bundle))
