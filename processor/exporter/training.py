@@ -29,6 +29,11 @@ class TrainingWriter:
         self.dates: dict[str, WrittenDate] = {}
         self.aside = SetAside()
 
+    @property
+    def name(self) -> str:
+        """What a store remembers its target by."""
+        return f"{self._target.name} parquet"
+
     def take(self, view: SessionView) -> bool:
         """Write the date on which the session started, unless it was just written with the session as it is.
 

@@ -26,7 +26,7 @@ class BundleWriter:
         now_ms: Callable[[], int],
         formats: frozenset[Format] = ALL_FORMATS,
     ) -> None:
-        self._target = target
+        self.target = target
         self._codec = codec
         self._now_ms = now_ms
         self.formats = formats
@@ -35,6 +35,11 @@ class BundleWriter:
         self.aside = SetAside()
         self.messages = 0
         self.size_bytes = 0
+
+    @property
+    def name(self) -> str:
+        """What a store remembers its target by: the same place with other formats is another one."""
+        return f"{self.target.name} {','.join(sorted(one.value for one in self.formats))}"
 
     def take(self, view: SessionView) -> bool:
         """Write the session's bundle, unless it is set aside for now; return whether it is written.
@@ -52,8 +57,8 @@ class BundleWriter:
             RegistryUnavailable, StoreUnavailable: its messages cannot be read at the moment.
         """
         try:
-            with self._target.told("written", REMEDY):
-                return write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
+            with self.target.told("written", REMEDY):
+                return write_bundle(self.target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
         except RecordError as error:
             return error
 
