@@ -1,14 +1,15 @@
 """Where the settings' values come from, and what is odd about them.
 
-Sources, the first that has a value wins: environment variables (`A3CP_*`, `KAFKA_BOOTSTRAP_SERVERS`,
-`SCHEMA_REGISTRY_URL`), files in the folder A3CP_SECRETS_DIR (named as the variables, whatever their case), the TOML
-file A3CP_CONFIG or ./a3cp.toml (names without `A3CP_`, lower case).
+Sources, the first that has a value wins: options of the command line, environment variables (`A3CP_*`,
+`KAFKA_BOOTSTRAP_SERVERS`, `SCHEMA_REGISTRY_URL`), files in the folder A3CP_SECRETS_DIR (named as the variables,
+whatever their case), the TOML file A3CP_CONFIG or ./a3cp.toml (names without `A3CP_`, lower case).
 """
 
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -28,19 +29,30 @@ class Loaded(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def load(environ: Mapping[str, str], folder: Path) -> Loaded:
+class Option(NamedTuple):
+    """An option of the command line, and what was given."""
+
+    name: str
+    value: str
+
+
+def load(environ: Mapping[str, str], folder: Path, options: Mapping[str, Option] = MappingProxyType({})) -> Loaded:
     """Return the settings.
 
     Args:
         environ: the environment variables.
         folder: where `a3cp.toml` is looked for.
+        options: by the setting that they replace.
 
     Raises:
         UsageError: a value is not what its setting wants, or a named file cannot be read. Values are never quoted,
             since one of them may be a secret.
     """
-    secrets = _secrets(environ)
-    variables = {**secrets, **{name.upper(): value for name, value in environ.items()}}
+    for option in options.values():
+        if not option.value.strip():  # Of a variable that is not set, mostly; what it should say is not the default.
+            raise UsageError(f"{option.name} is empty", remedy="say which, or leave it out")
+    variables = {**_secrets(environ), **{name.upper(): value for name, value in environ.items()}}
+    variables |= {_variable(field): option.value for field, option in options.items()}
     path, document = _document(environ, folder)
     try:
         values = _merged(document, _Variables(variables)())
@@ -50,7 +62,7 @@ def load(environ: Mapping[str, str], folder: Path) -> Loaded:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        problems = "; ".join(_problems(error, variables, path))
+        problems = "; ".join(dict.fromkeys(_problems(error, options, variables, path)))
         raise UsageError(problems, remedy="docs/configuration.md has every setting") from None
     return Loaded(settings, (*_unknown_variables(variables), *_unknown_names(document, path)))
 
@@ -128,7 +140,9 @@ def _variable(field: str) -> str:
     return UNPREFIXED.get(field, PREFIX + field.upper())
 
 
-def _problems(error: ValidationError, variables: Mapping[str, str], path: Path) -> Iterator[str]:
+def _problems(
+    error: ValidationError, options: Mapping[str, Option], variables: Mapping[str, str], path: Path
+) -> Iterator[str]:
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         wanted = problem["msg"].removeprefix("Value error, ")
         if not problem["loc"]:
@@ -139,6 +153,8 @@ def _problems(error: ValidationError, variables: Mapping[str, str], path: Path) 
         variable = "__".join([_variable(field), *(part.upper() for part in below)])
         dotted = ".".join([field, *below])
         name = variable if variable in variables else f"{dotted} in {path}"
+        if field in options:
+            name = options[field].name
         info = Settings.model_fields.get(field)
         unit = (
             str(info.json_schema_extra.get("unit") or "") if info and isinstance(info.json_schema_extra, dict) else ""

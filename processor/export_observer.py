@@ -50,8 +50,12 @@ class ExportObserver:
         self._answers("write")
 
     def set_aside(self, name: str, why: A3CPError) -> None:
-        """The bundle of a session, or the training data of a date, cannot be written; the next run tries again."""
+        """The bundle of a session, or the training data of a date, cannot be written; it is tried again later."""
         self._log.warning("set aside", operation="write", name=name, reason=str(why))
+
+    def is_well(self, name: str) -> None:
+        """What was set aside is written."""
+        self._log.info("no longer set aside", operation="write", name=name)
 
     def not_wrote(self, error: A3CPError) -> None:
         """The target cannot be written; it is tried again."""

@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -58,13 +58,13 @@ class SystemClock:
         return time.monotonic()
 
 
-def load_settings(environ: Mapping[str, str] = os.environ, folder: Path | None = None) -> Loaded:
+def load_settings() -> Loaded:
     """Return the settings; without a named Kafka, the running embedded one's address is filled in.
 
     Raises:
         UsageError: a setting is wrong, or no Kafka is named and none runs.
     """
-    loaded = load(environ, folder or Path.cwd())
+    loaded = load(os.environ, Path.cwd())
     if loaded.settings.bootstrap_servers or loaded.settings.kafka.get("bootstrap.servers"):
         return loaded
     servers = bootstrap_of_running()
@@ -198,11 +198,11 @@ def run_workers(loaded: Loaded, count: int) -> None:
     supervise(slots, this_command("process"), log.warning)
 
 
-def store_of(settings: Settings, address: str | None = None, *, must_exist: bool = False) -> "SqlStore":
-    """Return the store at `address`, else that of the settings. Raises as `open_store` does."""
+def store_of(settings: Settings, *, must_exist: bool = False) -> "SqlStore":
+    """Return the store that the settings name. Raises as `open_store` does."""
     from processor.store import open_store  # Costs a third of a second, and only those who export have a store.
 
-    return open_store(address or settings.store_url, must_exist=must_exist)
+    return open_store(settings.store_url, must_exist=must_exist)
 
 
 def follow(

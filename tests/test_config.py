@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from processor.config import OWNED, Settings
-from processor.config_sources import load
+from processor.config_sources import Option, load
 from processor.core.errors import UsageError
 from processor.core.model import IdFormat, Policy, Rules
 
@@ -93,6 +93,35 @@ def test_the_environment_wins_over_secrets_over_the_file(tmp_path: Path) -> None
 def test_how_variables_name_properties(tmp_path: Path, variable: str, property_name: str) -> None:
     """Underscores, single or double, are dots; case does not matter."""
     assert load({variable: "v"}, tmp_path).settings.kafka_conf() == QUIET | {property_name: "v"}
+
+
+PLACES = {"A3CP_TOPIC_PREFIX": "variable", "KAFKA_BOOTSTRAP_SERVERS": "variable:1", "A3CP_STORE_URL": "variable"}
+
+
+def test_options_win_over_all(tmp_path: Path) -> None:
+    """What the command line does not say stays as it was."""
+    options = {"topic_prefix": Option("--prefix", "option"), "bootstrap_servers": Option("--bootstrap", "option:1")}
+    settings = load({**PLACES, "a3cp_topic_prefix": "lower"}, tmp_path, options).settings
+    assert (settings.topic_prefix, settings.bootstrap_servers) == ("option", "option:1")
+    assert settings.store_url == "variable"
+
+
+@pytest.mark.parametrize("environ", [{}, PLACES])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (f"{CANARY}/", "--prefix is not as wanted: string should match pattern [^;]*; docs/configuration.md has every"),
+        ("", "--prefix is empty; say which, or leave it out"),
+        (" ", "--prefix is empty; say which, or leave it out"),
+    ],
+)
+def test_a_wrong_option_is_named(tmp_path: Path, environ: dict[str, str], value: str, said: str) -> None:
+    """The option, once, and not a variable; empty is wrong, also where it is for a variable to be unset."""
+    option = Option("--prefix", value)
+    for options in ({"topic_prefix": option}, {"topic_prefix": option, "group_id": option}):
+        with pytest.raises(UsageError, match=f"^{said}") as raised:
+            load(environ, tmp_path, options)
+        assert CANARY not in str(raised.value)
 
 
 @pytest.mark.parametrize(

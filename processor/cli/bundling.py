@@ -16,7 +16,7 @@ from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
 from processor.exporter.target import Target
 from processor.exporter.writing import BundleWriter
-from processor.wiring import schemas
+from processor.wiring import SystemClock, schemas
 
 if TYPE_CHECKING:
     from processor.config import Settings
@@ -47,17 +47,14 @@ class Bundling:
         self._store = store
         self._settings = settings
         self._root = to or ""
-        self._to = None if to is None else Target(to)
-        self._training_to = None if training is None else Target(training)
-        self._training = None if self._training_to is None else _training_writer(store, self._training_to, codec)
+        self._writer = self._training = None
+        if to is not None:
+            self._writer = BundleWriter(Target(to), codec, now_ms=SystemClock().now_ms, formats=formats_of(formats))
+        if training is not None:
+            self._training = _training_writer(store, Target(training), codec)
         self._wanted = wanted
         self._stopped = stopped
         self._next_s = self._training_next_s = 0.0
-        self._writer = (
-            None
-            if self._to is None
-            else BundleWriter(self._to, codec, now_ms=lambda: time.time_ns() // 1_000_000, formats=formats_of(formats))
-        )
 
     def write(self) -> None:
         """Write all that is due, and the training data of the dates that changed.
@@ -65,15 +62,16 @@ class Bundling:
         Raises:
             TargetUnavailable: it cannot be written there.
         """
-        if self._writer is not None and processes() > 1 and self._are_many_due():
-            with Writers(self._writer, self._settings, self._root) as writers:
-                hand_on(self._store, self._name, self._wanted, writers.take, stopped=self._stopped)
+        writer = self._writer
+        if writer is not None and processes() > 1 and self._are_many_due(writer):
+            with Writers(writer, self._settings, self._root) as writers:
+                hand_on(self._store, writer.name, self._wanted, writers.take, stopped=self._stopped)
         else:
-            self._write_bundles(self._wanted, self._stopped)
-        self._write_training(SessionFilter(), self._stopped)
+            self._hand_to(writer, self._wanted, self._stopped)
+        self._hand_to(self._training, SessionFilter(), self._stopped)
 
-    def _are_many_due(self) -> bool:
-        return len(self._store.unexported(self._name, self._wanted, limit=SESSIONS_MIN)) == SESSIONS_MIN
+    def _are_many_due(self, writer: BundleWriter) -> bool:
+        return len(self._store.unexported(writer.name, self._wanted, limit=SESSIONS_MIN)) == SESSIONS_MIN
 
     def write_some(self, observer: "ExportObserver") -> None:
         """Write ended sessions that are due, for a while; a target that cannot be written is tried again later."""
@@ -85,10 +83,10 @@ class Bundling:
             return self._stopped() or time.monotonic() > began_s + TURN_S
 
         try:
-            self._write_bundles(self._wanted._replace(status=self._wanted.status or "complete"), over)
+            self._hand_to(self._writer, self._wanted._replace(status=self._wanted.status or "complete"), over)
             if time.monotonic() >= self._training_next_s:
                 began_s = time.monotonic()
-                self._write_training(SessionFilter(status="complete"), over)
+                self._hand_to(self._training, SessionFilter(status="complete"), over)
                 now_s = time.monotonic()
                 self._training_next_s = now_s + TRAINING_PAUSE * (now_s - began_s)
         except TargetUnavailable as error:
@@ -98,16 +96,16 @@ class Bundling:
             observer.wrote({} if self._writer is None else self._writer.outcomes)
         finally:
             for what, why in self._news():
-                observer.set_aside(what, why)
+                if why is None:
+                    observer.is_well(what)
+                else:
+                    observer.set_aside(what, why)
 
-    def _write_bundles(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
-        if self._writer is not None:
-            hand_on(self._store, self._name, wanted, one_by_one(self._store, self._writer.take), stopped=stopped)
-
-    def _write_training(self, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
-        if self._training is not None and self._training_to is not None:
-            name = f"{self._training_to.name} parquet"
-            hand_on(self._store, name, wanted, one_by_one(self._store, self._training.take), stopped=stopped)
+    def _hand_to(
+        self, writer: "BundleWriter | TrainingWriter | None", wanted: SessionFilter, stopped: Callable[[], bool]
+    ) -> None:
+        if writer is not None:
+            hand_on(self._store, writer.name, wanted, one_by_one(self._store, writer.take), stopped=stopped)
 
     @property
     def has_set_aside(self) -> bool:
@@ -122,7 +120,7 @@ class Bundling:
             if (hidden := len(aside) - NEWS_MAX) > 0:
                 print(f"set aside: {hidden:,} more, each a {kind}", file=sys.stderr)
 
-    def _news(self) -> Iterator[tuple[str, RecordError]]:
+    def _news(self) -> Iterator[tuple[str, RecordError | None]]:
         for kind, aside in self._asides():
             for name, why in aside.news():
                 yield f"{kind} {name}", why
@@ -136,9 +134,9 @@ class Bundling:
     def outcome(self) -> dict[str, Any]:
         """Return what was written, for `--json`."""
         told: dict[str, Any] = {}
-        if self._to is not None and self._writer is not None:
+        if self._writer is not None:
             told["bundles"] = {
-                "root": self._to.root,
+                "root": self._writer.target.root,
                 **{outcome.value: self._writer.outcomes[outcome] for outcome in Outcome},
                 "messages": self._writer.messages,
                 "bytes": self._writer.size_bytes,
@@ -149,22 +147,15 @@ class Bundling:
 
     def tell(self) -> None:
         """Print what was written."""
-        if self._to is not None and self._writer is not None:
+        if self._writer is not None:
             counts = ", ".join(
                 f"{count:,} {outcome.value.replace('_', ' ')}" for outcome, count in self._writer.outcomes.items()
             )
             size = f"{self._writer.messages:,} messages, {self._writer.size_bytes / 1_000_000:,.1f} MB"
-            print(f"bundles in {self._to.root}: {f'{counts} ({size})' if counts else 'nothing new'}")
+            print(f"bundles in {self._writer.target.root}: {f'{counts} ({size})' if counts else 'nothing new'}")
         if self._training is not None:
             for date in self._training.dates.values():
                 print(f"training data of {date.date}: {date.messages:,} messages, {date.captures:,} captures")
-
-    @property
-    def _name(self) -> str:
-        """What the store remembers this target by: the same place with other formats is another one."""
-        assert self._to is not None
-        assert self._writer is not None
-        return f"{self._to.name} {','.join(sorted(one.value for one in self._writer.formats))}"
 
 
 def _training_writer(store: "Store", target: Target, codec: Codec) -> "TrainingWriter":

@@ -54,15 +54,15 @@ def erase(
     key = user.encode(errors="replace")
     if not key.strip():
         raise UsageError("no user is named", remedy="give the person's user id")
-    settings = chosen(bootstrap, prefix)
+    targets = targets_of(to)
+    settings = chosen(bootstrap, prefix, store)
     topics, kafka = settings.topics(), settings.kafka_conf()
     conf = log_conf(settings, 0, check_topics(kafka, settings.topic_prefix, raw=settings.raw_topic))
     now_ms = time.time_ns() // 1_000_000
     file = proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json")
     if not dry_run and (file.exists() or not file.absolute().parent.is_dir()):
         raise UsageError(f"no proof can be written to {file}", remedy=NEW_FILE)
-    targets = targets_of(to)
-    with closing(store_of(settings, store, must_exist=True)) as opened:
+    with closing(store_of(settings, must_exist=True)) as opened:
         offsets = opened.offsets()
         if offsets:
             opened.follow(f"{topics.tagged} and {topics.sessions}")  # Else what is not exported could not be told.

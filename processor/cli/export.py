@@ -66,9 +66,7 @@ def export(
         if given and to is None:
             raise UsageError(f"{option} is for bundles", remedy="add --to, or leave it out")
     wanted = SessionFilter(user, time_ms("--since", since), time_ms("--until", until), session_id=session)
-    settings = chosen(bootstrap, prefix)
-    if store is not None:
-        settings = settings.model_copy(update={"store_url": store})
+    settings = chosen(bootstrap, prefix, store)
     with closing(store_of(settings)) as opened:
         stopped = threading.Event()
         bundling = Bundling(

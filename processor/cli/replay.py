@@ -3,14 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Annotated, Final, NamedTuple
 
 import typer
 
-from processor.cli.sessions import session_of
-from processor.cli.settings import Bootstrap, Json, Store, chosen, codec_of_settings, stored
+from processor.cli.sessions import bundle_or_view
+from processor.cli.settings import Bootstrap, Json, Store, chosen, codec_of_settings
 
 MAX_SPEED: Final = "max"
 SLOWEST: Final = 0.001  # A minute's silence then takes most of a day; what is much longer no clock can wait for.
@@ -107,22 +106,19 @@ def _factor(speed: str) -> float | None:
 @contextmanager
 def _messages(session: str, address: str | None) -> Iterator[Iterable[Sent]]:
     from processor.codec.isotime import parse_time
-    from processor.exporter.due import view_of
     from processor.exporter.reading import read_metadata, read_records
     from processor.exporter.target import Target
 
-    if "://" in session or Path(session).is_dir():
-        target = Target(session)
-        read_metadata(target)
-        yield (
-            Sent(record.line.seq, parse_time(record.line.appended_at), record.line.key, record.content)
-            for record in read_records(target)
-        )
-        return
-    codec = codec_of_settings()
-    with closing(stored(address)) as opened:
-        row = session_of(opened, session)
+    with bundle_or_view(session, address) as place:
+        if isinstance(place, Target):
+            read_metadata(place)
+            yield (
+                Sent(record.line.seq, parse_time(record.line.appended_at), record.line.key, record.content)
+                for record in read_records(place)
+            )
+            return
+        codec = codec_of_settings()
         yield (
             Sent(one.seq or 0, one.append_ms, one.user_id, None if one.value is None else codec.strip(one.value))
-            for one in view_of(opened, row).messages()
+            for one in place.messages()
         )

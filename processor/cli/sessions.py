@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -14,9 +15,10 @@ from processor.cli.terminal import new_console, plain, when
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from processor.exporter.model import SessionRow
+    from processor.exporter.model import SessionRow, SessionView
     from processor.exporter.ports import SessionFilter
     from processor.exporter.ports import Store as StorePort
+    from processor.exporter.target import Target
     from processor.store.sql import SqlStore
 
 app = typer.Typer(help="The sessions in the store: list, show, search.", no_args_is_help=True)
@@ -169,6 +171,22 @@ def session_of(store: "SqlStore", name: str) -> "SessionRow":
     if len(found) > 1 and not exact:
         raise UsageError(f"several sessions begin with {name}", remedy="give more of the id")
     return (exact or found)[0]
+
+
+@contextmanager
+def bundle_or_view(session: str, address: str | None) -> "Iterator[Target | SessionView]":
+    """Yield the bundle `session`, if that is a folder or URL, else what the store at `address` holds of it.
+
+    Raises as `session_of`.
+    """
+    from processor.exporter.due import view_of
+    from processor.exporter.target import Target
+
+    if "://" in session or Path(session).is_dir():
+        yield Target(session)
+        return
+    with closing(stored(address)) as opened:
+        yield view_of(opened, session_of(opened, session))
 
 
 def fields_of(row: "SessionRow") -> dict[str, Any]:

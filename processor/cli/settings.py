@@ -31,22 +31,16 @@ Store = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def chosen(bootstrap: str | None, prefix: str | None) -> "Settings":
+def chosen(bootstrap: str | None, prefix: str | None, store: str | None = None) -> "Settings":
     """Return the settings with what the options say; odd variables are warned of on standard error.
 
     Raises:
         UsageError: a setting is wrong, or no Kafka is named and the embedded one does not run.
     """
     from processor.broker import bootstrap_of_running
-    from processor.config import PREFIX
     from processor.core.errors import UsageError
 
-    overrides = {}
-    if bootstrap:
-        overrides["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap
-    if prefix:
-        overrides[PREFIX + "TOPIC_PREFIX"] = prefix
-    settings = _loaded(overrides)
+    settings = _loaded(bootstrap, prefix, store)
     if settings.kafka_conf().get("bootstrap.servers"):
         return settings
     servers = bootstrap_of_running()
@@ -67,7 +61,7 @@ def stored(address: str | None) -> "SqlStore":
     """
     from processor.wiring import store_of
 
-    return store_of(_loaded({}), address, must_exist=True)
+    return store_of(_loaded(None, None, address), must_exist=True)
 
 
 def codec_of_settings() -> "Codec":
@@ -82,13 +76,19 @@ def codec_of_settings() -> "Codec":
     return Codec(schemas(load(dict(os.environ), Path.cwd()).settings))
 
 
-def _loaded(overrides: dict[str, str]) -> "Settings":
+def _loaded(bootstrap: str | None, prefix: str | None, store: str | None) -> "Settings":
     import os
     from pathlib import Path
 
-    from processor.config_sources import load
+    from processor.config_sources import Option, load
 
-    loaded = load({**os.environ, **overrides}, Path.cwd())
+    given = {
+        "bootstrap_servers": ("--bootstrap", bootstrap),
+        "topic_prefix": ("--prefix", prefix),
+        "store_url": ("--store", store),
+    }
+    options = {field: Option(name, value) for field, (name, value) in given.items() if value is not None}
+    loaded = load(os.environ, Path.cwd(), options)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return loaded.settings

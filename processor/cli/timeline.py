@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
@@ -59,28 +58,21 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
     """Yield a session's metadata and its timeline, from a bundle if there is one of this name, else from the store."""
     import msgspec
 
-    from processor.cli.sessions import session_of
-    from processor.cli.settings import codec_of_settings, stored
-    from processor.exporter.due import view_of
+    from processor.cli.sessions import bundle_or_view
+    from processor.cli.settings import codec_of_settings
     from processor.exporter.metadata import Told, metadata_of
     from processor.exporter.reading import read_metadata, read_timeline
     from processor.exporter.shapes import Entry
     from processor.exporter.target import Target
     from processor.exporter.timeline import spooled
 
-    if "://" in session or Path(session).is_dir():
-        target = Target(session)
-        yield msgspec.to_builtins(read_metadata(target)), read_timeline(target)
-        return
-    opened = stored(address)
-    with closing(opened):
-        row = session_of(opened, session)
-        view = view_of(opened, row)
-        with closing(spooled(view, codec_of_settings())) as spool:
-            yield (
-                msgspec.to_builtins(metadata_of(Told(view))),
-                (msgspec.json.decode(text, type=Entry) for text in spool),
-            )
+    with bundle_or_view(session, address) as place:
+        if isinstance(place, Target):
+            yield msgspec.to_builtins(read_metadata(place)), read_timeline(place)
+            return
+        with closing(spooled(place, codec_of_settings())) as spool:
+            entries = (msgspec.json.decode(text, type=Entry) for text in spool)
+            yield msgspec.to_builtins(metadata_of(Told(place))), entries
 
 
 def show(heads: Iterable[str], entries: "Iterable[Entry]", *, everything: bool = False) -> None:

@@ -1,6 +1,5 @@
 """Bundles written by several processes at once: for an export with many sessions due."""
 
-import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -16,7 +15,7 @@ from processor.exporter.model import SessionRow
 from processor.exporter.ports import Store
 from processor.exporter.target import Target
 from processor.exporter.writing import BundleWriter
-from processor.wiring import schemas, store_of
+from processor.wiring import SystemClock, schemas, store_of
 
 SESSIONS_MIN: Final = 1_000  # due; fewer are written sooner by one than several processes start
 PROCESSES_MAX: Final = 8
@@ -61,9 +60,7 @@ class Writers:
 
 
 def _begin(settings: Settings, to: str, formats: frozenset[Format]) -> None:
-    writer = BundleWriter(
-        Target(to), Codec(schemas(settings)), now_ms=lambda: time.time_ns() // 1_000_000, formats=formats
-    )
+    writer = BundleWriter(Target(to), Codec(schemas(settings)), now_ms=SystemClock().now_ms, formats=formats)
     _here.append((store_of(settings, must_exist=True), writer))
 
 

@@ -16,7 +16,7 @@ from processor import broker
 from processor.broker import BrokerInfo
 from processor.codec.codec import Codec
 from processor.config import Settings
-from processor.config_sources import load
+from processor.config_sources import Option, load
 from processor.core.errors import Fatal, UsageError
 from processor.core.model import HOUR_MS
 from processor.demo.day import lifelike_day
@@ -78,7 +78,8 @@ def run_demo(
     require_ours(out)
     extra = [line for file in files for line in _lines(file)]
     environ = {**environ, "A3CP_TOPIC_PREFIX": prefix, "A3CP_GROUP_ID": prefix, "A3CP_QUIET_MS": str(QUIET_MS)}
-    settings = load(environ, Path.cwd()).settings
+    named = Option("--prefix", prefix)
+    settings = load(environ, Path.cwd(), {"topic_prefix": named, "group_id": named}).settings
     info = None
     started = False
     if not settings.kafka_conf().get("bootstrap.servers"):

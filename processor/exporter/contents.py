@@ -19,6 +19,7 @@ from processor.codec.wire import JSON
 from processor.exporter.metadata import Told, metadata_of
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE
+from processor.exporter.remarks import Remarks
 from processor.exporter.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine, Summary
 from processor.exporter.sink import Sink
 from processor.exporter.table import Table
@@ -57,8 +58,9 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
             sinks.append(made)
             return made
 
-        spool = Spool()
+        spool, remarks = Spool(), Remarks()
         stack.callback(spool.close)
+        stack.callback(remarks.close)
         records = sink(RECORDS)
         table = Table(sink(TABLE)) if Format.CSV in formats else None
         audit = sink(AUDIT) if Format.JSONL in formats else None
@@ -71,9 +73,10 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
                 records.write(_record_line(row, line.entry, content))
                 if table is not None:
                     table.write(line.entry)
+                remarks.add_message(line)
             else:
                 line = event_line(row, number)
-            spool.add(line)
+            spool.add(*line)
             if audit is not None:
                 audit.write(_encode(AuditLine(line.entry.recorded_at, line.entry.record)) + b"\n")
 
@@ -83,9 +86,14 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
         metadata = metadata_of(told, audit_path=AUDIT if audit is not None else None)
         sink(METADATA).write(msgspec.json.format(_encode(metadata), indent=2) + b"\n")
         if Format.JSON in formats:
+            remarks.add_commands(told)
             out = sink(BUNDLE)
-            for part in _bundle_head(metadata, told, digest.hex(), view):
+            for part in _bundle_head(metadata, digest.hex(), view):
                 out.write(part)
+            _write_list(out, "notes", remarks.notes)
+            _write_list(out, "context", remarks.contexts)
+            _write_list(out, "steps", map(_encode, told.steps()))
+            _write_list(out, "session_events", (_encode(plain_object(row.value)) for row in view.events()))
             _write_list(out, "timeline", spool)
             out.write(b"\n}\n")
         if Format.HTML in formats:
@@ -155,7 +163,7 @@ def _summary(session: SessionRow) -> Summary:
     )
 
 
-def _bundle_head(metadata: Metadata, told: Told, digest: str, view: SessionView) -> Iterator[bytes]:
+def _bundle_head(metadata: Metadata, digest: str, view: SessionView) -> Iterator[bytes]:
     session = view.session
     proof = Proof(
         session.status.value,
@@ -168,20 +176,12 @@ def _bundle_head(metadata: Metadata, told: Told, digest: str, view: SessionView)
     yield b'{\n"format":%b' % _encode(FORMAT)
     for name, value in (("metadata", metadata), ("summary", _summary(session)), ("proof", proof)):
         yield b',\n"%b":%b' % (name.encode(), _encode(value))
-    for name, items in (("notes", told.notes()), ("context", told.contexts()), ("steps", told.steps())):
-        yield from _list(name, map(_encode, items))
-    yield from _list("session_events", (_encode(plain_object(row.value)) for row in view.events()))
-
-
-def _list(name: str, items: Iterable[bytes]) -> Iterator[bytes]:
-    yield b',\n"%b":[' % name.encode()
-    between = b"\n"
-    for item in items:
-        yield between + item
-        between = b",\n"
-    yield b"\n]"
 
 
 def _write_list(out: Sink, name: str, items: Iterable[bytes]) -> None:
-    for part in _list(name, items):
-        out.write(part)
+    out.write(b',\n"%b":[' % name.encode())
+    between = b"\n"
+    for item in items:
+        out.write(between + item)
+        between = b",\n"
+    out.write(b"\n]")

@@ -39,12 +39,13 @@ _TEXT_KEYS: Final = (
     "annotation_context",
     "environment_label",
     "context_location",
+    "context_prompt_type",
+    "context_topic_tag",
     "intent_label",
     "label_correction",
     "phrase",
     "notes",
 )
-_CONTEXT_KEYS: Final = ("partner_speech", "session_notes", "location", "topic_tag", "prompt_type")
 _FEEDBACK: Final = {
     "confirmed": "confirmed",
     "accept": "confirmed",
@@ -204,9 +205,7 @@ def _places(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, fields[key]
     context, annotation, clarification = (fields.get(key) for key in ("context", "annotation", "clarification"))
     if isinstance(context, dict):
-        for key in _CONTEXT_KEYS:
-            if key in context:
-                yield f"context.{key}", context[key]
+        yield "context", context
     if isinstance(annotation, dict):
         yield "annotation.intent", annotation.get("intent")
     if isinstance(clarification, dict):

@@ -14,6 +14,8 @@ SCHEMA_BASE: Final = "https://json-schema.org/draft/2020-12/schema"
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="ISO 8601, UTC, ms")]
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="SHA-256, hex")]
 Count = Annotated[int, Meta(ge=0)]
+Seq = Annotated[int, Meta(ge=1, description="of the message that says it; null where a session command does")]
+Speaker = Annotated[Literal["user", "partner", "system"], Meta(description="who is behind that message")]
 Ms = Annotated[int, Meta(ge=0, description="milliseconds")]
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 
@@ -41,11 +43,13 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Note(msgspec.Struct, forbid_unknown_fields=True):
-    """What a person wrote about the session."""
+    """What somebody wrote about the session, or about a moment of it."""
 
     at: Time
     performer_id: str | None
     note: str
+    seq: Seq | None = None
+    actor: Speaker | None = None
 
 
 class Context(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,6 +58,8 @@ class Context(msgspec.Struct, forbid_unknown_fields=True):
     at: Time
     performer_id: str | None
     context: Any
+    seq: Seq | None = None
+    actor: Speaker | None = None
 
 
 class Summary(msgspec.Struct, forbid_unknown_fields=True):
@@ -130,8 +136,8 @@ class Bundle(msgspec.Struct, forbid_unknown_fields=True):
     metadata: Metadata
     summary: Summary
     proof: Proof
-    notes: list[Note]
-    context: list[Context]
+    notes: Annotated[list[Note], Meta(description="in order of time")]
+    context: Annotated[list[Context], Meta(description="in order of time")]
     steps: list[Step]
     session_events: Annotated[list[dict[str, Any]], Meta(description="as in schemas/avro/SessionEvent.avsc")]
     timeline: Annotated[list[Entry], Meta(description="in order of time")]

@@ -19,8 +19,8 @@ class Target:
         """Use `root`, a path or an fsspec URL.
 
         Raises:
-            UsageError: it is empty: it would be the folder that one happens to be in.
-            Fatal: nothing installed reaches it, or what reaches it cannot begin.
+            UsageError: it is empty: it would be the folder that one happens to be in; or nothing installed reaches it.
+            Fatal: what reaches it cannot begin.
         """
         protocol, _, below = root.rpartition("://")
         if not below.strip() or root.strip() == "file:":
@@ -28,7 +28,8 @@ class Target:
         try:
             files, path = fsspec.core.url_to_fs(root)
         except (ImportError, ValueError) as error:
-            raise Fatal(f"{root} cannot be reached: {error}", remedy="install its fsspec package") from error
+            what = f"{root} cannot be reached: {str(error)[:1].lower()}{str(error)[1:]}"
+            raise UsageError(what, remedy="name a folder, or a URL whose fsspec package is installed") from error
         except Exception as error:
             why = said_by(error)
             raise Fatal(f"{root} cannot be reached ({why})", remedy="see what its fsspec package needs") from error

@@ -9,12 +9,11 @@ import re
 from array import array
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -24,7 +23,7 @@ from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object, plain_value
 from processor.core.errors import DecodeError
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView, Status
-from processor.exporter.shapes import Entry
+from processor.exporter.shapes import Context, Entry, Note
 from processor.exporter.words import detail_words, event_words, message_words
 from processor.runtime.withholding import why_withheld
 
@@ -38,8 +37,7 @@ _READ_AS_STORED: Final = "use the release and the SCHEMA_REGISTRY_URL that it wa
 _encode: Final = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """An entry with its place in time."""
 
     at_ms: int
@@ -118,7 +116,7 @@ def details_of(event: EventView) -> Mapping[str, Any]:
 
 
 class Spool:
-    """Takes lines in any order and gives their JSON back in order of time; what is large lies in a temporary file."""
+    """Takes items in any order and gives their JSON back in order of time; what is large lies in a temporary file."""
 
     def __init__(self) -> None:
         self._file = SpooledTemporaryFile(max_size=SPOOL_BYTES_MAX)  # noqa: SIM115  # `close` is the caller's.
@@ -126,19 +124,19 @@ class Spool:
         self._rank = array("b")
         self._start = array("q", [0])
 
-    def add(self, line: Line) -> None:
-        """Take `line`."""
-        text = _encode(line.entry)
+    def add(self, at_ms: int, rank: int, item: Entry | Note | Context) -> None:
+        """Take what stands at `at_ms`, with its `rank` among those of the same ms."""
+        text = _encode(item)
         self._file.write(text)
-        self._at.append(line.at_ms)
-        self._rank.append(line.rank)
+        self._at.append(at_ms)
+        self._rank.append(rank)
         self._start.append(self._start[-1] + len(text))
 
     def __len__(self) -> int:
         return len(self._at)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the entries as JSON, in order of time; of one ms a start first, an end last, the rest as added."""
+        """Yield the items as JSON, in order of time; of one ms by rank, then as added."""
         order = sorted(range(len(self._at)), key=lambda index: (self._at[index], self._rank[index]))
         file, start, at = self._file, self._start, -1
         for index in order:
@@ -160,9 +158,9 @@ def spooled(view: SessionView, codec: Codec) -> Spool:
     """
     spool = Spool()
     for row in view.messages():
-        spool.add(message_line(row, codec)[0])
+        spool.add(*message_line(row, codec)[0])
     for number, event in enumerate(view.events(), 1):
-        spool.add(event_line(event, number))
+        spool.add(*event_line(event, number))
     return spool
 
 

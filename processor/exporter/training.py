@@ -1,6 +1,6 @@
 """Writes the training data of the dates that changed, from what a store hands on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from processor.codec import Codec
 from processor.core.errors import RecordError
@@ -29,6 +29,11 @@ class TrainingWriter:
         self.dates: dict[str, WrittenDate] = {}
         self.aside = SetAside()
 
+    @property
+    def name(self) -> str:
+        """What a store remembers its target by."""
+        return f"{self._target.name} parquet"
+
     def take(self, view: SessionView) -> bool:
         """Write the date on which the session started, unless it was just written with the session as it is.
 
@@ -41,43 +46,30 @@ class TrainingWriter:
         if self._changes.get(session.session_id) == session.changes:
             return True
         date = date_part(session.start_ms)
-        if date in self.aside:
+        if self.aside.waits(date, session):
             return False
-        try:
-            written, self._changes = _write_date(self._store, self._target, self._codec, session.start_ms // DAY_MS)
-        except RecordError as error:
-            self.aside.add(date, error)
-            return False
-        self.dates[written.date] = written
+        # Nobody else writes it from the first session read until it is in its place: what they stored would be gone.
+        with self._target.told("written", REMEDY), alone_at(self._target, f"date={date}"):
+            sessions = _sessions_of(self._store, session.start_ms // DAY_MS)
+            changes = {row.session_id: row.changes for row in sessions}
+            try:
+                views = (view_of(self._store, row) for row in sessions)
+                self.dates[date] = write_date(self._target, date, views, self._codec)
+            except RecordError as error:
+                self.aside.add(date, changes, error)
+                return False
+        self._changes = changes
+        self.aside.wrote(date)
         return True
 
 
-def write_dates(store: Store, target: Target, codec: Codec, dates: set[int]) -> Iterator[WrittenDate]:
-    """Write the training data of `dates`, days since the epoch, each with all its sessions; yield what was written.
-
-    Raises as `BundleWriter.take` does, and DecodeError: a message cannot be read.
-    """
-    for date in sorted(dates):
-        yield _write_date(store, target, codec, date)[0]
-
-
-def _write_date(store: Store, target: Target, codec: Codec, date: int) -> tuple[WrittenDate, Mapping[str, int]]:
-    """Write one date; return what was written, and the sessions in it with their `SessionRow.changes`.
-
-    Nobody else writes it from the first session read until it is in its place: what they stored since would be gone.
-    """
-    name = date_part(date * DAY_MS)
-    with target.told("written", REMEDY), alone_at(target, f"date={name}"):
-        # By id: a session that another exporter adds meanwhile moves those behind it to the next page.
-        sessions = {row.session_id: row for row in _sessions_of(store, date)}.values()
-        in_order = sorted(sessions, key=lambda row: (row.start_ms, row.session_id))
-        written = write_date(target, name, (view_of(store, row) for row in in_order), codec)
-    return written, {row.session_id: row.changes for row in in_order}
-
-
-def _sessions_of(store: Store, date: int) -> Iterator[SessionRow]:
-    wanted = SessionFilter(since_ms=date * DAY_MS, until_ms=(date + 1) * DAY_MS)
-    skip = 0
-    while page := store.sessions(wanted, limit=_PAGE_SESSIONS, skip=skip):
-        yield from page
-        skip += len(page)
+def _sessions_of(store: Store, day: int) -> list[SessionRow]:
+    """Return all sessions that started on `day`, days since the epoch, oldest start first."""
+    wanted = SessionFilter(since_ms=day * DAY_MS, until_ms=(day + 1) * DAY_MS)
+    # By id: a session that another exporter adds meanwhile moves those behind it to the next page.
+    sessions: dict[str, SessionRow] = {}
+    read = 0
+    while page := store.sessions(wanted, limit=_PAGE_SESSIONS, skip=read):
+        sessions.update((row.session_id, row) for row in page)
+        read += len(page)
+    return sorted(sessions.values(), key=lambda row: (row.start_ms, row.session_id))

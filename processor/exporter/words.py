@@ -190,10 +190,18 @@ def _recognised(fields: Mapping[str, Any]) -> str | None:
     return f"Not recognised{sure}" if label == "unknown" else f"Recognised: “{label}”{sure}"
 
 
-def _note(fields: Mapping[str, Any]) -> str | None:
+def notes_in(fields: Mapping[str, Any]) -> list[str]:
+    """Return the notes in a message, each once: texts in the fields where upstream's modules have them."""
     context = fields.get("context")
-    note = _text(fields, "session_notes") or (_text(context, "session_notes") if isinstance(context, Mapping) else None)
-    return f"Note: “{note}”" if note else None
+    places = [(fields, key) for key in _NOTES]
+    if isinstance(context, Mapping):
+        places.append((context, "session_notes"))
+    return list(dict.fromkeys(note for place, key in places if (note := _text(place, key))))
+
+
+def _note(fields: Mapping[str, Any]) -> str | None:
+    notes = notes_in(fields)
+    return f"Note: “{notes[0]}”" if notes else None
 
 
 def _place(fields: Mapping[str, Any]) -> str | None:
@@ -219,6 +227,7 @@ def _other(fields: Mapping[str, Any]) -> str | None:
     return "Training is due" if _text(fields, "trigger") else None
 
 
+_NOTES: Final = ("session_notes", "notes", "annotation_context")
 _Saying = Callable[[Mapping[str, Any]], str | None]
 _SAYINGS: Final[tuple[tuple[_Saying, frozenset[str]], ...]] = (  # Each with the fields without which it says nothing.
     (_capture, frozenset({"event"})),
@@ -230,7 +239,7 @@ _SAYINGS: Final[tuple[tuple[_Saying, frozenset[str]], ...]] = (  # Each with the
     (_memory, frozenset({"memory"})),
     (_recognised, frozenset({"classifier_output", "intent_predictions"})),
     (_decided, frozenset({"final_decision"})),
-    (_note, frozenset({"session_notes", "context"})),
+    (_note, frozenset({*_NOTES, "context"})),
     (_place, frozenset({"environment_label", "context_location"})),
     (_sound, frozenset({"sample_rate"})),
     (_other, frozenset({"aligned_messages", "training_config", "trigger"})),

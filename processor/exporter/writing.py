@@ -26,7 +26,7 @@ class BundleWriter:
         now_ms: Callable[[], int],
         formats: frozenset[Format] = ALL_FORMATS,
     ) -> None:
-        self._target = target
+        self.target = target
         self._codec = codec
         self._now_ms = now_ms
         self.formats = formats
@@ -36,32 +36,39 @@ class BundleWriter:
         self.messages = 0
         self.size_bytes = 0
 
+    @property
+    def name(self) -> str:
+        """What a store remembers its target by: the same place with other formats is another one."""
+        return f"{self.target.name} {','.join(sorted(one.value for one in self.formats))}"
+
     def take(self, view: SessionView) -> bool:
-        """Write the session's bundle, unless it was set aside; return whether it is written.
+        """Write the session's bundle, unless it is set aside for now; return whether it is written.
 
         Raises as `write` does.
         """
-        return view.session.session_id not in self.aside and self.count(view.session, self.write(view))
+        session = view.session
+        return not self.aside.waits(session.session_id, session) and self.count(session, self.write(view))
 
     def write(self, view: SessionView) -> Written | RecordError:
-        """Write the session's bundle; return what became of it, or why its messages can never be read.
+        """Write the session's bundle; return what became of it, or why its messages cannot be read.
 
         Raises:
             TargetUnavailable: it cannot be written there.
             RegistryUnavailable, StoreUnavailable: its messages cannot be read at the moment.
         """
         try:
-            with self._target.told("written", REMEDY):
-                return write_bundle(self._target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
+            with self.target.told("written", REMEDY):
+                return write_bundle(self.target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
         except RecordError as error:
             return error
 
     def count(self, session: SessionRow, result: Written | RecordError) -> bool:
         """Count what became of `session`, whoever wrote it; return whether it is written."""
         if isinstance(result, RecordError):
-            self.outcomes[Outcome.SET_ASIDE] += 1
-            self.aside.add(session.session_id, result)
+            is_new = self.aside.add(session.session_id, {session.session_id: session.changes}, result)
+            self.outcomes[Outcome.SET_ASIDE] += is_new
             return False
+        self.aside.wrote(session.session_id)
         self.outcomes[result.outcome] += 1
         self.statuses[session.status] += 1
         self.messages += result.messages

@@ -94,7 +94,7 @@ def failure(doing: str, exception: KafkaException | KafkaError, *, in_transactio
     if in_transaction:
         return OutcomeUnknown(text)
     if code in AWAY or error.retriable():
-        return BrokerUnavailable(text, remedy="see that the broker runs and KAFKA_BOOTSTRAP_SERVERS names it")
+        return BrokerUnavailable(text, remedy="see that the broker runs, and that it is the one that is named")
     return Fatal(text) if error.fatal() else OutcomeUnknown(text)
 
 

@@ -106,7 +106,7 @@ class RecordProducer:
                 if time.monotonic() > deadline_s:
                     raise BrokerUnavailable(
                         f"{len(self._producer)} records wait to be delivered and none was for {self._timeout_s:.0f} s",
-                        remedy="see that the broker runs and KAFKA_BOOTSTRAP_SERVERS names it",
+                        remedy="see that the broker runs, and that it is the one that is named",
                     ) from None
                 self._producer.poll(_QUEUE_FULL_POLL_S)
             except KafkaException as error:
@@ -147,7 +147,7 @@ class RecordProducer:
         if code in (KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             return BrokerUnavailable(
                 f"{self._topic}: no broker took it within {self._timeout_s:.0f} s",
-                remedy="see that the broker runs and KAFKA_BOOTSTRAP_SERVERS names it, then send it again",
+                remedy="see that the broker runs, and that it is the one that is named, then send it again",
             )
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
             return UsageError(
@@ -164,7 +164,7 @@ def unreachable(doing: str, error: KafkaException, conf: Mapping[str, Any]) -> A
     if isinstance(outcome, BrokerUnavailable | OutcomeUnknown):
         return BrokerUnavailable(
             f"no Kafka broker answers at {servers}",
-            remedy="start one with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
+            remedy="start one with a3cp broker up, or name another with --bootstrap or KAFKA_BOOTSTRAP_SERVERS",
         )
     if error.args[0].code() == KafkaError._INVALID_ARG:
         return UsageError(error.args[0].str(), remedy="correct the property in [kafka] or A3CP_KAFKA__*")

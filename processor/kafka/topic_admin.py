@@ -228,7 +228,7 @@ def _raise(error: KafkaException, conf: KafkaConf) -> Never:
     if kafka_error.code() in AWAY:
         outcome = BrokerUnavailable(
             f"no Kafka broker answers at {servers}",
-            remedy="start one with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
+            remedy="start one with a3cp broker up, or name another with --bootstrap or KAFKA_BOOTSTRAP_SERVERS",
         )
     elif kafka_error.code() in REFUSED:
         outcome = UsageError(

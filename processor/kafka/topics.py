@@ -122,8 +122,8 @@ def check_partitions(topics: Iterable[Topic]) -> None:
         listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         raise UsageError(
             f"unequal partition counts: {listed}",
-            remedy="all topics of one prefix need the same number: apply them under another prefix (A3CP_TOPIC_PREFIX) "
-            "and replay, or delete those that hold nothing and apply again",
+            remedy="all topics of one prefix need the same number: apply them under another prefix (--prefix, "
+            "A3CP_TOPIC_PREFIX) and replay, or delete those that hold nothing and apply again",
         )
 
 

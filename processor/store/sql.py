@@ -298,7 +298,7 @@ class SqlStore:
                 ) from error
             raise UsageError(
                 f"the store {self.name} cannot be used: {_first_line(error)}",
-                remedy="check A3CP_STORE_URL, the rights of its user and the room on its disk",
+                remedy="check its address (--store, A3CP_STORE_URL), the rights of its user and the room on its disk",
             ) from error
         except SQLAlchemyError as error:
             raise UsageError(f"the store {self.name} cannot be used: {_first_line(error)}") from error

@@ -19,9 +19,13 @@ from processor.store.tables import EXPORTS, METADATA, SESSIONS, SOURCES
 from tests.broker.fleet import await_true
 from tests.conftest import PARTITIONS
 
-# It waits less between two attempts at a target, and between two times of writing training data while following.
-IMPATIENT = "from processor.cli import bundling; bundling.RETRY_S, bundling.TRAINING_PAUSE = 1.0, 1"
-PROGRAM = [sys.executable, "-c", f"{IMPATIENT}; from processor.cli.app import main; main()"]
+# It waits less between two attempts at a target or a session, and between two times of writing training data.
+IMPATIENT = """
+from processor.cli import bundling
+from processor.exporter import aside
+bundling.RETRY_S, bundling.TRAINING_PAUSE, aside.WAIT_MIN_S = 1.0, 1, 1.0
+"""
+PROGRAM = [sys.executable, "-c", f"{IMPATIENT}\nfrom processor.cli.app import main; main()"]
 QUICK = {"A3CP_KAFKA__RECONNECT__BACKOFF__MAX__MS": "500"}
 TIMEOUT_S = 60.0
 

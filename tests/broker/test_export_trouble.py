@@ -206,7 +206,7 @@ def test_the_targets_disk(
 def test_a_session_that_cannot_be_read(
     kafka: str, topics: str, site: Site, calm: Callable[[], Exporter], tmp_path: Path
 ) -> None:
-    """An export writes all others, names it, and ends with 1; a follower says it once. Once it can be, all is there."""
+    """An export writes all others, names it, and ends with 1; a follower says it once, and writes it once it can be."""
     site.produce(RECORDS)
     with Exporter(site.environ, f"sqlite:///{tmp_path / 'store.db'}", tmp_path / "follower") as exporter:
         site.run("export", "--store", exporter.address)
@@ -219,8 +219,10 @@ def test_a_session_that_cannot_be_read(
         assert "1 set aside" in once.stdout
         exporter.start()
         await_true("it says so", lambda: exporter.said().count('"set aside"') == 2)
-        assert exporter.end(signal.SIGTERM) == 0
         replace_a_value(exporter.store, before)
+        await_true("it is well", lambda: exporter.said().count('"no longer set aside"') == 2)
+        assert exporter.said().count('"set aside"') == 2
+        assert exporter.end(signal.SIGTERM) == 0
         assert exporter.run().returncode == 0
         assert_same(exporter, calm())
 

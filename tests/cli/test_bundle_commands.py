@@ -13,6 +13,7 @@ from processor.exporter.bundle import write_bundle
 from processor.exporter.contents import Format
 from processor.exporter.reading import read_records, read_timeline
 from processor.exporter.target import Target
+from processor.store import open_store
 from tests.exporter.views import CODEC, NOW_MS, day_view, made_view, varied
 
 
@@ -55,6 +56,49 @@ def test_nothing_there_is_2(tmp_path):
     """No such place and no bundle in it are the caller's to mend."""
     assert run("verify", str(tmp_path / "nowhere"))[0] == 2
     assert run("verify", str(tmp_path))[0] == 2
+
+
+@pytest.mark.parametrize(("root", "why"), [("foo://x", "protocol not known: foo"), ("s3://x", "install s3fs")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export --to ROOT",
+        "export --training ROOT",
+        "verify ROOT",
+        "erase ann --to ROOT",
+        "retention --older-than 90d --to ROOT",
+        "replay ROOT --to trial.raw",
+        "sessions timeline ROOT",
+    ],
+)
+def test_where_nothing_installed_reaches_is_2(command, root, why, tmp_path, monkeypatch):
+    """An unknown protocol, and one whose package is not installed: what, where and what to do."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("A3CP_STORE_URL", f"sqlite:///{tmp_path}/store.db")
+    open_store(f"sqlite:///{tmp_path}/store.db").close()
+    code, told = run(*command.replace("ROOT", root).split())
+    assert code == 2
+    assert told.startswith(f"{root} cannot be reached: {why}")
+    assert told.endswith("; name a folder, or a URL whose fsspec package is installed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("topics plan --bootstrap", "--bootstrap is empty"),
+        ("topics plan --prefix", "--prefix is empty"),
+        ("export --store", "--store is empty"),
+        ("erase ann --store", "--store is empty"),
+        ("sessions list --store", "--store is empty"),
+        ("demo --prefix a3cp-demo/", "--prefix is not as wanted"),
+    ],
+)
+def test_a_wrong_option_is_named_as_it_was_given(arguments, said):
+    """Whatever the environment says of the same."""
+    words = arguments.split()
+    code, told = run(*words, *([] if words[0] == "demo" else [""]))
+    assert code == 2
+    assert told.startswith(said)
 
 
 def test_a_timeline_in_the_terminal(bundle):

@@ -16,11 +16,16 @@ from tests.test_export_observer import Told
 
 @pytest.fixture
 def store(tmp_path: Path) -> SqlStore:
-    """A store with a session that cannot be read."""
+    """A store with five sessions."""
     opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     following(opened, RECORDS).run(to_end=True)
-    replace_a_value(opened)
     return opened
+
+
+@pytest.fixture
+def before(store: SqlStore) -> bytes:
+    """What a message in it was that cannot be read."""
+    return replace_a_value(store)
 
 
 def bundling(store: SqlStore, folder: Path) -> Bundling:
@@ -36,6 +41,7 @@ def bundling(store: SqlStore, folder: Path) -> Bundling:
     )
 
 
+@pytest.mark.usefixtures("before")
 def test_what_is_set_aside_is_said(store: SqlStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All that can be is written; what cannot, a bundle and a date, is said on standard error and in the sum."""
     made = bundling(store, tmp_path)
@@ -52,19 +58,21 @@ def test_what_is_set_aside_is_said(store: SqlStore, tmp_path: Path, capsys: pyte
     assert made.outcome()["bundles"]["set_aside"] == 1
 
 
-def test_nothing_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_set_aside(store: SqlStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Then nothing is said of it."""
-    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    following(opened, RECORDS).run(to_end=True)
-    made = bundling(opened, tmp_path)
+    made = bundling(store, tmp_path)
     made.write()
     made.warn()
     assert not made.has_set_aside
     assert capsys.readouterr().err == ""
 
 
-def test_while_following_it_is_told_once(store: SqlStore, tmp_path: Path) -> None:
-    """One line for each, the metric counts it, and it is no reason to be restarted or not ready."""
+def test_while_following_it_is_told_once(
+    store: SqlStore, before: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line for each, the metric counts it, it is no reason to be not ready, and that it is well is told too."""
+    monkeypatch.setattr("processor.exporter.aside.WAIT_MIN_S", 0.0)
+    monkeypatch.setattr("processor.cli.bundling.TRAINING_PAUSE", 0)
     told = Told()
     made = bundling(store, tmp_path)
     for _ in range(3):
@@ -72,3 +80,7 @@ def test_while_following_it_is_told_once(store: SqlStore, tmp_path: Path) -> Non
     assert told.lines() == [("warning", "write", "set aside")] * 2
     assert told.value("a3cp_export_bundles_total", outcome="set_aside") == 1
     assert told.value("a3cp_export_bundles_total", outcome="written") == 4
+    replace_a_value(store, before)
+    made.write_some(told.observer)
+    assert told.lines()[2:] == [("info", "write", "no longer set aside")] * 2
+    assert told.value("a3cp_export_bundles_total", outcome="written") == 5

@@ -116,6 +116,36 @@ def test_the_bundle_tells_the_whole_session(tmp_path):
     assert context[0]["context"] == {"location": "practice", "room": 2}
 
 
+def test_messages_tell_notes_and_context_too(tmp_path):
+    """Where upstream's modules have them, with the message's number and who is behind it; commands' among them."""
+    kitchen = {"context_location": "kitchen", "context_partner_speech": "Are you thirsty?"}
+    fields: list[dict[str, Any]] = [
+        {"source": "partner_ui", "performer_id": "carer01", "notes": "Looked at the cup."},
+        {"source": "output_planner", "context": kitchen},
+        {"source": "output_expander", "context": kitchen},
+        {"source": "sound_playback", "annotation_context": "play or music?", "notes": "play or music?"},
+        {"source": "ui", "context": {"session_notes": "tired", "location": "hall"}, "session_notes": ["odd"]},
+        {"source": "clarification_planner", "context_topic_tag": "food", "context": "odd", "notes": " "},
+        {"source": "ui", "performer_id": 7, "context": {}, "notes": None},
+    ]
+    bundle = load(write(tmp_path, made_view(fields, notes=("by command",))), "bundle.json")
+    jsonschema.validate(bundle, json.loads(schema_text("bundle")))
+    notes = [(note["seq"], note["actor"], note["performer_id"], note["note"]) for note in bundle["notes"]]
+    assert notes == [
+        (1, "partner", "carer01", "Looked at the cup."),
+        (None, None, "carer-02", "by command"),
+        (4, "partner", None, "play or music?"),
+        (5, "user", None, "tired"),
+    ]
+    assert [(context["seq"], context["actor"], context["context"]) for context in bundle["context"]] == [
+        (2, "system", kitchen),
+        (5, "user", {"session_notes": "tired", "location": "hall"}),
+        (6, "system", {"context_topic_tag": "food"}),
+    ]
+    at = {entry["seq"]: entry["at"] for entry in bundle["timeline"] if entry["kind"] == "message"}
+    assert [at[seq] for seq in (1, 4, 5)] == [note["at"] for note in bundle["notes"] if note["seq"]]
+
+
 def test_the_audit_log_has_upstreams_form(tmp_path):
     """Lines of {recorded_at, event}, compact, in UTF-8 as it is, in order of the log; the session id is right."""
     view = made_view([{"source": "ui", "note": "Grüße, 你好 🦊"}, {"source": "ui"}])

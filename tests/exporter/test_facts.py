@@ -91,6 +91,21 @@ def test_a_sound_classifiers_predictions_count_likewise() -> None:
     assert (facts.confidence, notice_words(facts.notices)) == (0.7, ("unknown",))
 
 
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"context": {"context_location": "kitchen", "flags": {"odd": True}, "said": ["Are you thirsty?"]}},
+         [("context", "kitchen"), ("context", "Are you thirsty?")]),
+        ({"context_topic_tag": "food", "context_prompt_type": "natural_use"},
+         [("context_prompt_type", "natural_use"), ("context_topic_tag", "food")]),
+        ({"notes": "Looked at the cup.", "context": "odd"}, [("notes", "Looked at the cup.")]),
+    ],
+)  # fmt: skip
+def test_notes_and_context_can_be_searched(fields: dict[str, Any], found: list[tuple[str, str]]) -> None:
+    """Every text of the context, whatever upstream's module calls it."""
+    assert list(facts_of({"user_id": "u", **fields}).texts) == found
+
+
 def test_every_notice_has_a_word() -> None:
     """The bits and the words are the same number."""
     assert notice_words((Notice.OPENED_TWICE << 1) - 1) == Notice.WORDS

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pyarrow.dataset as ds
+import pytest
 from sqlalchemy import select, update
 
+from processor.core.errors import DecodeError
+from processor.exporter.aside import NEWS_MAX, SetAside
 from processor.exporter.bundle import Outcome
 from processor.exporter.due import hand_on, one_by_one
 from processor.exporter.ports import SessionFilter
@@ -19,8 +22,10 @@ from tests.exporter.test_following import following
 
 NOW_MS = 1_763_740_800_000
 DAY_MS = 86_400_000
-RECORDS = processed([message(f"user-{n % 5}", n * 1000 + n % 5 // 4 * DAY_MS, source="ui") for n in range(20)])
 BAD = "user-1"
+VALUES = [message(f"user-{n % 5}", n * 1000 + n % 5 // 4 * DAY_MS, source="ui") for n in range(20)]
+RECORDS = processed(VALUES)
+LATER = processed([*VALUES, *(message(BAD, at_ms, source="ui") for at_ms in (21_000, 22_000))], quiet=False)
 
 
 def replace_a_value(store: SqlStore, value: bytes | None = None) -> bytes:
@@ -34,7 +39,7 @@ def replace_a_value(store: SqlStore, value: bytes | None = None) -> bytes:
 
 
 def test_all_others_are_written(store: SqlStore, tmp_path: Path) -> None:
-    """It is told with its message and what to do, taken again by the next run only, and written once it can be."""
+    """It is told with its message and what to do, and the next run writes it once it can be."""
     following(store, RECORDS).run(to_end=True)
     before = replace_a_value(store)
     root = str(tmp_path)
@@ -49,6 +54,7 @@ def test_all_others_are_written(store: SqlStore, tmp_path: Path) -> None:
     writer = write()
     assert hand_to(writer) == 4
     assert writer.outcomes == {Outcome.WRITTEN: 4, Outcome.SET_ASIDE: 1}
+    assert writer.aside.waits(session.session_id, session)
     ((name, why),) = writer.aside.news()
     assert name == session.session_id
     assert str(why).startswith(f"message 1 of {name}, tagged[{session.partition}]@")
@@ -82,3 +88,78 @@ def test_all_other_dates_are_written(store: SqlStore, tmp_path: Path) -> None:
     assert hand_to(TrainingWriter(store, Target(str(tmp_path)), CODEC)) == 4
     assert ds.dataset(tmp_path / "messages").count_rows() == 20
     store.close()
+
+
+class Trying:
+    """A writer of bundles or of training data, the clock of what it sets aside, and how often it read a session."""
+
+    def __init__(self, kind: str, store: SqlStore, root: str) -> None:
+        self.now_s = 0.0
+        self.store = store
+        writer: BundleWriter | TrainingWriter = (
+            TrainingWriter(store, Target(root), CODEC)
+            if kind == "training"
+            else BundleWriter(Target(root), CODEC, now_ms=lambda: NOW_MS)
+        )
+        writer.aside = SetAside(lambda: self.now_s)
+        self.writer = writer
+
+    def after(self, wait_s: float) -> tuple[int, list[str | None]]:
+        """Hand on what is due, `wait_s` later; return how many sessions were written, and what is told (None: well)."""
+        self.now_s += wait_s
+        count = hand_on(self.store, "target", SessionFilter(), one_by_one(self.store, self.writer.take))
+        return count, [None if why is None else why.what.partition(": ")[2] for _, why in self.writer.aside.news()]
+
+
+@pytest.fixture(params=["bundles", "training"])
+def trying(request: pytest.FixtureRequest, store: SqlStore, tmp_path: Path) -> Trying:
+    """A store with five sessions; one of them, on the first of two dates, cannot be read."""
+    following(store, LATER[:-2]).run(to_end=True)
+    return Trying(request.param, store, str(tmp_path))
+
+
+NO_SCHEMA = "value has schema fingerprint 0000000000000000, which no tagged schema has"
+
+
+def test_it_is_tried_again_after_a_while(trying: Trying) -> None:
+    """Ten seconds, then twice as long each time, ten minutes at most; each cause is told once, and that it is well."""
+    before = replace_a_value(trying.store)
+    written, told = trying.after(0)
+    assert told == [NO_SCHEMA]
+    waits = []
+    for wait_s in (10, 20, 40, 80, 160, 320, 600, 600):
+        assert trying.after(wait_s - 1) == (0, [])
+        waits.append(trying.after(1))
+    assert waits == [(0, [])] * 8
+    replace_a_value(trying.store, bytes.fromhex("c301") + b"12345678" + b"x")
+    assert trying.after(599) == (0, [])
+    assert trying.after(1) == (0, [NO_SCHEMA.replace("0" * 16, b"87654321".hex())])
+    replace_a_value(trying.store, before)
+    assert trying.after(599) == (0, [])
+    assert trying.after(1) == (5 - written, [None])
+    assert trying.after(600) == (0, [])
+    assert len(trying.writer.aside) == 0
+
+
+def test_it_is_tried_again_when_it_changed(trying: Trying) -> None:
+    """As soon as the store has more of the session, without waiting."""
+    before = replace_a_value(trying.store)
+    written, told = trying.after(0)
+    assert told == [NO_SCHEMA]
+    replace_a_value(trying.store, before)
+    assert trying.after(1) == (0, [])
+    following(trying.store, LATER).run(to_end=True)
+    (count, told), (rest, _) = trying.after(0), trying.after(0)  # Those before it on its date were left alone at first.
+    assert (count + rest, told) == (5 - written, [None])
+
+
+def test_many_are_told_by_and_by() -> None:
+    """Ten each time; of those that nobody was told of, nobody is told that they are well."""
+    aside = SetAside()
+    for n in range(NEWS_MAX + 2):
+        assert aside.add(f"s{n}", {}, DecodeError("unknown"))
+        assert not aside.add(f"s{n}", {}, DecodeError("unknown"))
+    aside.wrote("s11")
+    assert [name for name, _ in aside.news()] == [f"s{n}" for n in range(NEWS_MAX)]
+    assert [name for name, _ in aside.news()] == ["s10"]
+    assert aside.news() == []

@@ -46,6 +46,9 @@ from tests.exporter.views import day_views
         ({"training_config": {}, "status": "done"}, "The model was trained: “done”"),
         ({"trigger": "enough examples"}, "Training is due"),
         ({"source": "landmark_visualizer"}, "Landmark visualizer"),
+        ({"source": "partner_ui", "notes": "Looked at the cup."}, "Note: “Looked at the cup.”"),
+        ({"source": "sound_playback", "annotation_context": "play or music?"}, "Note: “play or music?”"),
+        ({"source": "ui", "context": {"session_notes": "tired"}}, "Note: “tired”"),
         ({}, "Message"),
     ],
 )

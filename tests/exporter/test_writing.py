@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from processor.core.model import DAY_MS
 from processor.exporter.bundle import Outcome
 from processor.exporter.due import hand_on, one_by_one, view_of
 from processor.exporter.errors import TargetUnavailable
@@ -16,12 +15,12 @@ from processor.exporter.following import Progress
 from processor.exporter.model import Status
 from processor.exporter.ports import SessionFilter
 from processor.exporter.target import Target
-from processor.exporter.training import TrainingWriter, write_dates
+from processor.exporter.training import TrainingWriter
 from processor.exporter.verify import verify
 from processor.exporter.writing import BundleWriter
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.exporter.outputs import CODEC, START_MS, message, processed
+from tests.exporter.outputs import CODEC, message, processed
 from tests.exporter.test_following import following
 
 NOW_MS = 1_763_740_800_000
@@ -101,8 +100,9 @@ def test_a_target_that_cannot_be_written_is_told(tmp_path):
         written(store, root)
     root.unlink()
     assert written(store, root).messages == store.totals().messages
+    training = TrainingWriter(store, Target("/dev/null/training"), CODEC)
     with pytest.raises(TargetUnavailable, match="cannot be written"):
-        list(write_dates(store, Target("/dev/null/training"), CODEC, {START_MS // DAY_MS}))
+        hand_on(store, "parquet", SessionFilter(), one_by_one(store, training.take))
     store.close()
 
 
