@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import AdminClient
+from hypothesis import HealthCheck, settings
 
 from processor import broker
 from processor.kafka.offsets import LATEST, log_offsets, patiently
@@ -21,6 +22,10 @@ from tests.postgres import SKIPPED, Cluster, programs
 
 # Helpers that assert: so that they too say what was found.
 pytest.register_assert_rewrite("tests.broker.audit", "tests.broker.exporters", "tests.broker.fleet")
+
+# No test asserts a speed, on whatever machine.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 # For every Java of the tests, a broker or a registry: they live for minutes, too short for the second compiler to pay.
 QUICK_JAVA = "-XX:TieredStopAtLevel=1"

@@ -1,6 +1,6 @@
 """A user's life as Hypothesis makes it up: each step chosen knowing the state that the last one left."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -85,6 +85,4 @@ class ALife(RuleBasedStateMachine):
 
 
 TestALife = ALife.TestCase
-TestALife.settings = settings(
-    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestALife.settings = settings(max_examples=50, stateful_step_count=30)

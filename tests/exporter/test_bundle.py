@@ -371,7 +371,7 @@ def test_formulas_are_looked_for_in_time():
 HOSTILE = st.text(st.sampled_from("=+-@|%;,\"'\n\r\t a{\uff1d"), max_size=12)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts=st.lists(st.tuples(HOSTILE, HOSTILE), min_size=1, max_size=3), separator=st.sampled_from(",;\t"))
 def test_no_cell_is_a_formula_whatever_separates(texts, separator):
     """However a spreadsheet splits the table, none of its cells begins with what makes a formula."""

@@ -36,7 +36,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
     store.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(messages, tags(st.just("sess_x")))
 def test_every_message_is_kept(shared: SqlStore, value: bytes, tagged: Tagged) -> None:
     """It comes out of the store to the byte, or is withheld with its hash; none is unreadable."""
@@ -62,7 +62,7 @@ def test_any_text_may_stand_in_extra(tmp_path: Path, extra: str) -> None:
         write_bundle(Target(str(tmp_path / "bundles")), view_of(store, session), CODEC, now_ms=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(user_ids, session_events, st.sampled_from([1, 2, 3]))
 def test_every_event_is_kept(shared: SqlStore, user_id: str, event: SessionEvent, encoding: int) -> None:
     """Whatever encoding it came in, it is held in JSON."""
@@ -73,7 +73,7 @@ def test_every_event_is_kept(shared: SqlStore, user_id: str, event: SessionEvent
     assert (applied.events, applied.unreadable) == (1, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=80), st.sampled_from([TAGGED, SESSIONS]))
 def test_nonsense_is_counted(shared: SqlStore, value: bytes, topic: str) -> None:
     """Bytes that are neither stop nothing."""

@@ -126,7 +126,7 @@ def test_batches_do_not_matter(store: SqlStore, size: int, tmp_path: Path) -> No
     whole.close()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_the_topics_does_not_matter(tmp_path: Path, random: Any) -> None:
     """A session's messages before its events, after them or mixed: the same rows."""

@@ -45,7 +45,7 @@ def test_a_sound_bundle(bundle):
     assert report.session_id == bundle.name
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_changed_byte_anywhere_is_found(bundle, data):
     """Whichever byte of whichever file changes, in whichever bits, it is found, and the file is named."""
@@ -69,7 +69,7 @@ def test_every_byte_of_the_manifest_counts(bundle, mask):
             manifests.read(data[:at] + bytes([byte ^ mask]) + data[at + 1 :])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_file_cut_off_or_lengthened_is_found(bundle, data):
     """Bytes that are missing at the end, or too many."""

@@ -31,7 +31,7 @@ def _run(steps: Steps, faults: dict[int, Fault]) -> tuple[MemoryBroker, Worker]:
 
 
 @given(st.lists(STEPS, max_size=30), st.dictionaries(st.integers(0, 12), st.sampled_from(Fault), max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_crash_is_invisible(steps, faults):
     """Whether a failed commit took effect or not, the outputs are those of a calm run, and memory equals the log."""
     calm, undisturbed = _run(steps, {})

@@ -59,7 +59,7 @@ def test_a_commit_may_fail_at_any_time(fault: Fault) -> None:
         stage.audit()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 80),
     seed=st.integers(0, 5),
