@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from structlog.typing import FilteringBoundLogger
 
 from processor.core.errors import A3CPError
-from processor.exporter.bundle import Outcome
+from processor.exporter.bundles.bundle import Outcome
 from processor.exporter.errors import StoreUnavailable
 from processor.exporter.following import Progress
 from processor.health import Health

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from processor.core.errors import BrokerUnavailable
 from processor.export_observer import ExportObserver
-from processor.exporter.bundle import Outcome
+from processor.exporter.bundles.bundle import Outcome
 from processor.exporter.errors import StoreUnavailable, TargetUnavailable
 from processor.exporter.following import Progress
 from processor.health import Health

@@ -10,7 +10,7 @@ from processor.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     from processor.config import TopicNames
-    from processor.exporter.audit_report import AuditReport
+    from processor.exporter.audit.report import AuditReport
 
 SHOWN: Final = 50
 
@@ -39,7 +39,7 @@ def audit(
     import time
 
     from processor.codec import Codec
-    from processor.exporter.audit import audit as audit_topics
+    from processor.exporter.audit.outcomes import audit as audit_topics
     from processor.kafka.audit import KafkaTopics
     from processor.wiring import schemas
 

@@ -9,13 +9,13 @@ from processor.cli.writers import SESSIONS_MIN, Writers, processes
 from processor.codec import Codec
 from processor.core.errors import RecordError, UsageError
 from processor.exporter.aside import NEWS_MAX, SetAside
-from processor.exporter.bundle import Outcome
-from processor.exporter.contents import ALL_FORMATS, Format
+from processor.exporter.bundles.bundle import Outcome
+from processor.exporter.bundles.contents import ALL_FORMATS, Format
+from processor.exporter.bundles.writing import BundleWriter
 from processor.exporter.due import hand_on, one_by_one
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
 from processor.exporter.target import Target
-from processor.exporter.writing import BundleWriter
 from processor.wiring import SystemClock, schemas
 
 if TYPE_CHECKING:

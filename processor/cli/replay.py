@@ -106,7 +106,7 @@ def _factor(speed: str) -> float | None:
 @contextmanager
 def _messages(session: str, address: str | None) -> Iterator[Iterable[Sent]]:
     from processor.codec.isotime import parse_time
-    from processor.exporter.reading import read_metadata, read_records
+    from processor.exporter.bundles.reading import read_metadata, read_records
     from processor.exporter.target import Target
 
     with bundle_or_view(session, address) as place:

@@ -12,7 +12,7 @@ from processor.cli.settings import Json, Store
 from processor.cli.terminal import plain
 
 if TYPE_CHECKING:
-    from processor.exporter.shapes import Entry
+    from processor.exporter.bundles.shapes import Entry
 
 IDLE_MS: Final = 120_000  # a longer silence is told as one
 FOLD_MIN: Final = 3  # lines alike from which on they are one
@@ -60,11 +60,11 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
 
     from processor.cli.sessions import bundle_or_view
     from processor.cli.settings import codec_of_settings
-    from processor.exporter.metadata import Told, metadata_of
-    from processor.exporter.reading import read_metadata, read_timeline
-    from processor.exporter.shapes import Entry
+    from processor.exporter.bundles.metadata import Told, metadata_of
+    from processor.exporter.bundles.reading import read_metadata, read_timeline
+    from processor.exporter.bundles.shapes import Entry
+    from processor.exporter.bundles.timeline import spooled
     from processor.exporter.target import Target
-    from processor.exporter.timeline import spooled
 
     with bundle_or_view(session, address) as place:
         if isinstance(place, Target):

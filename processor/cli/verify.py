@@ -11,7 +11,7 @@ from processor.cli.terminal import progress_bar
 from processor.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from processor.exporter.verify import Report
+    from processor.exporter.bundles.verify import Report
 
 
 def verify(
@@ -33,7 +33,7 @@ def verify(
     With --topic, check count, order and digest of the sessions in the topics.
     Exit codes: 0 nothing is wrong, 1 something is, 2 there is nothing to check.
     """
-    from processor.exporter.verify import verify as reports_of
+    from processor.exporter.bundles.verify import verify as reports_of
 
     if (target is None) != topic:
         raise UsageError(
@@ -62,7 +62,7 @@ def verify(
 def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) -> "Iterator[Report]":
     """Yield a report for each session in the topics."""
     from processor.codec import Codec
-    from processor.exporter.sessions_check import TopicPair, verify_topics
+    from processor.exporter.audit.sessions import TopicPair, verify_topics
     from processor.kafka.audit import KafkaTopics
     from processor.wiring import schemas
 

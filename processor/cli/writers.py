@@ -8,13 +8,13 @@ from processor.cli.pool import cores, pool_of, spread
 from processor.codec import Codec
 from processor.config import Settings
 from processor.core.errors import RecordError
-from processor.exporter.bundle import Written
-from processor.exporter.contents import Format
+from processor.exporter.bundles.bundle import Written
+from processor.exporter.bundles.contents import Format
+from processor.exporter.bundles.writing import BundleWriter
 from processor.exporter.due import view_of
 from processor.exporter.model import SessionRow
 from processor.exporter.ports import Store
 from processor.exporter.target import Target
-from processor.exporter.writing import BundleWriter
 from processor.wiring import SystemClock, schemas, store_of
 
 SESSIONS_MIN: Final = 1_000  # due; fewer are written sooner by one than several processes start

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from processor.core.errors import Fatal, UsageError
 from processor.demo.outcome import Check, Outcome
+from processor.exporter.bundles.verify import verify
 from processor.exporter.paths import PAGE, bundle_path
-from processor.exporter.verify import verify
 from processor.supervisor import this_command
 
 TRAINED_USER: Final = "heron-07"  # Her morning has a bit of everything: the timeline to look at first.

@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from processor.codec import Codec
+from processor.exporter.bundles.shapes import Entry
+from processor.exporter.bundles.timeline import message_line
 from processor.exporter.model import MessageRow, SessionRow, SessionView
 from processor.exporter.paths import is_date_part
-from processor.exporter.shapes import Entry
 from processor.exporter.target import Target
-from processor.exporter.timeline import message_line
 from processor.exporter.words import top_label
 
 ROWS_AT_ONCE: Final = 10_000  # in memory, and in a row group, at most

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from processor.exporter.metadata import EVENTS_HELD_MAX
+from processor.exporter.bundles.metadata import EVENTS_HELD_MAX
 from processor.exporter.model import EventRow, SessionRow, SessionView
 from processor.exporter.ports import SessionFilter, Store
 

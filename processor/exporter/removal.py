@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from processor.codec.isotime import parse_time
+from processor.exporter.bundles.placing import alone_at, leftovers, remove_bundle
 from processor.exporter.dataset import ROWS_AT_ONCE
 from processor.exporter.paths import METADATA, bundle_path, is_date_part
-from processor.exporter.placing import alone_at, leftovers, remove_bundle
 from processor.exporter.target import Target
 
 IsGone: TypeAlias = Callable[[str, str], bool]

@@ -6,14 +6,14 @@ from processor.codec import Codec
 from processor.core.errors import RecordError
 from processor.core.model import DAY_MS
 from processor.exporter.aside import SetAside
+from processor.exporter.bundles.placing import alone_at
+from processor.exporter.bundles.writing import REMEDY
 from processor.exporter.dataset import WrittenDate, write_date
 from processor.exporter.due import view_of
 from processor.exporter.model import SessionRow, SessionView
 from processor.exporter.paths import date_part
-from processor.exporter.placing import alone_at
 from processor.exporter.ports import SessionFilter, Store
 from processor.exporter.target import Target
-from processor.exporter.writing import REMEDY
 
 _PAGE_SESSIONS = 1_000
 

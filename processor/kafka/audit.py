@@ -15,7 +15,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.core.errors import BrokerUnavailable, UsageError
-from processor.exporter.auditing import Span, TopicRecord
+from processor.exporter.audit.topics import Span, TopicRecord
 from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import is_marker
 from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets, patiently

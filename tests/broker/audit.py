@@ -22,8 +22,8 @@ from processor.config import TopicNames
 from processor.core.errors import DecodeError, RecordError
 from processor.core.model import Forgotten, Message, PolicySet, Rules, Tagged, UserState
 from processor.core.session import step
-from processor.exporter.audit import audit as audit_topics
-from processor.exporter.auditing import Span, TopicRecord
+from processor.exporter.audit.outcomes import audit as audit_topics
+from processor.exporter.audit.topics import Span, TopicRecord
 from processor.resources import schema_text
 from processor.runtime.headers import headers_of
 from processor.runtime.partitioner import partition_of

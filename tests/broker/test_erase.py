@@ -15,8 +15,8 @@ from confluent_kafka.admin import AdminClient
 
 from processor.config_sources import load
 from processor.core.errors import UsageError
+from processor.exporter.bundles.verify import verify
 from processor.exporter.ports import SessionFilter
-from processor.exporter.verify import verify
 from processor.kafka import erasure
 from processor.kafka.log import LogConf
 from processor.kafka.slots import _members

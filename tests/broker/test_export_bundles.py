@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from processor.exporter.verify import verify
+from processor.exporter.bundles.verify import verify
 from processor.store import open_store
 from tests.broker.fleet import await_true
 from tests.broker.test_materializer import PROGRAM, Site

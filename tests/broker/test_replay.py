@@ -2,8 +2,8 @@
 
 import pytest
 
-from processor.exporter.bundle import write_bundle
-from processor.exporter.reading import read_records
+from processor.exporter.bundles.bundle import write_bundle
+from processor.exporter.bundles.reading import read_records
 from processor.exporter.target import Target
 from processor.kafka.reader import Reader
 from tests.broker.test_commands import Commands

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 from processor.cli.app import app
 from processor.cli.timeline import lines
 from processor.core.errors import UsageError
-from processor.exporter.bundle import write_bundle
-from processor.exporter.contents import Format
-from processor.exporter.reading import read_records, read_timeline
+from processor.exporter.bundles.bundle import write_bundle
+from processor.exporter.bundles.contents import Format
+from processor.exporter.bundles.reading import read_records, read_timeline
 from processor.exporter.target import Target
 from processor.store import open_store
 from tests.exporter.views import CODEC, NOW_MS, day_view, made_view, varied

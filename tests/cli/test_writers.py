@@ -12,17 +12,17 @@ import pytest
 
 from processor.cli.writers import Writers
 from processor.config_sources import load
-from processor.exporter.bundle import Outcome
+from processor.exporter.bundles.bundle import Outcome
+from processor.exporter.bundles.writing import BundleWriter
 from processor.exporter.due import hand_on
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
 from processor.exporter.target import Target
-from processor.exporter.writing import BundleWriter
 from processor.store import open_store
+from tests.exporter.bundles.test_writing import NOW_MS, RECORDS, tree, written
 from tests.exporter.outputs import CODEC
 from tests.exporter.test_following import following
 from tests.exporter.test_set_aside import replace_a_value
-from tests.exporter.test_writing import NOW_MS, RECORDS, tree, written
 
 BEGUN = """
 import sys, time

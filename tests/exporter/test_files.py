@@ -11,15 +11,15 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from processor.cli.bundling import Bundling
 from processor.config_sources import load
 from processor.core.errors import A3CPError, Fatal
-from processor.exporter.bundle import Outcome, write_bundle
+from processor.exporter.bundles.bundle import Outcome, write_bundle
+from processor.exporter.bundles.reading import read_records
+from processor.exporter.bundles.verify import verify
+from processor.exporter.bundles.writing import BundleWriter
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.model import SessionView
 from processor.exporter.ports import SessionFilter
-from processor.exporter.reading import read_records
 from processor.exporter.removal import clear
 from processor.exporter.target import Target
-from processor.exporter.verify import verify
-from processor.exporter.writing import BundleWriter
 from processor.store import open_store
 from tests.exporter.outputs import CODEC
 from tests.exporter.test_following import following

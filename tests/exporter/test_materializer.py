@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.core.model import SessionEvent, Tagged
-from processor.exporter.bundle import write_bundle
+from processor.exporter.bundles.bundle import write_bundle
 from processor.exporter.decoding import decode
 from processor.exporter.due import view_of
 from processor.exporter.materializer import Materializer

@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 
 from processor.cli.app import app
 from processor.cli.export import tell_partial
-from processor.exporter.bundle import write_bundle
+from processor.exporter.bundles.bundle import write_bundle
+from processor.exporter.bundles.verify import Report, verify
 from processor.exporter.due import view_of
 from processor.exporter.model import Notice, SessionRow, SessionView, Status
 from processor.exporter.ports import SESSIONS, SessionFilter
 from processor.exporter.target import Target
-from processor.exporter.verify import Report, verify
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.exporter.outputs import CODEC, message, processed

@@ -10,17 +10,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from processor.exporter.bundle import write_bundle
+from processor.exporter.bundles.bundle import write_bundle
+from processor.exporter.bundles.placing import TEMPORARY
+from processor.exporter.bundles.verify import verify
 from processor.exporter.dataset import write_date
 from processor.exporter.due import view_of
 from processor.exporter.errors import StoreUnavailable
 from processor.exporter.materializer import Materializer
 from processor.exporter.paths import METADATA, bundle_path, date_part
-from processor.exporter.placing import TEMPORARY
 from processor.exporter.ports import Gone, OutputRecord, SessionFilter, Source
 from processor.exporter.removal import clear
 from processor.exporter.target import Target
-from processor.exporter.verify import verify
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.exporter.outputs import CODEC, DECODE, START_MS, message, processed

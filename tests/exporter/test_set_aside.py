@@ -8,13 +8,13 @@ from sqlalchemy import select, update
 
 from processor.core.errors import DecodeError
 from processor.exporter.aside import NEWS_MAX, SetAside
-from processor.exporter.bundle import Outcome
+from processor.exporter.bundles.bundle import Outcome
+from processor.exporter.bundles.verify import verify
+from processor.exporter.bundles.writing import BundleWriter
 from processor.exporter.due import hand_on, one_by_one
 from processor.exporter.ports import SessionFilter
 from processor.exporter.target import Target
 from processor.exporter.training import TrainingWriter
-from processor.exporter.verify import verify
-from processor.exporter.writing import BundleWriter
 from processor.store.sql import SqlStore
 from processor.store.tables import MESSAGES
 from tests.exporter.outputs import CODEC, message, processed

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.core.errors import UsageError
-from processor.exporter import manifest as manifests
-from processor.exporter.bundle import write_bundle
+from processor.exporter.bundles import manifest as manifests
+from processor.exporter.bundles.bundle import write_bundle
+from processor.exporter.bundles.shapes import File
+from processor.exporter.bundles.verify import PROBLEMS_MAX, Report, verify
 from processor.exporter.model import SessionView
-from processor.exporter.shapes import File
 from processor.exporter.target import Target
-from processor.exporter.verify import PROBLEMS_MAX, Report, verify
 from tests.exporter.views import CODEC, NOW_MS, day_view, made_view, varied
 
 

@@ -17,11 +17,11 @@ import msgspec
 
 from processor.codec.isotime import parse_time
 from processor.codec.jsonvalue import plain_object
-from processor.exporter import manifest as manifests
-from processor.exporter.agreement import AuditText, EntryText, Told, event_form, message_form, record_form
+from processor.exporter.bundles import manifest as manifests
+from processor.exporter.bundles.agreement import AuditText, EntryText, Told, event_form, message_form, record_form
+from processor.exporter.bundles.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
 from processor.exporter.model import Notice, notice_words
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, date_part, is_date_part, path_part
-from processor.exporter.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
 from processor.exporter.target import Target
 
 _CHUNK_BYTES: Final = 1 << 20

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from processor.core.errors import UsageError
-from processor.exporter.bundle import write_bundle
-from processor.exporter.reading import read_metadata, read_records, read_timeline
+from processor.exporter.bundles.bundle import write_bundle
+from processor.exporter.bundles.reading import read_metadata, read_records, read_timeline
 from processor.exporter.target import Target
 from tests.exporter.views import CODEC, NOW_MS, day_view
 

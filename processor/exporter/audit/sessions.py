@@ -13,8 +13,8 @@ from processor.codec.codec import Codec, TaggedView
 from processor.codec.events import EventView
 from processor.core.errors import RecordError
 from processor.core.ids import belongs_to
-from processor.exporter.auditing import Span, TopicRecord, Topics
-from processor.exporter.verify import PROBLEMS_MAX, Problem, Report
+from processor.exporter.audit.topics import Span, TopicRecord, Topics
+from processor.exporter.bundles.verify import PROBLEMS_MAX, Problem, Report
 
 _OPEN_KINDS: Final = ("paused", "resumed", "note", "context", "step", "status", "unchanged")
 

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import pytest
 
 from processor.codec.state import decode_state, encode_state
-from processor.exporter.alignment import align
-from processor.exporter.audit import audit
-from processor.exporter.audit_report import AuditReport
-from processor.exporter.auditing import TopicRecord
-from processor.exporter.sessions_check import TopicPair, verify_topics
+from processor.exporter.audit.alignment import align
+from processor.exporter.audit.outcomes import audit
+from processor.exporter.audit.report import AuditReport
+from processor.exporter.audit.sessions import TopicPair, verify_topics
+from processor.exporter.audit.topics import TopicRecord
 from processor.ports import ERASED
 from tests.broker.fleet import BASE_MS
-from tests.exporter.topics import MemoryTopics
+from tests.exporter.audit.topics import MemoryTopics
 from tests.runtime.stage import CODEC, NAMES, RULES, Stage
 from tests.runtime.test_worker import fill
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from processor.codec.isotime import parse_time
-from processor.exporter.metadata import Told
-from processor.exporter.shapes import Context, Entry, Note
-from processor.exporter.timeline import Line, Spool
+from processor.exporter.bundles.metadata import Told
+from processor.exporter.bundles.shapes import Context, Entry, Note
+from processor.exporter.bundles.timeline import Line, Spool
 from processor.exporter.words import notes_in
 
 

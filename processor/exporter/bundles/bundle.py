@@ -12,11 +12,11 @@ import msgspec
 
 from processor.codec import Codec
 from processor.codec.isotime import format_time
-from processor.exporter import manifest as manifests
-from processor.exporter.contents import ALL_FORMATS, Format, write_files
+from processor.exporter.bundles import manifest as manifests
+from processor.exporter.bundles.contents import ALL_FORMATS, Format, write_files
+from processor.exporter.bundles.placing import folder_to_write, manifest_there, put_in_place
 from processor.exporter.model import SessionView
 from processor.exporter.paths import METADATA, bundle_path
-from processor.exporter.placing import folder_to_write, manifest_there, put_in_place
 from processor.exporter.target import Target
 
 

@@ -7,10 +7,10 @@ from functools import cache
 import pytest
 
 from processor.core.model import Policy, Rules
-from processor.exporter.audit import audit
-from processor.exporter.audit_report import AuditReport
+from processor.exporter.audit.outcomes import audit
+from processor.exporter.audit.report import AuditReport
 from tests.broker.fleet import BASE_MS
-from tests.exporter.topics import MemoryTopics
+from tests.exporter.audit.topics import MemoryTopics
 from tests.runtime.stage import CODEC, NAMES, RULES, Stage
 
 LIVELY = Rules(

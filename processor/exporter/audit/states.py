@@ -12,9 +12,9 @@ from processor.core.errors import DecodeError
 from processor.core.limits import forget_after_ms
 from processor.core.model import Event, Record, Rules, Session, UserState
 from processor.core.session import step
-from processor.exporter.audit_report import AuditReport
-from processor.exporter.auditing import TopicRecord
-from processor.exporter.sessions_check import SessionsCheck
+from processor.exporter.audit.report import AuditReport
+from processor.exporter.audit.sessions import SessionsCheck
+from processor.exporter.audit.topics import TopicRecord
 from processor.ports import ERASED
 
 # An erasure's tombstone says so, but is gone some days later; and a later state of the user displaces it.

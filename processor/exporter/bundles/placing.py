@@ -14,9 +14,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from processor.exporter import manifest as manifests
+from processor.exporter.bundles import manifest as manifests
+from processor.exporter.bundles.shapes import File, Manifest
 from processor.exporter.paths import bundle_path
-from processor.exporter.shapes import File, Manifest
 from processor.exporter.target import Target
 
 TEMPORARY: Final = ".tmp"  # below the root, so on its file system: what is being written or replaced

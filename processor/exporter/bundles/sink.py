@@ -4,7 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
-from processor.exporter.shapes import File
+from processor.exporter.bundles.shapes import File
 
 BUFFER_BYTES: Final = 1 << 17  # written and hashed at a time
 

@@ -1,4 +1,4 @@
-"""Verifies bundles: a report for each, of all that is wrong with it (bundle_check.py)."""
+"""Verifies bundles: a report for each, of all that is wrong with it (check.py)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from processor.core.errors import UsageError
-from processor.exporter import manifest as manifests
-from processor.exporter.bundle_check import OPENED_TWICE, BundleCheck, name_of, unreadable
+from processor.exporter.bundles import manifest as manifests
+from processor.exporter.bundles.check import OPENED_TWICE, BundleCheck, name_of, unreadable
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_part
 from processor.exporter.target import Target
 

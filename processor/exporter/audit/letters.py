@@ -6,9 +6,9 @@ Read the letters first, then the raw records, then call `finish`. Memory: 250 by
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from processor.exporter.alignment import HASH_BYTES
-from processor.exporter.audit_report import AuditReport
-from processor.exporter.auditing import TopicRecord
+from processor.exporter.audit.alignment import HASH_BYTES
+from processor.exporter.audit.report import AuditReport
+from processor.exporter.audit.topics import TopicRecord
 from processor.runtime.deadletters import WITHHELD
 
 _HEADER: Final = "a3cp-dlq-"

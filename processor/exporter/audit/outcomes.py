@@ -4,8 +4,7 @@ The processor writes what a partition's records cause in their order. So a parti
 tagged records side by side, and nothing needs to be kept of a message. What is kept: under 1 KB a session, 250 bytes an
 event or dead letter, 150 a command or misplaced record, 1 KB for each user of the raw log. One partition is audited
 after the other; only misplaced records wait for the end. What is checked of sessions, events, states, dead letters and
-misplaced records alone is in sessions_check.py, events_check.py, states_check.py, letters_check.py and
-rerouted_check.py.
+misplaced records alone is in sessions.py, events.py, states.py, letters.py and rerouted.py.
 """
 
 import math
@@ -19,14 +18,14 @@ from processor.codec.codec import Codec
 from processor.config import TopicNames
 from processor.core.errors import RecordError
 from processor.core.model import Message, Record, Rules, Tagged
-from processor.exporter.alignment import HASH_BYTES, Pair, align, meeting
-from processor.exporter.audit_report import AuditReport
-from processor.exporter.auditing import TopicRecord, Topics
-from processor.exporter.events_check import EventsCheck
-from processor.exporter.letters_check import LettersCheck
-from processor.exporter.rerouted_check import ReroutedCheck
-from processor.exporter.sessions_check import SessionsCheck, TopicPair
-from processor.exporter.states_check import StatesCheck
+from processor.exporter.audit.alignment import HASH_BYTES, Pair, align, meeting
+from processor.exporter.audit.events import EventsCheck
+from processor.exporter.audit.letters import LettersCheck
+from processor.exporter.audit.report import AuditReport
+from processor.exporter.audit.rerouted import ReroutedCheck
+from processor.exporter.audit.sessions import SessionsCheck, TopicPair
+from processor.exporter.audit.states import StatesCheck
+from processor.exporter.audit.topics import TopicRecord, Topics
 from processor.runtime.partitioner import partition_of
 from processor.runtime.task import REROUTED
 

@@ -17,20 +17,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.exporter import contents, placing
-from processor.exporter.bundle import Outcome, Written, write_bundle
-from processor.exporter.contents import Format
+from processor.exporter.bundles import contents, placing
+from processor.exporter.bundles.bundle import Outcome, Written, write_bundle
+from processor.exporter.bundles.contents import Format
+from processor.exporter.bundles.placing import TEMPORARY, remove_bundle
+from processor.exporter.bundles.shapes import PUBLISHED, schema_text
+from processor.exporter.bundles.sink import Sink
+from processor.exporter.bundles.table import Table, defused
+from processor.exporter.bundles.timeline import SPOOL_BYTES_MAX, message_line
+from processor.exporter.bundles.verify import verify
 from processor.exporter.model import SessionView
-from processor.exporter.placing import TEMPORARY, remove_bundle
-from processor.exporter.shapes import PUBLISHED, schema_text
-from processor.exporter.sink import Sink
-from processor.exporter.table import Table, defused
 from processor.exporter.target import Target
-from processor.exporter.timeline import SPOOL_BYTES_MAX, message_line
-from processor.exporter.verify import verify
 from tests.exporter.views import CODEC, NOW_MS, START_MS, day_view, day_views, made_view, message_row, varied
 
-SCHEMAS = Path(__file__).parent.parent.parent / "schemas" / "bundle"
+SCHEMAS = Path(__file__).parents[3] / "schemas" / "bundle"
 
 
 def write(root: Path, view: SessionView, now_ms: int = NOW_MS) -> Written:

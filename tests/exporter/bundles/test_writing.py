@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from processor.exporter.bundle import Outcome
+from processor.exporter.bundles.bundle import Outcome
+from processor.exporter.bundles.verify import verify
+from processor.exporter.bundles.writing import BundleWriter
 from processor.exporter.due import hand_on, one_by_one, view_of
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.following import Progress
@@ -16,8 +18,6 @@ from processor.exporter.model import Status
 from processor.exporter.ports import SessionFilter
 from processor.exporter.target import Target
 from processor.exporter.training import TrainingWriter
-from processor.exporter.verify import verify
-from processor.exporter.writing import BundleWriter
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.exporter.outputs import CODEC, message, processed

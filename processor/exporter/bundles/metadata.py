@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
+from processor.exporter.bundles.shapes import FORMAT, Context, Metadata, Note, Step
+from processor.exporter.bundles.timeline import details_of
 from processor.exporter.model import SessionRow, SessionView
-from processor.exporter.shapes import FORMAT, Context, Metadata, Note, Step
-from processor.exporter.timeline import details_of
 
 EVENTS_HELD_MAX: Final = 1_000  # of a session, in memory
 _DURATION_END_MS: Final = 1e15  # Beyond it somebody's clock is broken, and so would sums be.

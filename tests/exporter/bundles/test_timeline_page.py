@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from processor.exporter.bundle import write_bundle
+from processor.exporter.bundles.bundle import write_bundle
+from processor.exporter.bundles.timeline import json_in_script
 from processor.exporter.model import SessionView
 from processor.exporter.target import Target
-from processor.exporter.timeline import json_in_script
-from tests.exporter.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
+from tests.exporter.bundles.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
 from tests.exporter.views import CODEC, NOW_MS, day_view, made_view, varied
 
 HOSTILE = (
@@ -143,7 +143,7 @@ def test_an_open_session_says_so(tmp_path):
 
 def test_a_page_has_its_limit(tmp_path, monkeypatch):
     """What is beyond a page's limit is counted on it, and in the other files."""
-    from processor.exporter import timeline
+    from processor.exporter.bundles import timeline
 
     monkeypatch.setattr(timeline, "PAGE_ENTRIES_MAX", 10)
     data = Page(page_of(tmp_path, made_view(varied(30)))).data

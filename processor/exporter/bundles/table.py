@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from processor.exporter.shapes import Entry
-from processor.exporter.sink import BUFFER_BYTES, Sink
+from processor.exporter.bundles.shapes import Entry
+from processor.exporter.bundles.sink import BUFFER_BYTES, Sink
 
 _OUR_COLUMNS: Final = ("seq", "at", "recorded_at", "actor", "notices", "content_hash", "words", "fields")
 _THEIR_COLUMNS: Final = (

@@ -22,8 +22,8 @@ from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object, plain_value
 from processor.core.errors import DecodeError
+from processor.exporter.bundles.shapes import Context, Entry, Note
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView, Status
-from processor.exporter.shapes import Context, Entry, Note
 from processor.exporter.words import detail_words, event_words, message_words
 from processor.runtime.withholding import why_withheld
 

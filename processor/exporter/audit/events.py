@@ -12,7 +12,7 @@ import msgspec
 from processor.codec.events import EventView, view_of
 from processor.core.boundaries import ended_by_silence
 from processor.core.model import EndReason, Event, Forgotten, PolicySet, Reopened, Rules, Tagged, UserState
-from processor.exporter.audit_report import AuditReport
+from processor.exporter.audit.report import AuditReport
 
 # The clock decides when silence is told, and so whether an end is taken back. All other events follow from the raw
 # records alone; ends are compared without how often they were told, those by silence also without when.

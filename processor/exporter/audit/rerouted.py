@@ -5,8 +5,8 @@ Feed it all partitions, then call `finish`. Memory: 150 bytes for each misplaced
 
 from typing import NamedTuple
 
-from processor.exporter.audit_report import AuditReport
-from processor.exporter.auditing import Topics
+from processor.exporter.audit.report import AuditReport
+from processor.exporter.audit.topics import Topics
 
 
 class _Copy(NamedTuple):

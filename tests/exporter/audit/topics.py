@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from processor.config import TopicNames
-from processor.exporter.auditing import Span, TopicRecord
+from processor.exporter.audit.topics import Span, TopicRecord
 from processor.testing import MemoryBroker
 
 

@@ -16,14 +16,14 @@ import msgspec
 from processor.codec import Codec
 from processor.codec.jsonvalue import plain_object
 from processor.codec.wire import JSON
-from processor.exporter.metadata import Told, metadata_of
+from processor.exporter.bundles.metadata import Told, metadata_of
+from processor.exporter.bundles.remarks import Remarks
+from processor.exporter.bundles.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine, Summary
+from processor.exporter.bundles.sink import Sink
+from processor.exporter.bundles.table import Table
+from processor.exporter.bundles.timeline import Spool, event_line, message_line, page
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE
-from processor.exporter.remarks import Remarks
-from processor.exporter.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine, Summary
-from processor.exporter.sink import Sink
-from processor.exporter.table import Table
-from processor.exporter.timeline import Spool, event_line, message_line, page
 
 _BEFORE: Final = frozenset({"started", "reopened", "resumed"})  # events that go before a message of their transaction
 _NO_EVENT: Final[tuple[int, EventRow | None]] = (0, None)

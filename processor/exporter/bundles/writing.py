@@ -7,8 +7,8 @@ from typing import Final
 from processor.codec import Codec
 from processor.core.errors import RecordError
 from processor.exporter.aside import SetAside
-from processor.exporter.bundle import Outcome, Written, write_bundle
-from processor.exporter.contents import ALL_FORMATS, Format
+from processor.exporter.bundles.bundle import Outcome, Written, write_bundle
+from processor.exporter.bundles.contents import ALL_FORMATS, Format
 from processor.exporter.model import SessionRow, SessionView, Status
 from processor.exporter.target import Target
 

@@ -9,8 +9,8 @@ import msgspec
 
 from processor.codec.isotime import parse_time
 from processor.core.errors import UsageError
+from processor.exporter.bundles.shapes import Entry, Metadata, RecordLine
 from processor.exporter.paths import BUNDLE, METADATA, RECORDS
-from processor.exporter.shapes import Entry, Metadata, RecordLine
 from processor.exporter.target import Target
 
 # No JSON, or no JSON of this kind; no UTF-8, no base64, no time; too deep.
