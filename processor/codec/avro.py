@@ -12,7 +12,6 @@ from processor.codec.spine import MODALITIES, POLICY_SOURCE, new_message
 from processor.core.model import Message, Tagged, flag_words
 
 SOURCES_MAX: Final = 1_024  # names of sources that are remembered
-ID_CACHE_MAX: Final = 32_768  # session ids whose tag is remembered, about 300 bytes each
 
 _POLICY_SOURCE: Final = POLICY_SOURCE.encode()
 _NULL: Final = b"\x00"
@@ -109,6 +108,8 @@ _MORE: Final = tuple(bytes((rest & 127 | 128, rest >> 7 | 128)) for rest in rang
 _LAST: Final = tuple(
     bytes((rest,)) if rest < 1 << 7 else bytes((rest & 127 | 128, rest >> 7)) for rest in range(1 << 14)
 )
+_MORE_TEXT: Final = tuple(two.decode("latin-1") for two in _MORE)
+_LAST_TEXT: Final = tuple(last.decode("latin-1") for last in _LAST)
 
 
 def write_long(number: int) -> bytes:
@@ -141,31 +142,31 @@ def optional_text(text: str | None) -> bytes:
 
 
 class Tagger:
-    """Writes tags; remembers those parts that stay the same within a session."""
+    """Writes tags. Remembers nothing of sessions: that would help only as long as few are open."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, tuple[int, bytes, bytes]] = {}
-        self._flags: dict[int, bytes] = {}
-        self._numbers = tuple(b"\x02" + write_long(number) for number in range(4096))
+        self._flags: dict[int, str] = {0: _LAST_TEXT[0]}
 
     def tag(self, tagged: Tagged) -> bytes:
-        """Return the tag's fields: session_id, session_seq, session_start, session_flags."""
-        session_id, seq, start_ms, flags, _, _, _ = tagged
-        if session_id is None:
-            return b"\x00\x00\x00" + self._flag_bytes(flags)
-        known = self._sessions.get(session_id)
-        if known is None or known[0] != start_ms:
-            if len(self._sessions) >= ID_CACHE_MAX:
-                self._sessions.clear()
-            known = (start_ms, optional_text(session_id), b"\x02" + write_long(start_ms))
-            self._sessions[session_id] = known
-        number = self._numbers[seq] if seq < 4096 else b"\x02" + write_long(seq)
-        return known[1] + number + known[2] + (self._flag_bytes(flags) if flags else _NULL)
+        """Return the tag's fields: session_id, session_seq, session_start, session_flags.
 
-    def _flag_bytes(self, flags: int) -> bytes:
-        written = self._flags.get(flags)
-        if written is None:
-            words = flag_words(flags)
-            items = b"".join(map(write_text, words))
-            written = self._flags[flags] = (write_long(len(words)) + items if words else b"") + _NULL
-        return written
+        They are put together as one text, in which each character is a byte: half of the time of joining bytes.
+        """
+        session_id, seq, start_ms, flags, _, _, _ = tagged
+        flags_text = self._flags.get(flags) or self._flags_text(flags)
+        if session_id is None:
+            return f"\0\0\0{flags_text}".encode("latin-1")
+        size, start = len(session_id), start_ms << 1
+        if size < 1 << 13 and seq < 1 << 13 and 1 << 28 <= start < 1 << 42 and session_id.isascii():
+            return (
+                f"\x02{_LAST_TEXT[size << 1]}{session_id}\x02{_LAST_TEXT[seq << 1]}"
+                f"\x02{_MORE_TEXT[start & _LOW]}{_MORE_TEXT[start >> 14 & _LOW]}{_LAST_TEXT[start >> 28]}{flags_text}"
+            ).encode("latin-1")
+        numbers = b"\x02" + write_long(seq) + b"\x02" + write_long(start_ms)
+        return optional_text(session_id) + numbers + flags_text.encode("latin-1")
+
+    def _flags_text(self, flags: int) -> str:
+        words = flag_words(flags)
+        written = write_long(len(words)) + b"".join(map(write_text, words)) + _NULL
+        self._flags[flags] = text = written.decode("latin-1")
+        return text
