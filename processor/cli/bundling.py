@@ -37,21 +37,20 @@ class Bundling:
         store: "Store",
         settings: "Settings",
         *,
-        to: str | None,
-        training: str | None,
-        formats: list[str],
+        to: Target | None,
+        training: Target | None,
+        formats: frozenset[Format],
         wanted: SessionFilter,
         stopped: Callable[[], bool],
     ) -> None:
         codec = Codec(schemas(settings))
         self._store = store
         self._settings = settings
-        self._root = to or ""
         self._writer = self._training = None
         if to is not None:
-            self._writer = BundleWriter(Target(to), codec, now_ms=SystemClock().now_ms, formats=formats_of(formats))
+            self._writer = BundleWriter(to, codec, now_ms=SystemClock().now_ms, formats=formats)
         if training is not None:
-            self._training = _training_writer(store, Target(training), codec)
+            self._training = _training_writer(store, training, codec)
         self._wanted = wanted
         self._stopped = stopped
         self._next_s = self._training_next_s = 0.0
@@ -64,7 +63,7 @@ class Bundling:
         """
         writer = self._writer
         if writer is not None and processes() > 1 and self._are_many_due(writer):
-            with Writers(writer, self._settings, self._root) as writers:
+            with Writers(writer, self._settings) as writers:
                 hand_on(self._store, writer.name, self._wanted, writers.take, stopped=self._stopped)
         else:
             self._hand_to(writer, self._wanted, self._stopped)

@@ -50,11 +50,12 @@ def export(
     Run it as often as you like: the store knows how far it is, and each record counts once. Several exporters with one
     store share the work.
     """
-    from processor.cli.bundling import Bundling
+    from processor.cli.bundling import Bundling, formats_of
     from processor.cli.decoders import Decoders
     from processor.cli.sessions import time_ms
     from processor.core.errors import UsageError
     from processor.exporter.ports import SessionFilter
+    from processor.exporter.target import Target
     from processor.wiring import export_observer, store_of
     from processor.wiring import follow as follow_topics
 
@@ -66,15 +67,17 @@ def export(
         if given and to is None:
             raise UsageError(f"{option} is for bundles", remedy="add --to, or leave it out")
     wanted = SessionFilter(user, time_ms("--since", since), time_ms("--until", until), session_id=session)
+    formats = formats_of(format_ or [])
+    bundles, dataset = (None if root is None else Target(root) for root in (to, training))
     settings = chosen(bootstrap, prefix, store)
     with closing(store_of(settings)) as opened:
         stopped = threading.Event()
         bundling = Bundling(
             opened,
             settings,
-            to=to,
-            training=training,
-            formats=format_ or [],
+            to=bundles,
+            training=dataset,
+            formats=formats,
             wanted=wanted,
             stopped=stopped.is_set,
         )

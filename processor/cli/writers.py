@@ -32,16 +32,10 @@ def processes() -> int:
 class Writers:
     """A pool of processes that write bundles; `with` lets go of them."""
 
-    def __init__(self, writer: BundleWriter, settings: Settings, to: str) -> None:
-        """Start them.
-
-        Args:
-            writer: counts what they write.
-            settings: where the store is that they read, and schemas.
-            to: where the bundles go.
-        """
+    def __init__(self, writer: BundleWriter, settings: Settings) -> None:
+        """Start them, to write where `writer` would, which counts; `settings` name the store and the schemas."""
         self._writer = writer
-        self._pool = pool_of(processes(), _begin, settings, to, writer.formats)
+        self._pool = pool_of(processes(), _begin, settings, writer.target.url, writer.formats)
 
     def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
         """Write the bundles of `page`, yield each session that is written; for `hand_on`. Raises as `BundleWriter`."""

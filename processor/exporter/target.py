@@ -33,6 +33,7 @@ class Target:
         except Exception as error:
             why = said_by(error)
             raise Fatal(f"{root} cannot be reached ({why})", remedy="see what its fsspec package needs") from error
+        self.url = root  # as it was given
         self.root = str(path).rstrip("/") or "/"
         self.is_local = isinstance(files, LocalFileSystem)
         self.files: Any = files if self.is_local else Files(files)  # A folder's errors are OSErrors as they are.

@@ -82,6 +82,15 @@ def test_where_nothing_installed_reaches_is_2(command, root, why, tmp_path, monk
     assert told.endswith("; name a folder, or a URL whose fsspec package is installed")
 
 
+@pytest.mark.parametrize("wrong", ["--to foo://x", "--training foo://x", "--to . --format pdf"])
+def test_a_wrong_export_makes_no_store(wrong, tmp_path, monkeypatch):
+    """What is wrong is told before anything is made."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    assert run("export", "--store", "sqlite:///new.db", *wrong.split())[0] == 2
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -6,7 +6,9 @@ import pytest
 
 from processor.cli.bundling import Bundling
 from processor.config_sources import load
+from processor.exporter.bundles.contents import ALL_FORMATS
 from processor.exporter.ports import SessionFilter
+from processor.exporter.target import Target
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.exporter.test_following import following
@@ -33,9 +35,9 @@ def bundling(store: SqlStore, folder: Path) -> Bundling:
     return Bundling(
         store,
         settings,
-        to=str(folder / "bundles"),
-        training=str(folder / "training"),
-        formats=[],
+        to=Target(str(folder / "bundles")),
+        training=Target(str(folder / "training")),
+        formats=ALL_FORMATS,
         wanted=SessionFilter(),
         stopped=lambda: False,
     )

@@ -34,7 +34,7 @@ settings = load({"A3CP_STORE_URL": sys.argv[1], "KAFKA_BOOTSTRAP_SERVERS": "127.
 from tests.cli.test_writers import writer_to
 from processor.store import open_store
 if __name__ == "__main__":
-    with Writers(writer_to(sys.argv[2]), settings, sys.argv[2]) as writers:
+    with Writers(writer_to(sys.argv[2]), settings) as writers:
         next(writers.take(open_store(sys.argv[1]).sessions(SessionFilter(), limit=1)))
         print("ready", flush=True)
         time.sleep(60)
@@ -54,7 +54,7 @@ def test_the_same_tree(tmp_path: Path) -> None:
     settings = load({"A3CP_STORE_URL": address, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings
     root = str(tmp_path / "pool")
     writer = writer_to(root)
-    with Writers(writer, settings, root) as writers:
+    with Writers(writer, settings) as writers:
         count = hand_on(store, root, SessionFilter(), writers.take)
     assert count == sum(store.totals().sessions.values())
     assert (writer.outcomes, writer.statuses, writer.messages) == (alone.outcomes, alone.statuses, alone.messages)
@@ -73,7 +73,7 @@ def test_what_fails_in_a_process_is_told(tmp_path: Path) -> None:
     root = tmp_path / "file"
     root.write_text("no folder")
     with (
-        Writers(writer_to(str(root)), settings, str(root)) as writers,
+        Writers(writer_to(str(root)), settings) as writers,
         pytest.raises(TargetUnavailable, match="make room or give the right to"),
     ):
         hand_on(store, str(root), SessionFilter(), writers.take)
@@ -89,7 +89,7 @@ def test_one_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
     settings = load({"A3CP_STORE_URL": address, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings
     root = str(tmp_path / "pool")
     writer = writer_to(root)
-    with Writers(writer, settings, root) as writers:
+    with Writers(writer, settings) as writers:
         hand_on(store, root, SessionFilter(), writers.take)
     (left,) = store.unexported(root, SessionFilter(), limit=99)
     ((name, why),) = writer.aside.news()

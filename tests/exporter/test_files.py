@@ -12,6 +12,7 @@ from processor.cli.bundling import Bundling
 from processor.config_sources import load
 from processor.core.errors import A3CPError, Fatal
 from processor.exporter.bundles.bundle import Outcome, write_bundle
+from processor.exporter.bundles.contents import ALL_FORMATS
 from processor.exporter.bundles.reading import read_records
 from processor.exporter.bundles.verify import verify
 from processor.exporter.bundles.writing import BundleWriter
@@ -99,10 +100,16 @@ def test_following_goes_on(tmp_path: Path) -> None:
     following(store, RECORDS).run(to_end=True)
     settings = load({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings
     told = Told()
-    for to, training in ((ROOT, None), (None, ROOT)):
+    for to, training in ((Target(ROOT), None), (None, Target(ROOT))):
         Refusing.refused = frozenset({"put_file"})
         made = Bundling(
-            store, settings, to=to, training=training, formats=[], wanted=SessionFilter(), stopped=lambda: False
+            store,
+            settings,
+            to=to,
+            training=training,
+            formats=ALL_FORMATS,
+            wanted=SessionFilter(),
+            stopped=lambda: False,
         )
         made.write_some(told.observer)
         assert "NoCredentials: unable to locate credentials" in told.health.not_ready()[0]
