@@ -1,4 +1,4 @@
-"""The configuration that the embedded broker is started with, written anew for each start."""
+"""The configurations that the embedded broker is started with, written anew for each start."""
 
 from pathlib import Path
 
@@ -38,9 +38,9 @@ offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.num.partitions=1
 
-# A killed node's registration has to run out before the node is let in again; the default of 9 s is for real networks.
+# A node that stands still for this long loses its partitions for a moment; what that does is told above.
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=9000
 
 # Nothing to wait for when the members start together, and tests may use short sessions.
 group.initial.rebalance.delay.ms=0
@@ -48,8 +48,7 @@ group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=200
 # How often transactions whose time is up are looked for, so that readers do not wait ten seconds for a dead producer's.
-# First so long after a start: sooner, the last start's registration may not have run out (below 3 s), and when it does
-# the partitions are without a leader, which counts as deleted: see above.
+# First so long after a start: sooner, partitions may be without a leader, which counts as deleted: see above.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=6000
 
 # Above every topic's own limit, so that the topics' files alone decide.
@@ -57,6 +56,21 @@ message.max.bytes=4194304
 replica.fetch.max.bytes=4194304
 log.retention.hours=168
 log.retention.check.interval.ms=60000
+"""
+
+
+def controller_properties(folder: Path, controller_port: int) -> str:
+    return f"""\
+# Written by `a3cp broker up` at each start but the first: the controller alone, until the last start has run out.
+process.roles=controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=CONTROLLER://127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT
+log.dirs={folder / "data"}
+broker.heartbeat.interval.ms=50
+broker.session.timeout.ms=100
 """
 
 

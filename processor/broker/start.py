@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from processor.broker import jars, probe
-from processor.broker.configuration import LOG4J, server_properties
+from processor.broker.configuration import LOG4J, controller_properties, server_properties
 from processor.broker.errors import BrokerFailed, NoJava, NoSpace, PortTaken
 from processor.broker.folder import BrokerInfo, State, read_state, write_state
 from processor.broker.places import DATA_SETTING, no_space, require_space
@@ -24,6 +24,10 @@ HEAP_LEAST = "256m"
 POLL_S = 0.05
 FREE_PORT_ATTEMPTS_MAX = 3
 LOG_TAIL_BYTES = 64 * 1024
+RUN_OUT = "because its session has timed out"  # what the controller says of the last start's registration
+CONTROLLER_WORKS = "Activated periodic tasks"
+RUN_OUT_TIMEOUT_S = 3.0  # after which it had run out before: it takes 0.1 s
+WRITTEN_S = 0.2  # after which the controller has written down what it said
 
 Say = Callable[[str], None]
 
@@ -81,6 +85,9 @@ def _start_on(folder: Path, ports: tuple[int, int], java: Path, classpath: list[
     if not (folder / "data" / "meta.properties").exists():
         say("preparing the broker's data folder")
         _format(folder, command, settings)
+    else:
+        say("letting the broker's last start run out")
+        _let_run_out(folder, ports, command)
     say(f"starting Kafka {jars.KAFKA_VERSION}")
     log_size_bytes = _size_bytes(folder / "broker.log")
     process = _spawn([*command, "kafka.Kafka", str(settings)], folder / "broker.out")
@@ -88,9 +95,7 @@ def _start_on(folder: Path, ports: tuple[int, int], java: Path, classpath: list[
     try:
         _wait_until_ready(folder, process, port, log_size_bytes)
     except BaseException:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-        process.wait()
+        _kill(process)
         write_state(folder, State(0, port, controller_port))
         raise
     return BrokerInfo(f"127.0.0.1:{port}", process.pid, folder, folder / "broker.log")
@@ -124,6 +129,46 @@ def _wait_until_ready(folder: Path, process: psutil.Process, port: int, log_size
         if time.monotonic() > deadline:
             raise _why(folder, port, log_size_bytes, f"the broker did not get ready within {START_TIMEOUT_S:.0f} s")
         time.sleep(POLL_S)
+
+
+def _let_run_out(folder: Path, ports: tuple[int, int], command: list[str]) -> None:
+    """Run the controller alone until it takes the last start of this broker for ended.
+
+    A broker that starts sooner still counts as what it was, so it loads its transactions, and loses all partitions when
+    that runs out. What it had to commit just then would stay open for good (docs/adr/0016).
+    """
+    port, controller_port = ports
+    settings = folder / "controller.properties"
+    settings.write_text(controller_properties(folder, controller_port), "utf-8")
+    log, log_size_bytes = folder / "broker.log", _size_bytes(folder / "broker.log")
+    process = _spawn([*command, "kafka.Kafka", str(settings)], folder / "broker.out")
+    write_state(folder, State(process.pid, port, controller_port))
+    deadline, works = time.monotonic() + START_TIMEOUT_S, False
+    try:
+        while RUN_OUT not in (said := _tail(log, log_size_bytes)):
+            if not works and CONTROLLER_WORKS in said:
+                deadline, works = time.monotonic() + RUN_OUT_TIMEOUT_S, True
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                raise _why(folder, port, log_size_bytes, "the broker's controller ended while it started")
+            if time.monotonic() > deadline:
+                if works:
+                    break
+                raise _why(folder, port, log_size_bytes, "the broker's controller did not get ready")
+            time.sleep(POLL_S)
+        time.sleep(WRITTEN_S)
+        process.terminate()
+        process.wait(START_TIMEOUT_S)
+    except BaseException:
+        _kill(process)
+        raise
+    finally:
+        write_state(folder, State(0, port, controller_port))
+
+
+def _kill(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+    process.wait()
 
 
 def _format(folder: Path, command: list[str], settings: Path) -> None:

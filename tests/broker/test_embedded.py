@@ -53,6 +53,31 @@ def test_a_life(tmp_path: Path) -> None:
 
 
 @pytest.mark.broker
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_last_start_has_run_out_before_the_next(tmp_path: Path, *, killed: bool) -> None:
+    """The broker is let in at once, and never loses its partitions while it has transactions to end."""
+    conf: dict[str, str | int] = {"bootstrap.servers": broker.up(None, tmp_path).bootstrap, "log_level": 0}
+    log = tmp_path / "broker.log"
+    try:
+        ensure_topics(conf, "a3cp", partitions=4)
+        if killed and (running := broker.status(tmp_path)) is not None:
+            os.kill(running.pid, signal.SIGKILL)
+            wait_until_gone(running.pid)
+        else:
+            broker.down(tmp_path)
+        before = log.stat().st_size
+        broker.up(None, tmp_path)
+        said = log.read_bytes()[before:].decode()
+        assert "because its session has timed out" in said
+        assert "DUPLICATE_BROKER_REGISTRATION" not in said
+        leaders = [line for line in said.splitlines() if "handleBrokerUnfenced: changing" in line]
+        assert len(leaders) == 1
+        assert "handleBrokerShutdown: changing" not in said
+    finally:
+        broker.down(tmp_path)
+
+
+@pytest.mark.broker
 def test_a_transaction_whose_time_is_up_after_a_restart(tmp_path: Path, prefix: str) -> None:
     """It is aborted where it wrote, and no reader of committed records waits for it for ever."""
     conf: dict[str, str | int] = {"bootstrap.servers": broker.up(None, tmp_path).bootstrap, "log_level": 0}
