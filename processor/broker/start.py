@@ -1,6 +1,7 @@
 """Starts the broker of a data folder, and says why one does not start."""
 
 import base64
+import math
 import os
 import subprocess
 import time
@@ -93,7 +94,7 @@ def _start_on(folder: Path, ports: tuple[int, int], java: Path, classpath: list[
     process = _spawn([*command, "kafka.Kafka", str(settings)], folder / "broker.out")
     write_state(folder, State(process.pid, port, controller_port))
     try:
-        _wait_until_ready(folder, process, port, log_size_bytes)
+        _wait_until(lambda: probe.answers(port), folder, process, port, log_size_bytes)
     except BaseException:
         _kill(process)
         write_state(folder, State(0, port, controller_port))
@@ -121,9 +122,11 @@ def _spawn(command: list[str], output: Path) -> psutil.Process:
     return psutil.Process(pid)
 
 
-def _wait_until_ready(folder: Path, process: psutil.Process, port: int, log_size_bytes: int) -> None:
+def _wait_until(
+    ready: Callable[[], bool], folder: Path, process: psutil.Process, port: int, log_size_bytes: int
+) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not probe.answers(port):
+    while not ready():
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             raise _why(folder, port, log_size_bytes, f"the broker ended while it started (exit code {process.wait()})")
         if time.monotonic() > deadline:
@@ -140,21 +143,20 @@ def _let_run_out(folder: Path, ports: tuple[int, int], command: list[str]) -> No
     port, controller_port = ports
     settings = folder / "controller.properties"
     settings.write_text(controller_properties(folder, controller_port), "utf-8")
-    log, log_size_bytes = folder / "broker.log", _size_bytes(folder / "broker.log")
+    log_size_bytes = _size_bytes(folder / "broker.log")
     process = _spawn([*command, "kafka.Kafka", str(settings)], folder / "broker.out")
     write_state(folder, State(process.pid, port, controller_port))
-    deadline, works = time.monotonic() + START_TIMEOUT_S, False
+    works_since_s = math.inf
+
+    def has_run_out() -> bool:
+        nonlocal works_since_s
+        said = _tail(folder / "broker.log", log_size_bytes)
+        if works_since_s == math.inf and CONTROLLER_WORKS in said:
+            works_since_s = time.monotonic()
+        return RUN_OUT in said or time.monotonic() > works_since_s + RUN_OUT_TIMEOUT_S
+
     try:
-        while RUN_OUT not in (said := _tail(log, log_size_bytes)):
-            if not works and CONTROLLER_WORKS in said:
-                deadline, works = time.monotonic() + RUN_OUT_TIMEOUT_S, True
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                raise _why(folder, port, log_size_bytes, "the broker's controller ended while it started")
-            if time.monotonic() > deadline:
-                if works:
-                    break
-                raise _why(folder, port, log_size_bytes, "the broker's controller did not get ready")
-            time.sleep(POLL_S)
+        _wait_until(has_run_out, folder, process, port, log_size_bytes)
         time.sleep(WRITTEN_S)
         process.terminate()
         process.wait(START_TIMEOUT_S)
