@@ -1,0 +1,37 @@
+"""Which cluster answers, and which topics these are: Kafka gives each an id, so that another of the same name shows."""
+
+from collections.abc import Mapping
+from concurrent.futures import wait
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from processor.identities import CLUSTER, Identities
+from processor.kafka.failures import error_of
+
+_TIMEOUT_S: Final = 10.0
+_NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"  # 128 zero bits: what a broker before Kafka 2.8 has for every topic
+
+
+def identities(admin: AdminClient, topics: Mapping[str, str]) -> Identities:
+    """Return the ids of the cluster and of `topics`, which are names by role; what has no id is left out.
+
+    Nothing but Describe on the topics is needed, which comes with the right to read or write them.
+
+    Raises:
+        KafkaException: no answer, or no right.
+    """
+    asked_cluster = admin.describe_cluster(request_timeout=_TIMEOUT_S)
+    asked = admin.describe_topics(TopicCollection(list(topics.values())), request_timeout=_TIMEOUT_S)
+    wait([asked_cluster, *asked.values()])  # librdkafka crashes when a client goes while an answer is on the way.
+    found = {CLUSTER: asked_cluster.result().cluster_id or ""}
+    for role, name in topics.items():
+        try:
+            topic_id = str(asked[name].result().topic_id)
+        except KafkaException as error:
+            if error_of(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+        else:
+            found[role] = "" if topic_id == _NO_ID else topic_id
+    return {role: known for role, known in found.items() if known}
