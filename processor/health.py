@@ -37,6 +37,7 @@ class Health:
         self._restoring: set[int] = set()
         self._away: str | None = None
         self._stuck: dict[int, str] = {}
+        self._waiting: dict[tuple[int, str], str] = {}
 
     def beat(self) -> None:
         """Say that the loop took a turn."""
@@ -59,6 +60,15 @@ class Health:
             for partition in partitions:
                 self._restoring.discard(partition)
                 self._stuck.pop(partition, None)
+                self._waiting = {place: why for place, why in self._waiting.items() if place[0] != partition}
+
+    def waiting(self, partition: int, cause: str, why: str | None) -> None:
+        """Say that `partition` stands still for a `cause` that no restart mends, and why; None when it goes on."""
+        with self._lock:
+            if why is None:
+                self._waiting.pop((partition, cause), None)
+            else:
+                self._waiting[partition, cause] = why
 
     def away(self, why: str | None) -> None:
         """Say that what it needs does not answer, and what that is; None when all of it does."""
@@ -96,6 +106,7 @@ class Health:
                 reasons.append("waiting to be assigned partitions")
             if self._restoring:
                 reasons.append(f"restoring partitions {', '.join(map(str, sorted(self._restoring)))}")
+            reasons += [self._waiting[place] for place in sorted(self._waiting)]
         return reasons
 
 

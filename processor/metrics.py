@@ -82,6 +82,10 @@ class Metrics:
             "a3cp_lag_offsets", "Offsets from the position to the last stable offset of a3cp.raw; markers count too.",
             ["partition"], registry=registry,
         )  # fmt: skip
+        self._waiting = Gauge(
+            "a3cp_partition_waiting", "1 while the partition stands still, by what it waits for.",
+            ["partition", "cause"], registry=registry,
+        )  # fmt: skip
         self._open = Gauge("a3cp_sessions_open", "Users with an open session.", ["partition"], registry=registry)
         self._users = Gauge("a3cp_users_remembered", "Users that state is kept of.", ["partition"], registry=registry)
         self._last = Gauge(
@@ -162,6 +166,10 @@ class Metrics:
         """Set how far `partition` is behind its last stable offset."""
         self._lag.labels(str(partition)).set(offsets)
 
+    def waiting(self, partition: int, cause: str, waits: bool) -> None:
+        """Set whether `partition` stands still for `cause`."""
+        self._waiting.labels(str(partition), cause).set(waits)
+
     def open_sessions(self, partition: int, users: int) -> None:
         """Set how many users of `partition` have an open session."""
         self._open.labels(str(partition)).set(users)
@@ -206,6 +214,7 @@ class Metrics:
             self._restoring_since_s.pop(partition, None)
             for gauge in (*gauges, self._restored_records, self._restore_done, self._restore_seconds):
                 gauge.remove_by_labels({"partition": str(partition)})
+            self._waiting.remove_by_labels({"partition": str(partition)})
 
 
 class ExportMetrics:

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -11,16 +12,40 @@ from processor.core.errors import Aborted
 from processor.core.model import Ended, Paused, Reopened, Resumed, Started
 from processor.health import Health
 from processor.metrics import Metrics
+from processor.ports import Cause
 from processor.runtime.tally import BOUNDARIES_MAX, Tally
 from processor.runtime.task import Task
 
 _STUCK_AFTER_S: Final = 60.0
+_TOLD_AGAIN_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Wait:
+    """A stand-still that was told."""
+
+    partition: int
+    cause: Cause
+    since_s: float
+    why: str = ""
+    position: str = ""
+    remedy: str = ""
+    told_s: float | None = None
 
 
 class Observer:
     """See `processor.runtime.worker.Observer`."""
 
-    def __init__(self, metrics: Metrics, health: Health, log: FilteringBoundLogger, *, raw: str) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        health: Health,
+        log: FilteringBoundLogger,
+        *,
+        raw: str,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic_s = monotonic_s
         self._metrics = metrics
         self._health = health
         self._log = log
@@ -28,10 +53,13 @@ class Observer:
         self._moved_s: dict[int, float] = {}  # when a partition last made progress, or had nothing to do
         self._restoring_since_s: dict[int, float] = {}
         self._away: str | None = None
+        self._waits: dict[tuple[int, Cause], _Wait] = {}
 
     def beat(self) -> None:
         """The loop took a turn."""
         self._health.beat()
+        for wait in self._waits.values():
+            self._tell(wait)
 
     def broker(self, why: str | None) -> None:
         """No broker answers, or one does (None); only what is new is told."""
@@ -50,7 +78,7 @@ class Observer:
         self._metrics.assigned(numbers)
         self._health.assigned(numbers)
         for partition in numbers:
-            self._restoring_since_s[partition] = self._moved_s[partition] = time.monotonic()
+            self._restoring_since_s[partition] = self._moved_s[partition] = self._monotonic_s()
         self._log.info("assigned", operation="rebalance", partitions=numbers)
 
     def revoked(self, partitions: Iterable[int], lost: bool) -> None:
@@ -61,6 +89,7 @@ class Observer:
         for partition in numbers:
             self._moved_s.pop(partition, None)
             self._restoring_since_s.pop(partition, None)
+        self._waits = {place: wait for place, wait in self._waits.items() if place[0] not in numbers}
         self._log.info("lost" if lost else "revoked", operation="rebalance", partitions=numbers)
 
     def restoring(self, partition: int, records: int, finished: bool) -> None:
@@ -68,7 +97,7 @@ class Observer:
         self._metrics.restoring(partition, records, finished)
         if finished:
             self._health.restored(partition)
-            now_s = time.monotonic()
+            now_s = self._monotonic_s()
             seconds = now_s - self._restoring_since_s.pop(partition, now_s)
             self._moved_s[partition] = now_s
             self._log.info(
@@ -84,11 +113,39 @@ class Observer:
             see="docs/operations.md, 'A transaction that hangs'",
         )
 
+    def waiting(self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = "") -> None:
+        """See `processor.ports.LogObserver.waiting`; told at once, and again each minute."""
+        wait = self._waits.get((partition, cause))
+        if why is None and wait is None:
+            return
+        self._metrics.waiting(partition, cause.value, why is not None)
+        if why is None:
+            del self._waits[partition, cause]
+            self._health.waiting(partition, cause.value, None)
+            self._moved_s[partition] = self._monotonic_s()
+            self._log.info("goes on", operation="wait", partition=partition, cause=cause.value)
+            return
+        if wait is None:
+            wait = self._waits[partition, cause] = _Wait(partition, cause, self._monotonic_s())
+        wait.why, wait.position, wait.remedy = why, position, remedy
+        at = f"{self._raw}[{partition}] waits" + (f" at {position}" if position else "")
+        self._health.waiting(partition, cause.value, f"{at}: {why}" + (f"; {remedy}" if remedy else ""))
+        self._tell(wait)
+
+    def _tell(self, wait: "_Wait") -> None:
+        now_s = self._monotonic_s()
+        if wait.told_s is None or now_s - wait.told_s >= _TOLD_AGAIN_S:
+            wait.told_s = now_s
+            self._log.warning(
+                "stands still", operation="wait", partition=wait.partition, cause=wait.cause.value,
+                position=wait.position, reason=wait.why, remedy=wait.remedy, seconds=round(now_s - wait.since_s),
+            )  # fmt: skip
+
     def committed(self, tallies: dict[int, Tally], records: int, commit_s: float, tasks: dict[int, Task]) -> None:
         """A transaction was committed."""
         metrics = self._metrics
         metrics.committed(records, commit_s)
-        now_s = time.monotonic()
+        now_s = self._monotonic_s()
         for partition, tally in tallies.items():
             metrics.count(tally)
             metrics.open_sessions(partition, tasks[partition].open_sessions)
@@ -132,10 +189,10 @@ class Observer:
 
     def lagging(self, lag: dict[int, int]) -> None:
         """How far each partition is behind."""
-        now_s = time.monotonic()
+        now_s = self._monotonic_s()
         for partition, offsets in lag.items():
             self._metrics.lag(partition, offsets)
-            if offsets == 0 or partition in self._restoring_since_s:
+            if offsets == 0 or partition in self._restoring_since_s or self._is_waiting(partition):
                 self._moved_s[partition] = now_s
             still_s = now_s - self._moved_s.get(partition, now_s)
             if still_s > _STUCK_AFTER_S:
@@ -144,6 +201,9 @@ class Observer:
                 )
             else:
                 self._health.unstuck(partition)
+
+    def _is_waiting(self, partition: int) -> bool:
+        return any(place[0] == partition for place in self._waits)
 
     def failed(self, error: Exception, backoff_s: float) -> None:
         """A turn failed; what it did is undone and tried again."""

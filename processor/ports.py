@@ -1,6 +1,7 @@
 """The outside world as the runtime sees it: as few methods as will do."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 Headers: TypeAlias = list[tuple[str, bytes]]
@@ -45,6 +46,32 @@ class StateChunk(NamedTuple):
     partition: int
     records: Sequence[tuple[bytes, bytes | None]]
     finished: bool
+
+
+class Cause(StrEnum):
+    """What a partition waits for while it stands still; the word is the label of a metric."""
+
+    OPEN_TRANSACTION = "open_transaction"
+    UNREADABLE = "unreadable"
+    REGISTRY = "registry"
+
+
+class LogObserver(Protocol):
+    """Whoever a log tells what it meets."""
+
+    def broker(self, why: str | None) -> None:
+        """No broker answers, and why; None once one does again."""
+
+    def stuck(self, where: str) -> None:
+        """A restore stands still, in words."""
+
+    def waiting(self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = "") -> None:
+        """A partition stands still, and why; None once it goes on. May be called as often as one likes.
+
+        Args:
+            partition: which; cause: what it waits for; why: the same for people, with the figures.
+            position: the first record that waits, `topic[partition]@offset`; remedy: what to do.
+        """
 
 
 class Log(Protocol):

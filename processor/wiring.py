@@ -307,7 +307,7 @@ def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, 
         )
 
     return Worker(
-        KafkaLog(conf, observer.broker, observer.stuck),
+        KafkaLog(conf, observer),
         task_of,
         SystemClock(),
         observer,

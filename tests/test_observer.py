@@ -14,10 +14,34 @@ from processor.health import Health
 from processor.logs import make_logger
 from processor.metrics import Metrics
 from processor.observer import Observer
+from processor.ports import Cause
 from processor.runtime.tally import BOUNDARIES_MAX
 from processor.runtime.task import Task
 from processor.testing import MemoryRecord
 from tests.exporter.outputs import SCHEMAS, START_MS, message
+
+
+class Stage:
+    """An observer with the log, the health and the metrics that it feeds, and a clock."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+        self.registry = CollectorRegistry()
+        self.health = Health()
+        self.now_s = 100.0
+        log = make_logger("processor", log_format="json", stream=self.stream)
+        self.observer = Observer(Metrics(self.registry), self.health, log, raw="raw", monotonic_s=lambda: self.now_s)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return what was logged since the last call."""
+        text = self.stream.getvalue()
+        self.stream.seek(0)
+        self.stream.truncate()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
 
 TOPICS = TopicNames("raw", "tagged", "sessions", "state", "dlq")
 
@@ -73,3 +97,47 @@ def test_very_many_are_summed_up() -> None:
     lines = told([message(f"user-{n}", n, source="ui") for n in range(BOUNDARIES_MAX + 20)])
     assert len(lines) == BOUNDARIES_MAX + 1
     assert (lines[-1]["metadata"]["started"], lines[-1]["metadata"]["ended"]) == (BOUNDARIES_MAX + 20, 0)
+
+
+def test_a_stand_still_shows() -> None:
+    """At once in log, readiness and metric, with the remedy; in the log again each minute; no restart is asked for."""
+    stage = Stage()
+    observer, health = stage.observer, stage.health
+    observer.assigned([0, 1])
+    observer.restoring(0, 5, finished=True)
+    observer.restoring(1, 5, finished=True)
+    stage.lines()
+    for seconds in (0, 30, 61):
+        stage.now_s = 100.0 + seconds
+        observer.beat()
+        observer.waiting(1, Cause.REGISTRY, "schema 7 is not answered", position="raw[1]@17", remedy="look at it")
+        observer.lagging({0: 0, 1: 400})
+    lines = stage.lines()
+    assert [(line["level"], line["message"], line["metadata"]["seconds"]) for line in lines] == [
+        ("warning", "stands still", 0), ("warning", "stands still", 61),
+    ]  # fmt: skip
+    told = {"partition": 1, "cause": "registry", "position": "raw[1]@17", "remedy": "look at it"}
+    assert told.items() <= lines[0]["metadata"].items()
+    assert health.not_ready() == ["raw[1] waits at raw[1]@17: schema 7 is not answered; look at it"]
+    assert health.not_alive() == []
+    assert stage.metric("a3cp_partition_waiting", partition="1", cause="registry") == 1
+    observer.waiting(1, Cause.REGISTRY, None)
+    observer.waiting(0, Cause.REGISTRY, None)
+    assert [line["message"] for line in stage.lines()] == ["goes on"]
+    assert health.not_ready() == []
+    assert stage.metric("a3cp_partition_waiting", partition="1", cause="registry") == 0
+
+
+def test_a_stand_still_is_no_longer_ours_once_the_partition_went() -> None:
+    """The new owner tells it; here nothing is left of it."""
+    stage = Stage()
+    stage.observer.assigned([1])
+    stage.observer.restoring(1, 0, finished=True)
+    stage.observer.waiting(1, Cause.UNREADABLE, "too large")
+    assert stage.health.not_ready() == ["raw[1] waits: too large"]
+    stage.observer.revoked([1], lost=False)
+    stage.lines()
+    stage.now_s += 100
+    stage.observer.beat()
+    assert (stage.lines(), stage.health.not_ready()) == ([], [])
+    assert stage.metric("a3cp_partition_waiting", partition="1", cause="unreadable") is None

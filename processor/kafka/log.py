@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import methodcaller
 from typing import Any, Final, NamedTuple, cast
@@ -15,7 +15,7 @@ from processor.kafka.failures import error_of, failure
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.transactions import Transactions, fence
-from processor.ports import Assigned, Output, RawRecord, Revoked, StateChunk
+from processor.ports import Assigned, LogObserver, Output, RawRecord, Revoked, StateChunk
 
 _ASK_TIMEOUT_S: Final = 1.0
 _ASK_EVERY_S: Final = 2.0
@@ -41,20 +41,18 @@ class LogConf(NamedTuple):
 class KafkaLog:
     """One member of the group; used by one thread."""
 
-    def __init__(self, conf: LogConf, on_broker: Callable[[str | None], None], on_stuck: Callable[[str], None]) -> None:
+    def __init__(self, conf: LogConf, observer: LogObserver) -> None:
         """Prepare transactions and join the group.
 
         Args:
             conf: names and properties.
-            on_broker: told why no broker answers, or None once one does again.
-            on_stuck: told in words that a restore stands still.
+            observer: told what the log meets.
 
         Raises:
             BrokerUnavailable, OwnershipLost, Fatal: see `failure`.
         """
         self._conf = conf
-        self._on_broker = on_broker
-        self._on_stuck = on_stuck
+        self._observer = observer
         self._away = False
         self._ask_at_s = 0.0
         self._changes: list[Assigned | Revoked] = []
@@ -220,7 +218,7 @@ class KafkaLog:
     def _new_readers(self) -> tuple[AdminClient, Restorer]:
         """Return new ones: a client keeps leader epochs, with which a restarted broker refuses it for minutes."""
         admin = AdminClient(dict(self._conf.common))
-        return admin, Restorer(self._conf.restorer, self._conf.state, admin, self._fence_the_dead, self._on_stuck)
+        return admin, Restorer(self._conf.restorer, self._conf.state, admin, self._fence_the_dead, self._observer.stuck)
 
     def _new_transactions(self) -> Transactions:
         return Transactions(self._conf.producer, self._conf.group_id, self._conf.slot, self._set_away)
@@ -307,7 +305,7 @@ class KafkaLog:
         """Tell when brokers stop answering, and when one answers again."""
         if (why is not None) != self._away:
             self._away = why is not None
-            self._on_broker(why)
+            self._observer.broker(why)
 
     def _ask_whether_a_broker_answers(self) -> None:
         """Ask, since without a record to read nothing else tells for sure.

@@ -6,7 +6,7 @@ from operator import methodcaller
 from typing import Final, Protocol
 
 from processor.core.errors import Aborted, BrokerUnavailable, OutcomeUnknown, OwnershipLost, RegistryUnavailable
-from processor.ports import Clock, Log, RawRecord, Revoked
+from processor.ports import Cause, Clock, Log, RawRecord, Revoked
 from processor.runtime.tally import Tally
 from processor.runtime.task import Task
 
@@ -33,6 +33,9 @@ class Observer(Protocol):
     def committed(self, tallies: dict[int, Tally], records: int, commit_s: float, tasks: dict[int, Task]) -> None: ...
     def lagging(self, lag: dict[int, int]) -> None: ...
     def failed(self, error: Exception, backoff_s: float) -> None: ...
+    def waiting(
+        self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = ""
+    ) -> None: ...
 
 
 class Worker:

@@ -57,8 +57,8 @@ def test_a_restore_that_stands_still_begins_anew(world: KafkaWorld, monkeypatch:
     producer.produce(world.topic("state"), b"open", b"user", 0)
     assert producer.flush(TIMEOUT_S) == 0
     member = Member(world)
-    await_true("told twice", lambda: not member.turn() and len(world.stuck) > 1)
-    assert set(world.stuck) == {f"{world.topic('state')}[0] stands still at 0 of 1"}
+    await_true("told twice", lambda: not member.turn() and len(world.stood_still) > 1)
+    assert set(world.stood_still) == {f"{world.topic('state')}[0] stands still at 0 of 1"}
     assert member.restoring == {0}
     producer.commit_transaction(TIMEOUT_S)
     member.await_restored()

@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 
 from processor.config import Settings
 from processor.kafka.log import KafkaLog
-from processor.ports import Assigned, Log, RawRecord
+from processor.ports import Assigned, Cause, Log, RawRecord
 from processor.testing import MemoryBroker, MemoryLog
 from processor.wiring import log_conf
 from tests.broker.audit import read_topic
@@ -64,7 +64,8 @@ class KafkaWorld:
         self.names = names_of(prefix)
         self.logs: list[KafkaLog] = []
         self.broker_said: list[str | None] = []
-        self.stuck: list[str] = []
+        self.stood_still: list[str] = []
+        self.waits: dict[tuple[int, Cause], tuple[str, str, str]] = {}  # position, why, remedy
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
 
     def settings(self, **more: Any) -> Settings:
@@ -77,9 +78,21 @@ class KafkaWorld:
         kafka = {"log_level": "0", **({"max.poll.interval.ms": str(EXPELLED_AFTER_MS)} if expelled_soon else {})}
         more = {"kafka": kafka, **more}
         conf = log_conf(self.settings(**more), len(self.logs) if slot is None else slot, PARTITIONS)
-        log = KafkaLog(conf, self.broker_said.append, self.stuck.append)
+        log = KafkaLog(conf, self)
         self.logs.append(log)
         return log
+
+    def broker(self, why: str | None) -> None:
+        self.broker_said.append(why)
+
+    def stuck(self, where: str) -> None:
+        self.stood_still.append(where)
+
+    def waiting(self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = "") -> None:
+        if why is None:
+            self.waits.pop((partition, cause), None)
+        else:
+            self.waits[partition, cause] = (position, why, remedy)
 
     def produce(self, partition: int, *values: bytes) -> None:
         for value in values:

@@ -5,6 +5,7 @@ from typing import Any
 
 from processor.config import TopicNames
 from processor.core.model import Rules
+from processor.ports import Cause
 from processor.runtime.tally import Tally
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
@@ -27,6 +28,7 @@ class Told:
         self.tallies: list[Tally] = []
         self.restored: list[int] = []
         self.records = 0
+        self.waits: dict[tuple[int, Cause], tuple[str, str, str]] = {}  # position, why, remedy
 
     def beat(self) -> None: ...
 
@@ -46,6 +48,12 @@ class Told:
 
     def failed(self, error: Exception, backoff_s: float) -> None:
         self.failures.append(error)
+
+    def waiting(self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = "") -> None:
+        if why is None:
+            self.waits.pop((partition, cause), None)
+        else:
+            self.waits[partition, cause] = (position, why, remedy)
 
 
 class Member:
