@@ -79,7 +79,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._lag = Gauge(
-            "a3cp_lag_offsets", "Offsets from the position to the last stable offset of a3cp.raw; markers count too.",
+            "a3cp_lag_offsets", "Offsets from the position to the end of a3cp.raw, what is in open transactions included.",
             ["partition"], registry=registry,
         )  # fmt: skip
         self._waiting = Gauge(

@@ -97,10 +97,10 @@ class Log(Protocol):
         """
 
     def caught_up(self, partition: int) -> bool:
-        """Whether all of the partition, up to its last stable offset, was returned by `poll`."""
+        """Whether all of the partition was returned by `poll`, and nothing waits behind an open transaction."""
 
     def lag(self) -> Mapping[int, int]:
-        """Return how many offsets each restored partition's position is before its last stable offset."""
+        """Return how many offsets each restored partition's position is before its end; what is open counts too."""
 
     def send(self, outputs: Sequence[Output]) -> None:
         """Produce `outputs` in the open transaction; opens one when there is none."""

@@ -68,6 +68,7 @@ class MemoryBroker:
         self.partitions = partitions
         self.topics: dict[str, list[list[MemoryRecord]]] = defaultdict(lambda: [[] for _ in range(partitions)])
         self.committed: dict[int, int] = defaultdict(int)
+        self.hidden: dict[int, int] = {}  # raw partition -> first offset that an open transaction hides from readers
         self.generation = 0
         self._members: list[object] = []
         self._owners: dict[int, object] = {}
@@ -155,7 +156,8 @@ class MemoryLog:
         for partition, position in self._positions.items():
             if partition not in self._to_restore:
                 log = self._broker.topics[self._raw][partition]
-                records += log[position : position + records_max - len(records)]
+                end = self._broker.hidden.get(partition, len(log))
+                records += log[position : min(end, position + records_max - len(records))]
         for record in records:
             self._batch.setdefault(record.number, record.position)
             self._positions[record.number] = record.position + 1

@@ -7,11 +7,12 @@ from itertools import groupby
 from operator import methodcaller
 from typing import Any, Final, NamedTuple, cast
 
-from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_INVALID, OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import A3CPError, Aborted, BrokerUnavailable
 from processor.kafka.failures import error_of, failure
+from processor.kafka.hidden import Hidden
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.transactions import Transactions, fence
@@ -58,7 +59,8 @@ class KafkaLog:
         self._changes: list[Assigned | Revoked] = []
         self._owned: set[int] = set()
         self._reading: set[int] = set()  # those of them that are restored
-        self._ends: dict[int, int] = {}  # partition -> its end, of those that are caught up
+        self._ends: dict[int, int] = {}  # partition -> its last stable offset, of those read to there
+        self._hidden = Hidden(conf.raw, observer)
         self._first: dict[int, int] = {}  # partition -> first offset, of what was polled since the last commit
         self._next: dict[int, int] = {}  # partition -> next offset, likewise
         self._fatal: A3CPError | None = None
@@ -127,19 +129,27 @@ class KafkaLog:
 
     def caught_up(self, partition: int) -> bool:
         """See `Log.caught_up`."""
-        return partition in self._ends
+        end = self._ends.get(partition)
+        return end is not None and self._high_watermark(partition) <= end
 
     def lag(self) -> Mapping[int, int]:
         """See `Log.lag`."""
-        lag = {}
-        for position in self._positions():
-            if position.partition in self._ends:
-                lag[position.partition] = 0
-                continue
-            with contextlib.suppress(KafkaException):
-                _, end = self._consumer.get_watermark_offsets(position, cached=True)
-                lag[position.partition] = max(0, end - max(0, position.offset))
+        positions = {tp.partition: max(0, tp.offset) for tp in self._positions()} | self._ends
+        lag = {
+            partition: max(0, self._high_watermark(partition) - position) for partition, position in positions.items()
+        }
+        hidden = {partition: (end, lag[partition]) for partition, end in self._ends.items() if lag[partition]}
+        with contextlib.suppress(KafkaException):  # It is asked again.
+            self._hidden.look(hidden, self._admin)
         return lag
+
+    def _high_watermark(self, partition: int) -> int:
+        """Return where the log ends, as the latest fetch said; below 0 before the first one."""
+        place = TopicPartition(self._conf.raw, partition)
+        with contextlib.suppress(KafkaException):
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            return high
+        return OFFSET_INVALID
 
     def send(self, outputs: Sequence[Output]) -> None:
         """See `Log.send`."""

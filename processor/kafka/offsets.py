@@ -20,7 +20,11 @@ LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 def log_offsets(
-    admin: AdminClient, places: Iterable[tuple[str, int]], spec: OffsetSpec, isolation: IsolationLevel
+    admin: AdminClient,
+    places: Iterable[tuple[str, int]],
+    spec: OffsetSpec,
+    isolation: IsolationLevel,
+    timeout_s: float = _TIMEOUT_S,
 ) -> dict[tuple[str, int], int]:
     """Return the first offset (`EARLIEST`) or the end (`LATEST`) of each topic and partition in `places`.
 
@@ -28,7 +32,7 @@ def log_offsets(
         KafkaException: one has no answer.
     """
     wanted = {TopicPartition(topic, partition): spec for topic, partition in places}
-    futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=_TIMEOUT_S)
+    futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout_s)
     wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
     return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
 

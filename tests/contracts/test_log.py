@@ -105,6 +105,22 @@ def test_a_successor_with_nothing_to_read_is_caught_up(world: MemoryWorld | Kafk
     second.run_until("caught up after a recovery", lambda: all(second.log.caught_up(p) for p in range(PARTITIONS)))
 
 
+def test_what_waits_behind_an_open_transaction_is_lag(world: MemoryWorld | KafkaWorld) -> None:
+    """A partition is not caught up while records wait, though nothing more of it can be read at the moment."""
+    world.produce(1, b"a")
+    member = Member(world)
+    member.run_until("caught up", lambda: all(member.log.caught_up(p) for p in range(PARTITIONS)))
+    commit = world.hide(1, b"b")
+    world.produce(1, b"c", b"d")
+    member.run_until("it is seen", lambda: member.log.lag()[1] == 3)
+    assert [member.log.caught_up(p) for p in range(PARTITIONS)] == [True, False, True, True]
+    assert world.values("tagged", 1) == [b"a"]
+    commit()
+    member.run_until("it goes on", lambda: world.values("tagged", 1) == [b"a", b"b", b"c", b"d"])
+    member.run_until("caught up again", lambda: member.log.caught_up(1))
+    assert member.log.lag()[1] == 0
+
+
 def test_two_members_share_and_a_leaver_gives_back(world: MemoryWorld | KafkaWorld) -> None:
     """No partition is owned by two; each record is output once, whoever polls it; who leaves is replaced."""
     for partition in range(PARTITIONS):

@@ -29,6 +29,9 @@ class World(Protocol):
     def values(self, topic: str, partition: int) -> list[bytes | None]:
         """Return what is committed of `tagged` or `state`."""
 
+    def hide(self, partition: int, *values: bytes) -> Callable[[], None]:
+        """Append to the raw topic in a transaction that stays open; return what commits it."""
+
     def expel(self, log: Log) -> None:
         """See to it that the group gives up on a member, which does not notice."""
 
@@ -51,6 +54,11 @@ class MemoryWorld:
 
     def topic(self, name: str) -> str:
         return name
+
+    def hide(self, partition: int, *values: bytes) -> Callable[[], None]:
+        self.broker.hidden[partition] = len(self.broker.topics["raw"][partition])
+        self.produce(partition, *values)
+        return self.broker.hidden.clear
 
     def expel(self, log: Log) -> None:
         self.broker.remove(log)
@@ -104,6 +112,15 @@ class KafkaWorld:
 
     def topic(self, name: str) -> str:
         return f"{self.prefix}.{name}"
+
+    def hide(self, partition: int, *values: bytes) -> Callable[[], None]:
+        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": f"{self.prefix}-upstream"})
+        producer.init_transactions(TIMEOUT_S)
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(self.names.raw, value, b"user", partition)
+        assert producer.flush(TIMEOUT_S) == 0
+        return producer.commit_transaction
 
     def expel(self, log: Log) -> None:
         """Do nothing: one that does not poll is given up after a while, when it was made with `expelled_soon`."""

@@ -103,6 +103,30 @@ def test_idle_sessions_end_only_when_caught_up_and_quiet() -> None:
     stage.audit(clocked=True)
 
 
+def test_the_clock_ends_nothing_while_records_wait_behind_an_open_transaction() -> None:
+    """They may be the user's: a partition is not caught up before they are read (rule R4)."""
+    stage = Stage()
+    stage.say("maria", 0)
+    member = stage.member().finish()
+    raw = stage.broker.topics[NAMES.raw]
+    partition = next(number for number, log in enumerate(raw) if log)
+    stage.broker.hidden[partition] = 1
+    stage.clock.time_ms += GAP_MS
+    stage.say("maria", GAP_MS)
+    stage.clock.time_ms += 10 * GAP_MS
+    for _ in range(5):
+        stage.clock.time_ms += 200
+        member.worker.step()
+    assert stage.kinds() == ["started"]
+    stage.broker.hidden.clear()
+    member.finish()
+    assert [view.session_seq for view in stage.views(NAMES.tagged)] == [1, 2]
+    stage.clock.time_ms += RULES.quiet_ms + 2_000
+    member.finish()
+    assert stage.kinds() == ["started", "ended"]
+    stage.audit(clocked=True)
+
+
 def test_a_message_after_the_announced_end_reopens_the_session() -> None:
     """The clock's end is taken back, and told again with the next revision."""
     stage = Stage()

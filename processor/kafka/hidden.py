@@ -1,0 +1,69 @@
+"""Notices that records of the raw topic wait behind a transaction that somebody left open there.
+
+A reader of committed records comes only to the last stable offset, where the oldest open transaction begins. So it
+seems to have read all, though records wait. How far the log really goes (the high watermark) comes with each fetch.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from confluent_kafka import IsolationLevel
+from confluent_kafka.admin import AdminClient
+
+from processor.kafka.offsets import LATEST, log_offsets
+from processor.ports import Cause, LogObserver
+
+_PATIENCE_S: Final = 10.0  # Transactions that are short are everyday.
+
+_ASK_TIMEOUT_S: Final = 1.0
+
+
+class _Seen(NamedTuple):
+    offset: int
+    since_s: float
+
+
+class Hidden:
+    """Keeps an eye on the partitions in which something waits."""
+
+    def __init__(self, raw: str, observer: LogObserver) -> None:
+        self._raw = raw
+        self._observer = observer
+        self._seen: dict[int, _Seen] = {}
+
+    def look(self, hidden: Mapping[int, tuple[int, int]], admin: AdminClient) -> None:
+        """Tell the observer what has waited for long.
+
+        Args:
+            hidden: by partition, where its reader stands at the last stable offset, and how many offsets are after it.
+            admin: asked for that offset again before an open transaction is blamed.
+
+        Raises:
+            KafkaException: no answer.
+        """
+        for partition in self._seen.keys() - hidden.keys():
+            del self._seen[partition]
+            self._observer.waiting(partition, Cause.OPEN_TRANSACTION, None)
+        now_s = time.monotonic()
+        for partition, (offset, count) in hidden.items():
+            seen = self._seen.get(partition)
+            if seen is None or seen.offset != offset:
+                self._seen[partition] = _Seen(offset, now_s)
+                self._observer.waiting(partition, Cause.OPEN_TRANSACTION, None)
+            elif now_s - seen.since_s >= _PATIENCE_S and self._is_end(partition, offset, admin):
+                self._tell(partition, offset, count)
+
+    def _is_end(self, partition: int, offset: int, admin: AdminClient) -> bool:
+        place = (self._raw, partition)
+        return log_offsets(admin, [place], LATEST, IsolationLevel.READ_COMMITTED, _ASK_TIMEOUT_S)[place] == offset
+
+    def _tell(self, partition: int, offset: int, count: int) -> None:
+        self._observer.waiting(
+            partition,
+            Cause.OPEN_TRANSACTION,
+            f"{count} offsets wait behind a producer's open transaction",
+            position=f"{self._raw}[{partition}]@{offset}",
+            remedy="let that producer commit or abort, or wait for its transaction.timeout.ms; kafka-transactions.sh "
+            f"describe-producers --topic {self._raw} --partition {partition} names it",
+        )
