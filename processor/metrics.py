@@ -79,7 +79,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._lag = Gauge(
-            "a3cp_lag_offsets", "Offsets from the position to the end of a3cp.raw, what is in open transactions included.",
+            "a3cp_lag_offsets", "Offsets from the position to the end of a3cp.raw; open transactions count.",
             ["partition"], registry=registry,
         )  # fmt: skip
         self._waiting = Gauge(
