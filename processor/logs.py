@@ -18,7 +18,9 @@ from typing import Any, Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-REDACTED: Final = "[redacted]"
+from processor.addresses import MASK, masked
+
+REDACTED: Final = MASK
 LEFT_OUT: Final = "[left out]"
 PERSONS: Final = frozenset({"user_id", "performer_id"})
 SESSIONS: Final = frozenset({"session_id", "previous_session_id", "claimed_session_id"})
@@ -28,7 +30,6 @@ DEPTH_MAX: Final = 6
 _SECRET_NAME: Final = re.compile(
     r"passw|passphrase|secret|token|jaas|credential|apikey|user\.info|(^|[._-])(key|pwd|auth)([._-]|$)", re.IGNORECASE
 )
-_SECRET_IN_URL: Final = re.compile(r"(?<=://)[^/\s@]+@")
 _SECRET_IN_TEXT: Final = re.compile(
     r"((?:passw(?:or)?d|passphrase|secret|token|jaas(?:\.config)?)[\w.]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;]+)",
     re.IGNORECASE,
@@ -112,8 +113,7 @@ class _Private:
             listed = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
             # The name in the plural speaks of what is in it: `user_ids`.
             return [self._value(name.removesuffix("s"), below, clear, depth + 1) for below in listed]
-        text = _SECRET_IN_URL.sub(f"{REDACTED}@", str(value))
-        return _SECRET_IN_TEXT.sub(lambda match: match[1] + REDACTED, text)
+        return _SECRET_IN_TEXT.sub(lambda match: match[1] + REDACTED, masked(str(value)))
 
 
 def _exception(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:

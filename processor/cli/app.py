@@ -1,5 +1,6 @@
 """Puts the command groups together, and turns what goes wrong into one line and an exit code."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from processor.addresses import masked
 from processor.cli import broker, dlq, session, sessions, topics
 from processor.cli.audit import audit
 from processor.cli.demo import demo
@@ -17,6 +19,7 @@ from processor.cli.process import process
 from processor.cli.produce import produce
 from processor.cli.replay import replay
 from processor.cli.retention import retention
+from processor.cli.terminal import plain
 from processor.cli.timeline import timeline
 from processor.cli.verify import verify
 from processor.core.errors import A3CPError, UsageError
@@ -82,11 +85,12 @@ def _client_errors_told() -> Iterator[None]:
 
 def main() -> None:
     """Run the command line: exit code 0 fine, 1 failed, 2 wrong usage; a user's mistake never shows a traceback."""
+    os.umask(0o077)  # What people said stands in most files that are written: their owner reads them, nobody else.
     try:
         with _client_errors_told():
             app()
     except A3CPError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {plain(masked(str(error)))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except UnicodeEncodeError as error:
         if not any("\ud800" <= char <= "\udfff" for argument in sys.argv for char in argument):

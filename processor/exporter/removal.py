@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from processor.codec.isotime import parse_time
 from processor.exporter.bundles.placing import alone_at, leftovers, remove_bundle
+from processor.exporter.bundles.reading import METADATA_BYTES_MAX
 from processor.exporter.dataset import ROWS_AT_ONCE
 from processor.exporter.paths import METADATA, bundle_path, is_date_part
-from processor.exporter.target import Target
+from processor.exporter.target import NotAFile, Target
 
 IsGone: TypeAlias = Callable[[str, str], bool]
 """Whether the session of a user id and a session id is to go."""
@@ -132,9 +133,9 @@ def _clear_bundles(
 def _named(target: Target, path: str) -> _Named | None:
     """Return what the bundle in the folder `path` says of itself; None when that cannot be read."""
     try:
-        named = msgspec.json.decode(target.files.cat_file(f"{path}/{METADATA}"), type=_Named)
+        named = msgspec.json.decode(target.read(f"{path}/{METADATA}", METADATA_BYTES_MAX), type=_Named)
         parse_time(named.start_time)
-    except (FileNotFoundError, msgspec.DecodeError, ValueError):
+    except (FileNotFoundError, NotAFile, msgspec.DecodeError, ValueError, RecursionError):
         return None
     return named
 
@@ -148,7 +149,7 @@ def _bundles(target: Target, until: str | None) -> Iterator[str]:
 
 def _clear_file(target: Target, path: str, is_gone: IsGone, *, dry_run: bool) -> int:
     """Remove rows of one file, or all of it when none is left; return how many."""
-    with target.files.open(path, "rb") as source:
+    with target.open(path) as source:
         file: Any = pq.ParquetFile(source)
         known: dict[tuple[str, str], bool] = {}
         gone = total = 0

@@ -1,15 +1,23 @@
 """Where bundles and training data go: a folder, or what else fsspec reaches."""
 
+import errno
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from processor.addresses import masked
 from processor.core.errors import Fatal, UsageError
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.files import Files, said_by
+
+
+class NotAFile(OSError):
+    """What stands at a path is no file that a bundle or a data set may have."""
 
 
 class Target:
@@ -39,11 +47,38 @@ class Target:
         self.files: Any = files if self.is_local else Files(files)  # A folder's errors are OSErrors as they are.
         # What it is remembered by: the same path on two servers is two places.
         host = below.partition("/")[0].rpartition("@")[2]
-        self.name = self.root if self.is_local else f"{protocol}://{host} {self.root}"
+        self.name = self.root if self.is_local else masked(f"{protocol}://{host} {self.root}")
 
     def path(self, below: str) -> str:
         """Return the path of `below` the root."""
         return f"{self.root.rstrip('/')}/{below}"
+
+    def open(self, path: str) -> BinaryIO:
+        """Open the file at `path` to read.
+
+        Raises:
+            NotAFile: it is a link, a pipe or the like: nobody knows where that leads and whether it ends.
+            OSError: it cannot be read.
+        """
+        if not self.is_local:
+            opened: BinaryIO = self.files.open(path, "rb")
+            return opened
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise NotAFile(errno.EINVAL, "it is a link, a pipe or the like", path)
+        # Should it have become a pipe meanwhile, opening it waits for no writer.
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb")
+
+    def read(self, path: str, bytes_max: int) -> bytes:
+        """Return what the file at `path` holds.
+
+        Raises:
+            NotAFile, OSError: as of `open`; `NotAFile` too when it holds more than `bytes_max`.
+        """
+        with self.open(path) as file:
+            content = file.read(bytes_max + 1)
+        if len(content) > bytes_max:
+            raise NotAFile(errno.EFBIG, f"it has more than {bytes_max:,} bytes", path)
+        return content
 
     @contextmanager
     def told(self, what: str, remedy: str) -> Iterator[None]:

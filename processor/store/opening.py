@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from processor.addresses import masked
 from processor.core.errors import UsageError
 from processor.store.postgres import PostgresDialect, postgres_engine
 from processor.store.sql import SqlStore
@@ -26,7 +27,7 @@ def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
         StoreUnavailable: it does not answer.
     """
     url = _url(address)
-    name = url.render_as_string(hide_password=True)
+    name = masked(url.render_as_string(hide_password=True))
     if url.get_backend_name() in ("postgresql", "postgres"):
         return SqlStore(postgres_engine(url), PostgresDialect(), name)
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":

@@ -67,6 +67,11 @@ def test_bundles_from_the_topics(kafka: str, topics: str, tmp_path: Path) -> Non
     reports = list(verify(str(killed)))
     assert [report.problems for report in reports] == [[]] * USERS
     assert {report.status for report in reports} == {"complete"}
+    made = [
+        path for name in ("calm*", "training*") for start in tmp_path.glob(name) for path in [start, *start.rglob("*")]
+    ]
+    assert {"calm.db", "timeline.html", "messages.parquet"} <= {path.name for path in made}
+    assert [path for path in made if path.stat().st_mode & 0o077] == []  # What people said is its owner's to read.
     again = exported(f"sqlite:///{tmp_path / 'calm.db'}", calm)
     assert (again["bundles"]["messages"], again["training"]) == (0, [])
 

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from processor.store import open_store
+
+CANARY = "c4n4ry"
 
 
 def a3cp(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -40,10 +44,41 @@ def test_topics_heed_the_settings(tmp_path: Path) -> None:
     (tmp_path / "a3cp.toml").write_text('[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n"security.protocol" = "none"\n')
     result = a3cp("topics", "plan", cwd=tmp_path)
     assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
+    note, line = result.stderr.splitlines()
+    assert note == f"note: settings from {tmp_path / 'a3cp.toml'}: kafka.bootstrap.servers, kafka.security.protocol"
     assert line.startswith(
         'error: the Kafka client refuses a property: Invalid value "none" for configuration property'
     )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://u:{}@127.0.0.1:1/x", "s3://key:{}@bucket/x", "nosuch://u:{}@h/x", "dask::ftp://u:{}@127.0.0.1:1/x",
+        "abfs://c@acct/x?sas={}", "ftp://u:pa/{}@127.0.0.1:1/x",
+    ],
+)  # fmt: skip
+def test_no_password_of_a_target_is_printed(tmp_path: Path, address: str) -> None:
+    """Whatever cannot be reached is named without what lets one in."""
+    for command in (["verify"], ["sessions", "timeline"], ["retention", "--older-than", "30d", "--to"]):
+        result = a3cp(*command, address.format(CANARY), cwd=tmp_path)
+        assert result.returncode in (1, 2)
+        assert CANARY not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:{}@127.0.0.1:1/db", "postgresql://127.0.0.1:1/db?password={}&user=u", "mysql://u:{}@h/db",
+        "postgresql://127.0.0.1:1/db?passwrd={}&user=u", "postgresql://u:{}@[::1/db", "postgresql://u:{}/x@h/db",
+    ],
+)  # fmt: skip
+def test_no_password_of_a_store_is_printed(tmp_path: Path, address: str) -> None:
+    """In a query as in the login, and in an address that is wrong."""
+    result = a3cp("sessions", "list", cwd=tmp_path, A3CP_STORE_URL=address.format(CANARY))
+    assert result.returncode in (1, 2)
+    assert CANARY not in result.stdout + result.stderr
+    assert result.stderr.startswith("error: ")
 
 
 def test_fine_is_0_and_the_clients_are_not_loaded_for_help() -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,7 @@ from processor.codec.isotime import parse_time
 from processor.codec.jsonvalue import plain_object
 from processor.exporter.bundles import manifest as manifests
 from processor.exporter.bundles.agreement import AuditText, EntryText, Told, event_form, message_form, record_form
+from processor.exporter.bundles.reading import METADATA_BYTES_MAX, lines
 from processor.exporter.bundles.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
 from processor.exporter.model import Notice, notice_words
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, date_part, is_date_part, path_part
@@ -69,7 +70,7 @@ class BundleCheck:
         Raises:
             OSError: the folder cannot be read.
         """
-        self._files = target.files
+        self._target = target
         self._path = path
         self._add = add
         self._there = {name_of(found) for found in target.files.ls(path, detail=False)}
@@ -116,7 +117,7 @@ class BundleCheck:
     def _hash(self, name: str) -> tuple[int, str] | None:
         size, found = 0, sha256()
         try:
-            with self._open(name) as file:
+            with self._target.open(f"{self._path}/{name}") as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     size += len(chunk)
                     found.update(chunk)
@@ -296,23 +297,17 @@ class BundleCheck:
 
     def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
         try:
-            with self._open(name) as file:
-                for number, line in enumerate(file, 1):
-                    yield number, line.rstrip(b"\n")
+            if self.has(name):
+                yield from enumerate(lines(self._target, f"{self._path}/{name}"), 1)
         except FileNotFoundError:
             return  # Told before.
         except OSError as error:
             self._add(name, "", unreadable(error))
 
     def _bytes(self, name: str) -> bytes:
-        with self._open(name) as file:
-            return file.read()
-
-    def _open(self, name: str) -> BinaryIO:
         if not self.has(name):
             raise FileNotFoundError(name)
-        opened: BinaryIO = self._files.open(f"{self._path}/{name}", "rb")
-        return opened
+        return self._target.read(f"{self._path}/{name}", METADATA_BYTES_MAX)
 
 
 def name_of(path: str) -> str:

@@ -1,6 +1,7 @@
 """Reads a bundle that is there, line by line: however long its session was, little of it is in memory."""
 
 import base64
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -11,8 +12,10 @@ from processor.codec.isotime import parse_time
 from processor.core.errors import UsageError
 from processor.exporter.bundles.shapes import Entry, Metadata, RecordLine
 from processor.exporter.paths import BUNDLE, METADATA, RECORDS
-from processor.exporter.target import Target
+from processor.exporter.target import NotAFile, Target
 
+METADATA_BYTES_MAX: Final = 16 << 20
+LINE_BYTES_MAX: Final = 128 << 20  # A message is below what Kafka takes, and stands twice in a line, escaped.
 # No JSON, or no JSON of this kind; no UTF-8, no base64, no time; too deep.
 _NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
@@ -31,7 +34,7 @@ def read_metadata(target: Target) -> Metadata:
         UsageError: there is no bundle that can be read.
     """
     try:
-        return msgspec.json.decode(target.files.cat_file(target.path(METADATA)), type=Metadata)
+        return msgspec.json.decode(target.read(target.path(METADATA), METADATA_BYTES_MAX), type=Metadata)
     except (OSError, *_NOT_READABLE) as error:
         raise UsageError(f"{target.root} is no bundle that can be read", remedy="a3cp verify says why") from error
 
@@ -79,10 +82,25 @@ def _damage_told(target: Target) -> Iterator[None]:
         raise UsageError(f"{target.root} is damaged", remedy="a3cp verify says where") from error
 
 
+def lines(target: Target, path: str) -> Iterator[bytes]:
+    """Yield the lines of the file at `path`, without their ends.
+
+    Raises:
+        NotAFile: it is none, or a line of it has no end.
+        OSError: it cannot be read.
+    """
+    with target.open(path) as file:
+        while line := file.readline(LINE_BYTES_MAX):
+            if len(line) == LINE_BYTES_MAX:
+                raise NotAFile(errno.EFBIG, f"a line has more than {LINE_BYTES_MAX:,} bytes")
+            yield line.rstrip(b"\n")
+
+
 def _lines(target: Target, name: str) -> Iterator[bytes]:
     try:
-        with target.files.open(target.path(name), "rb") as file:
-            for line in file:
-                yield line.rstrip(b"\n")
-    except OSError as error:
+        yield from lines(target, target.path(name))
+    except FileNotFoundError as error:
         raise UsageError(f"{target.root} has no {name}", remedy="name a bundle that has it") from error
+    except OSError as error:
+        what = f"{name} in {target.root} cannot be read ({error.strerror})"
+        raise UsageError(what, remedy="a3cp verify says what is wrong with the bundle") from error

@@ -1,12 +1,14 @@
 """Reading a bundle: what was damaged is told, whichever bytes stand there now."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from processor.core.errors import UsageError
 from processor.exporter.bundles.bundle import write_bundle
-from processor.exporter.bundles.reading import read_metadata, read_records, read_timeline
+from processor.exporter.bundles.reading import LINE_BYTES_MAX, read_metadata, read_records, read_timeline
 from processor.exporter.target import Target
 from tests.exporter.views import CODEC, NOW_MS, day_view
 
@@ -49,3 +51,21 @@ def test_damage_is_told(bundle: Path, name: str, old: bytes, new: bytes) -> None
     path.write_bytes(data.replace(old, new))
     with pytest.raises(UsageError, match="a3cp verify says"):
         read_all(bundle)
+
+
+@pytest.mark.parametrize("name", ["session_metadata.json", "bundle.json", "records.jsonl"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_what_is_no_file_is_refused(bundle: Path, name: str, make: Callable[[Path], None]) -> None:
+    """A pipe, a link or a folder in a file's place is not opened: it might never end."""
+    (bundle / name).unlink()
+    make(bundle / name)
+    with pytest.raises(UsageError, match="a3cp verify says"):
+        read_all(bundle)
+
+
+def test_a_line_without_end_is_refused(bundle: Path) -> None:
+    """Reading takes memory for one line of limited length, whatever a file holds."""
+    with (bundle / "records.jsonl").open("wb") as file:
+        file.truncate(LINE_BYTES_MAX + 1)
+    with pytest.raises(UsageError, match=r"records.jsonl in .* cannot be read .a line has more than .* bytes.; a3cp"):
+        list(read_records(Target(str(bundle))))

@@ -307,8 +307,8 @@ def test_folders_that_cannot_be_read_are_told(bundle, tmp_path, place):
 def test_a_disk_that_fails_is_told(bundle, monkeypatch):
     """An error while a file is read is a problem of that file."""
 
-    def failing(self: Any, path: str, mode: str) -> Any:
+    def failing(self: Target, path: str) -> Any:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.open", failing)
+    monkeypatch.setattr(Target, "open", failing)
     assert "records.jsonl: it cannot be read: Input/output error" in problems(bundle)
