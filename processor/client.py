@@ -60,6 +60,12 @@ class Outcome(NamedTuple):
     event: EventView  # the whole session event
 
 
+def _variables(bootstrap_servers: str | None, kafka: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return as variables what the caller says: a file of the folder must not lead the caller's password elsewhere."""
+    servers = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers} if bootstrap_servers else {}
+    return servers | {f"A3CP_KAFKA__{name.replace('.', '__')}": str(value) for name, value in (kafka or {}).items()}
+
+
 class _Registry:
     """The registry at `url`, only read: how tagged messages look there is the processor's to register."""
 
@@ -106,7 +112,7 @@ class SessionClient:
             UsageError: a setting is wrong, no Kafka is named, the topics do not exist, or A3CP_RAW_TOPIC is set.
             BrokerUnavailable: no broker answers.
         """
-        known = settings or load(os.environ, Path.cwd()).settings
+        known = settings or load({**os.environ, **_variables(bootstrap_servers, kafka)}, Path.cwd()).settings
         update: dict[str, Any] = {"kafka": {**known.kafka, **(kafka or {})}}
         if bootstrap_servers or not known.kafka_conf().get("bootstrap.servers"):
             update["bootstrap_servers"] = bootstrap_servers or bootstrap_of_running()

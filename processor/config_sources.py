@@ -1,4 +1,4 @@
-"""Where the settings' values come from, and what is odd about them.
+"""Where the settings' values come from, what is odd about them, and what a file that nobody named may not say.
 
 Sources, the first that has a value wins: options of the command line, environment variables (`A3CP_*`,
 `KAFKA_BOOTSTRAP_SERVERS`, `SCHEMA_REGISTRY_URL`), files in the folder A3CP_SECRETS_DIR (named as the variables,
@@ -6,6 +6,8 @@ whatever their case), the TOML file A3CP_CONFIG or ./a3cp.toml (names without `A
 """
 
 import difflib
+import errno
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +21,19 @@ from processor.config import ELSEWHERE, PREFIX, UNPREFIXED, Settings, flat
 from processor.core.errors import UsageError
 
 _FILE_NAME: Final = "a3cp.toml"
+_FILE_BYTES_MAX: Final = 1 << 20
 _KAFKA_PREFIX: Final = "A3CP_KAFKA__"
+_LETS_IN: Final = ("sasl.", "ssl.")  # how the properties begin that hold, or lead to, what lets one in
+_HARMLESS: Final = frozenset(
+    {
+        "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password", "ssl.ca.location", "ssl.ca.pem",
+        "ssl.certificate.location", "ssl.certificate.pem", "ssl.endpoint.identification.algorithm", "ssl.key.location",
+        "ssl.key.password", "ssl.key.pem",
+    }
+)  # fmt: skip
+"""Of the properties that begin so or with `plugin.`, those that load no code, run no program and ask no other host."""
+_is_name: Final = re.compile(r"[a-z][a-z_.]*").fullmatch
+_POSTGRES_LOGIN: Final = ("PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
 
 
 class Loaded(NamedTuple):
@@ -27,6 +41,7 @@ class Loaded(NamedTuple):
 
     settings: Settings
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]  # which settings came from a file that nobody named
 
 
 class Option(NamedTuple):
@@ -45,8 +60,8 @@ def load(environ: Mapping[str, str], folder: Path, options: Mapping[str, Option]
         options: by the setting that they replace.
 
     Raises:
-        UsageError: a value is not what its setting wants, or a named file cannot be read. Values are never quoted,
-            since one of them may be a secret.
+        UsageError: a value is not what its setting wants, a named file cannot be read, or `a3cp.toml` of the folder
+            says what only a named file may. Values are never quoted, since one of them may be a secret.
     """
     for option in options.values():
         if not option.value.strip():  # Of a variable that is not set, mostly; what it should say is not the default.
@@ -54,6 +69,10 @@ def load(environ: Mapping[str, str], folder: Path, options: Mapping[str, Option]
     variables = {**_secrets(environ), **{name.upper(): value for name, value in environ.items()}}
     variables |= {_variable(field): option.value for field, option in options.items()}
     path, document = _document(environ, folder)
+    notes: tuple[str, ...] = ()
+    if document and not environ.get("A3CP_CONFIG"):
+        _refuse_untrusted(document, path, variables)
+        notes = (f"settings from {path}: {', '.join(_shown_names(document))}",)
     try:
         values = _merged(document, _Variables(variables)())
     except SettingsError as error:
@@ -64,7 +83,7 @@ def load(environ: Mapping[str, str], folder: Path, options: Mapping[str, Option]
     except ValidationError as error:
         problems = "; ".join(dict.fromkeys(_problems(error, options, variables, path)))
         raise UsageError(problems, remedy="docs/configuration.md has every setting") from None
-    return Loaded(settings, (*_unknown_variables(variables), *_unknown_names(document, path)))
+    return Loaded(settings, (*_unknown_variables(variables), *_unknown_names(document, path)), notes)
 
 
 class _Variables(EnvSettingsSource):
@@ -115,17 +134,70 @@ def _document(environ: Mapping[str, str], folder: Path) -> tuple[Path, dict[str,
     if not named and not path.exists():
         return path, {}
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(_text(path))
     except OSError as error:
-        raise UsageError(
-            f"the settings file {path} cannot be read ({error.strerror})", remedy="A3CP_CONFIG names it"
-        ) from None
+        remedy = "A3CP_CONFIG names it" if named else "remove it, or name another with A3CP_CONFIG"
+        raise UsageError(f"the settings file {path} cannot be read ({error.strerror})", remedy=remedy) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         # The parser says what it expected and where; it quotes single characters at most.
         raise UsageError(f"the settings file {path} is no TOML: {error}") from None
     if isinstance(document.get("kafka"), dict):
         document["kafka"] = dict(flat(document["kafka"]))
     return path, document
+
+
+def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():  # A pipe would never end.
+        raise OSError(errno.EINVAL, "it is no file")
+    with path.open("rb") as file:
+        content = file.read(_FILE_BYTES_MAX + 1)
+    if len(content) > _FILE_BYTES_MAX:
+        raise OSError(errno.EFBIG, f"it has more than {_FILE_BYTES_MAX:,} bytes")
+    return content.decode("utf-8")
+
+
+def _refuse_untrusted(document: Mapping[str, Any], path: Path, variables: Mapping[str, str]) -> None:
+    """Refuse what the maker of a folder must not decide for those who happen to be in it.
+
+    That is code to load, programs to run, and where the secrets go that the environment holds.
+    """
+    trust = f"if you trust the file, name it: A3CP_CONFIG={path}"
+    kafka = document.get("kafka")
+    properties = list(kafka) if isinstance(kafka, dict) else []
+    for name in properties:
+        if name.startswith(("plugin.", *_LETS_IN)) and name not in _HARMLESS:
+            raise UsageError(f"kafka.{name} in {path} may load code or ask another host", remedy=trust)
+    secret = next((name for name in sorted(variables) if _lets_into_kafka(name)), None)
+    is_address_its = "bootstrap_servers" in document and "KAFKA_BOOTSTRAP_SERVERS" not in variables
+    if secret is not None and (is_address_its or properties):
+        raise UsageError(
+            f"{path} says how Kafka is reached, and the value of {secret} would go there",
+            remedy=f"take bootstrap_servers and kafka out of the file and set KAFKA_BOOTSTRAP_SERVERS, or {trust}",
+        )
+    secret = next((name for name in _POSTGRES_LOGIN if variables.get(name)), None)
+    if secret is not None and not str(document.get("store_url", "sqlite:")).startswith("sqlite:"):
+        raise UsageError(
+            f"{path} says where the store is, and the login that {secret} holds would go there",
+            remedy=f"take store_url out of the file and set A3CP_STORE_URL, or {trust}",
+        )
+
+
+def _lets_into_kafka(variable: str) -> bool:
+    name = variable.removeprefix(_KAFKA_PREFIX).replace("_", ".").lower()
+    return variable == "A3CP_KAFKA" or (variable.startswith(_KAFKA_PREFIX) and name.startswith(_LETS_IN))
+
+
+def _shown_names(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names in a file, those of properties in full; what looks like a value in a wrong place is not shown."""
+    for name, value in document.items():
+        inner = value if name == "kafka" and isinstance(value, Mapping) else {}
+        yield from (_shown_name(f"kafka.{below}") for below in inner)
+        if not inner:
+            yield _shown_name(name)
+
+
+def _shown_name(name: str) -> str:
+    return name if _is_name(name) else "a name that is none"
 
 
 def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +246,7 @@ def _unknown_names(document: Mapping[str, Any], path: Path) -> Iterator[str]:
     known = list(Settings.model_fields)
     for name in document:
         if name not in known:
-            yield f"{name} in {path} is no setting and has no effect{_nearest(name, known)}"
+            yield f"{_shown_name(name)} in {path} is no setting and has no effect{_nearest(name, known)}"
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -128,6 +128,8 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     if first_slot is not None:
         settings = settings.model_copy(update={"slot": None})
     log = make_logger("processor", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    for note in loaded.notes:
+        log.info(note, operation="start")
     for warning in loaded.warnings:
         log.warning(warning, operation="start")
     stopped = threading.Event()

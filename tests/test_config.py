@@ -1,5 +1,7 @@
 """Where settings come from, which wins, and what is said of a wrong one."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,11 @@ QUIET = {"log_level": "0"}
 
 def test_nothing_set_means_the_rules_defaults(tmp_path: Path) -> None:
     """The defaults of the settings and of the rules are the same."""
-    settings, warnings = load({}, tmp_path)
+    settings, warnings, notes = load({}, tmp_path)
     assert settings.rules() == Rules()
     assert settings.kafka_conf() == QUIET
     assert settings.topics() == ("a3cp.raw", "a3cp.tagged", "a3cp.sessions", "a3cp.state", "a3cp.dlq")
-    assert warnings == ()
+    assert warnings == notes == ()
 
 
 def test_every_rule_can_be_set(tmp_path: Path) -> None:
@@ -65,8 +67,9 @@ def test_the_environment_wins_over_secrets_over_the_file(tmp_path: Path) -> None
         "A3CP_GAP_MS": "10",
         "A3CP_KAFKA__SASL__USERNAME": "environment",
         "A3CP_TEMPLATES__PLAY__PAUSE_MS": "7",
+        "A3CP_CONFIG": str(tmp_path / "a3cp.toml"),
     }
-    settings, warnings = load(environ, tmp_path)
+    settings, warnings, notes = load(environ, tmp_path)
     assert (settings.gap_ms, settings.quiet_ms, settings.passive_sources) == (10, 2, frozenset({"x"}))
     assert settings.kafka_conf() == QUIET | {
         "bootstrap.servers": "file:1",
@@ -77,7 +80,7 @@ def test_the_environment_wins_over_secrets_over_the_file(tmp_path: Path) -> None
         "linger.ms": "3",
     }
     assert settings.rules().templates == {"play": Policy(5, None, 7, "play"), "work": Policy(None, None, 6, "work")}
-    assert warnings == ()
+    assert warnings == notes == ()
     assert load({"KAFKA_BOOTSTRAP_SERVERS": "b:1"}, tmp_path).settings.kafka_conf()["bootstrap.servers"] == "b:1"
 
 
@@ -171,6 +174,57 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str, said: str) -> None:
     assert CANARY not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("environ", "text", "said"),
+    [
+        ({}, '[kafka]\nplugin.library.paths = "x"', "kafka.plugin.library.paths in .* may load code"),
+        ({}, '[kafka]\n"ssl.engine.location" = "x"', "kafka.ssl.engine.location in .* may load code"),
+        ({}, '[kafka]\nsasl.kerberos.kinit.cmd = "x"', "kafka.sasl.kerberos.kinit.cmd in"),
+        ({}, '[kafka]\nsasl.oauthbearer.token.endpoint.url = "http://x"', "kafka.sasl.oauthbearer.token.endpoint.url"),
+        (
+            {"A3CP_KAFKA__SASL__PASSWORD": CANARY},
+            'bootstrap_servers = "x:1"',
+            "the value of A3CP_KAFKA__SASL__PASSWORD",
+        ),
+        ({"A3CP_KAFKA__SSL_KEY_PASSWORD": CANARY}, "kafka.security.protocol = 'PLAINTEXT'", "A3CP_KAFKA__SSL_KEY_PASS"),
+        (
+            {"A3CP_KAFKA": f'{{"sasl.password": "{CANARY}"}}'},
+            'bootstrap_servers = "x:1"',
+            "the value of A3CP_KAFKA would",
+        ),
+        ({"PGPASSWORD": CANARY}, 'store_url = "postgresql://x/y"', "the login that PGPASSWORD holds"),
+    ],
+)
+def test_the_current_folder_is_not_trusted(tmp_path: Path, environ: dict[str, str], text: str, said: str) -> None:
+    """A file that lies in the folder loads no code and leads no secret elsewhere; the same file, named, may."""
+    file = tmp_path / "a3cp.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=f"{said}.*; .*name it: A3CP_CONFIG={file}") as raised:
+        load(environ, tmp_path)
+    assert CANARY not in str(raised.value)
+    assert load({**environ, "A3CP_CONFIG": str(file)}, tmp_path).notes == ()
+
+
+def test_what_the_folder_may_say_is_told(tmp_path: Path) -> None:
+    """A login of its own, an address beside no secret, rules: by their names; an address of the environment wins."""
+    (tmp_path / "a3cp.toml").write_text("bootstrap_servers = 'x:1'\ngap_ms = 1\nkafka.sasl.password = 'p'\nkafka.X = 1")
+    said = (
+        f"settings from {tmp_path / 'a3cp.toml'}: bootstrap_servers, gap_ms, kafka.sasl.password, a name that is none"
+    )
+    assert load({}, tmp_path).notes == (said,)
+    (tmp_path / "a3cp.toml").write_text("bootstrap_servers = 'x:1'")
+    environ = {"KAFKA_BOOTSTRAP_SERVERS": "mine:1", "A3CP_KAFKA__SASL__PASSWORD": CANARY}
+    assert load(environ, tmp_path).settings.bootstrap_servers == "mine:1"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_a_file_that_is_none_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """What never ends is not read."""
+    make(tmp_path / "a3cp.toml")
+    with pytest.raises(UsageError, match=r"a3cp.toml cannot be read .it is no file.; remove it"):
+        load({}, tmp_path)
+
+
 def test_secrets_are_not_in_the_settings_own_text(tmp_path: Path) -> None:
     """Printing the settings, as a log or a debugger would, shows no secret."""
     settings = load({"A3CP_KAFKA__SASL__PASSWORD": CANARY, "A3CP_LOG_KEY": CANARY}, tmp_path).settings
@@ -180,12 +234,13 @@ def test_secrets_are_not_in_the_settings_own_text(tmp_path: Path) -> None:
 
 def test_unknown_names_are_told_with_the_nearest(tmp_path: Path) -> None:
     """A typo does not stop the program, but is said."""
-    (tmp_path / "a3cp.toml").write_text("gap = 1\n")
-    settings, warnings = load({"A3CP_GAP_MSS": "1", "A3CP_BOOTSTRAP_SERVERS": "x:1", "OTHER": "x"}, tmp_path)
+    (tmp_path / "a3cp.toml").write_text(f"gap = 1\n{CANARY} = 1\n")
+    settings, warnings, _ = load({"A3CP_GAP_MSS": "1", "A3CP_BOOTSTRAP_SERVERS": "x:1", "OTHER": "x"}, tmp_path)
     assert warnings == (
         "A3CP_BOOTSTRAP_SERVERS is no setting and has no effect; do you mean KAFKA_BOOTSTRAP_SERVERS?",
         "A3CP_GAP_MSS is no setting and has no effect; do you mean A3CP_GAP_MS?",
         f"gap in {tmp_path / 'a3cp.toml'} is no setting and has no effect; do you mean gap_ms?",
+        f"a name that is none in {tmp_path / 'a3cp.toml'} is no setting and has no effect",
     )
     assert settings == Settings()
 

@@ -91,4 +91,6 @@ def _loaded(bootstrap: str | None, prefix: str | None, store: str | None) -> "Se
     loaded = load(os.environ, Path.cwd(), options)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    for note in loaded.notes:
+        print(f"note: {note}", file=sys.stderr)
     return loaded.settings
