@@ -1,12 +1,11 @@
 """`a3cp audit`: whether the processor kept its promises, from the topics alone."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import progress_bar
+from processor.cli.terminal import print_json, progress_bar
 
 if TYPE_CHECKING:
     from processor.config import TopicNames
@@ -57,7 +56,7 @@ def audit(
         rules = None if rules_changed else settings.rules()
         report = audit_topics(topics, codec, names, rules, now_ms=time.time_ns() // 1_000_000)
     if as_json:
-        print(json.dumps(_fields(report, settings.group_id), ensure_ascii=False))
+        print_json(_fields(report, settings.group_id))
     else:
         _tell(report, names, settings.group_id)
     if report.problem_count:

@@ -1,12 +1,12 @@
 """`a3cp broker`: a real Kafka for one machine, without Docker or Java installed."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from processor.broker import BrokerInfo
+from processor.cli.terminal import print_json
 
 app = typer.Typer(help="The embedded Kafka: start it, stop it, look whether it runs.", no_args_is_help=True)
 
@@ -51,7 +51,7 @@ def up(
         if bar.live.is_started:  # Else it would print an empty line.
             bar.stop()
     if as_json:
-        print(json.dumps({**_fields(info), "started": before is None}))
+        print_json({**_fields(info), "started": before is None})
         return
     word = "running already" if before else "running"
     print(f"{word} at {info.bootstrap} (process {info.pid}, data in {info.data_dir})")
@@ -67,7 +67,7 @@ def down(data_dir: DataDir = None, as_json: Json = False) -> None:
 
     stopped = broker.down(data_dir)
     if as_json:
-        print(json.dumps({"stopped": stopped}))
+        print_json({"stopped": stopped})
     else:
         print("stopped" if stopped else "not running")
 
@@ -79,7 +79,7 @@ def status(data_dir: DataDir = None, as_json: Json = False) -> None:
 
     info = broker.status(data_dir)
     if as_json:
-        print(json.dumps({"running": info is not None, **(_fields(info) if info else {})}))
+        print_json({"running": info is not None, **(_fields(info) if info else {})})
     elif info:
         print(f"running at {info.bootstrap} (process {info.pid}, data in {info.data_dir}, log {info.log_file})")
     else:

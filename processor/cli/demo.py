@@ -1,6 +1,5 @@
 """`a3cp demo`: the whole system on a lifelike day."""
 
-import json
 import os
 import shutil
 import sys
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from processor.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +54,7 @@ def demo(
     shown = run_demo(Steps(console), prefix=prefix, files=messages or [], out=out, replicas=replicas)
     stopped = down and shown.started_broker and broker.down()
     if as_json:
-        print(json.dumps(to_json(shown), ensure_ascii=False))
+        print_json(to_json(shown))
     else:
         show(shown, console, _this_command(), broker_runs=shown.broker is not None and not stopped)
     if not all(check.kept for check in shown.checks):

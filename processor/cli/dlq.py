@@ -1,13 +1,12 @@
 """`a3cp dlq`: the dead letters, and their way back."""
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import new_console, plain, when
+from processor.cli.terminal import new_console, plain, print_json, when
 
 if TYPE_CHECKING:
     from processor.kafka.deadletters import DeadLetter
@@ -48,7 +47,7 @@ def list_command(
     letters = [letter for letter in matching if everything or letter.status != "retried"]
     latest = sorted(letters, key=lambda letter: letter.dead_ms, reverse=True)[:limit]
     if as_json:
-        print(json.dumps({"count": len(letters), "groups": _groups(letters), "letters": [_fields(x) for x in latest]}))
+        print_json({"count": len(letters), "groups": _groups(letters), "letters": [_fields(x) for x in latest]})
         return
     if letters:
         _show(letters, latest)
@@ -108,7 +107,7 @@ def retry(
             "left": left,
             "refused": [{**_fields(letter), "refusal": reason} for letter, reason in refused],
         }
-        print(json.dumps(told))
+        print_json(told)
     else:
         word = "would be put back" if dry_run else "put back"
         cannot = left["withheld"] + len(refused)
@@ -147,7 +146,9 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     for number, (group, members) in enumerate(grouped(letters), 1):
         numbers[group] = str(number)
         newest = max(letter.dead_ms for letter in members)
-        table.add_row(str(number), f"{len(members):,}", group.status, group.stage, when(newest), Text(plain(group.why)))
+        table.add_row(
+            str(number), f"{len(members):,}", group.status, plain(group.stage), when(newest), Text(plain(group.why))
+        )
     console = new_console()
     console.print(table)
     if not latest:
@@ -157,7 +158,7 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
         detail.add_column(heading, overflow="fold")
     for letter in latest:
         detail.add_row(
-            numbers[letter.group], letter.position, letter.source, when(letter.dead_ms), f"{letter.size_bytes:,}"
+            numbers[letter.group], letter.position, plain(letter.source), when(letter.dead_ms), f"{letter.size_bytes:,}"
         )
     console.print(detail)
 

@@ -1,6 +1,5 @@
 """`a3cp erase`: removes a person, and says what it cannot remove and until when that stays."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ import typer
 from processor.cli.proof import NEW_FILE, Proof
 from processor.cli.retention import Roots, fields_of, targets_of, tell
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
+from processor.cli.terminal import print_json
 from processor.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def erase(
     outcome = {"store": fields_of(removed), "targets": [one._asdict() for one in cleared], **told}
     if as_json:
         proven = {"proof": str(file), "receipt": begun.receipt} if begun else {"proof": None, "receipt": None}
-        print(json.dumps({"dry_run": dry_run, **outcome, "in_the_way": [str(way) for way in ways], **proven}))
+        print_json({"dry_run": dry_run, **outcome, "in_the_way": [str(way) for way in ways], **proven})
         return
     tell(opened.name, removed, cleared, dry_run=dry_run)
     _tell_topics(topics.state, states, told["remains"], configs[topics.state], dry_run=dry_run)

@@ -1,6 +1,5 @@
 """`a3cp export`: from the output topics to the store."""
 
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
+from processor.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from processor.core.errors import A3CPError
@@ -108,7 +108,7 @@ def export(
         outcome = _outcome(opened, done)
         is_missing = session is not None and not opened.count(SessionFilter(session_id=session))
     if as_json:
-        print(json.dumps({**outcome, **bundling.outcome()}))
+        print_json({**outcome, **bundling.outcome()})
     else:
         _tell(outcome, opened.name, interrupted=stopped.is_set() and not follow)
         bundling.tell()

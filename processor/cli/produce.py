@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -185,7 +186,7 @@ def _print_json(summary: Summary, seconds: float) -> None:
         "bad_lines": bad,
         "seconds": round(seconds, 3),
     }
-    print(json.dumps(answer, ensure_ascii=False))
+    print_json(answer)
 
 
 def _print(summary: Summary, files: list[str], seconds: float, topic: str, unchecked: bool) -> None:

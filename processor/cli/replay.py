@@ -1,6 +1,5 @@
 """`a3cp replay`: a session's messages once more, as they came, into a topic."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import typer
 
 from processor.cli.sessions import bundle_or_view
 from processor.cli.settings import Bootstrap, Json, Store, chosen, codec_of_settings
+from processor.cli.terminal import print_json
 
 MAX_SPEED: Final = "max"
 SLOWEST: Final = 0.001  # A minute's silence then takes most of a day; what is much longer no clock can wait for.
@@ -65,7 +65,7 @@ def replay(
                 sent += 1
         producer.flush()
     if as_json:
-        print(json.dumps({"sent": sent, "topic": to, "withheld": withheld}))
+        print_json({"sent": sent, "topic": to, "withheld": withheld})
     else:
         print(f"sent {sent:,} messages to {to}")
         if withheld:

@@ -1,6 +1,5 @@
 """`a3cp retention`: lets sessions go that ended long ago."""
 
-import json
 import re
 import time
 from contextlib import closing
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processor.cli.settings import Json, Store, stored
+from processor.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from processor.exporter.ports import Removed
@@ -60,7 +60,7 @@ def retention(
         finally:  # What is removed is told, also when something did not answer then.
             if as_json:
                 told = {"dry_run": dry_run, "ended_before": format_time(before_ms), "store": fields_of(removed)}
-                print(json.dumps({**told, "targets": [one._asdict() for one in cleared]}))
+                print_json({**told, "targets": [one._asdict() for one in cleared]})
             else:
                 print(f"sessions that ended before {format_time(before_ms)[:19]}Z:")
                 tell(opened.name, removed, cleared, dry_run=dry_run)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.terminal import print_json
 
 app = typer.Typer(
     help="Start, end, pause, ...: ask, and wait for the outcome.",
@@ -198,7 +199,7 @@ def _ask(name: str, user: str, arguments: dict[str, Any], asked: Asked) -> None:
     event = outcome.event
     if asked.as_json:
         told = {key: value for key, value in event._asdict().items() if value is not None}
-        print(json.dumps({"accepted": outcome.accepted, **told}, ensure_ascii=False))
+        print_json({"accepted": outcome.accepted, **told})
     elif outcome.accepted:
         words = _UNCHANGED.get(event.reason or "", "{session}") if event.kind == "unchanged" else _DONE[event.kind]
         print(

@@ -1,6 +1,5 @@
 """`a3cp sessions`: look into the store."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processor.cli.settings import Json, Store, stored
-from processor.cli.terminal import new_console, plain, when
+from processor.cli.terminal import new_console, plain, plain_id, print_json, when
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +67,7 @@ def list_command(
         total = opened.count(wanted)
         rows = opened.sessions(wanted, limit=limit, skip=(page - 1) * limit)
     if as_json:
-        print(json.dumps({"count": total, "page": page, "sessions": [fields_of(row) for row in rows]}))
+        print_json({"count": total, "page": page, "sessions": [fields_of(row) for row in rows]})
         return
     if not rows:
         print("no such sessions" if total == 0 else f"no page {page}: there are {total:,} sessions")
@@ -93,11 +92,11 @@ def show(
         row = session_of(opened, session_id)
         events = [from_json(event.value) for event in opened.events(row.session_id, count_max=row.event_count)]
     if as_json:
-        print(json.dumps({**fields_of(row), "events": [_event_fields(event._asdict()) for event in events]}))
+        print_json({**fields_of(row), "events": [_event_fields(event._asdict()) for event in events]})
         return
     console = new_console()
     console.print(f"session   {row.session_id}")
-    console.print(f"user      {plain(row.user_id)}")
+    console.print(f"user      {plain_id(row.user_id)}")
     console.print(f"started   {when(row.start_ms)}")
     ended = f"{when(row.end_ms)} ({row.reason}, revision {row.revision})" if row.end_ms is not None else row.state
     console.print(f"ended     {ended}")
@@ -139,7 +138,7 @@ def search(
     with closing(stored(store)) as opened:
         found = opened.search(words, limit=limit, user_id=user)
     if as_json:
-        print(json.dumps({"found": [_event_fields(row._asdict()) for row in found]}))
+        print_json({"found": [_event_fields(row._asdict()) for row in found]})
         return
     if not found:
         print("nothing found")
@@ -148,7 +147,7 @@ def search(
     table = _new_table("when", "session", "user", "where", "text")
     for row in found:
         name = _short_id(row.session_id or "(none)", console)
-        cells = (when(row.at_ms), name, plain(row.user_id), row.place, plain(row.text))
+        cells = (when(row.at_ms), name, plain_id(row.user_id), plain(row.place), plain(row.text))
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
 
@@ -229,12 +228,12 @@ def _show_rollups(by: str, sessions: "Iterator[SessionRow]", *, as_json: bool) -
 
     totals = by_user(sessions) if by == "user" else by_day(sessions)
     if as_json:
-        print(json.dumps({by: {key: asdict(total) for key, total in totals.items()}}))
+        print_json({by: {key: asdict(total) for key, total in totals.items()}})
         return
     table = _new_table(by, "sessions", "partial", "length", "messages", "flags")
     for key, total in totals.items():
         numbers = (f"{total.sessions:,}", f"{total.partial:,}", _length(total.duration_ms), f"{total.messages:,}")
-        table.add_row(Text(plain(key)), *numbers, _counts(total.summary.notices))
+        table.add_row(Text(plain_id(key)), *numbers, _counts(total.summary.notices))
     new_console().print(table)
 
 
@@ -257,7 +256,7 @@ def _table(rows: "list[SessionRow] | Any") -> None:
     for row in rows:
         ended = row.status.value if row.end_ms is not None else row.state
         name = _short_id(row.session_id, console)
-        cells = (*(when(row.start_ms) for _ in first), name, plain(row.user_id), _length(row.duration_ms))
+        cells = (*(when(row.start_ms) for _ in first), name, plain_id(row.user_id), _length(row.duration_ms))
         table.add_row(*(Text(cell) for cell in cells), f"{row.held_count:,}", ended, ", ".join(row.flags))
     console.print(table)
 

@@ -1,6 +1,9 @@
 """What is printed for people, on a terminal or into a pipe."""
 
+import json
 import re
+import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -9,7 +12,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PIPED_WIDTH: Final = 240  # for programs, which read lines
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# What steers a terminal, turns the order of what is shown, or is not seen: controls, line ends, bidi marks, tags.
+_STEERING: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e0fff]"
+)
+_EAST_ASIAN: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"})
 
 
 def new_console() -> "Console":
@@ -24,7 +32,35 @@ def new_console() -> "Console":
 
 def plain(text: str) -> str:
     """Return `text` with its control characters marked: nothing that a message says may steer the terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def plain_id(name: str) -> str:
+    """Return an id; one that could be taken for another comes in quotes, its odd characters as `\\u….`
+
+    Such an id has blanks outside, characters that are not seen, several ways to be written, or letters of several
+    scripts: a Cyrillic "а" in a Latin word.
+    """
+    return name if _is_unmistakable(name) else json.dumps(name)
+
+
+def _is_unmistakable(name: str) -> bool:
+    if name.isascii():
+        return name.isprintable() and name == name.strip()
+    if unicodedata.normalize("NFKC", name) != name or not name.isprintable() or name != name.strip():
+        return False
+    scripts = {unicodedata.name(letter, "?").partition(" ")[0] for letter in name if letter.isalpha()}
+    return len(scripts) < 2 or scripts <= _EAST_ASIAN
+
+
+def print_json(value: object) -> None:
+    """Print `value` as one line of JSON: text as it is, but for what a terminal would not show as it is."""
+    can_show = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(_STEERING.sub(_escaped, json.dumps(value, ensure_ascii=not can_show)))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
 def when(ms: int) -> str:

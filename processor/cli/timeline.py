@@ -1,6 +1,5 @@
 """`a3cp sessions timeline`: a session in the terminal, line by line, readable without colour."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from processor.cli.settings import Json, Store
-from processor.cli.terminal import plain
+from processor.cli.terminal import plain, plain_id, print_json
 
 if TYPE_CHECKING:
     from processor.exporter.bundles.shapes import Entry
@@ -44,12 +43,12 @@ def timeline(
             import msgspec
 
             timeline = [msgspec.to_builtins(entry) for entry in entries]
-            print(json.dumps({**fields, "timeline": timeline}, ensure_ascii=False))
+            print_json({**fields, "timeline": timeline})
             return
         start, end = fields["start_time"], fields["end_time"] or fields["last_activity"]
         when = f"{start[:10]} {start[11:19]} to {end[11:19]} UTC"
         what = f"{fields['status']}, {fields['message_count']:,} messages, {fields['completeness']}"
-        heads = (f"Session of {plain(fields['user_id'])}, {when}", f"{plain(fields['session_id'])}: {what}")
+        heads = (f"Session of {plain_id(fields['user_id'])}, {when}", f"{plain(fields['session_id'])}: {what}")
         show(heads, entries, everything=everything)
 
 

@@ -1,12 +1,11 @@
 """`a3cp topics`: the topics as their files in topics/ want them."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from processor.cli.settings import Bootstrap, Prefix, chosen
-from processor.cli.terminal import new_console
+from processor.cli.terminal import new_console, print_json
 
 if TYPE_CHECKING:
     from processor.kafka.topics import Difference, Topic
@@ -79,7 +78,7 @@ def _show(differences: "list[Difference]", as_json: bool, *, done: bool) -> None
             {**{field: getattr(difference, field) for field in fields}, "action": difference.action.value}
             for difference in differences
         ]
-        print(json.dumps(listed))
+        print_json(listed)
         return
     if not differences:
         print("the topics are as their files want them")

@@ -1,13 +1,12 @@
 """`a3cp verify`: whether bundles, or the sessions in the topics, are whole and unaltered."""
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import progress_bar
+from processor.cli.terminal import print_json, progress_bar
 from processor.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def verify(
     noun = "sessions" if topic else "bundles"
     if as_json:
         shown = [_fields(report) for report in reports if not (broken and report.is_sound)]
-        print(json.dumps({noun: len(reports), "broken": wrong, "reports": shown}, ensure_ascii=False))
+        print_json({noun: len(reports), "broken": wrong, "reports": shown})
     else:
         partial = sum(report.status == "partial" and not report.is_opened_twice for report in reports)
         told = f"{len(reports):,} {noun}: {len(reports) - wrong:,} sound, {wrong:,} broken"
