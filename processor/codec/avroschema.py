@@ -1,7 +1,7 @@
 """Avro schemas: parsing canonical form, fingerprint, and readers compiled from a schema.
 
-Only what this system needs: a reader checks every byte of a value that somebody else wrote, and its depth and the work
-it does are bounded by the value's size.
+Only what this system needs: a reader checks every byte of a value that somebody else wrote, and its depth is bounded.
+That the work is bounded by the value's size is checked before, see schemawork.py.
 
 Source: the Avro specification 1.12, "Parsing Canonical Form", "Schema Fingerprints", "Binary encode".
 """
@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from processor.core.errors import DecodeError
 
+SCHEMA_CHARS_MAX: Final = 256 * 1024  # of a schema's text
 DEPTH_MAX: Final = 64  # of records inside records, in a schema and in a value
 VARINT_BYTES_MAX: Final = 10
 NAMED: Final = ("record", "enum", "fixed", "error")
@@ -33,12 +34,18 @@ def parse(text: str) -> SchemaJson:
     """Return the schema in `text` as JSON values.
 
     Raises:
-        SchemaError: it is no JSON.
+        SchemaError: it is too large, or no JSON, or holds text that is not Unicode.
     """
+    if len(text) > SCHEMA_CHARS_MAX:
+        raise SchemaError(f"it has {len(text)} characters, more than {SCHEMA_CHARS_MAX}")
     try:
-        return json.loads(text)
+        schema = json.loads(text)
+        json.dumps(schema, ensure_ascii=False).encode()  # The tagged schema is made of it.
+    except UnicodeEncodeError as error:
+        raise SchemaError("it holds half of a surrogate pair, which is no text") from error
     except (ValueError, RecursionError) as error:
         raise SchemaError("it is no JSON") from error
+    return schema
 
 
 def _full_name(name: object, namespace: object) -> str:
@@ -217,13 +224,12 @@ class Compiler:
 
     def __init__(self) -> None:
         self._named: dict[str, Reader] = {}
-        self._empty: set[str] = set()  # named types whose values take no bytes
 
     def reader(self, schema: SchemaJson) -> Reader:
         """Return the reader of `schema`, which is in parsing canonical form.
 
         Raises:
-            SchemaError: it names a type that it does not define, or an array whose items take no bytes.
+            SchemaError: it names a type that it does not define.
         """
         if isinstance(schema, str):
             found = _PRIMITIVE_READERS.get(schema) or self._named.get(schema)
@@ -239,15 +245,10 @@ class Compiler:
         if kind == "enum":
             self._named[name] = _enum_reader(tuple(schema["symbols"]))
         elif kind == "fixed":
-            if not schema["size"]:
-                self._empty.add(name)
             self._named[name] = _fixed_reader(schema["size"])
         else:
             self._named[name] = self._record_reader(schema)
         return self._named[name]
-
-    def _takes_no_bytes(self, schema: SchemaJson) -> bool:
-        return isinstance(schema, str) and (schema == "null" or schema in self._empty)
 
     def _record_reader(self, schema: SchemaJson) -> Reader:
         fields: list[tuple[str, Reader]] = []
@@ -262,8 +263,6 @@ class Compiler:
 
         self._named[schema["name"]] = read  # Before its fields: they may refer to it.
         fields.extend((field["name"], self.reader(field["type"])) for field in schema["fields"])
-        if all(self._takes_no_bytes(_name_of(field["type"])) for field in schema["fields"]):
-            self._empty.add(schema["name"])
         return read
 
     def _union_reader(self, schema: list[SchemaJson]) -> Reader:
@@ -282,10 +281,7 @@ class Compiler:
 
     def _block_reader(self, schema: SchemaJson) -> Reader:
         is_map = schema["type"] == "map"
-        item = schema["values"] if is_map else schema["items"]
-        read_item = self.reader(item)
-        if not is_map and self._takes_no_bytes(_name_of(item)):
-            raise SchemaError("it has an array whose items take no bytes")
+        read_item = self.reader(schema["values"] if is_map else schema["items"])
 
         def read(value: bytes, pos: int, depth: int) -> tuple[Any, int]:
             items: list[Any] = []
@@ -311,10 +307,6 @@ class Compiler:
                     )
 
         return read
-
-
-def _name_of(schema: SchemaJson) -> SchemaJson:
-    return schema.get("name") if isinstance(schema, dict) else schema
 
 
 def _enum_reader(symbols: tuple[str, ...]) -> Reader:

@@ -1,17 +1,22 @@
 """The schemas that are known, by the header of a value: those shipped, and those a registry answers for."""
 
-import copy
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from processor.codec import avroschema
 from processor.codec.avroschema import Compiler, Reader, SchemaError, SchemaJson
+from processor.codec.remembered import Remembered
+from processor.codec.schemawork import check_work
 from processor.codec.spine import TAG_KEYS
 from processor.codec.wire import AVRO, avro_header, confluent_header
-from processor.core.errors import DecodeError
+from processor.core.errors import DecodeError, SchemaUnknown
 
 LAYOUTS_MAX: Final = 1024  # schemas of a registry that are remembered; then they are asked for again
+LAYOUTS_CHARS_MAX: Final = 4 * 1024 * 1024  # of their texts together; what is made of them takes up to 25 times as much
+REFUSALS_MAX: Final = 8192  # ids that are remembered as of no use
+REFUSAL_S: Final = 30.0  # for how long; then they are asked for again
 SOURCE_ID: Final = "a3cp_source_id"  # in a tagged schema of a registry: the id of the schema that came in
 _RENAMED: Final = frozenset({"session_id", *TAG_KEYS})
 SHIPPED: Final = ("A3CPMessage", "SessionCommand", "SessionEvent", "SessionState", "TaggedA3CPMessage")
@@ -68,8 +73,28 @@ class TaggedLayout(NamedTuple):
     time_unit: int
 
 
+class _Refusal(NamedTuple):
+    """Why values with a schema of the registry cannot be read, and until when that counts."""
+
+    kind: type[DecodeError]
+    what: str
+    remedy: str
+    until_s: float
+
+
+T = TypeVar("T")
+
+
+class _Registered(Generic[T]):
+    """What the registry was asked for, by header: what was made of it, and why nothing could be."""
+
+    def __init__(self) -> None:
+        self.known: Remembered[T] = Remembered(count_max=LAYOUTS_MAX, weight_max=LAYOUTS_CHARS_MAX)
+        self.refused: Remembered[_Refusal] = Remembered(count_max=REFUSALS_MAX, weight_max=REFUSALS_MAX)
+
+
 class Schemas:
-    """The schemas by header. Those of a registry are asked for once each."""
+    """The schemas by header. Those of a registry are asked for once each, and remembered with a limit."""
 
     def __init__(
         self,
@@ -79,6 +104,7 @@ class Schemas:
         *,
         tagged_subject: str = "a3cp.tagged-value",
         events_subject: str = "a3cp.sessions-value",
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Know the shipped schemas.
 
@@ -88,7 +114,9 @@ class Schemas:
             source: the registry; None when there is none, then Confluent-framed values cannot be read.
             tagged_subject: where the schemas of tagged messages are registered.
             events_subject: where that of session events is.
+            monotonic_s: seconds since some moment.
         """
+        self._monotonic_s = monotonic_s
         self._source = source
         self._tagged_subject = tagged_subject
         self._events_subject = events_subject
@@ -100,9 +128,9 @@ class Schemas:
         self.shipped_header: Final = avro_header(avroschema.fingerprint(shipped))
         self._shipped_fields = json.loads(avroschema.canonical_form(shipped))["fields"]
         self.layouts: dict[bytes, Layout] = {}
-        self._registry_layouts: dict[bytes, Layout] = {}
+        self._registered: _Registered[Layout] = _Registered()
         self._tagged: dict[bytes, TaggedLayout] = {}
-        self._registry_tagged: dict[bytes, TaggedLayout] = {}
+        self._registered_tagged: _Registered[TaggedLayout] = _Registered()
         for text in (*current.values(), *older):
             schema = avroschema.parse(text)
             header = avro_header(avroschema.fingerprint(schema))
@@ -116,46 +144,27 @@ class Schemas:
             DecodeError: no such schema is known, or it can be neither read nor tagged.
             RegistryUnavailable: the registry is needed and does not answer.
         """
-        known = self.layouts.get(header) or self._registry_layouts.get(header)
+        known = self.layouts.get(header) or self._registered.known.get(header)
         if known is not None:
             return known
         if encoding == AVRO:
-            raise DecodeError(
+            raise SchemaUnknown(
                 f"value has schema fingerprint {header[:1:-1].hex()}, which no shipped schema has",
                 remedy="write with a shipped schema, or use a schema registry",
             )
-        schema_id = int.from_bytes(header[1:], "big")
-        schema = self._fetch(schema_id)
-        try:
-            layout = self._layout(schema, header)
-        except SchemaError as error:
-            raise _unusable(schema_id, error) from error
-        if len(self._registry_layouts) >= LAYOUTS_MAX:
-            self._registry_layouts.clear()
-        self._registry_layouts[header] = layout
-        return layout
+        return self._learn(header, self._registered, self._layout)
 
     def tagged_layout(self, header: bytes, encoding: int) -> TaggedLayout:
         """Return the layout of tagged values with `header`. Raises as `layout` does."""
-        known = self._tagged.get(header) or self._registry_tagged.get(header)
+        known = self._tagged.get(header) or self._registered_tagged.known.get(header)
         if known is not None:
             return known
         if encoding == AVRO:
-            raise DecodeError(
+            raise SchemaUnknown(
                 f"value has schema fingerprint {header[:1:-1].hex()}, which no tagged schema has",
                 remedy=_TAGGED_ONLY,
             )
-        schema_id = int.from_bytes(header[1:], "big")
-        schema = self._fetch(schema_id)
-        source_id = schema.get(SOURCE_ID) if isinstance(schema, dict) else None
-        if not isinstance(source_id, int) or not 0 <= source_id < 1 << 32:
-            raise DecodeError(f"schema {schema_id} is not that of a tagged message", remedy=_TAGGED_ONLY)
-        try:
-            layout = self._tagged_layout(schema, confluent_header(source_id))
-        except SchemaError as error:
-            raise _unusable(schema_id, error) from error
-        self._remember_tagged(header, layout)
-        return layout
+        return self._learn(header, self._registered_tagged, self._tagged_layout_by_id)
 
     def events_header(self) -> bytes:
         """Return the header of Confluent-framed session events. Raises as `SchemaSource.register` does."""
@@ -165,29 +174,38 @@ class Schemas:
 
     def _registry(self) -> SchemaSource:
         if self._source is None:
-            raise DecodeError(
+            raise SchemaUnknown(
                 "value is Confluent-framed and no schema registry is configured",
                 remedy="set SCHEMA_REGISTRY_URL, then replay the dead letter",
             )
         return self._source
 
-    def _fetch(self, schema_id: int) -> SchemaJson:
-        text = self._registry().schema_text(schema_id)
-        if text is None:
-            raise DecodeError(
-                f"value has schema id {schema_id}, which the registry does not know",
-                remedy="register the schema, then replay the dead letter",
-            )
+    def _learn(self, header: bytes, registered: _Registered[T], made_of: Callable[[SchemaJson, bytes], T]) -> T:
+        """Ask for the schema of `header`, and remember what is made of it, or why nothing can be."""
+        refusal = registered.refused.get(header)
+        if refusal is not None and self._monotonic_s() < refusal.until_s:
+            raise refusal.kind(refusal.what, remedy=refusal.remedy)
+        schema_id = int.from_bytes(header[1:], "big")
         try:
-            return avroschema.parse(text)
-        except SchemaError as error:
-            raise _unusable(schema_id, error) from error
+            text = self._registry().schema_text(schema_id)
+            if text is None:
+                raise SchemaUnknown(
+                    f"value has schema id {schema_id}, which the registry does not know",
+                    remedy="register the schema, then replay the dead letter",
+                )
+            made = _made_of(text, schema_id, lambda schema: made_of(schema, header))
+        except DecodeError as error:
+            refusal = _Refusal(type(error), error.what, error.remedy, self._monotonic_s() + REFUSAL_S)
+            registered.refused.put(header, refusal, 1)
+            raise
+        registered.known.put(header, made, len(text))
+        return made
 
     def _layout(self, schema: SchemaJson, header: bytes) -> Layout:
         canonical = json.loads(avroschema.canonical_form(schema))
         if not isinstance(canonical, dict) or canonical["type"] != "record":
             raise SchemaError("it is no record")
-        read = Compiler().reader(canonical)
+        read = _compiler(canonical).reader(canonical)
         record = _record(schema)
         types = {field["name"]: field["type"] for field in record["fields"]}
         name = canonical["name"].rpartition(".")[2]
@@ -213,25 +231,33 @@ class Schemas:
             tagged_header = avro_header(avroschema.fingerprint(tagged))
             self._tagged[tagged_header] = layout
             return tagged_header
-        text = json.dumps(tagged, ensure_ascii=False)
+        text = json.dumps(tagged)
         tagged_header = confluent_header(self._registry().register(self._tagged_subject, text))
-        self._remember_tagged(tagged_header, layout)
+        self._registered_tagged.known.put(tagged_header, layout, len(text))
         return tagged_header
 
-    def _remember_tagged(self, header: bytes, layout: TaggedLayout) -> None:
-        if len(self._registry_tagged) >= LAYOUTS_MAX:
-            self._registry_tagged.clear()
-        self._registry_tagged[header] = layout
+    def _tagged_layout_by_id(self, schema: SchemaJson, header: bytes) -> TaggedLayout:
+        source_id = schema.get(SOURCE_ID) if isinstance(schema, dict) else None
+        if not isinstance(source_id, int) or not 0 <= source_id < 1 << 32:
+            schema_id = int.from_bytes(header[1:], "big")
+            raise DecodeError(f"schema {schema_id} is not that of a tagged message", remedy=_TAGGED_ONLY)
+        return self._tagged_layout(schema, confluent_header(source_id))
 
     def _tagged_layout(self, tagged: SchemaJson, source_header: bytes) -> TaggedLayout:
         canonical = json.loads(avroschema.canonical_form(tagged))
         if canonical["type"] != "record" or len(canonical["fields"]) <= len(self._tag_fields):
             raise SchemaError("it is not that of a tagged message")
-        compiler = Compiler()
+        compiler = _compiler(canonical)
         fields = tuple((field["name"], compiler.reader(field["type"])) for field in canonical["fields"])
         content = tuple((_came_as(name), read) for name, read in fields[:-4])
         types = {field["name"]: field["type"] for field in tagged["fields"]}
         return TaggedLayout(source_header, content, fields[-4:], _time_unit(types.get("timestamp")) or 0)
+
+
+def _compiler(canonical: SchemaJson) -> Compiler:
+    """Return a compiler for the types in `canonical`, whose work is bounded."""
+    check_work(canonical)
+    return Compiler()
 
 
 def _came_as(name: str) -> str:
@@ -256,7 +282,7 @@ def tagged_schema(record: SchemaJson, name: str, tag_fields: list[SchemaJson], s
         SchemaError: then two fields would have one name.
     """
     namespace, _, local = name.rpartition(".")
-    fields = copy.deepcopy(record["fields"])
+    fields = [dict(field) for field in record["fields"]]
     for field in fields:
         field.pop("aliases", None)
         if field["name"] in _RENAMED:
@@ -264,7 +290,7 @@ def tagged_schema(record: SchemaJson, name: str, tag_fields: list[SchemaJson], s
     fields += tag_fields
     if len({field["name"] for field in fields}) < len(fields):
         raise SchemaError("its fields and those of the tag have names in common")
-    result = {
+    result: dict[str, SchemaJson] = {
         "type": "record",
         "name": f"Tagged{local}",
         "doc": f"{local}, its bytes as they came, followed by the session tag.",
@@ -289,8 +315,17 @@ def _time_unit(kind: SchemaJson) -> int | None:
     return {"long": 1, "string": 0}.get(kind) if isinstance(kind, str) else None
 
 
-def _unusable(schema_id: int, error: Exception) -> DecodeError:
-    return DecodeError(
-        f"value has schema id {schema_id}, which cannot be used: {error}",
-        remedy="write with a schema like A3CPMessage, then replay the dead letter",
-    )
+def _made_of(text: str, schema_id: int, make: Callable[[SchemaJson], T]) -> T:
+    """Return what `make` makes of the schema in `text`.
+
+    Raises:
+        DecodeError: nothing can be made of it.
+    """
+    try:
+        return make(avroschema.parse(text))
+    except (SchemaError, RecursionError) as error:
+        why = error if isinstance(error, SchemaError) else "it is nested too deeply"
+        raise DecodeError(
+            f"value has schema id {schema_id}, which cannot be used: {why}",
+            remedy="write with a schema like A3CPMessage, then replay the dead letter",
+        ) from error

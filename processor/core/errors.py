@@ -3,6 +3,7 @@
 A3CPError
 ├── RecordError            dead-letter the record, go on
 │   ├── DecodeError          its bytes cannot be read
+│   │   └── SchemaUnknown      who reads it has not the schema that it was written with; another reader may
 │   └── InvalidMessage       it can be read but not tagged (rule R16)
 ├── Aborted                the transaction is undone for certain: undo the batch in memory, read it again
 ├── OwnershipLost          drop the partition's task, rejoin the group
@@ -38,6 +39,10 @@ class RecordError(A3CPError):
 
 class DecodeError(RecordError):
     """The bytes of a record cannot be read."""
+
+
+class SchemaUnknown(DecodeError):
+    """The schema of a record is not known here: no registry, another one, or another release's schema."""
 
 
 class InvalidMessage(RecordError):

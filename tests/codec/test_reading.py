@@ -1,5 +1,6 @@
 """What is read from a record, what is odd about it, what is refused (rules R9, R15, R16), in every encoding."""
 
+import contextlib
 import json
 from hashlib import sha256
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, encoding_of, jsontext
 from processor.codec.avroschema import fingerprint, parse
 from processor.codec.isotime import format_time, parse_time
-from processor.codec.schema import LAYOUTS_MAX
+from processor.codec.remembered import Remembered
+from processor.codec.schema import LAYOUTS_MAX, REFUSAL_S
 from processor.codec.wire import avro_header, confluent_header
-from processor.core.errors import DecodeError, InvalidMessage, RegistryUnavailable
+from processor.core.errors import DecodeError, InvalidMessage, RegistryUnavailable, SchemaUnknown
 from processor.core.model import Flag, Message, Policy, Tagged
 from tests.strategies import SCHEMA_TEXTS, FakeRegistry, avro_body, confluent, make_codec, single_object
 
@@ -512,8 +514,47 @@ def test_what_is_remembered_of_a_registry_is_bounded():
         value = confluent_header(schema_id) + body
         codec.decode(value, 1)
         assert codec.strip(codec.tag(value, TAG)) == value
-    assert len(schemas._registry_layouts) <= LAYOUTS_MAX
-    assert len(schemas._registry_tagged) <= LAYOUTS_MAX
+    assert len(schemas._registered.known) <= LAYOUTS_MAX
+    assert len(schemas._registered_tagged.known) <= LAYOUTS_MAX
+
+
+def test_refusals_are_remembered_for_a_while():
+    """An id that is of no use is asked for once, not once a record; later it is asked for again."""
+    now_s = [100.0]
+    registry = FakeRegistry("{", SCHEMA_TEXTS["A3CPMessage"])
+    codec = Codec(Schemas(SCHEMA_TEXTS, source=registry, monotonic_s=lambda: now_s[0]))
+    for schema_id in (1, 7, 1, 7):
+        with pytest.raises(DecodeError, match=f"schema id {schema_id}, which") as refused:
+            codec.decode(confluent("A3CPMessage", record(), schema_id), 1)
+        assert isinstance(refused.value, SchemaUnknown) == (schema_id == 7)
+    assert registry.asked == 2
+    now_s[0] += REFUSAL_S
+    registry.texts[7] = SCHEMA_TEXTS["A3CPMessage"]
+    codec.decode(confluent("A3CPMessage", record(), 7), 1)
+
+
+def test_what_is_remembered_of_large_schemas_is_bounded():
+    """What came first is forgotten when what comes would be too much."""
+    remembered: Remembered[str] = Remembered(count_max=3, weight_max=10)
+    for header, weight in ((b"a", 4), (b"b", 4), (b"b", 5), (b"c", 2)):
+        remembered.put(header, "known", weight)
+    assert set(remembered) == {b"b", b"c"}
+    for header in (b"d", b"e"):
+        remembered.put(header, "known", 1)
+    assert set(remembered) == {b"c", b"d", b"e"}
+    remembered.put(b"f", "known", 11)
+    assert set(remembered) == {b"f"}
+
+
+@pytest.mark.parametrize("depth", [100, 400, 20_000])
+def test_a_schema_nested_deeply_where_nothing_is_read(depth):
+    """Documentation and defaults may be nested as they like: the schema is used or refused."""
+    written = schema(USER, TIME)[:-1] + ', "doc": ' + "[" * depth + "]" * depth + "}"
+    written = written.replace('"timestamp",', '"timestamp", "default": ' + "[" * depth + "]" * depth + ",")
+    codec = make_codec(written)
+    value = confluent_header(1) + avro_body(schema(USER, TIME), {"user_id": "u", "timestamp": 5})
+    with pytest.raises(DecodeError, match="cannot be used") if depth > 900 else contextlib.nullcontext():
+        codec.decode(value, 1)
 
 
 def test_an_older_shipped_schema_is_read():
