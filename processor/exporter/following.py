@@ -8,6 +8,7 @@ from processor.core.errors import A3CPError, BrokerUnavailable, OwnershipLost, R
 from processor.exporter.errors import StoreMoved, StoreUnavailable
 from processor.exporter.materializer import Materializer
 from processor.exporter.ports import Feed, OutputRecord, Source, Store
+from processor.identities import Identities
 from processor.ports import Assigned
 
 BATCH_RECORDS_MAX: Final = 30_000  # in one transaction: of many sessions side by side, each is written once in it
@@ -17,6 +18,7 @@ BACKOFF_MAX_S: Final = 10.0
 GIVE_UP_S: Final = 60.0  # for an export with an end; one that follows never gives up
 OTHERS_ASKED_S: Final = 0.5  # how often the store is asked how far other exporters are
 LAG_ASKED_S: Final = 5.0  # how often one that follows looks how far behind it is
+_NEW_STORE: Final = "export into a new store with --store, or name the right Kafka with --bootstrap"
 
 
 class Progress(NamedTuple):
@@ -62,13 +64,14 @@ class Following:
         self._give_up_s = give_up_s
         self._progress = Progress()
         self._ends: Mapping[Source, int] | None = None
+        self._recognised: Identities = {}
         self._worked_s = time.monotonic()
 
     def run(self, *, to_end: bool) -> Progress:
         """Follow until stopped; with `to_end`, until the store holds all that was committed when this began.
 
         Raises:
-            UsageError: the store follows other topics than these.
+            UsageError: the store holds what was in other topics than these.
             A3CPError: what did not answer for `give_up_s`.
         """
         backoff_s = BACKOFF_MIN_S
@@ -90,7 +93,7 @@ class Following:
     def _follow_a_while(self, *, to_end: bool) -> None:
         feed = self._feed_of()
         try:
-            self._check(self._store.offsets(), feed.ends())
+            self._check(feed)
             if to_end and self._ends is None:
                 self._ends = feed.ends()
             self._follow(feed)
@@ -106,6 +109,7 @@ class Following:
             for change in feed.changes():
                 self._materializer.forget()
                 if isinstance(change, Assigned):
+                    self._recognise(feed)
                     owned |= change.partitions
                 else:
                     owned -= change.partitions
@@ -116,6 +120,7 @@ class Following:
             if self._ends is None:
                 if now_s > look_at_s:
                     look_at_s = now_s + LAG_ASKED_S
+                    self._recognise(feed)  # Topics made anew have nothing to write until they are as long as they were.
                     self._note_left(feed.ends(), {**self._store.offsets(), **held})
             else:
                 known: Mapping[Source, int] = held
@@ -138,6 +143,7 @@ class Following:
         }
         if not positions:
             return False
+        self._recognise(feed)  # After the poll: what it returned is of these topics, or of none.
         new = [
             record
             for record in records
@@ -159,12 +165,39 @@ class Following:
         left = sum(max(0, end - held.get(source, 0)) for source, end in ends.items())
         self._progress = self._progress._replace(left=left)
 
-    def _check(self, held: Mapping[Source, int], ends: Mapping[Source, int]) -> None:
-        for source, offset in held.items():
-            if offset > ends.get(source, 0):
-                topic, partition = source
+    def _check(self, feed: Feed) -> None:
+        """Check that what the store holds is what these topics held.
+
+        Raises:
+            UsageError: it is not: another cluster, topics that were made anew, or a backup that was restored.
+        """
+        self._recognise(feed)
+        ends = feed.ends()
+        for source, offset in self._store.offsets().items():
+            if offset > (end := ends.get(source, 0)):
                 raise UsageError(
-                    f"the store has read {topic}[{partition}] up to {offset}, and this Kafka ends at "
-                    f"{ends.get(source, 0)}: it is another one, or its topics were made anew",
-                    remedy="name the right Kafka, or a new store with --store",
+                    f"the store has read {_place(source)} up to {offset}, and this Kafka ends at {end}: it lost "
+                    "records, as when it was restored from a backup",
+                    remedy=_NEW_STORE,
                 )
+        last = self._store.last_records()
+        found = feed.append_times({source: offset for source, (offset, _) in last.items()})
+        for source, append_ms in found.items():
+            offset, held_ms = last[source]
+            if append_ms != held_ms:
+                raise UsageError(
+                    f"the store holds another record of {_place(source)}@{offset} than this Kafka: records were lost, "
+                    "as when it was restored from a backup, and others have come since",
+                    remedy=_NEW_STORE,
+                )
+
+    def _recognise(self, feed: Feed) -> None:
+        now = feed.identities()
+        if now != self._recognised:
+            self._store.recognise(now)
+            self._recognised = now
+
+
+def _place(source: Source) -> str:
+    topic, partition = source
+    return f"{topic}[{partition}]"

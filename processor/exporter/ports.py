@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from processor.exporter.model import EventRow, MessageRow, SessionRow, TextRow, UnreadableRow
+from processor.identities import Identities
 from processor.ports import Assigned, Revoked
 
 TAGGED: Final = "tagged"
@@ -45,6 +46,12 @@ class Feed(Protocol):
 
     def ends(self) -> Mapping[Source, int]:
         """Return where every partition of both topics ends now, for a reader of committed records."""
+
+    def identities(self) -> Identities:
+        """Return the ids of the cluster and, by their names, of the two topics, as they are now."""
+
+    def append_times(self, places: Mapping[Source, int]) -> Mapping[Source, int]:
+        """Return when the records at `places` (an offset by source) were appended, as far as they are there."""
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         """Take note that the store holds everything before `offsets`; only for those who look at the group's lag."""
@@ -139,6 +146,16 @@ class Store(Protocol):
         Raises:
             UsageError: it holds what is in others.
         """
+
+    def recognise(self, identities: Identities) -> None:
+        """Take note of the ids of the cluster and the topics that this store is filled from; see `Feed.identities`.
+
+        Raises:
+            UsageError: it was filled from another cluster, or from topics of these names that were deleted since.
+        """
+
+    def last_records(self) -> Mapping[Source, tuple[int, int]]:
+        """Return the offset of the last record that is held of each partition, and when that was appended."""
 
     def offsets(self) -> Mapping[Source, int]:
         """Return the next offset of each partition that was read."""

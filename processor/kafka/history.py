@@ -1,18 +1,14 @@
 """Refuses to begin where the outputs say that the work was begun already, but the group has no offsets."""
 
-import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import BrokerUnavailable, UsageError
+from processor.core.errors import UsageError
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, patiently
-
-_TIMEOUT_S: Final = 10.0
-_POLL_S: Final = 0.5
+from processor.kafka.offsets import LATEST, committed_offsets, first_records, log_offsets, patiently
 
 
 def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, state: str, partitions: int) -> None:
@@ -35,7 +31,9 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
         begun = {number for (_, number), end in ends.items() if end > 0}
         lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
         if lost:
-            holding = _holding_records(conf, state, lost)
+            # Those that hold a record: what was aborted takes offsets too.
+            starts = dict.fromkeys(((state, number) for number in lost), OFFSET_BEGINNING)
+            holding = {number for _, number in first_records(conf, starts)}
             # Asked anew: another worker may have begun in between, and its states and offsets come together.
             lost = holding - committed_offsets(conf, group_id, raw, holding).keys()
     except KafkaException as error:
@@ -47,29 +45,3 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
             remedy="run with the A3CP_GROUP_ID that wrote them; to tag the log anew, use new outputs "
             "(docs/operations.md, 'Another group')",
         )
-
-
-def _holding_records(conf: Mapping[str, Any], topic: str, partitions: set[int]) -> set[int]:
-    """Return those of `partitions` that hold a committed record: what was aborted takes offsets too."""
-    own = {"group.id": "unused", "isolation.level": "read_committed", "enable.partition.eof": True}
-    reader = Consumer({**conf, **own, "enable.auto.commit": False})
-    holding, left = set(), set(partitions)
-    deadline_s = time.monotonic() + _TIMEOUT_S
-    try:
-        reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
-        while left:
-            if time.monotonic() > deadline_s:
-                raise BrokerUnavailable(f"{topic} was not read within {_TIMEOUT_S:.0f} s", remedy="look at the broker")
-            record = reader.poll(_POLL_S)
-            if record is None:
-                continue
-            error, number = record.error(), record.partition()
-            assert number is not None
-            if error is None:
-                holding.add(number)
-            elif error.code() != KafkaError._PARTITION_EOF:
-                raise KafkaException(error)
-            left.discard(number)
-    finally:
-        reader.close()
-    return holding

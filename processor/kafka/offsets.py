@@ -3,18 +3,28 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
 from processor.core.errors import BrokerUnavailable
+from processor.kafka.conf import reader_conf
 from processor.kafka.producer import unreachable
 
 T = TypeVar("T")
 
+
+class FirstRecord(NamedTuple):
+    """Where a partition's first record is, and its timestamp, ms."""
+
+    offset: int
+    timestamp_ms: int
+
+
 _TIMEOUT_S: Final = 10.0
 _RETRY_S: Final = 0.05
+_POLL_S: Final = 0.5
 EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
@@ -58,6 +68,44 @@ def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partit
         if answer.error is not None:
             raise KafkaException(answer.error)
     return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
+
+
+def first_records(conf: Mapping[str, Any], starts: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], FirstRecord]:
+    """Return the first committed record at or after each of `starts`, offsets by topic and partition, where one is.
+
+    Raises:
+        KafkaException: a partition cannot be read.
+        BrokerUnavailable: not all were read within 10 s.
+    """
+    if not starts:
+        return {}
+    consumer = Consumer({**reader_conf(conf, if_gone="earliest"), "queued.min.messages": 1})
+    found: dict[tuple[str, int], FirstRecord] = {}
+    left = set(starts)
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    try:
+        consumer.assign([TopicPartition(topic, number, offset) for (topic, number), offset in starts.items()])
+        while left:
+            if time.monotonic() > deadline_s:
+                waiting, where = min(left)
+                raise BrokerUnavailable(
+                    f"{waiting}[{where}] was not read within {_TIMEOUT_S:.0f} s", remedy="look at the broker"
+                )
+            record = consumer.poll(_POLL_S)
+            if record is None:
+                continue
+            error, topic, number, offset = record.error(), record.topic(), record.partition(), record.offset()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            assert topic is not None
+            assert number is not None
+            assert offset is not None
+            if error is None:
+                found.setdefault((topic, number), FirstRecord(offset, record.timestamp()[1]))
+            left.discard((topic, number))
+    finally:
+        consumer.close()
+    return found
 
 
 def patiently(ask: Callable[[], T], doing: str, conf: Mapping[str, Any]) -> T:

@@ -11,8 +11,10 @@ from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import A3CPError, UsageError
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Source
+from processor.identities import Identities
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, log_offsets, patiently
+from processor.kafka.identities import identities
+from processor.kafka.offsets import LATEST, first_records, log_offsets, patiently
 from processor.kafka.producer import unreachable
 from processor.ports import Assigned, Revoked
 
@@ -162,6 +164,19 @@ class KafkaFeed:
             self._conf,
         )
         return {(self._words[name], number): end for (name, number), end in ends.items()}
+
+    def identities(self) -> Identities:
+        """See `Feed.identities`."""
+        return patiently(
+            lambda: identities(self._admin, {name: name for name in self._words}), "asking who they are", self._conf
+        )
+
+    def append_times(self, places: Mapping[Source, int]) -> Mapping[Source, int]:
+        """See `Feed.append_times`."""
+        starts = {(self._topics[word], number): offset for (word, number), offset in places.items()}
+        found = patiently(lambda: first_records(self._conf, starts), "reading the output topics", self._conf)
+        records = {(self._words[name], number): record for (name, number), record in found.items()}
+        return {place: record.timestamp_ms for place, record in records.items() if record.offset == places[place]}
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         """See `Feed.stored`."""

@@ -30,6 +30,7 @@ from processor.exporter.errors import StoreUnavailable
 from processor.exporter.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
 from processor.exporter.ports import SESSIONS as BOUNDARIES
 from processor.exporter.ports import TAGGED, Found, Gone, Removed, SessionFilter, Source, Totals
+from processor.identities import CLUSTER, Identities, differing
 from processor.store import rows
 from processor.store.dialect import Dialect
 from processor.store.tables import (
@@ -44,10 +45,14 @@ from processor.store.tables import (
     SOURCES,
     TEXTS,
     UNREADABLE,
+    partition_and_offset,
+    position_of,
 )
 from processor.store.transaction import SqlTransaction, removed_of
 
-_FIRST_TOPICS: Final = text("INSERT INTO meta (name, value) VALUES ('topics', :value) ON CONFLICT (name) DO NOTHING")
+_FIRST: Final = text("INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
+_TOPICS: Final = "topics"
+_ID_OF: Final = "id of {}"
 _LAST_REMOVAL: Final = text(
     "INSERT INTO meta (name, value) VALUES ('last_removal', :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -76,27 +81,52 @@ class SqlStore:
         with self._speaking():
             if not self._is_made():
                 self._make()
-            self.identity = self._meta("id") or ""
+            self.identity = self._held(["id"])["id"]
 
     def follow(self, topics: str) -> None:
         """See `Store.follow`."""
         with self._speaking():
-            known = self._meta("topics")
-            if known is None:
-                with self._engine.connect() as connection:
-                    self._dialect.begin_writing(connection)
-                    connection.execute(_FIRST_TOPICS, {"value": topics})
-                    connection.commit()
-                known = self._meta("topics")  # Another exporter may have been first.
+            known = self._once({_TOPICS: topics})[_TOPICS]
             if known != topics:
                 raise UsageError(
                     f"the store {self.name} holds what is in {known}, not in {topics}",
                     remedy="name another store with --store, or the right topics with --prefix",
                 )
 
-    def _meta(self, name: str) -> str | None:
+    def recognise(self, identities: Identities) -> None:
+        """See `Store.recognise`. A store that was made before ids were kept takes those that it meets first."""
+        with self._speaking():
+            names = {role: _ID_OF.format(role) for role in identities}
+            held = self._once({names[role]: each for role, each in identities.items()})
+        known = {role: held[name] for role, name in names.items()}
+        others = differing(known, identities)
+        if CLUSTER in others:
+            raise UsageError(
+                f"the store {self.name} was filled from the Kafka cluster {known[CLUSTER]}, and this one is "
+                f"{identities[CLUSTER]}",
+                remedy="name that cluster with --bootstrap, or export into a new store with --store",
+            )
+        if others:
+            raise UsageError(
+                f"the store {self.name} was filled from a former {' and '.join(others)}, deleted and made anew since",
+                remedy="export into a new store with --store; the old one still holds what it held",
+            )
+
+    def _once(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what `meta` has under the names of `values`; those that it has not are put there first."""
+        held = self._held(list(values))
+        if held.keys() == values.keys():
+            return held
         with self._engine.connect() as connection:
-            return connection.execute(select(META.c.value).where(META.c.name == name)).scalar()
+            self._dialect.begin_writing(connection)
+            connection.execute(_FIRST, [{"name": name, "value": value} for name, value in values.items()])
+            connection.commit()
+        return self._held(list(values))  # Another exporter may have been first.
+
+    def _held(self, names: Sequence[str]) -> Mapping[str, str]:
+        with self._engine.connect() as connection:
+            found = connection.execute(select(META.c.name, META.c.value).where(META.c.name.in_(names)))
+            return {row.name: row.value for row in found}
 
     def _is_made(self) -> bool:
         with self._engine.connect() as connection:
@@ -126,6 +156,21 @@ class SqlStore:
         with self._reading() as connection:
             found = connection.execute(select(SOURCES.c.topic, SOURCES.c.partition, SOURCES.c.next_offset))
             return {(topic, partition): offset for topic, partition, offset in found}
+
+    def last_records(self) -> Mapping[Source, tuple[int, int]]:
+        """See `Store.last_records`."""
+        last = {}
+        with self._reading() as connection:
+            for topic, partition in connection.execute(select(SOURCES.c.topic, SOURCES.c.partition)).all():
+                table = MESSAGES if topic == TAGGED else EVENTS
+                query = select(table.c.position, table.c.append_ms).order_by(table.c.position.desc()).limit(1)
+                query = query.where(
+                    table.c.position.between(position_of(partition, 0), position_of(partition + 1, 0) - 1)
+                )
+                found = connection.execute(query).first()
+                if found is not None:
+                    last[topic, partition] = partition_and_offset(found.position)[1], found.append_ms
+        return last
 
     @contextlib.contextmanager
     def transaction(self, offsets: Mapping[Source, tuple[int | None, int]]) -> Iterator[SqlTransaction]:

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from processor.exporter.ports import OutputRecord, SessionFilter
+from processor.kafka.topic_admin import ensure_topics
 from processor.store import open_store
 from tests.broker.fleet import SESSION_TIMEOUT_MS
+from tests.conftest import PARTITIONS
 from tests.exporter.outputs import message, processed
 
 PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
@@ -92,6 +95,17 @@ def await_true(what: str, condition: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
+def make_anew(kafka: str, prefix: str) -> None:
+    """Delete the output topics and make them again."""
+    conf = {"bootstrap.servers": kafka}
+    admin = AdminClient({**conf})
+    names = [f"{prefix}.{word}" for word in ("tagged", "sessions")]
+    for future in admin.delete_topics(names).values():
+        future.result()
+    await_true("they are gone", lambda: not admin.list_topics(timeout=10).topics.keys() & {*names})
+    ensure_topics(conf, prefix, partitions=PARTITIONS)
+
+
 def held(address: str) -> list[Any]:
     """Return all that a store holds, but for when records were appended: that is Kafka's to say."""
     store = open_store(address)
@@ -153,23 +167,51 @@ def test_killed_while_following(site: Site, records: list[OutputRecord], address
     assert held(address) == held(calm)
 
 
+def refusal(site: Site, address: str) -> str:
+    """Export in vain, and return what was said."""
+    command = [*PROGRAM, "export", "--store", address]
+    done = subprocess.run(command, env=site.environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    return done.stderr
+
+
 @pytest.mark.broker
-def test_topics_made_anew_are_refused(site: Site, records: list[OutputRecord], kafka: str, tmp_path: Path) -> None:
-    """A store that is further than the topics is not filled from the beginning again."""
-    address = f"sqlite:///{tmp_path / 'store.db'}"
+def test_topics_that_lost_records_are_refused(site: Site, records: list[OutputRecord], address: str) -> None:
+    """A store that is further than the topics is refused, and one whose last record is another."""
     site.produce(records[:50])
     site.run("export", "--store", address)
     store = open_store(address)
     with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE messages SET append_ms = append_ms + 1")
+    assert "holds another record of tagged[" in refusal(site, address)
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE messages SET append_ms = append_ms - 1")
+    assert site.run("export", "--store", address)["written"]["messages"] == 0
+    with store._engine.begin() as connection:
         connection.exec_driver_sql("UPDATE sources SET next_offset = next_offset + 1000")
     store.close()
-    refused = subprocess.run(
-        [*PROGRAM, "export", "--store", address],
-        env=site.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert refused.returncode == 2
-    assert "it is another one, or its topics were made anew" in refused.stderr
+    assert "it lost records, as when it was restored from a backup" in refusal(site, address)
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("count", [20, 50, 90], ids=["fewer", "as many", "more"])
+def test_topics_made_anew_are_refused(
+    site: Site, records: list[OutputRecord], kafka: str, topics: str, tmp_path: Path, count: int
+) -> None:
+    """However many records the new topics hold, none gets into the store, whether it is followed or exported."""
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    site.produce(records[:50])
+    before = site.run("export", "--store", address)["held"]
+    following = site.follow(address)
+    try:
+        make_anew(kafka, topics)
+        site.produce(records[:count])
+        assert following.wait(TIMEOUT_S) == 2
+    finally:
+        following.kill()
+    assert f"a former {topics}.tagged and {topics}.sessions, deleted and made anew since" in refusal(site, address)
+    fresh = f"sqlite:///{tmp_path / 'fresh.db'}"
+    assert site.run("export", "--store", fresh)["left"] == 0
+    store = open_store(address)
+    assert store.totals().messages == before["messages"]
+    store.close()

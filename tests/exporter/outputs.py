@@ -12,6 +12,7 @@ from processor.config import TopicNames
 from processor.core.model import Rules
 from processor.exporter.decoding import decode
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Source
+from processor.identities import Identities
 from processor.ports import Assigned, Revoked
 from processor.resources import schema_text
 from processor.runtime.partitioner import partition_of
@@ -75,7 +76,15 @@ def processed(values: Iterable[bytes], *, quiet: bool = True) -> list[OutputReco
 class MemoryFeed:
     """The `Feed` port over records in memory, one member that owns all."""
 
-    def __init__(self, records: Sequence[OutputRecord], starts: Mapping[Source, int], *, chunk: int = 10**9) -> None:
+    def __init__(
+        self,
+        records: Sequence[OutputRecord],
+        starts: Mapping[Source, int],
+        *,
+        chunk: int = 10**9,
+        ids: Identities | None = None,
+    ) -> None:
+        self._ids = ids or {}
         self._chunk = chunk
         self._logs: dict[Source, list[OutputRecord]] = {
             (topic, number): [] for topic in (TAGGED, SESSIONS) for number in range(PARTITIONS)
@@ -105,6 +114,13 @@ class MemoryFeed:
 
     def ends(self) -> Mapping[Source, int]:
         return {source: log[-1].offset + 2 if log else 0 for source, log in self._logs.items()}
+
+    def identities(self) -> Identities:
+        return {"cluster": "c1", "tagged": "t1", "sessions": "s1", **self._ids}
+
+    def append_times(self, places: Mapping[Source, int]) -> Mapping[Source, int]:
+        times = {(r.topic, r.partition, r.offset): r.append_ms for log in self._logs.values() for r in log}
+        return {source: times[*source, offset] for source, offset in places.items() if (*source, offset) in times}
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         pass

@@ -1,6 +1,6 @@
 """Following: what is read is written once, whatever stops answering, and an export ends where it should."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from processor.exporter.following import Following, Progress
 from processor.exporter.materializer import Materializer
 from processor.exporter.model import SessionView
 from processor.exporter.ports import OutputRecord, SessionFilter, Source, Transaction
+from processor.identities import Identities
+from processor.ports import Assigned
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.exporter.outputs import DECODE, MemoryFeed, message, processed
@@ -145,11 +147,81 @@ def test_following_stops_when_told(store: SqlStore) -> None:
     assert feeds[0].closed
 
 
-def test_another_kafka_is_noticed(store: SqlStore) -> None:
-    """A store that is further than the topics reach belongs to others, or they were made anew."""
+ANEW = processed([message(f"user-{n % 5}", n * 1000, source="ui", transcript="other") for n in range(120)])
+
+
+@pytest.mark.parametrize("count", [5, len(RECORDS), len(ANEW)], ids=["fewer", "as many", "more"])
+@pytest.mark.parametrize(
+    ("ids", "why"),
+    [
+        ({"cluster": "c2", "tagged": "t2", "sessions": "s2"}, "filled from the Kafka cluster c1, and this one is c2"),
+        ({"tagged": "t2", "sessions": "s2"}, "a former tagged and sessions, deleted and made anew since"),
+        ({"sessions": "s2"}, "a former sessions, deleted and made anew since"),
+    ],
+    ids=["another cluster", "both topics anew", "one topic anew"],
+)
+def test_other_topics_are_refused(store: SqlStore, calm: Any, count: int, ids: Identities, why: str) -> None:
+    """Whatever other topics of these names hold, nothing of them gets into the store."""
     following(store).run(to_end=True)
-    with pytest.raises(UsageError, match="another one"):
-        following(store, RECORDS[:5]).run(to_end=True)
+    with pytest.raises(UsageError, match=why):
+        following(store, feed_of=lambda: MemoryFeed(ANEW[:count], store.offsets(), ids=ids)).run(to_end=True)
+    assert held_by(store) == calm
+
+
+@pytest.mark.parametrize(
+    ("records", "why"),
+    [
+        (RECORDS[:5], "has read .* this Kafka ends at"),
+        (RECORDS, "holds another record of .*@"),
+        (ANEW, "holds another record of .*@"),
+    ],
+    ids=["fewer", "as many", "more"],
+)
+def test_a_restored_kafka_is_refused(store: SqlStore, calm: Any, records: list[OutputRecord], why: str) -> None:
+    """A backup has the ids that it had; that it went on otherwise shows at the last record that the store holds."""
+    following(store).run(to_end=True)
+    restored = [record._replace(append_ms=record.append_ms + 1) for record in records]
+    with pytest.raises(UsageError, match=why):
+        following(store, restored).run(to_end=True)
+    assert held_by(store) == calm
+
+
+@pytest.mark.parametrize("records", [RECORDS, []], ids=["records come", "nothing to read, a rebalance"])
+def test_topics_made_anew_while_followed_are_refused(store: SqlStore, records: list[OutputRecord]) -> None:
+    """What a poll returns is written only if the topics are still the ones that the store is filled from."""
+
+    class Changing(MemoryFeed):
+        polls = 0
+
+        def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
+            self.polls += 1
+            if self.polls == 2:
+                self._ids = {"tagged": "t2", "sessions": "s2"}
+                self._changes.append(Assigned(frozenset({0})))
+            return super().poll(records_max, timeout_s)
+
+    stops = iter([False] * 5)
+    with pytest.raises(UsageError, match="deleted and made anew since"):
+        following(
+            store,
+            feed_of=lambda: Changing(records, store.offsets(), chunk=7),
+            stopped=lambda: next(stops),
+        ).run(to_end=False)
+    assert store.totals().messages + store.totals().events <= 7
+
+
+def test_a_store_made_before_ids_were_kept_takes_them(store: SqlStore, calm: Any) -> None:
+    """It goes on with the topics that it meets first, and from then on refuses others; so after an old broker."""
+
+    class Old(MemoryFeed):
+        def identities(self) -> Identities:
+            return {}
+
+    following(store, feed_of=lambda: Old(RECORDS, store.offsets())).run(to_end=True)
+    following(store).run(to_end=True)
+    assert held_by(store) == calm
+    with pytest.raises(UsageError, match="a former tagged"):
+        following(store, feed_of=lambda: MemoryFeed(RECORDS, store.offsets(), ids={"tagged": "t2"})).run(to_end=True)
 
 
 def test_sessions_are_handed_on_once(store: SqlStore) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -402,14 +402,14 @@ def test_a_store_belongs_to_its_topics(store: SqlStore, address: str) -> None:
 
 def test_two_exporters_begin_a_store_at_once(store: SqlStore, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes second between the question and the answer follows the same topics, or is told of the others."""
-    other, ask = open_store(address), store._meta
+    other, ask = open_store(address), store._held
 
-    def ask_late(name: str) -> str | None:
-        known = ask(name)
+    def ask_late(names: Sequence[str]) -> Mapping[str, str]:
+        known = ask(names)
         other.follow("a3cp.tagged and a3cp.sessions")
         return known
 
-    monkeypatch.setattr(store, "_meta", ask_late)
+    monkeypatch.setattr(store, "_held", ask_late)
     store.follow("a3cp.tagged and a3cp.sessions")
     with store._engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM meta WHERE name = 'topics'")
