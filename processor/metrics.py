@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from processor.core.model import CommandName, EndReason, Flag, StartReason, flag_words
 
 COMMIT_SECONDS: Final = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 TRANSACTION_RECORDS: Final = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # When a counter was made is of no use, and doubles their number.
 
 
 class Counts(Protocol):
@@ -89,7 +91,8 @@ class Metrics:
         self._open = Gauge("a3cp_sessions_open", "Users with an open session.", ["partition"], registry=registry)
         self._users = Gauge("a3cp_users_remembered", "Users that state is kept of.", ["partition"], registry=registry)
         self._last = Gauge(
-            "a3cp_last_processed_timestamp_seconds", "When the latest batch was committed, s since the epoch.",
+            "a3cp_last_processed_timestamp_seconds",
+            "When the latest batch was committed, or the partition restored, s since the epoch.",
             ["partition"], registry=registry,
         )  # fmt: skip
         self._restored_records = Gauge(

@@ -48,11 +48,12 @@ class Observer:
         self._monotonic_s = monotonic_s
         self._metrics = metrics
         self._health = health
-        self._log = log
+        self._log = self._unbound = log
         self._raw = raw
         self._moved_s: dict[int, float] = {}  # when a partition last made progress, or had nothing to do
         self._restoring_since_s: dict[int, float] = {}
         self._away: str | None = None
+        self._away_told_s = 0.0
         self._waits: dict[tuple[int, Cause], _Wait] = {}
 
     def beat(self) -> None:
@@ -60,9 +61,23 @@ class Observer:
         self._health.beat()
         for wait in self._waits.values():
             self._tell(wait)
+        if self._away is not None and self._monotonic_s() - self._away_told_s >= _TOLD_AGAIN_S:
+            self._tell_away()
+
+    def slot(self, slot: int) -> None:
+        """The worker runs in `slot` from now on: each line says so, since several workers write into one log."""
+        self._log = self._unbound.bind(slot=slot)
+
+    def started(self, partitions: int, group_id: str) -> None:
+        """The worker is about to join its group."""
+        self._log.info("started", operation="start", partitions=partitions, group=group_id)
+
+    def stopped(self) -> None:
+        """The worker has come to its end in good order."""
+        self._log.info("stopped", operation="stop")
 
     def broker(self, why: str | None) -> None:
-        """No broker answers, or one does (None); only what is new is told."""
+        """No broker answers, or one does (None); only what is new is told, and once a minute that it is still so."""
         if why == self._away:
             return
         self._away = why
@@ -70,7 +85,11 @@ class Observer:
         if why is None:
             self._log.info("the broker answers again", operation="poll")
         else:
-            self._log.warning("no broker answers", operation="poll", reason=why)
+            self._tell_away()
+
+    def _tell_away(self) -> None:
+        self._away_told_s = self._monotonic_s()
+        self._log.warning("no broker answers", operation="poll", reason=self._away)
 
     def assigned(self, partitions: Iterable[int]) -> None:
         """Partitions came; their states are to be restored."""
@@ -103,6 +122,15 @@ class Observer:
             self._log.info(
                 "restored", operation="restore", partition=partition, records=records, seconds=round(seconds, 3)
             )
+
+    def holds(self, partition: int, task: Task) -> None:
+        """A partition is restored: what is remembered of it is known before anything more comes."""
+        self._measure(partition, task)
+
+    def _measure(self, partition: int, task: Task) -> None:
+        self._metrics.open_sessions(partition, task.open_sessions)
+        self._metrics.users(partition, task.users)
+        self._metrics.last_processed(partition, time.time())
 
     def stuck(self, where: str) -> None:
         """A restore stands still, though the broker answers."""
@@ -148,9 +176,7 @@ class Observer:
         now_s = self._monotonic_s()
         for partition, tally in tallies.items():
             metrics.count(tally)
-            metrics.open_sessions(partition, tasks[partition].open_sessions)
-            metrics.users(partition, tasks[partition].users)
-            metrics.last_processed(partition, time.time())
+            self._measure(partition, tasks[partition])
             self._moved_s[partition] = now_s
             self._tell_boundaries(partition, tally)
             if tally.dead:

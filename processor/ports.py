@@ -59,6 +59,9 @@ class Cause(StrEnum):
 class LogObserver(Protocol):
     """Whoever a log tells what it meets."""
 
+    def slot(self, slot: int) -> None:
+        """The member runs in another slot from now on."""
+
     def broker(self, why: str | None) -> None:
         """No broker answers, and why; None once one does again."""
 

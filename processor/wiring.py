@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -146,38 +147,59 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     registry = CollectorRegistry()
     health = Health(live_s=settings.live_ms / 1000)
     observer = Observer(Metrics(registry), health, log, raw=settings.topics().raw)
-    slot = settings.slot or first_slot or 0
-    server: HealthServer | None = None
+    pages = _Pages(settings, health, registry)
 
-    def serve() -> None:
-        nonlocal server
-        if server is None and settings.metrics_port:
-            server = HealthServer(settings.metrics_host, settings.metrics_port + slot, health, registry)
-            server.start()
+    def leave() -> None:
+        if worker is None:  # Nothing has begun.
+            observer.stopped()
+            os._exit(0)
 
+    _on_signal(leave)
     if first_slot is not None:
         threading.Thread(target=_stop_with_supervisor, daemon=True).start()
+    given = settings.slot if first_slot is None else first_slot
     try:
-        while not stopped.is_set():
+        while worker is None and not stopped.is_set():
             try:
                 observer.beat()
-                if settings.slot is not None or first_slot is not None:
-                    serve()  # Before there is a broker: that none answers is to be seen.
-                slot, partitions = _place(settings, first_slot)
-                serve()
+                if given is not None:
+                    observer.slot(given)
+                    pages.serve(given)  # Before there is a broker: that none answers is to be seen.
+                slot, partitions = _place(settings, given)
+                observer.slot(slot)
+                pages.serve(slot)
                 worker = _worker(settings, slot, partitions, observer, stopped)
                 observer.broker(None)
-                break
             except (BrokerUnavailable, OutcomeUnknown, OwnershipLost) as error:
                 observer.broker(str(error))
                 stopped.wait(_START_BACKOFF_S)
         if worker is not None and not stopped.is_set():
-            log.info("started", operation="start", slot=slot, partitions=partitions, group=settings.group_id)
+            observer.started(partitions, settings.group_id)
             worker.run()
-        log.info("stopped", operation="stop", slot=slot)
+        observer.stopped()
     finally:
-        if server is not None:
-            server.close()
+        pages.close()
+
+
+class _Pages:
+    """The worker's pages, if it is to have some, from when its slot is known, which the port depends on."""
+
+    def __init__(self, settings: Settings, health: Health, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._health = health
+        self._registry = registry
+        self._server: HealthServer | None = None
+
+    def serve(self, slot: int) -> None:
+        """Serve them, unless that is done already. Raises as `HealthServer` does."""
+        host, port = self._settings.metrics_host, self._settings.metrics_port
+        if self._server is None and port:
+            self._server = HealthServer(host, port + slot, self._health, self._registry)
+            self._server.start()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
 
 
 def run_workers(loaded: Loaded, count: int) -> None:
@@ -197,7 +219,7 @@ def run_workers(loaded: Loaded, count: int) -> None:
         except BrokerUnavailable as error:
             log.warning("no broker answers", operation="start", reason=str(error))
             time.sleep(_START_BACKOFF_S)
-    supervise(slots, this_command("process"), log.warning)
+    supervise(slots, this_command("process"), partial(log.warning, operation="supervise"))
 
 
 def store_of(settings: Settings, *, must_exist: bool = False) -> "SqlStore":
@@ -268,6 +290,22 @@ def export_observer(settings: Settings, metrics_port: int) -> "Iterator[ExportOb
         yield observer
 
 
+def _on_signal(act: Callable[[], None]) -> None:
+    """Call `act` in a thread on the first signal: Python's own handlers wait until a call of the Kafka client returns.
+
+    That can take 10 s while no broker answers.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        os.read(reader, 1)
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _stop_with_supervisor() -> None:
     """Wait until the supervisor's end of the standard input is closed, as it is when it was killed; then stop."""
     while os.read(0, 1):
@@ -275,11 +313,13 @@ def _stop_with_supervisor() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _place(settings: Settings, first_slot: int | None) -> tuple[int, int]:
-    """Return the slot to begin in and the number of partitions. Raises as the checks in here do."""
+def _place(settings: Settings, slot: int | None) -> tuple[int, int]:
+    """Return the slot to begin in, a free one unless it is given, and the number of partitions.
+
+    Raises as the checks in here do.
+    """
     conf, topics = settings.kafka_conf(), settings.topics()
     partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
-    slot = settings.slot if first_slot is None else first_slot
     if slot is None:
         (slot,) = choose_slots(conf, settings.group_id, 1)
     refuse_lost_offsets(conf, settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions)

@@ -61,3 +61,10 @@ def test_a_partition_that_left_says_nothing_more() -> None:
     assert registry.get_sample_value("a3cp_rebalances_total", {"kind": "revoked"}) == 1
     metrics.revoked([0], lost=True)
     assert registry.get_sample_value("a3cp_rebalances_total", {"kind": "lost"}) == 1
+
+
+def test_no_series_says_when_a_counter_was_made() -> None:
+    """They would double the number of series, and nobody looks at them."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    assert "_created" not in generate_latest(registry).decode()

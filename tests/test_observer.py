@@ -141,3 +141,41 @@ def test_a_stand_still_is_no_longer_ours_once_the_partition_went() -> None:
     stage.observer.beat()
     assert (stage.lines(), stage.health.not_ready()) == ([], [])
     assert stage.metric("a3cp_partition_waiting", partition="1", cause="unreadable") is None
+
+
+def test_a_restored_partition_is_measured_before_any_commit() -> None:
+    """A sum over partitions is whole from the first second on; one with no users says 0."""
+    stage = Stage()
+    before = Task(0, 1, codec=Codec(SCHEMAS), rules=Rules(), topics=TOPICS, record_bytes_max=1 << 20)
+    values = [
+        message("anna", 0, source="ui"),
+        *DAY[:1],
+        message("ben", 1, source="ui"),
+        message("ben", 2, command="end"),
+    ]
+    before.process([MemoryRecord(0, n, b"k", value, START_MS + n) for n, value in enumerate(values)])
+    states = [(key or b"", value) for topic, value, key, _, _ in before.changes() if topic == TOPICS.state]
+    stage.observer.assigned([0, 1])
+    for partition, records in enumerate((states, [])):
+        task = Task(partition, 2, codec=Codec(SCHEMAS), rules=Rules(), topics=TOPICS, record_bytes_max=1 << 20)
+        task.restore(records)
+        task.restored()
+        stage.observer.restoring(partition, len(records), finished=True)
+        stage.observer.holds(partition, task)
+    assert [stage.metric("a3cp_sessions_open", partition=each) for each in "01"] == [1, 0]
+    assert [stage.metric("a3cp_users_remembered", partition=each) for each in "01"] == [2, 0]
+    assert all(stage.metric("a3cp_last_processed_timestamp_seconds", partition=each) for each in "01")
+
+
+def test_that_no_broker_answers_is_told_each_minute() -> None:
+    """Silence would look as if all were well again."""
+    stage = Stage()
+    stage.observer.slot(3)
+    for seconds in (0, 30, 61, 90):
+        stage.now_s = 100.0 + seconds
+        stage.observer.broker("no broker at 127.0.0.1:1")
+        stage.observer.beat()
+    stage.observer.broker(None)
+    lines = stage.lines()
+    assert [line["message"] for line in lines] == ["no broker answers"] * 2 + ["the broker answers again"]
+    assert {line["metadata"]["slot"] for line in lines} == {3}

@@ -32,5 +32,7 @@ def process(
             run_workers(loaded, count)
     except A3CPError as error:  # A service's last word belongs into its log.
         log = make_logger("processor", level=settings.log_level, log_format=settings.log_format)
+        if first_slot is not None:
+            log = log.bind(slot=first_slot)
         log.error(str(error), operation="stop", error=type(error).__name__)
         raise typer.Exit(error.exit_code) from error

@@ -223,6 +223,7 @@ class KafkaLog:
             return
         (slot,) = free_slots(self._admin, conf.group_id, 1)
         self._conf = conf._replace(slot=slot)
+        self._observer.slot(slot)
         self._rejoin()
 
     def _new_readers(self) -> tuple[AdminClient, Restorer]:

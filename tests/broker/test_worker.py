@@ -4,6 +4,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -99,6 +100,30 @@ def test_the_last_word_is_in_the_log(kafka: str, prefix: str, tmp_path: Path, wo
         errors = [line for line in worker.log() if line["level"] == "error"]
         assert errors[-1] == worker.log()[-1]
         assert "a3cp topics apply" in str(errors[0]["message"])
+
+
+def test_a_worker_leaves_at_once_while_no_broker_answers(tmp_path: Path, prefix: str) -> None:
+    """A call of the Kafka client that waits for an answer, up to 10 s, holds up no stop."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        Fleet(f"127.0.0.1:{silent.getsockname()[1]}", prefix, tmp_path) as fleet,
+    ):
+        worker = fleet.start()
+        connection, _ = silent.accept()
+        assert worker.stop() == 0
+        connection.close()
+        assert worker.said("no broker answers") == 0  # It did not wait for the answer.
+        assert worker.said("stopped") == 1
+
+
+def test_each_line_says_which_slot(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Two workers write into one log: which of them was assigned what is to be seen."""
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        worker = fleet.start("--workers", "2")
+        await_true("both started", lambda: worker.said("started") == 2 and worker.said("restored") >= 4)
+        lines: list[Any] = [line for line in worker.log() if line["component"] == "processor"]
+        assert {line["metadata"].get("slot") for line in lines} == {0, 1}
+        assert all(line["operation"] for line in worker.log())
 
 
 def test_several_workers_stop_while_a_broker_is_silent(tmp_path: Path, prefix: str) -> None:

@@ -73,6 +73,7 @@ class KafkaWorld:
         self.logs: list[KafkaLog] = []
         self.broker_said: list[str | None] = []
         self.stood_still: list[str] = []
+        self.slots: list[int] = []
         self.waits: dict[tuple[int, Cause], tuple[str, str, str]] = {}  # position, why, remedy
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
 
@@ -89,6 +90,9 @@ class KafkaWorld:
         log = KafkaLog(conf, self)
         self.logs.append(log)
         return log
+
+    def slot(self, slot: int) -> None:
+        self.slots.append(slot)
 
     def broker(self, why: str | None) -> None:
         self.broker_said.append(why)

@@ -40,6 +40,8 @@ class Told:
         if finished:
             self.restored.append(partition)
 
+    def holds(self, partition: int, task: Task) -> None: ...
+
     def committed(self, tallies: dict[int, Tally], records: int, commit_s: float, tasks: dict[int, Task]) -> None:
         self.tallies += tallies.values()
         self.records += records
