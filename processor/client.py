@@ -72,8 +72,7 @@ class _Registry:
     def __init__(self, url: str) -> None:
         from processor.kafka.registry import Registry  # noqa: PLC0415  # With httpx 60 ms, which most do without.
 
-        registry = Registry(url)
-        self.schema_text, self.close = registry.schema_text, registry.close
+        self.schema_text = Registry(url).schema_text
 
     def register(self, _subject: str, _text: str) -> int:
         """Return an id that goes nowhere, since nothing is tagged here."""
@@ -225,8 +224,6 @@ class SessionClient:
         if self._outcomes is not None:
             self._outcomes.close()
             self._outcomes = None
-        if self._registry is not None:
-            self._registry.close()
         self._producer.flush()
 
     def __enter__(self) -> Self:

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from processor.codec import avroschema
 from processor.codec.avroschema import Compiler, Reader, SchemaError, SchemaJson
+from processor.codec.foreign import unknown_id
 from processor.codec.remembered import Remembered
 from processor.codec.schemawork import check_work
 from processor.codec.spine import TAG_KEYS
@@ -189,10 +190,8 @@ class Schemas:
         try:
             text = self._registry().schema_text(schema_id)
             if text is None:
-                raise SchemaUnknown(
-                    f"value has schema id {schema_id}, which the registry does not know",
-                    remedy="register the schema, then replay the dead letter",
-                )
+                what, remedy = unknown_id(schema_id)
+                raise SchemaUnknown(what, remedy=remedy)
             made = _made_of(text, schema_id, lambda schema: made_of(schema, header))
         except DecodeError as error:
             refusal = _Refusal(type(error), error.what, error.remedy, self._monotonic_s() + REFUSAL_S)

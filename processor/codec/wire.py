@@ -5,6 +5,7 @@ Sources: the Avro specification, "Single-object encoding"; the wire format of Co
 
 from typing import Final
 
+from processor.codec.foreign import foreign_framing
 from processor.core.errors import DecodeError
 
 # Stable numbers: they are held in the stored state.
@@ -46,7 +47,9 @@ def encoding_of(value: bytes | None) -> int:
         return JSON
     if value[:3] == b"\xef\xbb\xbf":
         raise DecodeError("value begins with a byte order mark", remedy="send UTF-8 without one")
-    raise DecodeError(f"value begins with byte {first:02x}, which is no known encoding", remedy=_FORMS)
+    raise foreign_framing(value) or DecodeError(
+        f"value begins with byte {first:02x}, which is no known encoding", remedy=_FORMS
+    )
 
 
 def avro_header(fingerprint: int) -> bytes:

@@ -3,61 +3,65 @@
 Two calls over httpx; why not the client that comes with confluent-kafka: docs/adr/0012.
 """
 
-import time
-from collections.abc import Callable
+import json
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
 from processor.core.errors import DecodeError, RegistryUnavailable, UsageError
+from processor.kafka.http import Answer, ask
 
-TIMEOUT_S: Final = 5.0  # for one answer; how long to go on asking is the caller's to say
-UNKNOWN_S: Final = 30.0  # how long an unknown id stays unknown before it is asked for again
-UNKNOWN_MAX: Final = 1024  # unknown ids that are remembered
+CALL_S: Final = 4.0  # for one question, all addresses together; how long to go on asking is the caller's to say
 _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _REFUSED: Final = (409, 422)  # incompatible; invalid
+_NOT_FOUND: Final = (40401, 40402, 40403)  # what the API answers beside 404 when it is a registry that does
+_KINDS: Final = {"JSON": "a JSON Schema", "PROTOBUF": "a Protobuf schema"}
 
 
 class Registry:
-    """Asks a registry, each time anew but for ids it did not know a moment ago: `Schemas` remembers the rest."""
+    """Asks a registry, each time anew: `Schemas` remembers what it said."""
 
-    def __init__(self, url: str, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, url: str) -> None:
         """Use the registry at `url`: http(s)://[user:password@]host[:port][/path], or several with commas between.
 
         Raises:
             UsageError: that is no such address.
         """
         self._places = [_place(part.strip()) for part in url.split(",")]
-        self._http = httpx.Client(timeout=TIMEOUT_S, headers={"Accept": f"{_MEDIA_TYPE}, application/json"})
-        self._monotonic_s = monotonic_s
-        self._unknown: dict[int, float] = {}  # by id: when to ask again
 
     def schema_text(self, schema_id: int) -> str | None:
         """Return the Avro schema with this id; None when there is none.
 
         Raises:
             RegistryUnavailable: no address answers as a registry does.
-            DecodeError: the schema is of another kind than Avro.
+            DecodeError: the schema is one that cannot be used: larger than any that is read, of another kind than
+                Avro, or in need of other schemas.
         """
-        now_s = self._monotonic_s()
-        if self._unknown.get(schema_id, now_s) > now_s:
+        about = f"schema id {schema_id}"
+        answer = self._ask("GET", f"/schemas/ids/{schema_id}", about)
+        if answer.content is None:
+            raise DecodeError(
+                f"value has {about}, for which the registry's answer is too large to be a schema",
+                remedy="write with a smaller schema",
+            )
+        body = _body(answer, about)
+        if answer.status == 404:
             return None
-        answer = self._ask("GET", f"/schemas/ids/{schema_id}")
-        if answer.status_code == 404:
-            if len(self._unknown) >= UNKNOWN_MAX:
-                self._unknown.clear()
-            self._unknown[schema_id] = now_s + UNKNOWN_S
-            return None
-        body = _body(answer)
-        kind = body.get("schemaType", "AVRO")
+        kind = body.get("schemaType") or "AVRO"
         if kind != "AVRO":
             raise DecodeError(
-                f"value has schema id {schema_id}, which is {kind}", remedy="write it with an Avro schema"
+                f"value has {about}, which is {_KINDS.get(str(kind), 'no Avro schema')}; with an id only Avro is read",
+                remedy="write with an Avro schema, or send plain JSON, without the 5 bytes before it",
+            )
+        if body.get("references"):
+            raise DecodeError(
+                f"value has {about}, which refers to other schemas of the registry; such references are not followed",
+                remedy="register one schema that defines all its types itself, and write with that",
             )
         text = body.get("schema")
         if not isinstance(text, str):
-            raise _strange(answer)
+            raise _strange(answer, about)
         return text
 
     def register(self, subject: str, text: str) -> int:
@@ -67,37 +71,41 @@ class Registry:
             RegistryUnavailable: no address answers as a registry does.
             DecodeError: it refuses the schema.
         """
-        answer = self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": text})
-        if answer.status_code in _REFUSED:
+        about = f"a schema under {subject}"
+        answer = self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", about, {"schema": text})
+        if answer.status in _REFUSED:
             raise DecodeError(
-                f"the schema registry refuses a schema under {subject} (status {answer.status_code})",
+                f"the schema registry refuses {about} (status {answer.status})",
                 remedy="change the schema compatibly, or the subject's rule, then replay the dead letter",
             )
-        schema_id = _body(answer).get("id")
-        if not isinstance(schema_id, int):
-            raise _strange(answer)
+        schema_id = _body(answer, about).get("id")
+        if answer.status != 200 or not isinstance(schema_id, int) or not 0 <= schema_id < 1 << 32:
+            raise _strange(answer, about)
         return schema_id
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> httpx.Response:
+    def _ask(self, method: str, path: str, about: str, body: dict[str, str] | None = None) -> Answer:
         """Return the first answer of any address: also one that says no, but none that says not now."""
+        headers = {"Accept": f"{_MEDIA_TYPE}, application/json"}
+        if body is not None:
+            headers["Content-Type"] = _MEDIA_TYPE
         why = ""
         for place, auth in self._places:
+            content = None if body is None else json.dumps(body).encode()
+            request = httpx.Request(method, place + path, headers=headers, content=content)
             try:
-                answer = self._http.request(
-                    method, place + path, json=body, auth=auth, headers={"Content-Type": _MEDIA_TYPE} if body else None
-                )
-            except httpx.HTTPError as error:
-                why = type(error).__name__
+                answer = ask(request, auth, CALL_S / len(self._places))
+            except (httpx.HTTPError, TimeoutError) as error:
+                why = str(error) if isinstance(error, TimeoutError) else type(error).__name__
                 continue
-            if answer.status_code in (200, 404, *_REFUSED):
+            if answer.status in (200, 404, *_REFUSED):
                 return answer
-            why = f"status {answer.status_code}"
+            why = f"status {answer.status}"
+        login = why in ("status 401", "status 403")
         raise RegistryUnavailable(
-            f"schema registry does not answer ({why})", remedy="start it, or correct SCHEMA_REGISTRY_URL"
+            f"schema registry does not answer for {about} ({why})",
+            remedy="name who may read and write there in SCHEMA_REGISTRY_URL (https://user:password@host)"
+            if login
+            else "start it, or correct SCHEMA_REGISTRY_URL",
         )
 
 
@@ -106,7 +114,8 @@ def _place(url: str) -> tuple[str, tuple[str, str] | None]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
         host = port = None
     if not host or parts.scheme not in ("http", "https"):
         raise UsageError("SCHEMA_REGISTRY_URL is no http address", remedy="set it like http://registry.example:8081")
@@ -117,18 +126,21 @@ def _place(url: str) -> tuple[str, tuple[str, str] | None]:
     return place, auth
 
 
-def _body(answer: httpx.Response) -> dict[str, Any]:
+def _body(answer: Answer, about: str) -> dict[str, Any]:
+    """Return the object that a registry answers with; a 404 without one that says so comes from something else."""
     try:
-        body = answer.json()
-    except ValueError as error:
-        raise _strange(answer) from error
-    if answer.status_code != 200 or not isinstance(body, dict):
-        raise _strange(answer)
+        body = json.loads(answer.content or b"")
+    except (ValueError, RecursionError) as error:
+        if answer.status == 404 and answer.content == b"":
+            return {}
+        raise _strange(answer, about) from error
+    if not isinstance(body, dict) or (answer.status == 404 and body.get("error_code") not in _NOT_FOUND):
+        raise _strange(answer, about)
     return body
 
 
-def _strange(answer: httpx.Response) -> RegistryUnavailable:
+def _strange(answer: Answer, about: str) -> RegistryUnavailable:
     return RegistryUnavailable(
-        f"schema registry answers strangely (status {answer.status_code})",
+        f"schema registry answers strangely for {about} (status {answer.status})",
         remedy="correct SCHEMA_REGISTRY_URL; it may need a path, such as /apis/ccompat/v7 for Apicurio",
     )

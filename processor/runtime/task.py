@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from processor.codec.codec import Codec
+from processor.codec.foreign import framing_in_headers
 from processor.codec.state import decode_state, encode_state, glance
 from processor.config import TopicNames
 from processor.core.deadlines import due_ms, plain_due_ms, punctuate
@@ -283,6 +284,8 @@ class Task:
         match error:
             case DecodeError():
                 stage = Stage.DECODE
+                if (record.value() or b"{")[0] != ord("{"):  # What looks like JSON is told as JSON.
+                    error = framing_in_headers(name for name, _ in headers_of(record)) or error
             case _TooLarge():
                 stage = Stage.SIZE
             case _:

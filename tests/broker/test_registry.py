@@ -6,10 +6,11 @@ import httpx
 import pytest
 
 from processor.codec import CONFLUENT, Codec, Schemas
+from processor.codec.schema import REFUSAL_S
 from processor.codec.wire import confluent_header
-from processor.core.errors import DecodeError, RegistryUnavailable
+from processor.core.errors import DecodeError, RegistryUnavailable, SchemaUnknown
 from processor.core.model import Message, Reopened, Tagged
-from processor.kafka.registry import UNKNOWN_S, Registry
+from processor.kafka.registry import Registry
 from tests.broker.apicurio import Apicurio
 from tests.strategies import SCHEMA_TEXTS, avro_body
 
@@ -53,16 +54,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def registry(apicurio, clock):
-    adapter = Registry(apicurio.url, monotonic_s=clock)
-    yield adapter
-    adapter.close()
+def registry(apicurio):
+    return Registry(apicurio.url)
 
 
-def codec_on(registry: Registry, prefix: str) -> Codec:
+def codec_on(registry: Registry, prefix: str, clock: Clock | None = None) -> Codec:
     schemas = Schemas(
         SCHEMA_TEXTS,
         source=registry,
+        monotonic_s=clock or Clock(),
         tagged_subject=f"{prefix}.tagged-value",
         events_subject=f"{prefix}.sessions-value",
     )
@@ -118,13 +118,13 @@ def test_an_unknown_id_is_asked_for_again(registry, apicurio, clock, prefix):
 
     next_id = registry.register(f"{prefix}.raw-value", named("first")) + 1
     value = confluent_header(next_id) + avro_body(evolved(), {**FIELDS, "device": {}, "late": None})
-    codec = codec_on(registry, prefix)
+    codec = codec_on(registry, prefix, clock)
     with pytest.raises(DecodeError, match=f"schema id {next_id}, which the registry does not know; register"):
         codec.decode(value, 1)
     assert registry.register(f"{prefix}.other-value", named("second")) == next_id
     with pytest.raises(DecodeError):
         codec.decode(value, 1)
-    clock.now_s += UNKNOWN_S
+    clock.now_s += REFUSAL_S
     assert codec.decode(value, 1).user_id == "elias01"
 
 
@@ -134,7 +134,22 @@ def test_a_schema_of_another_kind_is_refused(registry, apicurio, prefix):
     body = {"schema": f'syntax = "proto3"; message {name} {{ string a = 1; }}', "schemaType": "PROTOBUF"}
     answer = httpx.post(f"{apicurio.url}/subjects/{prefix}-other/versions", json=body)
     schema_id = answer.json()["id"]
-    with pytest.raises(DecodeError, match="which is PROTOBUF"):
+    with pytest.raises(DecodeError, match="which is a Protobuf schema"):
+        codec_on(registry, prefix).decode(confluent_header(schema_id) + b"x", 1)
+
+
+def test_a_schema_that_refers_to_others_is_refused(registry, apicurio, prefix):
+    """The text alone does not define its types; what to do instead is said."""
+    name = prefix.replace("-", "_")
+    part = {"type": "record", "name": f"Part_{name}", "namespace": "x", "fields": [{"name": "a", "type": "int"}]}
+    registry.register(f"{prefix}-part", json.dumps(part))
+    whole = json.loads(SCHEMA_TEXTS["A3CPMessage"])
+    whole["fields"].append({"name": "part", "type": f"x.Part_{name}"})
+    references = [{"name": f"x.Part_{name}", "subject": f"{prefix}-part", "version": 1}]
+    body = {"schema": json.dumps(whole), "references": references}
+    answer = httpx.post(f"{apicurio.url}/subjects/{prefix}-whole/versions", json=body)
+    schema_id = answer.json()["id"]
+    with pytest.raises(DecodeError, match=r"refers to other schemas .* register one schema that defines all its types"):
         codec_on(registry, prefix).decode(confluent_header(schema_id) + b"x", 1)
 
 
@@ -167,6 +182,6 @@ def test_a_registry_that_goes_and_comes_back(registry, apicurio, prefix):
         assert codec.strip(codec.tag(value, TAG)) == value
     finally:
         apicurio.start()
-    with pytest.raises(DecodeError):
+    with pytest.raises(SchemaUnknown):
         codec.decode(unseen, 1)
     assert codec.encode_event("elias01", Reopened("sess_1", 1, 2, 0), CONFLUENT)[:1] == b"\0"

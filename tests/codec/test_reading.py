@@ -291,6 +291,9 @@ UNREADABLE = [
     ("a list", b"[]", "byte 5b"),
     ("a byte order mark", b"\xef\xbb\xbf{}", "byte order mark"),
     ("another magic", b"\x01abc", "byte 01"),
+    ("a schema's GUID", b"\x01" + bytes(16) + b"\x0a1.0.1", "as before a schema's GUID, which is not read"),
+    ("AWS Glue", b"\x03\x00" + bytes(16) + b"\x0a1.0.1", "begins with 0300, as AWS Glue frames it"),
+    ("AWS Glue, packed", b"\x03\x05" + bytes(16), "begins with 0305, as AWS Glue frames it"),
     ("half an Avro mark", b"\xc3\x02" + bytes(20), "no whole Avro header"),
     ("a cut Avro header", b"\xc3\x01\0\0", "no whole Avro header"),
     ("a cut schema id", b"\0\0\0\0", "no whole schema id"),
@@ -458,6 +461,12 @@ def test_an_unknown_schema_id():
     """The registry does not know it: register, then replay."""
     with pytest.raises(DecodeError, match="schema id 7, which the registry does not know; register"):
         CODEC.decode(confluent_header(7) + b"x", 1)
+
+
+def test_an_id_of_eight_bytes():
+    """Apicurio's serializers write eight; the first four of them are 0."""
+    with pytest.raises(SchemaUnknown, match=r"id 0, as when ids have 8 bytes.*apicurio.registry.as-confluent=true"):
+        CODEC.decode(b"\0" + (7).to_bytes(8, "big") + b"x", 1)
 
 
 def test_no_registry_is_configured():

@@ -64,6 +64,32 @@ def test_what_cannot_be_tagged_is_set_aside_unchanged(value: bytes | None, stage
     assert stage.audit().tagged == 1
 
 
+AVRO_BODY = b"\x0a1.0.1\x48"
+
+
+@pytest.mark.parametrize(
+    ("value", "header", "says"),
+    [
+        (AVRO_BODY, "__value_schema_id", "stands in Confluent's header __value_schema_id, which is not read; let"),
+        (AVRO_BODY, "apicurio.value.globalId", "Apicurio's header apicurio.value.globalId"),
+        (AVRO_BODY, "apicurio.value.contentId", "apicurio.registry.as-confluent=true"),
+        (b"\0" * 20, "__value_schema_id", "value's schema stands in Confluent's header"),
+        (AVRO_BODY, "__key_schema_id", "byte 0a, which is no known encoding"),
+        (b'{"user_id":', "__value_schema_id", "JSON"),
+        (None, "__value_schema_id", "tombstone"),
+        (AVRO_BODY, "traceparent", "byte 0a, which is no known encoding"),
+    ],
+)  # fmt: skip
+def test_a_schema_in_a_header_is_told_as_such(value: bytes | None, header: str, says: str) -> None:
+    """The value itself begins with its first field, so its bytes do not show what it is; its headers do."""
+    stage = Stage()
+    stage.send(HERE, value, b"any key", [(header, b"\x01" + bytes(16))])
+    stage.member().finish()
+    ((_, headers),) = stage.dead()
+    assert says in headers["a3cp-dlq-message"]
+    assert headers["a3cp-dlq-stage"] == "decode"
+
+
 @pytest.mark.parametrize("field", [{"frame_data": "AAAA"}, {"is_partial": True}, {"image": "data:image/png;base64,AA"}])
 def test_what_must_not_be_kept_is_withheld(field: dict[str, Any]) -> None:
     """Raw media and partial transcripts leave only their hash and size in the dead letters."""
