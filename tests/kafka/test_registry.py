@@ -27,7 +27,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
     do_POST = do_GET  # noqa: N815
 
-    def log_message(self, *_: object) -> None:  # type: ignore[override]
+    def log_message(self, *_: object) -> None:
         """Say nothing."""
 
     def give(self, status: int, body: bytes = b"", **headers: str) -> None:
