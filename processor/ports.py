@@ -6,6 +6,9 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 Headers: TypeAlias = list[tuple[str, bytes]]
 
+LOG_APPEND_TIME: Final = 2
+"""The kind of a record's timestamp that the broker gave it."""
+
 ERASED: Final = "a3cp-erased"
 """Header of a tombstone in the state topic that a person's erasure wrote, and not the processor."""
 
@@ -105,6 +108,9 @@ class Log(Protocol):
     def lag(self) -> Mapping[int, int]:
         """Return how many offsets each restored partition's position is before its end; what is open counts too."""
 
+    def now_ms(self) -> int:
+        """Return what the broker's clock shows, ms since the epoch. Only between transactions."""
+
     def send(self, outputs: Sequence[Output]) -> None:
         """Produce `outputs` in the open transaction; opens one when there is none."""
 
@@ -126,10 +132,7 @@ class Log(Protocol):
 
 
 class Clock(Protocol):
-    """The time."""
-
-    def now_ms(self) -> int:
-        """Return the wall clock's time, ms since the epoch, UTC."""
+    """The passing of time. The machine's date is not asked for: it may be wrong, and may jump."""
 
     def monotonic_s(self) -> float:
         """Return seconds since some moment, for measuring how long something takes."""

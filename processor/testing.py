@@ -189,6 +189,11 @@ class MemoryLog:
         topic = self._broker.topics[self._raw]
         return {partition: len(topic[partition]) - position for partition, position in self._positions.items()}
 
+    def now_ms(self) -> int:
+        """See `Log.now_ms`."""
+        assert not self._open, "a transaction is open"
+        return self._broker.clock.now_ms()
+
     def send(self, outputs: Sequence[Output]) -> None:
         """See `Log.send`."""
         self._open += outputs

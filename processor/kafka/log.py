@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from processor.core.errors import A3CPError, Aborted, BrokerUnavailable
 from processor.kafka.failures import error_of, failure
 from processor.kafka.hidden import Hidden
+from processor.kafka.offsets import newest_ms
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.transactions import Transactions, fence
@@ -150,6 +151,13 @@ class KafkaLog:
             _, high = self._consumer.get_watermark_offsets(place, cached=True)
             return high
         return OFFSET_INVALID
+
+    def now_ms(self) -> int:
+        """See `Log.now_ms`: the append time of a record that nobody comes to see, since its transaction is aborted."""
+        assert self._transactions is not None
+        state, partition = self._conf.state, min(self._reading)
+        output = (state, None, b"", partition, None)
+        return self._transactions.try_out(output, lambda: newest_ms(self._admin, state, partition))
 
     def send(self, outputs: Sequence[Output]) -> None:
         """See `Log.send`."""

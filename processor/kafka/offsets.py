@@ -27,6 +27,7 @@ _RETRY_S: Final = 0.05
 _POLL_S: Final = 0.5
 EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+NEWEST: Final[OffsetSpec] = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 
 
 def log_offsets(
@@ -45,6 +46,20 @@ def log_offsets(
     futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout_s)
     wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
     return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+
+
+def newest_ms(admin: AdminClient, topic: str, partition: int) -> int:
+    """Return the latest timestamp in a partition, of what is not committed too, ms; below 0 when it holds nothing.
+
+    Raises:
+        KafkaException: no answer.
+    """
+    place = TopicPartition(topic, partition)
+    futures = admin.list_offsets(
+        {place: NEWEST}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT_S
+    )
+    wait(futures.values())
+    return int(futures[place].result().timestamp)
 
 
 def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:

@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from processor.core.errors import Aborted, OutcomeUnknown
 from processor.kafka.failures import error_of, failure, is_outdated
 from processor.ports import Output
+
+T = TypeVar("T")
 
 PRODUCERS: Final = 2
 _FENCED_AT_ONCE: Final = 16  # slots
@@ -106,11 +108,7 @@ class Transactions:
                 producer.begin_transaction()
                 self._open = True
             deadline_s = time.monotonic() + self._timeout_s
-            while producer.flush(_SLOW_S):
-                _raise_refused(producer)  # After a refusal the rest is never sent.
-                self._on_slow(f"outputs have not been acknowledged for {_SLOW_S:.0f} s")
-                if time.monotonic() > deadline_s:
-                    raise OutcomeUnknown(f"outputs were not acknowledged within {self._timeout_s:.0f} s")
+            self._await_acknowledged(deadline_s)
 
             def finish() -> None:
                 producer.send_offsets_to_transaction(offsets, group_metadata, _left(deadline_s))
@@ -123,6 +121,30 @@ class Transactions:
                 raise Aborted(f"the group has moved on: {error_of(error).str()}") from error
             raise failure("committing", error, in_transaction=True) from error
         self._next_turn()
+
+    def try_out(self, output: Output, look: Callable[[], T]) -> T:
+        """Return what `look` finds while `output` is in the log, uncommitted; then undo it.
+
+        Raises:
+            BrokerUnavailable, OutcomeUnknown, OwnershipLost, Fatal: see `failure`.
+        """
+        assert not self._open
+        self.send([output])
+        try:
+            self._await_acknowledged(time.monotonic() + self._timeout_s)
+            found = look()
+        except KafkaException as error:
+            raise failure("trying out a write", error, in_transaction=True) from error
+        self.abort()
+        return found
+
+    def _await_acknowledged(self, deadline_s: float) -> None:
+        producer = self._producers[self._turn]
+        while producer.flush(_SLOW_S):
+            _raise_refused(producer)  # After a refusal the rest is never sent.
+            self._on_slow(f"outputs have not been acknowledged for {_SLOW_S:.0f} s")
+            if time.monotonic() > deadline_s:
+                raise OutcomeUnknown(f"outputs were not acknowledged within {self._timeout_s:.0f} s")
 
     def abort(self) -> None:
         """Abort the open transaction, if there is one."""

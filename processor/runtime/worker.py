@@ -6,7 +6,8 @@ from operator import methodcaller
 from typing import Final, Protocol
 
 from processor.core.errors import Aborted, BrokerUnavailable, OutcomeUnknown, OwnershipLost, RegistryUnavailable
-from processor.ports import Cause, Clock, Log, RawRecord, Revoked
+from processor.ports import LOG_APPEND_TIME, Cause, Clock, Log, RawRecord, Revoked
+from processor.runtime.brokertime import BrokerTime
 from processor.runtime.tally import Tally
 from processor.runtime.task import Task
 
@@ -17,6 +18,7 @@ _TURN_SHORT_S: Final = 1.0  # A larger batch writes fewer states a message.
 _CHUNK_RECORDS: Final = 1_000  # processed before their outputs are handed to the producer, which sends them meanwhile
 _PARTITION: Final = methodcaller("partition")
 _RESTORE_SLICE_S: Final = 0.05
+_TIME_ASKED_EVERY_S: Final = 600.0  # The monotonic clock of a machine that sleeps stands still.
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 10.0
 _CALM_S: Final = 60.0  # without a failure for so long, the next one counts as the first
@@ -69,6 +71,8 @@ class Worker:
         self._sleep = sleep
         self._tasks: dict[int, Task] = {}
         self._restoring: dict[int, tuple[Task, int]] = {}  # partition -> task, records so far
+        self._time = BrokerTime(clock.monotonic_s)
+        self._time_asked_s: float | None = None
         self._punctuated_s = clock.monotonic_s()
         self._failures = 0
         self._failed_s = 0.0
@@ -117,6 +121,8 @@ class Worker:
         self._follow_assignment()
         if self._restoring:
             self._restore()
+        if self._tasks:
+            self._ask_the_time()
         timeout_s = 0.0 if self._restoring else self._punctuate_ms / 1000
         records = self._log.poll(self._batch_records, timeout_s)
         begun_s = self._clock.monotonic_s()
@@ -125,11 +131,18 @@ class Worker:
         now_s = self._clock.monotonic_s()
         if now_s - self._punctuated_s >= self._punctuate_ms / 1000:
             self._punctuated_s = now_s
-            touched |= self._punctuate(self._clock.now_ms())
+            touched |= self._punctuate()
             self._observer.lagging(dict(self._log.lag()))
         if records or touched:
             self._commit(touched, len(records))
             self._adapt(len(records), self._clock.monotonic_s() - begun_s)
+
+    def _ask_the_time(self) -> None:
+        """Ask what the broker's clock shows, once and then rarely: while nothing comes, no append time tells it."""
+        now_s = self._clock.monotonic_s()
+        if self._time_asked_s is None or now_s - self._time_asked_s >= _TIME_ASKED_EVERY_S:
+            self._time.saw(self._log.now_ms())
+            self._time_asked_s = now_s
 
     def _adapt(self, records: int, turn_s: float) -> None:
         """Take more records at a time when full batches are done quickly, fewer when they take long (design §6)."""
@@ -140,6 +153,9 @@ class Worker:
 
     def _process(self, records: Sequence[RawRecord]) -> set[int]:
         touched = set()
+        kind, append_ms = records[-1].timestamp()
+        if kind == LOG_APPEND_TIME:
+            self._time.saw(append_ms)
         for start in range(0, len(records), _CHUNK_RECORDS):
             chunk = records[start : start + _CHUNK_RECORDS]
             for partition, run in groupby(chunk, _PARTITION):
@@ -147,11 +163,11 @@ class Worker:
                 touched.add(partition)
         return touched
 
-    def _punctuate(self, now_ms: int) -> set[int]:
+    def _punctuate(self) -> set[int]:
         touched = set()
         for partition, task in self._tasks.items():
             if self._log.caught_up(partition):
-                outputs = task.punctuate(now_ms)
+                outputs = task.punctuate(self._time.now_ms())
                 if outputs or task.dirty:
                     self._log.send(outputs)
                     touched.add(partition)

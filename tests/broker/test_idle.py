@@ -7,7 +7,7 @@ import pytest
 
 from processor.core.model import Rules
 from tests.broker.audit import make_codec, read_topic
-from tests.broker.fleet import Fleet, Watcher, message, produce
+from tests.broker.fleet import Fleet, Watcher, await_true, message, produce
 
 pytestmark = pytest.mark.broker
 
@@ -50,6 +50,31 @@ def test_a_successor_ends_what_was_left_open(kafka: str, topics: str, tmp_path: 
             fleet.start()
             events.await_count(40)
         assert fleet.audit(Rules(gap_ms=GAP_MS, quiet_ms=QUIET_MS)).sessions == 20
+
+
+def test_a_machine_whose_clock_is_days_ahead_ends_nothing_early(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Before, at and after a restart: the broker's time counts, and nobody is forgotten."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\n"
+        "ahead_ns, true_ns = 3 * 86_400 * 10**9, time.time_ns\n"
+        "time.time_ns = lambda: true_ns() + ahead_ns\n"
+        "time.time = lambda: time.time_ns() / 1e9\n"
+    )
+    with Fleet(kafka, topics, tmp_path, gap_ms=60_000, quiet_ms=QUIET_MS) as fleet:
+        fleet.environ["PYTHONPATH"] = str(tmp_path)
+        worker = fleet.start()
+        for number in range(2):
+            produce(kafka, fleet.names.raw, iter([("ann", message("ann", time.time_ns() // 1_000_000, number=number))]))
+            fleet.await_processed()
+            time.sleep(3 * QUIET_MS / 1000)  # The clock acts twice a second.
+            worker.stop()
+            worker = fleet.start()
+        await_true("restored", lambda: worker.said("restored") == 4)
+        time.sleep(3 * QUIET_MS / 1000)
+        assert fleet.audit(Rules(gap_ms=60_000, quiet_ms=QUIET_MS)).sessions == 1
+    decode = make_codec().decode_event
+    told = [decode(row.value or b"") for rows in read_topic(kafka, fleet.names.sessions) for row in rows]
+    assert [view.kind for view in told] == ["started"]
 
 
 def test_a_backlog_is_not_idleness(kafka: str, topics: str, tmp_path: Path) -> None:

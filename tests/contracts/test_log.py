@@ -121,6 +121,23 @@ def test_what_waits_behind_an_open_transaction_is_lag(world: MemoryWorld | Kafka
     assert member.log.lag()[1] == 0
 
 
+def test_the_brokers_clock_is_asked_without_a_trace(world: MemoryWorld | KafkaWorld) -> None:
+    """What is told lies between two append times, and no reader sees that it was asked, not a restore either."""
+    world.produce(0, b"a")
+    member = Member(world)
+    (before,) = member.await_records(1)
+    member.tag([before])
+    member.log.commit()
+    now_ms = member.log.now_ms()
+    world.produce(0, b"b")
+    (after,) = member.await_records(1)
+    assert before.timestamp()[1] <= now_ms <= after.timestamp()[1]
+    member.log.close()
+    successor = Member(world)
+    successor.await_restored()
+    assert successor.states == {0: [(b"user", b"state")], 1: [], 2: [], 3: []}
+
+
 def test_two_members_share_and_a_leaver_gives_back(world: MemoryWorld | KafkaWorld) -> None:
     """No partition is owned by two; each record is output once, whoever polls it; who leaves is replaced."""
     for partition in range(PARTITIONS):

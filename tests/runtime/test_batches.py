@@ -25,6 +25,9 @@ class _Log:
 
     def send(self, outputs: Any) -> None: ...
 
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
     def lag(self) -> dict[int, int]:
         return {}
 
@@ -33,6 +36,9 @@ class _Log:
 
 
 class _Record:
+    def timestamp(self) -> tuple[int, int]:
+        return 2, 0
+
     def partition(self) -> int:
         return 0
 
