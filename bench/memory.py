@@ -32,7 +32,7 @@ def main(how: str, users: int, messages: int) -> dict[str, float]:
     process = psutil.Process()
     tasks = [new_task(partition, PARTITIONS) for partition in range(PARTITIONS)]
     tasks[0].process([_record(0, 0, 1)])
-    tasks[0].changes()
+    tasks[0].state_records()
     tasks[0].committed()  # Caches and the like are there before the first reading.
     numbers = [users_of(partition, PARTITIONS, users) for partition in range(PARTITIONS)]
     gc.collect()
@@ -61,7 +61,7 @@ def _fill(task: Task, how: str, numbers: list[int], messages: int) -> None:
         task.restore([(user_key(number), open_state(number, messages, append_ms)) for number in numbers])
         return
     task.process([_record(task.partition, number, 1) for number in numbers])
-    task.changes()
+    task.state_records()
     task.committed()
 
 

@@ -43,7 +43,7 @@ def bare_steps(chunks: Sequence[list[MemoryRecord]]) -> list[float]:
             assert value is not None
             message = codec.decode(value, record.append_ms)
             assert type(message) is Message
-            states[message.user_id], events = step(states.get(message.user_id), message, rules)
+            states[message.user_id], events = step(states.get(message.user_id), message, record.position, rules)
             for event in events:
                 if type(event) is Tagged:
                     codec.tag(value, event)
@@ -62,7 +62,7 @@ def whole_task(chunks: Sequence[list[MemoryRecord]]) -> tuple[list[float], list[
             batch_ns = time.thread_time_ns()
             task.process(chunk)
             took.append((time.thread_time_ns() - batch_ns) / len(chunk) / 1e3)
-        task.changes()
+        task.state_records()
         task.committed()
         whole.append((time.thread_time_ns() - begun_ns) / sum(map(len, some)) / 1e3)
     return took, whole
@@ -78,7 +78,7 @@ def measure(context: Context) -> Section:
         "Kafka, garbage collection as in `a3cp process`; µs of CPU per message, "
         f"batches of {BATCH:,} timed together; a transaction is {BATCH * COMMIT_EVERY:,} messages. Median and 99th "
         f"percentile over batches, then the median of {scale.runs} runs.",
-        ("encoding", "decode + step + tag", "p99", "Task.process", "p99", "and changes, committed", "p99"),
+        ("encoding", "decode + step + tag", "p99", "Task.process", "p99", "and state records, committed", "p99"),
     )
     worst = 0.0
     for name, encode in (("Avro", encode_ours), ("JSON", encode_json)):

@@ -61,7 +61,7 @@ def open_state(number: int, messages: int, append_ms: int) -> bytes:
     name = session_id(user_id, start_ms, f"{number:032x}", IdFormat.DATED)
     session = Session(name, start_ms, start_ms + 10_000 * (messages - 1), messages, sha256(user_id.encode()).digest())
     recent = random.Random(number).randbytes(FINGERPRINT_BYTES * min(messages, RECENT_RECORDS_MAX))
-    return encode_state(UserState(session, (), recent, None, append_ms, AVRO))
+    return encode_state(UserState(session, (), recent, None, append_ms, AVRO, number))
 
 
 def users_of(partition: int, partitions: int, users: int) -> list[int]:

@@ -28,6 +28,8 @@ class Counts(Protocol):
     @property
     def rerouted(self) -> int: ...
     @property
+    def repeated(self) -> int: ...
+    @property
     def started(self) -> Mapping[str, int]: ...
     @property
     def ended(self) -> Mapping[str, int]: ...
@@ -66,6 +68,10 @@ class Metrics:
         )  # fmt: skip
         self._rerouted = Counter(
             "a3cp_records_rerouted", "Records that came in the wrong partition and were sent to the right one.",
+            registry=registry,
+        )  # fmt: skip
+        self._repeated = Counter(
+            "a3cp_records_repeated", "Records that came again and were skipped: the states hold them already.",
             registry=registry,
         )  # fmt: skip
         self._transactions = Counter(
@@ -143,6 +149,8 @@ class Metrics:
         self._tagged.inc(tally.tagged)
         if tally.rerouted:
             self._rerouted.inc(tally.rerouted)
+        if tally.repeated:
+            self._repeated.inc(tally.repeated)
         for flags, count in tally.flags.items():
             for word in flag_words(flags):
                 self._flag_counters[word].inc(count)

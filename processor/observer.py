@@ -179,6 +179,15 @@ class Observer:
             self._measure(partition, tasks[partition])
             self._moved_s[partition] = now_s
             self._tell_boundaries(partition, tally)
+            if tally.repeated:
+                self._log.warning(
+                    "records came again and were skipped: the states hold them already",
+                    operation="process",
+                    partition=partition,
+                    records=tally.repeated,
+                    up_to=f"{self._raw}[{partition}]@{tally.repeated_offset}",
+                    see="docs/operations.md, 'Input that comes again'",
+                )
             if tally.dead:
                 self._log.warning(
                     "records went to the dead letters",

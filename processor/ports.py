@@ -90,10 +90,10 @@ class Log(Protocol):
     def poll(self, records_max: int, timeout_s: float) -> Sequence[RawRecord]:
         """Return the next records of restored partitions, in offset order of each; empty after `timeout_s`.
 
-        Changes of assignment happen in here and are told by `changes`; none happens while a transaction is open.
+        Changes of assignment happen in here and are told by `assignments`; none happens while a transaction is open.
         """
 
-    def changes(self) -> Sequence[Assigned | Revoked]:
+    def assignments(self) -> Sequence[Assigned | Revoked]:
         """Return the changes of assignment since the last call, oldest first."""
 
     def restore(self, timeout_s: float) -> Iterable[StateChunk]:

@@ -163,8 +163,8 @@ class MemoryLog:
             self._positions[record.number] = record.position + 1
         return records
 
-    def changes(self) -> Sequence[Assigned | Revoked]:
-        """See `Log.changes`."""
+    def assignments(self) -> Sequence[Assigned | Revoked]:
+        """See `Log.assignments`."""
         changes, self._changes = self._changes, []
         return changes
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from processor.exporter.ports import OutputRecord, Store
     from processor.store.sql import SqlStore
 
-SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand", "SessionState")
+SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand")
 _START_BACKOFF_S: Final = 0.3
 _EXPORT_LIVE_S: Final = 600.0  # A session of millions of messages takes minutes to write.
 

@@ -258,4 +258,5 @@ states = st.builds(
     st.none() | policies,
     times_ms,
     st.integers(0, 3),
+    st.integers(-1, (1 << 63) - 1),
 )

@@ -32,6 +32,7 @@ def processed(values: list[Any]) -> dict[str, list[Any]]:
         for topic, output, *_ in task.process([MemoryRecord(0, number, b"key", text, append_ms)]):
             assert output is not None
             told[topic].append(json.loads(output))
+        task.state_records()
         task.committed()
     return told
 

@@ -53,6 +53,7 @@ def told(values: list[bytes], *, level: str = "info", key: str | None = None) ->
     observer = Observer(Metrics(CollectorRegistry()), Health(), log, raw="raw")
     task = Task(0, 1, codec=Codec(SCHEMAS), rules=Rules(), topics=TOPICS, record_bytes_max=1 << 20)
     task.process([MemoryRecord(0, n, b"k", value, START_MS + n) for n, value in enumerate(values)])
+    task.state_records()
     observer.committed({0: task.committed()}, len(values), 0.001, {0: task})
     return [line for line in map(json.loads, stream.getvalue().splitlines()) if line["operation"] == "session"]
 
@@ -154,7 +155,7 @@ def test_a_restored_partition_is_measured_before_any_commit() -> None:
         message("ben", 2, command="end"),
     ]
     before.process([MemoryRecord(0, n, b"k", value, START_MS + n) for n, value in enumerate(values)])
-    states = [(key or b"", value) for topic, value, key, _, _ in before.changes() if topic == TOPICS.state]
+    states = [(key or b"", value) for topic, value, key, _, _ in before.state_records() if topic == TOPICS.state]
     stage.observer.assigned([0, 1])
     for partition, records in enumerate((states, [])):
         task = Task(partition, 2, codec=Codec(SCHEMAS), rules=Rules(), topics=TOPICS, record_bytes_max=1 << 20)

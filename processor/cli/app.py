@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from processor.addresses import masked
-from processor.cli import broker, dlq, session, sessions, topics
+from processor.cli import broker, dlq, session, sessions, state, topics
 from processor.cli.audit import audit
 from processor.cli.demo import demo
 from processor.cli.erase import erase
@@ -40,6 +40,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(session.app, name="session")
 sessions.app.command()(timeline)
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(state.app, name="state")
 app.add_typer(dlq.app, name="dlq")
 app.command()(process)
 app.command()(produce)

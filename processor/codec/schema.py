@@ -20,9 +20,9 @@ REFUSALS_MAX: Final = 8192  # ids that are remembered as of no use
 REFUSAL_S: Final = 30.0  # for how long; then they are asked for again
 SOURCE_ID: Final = "a3cp_source_id"  # in a tagged schema of a registry: the id of the schema that came in
 _RENAMED: Final = frozenset({"session_id", *TAG_KEYS})
-SHIPPED: Final = ("A3CPMessage", "SessionCommand", "SessionEvent", "SessionState", "TaggedA3CPMessage")
+SHIPPED: Final = ("A3CPMessage", "SessionCommand", "SessionEvent", "TaggedA3CPMessage")
 _TAGGED_ONLY: Final = "give a record of the tagged topic"
-_OURS: Final = frozenset({"SessionEvent", "SessionState"})  # Records that look like messages and are none.
+_EVENT: Final = "SessionEvent"  # It looks like a message and is none.
 _UNITS: Final = {
     "timestamp-micros": 1000,
     "local-timestamp-micros": 1000,
@@ -209,7 +209,7 @@ class Schemas:
         types = {field["name"]: field["type"] for field in record["fields"]}
         name = canonical["name"].rpartition(".")[2]
         unit = _time_unit(types.get("timestamp"))
-        is_ours = name in _OURS or "user_id" not in types or unit is None
+        is_ours = name == _EVENT or "user_id" not in types or unit is None
         is_command = not is_ours and "command" in types
         is_message = not is_ours and not is_command
         return Layout(

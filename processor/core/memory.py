@@ -32,6 +32,7 @@ from processor.core.model import (
 )
 
 _RECENT_BYTES_MAX = RECENT_RECORDS_MAX * FINGERPRINT_BYTES
+_NOBODY = UserState(None, (), b"", None, 0, 0, -1)  # Nothing is remembered.
 _NO_POLICY = Policy()
 _START_MS = attrgetter("start_ms")
 _TOUCHED_MS = attrgetter("touched_ms")
@@ -49,7 +50,9 @@ def evolve(state: UserState | None, event: Event) -> UserState | None:
             return _evolve_policy(state, event.policy)
         case Forgotten():
             assert state is not None
-            return None if state.policy is None else UserState(None, (), b"", state.policy, 0, 0)
+            return (
+                None if state.policy is None else _NOBODY._replace(policy=state.policy, last_offset=state.last_offset)
+            )
         case Rejected():
             return state
         case Ended():
@@ -71,15 +74,18 @@ def evolve(state: UserState | None, event: Event) -> UserState | None:
     return state._replace(current=session._replace(last_ms=max(session.last_ms, event.at_ms)))
 
 
-def observe(state: UserState | None, record: Record) -> UserState | None:
-    """Return `state` with the arrival of `record` noted; a user with neither session nor policy is not remembered."""
+def observe(state: UserState | None, record: Record, offset: int) -> UserState | None:
+    """Return `state` with the arrival of `record`, which is at `offset`, noted.
+
+    A user with neither session nor policy is not remembered.
+    """
     if state is None:
         return None
-    current, closed, recent, policy, last_append_ms, _ = state
+    current, closed, recent, policy, last_append_ms, _, _ = state
     recent = (recent + record.content_hash[:FINGERPRINT_BYTES])[-_RECENT_BYTES_MAX:]
     if record.append_ms > last_append_ms:
         last_append_ms = record.append_ms
-    return UserState(current, closed, recent, policy, last_append_ms, record.encoding)
+    return UserState(current, closed, recent, policy, last_append_ms, record.encoding, offset)
 
 
 def has_seen(recent: bytes, content_hash: bytes) -> bool:
@@ -136,7 +142,7 @@ def _evolve_policy(state: UserState | None, policy: Policy) -> UserState | None:
     """Return `state` with the user's own limits replaced by `policy`; one without any limit takes them back."""
     kept = None if policy == _NO_POLICY else policy
     if state is None:
-        return None if kept is None else UserState(None, (), b"", kept, 0, 0)
+        return None if kept is None else _NOBODY._replace(policy=kept)
     if kept is None and state.current is None and not state.closed:
         return None
     return state._replace(policy=kept)
@@ -146,9 +152,9 @@ def _evolve_tagged(state: UserState | None, tagged: Tagged) -> UserState | None:
     if tagged.session_id is None:
         return state
     assert state is not None
-    current, closed, recent, policy, last_append_ms, encoding = state
+    current, closed, recent, policy, last_append_ms, encoding, offset = state
     if current is not None and current.session_id == tagged.session_id:
-        return UserState(with_message(current, tagged), closed, recent, policy, last_append_ms, encoding)
+        return UserState(with_message(current, tagged), closed, recent, policy, last_append_ms, encoding, offset)
     newest_ms = max(tagged.at_ms, newest_event_ms(state))
     closed = tuple(
         with_message(session, tagged)._replace(touched_ms=newest_ms)
@@ -163,15 +169,15 @@ def _evolve_tagged(state: UserState | None, tagged: Tagged) -> UserState | None:
 def _evolve_started(state: UserState | None, started: Started) -> UserState:
     session = session_of(started)
     if state is None:
-        return UserState(session, (), b"", None, 0, 0)
-    current, closed, recent, policy, last_append_ms, encoding = state
+        state = _NOBODY
+    closed = state.closed
     if closed and min(map(_TOUCHED_MS, closed)) < started.keep_from_ms:
         closed = tuple(earlier for earlier in closed if earlier.touched_ms >= started.keep_from_ms)
     if started.reason is StartReason.LATE:
-        return UserState(current, _recent(closed, session), recent, policy, last_append_ms, encoding)
-    if current is not None:
-        closed = _recent(closed, _touched(current))
-    return UserState(session, closed, recent, policy, last_append_ms, encoding)
+        return state._replace(closed=_recent(closed, session))
+    if state.current is not None:
+        closed = _recent(closed, _touched(state.current))
+    return state._replace(current=session, closed=closed)
 
 
 def _evolve_ended(state: UserState | None, ended: Ended) -> UserState:
@@ -184,8 +190,7 @@ def _evolve_ended(state: UserState | None, ended: Ended) -> UserState:
         return state._replace(closed=closed)
     current = _marked(current, ended)
     if ended.reason in _SILENCE:  # A message within the gap may still come and reopen it.
-        _, closed, recent, policy, last_append_ms, encoding = state
-        return UserState(current, closed, recent, policy, last_append_ms, encoding)
+        return state._replace(current=current)
     current = current._replace(
         last_ms=max(current.last_ms, ended.end_ms), paused_at_ms=None, paused_total_ms=ended.paused_ms
     )
@@ -193,11 +198,11 @@ def _evolve_ended(state: UserState | None, ended: Ended) -> UserState:
 
 
 def _marked(session: Session, ended: Ended) -> Session:
-    return Session(*session[:8], ended.end_ms, ended.reason, ended.revision + 1, session.touched_ms)
+    return session._replace(end_ms=ended.end_ms, end_reason=ended.reason, ends=ended.revision + 1)
 
 
 def _touched(session: Session) -> Session:
-    return Session(*session[:11], session.last_ms)
+    return session._replace(touched_ms=session.last_ms)
 
 
 def _recent(closed: tuple[Session, ...], newcomer: Session) -> tuple[Session, ...]:

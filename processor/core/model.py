@@ -187,6 +187,7 @@ class UserState(NamedTuple):
     policy: Policy | None
     last_append_ms: int
     encoding: int
+    last_offset: int  # where the user's latest record is in the partition of the raw topic; -1 when that is not known
 
 
 RECENT_SESSIONS_MAX: Final = 8  # closed sessions that a late message can still join

@@ -47,28 +47,33 @@ class _Arrival(NamedTuple):
     passive: bool  # rule R15
 
 
-def step(state: UserState | None, record: Record, rules: Rules) -> tuple[UserState | None, tuple[Event, ...]]:
-    """Return the user's state after `record`, and what it caused, oldest first.
+def step(
+    state: UserState | None, record: Record, offset: int, rules: Rules
+) -> tuple[UserState | None, tuple[Event, ...]]:
+    """Return the user's state after `record`, which is at `offset` in its partition, and what it caused, oldest first.
 
-    The pair is a function of the arguments alone: processing the log again gives the same states and events.
+    The offset decides nothing, the state only keeps it. The pair is a function of the arguments alone: processing the
+    log again gives the same states and events.
     """
     if type(record) is Message:
-        stepped = _step_first(record, rules) if state is None else _step_plain(state, record, rules)
+        stepped = _step_first(record, offset, rules) if state is None else _step_plain(state, record, offset, rules)
         if stepped is not None:
             return stepped
     events = decide(state, record, rules)
     for event in events:
         state = evolve(state, event)
-    return observe(state, record), events
+    return observe(state, record, offset), events
 
 
-def _step_plain(state: UserState, message: Message, rules: Rules) -> tuple[UserState, tuple[Event, ...]] | None:
+def _step_plain(
+    state: UserState, message: Message, offset: int, rules: Rules
+) -> tuple[UserState, tuple[Event, ...]] | None:
     """Return what `step` returns, in half the time, of a message inside an open session; None if anything is special.
 
     Nearly all messages are so. It takes no decision of its own: tests/core proves that `decide`, `evolve` and `observe`
     give the same. `tuple.__new__` makes a `NamedTuple` without the call in between.
     """
-    current, closed, recent, policy, last_append_ms, _ = state
+    current, closed, recent, policy, last_append_ms, _, _ = state
     _, _, at_ms, append_ms, content_hash, source, claim, flags, encoding, new_policy = message
     if current is None or policy is not None or new_policy is not None or source in rules.passive_sources:
         return None
@@ -100,10 +105,10 @@ def _step_plain(state: UserState, message: Message, rules: Rules) -> tuple[UserS
     if append_ms > last_append_ms:
         last_append_ms = append_ms
     tagged = _new(Tagged, (sid, count, start_ms, flags, at_ms, content_hash, True))
-    return _new(UserState, (current, closed, recent, None, last_append_ms, encoding)), (tagged,)
+    return _new(UserState, (current, closed, recent, None, last_append_ms, encoding, offset)), (tagged,)
 
 
-def _step_first(message: Message, rules: Rules) -> tuple[UserState, tuple[Event, ...]] | None:
+def _step_first(message: Message, offset: int, rules: Rules) -> tuple[UserState, tuple[Event, ...]] | None:
     """Return what `step` returns, in a third of the time, of the first message of a user; None if anything is special.
 
     With many users that come and go most messages that are not plain are so. It too takes no decision of its own.
@@ -118,7 +123,8 @@ def _step_first(message: Message, rules: Rules) -> tuple[UserState, tuple[Event,
     session = _new(Session, (sid, at_ms, at_ms, 1, digest, None, None, 0, None, None, 0, 0))
     started = _new(Started, (sid, at_ms, _BY_MESSAGE, None, at_ms - rules.late_horizon_ms, None))
     tagged = _new(Tagged, (sid, 1, at_ms, flags, at_ms, content_hash, True))
-    state = _new(UserState, (session, (), content_hash[:FINGERPRINT_BYTES], None, max(0, append_ms), encoding))
+    recent = content_hash[:FINGERPRINT_BYTES]
+    state = _new(UserState, (session, (), recent, None, max(0, append_ms), encoding, offset))
     return state, (started, tagged)
 
 

@@ -106,7 +106,7 @@ class Following:
         look_at_s = 0.0
         while not self._stopped():
             records = feed.poll(BATCH_RECORDS_MAX, POLL_TIMEOUT_S)
-            for change in feed.changes():
+            for change in feed.assignments():
                 self._materializer.forget()
                 if isinstance(change, Assigned):
                     self._recognise(feed)

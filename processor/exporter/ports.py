@@ -35,10 +35,10 @@ class Feed(Protocol):
     def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
         """Return the next records of the assigned partitions, in the order of each; empty after `timeout_s`.
 
-        Changes of assignment happen in here and are told by `changes`.
+        Changes of assignment happen in here and are told by `assignments`.
         """
 
-    def changes(self) -> Sequence[Assigned | Revoked]:
+    def assignments(self) -> Sequence[Assigned | Revoked]:
         """Return the changes of assignment since the last call. A partition's number stands for it in both topics."""
 
     def positions(self) -> Mapping[Source, int]:

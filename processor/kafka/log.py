@@ -103,8 +103,8 @@ class KafkaLog:
             if self._ends.get(partition, position) < position:
                 del self._ends[partition]
 
-    def changes(self) -> Sequence[Assigned | Revoked]:
-        """See `Log.changes`."""
+    def assignments(self) -> Sequence[Assigned | Revoked]:
+        """See `Log.assignments`."""
         for change in self._changes:
             if isinstance(change, Assigned):
                 self._restorer.add(change.partitions)

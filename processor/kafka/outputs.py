@@ -146,8 +146,8 @@ class KafkaFeed:
                 self._failed = unreachable("reading", error, self._conf)
             self._ask_at_s = time.monotonic() + _ASK_EVERY_S
 
-    def changes(self) -> Sequence[Assigned | Revoked]:
-        """See `Feed.changes`."""
+    def assignments(self) -> Sequence[Assigned | Revoked]:
+        """See `Feed.assignments`."""
         changes, self._changes = self._changes, []
         return changes
 

@@ -1,7 +1,7 @@
 """Reads partitions as any consumer of the system would, read_committed and without a group: nothing is committed."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, cast
 
@@ -54,14 +54,20 @@ class Reader:
             raise UsageError(f"no topic {topic}", remedy="make the topics with a3cp topics apply")
         self.partitions = len(known[topic].partitions)
 
-    def read_all(self) -> Iterator[ReadRecord]:
-        """Yield every committed record, up to where the topic's partitions end now; in the order of each partition.
+    def read_all(self, partitions: Collection[int] | None = None) -> Iterator[ReadRecord]:
+        """Yield every committed record of `partitions`, by default all, up to where they end now.
+
+        The records of a partition come in their order.
 
         Raises:
             BrokerUnavailable: the broker stopped answering.
         """
         starts, ends = self._offsets(EARLIEST), self._offsets(LATEST)
-        left = {partition for partition, end in ends.items() if starts[partition] < end}
+        left = {
+            partition
+            for partition, end in ends.items()
+            if starts[partition] < end and (partitions is None or partition in partitions)
+        }
         self._assign({partition: starts[partition] for partition in left})
         silent_since_s = time.monotonic()
         while left:

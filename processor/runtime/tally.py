@@ -16,9 +16,16 @@ class Tally:
 
     tagged: int = 0
     rerouted: int = 0
+    repeated: int = 0  # raw records that the states hold already
+    repeated_offset: int = -1  # of the last of them
     started: Counter[str] = field(default_factory=Counter)  # by reason
     ended: Counter[str] = field(default_factory=Counter)  # by reason; revisions of an end are not counted again
     flags: Counter[int] = field(default_factory=Counter)  # by flag bits, messages without any left out
     dead: Counter[str] = field(default_factory=Counter)  # by stage
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # by name and outcome
     boundaries: list[tuple[str, Boundary]] = field(default_factory=list)  # user and event, the first BOUNDARIES_MAX
+
+    def repeat(self, offset: int) -> None:
+        """Count a raw record that the states hold already."""
+        self.repeated += 1
+        self.repeated_offset = offset

@@ -5,9 +5,9 @@ from typing import Final
 
 from processor.codec.codec import Codec
 from processor.codec.foreign import framing_in_headers
-from processor.codec.state import decode_state, encode_state, glance
+from processor.codec.state import decode_state, encode_state
 from processor.config import TopicNames
-from processor.core.deadlines import due_ms, plain_due_ms, punctuate
+from processor.core.deadlines import due_ms, punctuate
 from processor.core.errors import DecodeError, InvalidMessage, RecordError
 from processor.core.memory import evolve
 from processor.core.model import (
@@ -33,7 +33,6 @@ from processor.runtime.tally import BOUNDARIES_MAX, Boundary, Tally
 from processor.runtime.wheel import Wheel
 
 REROUTED: Final = "a3cp-rerouted"
-_LIVE_MAX: Final = 20_000  # states kept decoded between batches
 _RECORD_OVERHEAD_BYTES: Final = 1024  # the key and what Kafka adds to a record and its batch, rounded up
 _PUNCTUATED_MAX: Final = 10_000  # users looked at in one go
 _UNTOLD: Final = (PolicySet, Forgotten)  # events that go out in no record
@@ -42,9 +41,9 @@ _UNTOLD: Final = (PolicySet, Forgotten)  # events that go out in no record
 class Task:
     """The users of one partition.
 
-    What `process` and `punctuate` change counts once the transaction that holds their outputs is `committed`; `aborted`
-    undoes it. When neither is certain the task is thrown away and another one restored: memory never says what the log
-    does not.
+    `states` is what is committed, in the bytes of the state topic. What `process` and `punctuate` change is the batch,
+    apart from it: `committed` moves it over once the transaction that holds their outputs is, `aborted` drops it. When
+    neither is certain the task is thrown away and another one restored: memory never says what the log does not.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class Task:
                 whose copies are read here too.
         """
         self.partition = partition
-        self.states: dict[bytes, bytes] = {}  # key -> state as in the state topic; lags behind `_live` within a batch
+        self.states: dict[bytes, bytes] = {}
         self._partitions = partitions
         self._codec = codec
         self._rules = rules
@@ -78,8 +77,9 @@ class Task:
         self._value_bytes_max = record_bytes_max - _RECORD_OVERHEAD_BYTES
         self._raw_bytes_max = (raw_bytes_max or record_bytes_max) - _RECORD_OVERHEAD_BYTES
         self._reroutes = reroutes
-        self._live: dict[bytes, UserState] = {}  # states in use, decoded
-        self._changed: dict[bytes, bytes | None] = {}  # what `states` held before the batch, of the keys it changed
+        self._batch: dict[bytes, UserState | None] = {}  # of the users that the batch changed; None: forgotten
+        self._encoded: list[tuple[bytes, bytes | None]] = []  # the batch as in the state topic, once it was asked for
+        self._held_offset = self._held_append_ms = -1  # the latest raw record that the restored states hold
         self._wheel = Wheel()
         self._tally = Tally()
         self._open = 0
@@ -98,7 +98,7 @@ class Task:
     @property
     def dirty(self) -> bool:
         """Whether the batch has changed anything."""
-        return bool(self._changed)
+        return bool(self._batch)
 
     def restore(self, records: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take in records of the state topic, in the order of the log."""
@@ -110,39 +110,42 @@ class Task:
                 states[key] = value
 
     def restored(self) -> None:
-        """Set the deadlines of all restored users."""
-        add, rules = self._wheel.add, self._rules
+        """Set the deadlines of all restored users, and note how far in the raw log their states go."""
         for key, value in self.states.items():
-            plain = glance(value)
-            if plain is not None:
-                add(key, plain_due_ms(*plain, rules))
-                self._open += not plain[2]
-            else:
-                state = decode_state(value)
-                self._schedule(key, None, state)
-                self._open += _is_open(state)
+            state = decode_state(value)
+            self._schedule(key, None, state)
+            self._open += _is_open(state)
+            if state.last_offset > self._held_offset:
+                self._held_offset = state.last_offset
+            if state.last_append_ms > self._held_append_ms:
+                self._held_append_ms = state.last_append_ms
 
     def process(self, records: Iterable[RawRecord]) -> list[Output]:
-        """Return what `records`, the partition's next, cause."""
+        """Return what `records`, the partition's next, cause; those that the states hold already cause nothing."""
         outputs: list[Output] = []
-        live, changed, states, rules, partition = self._live, self._changed, self.states, self._rules, self.partition
+        batch, states, rules, partition = self._batch, self.states, self._rules, self.partition
         decode, tag, append = self._codec.decode, self._codec.tag, outputs.append
         topic, value_bytes_max = self._topics.tagged, self._value_bytes_max
-        tagged_count = 0
+        held_offset, tagged_count = self._held_offset, 0
         for record in records:
-            value = record.value()
+            value, offset, append_ms = record.value(), record.offset(), record.timestamp()[1]
+            if offset <= held_offset and append_ms <= self._held_append_ms:
+                self._tally.repeat(offset)
+                continue
             try:
-                message = decode(value, record.timestamp()[1])
+                message = decode(value, append_ms)
             except RecordError as error:
                 self._set_aside(record, error, outputs)
                 continue
             key = message.user_id.encode()
-            state = live.get(key)
-            if state is None:
-                state = self._remembered(key)
-                if state is None and self._reroute(record, key, outputs):
-                    continue
-            after, events = step(state, message, rules)
+            if key in batch:
+                state = batch[key]
+            else:
+                encoded = states.get(key)
+                state = None if encoded is None else decode_state(encoded)
+            if state is None and self._reroute(record, key, outputs):
+                continue
+            after, events = step(state, message, offset, rules)
             tagged = events[-1]
             if len(events) == 1 and tagged.__class__ is Tagged:  # By far the most frequent case.
                 assert value is not None  # `decode` refuses a tombstone.
@@ -154,15 +157,13 @@ class Task:
                 tagged_count += 1
                 if tagged.flags:
                     self._tally.flags[tagged.flags] += 1
-                if after is not None:  # `_keep`, without the call.
-                    if key not in changed:
-                        changed[key] = states.get(key)
-                    live[key] = after
+                if after is not state:
+                    batch[key] = after
             elif self._send(record, key, message, events, outputs):
                 self._schedule(key, state, after)
                 self._opened += _is_open(after) - _is_open(state)
                 if after is not state:
-                    self._keep(key, after)
+                    batch[key] = after
         self._tally.tagged += tagged_count
         return outputs
 
@@ -170,7 +171,7 @@ class Task:
         """Return what has become certain by `now_ms`; only to be called when the partition is caught up (rule R4)."""
         outputs: list[Output] = []
         for key in self._wheel.pop(now_ms, _PUNCTUATED_MAX):
-            state = self._live.get(key) or self._remembered(key)
+            state = self._state_of(key)
             if state is None:
                 continue
             after: UserState | None = state
@@ -181,60 +182,43 @@ class Task:
                     outputs.append((self._topics.sessions, value, key, self.partition, None))
                     self._tally_event(key.decode(), event)
             if after is not state:
-                self._keep(key, after)
+                self._batch[key] = after
                 self._opened += _is_open(after) - _is_open(state)
             due = None if after is None else due_ms(after, self._rules)
             if due is not None:
                 self._wheel.add(key, due)
         return outputs
 
-    def changes(self) -> list[Output]:
+    def state_records(self) -> list[Output]:
         """Return the state records of the users that the batch changed."""
-        topic, partition, live, states = self._topics.state, self.partition, self._live, self.states
-        outputs: list[Output] = []
-        for key in self._changed:
-            state = live.get(key)
-            if state is None:
-                outputs.append((topic, None, key, partition, None))
-            else:
-                states[key] = value = encode_state(state)
-                outputs.append((topic, value, key, partition, None))
-        return outputs
+        self._encoded = [(key, None if state is None else encode_state(state)) for key, state in self._batch.items()]
+        topic, partition = self._topics.state, self.partition
+        return [(topic, value, key, partition, None) for key, value in self._encoded]
 
     def committed(self) -> Tally:
-        """Make the batch's changes memory, and return what the batch did."""
-        self._changed.clear()
-        if len(self._live) > _LIVE_MAX:
-            self._live.clear()
-        self._open, self._opened = self.open_sessions, 0
+        """Make the batch, whose `state_records` are in the log now, memory; return what it did."""
+        assert len(self._encoded) == len(self._batch)
+        self.restore(self._encoded)
+        self._open += self._opened
+        return self._next_batch()
+
+    def aborted(self) -> None:
+        """Drop the batch: its transaction was aborted, and its records come again."""
+        for key in self._batch:
+            self._schedule(key, None, self._committed_state(key))
+        self._next_batch()
+
+    def _next_batch(self) -> Tally:
+        self._batch, self._encoded, self._opened = {}, [], 0
         tally, self._tally = self._tally, Tally()
         return tally
 
-    def aborted(self) -> None:
-        """Undo the batch: its transaction was aborted, and its records come again."""
-        for key, before in self._changed.items():
-            self._live.pop(key, None)
-            if before is None:
-                self.states.pop(key, None)
-            else:
-                self.states[key] = before
-                self._schedule(key, None, decode_state(before))
-        self._changed.clear()
-        self._opened = 0
-        self._tally = Tally()
+    def _state_of(self, key: bytes) -> UserState | None:
+        return self._batch[key] if key in self._batch else self._committed_state(key)
 
-    def _remembered(self, key: bytes) -> UserState | None:
+    def _committed_state(self, key: bytes) -> UserState | None:
         value = self.states.get(key)
         return None if value is None else decode_state(value)
-
-    def _keep(self, key: bytes, state: UserState | None) -> None:
-        if key not in self._changed:
-            self._changed[key] = self.states.get(key)
-        if state is None:
-            self._live.pop(key, None)
-            self.states.pop(key, None)
-        else:
-            self._live[key] = state
 
     def _reroute(self, record: RawRecord, key: bytes, outputs: list[Output]) -> bool:
         """Send a record of an unknown user to its right partition, once (rule R13); return whether it was misplaced."""

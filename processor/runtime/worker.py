@@ -175,7 +175,7 @@ class Worker:
 
     def _commit(self, touched: set[int], records: int) -> None:
         for partition in touched:
-            self._log.send(self._tasks[partition].changes())
+            self._log.send(self._tasks[partition].state_records())
         begun_s = self._clock.monotonic_s()
         self._log.commit()
         commit_s = self._clock.monotonic_s() - begun_s
@@ -183,7 +183,7 @@ class Worker:
         self._observer.committed(tallies, records, commit_s, self._tasks)
 
     def _follow_assignment(self) -> None:
-        for change in self._log.changes():
+        for change in self._log.assignments():
             for partition in change.partitions:
                 self._tasks.pop(partition, None)
                 self._restoring.pop(partition, None)

@@ -255,7 +255,7 @@ class _Fold:
         if state is None and right != self.partition and REROUTED not in dict(row.headers):
             self.misplaced += 1
             return
-        after, events = step(state, record, self.rules)
+        after, events = step(state, record, row.offset, self.rules)
         if after is None:
             self.states.pop(key, None)
         else:

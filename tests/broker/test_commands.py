@@ -233,3 +233,15 @@ def test_no_broker(prefix: str) -> None:
         for done in threads.map(lambda arguments: away(*arguments, code=1), asked):
             (line,) = done.stderr.splitlines()
             assert line.startswith("error: no Kafka broker answers at 127.0.0.1:1; ")
+
+
+def test_a_state_is_printed(a3cp: Commands, processing: None) -> None:
+    """What is committed of one user, as JSON for people and on one line; of others it says that there is nothing."""
+    started = a3cp.json("session", "start", "elias01", "--template", "school")
+    state = a3cp.json("state", "show", "elias01")
+    assert state["current"]["session_id"] == started["session_id"]
+    assert (state["current"]["template"], state["policy"]) == ("school", None)
+    assert state["last_record"].endswith("@0")
+    assert json.loads(a3cp("state", "show", "elias01").stdout) == state
+    refused = a3cp("state", "show", "nobody", code=2)
+    assert "has no state of that user; check the id" in refused.stderr

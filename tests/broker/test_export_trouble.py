@@ -158,7 +158,7 @@ def test_a_feed_closes_while_a_commit_has_no_answer(prefix: str, tmp_path: Path)
         feed = KafkaFeed(
             conf, tagged=names.tagged, sessions=names.sessions, group_id=prefix, session_timeout_ms=6_000, starts=dict
         )
-        await_true("it reads", lambda: feed.changes() is not None and feed.poll(100, 0.1))
+        await_true("it reads", lambda: feed.assignments() is not None and feed.poll(100, 0.1))
         os.kill(running.pid, signal.SIGSTOP)
         feed.stored(feed.positions())
         feed.poll(1, 0.5)  # The request is under way.

@@ -13,21 +13,12 @@ from processor.codec import CONFLUENT, avro, decode_state, encode_state, events,
 from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object
 from processor.codec.spine import Origin
-from processor.codec.state import _read_open, _read_state, glance
-from processor.core.deadlines import plain_due_ms
 from processor.core.errors import DecodeError, RecordError
-from processor.core.ids import session_id
-from processor.core.limits import forget_after_ms, silence_deadline_ms
 from processor.core.model import (
-    RECENT_SESSIONS_MAX,
     Command,
-    EndReason,
     Flag,
-    IdFormat,
     Message,
-    Policy,
     Rules,
-    Session,
     Tagged,
     UserState,
     flag_words,
@@ -36,8 +27,6 @@ from tests.strategies import (
     SCHEMA_TEXTS,
     avro_messages,
     confluent_messages,
-    counts,
-    digests,
     json_messages,
     json_objects,
     make_codec,
@@ -45,7 +34,6 @@ from tests.strategies import (
     session_events,
     states,
     tags,
-    times_ms,
     user_ids,
 )
 
@@ -236,110 +224,6 @@ def test_damaged_events_are_refused(value: bytes):
 def test_state_is_read_back(state: UserState):
     """Memory restored is memory lived."""
     assert decode_state(encode_state(state)) == state
-
-
-real_ids = st.sampled_from([session_id("u", 1_750_000_000_000, "r", id_format) for id_format in IdFormat])
-plain_sessions = st.builds(
-    Session,
-    real_ids,
-    st.integers(1 << 34, (1 << 41) - 1),
-    times_ms,
-    counts,
-    digests,
-    st.sampled_from((None, None, None, None, "t")),
-    st.sampled_from((None, None, None, None, 1)),
-    counts,
-    st.none() | times_ms,
-    st.none() | st.sampled_from(EndReason),
-    counts,
-    st.just(0) | times_ms,
-)
-plain_states = st.builds(
-    UserState,
-    st.sampled_from((True, True, True, True, False)).flatmap(lambda there: plain_sessions if there else st.none()),
-    st.lists(plain_sessions, max_size=9).map(tuple),
-    st.integers(0, 24).flatmap(lambda count: st.binary(min_size=8 * count, max_size=8 * count)),
-    st.sampled_from((None, None, None, None, Policy(), Policy(template="t"))),
-    st.integers(1 << 34, (1 << 41) - 1),
-    st.integers(1, 3),
-)
-
-open_states = st.builds(
-    UserState,
-    st.tuples(real_ids, st.integers(1 << 34, (1 << 41) - 1), times_ms, st.integers(1, 1 << 20), digests).map(
-        lambda values: Session(*values)
-    ),
-    st.just(()),
-    st.integers(0, 24).flatmap(lambda count: st.binary(min_size=8 * count, max_size=8 * count)),
-    st.none(),
-    st.integers(1 << 34, (1 << 41) - 1),
-    st.integers(1, 3),
-)
-
-
-@given(open_states)
-def test_an_open_session_is_read_the_short_way(state: UserState):
-    """Of a user whose first session is open, nothing has to be read the long way."""
-    assert _read_open(encode_state(state)) == decode_state(encode_state(state)) == state
-
-
-@given(plain_states.map(encode_state) | states.map(encode_state) | mutated(plain_states.map(encode_state)))
-def test_a_glance_says_what_the_whole_state_says(value: bytes):
-    """Whatever bytes there are: a glance answers only where the state can be read, and then agrees with it."""
-    seen = glance(value)
-    if seen is not None:
-        state = decode_state(value)
-        assert state.current is not None
-        assert seen == (state.current.last_ms, state.last_append_ms, state.current.end_ms is not None)
-        forget_ms = forget_after_ms(state, RULES)
-        assert forget_ms is not None
-        open_due_ms = max(
-            silence_deadline_ms(state, state.current, RULES)[0] + 1, state.last_append_ms + RULES.quiet_ms
-        )
-        assert plain_due_ms(*seen, RULES) == (forget_ms + RULES.quiet_ms + 1 if seen[2] else open_due_ms)
-        assert (state.policy, state.current.template, state.current.paused_at_ms) == (None, None, None)
-
-
-@given(plain_states.map(encode_state) | mutated((plain_states | open_states).map(encode_state)))
-def test_an_open_session_is_read_as_all_states_are(value: bytes):
-    """The short way to read a state answers only where the long one does, and alike."""
-    read = _read_open(value)
-    assert read is None or (read, len(value)) == _read_state(value)
-
-
-@pytest.mark.parametrize("id_format", IdFormat)
-@pytest.mark.parametrize("closed", range(RECENT_SESSIONS_MAX + 1))
-@pytest.mark.parametrize("end_ms", [None, 1_750_000_000_000])
-def test_a_glance_is_enough_for_users_as_they_are(id_format, closed, end_ms):
-    """Open or ended by the clock, with as many closed sessions as are kept: no state has to be read wholly."""
-    start_ms = 1_750_000_000_000
-    session = Session(session_id("u", start_ms, "r", id_format), start_ms, start_ms + 7, 2, bytes(32), end_ms=end_ms)
-    ended = session._replace(end_ms=start_ms + 7, end_reason=EndReason.TIMEOUT, ends=1, touched_ms=start_ms + 7)
-    state = UserState(session, (ended,) * closed, bytes(192), None, start_ms + 9, 2)
-    assert (_read_open(encode_state(state)) is not None) == (closed == 0 and end_ms is None)
-    assert decode_state(encode_state(state)) == state
-    assert glance(encode_state(state)) == (start_ms + 7, start_ms + 9, end_ms is not None)
-    for other in (
-        state._replace(current=None),
-        state._replace(policy=Policy()),
-        state._replace(current=session._replace(template="t")),
-        state._replace(current=session._replace(paused_at_ms=start_ms)),
-    ):
-        assert glance(encode_state(other)) is None
-    assert glance(b"") is None
-    for damaged in (encode_state(state) + b"\0", encode_state(state)[:-1]):
-        assert glance(damaged) is None
-        with pytest.raises(DecodeError):
-            decode_state(damaged)
-    negative = bytearray(encode_state(state._replace(closed=(), current=session._replace(end_ms=None))))
-    assert _read_open(bytes(negative)) is not None
-    negative[10] |= 1  # The append time's first byte: its sign.
-    assert _read_open(bytes(negative)) is None
-    assert glance(bytes(negative)) is None
-    assert decode_state(bytes(negative)).last_append_ms < 0
-    damaged = encode_state(state._replace(recent=b""))[:17] + b"\x01"
-    assert glance(damaged) is None
-    assert _read_open(damaged) is None
 
 
 @given(mutated(states.map(encode_state)) | st.binary(max_size=60))

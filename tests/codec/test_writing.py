@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import fastavro
+import msgspec
 import pytest
 
 from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, avro, decode_state, encode_state, jsontext
@@ -392,19 +393,20 @@ def test_events_without_a_registry():
 
 SESSION = Session("s1", AT_MS, AT_MS + 5, 7, b"d" * 32)
 ENDED = Session("s0", 5, 4, 1, b"e" * 32, "school", 9, 10, 6, EndReason.PAUSE_TIMEOUT, 3, 99)
-FULL = UserState(SESSION, (ENDED, ENDED._replace(template=None)), bytes(16), Policy(1, None, 3, "t"), AT_MS, AVRO)
-SMALL = UserState(None, (), b"", None, 0, JSON)
+FULL = UserState(SESSION, (ENDED, ENDED._replace(template=None)), bytes(16), Policy(1, None, 3, "t"), AT_MS, AVRO, 70)
+SMALL = UserState(None, (), b"", None, 0, JSON, -1)
 
 
 @pytest.mark.parametrize("state", [FULL, SMALL, FULL._replace(policy=Policy(), closed=())])
-def test_state_is_the_record_of_its_schema(state):
-    """Another implementation reads the changelog."""
+def test_any_reader_of_messagepack_can_read_a_state(state):
+    """Behind two bytes, which no other encoding begins with, it is an array of the fields in their order."""
     value = encode_state(state)
     assert decode_state(value) == state
-    got = read_with_fastavro("SessionState", value[10:])
-    assert (got["recent"], len(got["closed"]), got["encoding"]) == (state.recent, len(state.closed), state.encoding)
-    if state.current:
-        assert (got["current"]["start_ms"], got["current"]["count"]) == (AT_MS, 7)
+    current, closed, recent, policy, *rest = msgspec.msgpack.decode(value[2:])
+    assert (recent, len(closed), rest) == (state.recent, len(state.closed), [*state[4:]])
+    assert policy == (None if state.policy is None else [*state.policy])
+    assert current == (None if state.current is None else [*state.current])
+    assert value[:1] not in (b"\xc3", b"\0", b"{")
 
 
 def test_how_large_a_state_can_be():
@@ -414,7 +416,10 @@ def test_how_large_a_state_can_be():
     session = Session("s" * 53, 0, number, number, bytes(32), text, number, number, number, longest, number, number)
     recent = bytes(RECENT_RECORDS_MAX * FINGERPRINT_BYTES)
     policy = Policy(number, number, number, text)
-    assert len(encode_state(UserState(session, (session,) * RECENT_SESSIONS_MAX, recent, policy, number, AVRO))) < 8_000
+    assert (
+        len(encode_state(UserState(session, (session,) * RECENT_SESSIONS_MAX, recent, policy, number, AVRO, number)))
+        < 8_000
+    )
 
 
 def test_damaged_state():
@@ -426,12 +431,16 @@ def test_damaged_state():
         for byte in (0, 1, 3, 127, 128, 255):
             with suppress(DecodeError):
                 decode_state(value[:at] + bytes((byte,)) + value[at + 1 :])
-    with pytest.raises(DecodeError, match="is damaged"):
-        decode_state(value + b"\0")
-    with pytest.raises(DecodeError, match="is damaged"):
-        decode_state(value[:10] + b"\xff" * 20)
-    with pytest.raises(DecodeError, match="this release writes"):
-        decode_state(b"\xc3\x01" + bytes(30))
+    for damaged in (value + b"\0", value[:10] + b"\xff" * 20, value[:2] + msgspec.msgpack.encode([*FULL[:6]])):
+        with pytest.raises(DecodeError, match="is damaged; replay the raw topic"):
+            decode_state(damaged)
+
+
+@pytest.mark.parametrize("other", [b"\xc3\x01" + bytes(30), b"\xc1\x02" + encode_state(FULL)[2:], b"{}", b""])
+def test_a_state_of_another_layout_is_refused(other):
+    """That of an earlier or later release is never read as if it were of this one; what to do is told."""
+    with pytest.raises(DecodeError, match=f"state begins with {other[:2].hex()}, .*; run the release that wrote it"):
+        decode_state(other)
 
 
 # --- golden -----------------------------------------------------------------------------------------------------------

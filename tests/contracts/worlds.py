@@ -146,7 +146,7 @@ class Member:
         self.changes: list[object] = []
 
     def follow(self) -> None:
-        for change in self.log.changes():
+        for change in self.log.assignments():
             self.changes.append(change)
             if isinstance(change, Assigned):
                 self.owned |= change.partitions

@@ -161,6 +161,7 @@ class Run:
         self.calm_told = Telling()
         self.event_ms = EPOCH_MS
         self.now_ms = EPOCH_MS
+        self.offset = -1  # of the latest record
 
     def record_of(self, draft: Draft) -> Record:
         """Return the record that `draft` makes at this point of the history."""
@@ -203,6 +204,7 @@ class Run:
 
     def take_record(self, record: Record) -> None:
         """Take in `record` and assert that all agree on what it causes."""
+        self.offset += 1
         self.live, live_events = self._step(self.live, record)
         self.calm, calm_events = self._step(self.calm, record)
         live_ended = self.live_told.hear(live_events)
@@ -261,6 +263,7 @@ class Run:
         if state is None:
             return
         assert state.current is not None or state.closed or state.policy is not None
+        assert state.last_offset == self.offset
         assert len(state.closed) <= RECENT_SESSIONS_MAX
         assert len(state.recent) <= RECENT_RECORDS_MAX * FINGERPRINT_BYTES
         assert len(state.recent) % FINGERPRINT_BYTES == 0
@@ -279,14 +282,15 @@ class Run:
     def _step(self, state: UserState | None, record: Record) -> tuple[UserState | None, tuple[Event, ...]]:
         """Return what `step` returns, after asserting that it is pure and nothing but `decide`, `evolve`, `observe`."""
         remembered = repr((state, record))
-        after, events = step(state, record, self.rules)
-        assert step(state, record, self.rules) == (after, events)
+        offset = self.offset
+        after, events = step(state, record, offset, self.rules)
+        assert step(state, record, offset, self.rules) == (after, events)
         assert repr((state, record)) == remembered
         assert decide(state, record, self.rules) == events
         evolved = state
         for event in events:
             evolved = evolve(evolved, event)
-        assert observe(evolved, record) == after
+        assert observe(evolved, record, offset) == after
         return after, events
 
     def _answer(self, events: tuple[Event, ...]) -> Place | Outcome:

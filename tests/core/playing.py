@@ -114,8 +114,8 @@ class Scene:
             slowly = self.state
             for event in decide(self.state, record, self.rules):
                 slowly = evolve(slowly, event)
-            self.state, events = step(self.state, record, self.rules)
-            assert self.state == observe(slowly, record)
+            self.state, events = step(self.state, record, self._records, self.rules)
+            assert self.state == observe(slowly, record, self._records)
         self.events += events
         return " ".join(self._words(event) for event in events)
 

@@ -66,6 +66,7 @@ def processed(values: Iterable[bytes], *, quiet: bool = True) -> list[OutputReco
         partition = partition_of(key, PARTITIONS)
         append_ms = CODEC.decode(value, START_MS + 10**9).timestamp_ms
         keep(tasks[partition].process([MemoryRecord(partition, number, key, value, append_ms)]))
+        tasks[partition].state_records()
         tasks[partition].committed()
     if quiet:
         for task in tasks.values():
@@ -105,7 +106,7 @@ class MemoryFeed:
             self._positions.update(self.ends())
         return taken
 
-    def changes(self) -> Sequence[Assigned | Revoked]:
+    def assignments(self) -> Sequence[Assigned | Revoked]:
         changes, self._changes = self._changes, []
         return changes
 

@@ -20,7 +20,7 @@ class _Log:
     def commit(self) -> None:
         self.clock.time_ms += int(self.asked[-1] * self.record_ms)
 
-    def changes(self) -> list[Any]:
+    def assignments(self) -> list[Any]:
         return []
 
     def send(self, outputs: Any) -> None: ...
@@ -49,7 +49,7 @@ class _Task:
     def process(self, records: Any) -> list[Any]:
         return []
 
-    def changes(self) -> list[Any]:
+    def state_records(self) -> list[Any]:
         return []
 
     def committed(self) -> None: ...

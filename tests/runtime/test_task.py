@@ -243,7 +243,7 @@ def test_a_restored_user_is_looked_at_when_due() -> None:
     ((topic, *_),) = outputs = restored.punctuate(late_ms)
     assert topic == NAMES.sessions
     assert outputs == lived.punctuate(late_ms)
-    restored.changes()
+    restored.state_records()
     restored.committed()
     ended = stage.task(HERE)
     ended.restore(list(restored.states.items()))
@@ -262,10 +262,10 @@ def test_an_undone_batch_leaves_no_trace() -> None:
     for partition, records in enumerate(stage.broker.topics[NAMES.raw]):
         if partition == HERE:
             new = records[1:]
-            first = [*before.process(new), *before.changes()]
+            first = [*before.process(new), *before.state_records()]
             before.aborted()
             assert (before.states, before.open_sessions) == (states, open_sessions)
-            assert [*before.process(new), *before.changes()] == first
+            assert [*before.process(new), *before.state_records()] == first
             assert before.committed().tagged == len(new)
 
 
@@ -276,7 +276,75 @@ def test_an_end_that_was_undone_is_announced_again() -> None:
     task = stage.member().finish().worker.tasks[HERE]
     now_ms = BASE_MS + GAP_MS + RULES.quiet_ms + 2_000
     first = task.punctuate(now_ms)
-    task.changes()
+    task.state_records()
     task.aborted()
     assert first
     assert task.punctuate(now_ms) == first
+
+
+def _set_back(stage: Stage) -> None:
+    """Set the group's offsets back to the beginning, as kafka-consumer-groups --reset-offsets does."""
+    stage.broker.committed.clear()
+
+
+def _sizes(stage: Stage) -> dict[str, list[int]]:
+    return {name: list(map(len, stage.broker.topics[name])) for name in NAMES}
+
+
+def test_input_that_comes_again_is_skipped_and_counted() -> None:
+    """Offsets set back tag nothing twice: no message, no dead letter, no second copy of a misplaced record."""
+    stage = Stage()
+    for number in range(30):
+        stage.say(f"user-{number % 7}", number)
+    stage.send(HERE, b"{broken")
+    stage.send(ELSEWHERE, message("maria", BASE_MS), None)
+    for number in range(7):
+        stage.say(f"user-{number}", 100)
+    stage.say("maria", 100)
+    first = stage.member()
+    first.finish().log.close()
+    sizes, read = _sizes(stage), first.told.records
+    _set_back(stage)
+    second = stage.member().finish()
+    assert second.told.records == read
+    assert sum(tally.repeated for tally in second.told.tallies) == read
+    assert (
+        max(tally.repeated_offset for tally in second.told.tallies) == max(map(len, stage.broker.topics[NAMES.raw])) - 1
+    )
+    assert _sizes(stage) == sizes
+    stage.say("maria", 200)
+    second.finish()
+    assert sum(tally.tagged for tally in second.told.tallies) == 1
+    stage.audit()
+
+
+def test_a_raw_topic_that_was_made_anew_is_not_taken_for_input_that_comes_again() -> None:
+    """Its offsets begin at 0 again, but its records were appended after all that the states hold: none is skipped."""
+    stage = Stage()
+    for number in range(5):
+        stage.say("maria", number)
+    stage.member().finish().log.close()
+    for log in stage.broker.topics[NAMES.raw]:
+        log.clear()
+    _set_back(stage)
+    stage.clock.time_ms += 1
+    stage.say("maria", 10)
+    member = stage.member().finish()
+    (tally,) = member.told.tallies
+    assert (tally.tagged, tally.repeated) == (1, 0)
+    assert [view.session_seq for view in stage.views(NAMES.tagged)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_nobody_remembers_is_not_recognised() -> None:
+    """The limit: once the users are forgotten, no state tells that their records were read."""
+    stage = Stage()
+    stage.say("maria")
+    member = stage.member().finish()
+    for later_ms in (GAP_MS, RULES.late_horizon_ms):
+        stage.clock.time_ms += later_ms + RULES.quiet_ms + 2_000
+        member.finish()
+    assert not member.worker.tasks[HERE].users
+    member.log.close()
+    _set_back(stage)
+    stage.member().finish()
+    assert len(stage.broker.topics[NAMES.tagged][HERE]) == 2

@@ -278,7 +278,7 @@ class _PartitionAudit:
         """Return the tag that the rules give a raw record, if they give it one and it counts."""
         if raw.offset >= self._done:
             return None
-        after, events = self._states.fold(raw.record)
+        after, events = self._states.fold(raw.record, raw.offset)
         self._events.folded(raw.record.user_id, after, events)
         return next((event for event in events if isinstance(event, Tagged)), None)
 

@@ -7,7 +7,7 @@ Read the states, fold the raw records in their order, then call `compare`. Memor
 from collections.abc import Iterable
 from typing import Final
 
-from processor.codec.state import decode_state, encode_state
+from processor.codec.state import decode_state
 from processor.core.errors import DecodeError
 from processor.core.limits import forget_after_ms
 from processor.core.model import Event, Record, Rules, Session, UserState
@@ -77,14 +77,18 @@ class StatesCheck:
                 told = f"it has no state for {sid}, which is open: {_GONE}"
                 self._report.add(f"{self._name}[{self._partition}]", told)
 
-    def fold(self, record: Record) -> tuple[UserState | None, tuple[Event, ...]]:
-        """Take the next raw record that counts; return the user's state and what the record causes, by the rules."""
+    def fold(self, record: Record, offset: int) -> tuple[UserState | None, tuple[Event, ...]]:
+        """Take the next raw record that counts, at `offset`.
+
+        Returns:
+            The user's state and what the record causes, by the rules.
+        """
         if self._rules is None:
             return None, ()
         key = record.user_id.encode()
         if record.append_ms > self._erased.get(key, record.append_ms):  # Who comes back is unknown.
             self._fold.pop(key, None)
-        after, events = step(self._fold.get(key), record, self._rules)
+        after, events = step(self._fold.get(key), record, offset, self._rules)
         if after is None:
             self._fold.pop(key, None)
         else:
@@ -117,7 +121,7 @@ class StatesCheck:
             if may_be_forgotten and actual.current is None and not actual.closed:
                 continue  # All but the user's own limits is forgotten.
             self._report.states_compared += 1
-            if encode_state(_unclocked(actual)) != encode_state(_unclocked(expected)):
+            if _unclocked(actual) != _unclocked(expected):
                 self._report.add(self._at(offset), "it is not what the rules make of the user's raw records")
         for key, (offset, value) in self._latest.items():
             if value is not None and key not in self._fold and offset < self._certain:
