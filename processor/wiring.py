@@ -96,6 +96,8 @@ def log_conf(settings: Settings, slot: int, partitions: int) -> LogConf:
         is_static=settings.static_membership,
         raw=topics.raw,
         state=topics.state,
+        tagged=topics.tagged,
+        sessions=topics.sessions,
         partitions=partitions,
     )
 

@@ -84,7 +84,7 @@ def committed(conf: LogConf, partitions: Iterable[int]) -> dict[int, int]:
     """
     consumer = Consumer({**conf.consumer, "group.id": conf.group_id})
     try:
-        return _committed(consumer, conf, partitions)
+        return {number: place.offset for number, place in _committed(consumer, conf, partitions).items()}
     except KafkaException as error:
         raise failure(f"asking for the offsets of group {conf.group_id}", error) from error
     finally:
@@ -146,13 +146,13 @@ def forget(conf: LogConf, key: bytes, partitions: Collection[int]) -> None:
             consumer.poll(_POLL_S)
             if time.monotonic() > deadline_s:
                 raise processor_at_work(conf.group_id)
-        offsets = _committed(consumer, conf, partitions)
-        if missing := sorted(set(partitions) - offsets.keys()):
+        places = _committed(consumer, conf, partitions)
+        if missing := sorted(set(partitions) - places.keys()):
             raise UsageError(
                 f"{conf.state} holds a state in partitions {missing}, but group {conf.group_id} has no offsets there",
                 remedy="erase with the A3CP_GROUP_ID that wrote it",
             )
-        _write_tombstones(conf, consumer, key, offsets)
+        _write_tombstones(conf, consumer, key, places)
     except KafkaException as error:
         outcome = failure("erasing a state", error, in_transaction=True)
         if isinstance(outcome, OwnershipLost):  # A processor has joined meanwhile; the transaction is undone.
@@ -162,16 +162,15 @@ def forget(conf: LogConf, key: bytes, partitions: Collection[int]) -> None:
         consumer.close()
 
 
-def _write_tombstones(conf: LogConf, consumer: Consumer, key: bytes, offsets: Mapping[int, int]) -> None:
+def _write_tombstones(conf: LogConf, consumer: Consumer, key: bytes, places: Mapping[int, TopicPartition]) -> None:
     producer = Producer({**conf.producer, "transactional.id": f"{conf.group_id}-erase"})
     producer.init_transactions(_TIMEOUT_S)
     try:
         producer.begin_transaction()
-        for partition in offsets:
+        for partition in places:
             producer.produce(conf.state, None, key, partition, headers=[(ERASED, b"1")])
         # The offsets stay what they are; with them the group's generation counts, so that a new owner fences us.
-        positions = [TopicPartition(conf.raw, partition, offset) for partition, offset in offsets.items()]
-        producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), _TIMEOUT_S)
+        producer.send_offsets_to_transaction(list(places.values()), consumer.consumer_group_metadata(), _TIMEOUT_S)
         producer.commit_transaction(_TIMEOUT_S)
     except KafkaException:
         with contextlib.suppress(KafkaException):
@@ -179,10 +178,11 @@ def _write_tombstones(conf: LogConf, consumer: Consumer, key: bytes, offsets: Ma
         raise
 
 
-def _committed(consumer: Consumer, conf: LogConf, partitions: Iterable[int]) -> dict[int, int]:
+def _committed(consumer: Consumer, conf: LogConf, partitions: Iterable[int]) -> dict[int, TopicPartition]:
+    """Return what the group has committed by partition, with the text beside the offset."""
     asked = [TopicPartition(conf.raw, partition) for partition in sorted(partitions)]
     found = consumer.committed(asked, timeout=_TIMEOUT_S)
-    return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+    return {tp.partition: tp for tp in found if tp.offset >= 0}
 
 
 def _await_stable(conf: Mapping[str, Any], topic: str, partitions: int) -> None:

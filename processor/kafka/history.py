@@ -1,6 +1,6 @@
 """Refuses to begin where the outputs say that the work was begun already, but the group has no offsets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, KafkaException
@@ -39,9 +39,14 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
     except KafkaException as error:
         raise failure("comparing states and offsets", error) from error
     if lost:
-        raise UsageError(
-            f"{state} holds states in partitions {sorted(lost)}, but group {group_id} has no offsets of {raw} there, "
-            "so it would tag messages a second time",
-            remedy="run with the A3CP_GROUP_ID that wrote them; to tag the log anew, use new outputs "
-            "(docs/operations.md, 'Another group')",
-        )
+        raise lost_offsets(group_id, lost, raw=raw, state=state)
+
+
+def lost_offsets(group_id: str, lost: Iterable[int], *, raw: str, state: str) -> UsageError:
+    """Return why a group without offsets of the partitions `lost`, which have states, must not begin."""
+    return UsageError(
+        f"{state} holds states in partitions {sorted(lost)}, but group {group_id} has no offsets of {raw} there, "
+        "so it would tag messages a second time, or those of another log",
+        remedy="run with the A3CP_GROUP_ID that wrote them; to tag the log anew, or one that was made anew, use new "
+        "outputs (docs/operations.md, 'Another group', 'Topics made anew')",
+    )

@@ -11,9 +11,12 @@ from confluent_kafka import OFFSET_INVALID, OFFSET_STORED, Consumer, KafkaError,
 from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import A3CPError, Aborted, BrokerUnavailable
+from processor.identities import Identities
 from processor.kafka.failures import error_of, failure
 from processor.kafka.hidden import Hidden
+from processor.kafka.identities import identities
 from processor.kafka.offsets import newest_ms
+from processor.kafka.origin import Origin
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.transactions import Transactions, fence
@@ -21,6 +24,7 @@ from processor.ports import Assigned, LogObserver, Output, RawRecord, Revoked, S
 
 _ASK_TIMEOUT_S: Final = 1.0
 _ASK_EVERY_S: Final = 2.0
+_COMMITTED_TIMEOUT_S: Final = 10.0
 _PARTITION: Final = methodcaller("partition")
 
 
@@ -37,6 +41,8 @@ class LogConf(NamedTuple):
     is_static: bool  # whether the group keeps a slot's partitions while its worker restarts
     raw: str
     state: str
+    tagged: str
+    sessions: str
     partitions: int
 
 
@@ -64,6 +70,10 @@ class KafkaLog:
         self._hidden = Hidden(conf.raw, observer)
         self._first: dict[int, int] = {}  # partition -> first offset, of what was polled since the last commit
         self._next: dict[int, int] = {}  # partition -> next offset, likewise
+        self._topics = {"raw": conf.raw, "state": conf.state, "tagged": conf.tagged, "sessions": conf.sessions}
+        self._origin = Origin(conf.group_id, self._topics)
+        self._ids: Identities | None = None  # asked for once an assignment
+        self._begun: set[int] = set()  # those of the assigned partitions that have states
         self._fatal: A3CPError | None = None
         self._admin, self._restorer = self._new_readers()
         self._transactions: Transactions | None = self._new_transactions()
@@ -106,7 +116,9 @@ class KafkaLog:
     def assignments(self) -> Sequence[Assigned | Revoked]:
         """See `Log.assignments`."""
         for change in self._changes:
+            self._begun -= change.partitions
             if isinstance(change, Assigned):
+                self._ids = None
                 self._restorer.add(change.partitions)
             else:
                 self._restorer.remove(change.partitions)
@@ -119,14 +131,31 @@ class KafkaLog:
     def restore(self, timeout_s: float) -> Iterable[StateChunk]:
         """See `Log.restore`."""
         chunks = self._restorer.poll(timeout_s)
+        self._begun.update(chunk.partition for chunk in chunks if chunk.records)
         restored = [chunk.partition for chunk in chunks if chunk.finished]
         if restored:
             try:
-                self._consumer.incremental_assign(self._stored(restored))
+                self._consumer.incremental_assign(self._committed(restored))
             except KafkaException as error:
                 raise failure("beginning to read", error) from error
             self._reading.update(restored)
         return chunks
+
+    def _committed(self, partitions: Sequence[int]) -> list[TopicPartition]:
+        """Return where to begin in `partitions`.
+
+        Raises:
+            KafkaException: no answer.
+            UsageError: what was committed there belongs to other topics than these; see `Origin.require`.
+        """
+        places = self._consumer.committed(self._stored(partitions), timeout=_COMMITTED_TIMEOUT_S)
+        if self._ids is None:
+            self._ids = identities(self._admin, self._topics)
+        self._origin.require(places, self._begun.intersection(partitions), self._ids)
+        return [
+            TopicPartition(place.topic, place.partition, place.offset if place.offset >= 0 else OFFSET_STORED)
+            for place in places
+        ]
 
     def caught_up(self, partition: int) -> bool:
         """See `Log.caught_up`."""
@@ -169,7 +198,8 @@ class KafkaLog:
         assert self._transactions is not None
         # The ends too: with no offset at all, as when only the clock ended sessions, nothing would fence a late owner.
         positions = {**self._next, **self._ends}
-        offsets = [TopicPartition(self._conf.raw, partition, offset) for partition, offset in positions.items()]
+        raw, text = self._conf.raw, self._origin.text
+        offsets = [TopicPartition(raw, partition, offset, text) for partition, offset in positions.items()]
         try:
             self._transactions.commit(offsets, self._consumer.consumer_group_metadata())
         except Aborted:

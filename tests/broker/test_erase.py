@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.config_sources import load
@@ -103,6 +104,15 @@ class Place:
         records = (r for part in read_topic(self.fleet.bootstrap, self.fleet.names.state) for r in part)
         return {record.key or b"": record.value for record in records}
 
+    def texts_beside_offsets(self) -> list[str]:
+        """Return what the processor's group has committed beside its offsets."""
+        reader = Consumer({"bootstrap.servers": self.fleet.bootstrap, "group.id": self.fleet.prefix})
+        try:
+            places = [TopicPartition(self.fleet.names.raw, number) for number in range(PARTITIONS)]
+            return [str(place.metadata) for place in reader.committed(places, timeout=30) if place.offset >= 0]
+        finally:
+            reader.close()
+
     def of(self, user: str) -> list[Any]:
         """Return everything that is held of a user."""
         store = open_store(self.address)
@@ -137,6 +147,8 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
         assert (place.files(), place.states()) == before
 
         assert worker.stop() == 0
+        texts = place.texts_beside_offsets()
+        assert all(text.startswith("a3cp cluster=") for text in texts)
         dry = place.erase("--dry-run")
         assert (place.files().keys(), place.states()) == (before[0].keys(), before[1])
         assert {name: content for name, content in place.files().items() if "store.db" not in name} == {
@@ -152,6 +164,7 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
         assert [(one["bundles"], one["rows"]) for one in done["targets"]] == [(2, 0), (0, 3)]
         assert place.leaks() == []
         assert place.states()[ANNA.encode()] is None
+        assert place.texts_beside_offsets() == texts
         assert {user: place.of(user) for user in USERS[1:]} == others
         assert [problem for report in verify(str(place.bundles)) for problem in report.problems] == []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from processor.broker.probe import free_ports
 from processor.core.errors import UsageError
@@ -25,10 +25,18 @@ def world(kafka: str, topics: str) -> Iterator[KafkaWorld]:
     made.close()
 
 
+def begin(world: KafkaWorld, partition: int) -> None:
+    """Commit an offset there, as whoever writes a state does."""
+    writer = Consumer({"bootstrap.servers": world.bootstrap, "group.id": world.prefix})
+    writer.commit(offsets=[TopicPartition(world.names.raw, partition, 0)], asynchronous=False)
+    writer.close()
+
+
 @pytest.mark.parametrize("outcome", ["committed", "aborted"])
 def test_a_restore_waits_for_an_open_transaction(world: KafkaWorld, outcome: str) -> None:
     """What a transaction wrote before the restore began counts if it is committed, and is not seen if it is aborted."""
     state = world.topic("state")
+    begin(world, 0)
     producer = Producer({"bootstrap.servers": world.bootstrap, "transactional.id": world.prefix})
     producer.init_transactions(TIMEOUT_S)
     producer.begin_transaction()
@@ -52,6 +60,7 @@ def test_a_restore_waits_for_an_open_transaction(world: KafkaWorld, outcome: str
 def test_a_restore_that_stands_still_begins_anew(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A restore that gets no further is told, and begins anew; the other partitions go on meanwhile."""
     monkeypatch.setattr("processor.kafka.restorer._STUCK_AFTER_S", 0.5)
+    begin(world, 0)
     producer = Producer({"bootstrap.servers": world.bootstrap, "transactional.id": world.prefix})
     producer.init_transactions(TIMEOUT_S)
     producer.begin_transaction()

@@ -1,0 +1,71 @@
+"""Which cluster and topics a group's commits belong to: written beside each offset, compared at each assignment.
+
+Kafka keeps a text with each committed offset. It comes and goes with the offset, in the same transaction, so it never
+says anything else than what the states are of. Why there: docs/adr/0018.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from processor.core.errors import UsageError
+from processor.identities import CLUSTER, Identities, differing
+from processor.kafka.history import lost_offsets
+
+_OURS: Final = "a3cp"
+_REMEDY: Final = "tag the log anew, with new outputs, or accept what is lost (docs/operations.md, 'Topics made anew')"
+
+
+class Origin:
+    """What one member's commits belong to, from its latest assignment on."""
+
+    def __init__(self, group_id: str, topics: Mapping[str, str]) -> None:
+        """`topics`: the names of the raw topic, of the states and of the outputs, by role."""
+        self._group_id = group_id
+        self._topics = topics
+        self.text = ""
+        """What is to be committed beside each offset."""
+
+    def require(self, committed: Sequence[TopicPartition], begun: Iterable[int], now: Identities) -> None:
+        """Check that the work of the assigned partitions was done on the topics that are there `now`.
+
+        Args:
+            committed: the group's offsets of these partitions, as they were asked for.
+            begun: those of them that have states.
+            now: the ids by role.
+
+        Raises:
+            KafkaException: an offset could not be asked for.
+            UsageError: it was done on others, or there are states without an offset, as after raw was made anew.
+        """
+        for place in committed:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        has_none = {place.partition for place in committed if place.offset < 0}
+        if lost := has_none.intersection(begun):
+            raise lost_offsets(self._group_id, lost, raw=self._topics["raw"], state=self._topics["state"])
+        for place in committed:
+            known = _ids_in(place.metadata)
+            if others := differing(known, now):
+                raise self._other(known, now, others)
+        self.text = " ".join([_OURS, *(f"{role}={each}" for role, each in now.items())])
+
+    def _other(self, known: Identities, now: Identities, others: Sequence[str]) -> UsageError:
+        if CLUSTER in others:
+            return UsageError(
+                f"group {self._group_id} worked in the Kafka cluster {known[CLUSTER]}, and this one is {now[CLUSTER]}: "
+                "its offsets were copied, and may not fit",
+                remedy=_REMEDY,
+            )
+        names = " and ".join(self._topics[role] for role in others)
+        return UsageError(
+            f"{names}: deleted and made anew since group {self._group_id} worked on it, whose states would not fit",
+            remedy=_REMEDY,
+        )
+
+
+def _ids_in(metadata: Any) -> Identities:
+    """Return the ids that are written beside an offset; none when another program, or an older release, wrote it."""
+    ours, *pairs = str(metadata or "").split(" ")
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair) if ours == _OURS else {}
