@@ -78,7 +78,8 @@ class Told:
     def __init__(self) -> None:
         self._facts: dict[str, object] = {}
         self.starts = 0
-        self.end: Mapping[str, object] = {}  # the latest word on it; empty while the session is open
+        self.end: Mapping[str, object] = {}  # empty while the session is open
+        self.last_end: Mapping[str, object] = {}  # told last, also when the session goes on since
 
     def add(self, event: Mapping[str, object]) -> None:
         """Take the next event."""
@@ -89,7 +90,7 @@ class Told:
                 said = {name: event.get(key) for name, key in _STARTED.items()}
                 self._facts = {"created_at": start, "start_time": start, **said}
             case "ended":
-                self.end = event
+                self.end = self.last_end = event
             case "reopened":
                 self.end = {}
 

@@ -214,7 +214,7 @@ class BundleCheck:
         if seen.proof is None:
             self._add(BUNDLE, "proof", "it is missing")
         else:
-            self._proof(seen.proof, messages, seen.told.end)
+            self._proof(seen.proof, messages, seen.told)
         self._session(BUNDLE, metadata, messages, seen.told)
         return seen.listed
 
@@ -244,12 +244,13 @@ class BundleCheck:
         elif messages.forms[key] not in (None, message_form(record, entry.recorded_at)):
             self._add(BUNDLE, where, f"its record is not the one in {RECORDS}")
 
-    def _proof(self, proof: Proof, messages: Messages, end: Mapping[str, object]) -> None:
+    def _proof(self, proof: Proof, messages: Messages, told: Told) -> None:
         if (proof.held_count, proof.held_digest) != (len(messages.hashes), messages.digest):
             self._add(BUNDLE, "proof", f"count or digest are not those of the messages in {RECORDS}")
+        end = told.last_end
         if (proof.expected_count, proof.expected_digest) != (end.get("message_count"), end.get("digest")):
             self._add(BUNDLE, "proof", "count or digest are not those that the session's end tells of")
-        if proof.status != (status := _status(messages, end)):
+        if proof.status != (status := _status(messages, told.end)):
             self._add(BUNDLE, "proof", f"it says {proof.status}, but the session is {status}")
 
     def _session(self, name: str, metadata: Metadata | None, messages: Messages, told: Told) -> None:

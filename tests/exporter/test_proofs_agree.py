@@ -1,0 +1,76 @@
+"""Proofs agree: whatever state a session is in when it is read, `verify` and `audit` call it sound."""
+
+import random
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from processor.exporter.audit.outcomes import audit
+from processor.exporter.audit.sessions import TopicPair, verify_topics
+from processor.exporter.bundles.bundle import write_bundle
+from processor.exporter.bundles.verify import verify
+from processor.exporter.decoding import decode
+from processor.exporter.due import view_of
+from processor.exporter.materializer import Materializer
+from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, SessionFilter
+from processor.exporter.target import Target
+from processor.store import open_store
+from tests.exporter.audit.topics import MemoryTopics
+from tests.runtime.stage import CODEC, NAMES, RULES, Stage
+from tests.runtime.test_worker import fill
+
+TOPIC_OF = {NAMES.tagged: TAGGED, NAMES.sessions: SESSIONS}
+
+
+Shares = tuple[float, float]
+ALL: Shares = 0.0, 1.0
+
+
+def outputs(stage: Stage, shares: Sequence[Shares]) -> Iterator[OutputRecord]:
+    """Yield what the processor wrote; of either topic what lies between two shares, as what an exporter could read."""
+    for (name, topic), (first, last) in zip(TOPIC_OF.items(), shares, strict=True):
+        for partition, log in enumerate(stage.broker.topics[name]):
+            for record in log[round(len(log) * first) : round(len(log) * last)]:
+                yield OutputRecord(topic, partition, record.position, record.append_ms, record.raw_value)
+
+
+def verified(stage: Stage, root: Path, shares: Sequence[Shares]) -> tuple[list[str], set[str]]:
+    """Return what is wrong with the bundles of an export of what was read, and their states."""
+    store, records = open_store(f"sqlite:///{root}.db"), list(outputs(stage, shares))
+    Materializer(store, partial(decode, CODEC)).apply(
+        records, {(record.topic, record.partition): (None, record.offset + 1) for record in records}
+    )
+    for session in store.sessions(SessionFilter(), limit=10_000):
+        write_bundle(Target(str(root)), view_of(store, session), CODEC, now_ms=0)
+    store.close()
+    reports = list(verify(str(root)))
+    return [f"{report.path}: {problem}" for report in reports for problem in report.problems], {
+        str(report.status) for report in reports
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_in_every_state(seed: int, tmp_path: Path) -> None:
+    """Open, ended, ended by the clock and reopened, paused, revised, late, read in part, cut off: none is broken."""
+    chance, stage = random.Random(seed), Stage()
+    member = stage.member(batch_records_max=10)
+    kinds: set[str] = set()
+    for turn in range(5):
+        fill(stage, 60, 100 * seed + turn)
+        member.finish()
+        for _ in range(chance.randrange(25)):
+            stage.clock.time_ms += 10_000
+            member.worker.step()
+        report = audit(MemoryTopics(stage.broker, NAMES), CODEC, NAMES, RULES, now_ms=stage.clock.now_ms())
+        assert report.problems == []
+        pair = TopicPair(NAMES.tagged, NAMES.sessions)
+        assert not [one for one in verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair) if one.problems]
+        behind = (0.0, chance.random()), (0.0, chance.random())
+        cut_off = (chance.random() / 2, 1.0), (chance.random() / 2, 1.0)
+        for number, shares in enumerate(((ALL, ALL), behind, cut_off)):
+            problems, found = verified(stage, tmp_path / f"{turn}-{number}", shares)
+            assert problems == []
+            kinds |= found
+    assert kinds == {"open", "complete", "partial"}
