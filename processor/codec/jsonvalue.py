@@ -18,10 +18,10 @@ def is_too_deep(value: bytes) -> bool:
     if value.count(b"{") + value.count(b"[") <= DEPTH_MAX:
         return False
     brackets = _STRING_TEXT.sub(b"", value).translate(_ROUND_TO_SQUARE, _NOT_BRACKETS)
-    for _ in range(DEPTH_MAX):
+    for levels in range(DEPTH_MAX):
         inner = brackets.replace(b"[]", b"")
         if len(inner) == len(brackets):
-            return False  # Nothing is left, or they do not match, which the parser will say.
+            return levels + brackets.count(b"[") > DEPTH_MAX  # Those that are left were never closed.
         brackets = inner
     return bool(brackets)
 

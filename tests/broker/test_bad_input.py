@@ -48,6 +48,7 @@ BAD: dict[str, tuple[bytes | None, str | None]] = {
     "almost 1 MB of extras": (with_field("extra", b'"' + b"x" * 1_040_000 + b'"'), None),
     "nesting 1000 deep": (with_field("deep", DEEP), "levels deep"),
     "nesting 100000 deep": (with_field("deep", b"[" * 100_000 + b"]" * 100_000), ""),
+    "nesting that never ends": (b'{"user_id":' + b"[" * 100_000, "levels deep"),
     "the user id twice": (with_field("user_id", b'"bob"'), "user_id"),
     "a field twice": (with_field("text", b'1,"text":2'), None),
     "a tombstone": (None, "tombstone"),

@@ -308,6 +308,8 @@ UNREADABLE = [
     ("a time twice, with spaces", b'{ "timestamp": 1, "user_id": "u" , "timestamp" :2}', "timestamp twice"),
     ("a command twice", b'{"command":"end","command":"start"}', "command twice"),
     ("deep objects", b'{"a":' * 1000 + b"1" + b"}" * 1000, "256 levels"),
+    ("deep objects that never end", b'{"a":' * 100_000, "256 levels"),
+    ("deep lists of which few end", b'{"a":' + b"[" * 1000 + b"]" * 200, "256 levels"),
     ("an event", single_object("A3CPMessage", record())[:1], "no whole Avro header"),
 ]
 
