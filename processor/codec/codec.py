@@ -8,7 +8,7 @@ import msgspec
 from processor.codec import avro, events, jsontext
 from processor.codec.events import EventView
 from processor.codec.isotime import format_time, parse_time
-from processor.codec.jsonvalue import plain_object
+from processor.codec.jsonvalue import as_json, plain_object
 from processor.codec.schema import Layout, Schemas
 from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Origin, claim_of, command_of, message_of
 from processor.codec.tagged import read_plain
@@ -41,7 +41,7 @@ class TaggedView(NamedTuple):
     flags: tuple[str, ...]
     claimed_session_id: str | None  # None when the producer claimed none
     encoding: int
-    fields: dict[str, Any]  # the message's own, flat, `session_id` set right, times as text, without absent ones
+    fields: dict[str, Any]  # its own, flat, as JSON has them; `session_id` set right, time as text, none that is absent
 
 
 class Codec:
@@ -207,8 +207,8 @@ class Codec:
             raise _no_tag()
         claim = content.get("session_id")
         timestamp = content["timestamp"]
-        extra = content.pop("extra", None)
-        fields = {name: field for name, field in content.items() if field is not None}
+        extra = content.pop("extra") if isinstance(content.get("extra"), str) else None
+        fields = {name: as_json(field) for name, field in content.items() if field is not None}
         try:
             if layout.time_unit:
                 timestamp_ms = timestamp // layout.time_unit

@@ -14,7 +14,7 @@ DAY_MS: Final = 86_400_000
 _ONE_MS: Final = timedelta(milliseconds=1)
 _FORM: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:[Tt _](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:Z|([+-])(\d\d):?(\d\d))?)?",
+    r"(?:[Tt _](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
 
@@ -46,7 +46,7 @@ def parse_time(text: str) -> int:
     )  # Raises ValueError itself.
     time_ms = (whole - EPOCH) // _ONE_MS + int((fraction or "0")[:3].ljust(3, "0"))
     if sign:
-        hours, minutes = int(offset_hours), int(offset_minutes)
+        hours, minutes = int(offset_hours), int(offset_minutes or 0)
         if hours > 23 or minutes > 59:
             raise ValueError("no such offset")
         offset_ms = (hours * 60 + minutes) * 60_000

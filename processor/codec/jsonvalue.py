@@ -1,12 +1,24 @@
-"""JSON as plain values, for those who want all of a text: by the same measure of what is valid as a message's."""
+"""Records as plain values, for those who want all of a text: by the same measure of what is valid as a message's.
+
+What JSON cannot say has one text, wherever a record is shown or kept:
+
+    bytes                          base64:AP8=
+    infinite, or no number         Infinity, -Infinity, NaN
+    a number beyond every float    its own text, such as 1e400; whole numbers stay, up to 4,300 digits
+"""
 
 import json
+import math
 import re
+from base64 import b64encode
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 import msgspec
 
 DEPTH_MAX: Final = 256  # levels of objects and arrays; fixed, so that no run's own stack decides what is valid
+DIGITS_MAX: Final = 4_300  # of a whole number that stays one, sign included: as many as Python and msgspec read
+BYTES_MARK: Final = "base64:"  # before the text of bytes
 
 _STRING_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # Never backtracks, open end or not.
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
@@ -27,7 +39,7 @@ def is_too_deep(value: bytes) -> bool:
 
 
 def plain_object(text: bytes | str) -> dict[str, Any]:
-    """Return the object in JSON `text` as plain values; numbers too large for a float become infinite.
+    """Return the object in JSON `text` as plain values.
 
     Raises:
         ValueError: it is no valid JSON object, by the same measure as a message.
@@ -57,8 +69,26 @@ def _check(text: bytes) -> None:
         raise ValueError(f"no JSON: {error}") from error
 
 
-def _int_of(digits: str) -> int | float:
-    return int(digits) if len(digits) <= 1000 else float(digits)
+def as_json(value: Any) -> Any:
+    """Return `value`, as an Avro reader has it, with the texts of what JSON cannot say."""
+    match value:
+        case bytes():
+            return BYTES_MARK + b64encode(value).decode()
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case Mapping():
+            return {key: as_json(inner) for key, inner in value.items()}
+        case list():
+            return [as_json(inner) for inner in value]
+    return value
+
+
+def _int_of(digits: str) -> int | str:
+    return int(digits) if len(digits) <= DIGITS_MAX else digits
+
+
+def _float_of(text: str) -> float | str:
+    return number if math.isfinite(number := float(text)) else text
 
 
 def _refuse(name: str) -> NoReturn:
@@ -66,4 +96,4 @@ def _refuse(name: str) -> NoReturn:
 
 
 # `json.loads` would make one for each text.
-_decode: Final = json.JSONDecoder(parse_int=_int_of, parse_constant=_refuse).decode
+_decode: Final = json.JSONDecoder(parse_int=_int_of, parse_float=_float_of, parse_constant=_refuse).decode

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from processor.codec.isotime import TIME_MS_MAX, parse_time
+from processor.codec.jsonvalue import plain_value
 from processor.core.errors import InvalidMessage
 from processor.core.model import Command, CommandName, Flag, Message, Policy
 
@@ -183,11 +184,8 @@ def claim_of(text: str | None) -> str | None:
 
 
 def plain(raw: bytes | None) -> object:
-    """Return the value of valid JSON text; None for none, and for a number that no float holds."""
-    try:
-        return None if raw is None else msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        return None
+    """Return the value of valid JSON text; None for none."""
+    return None if raw is None else plain_value(raw)
 
 
 def object_text(members: Mapping[str, bytes]) -> str | None:

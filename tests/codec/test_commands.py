@@ -143,9 +143,12 @@ def test_commands_that_are_refused(fields, why):
 
 
 def test_arguments_beyond_all_floats():
-    """An argument that no float holds is no argument of the right kind."""
-    value = json.dumps({**SPINE, "command": "context"})[:-1] + ',"context":{"a":1e999}}'
-    with pytest.raises(InvalidMessage, match="context as an object"):
+    """A number that no float holds is legal in a context, and no number of ms."""
+    for name, argument in (("context", '"context":{"a":1e999}'), ("step", '"name":"s","data":1e999')):
+        value = json.dumps({**SPINE, "command": name})[:-1] + f",{argument}}}"
+        assert "1e999" in str(CODEC.decode(value.encode(), 1))
+    value = json.dumps({**SPINE, "command": "step"})[:-1] + ',"name":"s","duration_ms":1e999}'
+    with pytest.raises(InvalidMessage, match="duration_ms as a number"):
         CODEC.decode(value.encode(), 1)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from hashlib import sha256
 from typing import Any
 
@@ -138,10 +139,11 @@ def test_what_upstream_accepts_is_not_flagged(changes):
 
 
 def test_a_session_notes_number_is_no_spine_field():
-    """Fields outside the spine may hold what they like, also numbers that no float holds."""
+    """Fields outside the spine may hold what they like; a number that no float holds is told as its text."""
     value = text()[:-1] + b',"x":1e999,"y":' + b"9" * 5000 + b',"session_policy":5}'
     assert read(value).flags == 0
-    assert CODEC.decode_tagged(CODEC.tag(value, Tagged("s", 1, 2, 0, 3, b"", True))).fields["x"] == float("inf")
+    fields = CODEC.decode_tagged(CODEC.tag(value, Tagged("s", 1, 2, 0, 3, b"", True))).fields
+    assert (fields["x"], fields["y"]) == ("1e999", "9" * 5000)
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", "\t "])
@@ -199,6 +201,8 @@ TIMES = [
     ("2025-06-15t12:34:56.789+00:00", AT_MS),
     ("2025-06-15T14:34:56.789+02:00", AT_MS),
     ("2025-06-15T07:04:56.789-0530", AT_MS),
+    ("2025-06-15 12:34:56.789+00", AT_MS),
+    ("2025-06-15 09:34:56.789-03", AT_MS),
     ("2025-06-15T12:34:56Z", AT_MS - 789),
     ("2025-06-15T12:34:56.7", AT_MS - 89),
     ("2025-06-15T12:34Z", AT_MS - 56_789),
@@ -231,6 +235,8 @@ def test_times(written, time_ms):
         "2025-06-15T12",
         "2025-06-15T12:34:56.Z",
         "2025-06-15T12:34:56+24:00",
+        "2025-06-15T12:34:56+24",
+        "2025-06-15+00",
         "2025-06-15T12:34:56+00:60",
         "٢٠٢٥-06-15T12:34:56.789Z",
         " 2025-06-15",
@@ -415,6 +421,27 @@ def test_messages_with_other_schemas(title, written, fields, time_ms):
     assert codec.strip(tagged) == value
     view = codec.decode_tagged(tagged)
     assert (view.session_id, view.timestamp_ms, view.user_id) == ("sess_1", time_ms, "u")
+
+
+TOLD = [
+    ("bytes", b"\xff\0", "base64:/wA="),
+    ({"type": "fixed", "name": "F", "size": 2}, b"AB", "base64:QUI="),
+    ({"type": "array", "items": ["null", "bytes"]}, [b"", None], ["base64:", None]),
+    ({"type": "map", "values": "double"}, {"": math.inf, "a": 1.5}, {"": "Infinity", "a": 1.5}),
+    ("float", -math.inf, "-Infinity"),
+    ("double", math.nan, "NaN"),
+]
+
+
+@pytest.mark.parametrize(("kind", "written", "told"), TOLD)
+@pytest.mark.parametrize("name", ["odd", "record_id", "extra"])
+def test_what_json_cannot_say_has_one_text(kind, written, told, name):
+    """Bytes, and numbers that are none, are told as text, in whichever field they stand."""
+    text = schema(USER, TIME, (name, kind))
+    codec = make_codec(text)
+    value = confluent_header(1) + avro_body(text, {"user_id": "u", "timestamp": 5, name: written})
+    view, source = codec.untag(codec.tag(value, TAG))
+    assert (view.fields[name], source) == (told, value)
 
 
 def test_a_wrapped_record_is_a_record():

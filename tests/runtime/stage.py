@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from processor.codec import Codec
 from processor.config import TopicNames
 from processor.core.model import Rules
 from processor.ports import Cause
@@ -92,8 +93,9 @@ class Member:
 class Stage:
     """A broker in memory with the raw topic of one test."""
 
-    def __init__(self, rules: Rules = RULES, **limits: Any) -> None:
+    def __init__(self, rules: Rules = RULES, *, codec: Codec = CODEC, **limits: Any) -> None:
         self.rules = rules
+        self.codec = codec
         self.clock = ManualClock(BASE_MS)
         self.broker = MemoryBroker(self.clock, partitions=PARTITIONS)
         self.limits = {"record_bytes_max": 2 << 20, **limits}
@@ -101,7 +103,7 @@ class Stage:
 
     def task(self, partition: int) -> Task:
         """Return a new task."""
-        return Task(partition, PARTITIONS, codec=CODEC, rules=self.rules, topics=NAMES, **self.limits)
+        return Task(partition, PARTITIONS, codec=self.codec, rules=self.rules, topics=NAMES, **self.limits)
 
     def member(self, faults: Mapping[int, Fault] | None = None, *, batch_records_max: int = 1_000) -> Member:
         """Join with one more worker."""
@@ -120,7 +122,7 @@ class Stage:
 
     def views(self, topic: str) -> list[Any]:
         """Return the tagged messages or the events, partition after partition."""
-        decode = CODEC.decode_tagged if topic == NAMES.tagged else CODEC.decode_event
+        decode = self.codec.decode_tagged if topic == NAMES.tagged else self.codec.decode_event
         return [decode(value) for value in self.broker.values(topic) if value is not None]
 
     def kinds(self) -> list[str]:

@@ -30,11 +30,14 @@
   const TECHNICAL = new Set(["kind", "reason", "revision", "digest", "start_time", "end_time", "command_record_id", "previous_session_id", "event",
     "modality", "source", "performer_id", "raw_features_ref", "model_ref", "encoder_ref", "segment_id", "stream_segment_id", "sequence_id", "frame_index"]);
   const MODULES = {
+    __proto__: null, // A module may be called "constructor".
     ui: "the A3CP page", partner_ui: "the partner's page", caregiver: "a microphone near the partner", communicator: "a sensor near the user",
   };
 
   const byId = (id) => document.getElementById(id);
-  const data = JSON.parse(byId("data").textContent);
+  // A number that this language cannot hold is shown as its text.
+  const exact = (key, value, at) => (typeof value !== "number" || Number.isSafeInteger(value) || Number.isFinite(value) && value % 1 ? value : at?.source ?? String(value));
+  const text = byId("data").textContent, data = /\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
   const entries = data.timeline;
   const list = byId("list"), details = byId("details"), detailsBody = byId("details-body"), query = byId("query");
   const narrow = window.matchMedia("(max-width: 860px)");
