@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processor.cli.proof import NEW_FILE, Proof
-from processor.cli.retention import Roots, fields_of, targets_of, tell
+from processor.cli.retention import Roots, fields_of, is_there, targets_of, tell, unnamed_roots
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
+from processor.cli.spelling import nearest, quoted
 from processor.cli.terminal import print_json
 from processor.core.errors import UsageError
 
@@ -28,6 +29,9 @@ NOT_TOUCHED: Final = (
     "what upstream's modules keep themselves",
     "backups",
     "other stores and other copies of the topics",
+)
+UNFINISHED: Final = (
+    "not all is done: look at what is named above; take it away, or out of the root, then erase again with a new proof"
 )
 
 
@@ -51,57 +55,118 @@ def erase(
     from processor.kafka.topic_admin import check_topics, read_topics
     from processor.wiring import log_conf, store_of
 
-    key = user.encode(errors="replace")
-    if not key.strip():
-        raise UsageError("no user is named", remedy="give the person's user id")
+    key = _key(user)
     targets = targets_of(to)
     settings = chosen(bootstrap, prefix, store)
     topics, kafka = settings.topics(), settings.kafka_conf()
     conf = log_conf(settings, 0, check_topics(kafka, settings.topic_prefix, raw=settings.raw_topic))
     now_ms = time.time_ns() // 1_000_000
-    file = proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json")
-    if not dry_run and (file.exists() or not file.absolute().parent.is_dir()):
-        raise UsageError(f"no proof can be written to {file}", remedy=NEW_FILE)
+    file = _new_file(proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json"), dry_run=dry_run)
     with closing(store_of(settings, must_exist=True)) as opened:
-        offsets = opened.offsets()
-        if offsets:
+        if offsets := opened.offsets():
             opened.follow(f"{topics.tagged} and {topics.sessions}")  # Else what is not exported could not be told.
         configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
-        held, ways = _look(conf, topics, key, offsets)
+        others: set[bytes] = set()
+        held, ways = _look(conf, topics, key, offsets, others)
+        if not held:
+            _check_spelling(user, opened, targets, [*topics, opened.name], others)
+        ways += [_not_named(root) for root in unnamed_roots(opened.targets(), targets) if is_there(root)]
+        gone = [root for root in unnamed_roots(opened.targets(Gone(user_id=user)), targets) if not is_there(root)]
         states = [one.partition for one in held if one.topic == topics.state and one.has_value]
         told: dict[str, Any] = {
             "state": {"topic": topics.state, "partitions": states},
             "remains": _remains(held, configs, topics.state),
+            "not_there": gone,
             "not_touched": NOT_TOUCHED,
         }
+        if ways and not dry_run:
+            raise ways[0]
         begun = None
         if dry_run:
             removed, cleared = remove(opened, targets, user)
-        elif ways:
-            raise ways[0]
         else:
             found = _counts(opened.removable(Gone(user_id=user)))
             begun = Proof(file, user, {"erased_at": format_time(now_ms), "store": found, "targets": [], **told})
             with told_where(begun):
-                if states:
-                    _forget(conf, key, states, begun)
-                removed, cleared = remove(opened, targets, user, begun)
-    if begun and not (proof or states or any(fields_of(removed).values()) or any(one.found for one in cleared)):
-        begun.drop()
-        begun = None
-    outcome = {"store": fields_of(removed), "targets": [one._asdict() for one in cleared], **told}
+                _forget(conf, key, states, begun)
+                removed, cleared = remove(opened, targets, user, begun, is_whole=not gone)
+            if not (proof or states or any(fields_of(removed).values()) or any(one.found for one in cleared)):
+                begun.drop()
+                begun = None
+    is_complete = not gone and all(one.is_whole for one in cleared)
     if as_json:
-        proven = {"proof": str(file), "receipt": begun.receipt} if begun else {"proof": None, "receipt": None}
-        print_json({"dry_run": dry_run, **outcome, "in_the_way": [str(way) for way in ways], **proven})
-        return
-    tell(opened.name, removed, cleared, dry_run=dry_run)
-    _tell_topics(topics.state, states, told["remains"], configs[topics.state], dry_run=dry_run)
+        outcome = {"store": fields_of(removed), "targets": [one._asdict() for one in cleared], **told}
+        blocked = {"in_the_way": [str(way) for way in ways], "complete": is_complete and not dry_run}
+        print_json({"dry_run": dry_run, **outcome, **blocked, **_proven_by(begun)})
+    else:
+        tell(opened.name, removed, cleared, dry_run=dry_run)
+        _tell_topics(told, configs[topics.state], dry_run=dry_run)
+        _tell_proof(begun, ways, is_complete=is_complete)
+    if not (is_complete or dry_run):
+        print(UNFINISHED, file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _proven_by(proof: Proof | None) -> dict[str, Any]:
+    return {"proof": proof and str(proof.file), "receipt": proof and proof.receipt}
+
+
+def _new_file(file: Path, *, dry_run: bool) -> Path:
+    if not dry_run and (file.exists() or not file.absolute().parent.is_dir()):
+        raise UsageError(f"no proof can be written to {file}", remedy=NEW_FILE)
+    return file
+
+
+def _tell_proof(proof: Proof | None, ways: Sequence[UsageError], *, is_complete: bool) -> None:
     for way in ways:
         print(f"in the way: {way}")
-    if begun:
-        print(f"proof    {file}")
-        print(f"receipt  {begun.receipt}")
+    if proof is not None:
+        print(f"proof    {proof.file}{'' if is_complete else ', which does not say that all is done'}")
+        print(f"receipt  {proof.receipt}")
         print("the proof names nobody; only with the receipt and the user id can it be shown whose it is")
+
+
+def _key(user: str) -> bytes:
+    key = user.encode(errors="replace")
+    if not key.strip():
+        raise UsageError("no user is named", remedy="give the person's user id")
+    return key
+
+
+def _check_spelling(
+    user: str, store: "StorePort", targets: "Sequence[Target]", searched: Sequence[str], others: set[bytes]
+) -> None:
+    """Look whether there is anything of a person of whom the topics have nothing.
+
+    Raises:
+        UsageError: nothing is there.
+        StoreUnavailable, TargetUnavailable: nobody can tell.
+    """
+    from processor.exporter.ports import Gone
+    from processor.exporter.removal import clear
+
+    if any(fields_of(store.removable(Gone(user_id=user))).values()):
+        return
+    known = {key.decode(errors="replace") for key in others} | set(store.users())
+
+    def is_gone(user_id: str, _: str) -> bool:
+        known.add(user_id)
+        return user_id == user
+
+    found = sum(clear(target, is_gone, dry_run=True).found for target in targets)
+    if found:
+        return
+    like = nearest(user, known)
+    hint = f"; most like it: {quoted(like)}" if like else ""
+    places = ", ".join([*searched, *(target.name for target in targets)])
+    raise UsageError(f"nothing of {quoted([user])} is in {places}", remedy=f"see how the id is spelt{hint}")
+
+
+def _not_named(root: str) -> UsageError:
+    return UsageError(
+        f"the store has exported to {root}, which no --to names, so nobody would look there",
+        remedy=f"add --to {root}",
+    )
 
 
 @contextmanager
@@ -119,6 +184,8 @@ def told_where(proof: Proof) -> Iterator[None]:
 def _forget(conf: "LogConf", key: bytes, partitions: Sequence[int], proof: Proof) -> None:
     from processor.kafka.erasure import forget
 
+    if not partitions:
+        return
     try:
         forget(conf, key, partitions)
     except UsageError:  # Nothing was changed.
@@ -127,9 +194,11 @@ def _forget(conf: "LogConf", key: bytes, partitions: Sequence[int], proof: Proof
 
 
 def remove(
-    store: "StorePort", targets: "Sequence[Target]", user: str, proof: Proof | None = None
+    store: "StorePort", targets: "Sequence[Target]", user: str, proof: Proof | None = None, *, is_whole: bool = True
 ) -> "tuple[Removed, list[Cleared]]":
     """Remove `user` from the store and the targets, and note it in `proof`; without one only return what would be.
+
+    The proof says `complete` if nothing was left that nobody can judge, and `is_whole`: that all places were named.
 
     Raises:
         StoreUnavailable, TargetUnavailable: the proof says what was removed until then.
@@ -146,11 +215,16 @@ def remove(
     for target in targets:
         cleared.append(clear(target, lambda user_id, _: user_id == user, known=known, dry_run=proof is None))
         if proof:
-            proof.note(targets=[one._asdict() for one in cleared])
+            proof.note(targets=[_proven(one) for one in cleared])
     if proof:
         store.scrub()  # The last, since others who read the store make it fail.
-        proof.note(complete=True)
+        proof.note(complete=is_whole and all(one.is_whole for one in cleared))
     return removed, cleared
+
+
+def _proven(cleared: "Cleared") -> dict[str, Any]:
+    """Return what a proof may say of a root: of what nobody can judge the count, since names may tell of a person."""
+    return {**cleared._asdict(), "others": len(cleared.others)}
 
 
 def _counts(removed: "Removed") -> dict[str, Any]:
@@ -159,20 +233,20 @@ def _counts(removed: "Removed") -> dict[str, Any]:
 
 
 def _look(
-    conf: "LogConf", topics: "TopicNames", key: bytes, offsets: "Mapping[Source, int]"
+    conf: "LogConf", topics: "TopicNames", key: bytes, offsets: "Mapping[Source, int]", others: set[bytes]
 ) -> "tuple[list[Held], list[UsageError]]":
     """Return what the topics hold of the person, and what is in the way of erasing them now.
 
     What the processor has not read, or the exporter not written, would come after the erasure. The raw topic is read
-    first: what is committed there is in the other topics.
+    first: what is committed there is in the other topics. `others` takes the keys of all others.
     """
     from processor.exporter.ports import SESSIONS, TAGGED
     from processor.kafka.erasure import committed, held_of, is_at_work, processor_at_work
 
-    raw = held_of(conf.common, topics.raw, key)
+    raw = held_of(conf.common, topics.raw, key, others)
     done = committed(conf, [one.partition for one in raw]) if raw else {}
     tagged, sessions, state, dead = (
-        held_of(conf.common, name, key) for name in (topics.tagged, topics.sessions, topics.state, topics.dlq)
+        held_of(conf.common, name, key, others) for name in (topics.tagged, topics.sessions, topics.state, topics.dlq)
     )
     ways = []
     if late := [one for one in raw if one.last_offset >= done.get(one.partition, 0)]:
@@ -214,14 +288,10 @@ def _remains(held: "Sequence[Held]", configs: Mapping[str, Mapping[str, str]], s
     return told
 
 
-def _tell_topics(
-    state: str,
-    partitions: Sequence[int],
-    remains: Sequence[Mapping[str, Any]],
-    configs: Mapping[str, str],
-    *,
-    dry_run: bool,
-) -> None:
+def _tell_topics(told: Mapping[str, Any], configs: Mapping[str, str], *, dry_run: bool) -> None:
+    for root in told["not_there"]:
+        print(f"not there: {root}, where sessions of the person were exported to; if it was moved, name its place")
+    state, partitions, remains = told["state"]["topic"], told["state"]["partitions"], told["remains"]
     if partitions:
         hours = (int(configs["max.compaction.lag.ms"]) + int(configs["segment.ms"])) / 3_600_000
         days = int(configs["delete.retention.ms"]) / 86_400_000

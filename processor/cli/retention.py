@@ -1,22 +1,29 @@
 """`a3cp retention`: lets sessions go that ended long ago."""
 
 import re
+import sys
 import time
+from collections.abc import Iterable
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from processor.cli.settings import Json, Store, stored
-from processor.cli.terminal import print_json
+from processor.cli.terminal import plain, print_json
 
 if TYPE_CHECKING:
     from processor.exporter.ports import Removed
     from processor.exporter.removal import Cleared
     from processor.exporter.target import Target
 
-_UNITS_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
-_AGE: Final = re.compile(r"([1-9]\d{0,6})([mhdw])", re.ASCII).fullmatch
+_DAY_MS: Final = 86_400_000
+_UNITS_MS: Final = {"min": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
+_AGE: Final = re.compile(r"([1-9]\d{0,6})([a-z]+)", re.ASCII).fullmatch
+_AGES: Final = "give a number and min, h, d or w, such as 90d"
+_MONTHS: Final = "write min for minutes, or count months in days: 6 months are 180d"
+OTHERS_SHOWN: Final = 20  # of what nobody can tell, of each root
 
 Roots = Annotated[
     list[str] | None,
@@ -27,10 +34,11 @@ Roots = Annotated[
 def retention(
     *,
     older_than: Annotated[
-        str, typer.Option("--older-than", metavar="AGE", help="How long ago they ended: 90d, 12h, 8w, 30m.")
+        str, typer.Option("--older-than", metavar="AGE", help="How long ago they ended: 90d, 8w, 12h, 30min.")
     ],
     to: Roots = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, also when little or nothing would be kept.")] = False,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -40,11 +48,18 @@ def retention(
     from processor.exporter.ports import Gone
     from processor.exporter.removal import clear
 
-    before_ms = time.time_ns() // 1_000_000 - age_ms(older_than)
+    age = age_ms(older_than)
+    before_ms = time.time_ns() // 1_000_000 - age
     targets = targets_of(to)
     with closing(stored(store)) as opened:
         gone = Gone(ended_before_ms=before_ms)
-        removed = opened.removable(gone) if dry_run else opened.remove(gone)
+        removed = opened.removable(gone)
+        unnamed = [root for root in unnamed_roots(opened.targets(gone), targets) if is_there(root)]
+        kept = sum(opened.totals().sessions.values()) - len(removed.sessions)
+        if not (dry_run or yes):
+            _ask(older_than, len(removed.sessions), kept, is_short=age < _DAY_MS)
+        if not dry_run:
+            removed = opened.remove(gone)
         known = {session_id: start_ms for session_id, start_ms, _ in removed.sessions}
 
         def is_gone(_: str, session_id: str) -> bool:
@@ -60,10 +75,45 @@ def retention(
         finally:  # What is removed is told, also when something did not answer then.
             if as_json:
                 told = {"dry_run": dry_run, "ended_before": format_time(before_ms), "store": fields_of(removed)}
-                print_json({**told, "targets": [one._asdict() for one in cleared]})
+                rest = {"kept": kept, "not_named": unnamed, "targets": [one._asdict() for one in cleared]}
+                print_json({**told, **rest})
             else:
                 print(f"sessions that ended before {format_time(before_ms)[:19]}Z:")
                 tell(opened.name, removed, cleared, dry_run=dry_run)
+                print(f"kept in {opened.name}: {kept:,} session{'' if kept == 1 else 's'}")
+                for root in unnamed:
+                    print(f"kept below {root}: what was exported there, since no --to names it")
+
+
+def _ask(age: str, going: int, kept: int, *, is_short: bool) -> None:
+    """Ask whether so much is to go, where it is little time, or all.
+
+    Raises:
+        UsageError: nobody can be asked.
+        Exit: the answer is no.
+    """
+    from processor.core.errors import UsageError
+
+    if not is_short and (kept or not going):
+        return
+    why = " and ".join([f"{age} is less than a day"] * is_short + [f"all {going:,} sessions would go"] * (not kept))
+    if not sys.stdin.isatty():
+        raise UsageError(f"nothing is removed: {why}", remedy="add --yes if that is meant")
+    if not typer.confirm(f"{why}; {kept:,} are kept. Remove {going:,}?", err=True):
+        print("nothing is removed", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def unnamed_roots(known: Iterable[str], targets: "Iterable[Target]") -> list[str]:
+    """Return the roots among the targets that a store knows (their names without the formats), but for `targets`."""
+    named = {name for target in targets for name in (target.name, str(Path(target.root).resolve()))}
+    roots = {name.rpartition(" ")[0] for name in known}
+    return sorted(root for root in roots if named.isdisjoint((root, str(Path(root).resolve()))))
+
+
+def is_there(root: str) -> bool:
+    """Return whether the root of this name is there; of one that is not on this machine nobody can tell: it may be."""
+    return "://" in root or Path(root).exists()
 
 
 def age_ms(text: str) -> int:
@@ -75,8 +125,11 @@ def age_ms(text: str) -> int:
     from processor.core.errors import UsageError
 
     match = _AGE(text)
-    if match is None or (length_ms := int(match[1]) * _UNITS_MS[match[2]]) > time.time_ns() // 1_000_000:
-        raise UsageError(f"--older-than {text!r} is no age", remedy="give a number and m, h, d or w, such as 90d")
+    if match is not None and match[2] in ("m", "mo"):
+        raise UsageError(f"--older-than {text} may be minutes or months", remedy=_MONTHS)
+    length_ms = 0 if match is None else int(match[1]) * _UNITS_MS.get(match[2], 0)
+    if not 0 < length_ms <= time.time_ns() // 1_000_000:
+        raise UsageError(f"--older-than {text!r} is no age", remedy=_AGES)
     return length_ms
 
 
@@ -128,4 +181,8 @@ def tell(store: str, removed: "Removed", cleared: "list[Cleared]", *, dry_run: b
         if one.leftovers:
             print(f"  and {one.leftovers:,} folders and files that runs which were killed had left there")
         for path in one.unreadable:
-            print(f"  cannot be read, so nobody can tell whose it is: {path}")
+            print(f"  cannot be read, so nobody can tell whose it is: {plain(path)}")
+        for other in one.others[:OTHERS_SHOWN]:
+            print(f"  not looked into: {plain(other)}")
+        if (hidden := len(one.others) - OTHERS_SHOWN) > 0:
+            print(f"  and {hidden:,} more; --json has them all")

@@ -208,6 +208,15 @@ class Store(Protocol):
     def note_exported(self, target: str, changes: Mapping[str, int]) -> None:
         """Take note that sessions, with their `SessionRow.changes`, were exported to `target`."""
 
+    def targets(self, gone: Gone | None = None) -> frozenset[str]:
+        """Return what `note_exported` was told of as targets; those alone that have sessions that are to go, if given.
+
+        A target that had all its sessions removed stays among them.
+        """
+
+    def users(self) -> Iterator[str]:
+        """Yield the ids of users who have a session, or a message in none."""
+
     def removable(self, gone: Gone) -> Removed:
         """Return what `remove` would remove now."""
 

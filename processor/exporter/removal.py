@@ -4,27 +4,27 @@ What is there is looked through, whatever a store remembers of it, and also what
 nothing stays that the next run does not find.
 """
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
-from typing import Any, Final, NamedTuple, TypeAlias
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, assert_never
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from processor.codec.isotime import parse_time
-from processor.exporter.bundles.placing import alone_at, leftovers, remove_bundle
+from processor.exporter.below import DATE, Kind, places_below
+from processor.exporter.bundles.check import name_of
+from processor.exporter.bundles.placing import alone_at, leftovers, remove_bundle, remove_folder
 from processor.exporter.bundles.reading import METADATA_BYTES_MAX
 from processor.exporter.dataset import ROWS_AT_ONCE
-from processor.exporter.paths import METADATA, bundle_path, is_date_part
+from processor.exporter.paths import METADATA, bundle_path, path_part
 from processor.exporter.target import NotAFile, Target
 
 IsGone: TypeAlias = Callable[[str, str], bool]
 """Whether the session of a user id and a session id is to go."""
-
-_TABLES: Final = ("messages", "captures")
-_DATE: Final = "date="
 
 
 class Cleared(NamedTuple):
@@ -34,13 +34,21 @@ class Cleared(NamedTuple):
     bundles: int
     rows: int  # of the data set
     dates: tuple[str, ...]  # of the data set's files that had them
-    unreadable: tuple[str, ...]  # folders of which nobody can tell whose they are
+    unreadable: tuple[str, ...]  # bundles of which nobody can tell whose they are
+    others: tuple[
+        str, ...
+    ]  # what else nobody can tell, or what is still there under another name; each with the reason
     leftovers: int  # of runs that were killed: folders of bundles, files of the data set
 
     @property
     def found(self) -> int:
         """How much there was."""
         return self.bundles + self.rows + self.leftovers
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is below the root was judged, and nothing of what went is left elsewhere."""
+        return not self.unreadable and not self.others
 
 
 class _Named(msgspec.Struct):
@@ -72,95 +80,144 @@ def clear(
         TargetUnavailable: it cannot be read or written; what was removed until then is removed.
     """
     with target.told("cleared", "give the right to, then run it again"):
-        left = _clear_leftovers(target, is_gone, dry_run=dry_run)
-        bundles, unreadable = _clear_bundles(target, is_gone, dict(known), until, dry_run=dry_run)
-        rows: dict[str, int] = {}
-        for table in _TABLES:
-            for folder in _folders(target, target.path(table)):
-                date = folder.removeprefix(_DATE)
-                if folder == date or (until is not None and date > until):
-                    continue
-                with nullcontext() if dry_run else alone_at(target, folder):
-                    left += _clear_files(target, f"{table}/{folder}", f".{table}.parquet.", dry_run=dry_run)
-                    path = target.path(f"{table}/{folder}/{table}.parquet")
-                    if target.files.exists(path) and (count := _clear_file(target, path, is_gone, dry_run=dry_run)):
-                        rows[date] = rows.get(date, 0) + count
-    return Cleared(target.root, bundles, sum(rows.values()), tuple(sorted(rows)), unreadable, left)
+        return _Clearing(target, is_gone, dict(known), dry_run=dry_run).run(until)
 
 
-def _clear_leftovers(target: Target, is_gone: IsGone, *, dry_run: bool) -> int:
-    """Remove bundles that were not finished or not put away, those too that nobody can read; return how many."""
-    count = 0
-    for path in leftovers(target):
-        named = _named(target, str(path))
-        if named is None or is_gone(named.user_id, named.session_id):
-            count += 1
-            if not dry_run:
-                shutil.rmtree(path)
-    return count
+class _Clearing:
+    """One walk through what is below a root."""
 
+    def __init__(self, target: Target, is_gone: IsGone, known: Mapping[str, int], *, dry_run: bool) -> None:
+        self._target = target
+        self._is_gone = is_gone
+        self._known = {target.path(bundle_path(*session)) for session in known.items()}
+        self._known_names = {path_part(session_id) for session_id in known}
+        self._dry_run = dry_run
+        self._bundles = self._leftovers = 0
+        self._rows: dict[str, int] = {}
+        self._unreadable: list[str] = []
+        self._others: list[str] = []
+        self._names: dict[tuple[int, int], int] = {}  # files that went -> how many further names they have
 
-def _clear_files(target: Target, folder: str, prefix: str, *, dry_run: bool) -> int:
-    """Remove the files of a folder whose names begin so; return how many."""
-    paths = [entry["name"] for entry in target.files.ls(target.path(folder), detail=True)]
-    found = [path for path in paths if path.rpartition("/")[2].startswith(prefix)]
-    for path in [] if dry_run else found:
-        target.files.rm_file(path)
-    return len(found)
+    def run(self, until: str | None) -> Cleared:
+        target = self._target
+        if not target.is_local:
+            target.files.invalidate_cache()  # Others may have written since it was listed.
+        self._clear_leftovers()
+        aliases = []
+        for place in places_below(target, until=until):
+            match place.kind:
+                case Kind.BUNDLE:
+                    self._bundle(place.path)
+                case Kind.ROWS:
+                    self._file(place.path)
+                case Kind.PART:
+                    self._leftovers += 1
+                    self._remove_file(place.path)
+                case Kind.ALIAS:
+                    aliases.append(Path(place.path))
+                case Kind.OTHER:
+                    self._others.append(f"{place.path}: {place.why}")
+                case _:
+                    assert_never(place.kind)
+        for link in [] if self._dry_run else aliases:
+            if not link.exists():
+                link.unlink()
+        if elsewhere := sum(count > 0 for count in self._names.values()):
+            self._others.append(f"{target.root}: {elsewhere:,} files that go have other names too, as hard links")
+        dates = tuple(sorted(self._rows))
+        unreadable, others = tuple(sorted(self._unreadable)), tuple(sorted(self._others))
+        rows = sum(self._rows.values())
+        return Cleared(target.root, self._bundles, rows, dates, unreadable, others, self._leftovers)
 
+    def _clear_leftovers(self) -> None:
+        """Remove bundles that were not finished or not put away, those too that nobody can read."""
+        for path in leftovers(self._target):
+            named = _named(self._target, str(path))
+            if named is None or self._is_gone(named.user_id, named.session_id):
+                self._leftovers += 1
+                self._note_names(path)
+                if not self._dry_run:
+                    remove_folder(path)
 
-def _clear_bundles(
-    target: Target, is_gone: IsGone, known: Mapping[str, int], until: str | None, *, dry_run: bool
-) -> tuple[int, tuple[str, ...]]:
-    gone: dict[str, tuple[str, int]] = {}
-    unreadable = []
-    paths = {target.path(bundle_path(*session)): session for session in known.items()}
-    for path in _bundles(target, until):
-        if path in paths:
-            gone[path] = paths[path]
-            continue
-        named = _named(target, path)
-        if named is None:
-            unreadable.append(path)
-        elif is_gone(named.user_id, named.session_id):
-            gone[path] = named.session_id, parse_time(named.start_time)
-    if not dry_run:
-        for session in gone.values():
-            remove_bundle(target, *session)
-    return len(gone), tuple(unreadable)
+    def _bundle(self, path: str) -> None:
+        named = _named(self._target, path)
+        if path in self._known or (named is None and name_of(path) in self._known_names):
+            pass
+        elif named is None:
+            self._unreadable.append(path)
+            return
+        elif not self._is_gone(named.user_id, named.session_id):
+            return
+        self._bundles += 1
+        if self._target.is_local:
+            self._note_names(Path(path))
+        if not self._dry_run:
+            remove_bundle(self._target, path)
+
+    def _note_names(self, folder: Path) -> None:
+        """Note what is still there under another name when `folder` goes."""
+        for above, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                path = Path(above, name)
+                status = path.lstat()
+                if path.is_symlink():
+                    self._others.append(f"{path}: a link that is not followed")
+                elif name in files and status.st_nlink > 1:
+                    self._note_name(status)
+
+    def _note_name(self, status: os.stat_result) -> None:
+        file = status.st_dev, status.st_ino
+        self._names[file] = self._names.get(file, status.st_nlink) - 1
+
+    def _remove_file(self, path: str) -> None:
+        if self._target.is_local and (status := Path(path).lstat()).st_nlink > 1:
+            self._note_name(status)
+        if not self._dry_run:
+            self._target.files.rm_file(path)
+
+    def _file(self, path: str) -> None:
+        """Remove rows of one Parquet file, or all of it when none is left."""
+        folder = name_of(path.rpartition("/")[0])
+        with nullcontext() if self._dry_run else alone_at(self._target, folder):
+            try:
+                count = self._clear_file(path)
+            except FileNotFoundError:  # By another run.
+                return
+            except (pa.ArrowInvalid, KeyError):
+                self._others.append(f"{path}: it cannot be read, so nobody can tell whose it is")
+                return
+        if count:
+            date = folder.removeprefix(DATE)
+            self._rows[date] = self._rows.get(date, 0) + count
+
+    def _clear_file(self, path: str) -> int:
+        target, is_gone = self._target, self._is_gone
+        with target.open(path) as source:
+            file: Any = pq.ParquetFile(source)
+            known: dict[tuple[str, str], bool] = {}
+            gone = total = 0
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=["user_id", "session_id"]):
+                total += batch.num_rows
+                gone += sum(_are_gone(batch, is_gone, known))
+            if gone and gone < total and not self._dry_run:
+                _write_rest(target, path, file, lambda batch: _are_gone(batch, is_gone, known))
+        if gone and gone == total:
+            self._remove_file(path)
+            if target.is_local and not self._dry_run:
+                with suppress(OSError):  # Others have something there.
+                    Path(path).parent.rmdir()
+        return gone
 
 
 def _named(target: Target, path: str) -> _Named | None:
     """Return what the bundle in the folder `path` says of itself; None when that cannot be read."""
+    file = f"{path}/{METADATA}"
     try:
-        named = msgspec.json.decode(target.read(f"{path}/{METADATA}", METADATA_BYTES_MAX), type=_Named)
+        named = msgspec.json.decode(target.read(file, METADATA_BYTES_MAX), type=_Named)
         parse_time(named.start_time)
     except (FileNotFoundError, NotAFile, msgspec.DecodeError, ValueError, RecursionError):
         return None
     return named
-
-
-def _bundles(target: Target, until: str | None) -> Iterator[str]:
-    for date in _folders(target, target.root):
-        if is_date_part(date) and (until is None or date <= until):
-            for name in _folders(target, target.path(date)):
-                yield target.path(f"{date}/{name}")
-
-
-def _clear_file(target: Target, path: str, is_gone: IsGone, *, dry_run: bool) -> int:
-    """Remove rows of one file, or all of it when none is left; return how many."""
-    with target.open(path) as source:
-        file: Any = pq.ParquetFile(source)
-        known: dict[tuple[str, str], bool] = {}
-        gone = total = 0
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=["user_id", "session_id"]):
-            total += batch.num_rows
-            gone += sum(_are_gone(batch, is_gone, known))
-        if gone and gone < total and not dry_run:
-            _write_rest(target, path, file, lambda batch: _are_gone(batch, is_gone, known))
-    if gone and gone == total and not dry_run:
-        target.files.rm(path.rpartition("/")[0], recursive=True)
-    return gone
 
 
 def _are_gone(batch: Any, is_gone: IsGone, known: dict[tuple[str, str], bool]) -> list[bool]:
@@ -193,12 +250,3 @@ def _write_kept(writer: Any, group: Any, are_gone: Callable[[Any], list[bool]]) 
     kept = group.filter(pa.array([not gone for gone in are_gone(group)])).to_pylist()
     if kept:  # Made anew from values: a filtered column keeps the words of the rows that went.
         writer.write_table(pa.Table.from_pylist(kept, group.schema))
-
-
-def _folders(target: Target, path: str) -> list[str]:
-    """Return the names of the folders in `path`, sorted; none where there is no such place."""
-    try:
-        entries = target.files.ls(path, detail=True)
-    except FileNotFoundError:
-        return []
-    return sorted(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory")

@@ -39,10 +39,10 @@ class Held(NamedTuple):
     has_value: bool  # whether the last one has a value: in a compacted topic, whether the key is still there
 
 
-def held_of(conf: Mapping[str, Any], topic: str, key: bytes) -> list[Held]:
+def held_of(conf: Mapping[str, Any], topic: str, key: bytes, others: set[bytes] | None = None) -> list[Held]:
     """Return what the partitions of `topic` hold with `key`, all that was begun to be written before this was asked.
 
-    The whole topic is read. Records without a key, or with another one, are not found.
+    The whole topic is read. Records without a key, or with another one, are not found; `others` takes those keys.
 
     Raises:
         UsageError: the topic does not exist.
@@ -52,7 +52,10 @@ def held_of(conf: Mapping[str, Any], topic: str, key: bytes) -> list[Held]:
     with Reader(conf, topic) as reader:
         _await_stable(conf, topic, reader.partitions)
         for record in reader.read_all():
-            if record.key == key:
+            if record.key != key:
+                if others is not None and record.key is not None:
+                    others.add(record.key)
+            else:
                 number, offset = record.partition, record.offset
                 before = held.get(number)
                 held[number] = Held(

@@ -22,6 +22,7 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    union,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -59,6 +60,7 @@ _LAST_REMOVAL: Final = text(
 )
 PAGE_BYTES: Final = 16 << 20  # of values in a page; it ends with the one that is beyond
 PAGE_ROWS: Final = 1_000  # read at a time: no transaction stays open while a reader thinks
+_TARGET: Final = "target "  # before the key of a target, in `meta`
 
 
 class SqlStore:
@@ -273,7 +275,26 @@ class SqlStore:
             connection.exec_driver_sql(
                 sql, [(_key(target), session_id, number) for session_id, number in changes.items()]
             )
+            known = f"INSERT INTO meta (name, value) VALUES ({mark}, {mark}) ON CONFLICT (name) DO NOTHING"  # noqa: S608  # Nor here.
+            connection.exec_driver_sql(known, (_TARGET + _key(target), target.encode(errors="replace").decode()))
             connection.commit()
+
+    def targets(self, gone: Gone | None = None) -> frozenset[str]:
+        """See `Store.targets`."""
+        query = select(META.c.value).where(META.c.name.startswith(_TARGET))
+        if gone is not None:
+            sessions = select(SESSIONS.c.session_id).where(_gone(SESSIONS, gone))
+            query = query.where(
+                META.c.name.in_(select(_TARGET + EXPORTS.c.target).where(EXPORTS.c.session_id.in_(sessions)))
+            )
+        with self._reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
+    def users(self) -> Iterator[str]:
+        """See `Store.users`."""
+        loose = select(MESSAGES.c.user_id).where(MESSAGES.c.session_id.is_(None))
+        with self._reading() as connection:
+            yield from connection.execute(union(select(SESSIONS.c.user_id), loose)).scalars()
 
     def removable(self, gone: Gone) -> Removed:
         """See `Store.removable`."""

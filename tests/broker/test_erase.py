@@ -214,14 +214,23 @@ def test_what_would_come_after_is_in_the_way(kafka: str, topics: str, tmp_path: 
         produce(kafka, fleet.names.raw, iter(said(ANNA, 10)))
         fleet.await_processed()
         assert worker.stop() == 0
-        assert "run a3cp export first" in place.run("erase", ANNA).stderr
+        assert "run a3cp export first" in place.run("erase", ANNA, *place.roots).stderr
         place.export()
+        unnamed = place.run("erase", ANNA, *place.roots[:2])
+        assert (unnamed.returncode, f"has exported to {place.training}, which no --to names" in unnamed.stderr) == (
+            2,
+            True,
+        )
         produce(kafka, fleet.names.raw, iter([(ANNA, message(ANNA, BASE_MS + 4 * HOUR_MS, number=99))]))
-        refused = place.run("erase", ANNA)
+        refused = place.run("erase", ANNA, *place.roots)
         assert (refused.returncode, "let a3cp process finish first" in refused.stderr) == (2, True)
-        assert place.told("erase", ANNA, "--dry-run")["in_the_way"] == [refused.stderr.strip().removeprefix("error: ")]
-        assert place.told("erase", "nobody-there")["proof"] is None
-        assert len(place.of(ANNA)[0]) == 2
+        assert place.erase("--dry-run")["in_the_way"] == [refused.stderr.strip().removeprefix("error: ")]
+        before = place.files().keys()
+        nowhere = place.run("erase", ANNA.upper() + " ", *place.roots)
+        assert (nowhere.returncode, nowhere.stdout) == (2, "")
+        assert f"nothing of '{ANNA.upper()} ' is in {', '.join(fleet.names)}, {place.address}" in nowhere.stderr
+        assert nowhere.stderr.endswith(f"see how the id is spelt; most like it: '{ANNA}'\n")
+        assert (place.files().keys(), len(place.of(ANNA)[0])) == (before, 2)
 
 
 def test_old_sessions_go(kafka: str, topics: str, tmp_path: Path) -> None:
@@ -238,7 +247,7 @@ def test_old_sessions_go(kafka: str, topics: str, tmp_path: Path) -> None:
         assert {n: c for n, c in place.files().items() if "store.db" not in n} == {
             n: c for n, c in before.items() if "store.db" not in n
         }
-        done = place.told("retention", "--older-than", "30d", *place.roots)
+        done = place.told("retention", "--older-than", "30d", "--yes", *place.roots)
         for name in ("store", "targets"):
             assert done[name] == dry[name]
         assert (done["store"]["sessions"], [one["bundles"] for one in done["targets"]]) == (3, [3, 0])
@@ -254,7 +263,7 @@ def test_old_sessions_go(kafka: str, topics: str, tmp_path: Path) -> None:
         store = open_store(place.address)
         assert {s.session_id for s in store.sessions(SessionFilter(), limit=99)} == left
         store.close()
-        again = place.told("retention", "--older-than", "30d", *place.roots)
+        again = place.told("retention", "--older-than", "30d", "--yes", *place.roots)
         assert (again["store"]["sessions"], again["store"]["messages"]) == (0, 0)
         assert [(one["bundles"], one["rows"]) for one in again["targets"]] == [(0, 0), (0, 0)]
 

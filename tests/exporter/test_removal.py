@@ -1,8 +1,9 @@
 """What is removed is gone to the last byte, and nothing else is touched."""
 
+import os
 import shutil
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,9 +18,10 @@ from processor.exporter.dataset import write_date
 from processor.exporter.due import view_of
 from processor.exporter.errors import StoreUnavailable
 from processor.exporter.materializer import Materializer
+from processor.exporter.model import SessionRow
 from processor.exporter.paths import METADATA, bundle_path, date_part
 from processor.exporter.ports import Gone, OutputRecord, SessionFilter, Source
-from processor.exporter.removal import clear
+from processor.exporter.removal import Cleared, clear
 from processor.exporter.target import Target
 from processor.store import open_store
 from processor.store.sql import SqlStore
@@ -257,7 +259,7 @@ def test_a_user_is_cleared_from_a_root(tmp_path: Path) -> None:
     assert words_of(root) == {"model of ben"}
     assert [report.problems for report in verify(str(root))] == [[], []]
     after = files(root)
-    assert clear(target, lambda user_id, _: user_id == "anna-4711")[1:] == (0, 0, (), (), 0)
+    assert clear(target, lambda user_id, _: user_id == "anna-4711")[1:] == (0, 0, (), (), (), 0)
     assert files(root) == after
     store.close()
 
@@ -316,6 +318,141 @@ def test_what_is_left_of_a_person_whom_the_store_has_forgotten(tmp_path: Path) -
         f"{TEMPORARY}/{other.session_id}=.02/records.jsonl"
     }
     store.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[tuple[Path, Target, list[SessionRow]]]:
+    """A root with bundles and data set, and Anna's sessions in it."""
+    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    target = export(store, tmp_path / "root")
+    yield tmp_path / "root", target, list(store.sessions(SessionFilter(user_id="anna-4711"), limit=9))
+    store.close()
+
+
+def moved_and_linked(place: Path, disk: Path) -> None:
+    disk.mkdir(exist_ok=True)
+    place.rename(disk / place.name)
+    place.symlink_to(disk / place.name)
+
+
+def clear_anna(target: Target) -> Cleared:
+    """Clear after a dry run, which must tell the same."""
+    dry = clear(target, lambda user_id, _: user_id == "anna-4711", dry_run=True)
+    done = clear(target, lambda user_id, _: user_id == "anna-4711")
+    assert done == dry
+    return done
+
+
+Place = tuple[Path, Target, list[SessionRow]]
+
+
+@pytest.mark.parametrize(
+    "moved", [".", "2025-06-15", "2025-06-15/*", "messages", "captures", "messages/date=2025-06-15", ".tmp"]
+)
+def test_what_lies_on_another_disk(place: Place, tmp_path: Path, moved: str) -> None:
+    """Whatever an export writes through a link to is looked through: nothing is left behind the link either."""
+    root, _, _ = place
+    disk, bens = tmp_path / "disk", sum(map(len, rows_of(root, "ben")))
+    for path in sorted(root.glob(moved)) if moved != "." else [root]:
+        moved_and_linked(path, disk)
+    done = clear_anna(Target(str(root)))
+    assert (done.bundles, done.rows, done.is_whole) == (2, 6, True)
+    assert leaks([*files(root).values(), *files(disk).values()]) == []
+    paths = root.glob("*/date=*/*.parquet")  # Unlike `rglob`, through links.
+    assert sum(row["user_id"] == "ben" for path in paths for row in pq.read_table(path).to_pylist()) == bens
+    assert all(report.is_sound for report in verify(str(root)))
+
+
+def test_a_bundle_that_is_written_again_through_a_link(place: Place, tmp_path: Path) -> None:
+    """Its old content behind the link goes as well."""
+    root, target, (session, *_) = place
+    path = root / bundle_path(session.session_id, session.start_ms)
+    moved_and_linked(path, tmp_path / "disk")
+    (path / "manifest.json").unlink()
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    write_bundle(target, view_of(store, session), CODEC, now_ms=START_MS)
+    store.close()
+    assert not path.is_symlink()
+    assert files(tmp_path / "disk") == {}
+
+
+@pytest.mark.parametrize("name", ["mine", "2025-06-15/copy of it", "archive/2024/old one", "2025-06-15/deep/er"])
+def test_a_bundle_that_somebody_has_moved(place: Place, name: str) -> None:
+    """It is found by what it says, wherever below the root it lies and whatever it is called."""
+    root, target, (session, *_) = place
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / bundle_path(session.session_id, session.start_ms)).rename(root / name)
+    done = clear_anna(target)
+    assert (done.bundles, done.is_whole) == (2, True)
+    assert leaks(files(root).values()) == []
+
+
+def test_a_circle_of_links(place: Place) -> None:
+    """Each bundle counts once, and no link is left that leads nowhere."""
+    root, target, (session, *_) = place
+    (root / "2030-01-01").symlink_to(root)
+    (root / "2030-01-02").symlink_to("2030-01-02")
+    (root / "2025-06-15" / "again").symlink_to(root / bundle_path(session.session_id, session.start_ms))
+    done = clear_anna(target)
+    assert done.bundles == 2
+    assert [other.removeprefix(f"{root}/") for other in done.others] == ["2030-01-02: a link that leads nowhere now"]
+    assert not (root / "2025-06-15" / "again").is_symlink()
+    assert leaks(files(root).values()) == []
+
+
+def test_what_cannot_be_judged_is_named(place: Place, tmp_path: Path) -> None:
+    """Archives, files of others, pipes, links to elsewhere, hard links: each is told, and stays."""
+    root, target, (session, *_) = place
+    bundle = root / bundle_path(session.session_id, session.start_ms)
+    shutil.make_archive(str(root / "2025-06-15" / "bundle"), "zip", bundle)
+    shutil.copy(bundle / "messages.csv", root / "words.csv")
+    os.mkfifo(root / "pipe")
+    (root / "elsewhere").symlink_to(tmp_path)
+    (root / "unplugged").symlink_to(tmp_path / "nowhere")
+    (bundle / "extra").symlink_to(tmp_path)
+    (root / "messages" / "own.parquet").write_bytes(b"no parquet")
+    os.link(bundle / "records.jsonl", tmp_path / "backup.jsonl")
+    done = clear_anna(target)
+    assert not done.is_whole
+    assert {other.removeprefix(f"{root}/").removeprefix(str(root)) for other in done.others} == {
+        ": 1 files that go have other names too, as hard links",
+        "2025-06-15/bundle.zip: nobody can tell whose it is",
+        f"{bundle.relative_to(root)}/extra: a link that is not followed",
+        "elsewhere: a link that is not followed",
+        "messages/own.parquet: it cannot be read, so nobody can tell whose it is",
+        "pipe: no file and no folder",
+        "unplugged: a link that leads nowhere now",
+        "words.csv: nobody can tell whose it is",
+    }
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_metadata_that_never_end(place: Place, make: Callable[[Path], None]) -> None:
+    """A pipe, a link or a folder in their place is not opened: nobody can tell whose the bundle is."""
+    root, target, (session, *_) = place
+    path = root / bundle_path(session.session_id, session.start_ms) / METADATA
+    path.unlink()
+    make(path)
+    done = clear_anna(target)
+    assert (done.bundles, done.unreadable, done.is_whole) == (1, (str(path.parent),), False)
+
+
+def test_copies_of_the_data_set(place: Place) -> None:
+    """A Parquet file of another name, in another folder, has its rows removed too."""
+    root, target, _ = place
+    (root / "messages" / "mine").mkdir()
+    shutil.copy(root / "messages/date=2025-06-15/messages.parquet", root / "messages/mine/copy.parquet")
+    assert clear_anna(target).is_whole
+    assert leaks(files(root).values()) == []
+
+
+def test_what_others_have_in_a_date(place: Place) -> None:
+    """It stays where it is when the date's last row goes, and is named."""
+    root, target, _ = place
+    (root / "messages" / "date=2025-06-15" / "README").write_text("mine")
+    done = clear(target, lambda *_: True)
+    assert [other.rpartition("/")[2] for other in done.others] == ["README: nobody can tell whose it is"]
+    assert [name for name in files(root) if not name.startswith(TEMPORARY)] == ["messages/date=2025-06-15/README"]
 
 
 def test_a_root_elsewhere(tmp_path: Path) -> None:

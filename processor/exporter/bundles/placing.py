@@ -16,13 +16,12 @@ from typing import Final
 
 from processor.exporter.bundles import manifest as manifests
 from processor.exporter.bundles.shapes import File, Manifest
-from processor.exporter.paths import bundle_path
 from processor.exporter.target import Target
 
 TEMPORARY: Final = ".tmp"  # below the root, so on its file system: what is being written or replaced
-_MARK: Final = "=."  # No name of a session's folder holds it.
+MARK: Final = "=."  # No name of a session's folder holds it.
 _OLD: Final = ".old"
-_LOCK: Final = "lock-"
+LOCK: Final = "lock-"
 
 
 @contextmanager
@@ -38,7 +37,7 @@ def folder_to_write(target: Target, final: str) -> Iterator[Path]:
     place, beside = Path(final), Path(target.path(TEMPORARY))
     with _locked(beside, place):
         _sweep(beside, place)
-        folder = beside / f"{place.name}{_MARK}{secrets.token_hex(4)}"
+        folder = beside / f"{place.name}{MARK}{secrets.token_hex(4)}"
         folder.mkdir()
         try:
             yield folder
@@ -79,25 +78,37 @@ def leftovers(target: Target) -> Iterator[Path]:
     """Yield each folder that a killed run has left beside the bundles; meanwhile nobody writes its bundle."""
     if not target.is_local:
         return
-    for path in sorted(Path(target.path(TEMPORARY)).glob(f"*{_MARK}*")):
-        with _locked(path.parent, Path(path.name.partition(_MARK)[0])):
+    for path in sorted(Path(target.path(TEMPORARY)).glob(f"*{MARK}*")):
+        with _locked(path.parent, Path(path.name.partition(MARK)[0])):
             if path.is_dir():  # Else its run is alive, and has finished it.
                 yield path
 
 
-def remove_bundle(target: Target, session_id: str, start_ms: int) -> bool:
-    """Remove the session's bundle and what an interrupted run left of it; return whether there was any."""
-    final = target.path(bundle_path(session_id, start_ms))
-    if target.is_local and Path(target.root).is_dir():
+def remove_bundle(target: Target, path: str) -> bool:
+    """Remove the bundle at `path` and what an interrupted run left of it; return whether there was any.
+
+    Where a link leads to it, both are removed.
+    """
+    if target.is_local and Path(target.root).is_dir() and path != target.root:
         beside = Path(target.path(TEMPORARY))
-        with _locked(beside, Path(final)):
-            _sweep(beside, Path(final))
-    if not target.files.exists(final):
+        with _locked(beside, Path(path)):
+            _sweep(beside, Path(path))
+    if not target.files.exists(path):
         return False
     with suppress(FileNotFoundError):
-        target.files.rm_file(f"{final}/{manifests.NAME}")  # First: from here on it is no bundle.
-    target.files.rm(final, recursive=True)
+        target.files.rm_file(f"{path}/{manifests.NAME}")  # First: from here on it is no bundle.
+    if target.is_local:
+        remove_folder(Path(path))
+    else:
+        target.files.rm(path, recursive=True)
     return True
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder on this machine; of a link to one, what it leads to and the link."""
+    shutil.rmtree(path.resolve())
+    if path.is_symlink():
+        path.unlink()
 
 
 @contextmanager
@@ -105,7 +116,7 @@ def _locked(beside: Path, place: Path) -> Iterator[None]:
     """Hold off other exporters from `place`; a lock goes with its process, however that ends."""
     beside.mkdir(parents=True, exist_ok=True)
     number = sha256(place.name.encode()).hexdigest()[0]  # Few files, and rarely two who wait for one.
-    with (beside / f"{_LOCK}{number}").open("ab") as file:
+    with (beside / f"{LOCK}{number}").open("ab") as file:
         with suppress(OSError):  # A file system without locks: then one exporter at a time is the operator's to see to.
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -113,14 +124,15 @@ def _locked(beside: Path, place: Path) -> Iterator[None]:
 
 def _sweep(beside: Path, place: Path) -> None:
     """Remove what a run that was killed has left; a bundle that it was about to replace comes back first."""
-    mark = f"{place.name}{_MARK}"
+    mark = f"{place.name}{MARK}"
     for path in [
         path for path in beside.iterdir() if path.name.startswith(mark)
     ]:  # `glob` compiles a pattern each time.
         if path.name.endswith(_OLD) and not place.exists():
             path.rename(place)
         else:
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                remove_folder(path)
 
 
 def _rename(folder: Path, place: Path) -> bool:
@@ -134,7 +146,8 @@ def _rename(folder: Path, place: Path) -> bool:
         except OSError:
             old.rename(place)
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            remove_folder(old)  # Where somebody had put a link in its place, also what is behind it.
     else:
         folder.rename(place)
     return replaced

@@ -27,6 +27,7 @@ from processor.exporter.bundles.table import Table, defused
 from processor.exporter.bundles.timeline import SPOOL_BYTES_MAX, message_line
 from processor.exporter.bundles.verify import verify
 from processor.exporter.model import SessionView
+from processor.exporter.paths import bundle_path
 from processor.exporter.target import Target
 from tests.exporter.views import CODEC, NOW_MS, START_MS, day_view, day_views, made_view, message_row, varied
 
@@ -201,7 +202,7 @@ def test_an_erased_session_that_comes_again_is_written(tmp_path):
     """Erasing takes the bundle away, so a session of the same id and with less in it is written."""
     short, long = made_view(varied(3), ended=False), made_view(varied(9))
     write(tmp_path, long)
-    remove_bundle(Target(str(tmp_path)), long.session.session_id, START_MS)
+    remove_bundle(Target(str(tmp_path)), str(tmp_path / bundle_path(long.session.session_id, START_MS)))
     assert write(tmp_path, short).outcome is Outcome.WRITTEN
 
 
@@ -259,8 +260,8 @@ def test_any_target_of_fsspec():
     assert write_bundle(target, view, CODEC, now_ms=NOW_MS).outcome is Outcome.WRITTEN
     assert write_bundle(target, view, CODEC, now_ms=NOW_MS + 1).outcome is Outcome.UNCHANGED
     assert [report.problems for report in verify("memory://bundles")] == [[]]
-    assert remove_bundle(target, view.session.session_id, START_MS)
-    assert not remove_bundle(target, view.session.session_id, START_MS)
+    assert remove_bundle(target, target.path(bundle_path(view.session.session_id, START_MS)))
+    assert not remove_bundle(target, target.path(bundle_path(view.session.session_id, START_MS)))
 
 
 @pytest.mark.parametrize("session_id", ["../../x", "CON", "🦊" * 60, "a/b", "x" * 255, "."])
@@ -426,5 +427,5 @@ def test_removed_with_what_was_left(tmp_path):
     view = made_view(varied(2))
     folder = Path(write(tmp_path, view).path)
     shutil.copytree(folder, tmp_path / TEMPORARY / f"{folder.name}=.00000000")
-    assert remove_bundle(Target(str(tmp_path)), view.session.session_id, START_MS)
+    assert remove_bundle(Target(str(tmp_path)), str(tmp_path / bundle_path(view.session.session_id, START_MS)))
     assert not [name for name in tree(tmp_path) if not name.startswith(f"{TEMPORARY}/lock-")]
