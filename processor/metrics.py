@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from processor.core.model import CommandName, EndReason, Flag, StartReason, flag_words
+from processor.core.model import CommandName, EndReason, Flag, Odd, StartReason, flag_words, odd_words
 
 COMMIT_SECONDS: Final = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 TRANSACTION_RECORDS: Final = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
@@ -36,6 +36,8 @@ class Counts(Protocol):
     @property
     def flags(self) -> Mapping[int, int]: ...
     @property
+    def odd(self) -> Mapping[int, int]: ...
+    @property
     def dead(self) -> Mapping[str, int]: ...
     @property
     def commands(self) -> Mapping[tuple[str, str], int]: ...
@@ -53,6 +55,10 @@ class Metrics:
             ["flag"],
             registry=registry,
         )
+        self._odd = Counter(
+            "a3cp_messages_nonconforming", "Messages flagged nonconforming, by why; one may have several reasons.",
+            ["reason"], registry=registry,
+        )  # fmt: skip
         self._started = Counter("a3cp_sessions_started", "Sessions started.", ["reason"], registry=registry)
         self._ended = Counter(
             "a3cp_sessions_ended", "Sessions ended; later revisions of an end are not counted.", ["reason"],
@@ -124,6 +130,7 @@ class Metrics:
         self._committed = self._transactions.labels("committed")
         self._aborted = self._transactions.labels("aborted")
         self._flag_counters = {word: self._flags.labels(word) for word in Flag.WORDS}
+        self._odd_counters = {word: self._odd.labels(word) for word in Odd.WORDS}
         # Counters that exist from the start: a rate over one that appears with its first event misses that event.
         self._start_counters = {reason.value: self._started.labels(reason.value) for reason in StartReason}
         self._end_counters = {reason.value: self._ended.labels(reason.value) for reason in EndReason}
@@ -154,6 +161,9 @@ class Metrics:
         for flags, count in tally.flags.items():
             for word in flag_words(flags):
                 self._flag_counters[word].inc(count)
+        for odd, count in tally.odd.items():
+            for word in odd_words(odd):
+                self._odd_counters[word].inc(count)
         for reason, count in tally.started.items():
             self._start_counters[reason].inc(count)
         for reason, count in tally.ended.items():

@@ -9,7 +9,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from processor.core.errors import Aborted
-from processor.core.model import Ended, Paused, Reopened, Resumed, Started
+from processor.core.model import Ended, Paused, Reopened, Resumed, Started, odd_words
 from processor.health import Health
 from processor.metrics import Metrics
 from processor.ports import Cause
@@ -52,6 +52,7 @@ class Observer:
         self._raw = raw
         self._moved_s: dict[int, float] = {}  # when a partition last made progress, or had nothing to do
         self._restoring_since_s: dict[int, float] = {}
+        self._odd_told: set[str] = set()  # reasons for which messages did not conform
         self._away: str | None = None
         self._away_told_s = 0.0
         self._waits: dict[tuple[int, Cause], _Wait] = {}
@@ -188,6 +189,7 @@ class Observer:
                     up_to=f"{self._raw}[{partition}]@{tally.repeated_offset}",
                     see="docs/operations.md, 'Input that comes again'",
                 )
+            self._tell_oddities(tally)
             if tally.dead:
                 self._log.warning(
                     "records went to the dead letters",
@@ -195,6 +197,18 @@ class Observer:
                     partition=partition,
                     stages=dict(tally.dead),
                 )
+
+    def _tell_oddities(self, tally: Tally) -> None:
+        """Log a reason for which messages do not conform when it is met first; how often it is, the metric counts."""
+        words = {word for odd in tally.odd for word in odd_words(odd)} - self._odd_told
+        if words:
+            self._odd_told |= words
+            self._log.warning(
+                "messages do not conform",
+                operation="process",
+                reasons=sorted(words),
+                see="a3cp_messages_nonconforming_total counts them by reason",
+            )
 
     def _tell_boundaries(self, partition: int, tally: Tally) -> None:
         """Log what began and ended, one by one unless it is very much."""

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from processor.core.model import Flag
+from processor.core.model import Flag, Odd
 from processor.metrics import Metrics
 from processor.runtime.tally import Tally
 
@@ -14,6 +14,8 @@ def test_a_batch_is_counted_once() -> None:
     tally = Tally(tagged=7, rerouted=1)
     tally.flags[Flag.LATE | Flag.DUPLICATE] = 2
     tally.flags[Flag.LATE] = 1
+    tally.odd[Odd.RECORD_ID_MISSING | Odd.USER_ID_BLANKS] = 2
+    tally.odd[Odd.USER_ID_BLANKS] = 3
     tally.started["message"] = 3
     tally.ended["timeout"] = 2
     tally.dead["decode"] = 4
@@ -27,6 +29,9 @@ def test_a_batch_is_counted_once() -> None:
     assert value("a3cp_records_rerouted_total") == 1
     assert value("a3cp_messages_flagged_total", flag="late") == 3
     assert value("a3cp_messages_flagged_total", flag="duplicate") == 2
+    assert value("a3cp_messages_nonconforming_total", reason="user_id_blanks") == 5
+    assert value("a3cp_messages_nonconforming_total", reason="record_id_missing") == 2
+    assert value("a3cp_messages_nonconforming_total", reason="timestamp_without_zone") == 0
     assert value("a3cp_sessions_started_total", reason="message") == 3
     assert value("a3cp_sessions_ended_total", reason="timeout") == 2
     assert value("a3cp_dead_letters_total", stage="decode") == 4

@@ -46,8 +46,10 @@ class Stage:
 TOPICS = TopicNames("raw", "tagged", "sessions", "state", "dlq")
 
 
-def told(values: list[bytes], *, level: str = "info", key: str | None = None) -> list[dict[str, Any]]:
-    """Return what is logged of sessions when `values` were tagged and committed."""
+def told(
+    values: list[bytes], *, level: str = "info", key: str | None = None, operation: str = "session"
+) -> list[dict[str, Any]]:
+    """Return what is logged of `operation` when `values` were tagged and committed."""
     stream = io.StringIO()
     log = make_logger("processor", level=level, log_format="json", key=key, stream=stream)
     observer = Observer(Metrics(CollectorRegistry()), Health(), log, raw="raw")
@@ -55,7 +57,7 @@ def told(values: list[bytes], *, level: str = "info", key: str | None = None) ->
     task.process([MemoryRecord(0, n, b"k", value, START_MS + n) for n, value in enumerate(values)])
     task.state_records()
     observer.committed({0: task.committed()}, len(values), 0.001, {0: task})
-    return [line for line in map(json.loads, stream.getvalue().splitlines()) if line["operation"] == "session"]
+    return [line for line in map(json.loads, stream.getvalue().splitlines()) if line["operation"] == operation]
 
 
 DAY = [
@@ -91,6 +93,25 @@ def test_who_it_was(level: str, key: str | None, user: str) -> None:
 def test_warnings_alone_are_quiet() -> None:
     """At the level warning nothing is told of sessions."""
     assert told(DAY, level="warning") == []
+
+
+def test_why_messages_do_not_conform_is_told_once() -> None:
+    """A reason is a line when it is met first, in a message that opens a session or not; then it is only counted."""
+    values = [message("anna", n, source="ui", record_id="r") for n in range(3)] + [message("bea ", 4, source=7)]
+    (line,) = told(values, operation="process")
+    assert line["level"] == "warning"
+    assert line["metadata"]["reasons"] == ["record_id_not_uuid", "source_not_text", "user_id_blanks"]
+    stage = Stage()
+    task = Task(0, 1, codec=Codec(SCHEMAS), rules=Rules(), topics=TOPICS, record_bytes_max=1 << 20)
+    for n, value in enumerate(values):
+        task.process([MemoryRecord(0, n, b"k", value, START_MS + n)])
+        task.state_records()
+        stage.observer.committed({0: task.committed()}, 1, 0.001, {0: task})
+    told_reasons = [line["metadata"]["reasons"] for line in stage.lines() if line["operation"] == "process"]
+    assert told_reasons == [["record_id_not_uuid"], ["source_not_text", "user_id_blanks"]]
+    assert stage.metric("a3cp_messages_nonconforming_total", reason="record_id_not_uuid") == 3
+    assert stage.metric("a3cp_messages_nonconforming_total", reason="user_id_blanks") == 1
+    assert stage.metric("a3cp_messages_flagged_total", flag="nonconforming") == 4
 
 
 def test_very_many_are_summed_up() -> None:

@@ -8,7 +8,8 @@ import re
 from hashlib import sha256
 from typing import Final
 
-from processor.codec.spine import MODALITIES, POLICY_SOURCE, new_message
+from processor.codec.oddities import MODALITIES
+from processor.codec.spine import POLICY_SOURCE, new_message
 from processor.core.model import Message, Tagged, flag_words
 
 SOURCES_MAX: Final = 1_024  # names of sources that are remembered
@@ -22,6 +23,7 @@ _TEXT: Final = rb"([\x00-\x7e][ -~]*)"  # A length of one byte, then printable A
 _OPTIONAL: Final = rb"(?:\x00|\x02" + _TEXT + rb")"
 _VERSION: Final = rb"(?:\x0a\d\.\d\.\d|\x0c(?:\d\d\.\d\.\d|\d\.\d\d\.\d|\d\.\d\.\d\d))"
 _UUID: Final = rb"\x48([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})"
+_USER_ID: Final = rb"([\x02-\x7e][!-~][ -~]*)(?<! )"  # without outer blanks
 _TIME: Final = rb"([\x80-\xff]{5}[\x00-\x7f])"
 _MODALITY: Final = (
     rb"(?:\x00|\x02(?:" + b"|".join(re.escape(bytes((2 * len(m),)) + m.encode()) for m in MODALITIES) + rb"))"
@@ -30,7 +32,7 @@ _CAPTURE: Final = rb"(?:\x00|\x02\x48[ -~]{36})"
 # All fields but `extra`. What follows a text is no printable ASCII, so where a text ends is unambiguous; that its
 # length says the same is checked afterwards.
 _spine: Final = re.compile(
-    _VERSION + _UUID + rb"([\x02-\x7e][!-~][ -~]*)" + _TIME + _OPTIONAL + _MODALITY + _OPTIONAL + _CAPTURE + _OPTIONAL,
+    _VERSION + _UUID + _USER_ID + _TIME + _OPTIONAL + _MODALITY + _OPTIONAL + _CAPTURE + _OPTIONAL,
     re.DOTALL,
 ).match
 
@@ -98,6 +100,7 @@ def read_conforming(value: bytes, pos: int, append_ms: int, encoding: int) -> Me
             0,
             encoding,
             None,
+            0,
         ),
     )
 

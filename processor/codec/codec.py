@@ -78,7 +78,8 @@ class Codec:
             message = avro.read_conforming(value, size, append_ms, encoding)
             if message is not None:
                 return message
-        return self._read_any(value, size, layout, Origin(append_ms, sha256(value).digest(), encoding, self._strict))
+        origin = Origin(append_ms, sha256(value).digest(), encoding, self._strict, layout.odd)
+        return self._read_any(value, size, layout, origin)
 
     def fields_of(self, value: bytes) -> dict[str, Any]:
         """Return the fields of the Avro record `value`, whether or not it is fit to be tagged.

@@ -17,6 +17,7 @@ _FORM: Final = re.compile(
     r"(?:[Tt _](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
+_ZONE: Final = re.compile(r"(?:Z|[+-]\d\d:?\d\d)\Z", re.ASCII)
 
 
 def parse_time(text: str) -> int:
@@ -52,6 +53,11 @@ def parse_time(text: str) -> int:
         offset_ms = (hours * 60 + minutes) * 60_000
         time_ms += offset_ms if sign == "-" else -offset_ms
     return time_ms
+
+
+def is_without_zone(text: str) -> bool:
+    """Return whether `text`, which `parse_time` reads, names neither `Z` nor an offset."""
+    return _ZONE.search(text) is None
 
 
 def format_time(time_ms: int) -> str:

@@ -27,13 +27,12 @@ import msgspec
 
 from processor.codec.isotime import TIME_MS_MAX, format_time, parse_time
 from processor.codec.jsonvalue import DEPTH_MAX, is_too_deep
+from processor.codec.oddities import SEMVER, TAG_KEYS
 from processor.codec.spine import (
     ARGUMENT_KEYS,
     POLICY_KEY,
     POLICY_SOURCE,
-    SEMVER,
     SPINE_KEYS,
-    TAG_KEYS,
     USER_ID_BYTES_MAX,
     Origin,
     command_of,
@@ -82,10 +81,11 @@ def read(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
         user_id, source, timestamp, claim = spine.user_id, spine.source, spine.timestamp, spine.session_id
         if (
             _is_filled(value, members)
-            and len(timestamp) == 24
+            and timestamp[23:] == "Z"
             and len(user_id) <= USER_ID_BYTES_MAX
-            and user_id.strip()
-            and "\0" not in user_id
+            and user_id.isprintable()
+            and user_id.isascii()
+            and user_id.strip() == user_id != ""
             and source != POLICY_SOURCE
             and _plain_uuid(spine.record_id)
             and _semver(spine.schema_version)
@@ -101,7 +101,7 @@ def read(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
                 content_hash = sha256(value).digest()
                 return new_message(
                     Message,
-                    (user_id, spine.record_id, timestamp_ms, append_ms, content_hash, source, claim, 0, JSON, None),
+                    (user_id, spine.record_id, timestamp_ms, append_ms, content_hash, source, claim, 0, JSON, None, 0),
                 )
     return _read_any(value, append_ms, strict=strict)
 

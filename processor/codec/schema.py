@@ -8,11 +8,12 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from processor.codec import avroschema
 from processor.codec.avroschema import Compiler, Reader, SchemaError, SchemaJson
 from processor.codec.foreign import unknown_id
+from processor.codec.oddities import TAG_KEYS
 from processor.codec.remembered import Remembered
 from processor.codec.schemawork import check_work
-from processor.codec.spine import TAG_KEYS
 from processor.codec.wire import AVRO, avro_header, confluent_header
 from processor.core.errors import DecodeError, SchemaUnknown
+from processor.core.model import Odd
 
 LAYOUTS_MAX: Final = 1024  # schemas of a registry that are remembered; then they are asked for again
 LAYOUTS_CHARS_MAX: Final = 4 * 1024 * 1024  # of their texts together; what is made of them takes up to 25 times as much
@@ -62,6 +63,7 @@ class Layout(NamedTuple):
     is_message: bool
     is_command: bool
     time_unit: int  # what one ms is in `timestamp`; 0 when it is text
+    odd: int  # what is odd about all of its messages: bits of `Odd`
     tagged_header: bytes
 
 
@@ -209,16 +211,18 @@ class Schemas:
         types = {field["name"]: field["type"] for field in record["fields"]}
         name = canonical["name"].rpartition(".")[2]
         unit = _time_unit(types.get("timestamp"))
+        odd = Odd.TIMESTAMP_WITHOUT_ZONE if unit and "local-timestamp-" in json.dumps(types["timestamp"]) else 0
         is_ours = name == _EVENT or "user_id" not in types or unit is None
         is_command = not is_ours and "command" in types
         is_message = not is_ours and not is_command
         return Layout(
             name,
             read,
-            canonical["fields"] == self._shipped_fields and unit == 1,
+            canonical["fields"] == self._shipped_fields and unit == 1 and not odd,
             is_message,
             is_command,
             unit or 0,
+            odd,
             self._tagged_header(record, canonical["name"], header) if is_message else b"",
         )
 

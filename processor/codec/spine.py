@@ -4,7 +4,6 @@ The readers of each encoding take the common case on a fast path of their own; w
 and explained.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, cast
 
@@ -12,14 +11,14 @@ import msgspec
 
 from processor.codec.isotime import TIME_MS_MAX, parse_time
 from processor.codec.jsonvalue import plain_value
+from processor.codec.oddities import explained, oddities
 from processor.core.errors import InvalidMessage
-from processor.core.model import Command, CommandName, Flag, Message, Policy
+from processor.core.model import Command, CommandName, Flag, Message, Odd, Policy
 
 USER_ID_BYTES_MAX: Final = 256
 TEMPLATE_BYTES_MAX: Final = 256  # of its name, which states keep
 POLICY_SOURCE: Final = "user_profile_store"
 POLICY_KEY: Final = "session_policy"
-MODALITIES: Final = ("gesture", "audio", "speech", "image", "multimodal")
 # The fields that decide, and that a record may therefore hold only once.
 SPINE_KEYS: Final = (
     "schema_version",
@@ -32,8 +31,6 @@ SPINE_KEYS: Final = (
     "capture_id",
     "session_id",
 )
-# The fields of the tag: a record that already has one was tagged before, or wants to be mistaken for it.
-TAG_KEYS: Final = ("session_seq", "session_start", "session_flags", "claimed_session_id")
 ARGUMENT_KEYS: Final = (
     "command",
     "force_new",
@@ -43,14 +40,8 @@ ARGUMENT_KEYS: Final = (
     "training_intent_label",
 )
 STEP_KEYS: Final = ("name", "status", "duration_ms", "data")
-OPTIONAL_TEXTS: Final = ("performer_id", "source", "capture_id", "session_id")
 
 COMMAND_BY_WORD: Final = {name.value: name for name in CommandName}
-SEMVER: Final = re.compile(r"\d+\.\d+\.\d+", re.ASCII).fullmatch
-UUID_FORM: Final = re.compile(  # What upstream's model takes for a UUID.
-    r"(?:urn:uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}|[0-9a-f]{32}",
-    re.ASCII | re.IGNORECASE,
-).fullmatch
 
 
 # Making a tuple directly takes a third of the time of calling `Message`, which does just this.
@@ -64,6 +55,7 @@ class Origin(NamedTuple):
     content_hash: bytes
     encoding: int
     strict: bool
+    odd: int = 0  # about its schema
 
 
 def message_of(fields: Mapping[str, object], origin: Origin) -> Message:
@@ -74,14 +66,14 @@ def message_of(fields: Mapping[str, object], origin: Origin) -> Message:
     """
     user_id = _user_id(fields)
     timestamp_ms = _timestamp_ms(fields)
-    odd = oddities(fields)
+    odd = oddities(fields) | origin.odd
     source = _text(fields, "source")
     policy = None
     if source == POLICY_SOURCE and fields.get(POLICY_KEY) is not None:
         try:
             policy = policy_of(fields[POLICY_KEY])
-        except ValueError as error:
-            odd.append(str(error))
+        except ValueError:
+            odd |= Odd.SESSION_POLICY_WRONG
     _refuse_if_strict(odd, origin)
     return Message(
         user_id,
@@ -94,6 +86,7 @@ def message_of(fields: Mapping[str, object], origin: Origin) -> Message:
         Flag.NONCONFORMING if odd else 0,
         origin.encoding,
         policy,
+        odd,
     )
 
 
@@ -109,7 +102,8 @@ def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: 
     name = COMMAND_BY_WORD.get(word) if isinstance(word, str) else None
     if name is None:
         raise InvalidMessage("the command is unknown", remedy=f"known are {', '.join(COMMAND_BY_WORD)}")
-    _refuse_if_strict(oddities(fields), origin)
+    odd = oddities(fields) | origin.odd
+    _refuse_if_strict(odd, origin)
     notes = _argument(fields, "session_notes", name)
     if name is CommandName.NOTE and not notes:
         notes = _text_detail(details, "note", name)
@@ -137,23 +131,8 @@ def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: 
         notes,
         _argument(fields, "training_intent_label", name),
         object_text(details),
+        odd,
     )
-
-
-def oddities(fields: Mapping[str, object]) -> list[str]:
-    """Return what upstream's spine would refuse in `fields`, beyond what tagging needs."""
-    odd = []
-    if not _matches(SEMVER, fields.get("schema_version")):
-        odd.append("schema_version is not three numbers")
-    if not _matches(UUID_FORM, fields.get("record_id")):
-        odd.append("record_id is not a UUID")
-    if (modality := fields.get("modality")) is not None and modality not in MODALITIES:
-        odd.append(f"modality is none of {', '.join(MODALITIES)}")
-    odd += [f"{key} is not text" for key in OPTIONAL_TEXTS if not isinstance(fields.get(key), str | None)]
-    if "\0" in str(fields.get("user_id")):
-        odd.append("user_id holds a NUL")
-    odd += [f"{key} is a field of the tag" for key in TAG_KEYS if key in fields]
-    return odd
 
 
 def policy_of(value: object) -> Policy:
@@ -195,10 +174,6 @@ def object_text(members: Mapping[str, bytes]) -> str | None:
     return (b"{" + b",".join(msgspec.json.encode(key) + b":" + raw for key, raw in members.items()) + b"}").decode()
 
 
-def _matches(form: object, value: object) -> bool:
-    return isinstance(value, str) and callable(form) and form(value) is not None
-
-
 def _text(fields: Mapping[str, object], key: str) -> str | None:
     value = fields.get(key)
     return value if isinstance(value, str) else None
@@ -237,10 +212,10 @@ def _timestamp_ms(fields: Mapping[str, object]) -> int:
     return timestamp
 
 
-def _refuse_if_strict(odd: list[str], origin: Origin) -> None:
+def _refuse_if_strict(odd: int, origin: Origin) -> None:
     if odd and origin.strict:
         raise InvalidMessage(
-            f"message does not conform: {'; '.join(odd)}", remedy="send it as upstream's model has it, or unset strict"
+            f"message does not conform: {explained(odd)}", remedy="send it as upstream's model has it, or unset strict"
         )
 
 

@@ -42,6 +42,48 @@ def flag_words(flags: int) -> tuple[str, ...]:
     return tuple(word for bit, word in enumerate(Flag.WORDS) if flags >> bit & 1)
 
 
+class Odd:
+    """Why a message is NONCONFORMING: bits that add up, each with a word in `WORDS`, which others rely on."""
+
+    SCHEMA_VERSION_MISSING: Final = 1
+    SCHEMA_VERSION_NOT_SEMVER: Final = 2
+    RECORD_ID_MISSING: Final = 4
+    RECORD_ID_NOT_UUID: Final = 8
+    USER_ID_BLANKS: Final = 16
+    USER_ID_INVISIBLE: Final = 32
+    TIMESTAMP_WITHOUT_ZONE: Final = 64
+    PERFORMER_ID_NOT_TEXT: Final = 128
+    MODALITY_UNKNOWN: Final = 256
+    SOURCE_NOT_TEXT: Final = 512
+    CAPTURE_ID_NOT_TEXT: Final = 1024
+    SESSION_ID_NOT_TEXT: Final = 2048
+    TAG_FIELDS: Final = 4096
+    SESSION_POLICY_WRONG: Final = 8192
+
+    WORDS: Final = (
+        "schema_version_missing",
+        "schema_version_not_semver",
+        "record_id_missing",
+        "record_id_not_uuid",
+        "user_id_blanks",
+        "user_id_invisible",
+        "timestamp_without_zone",
+        "performer_id_not_text",
+        "modality_unknown",
+        "source_not_text",
+        "capture_id_not_text",
+        "session_id_not_text",
+        "tag_fields",
+        "session_policy_wrong",
+    )
+
+
+@cache
+def odd_words(odd: int) -> tuple[str, ...]:
+    """Return the words for the bits in `odd`, in the order of `Odd.WORDS`."""
+    return tuple(word for bit, word in enumerate(Odd.WORDS) if odd >> bit & 1)
+
+
 class EndReason(Enum):
     """Why a session ended."""
 
@@ -132,6 +174,7 @@ class Message(NamedTuple):
     flags: int = 0  # what the codec noticed: NONCONFORMING or nothing
     encoding: int = 0  # the codec's number of the encoding; an event with no record of its own speaks it too
     policy: Policy | None = None  # a profile update's
+    odd: int = 0  # why it is NONCONFORMING: bits of `Odd`
 
 
 class Command(NamedTuple):
@@ -152,6 +195,7 @@ class Command(NamedTuple):
     session_notes: str | None = None
     training_intent_label: str | None = None
     details: str | None = None  # further arguments, JSON text
+    odd: int = 0  # as of a message
 
 
 Record: TypeAlias = Message | Command

@@ -74,7 +74,7 @@ def _step_plain(
     give the same. `tuple.__new__` makes a `NamedTuple` without the call in between.
     """
     current, closed, recent, policy, last_append_ms, _, _ = state
-    _, _, at_ms, append_ms, content_hash, source, claim, flags, encoding, new_policy = message
+    _, _, at_ms, append_ms, content_hash, source, claim, flags, encoding, new_policy, _ = message
     if current is None or policy is not None or new_policy is not None or source in rules.passive_sources:
         return None
     sid, start_ms, last_ms, count, digest, template, paused_at_ms, paused_ms, end_ms, reason, ends, touched_ms = current
@@ -113,7 +113,7 @@ def _step_first(message: Message, offset: int, rules: Rules) -> tuple[UserState,
 
     With many users that come and go most messages that are not plain are so. It too takes no decision of its own.
     """
-    user_id, record_id, at_ms, append_ms, content_hash, source, claim, flags, encoding, policy = message
+    user_id, record_id, at_ms, append_ms, content_hash, source, claim, flags, encoding, policy, _ = message
     if policy is not None or source in rules.passive_sources or at_ms > append_ms + rules.skew_ms:
         return None
     sid = session_id(user_id, at_ms, record_id, rules.id_format)

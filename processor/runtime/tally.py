@@ -21,6 +21,7 @@ class Tally:
     started: Counter[str] = field(default_factory=Counter)  # by reason
     ended: Counter[str] = field(default_factory=Counter)  # by reason; revisions of an end are not counted again
     flags: Counter[int] = field(default_factory=Counter)  # by flag bits, messages without any left out
+    odd: Counter[int] = field(default_factory=Counter)  # by the bits that say why a message does not conform
     dead: Counter[str] = field(default_factory=Counter)  # by stage
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # by name and outcome
     boundaries: list[tuple[str, Boundary]] = field(default_factory=list)  # user and event, the first BOUNDARIES_MAX

@@ -15,6 +15,7 @@ from processor.core.model import (
     Ended,
     Event,
     Forgotten,
+    Message,
     PolicySet,
     Record,
     Rejected,
@@ -157,6 +158,7 @@ class Task:
                 tagged_count += 1
                 if tagged.flags:
                     self._tally.flags[tagged.flags] += 1
+                    self._tally.odd[message.odd] += 1
                 if after is not state:
                     batch[key] = after
             elif self._send(record, key, message, events, outputs):
@@ -262,6 +264,8 @@ class Task:
             outputs.append((topic, value, key, partition, None))
         for event in events:
             self._tally_event(user_id, event)
+        if message.odd and isinstance(message, Message):
+            self._tally.odd[message.odd] += 1
         return True
 
     def _set_aside(self, record: RawRecord, error: RecordError, outputs: list[Output]) -> None:

@@ -61,7 +61,7 @@ def test_start_with_all_its_arguments():
     assert told(command) == told(read_avro(command="start", **ARGUMENTS))
     assert command.name is CommandName.START
     assert command[6:8] == ("sess_1", "carer01")
-    assert command[9:] == (True, "school", True, "notes", "help", None)
+    assert command[9:] == (True, "school", True, "notes", "help", None, 0)
     assert (command.append_ms, command.encoding, len(command.content_hash)) == (9, 1, 32)
 
 

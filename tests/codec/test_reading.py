@@ -11,11 +11,12 @@ import pytest
 from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, encoding_of, jsontext
 from processor.codec.avroschema import fingerprint, parse
 from processor.codec.isotime import format_time, parse_time
+from processor.codec.oddities import explained
 from processor.codec.remembered import Remembered
 from processor.codec.schema import LAYOUTS_MAX, REFUSAL_S
 from processor.codec.wire import avro_header, confluent_header
 from processor.core.errors import DecodeError, InvalidMessage, RegistryUnavailable, SchemaUnknown
-from processor.core.model import Flag, Message, Policy, Tagged
+from processor.core.model import Flag, Message, Odd, Policy, Tagged, odd_words
 from tests.strategies import SCHEMA_TEXTS, FakeRegistry, avro_body, confluent, make_codec, single_object
 
 RECORD_ID = "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56"
@@ -75,45 +76,95 @@ def read(value: bytes, codec: Codec = CODEC) -> Message:
     return message
 
 
-ODD: list[tuple[str, dict[str, Any]]] = [
-    ("a version of two numbers", {"schema_version": "1.0"}),
-    ("a record_id that is no UUID", {"record_id": "rec_1234567890"}),
-    ("a modality outside the list", {"modality": "vision"}),
-    ("a NUL in user_id", {"user_id": "eli\0as"}),
+ODD: list[tuple[str, dict[str, Any], str]] = [
+    ("a version of two numbers", {"schema_version": "1.0"}, "schema_version_not_semver"),
+    ("a record_id that is no UUID", {"record_id": "rec_1234567890"}, "record_id_not_uuid"),
+    ("a modality outside the list", {"modality": "vision"}, "modality_unknown"),
+    ("a blank after the user_id", {"user_id": "elias01 "}, "user_id_blanks"),
+    ("a blank before it", {"user_id": " elias01"}, "user_id_blanks"),
+    ("a line end after it", {"user_id": "elias01\n"}, "user_id_blanks"),
+    ("a blank after an id of one letter", {"user_id": "e "}, "user_id_blanks"),
+    ("a space that does not break", {"user_id": "elias01\u00a0"}, "user_id_blanks"),
+    ("a NUL in user_id", {"user_id": "eli\0as"}, "user_id_invisible"),
+    ("a tab in it", {"user_id": "eli\tas"}, "user_id_invisible"),
+    ("a space of no width", {"user_id": "elias\u200b01"}, "user_id_invisible"),
+    ("a joiner at its end", {"user_id": "elias01\u2060"}, "user_id_invisible"),
+    ("a byte order mark before it", {"user_id": "\ufeffelias01"}, "user_id_invisible"),
+    ("a mark of direction", {"user_id": "\u202eelias01"}, "user_id_invisible"),
+    ("a soft hyphen", {"user_id": "eli\u00adas01"}, "user_id_invisible"),
+    ("a letter that is blank", {"user_id": "elias\u3164"}, "user_id_invisible"),
+    ("a variation selector", {"user_id": "elias\ufe0f"}, "user_id_invisible"),
+    ("a tag character", {"user_id": "elias\U000e0041"}, "user_id_invisible"),
 ]
-ODD_JSON: list[tuple[str, dict[str, Any]]] = [
-    ("no version", {"schema_version": ABSENT}),
-    ("a version that is a number", {"schema_version": 1.0}),
-    ("no record_id", {"record_id": ABSENT}),
-    ("a record_id that is null", {"record_id": None}),
-    ("a modality that is a list", {"modality": ["gesture"]}),
-    ("a source that is a number", {"source": 7}),
-    ("a performer that is true", {"performer_id": True}),
-    ("a capture that is an object", {"capture_id": {}}),
-    ("a claim that is a number", {"session_id": 12345678901234567890}),
-    ("a field of the tag", {"session_seq": 1}),
-    ("a claimed_session_id", {"claimed_session_id": None}),
-    ("a number beyond all floats as claim", {"session_id": 0, "x": 0}),
+ODD_JSON: list[tuple[str, dict[str, Any], str]] = [
+    ("no version", {"schema_version": ABSENT}, "schema_version_missing"),
+    ("a version that is a number", {"schema_version": 1.0}, "schema_version_not_semver"),
+    ("no record_id", {"record_id": ABSENT}, "record_id_missing"),
+    ("a record_id that is null", {"record_id": None}, "record_id_missing"),
+    ("a record_id that is a number", {"record_id": 7}, "record_id_not_uuid"),
+    ("a modality that is a list", {"modality": ["gesture"]}, "modality_unknown"),
+    ("a source that is a number", {"source": 7}, "source_not_text"),
+    ("a performer that is true", {"performer_id": True}, "performer_id_not_text"),
+    ("a capture that is an object", {"capture_id": {}}, "capture_id_not_text"),
+    ("a claim that is a number", {"session_id": 12345678901234567890}, "session_id_not_text"),
+    ("a field of the tag", {"session_seq": 1}, "tag_fields"),
+    ("a claimed_session_id", {"claimed_session_id": None}, "tag_fields"),
+    ("a number beyond all floats as claim", {"session_id": 0, "x": 0}, "session_id_not_text"),
+    ("a time without zone", {"timestamp": "2025-06-15T12:34:56.789"}, "timestamp_without_zone"),
+    ("one of the usual length", {"timestamp": "2025-06-15T12:34:56.7890"}, "timestamp_without_zone"),
 ]
 
 
-@pytest.mark.parametrize(("title", "changes"), ODD + ODD_JSON)
-def test_odd_json_is_flagged(title, changes):
-    """What upstream's spine would refuse is flagged; strict refuses it and says what."""
+@pytest.mark.parametrize(("title", "changes", "reason"), ODD + ODD_JSON)
+def test_odd_json_is_flagged(title, changes, reason):
+    """What upstream's spine would refuse is flagged, and why is known; strict refuses it and says the same."""
     message = read(text(changes))
     assert (message.flags, message.timestamp_ms) == (Flag.NONCONFORMING, AT_MS)
-    with pytest.raises(InvalidMessage, match="does not conform"):
+    assert odd_words(message.odd) == (reason,)
+    with pytest.raises(InvalidMessage, match=rf"does not conform: .*\({reason}\)"):
         STRICT.decode(text(changes), 1)
 
 
-@pytest.mark.parametrize(("title", "changes"), ODD)
+@pytest.mark.parametrize(("title", "changes", "reason"), ODD)
 @pytest.mark.parametrize("write", [single_object, confluent])
-def test_odd_avro_is_flagged(title, changes, write):
+def test_odd_avro_is_flagged(title, changes, reason, write):
     """The same in both Avro framings."""
     value = write("A3CPMessage", record(**changes))
-    assert read(value).flags == Flag.NONCONFORMING
-    with pytest.raises(InvalidMessage, match="does not conform"):
+    message = read(value)
+    assert (message.flags, odd_words(message.odd)) == (Flag.NONCONFORMING, (reason,))
+    with pytest.raises(InvalidMessage, match=reason):
         STRICT.decode(value, 1)
+
+
+def test_each_reason_has_its_bit_and_its_sentence():
+    """One message may have several, in a fixed order; each word is one of `Odd`, with a sentence."""
+    bits = [bit for name, bit in vars(Odd).items() if name.isupper() and name != "WORDS"]
+    assert bits == [1 << number for number in range(len(Odd.WORDS))]
+    assert [odd_words(bit) for bit in bits] == [(word,) for word in Odd.WORDS]
+    told = explained(sum(bits))
+    assert [told.index(f"({word})") for word in Odd.WORDS] == sorted(told.index(f"({word})") for word in Odd.WORDS)
+    message = read(b'{"user_id":"u ","timestamp":"2025-06-15"}')
+    assert odd_words(message.odd) == (
+        "schema_version_missing", "record_id_missing", "user_id_blanks", "timestamp_without_zone",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", ["millis", "micros", "nanos"])
+def test_a_local_timestamp_has_no_zone(unit):
+    """Avro's `local-timestamp-…` counts as UTC and is flagged, as text without zone is; also where nullable."""
+    kind = {"type": "long", "logicalType": f"local-timestamp-{unit}"}
+    at = AT_MS * {"millis": 1, "micros": 1000, "nanos": 10**6}[unit]
+    for written in (kind, ["null", kind]):
+        schema = json.loads(SCHEMA_TEXTS["A3CPMessage"])
+        schema["fields"][3]["type"] = written
+        value = confluent_header(1) + avro_body(json.dumps(schema), record(timestamp=at))
+        message = read(value, make_codec(json.dumps(schema)))
+        assert (message.timestamp_ms, odd_words(message.odd)) == (AT_MS, ("timestamp_without_zone",))
+
+
+def test_an_odd_command_knows_why():
+    """Commands have no flag; whoever sends one can be told all the same."""
+    assert odd_words(CODEC.decode(text(command="end", user_id="elias01 "), 1).odd) == ("user_id_blanks",)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +180,7 @@ def test_odd_avro_is_flagged(title, changes, write):
         {"record_id": f"{{{RECORD_ID}}}"},
         {"user_id": "../../x"},
         {"user_id": "é" * 128},
-        {"user_id": " padded "},
+        {"user_id": "van der Berg"},
     ],
 )
 def test_what_upstream_accepts_is_not_flagged(changes):
@@ -284,9 +335,9 @@ def test_policies_that_are_not_there():
     assert read(text(session_policy={"gap_ms": 5})).policy is None
     for extra, flags in ((None, 0), ("{}", 0), ("no json", 1), ("[]", 1), (HALF, 1)):
         value = single_object("A3CPMessage", record(source="user_profile_store", extra=extra))
-        assert read(value)[7:] == (flags, AVRO, None)
+        assert read(value)[7:10] == (flags, AVRO, None)
     too_large = text(source="user_profile_store")[:-1] + b',"session_policy":1e999}'
-    assert read(too_large)[7:] == (1, JSON, None)
+    assert read(too_large)[7:10] == (1, JSON, None)
 
 
 GOOD_TEXT = text()

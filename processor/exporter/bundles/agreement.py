@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from processor.codec.jsonvalue import plain_object
-from processor.codec.spine import TAG_KEYS
+from processor.codec.oddities import TAG_KEYS
 from processor.exporter.bundles.shapes import RecordLine
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
