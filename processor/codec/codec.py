@@ -7,6 +7,7 @@ import msgspec
 
 from processor.codec import avro, events, jsontext
 from processor.codec.events import EventView
+from processor.codec.formats import format_of
 from processor.codec.isotime import format_time, parse_time
 from processor.codec.jsonvalue import as_json, plain_object
 from processor.codec.schema import Layout, Schemas
@@ -68,18 +69,24 @@ class Codec:
             message = avro.read_conforming(value, AVRO_HEADER_BYTES, append_ms, AVRO)
             if message is not None:
                 return message
-        encoding = encoding_of(value)
-        assert value is not None
-        if encoding == JSON:
-            return jsontext.read(value, append_ms, strict=self._strict)
-        size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
-        layout = self._schemas.layout(value[:size], encoding)
-        if layout.is_shipped and encoding == CONFLUENT:
-            message = avro.read_conforming(value, size, append_ms, encoding)
-            if message is not None:
-                return message
-        origin = Origin(append_ms, sha256(value).digest(), encoding, self._strict, layout.odd)
-        return self._read_any(value, size, layout, origin)
+        try:
+            encoding = encoding_of(value)
+            assert value is not None
+            if encoding == JSON:
+                return jsontext.read(value, append_ms, strict=self._strict)
+            size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
+            layout = self._schemas.layout(value[:size], encoding)
+            if layout.is_shipped and encoding == CONFLUENT:
+                message = avro.read_conforming(value, size, append_ms, encoding)
+                if message is not None:
+                    return message
+            origin = Origin(append_ms, sha256(value).digest(), encoding, self._strict, layout.odd)
+            return self._read_any(value, size, layout, origin)
+        except DecodeError as error:
+            found = format_of(value) if value else None
+            if found is None:
+                raise
+            raise DecodeError(f"value is {found.name}", remedy=found.remedy) from error
 
     def fields_of(self, value: bytes) -> dict[str, Any]:
         """Return the fields of the Avro record `value`, whether or not it is fit to be tagged.

@@ -26,6 +26,7 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn
 import msgspec
 
 from processor.codec.isotime import TIME_MS_MAX, format_time, parse_time
+from processor.codec.jsonfaults import no_json, no_utf_8
 from processor.codec.jsonvalue import DEPTH_MAX, is_too_deep
 from processor.codec.oddities import SEMVER, TAG_KEYS
 from processor.codec.spine import (
@@ -146,13 +147,13 @@ def checked_members(value: bytes) -> dict[str, msgspec.Raw]:
     try:
         value.decode()
     except UnicodeDecodeError as error:
-        raise DecodeError(f"JSON is not UTF-8 at byte {error.start}", remedy=_READABLE) from error
+        raise no_utf_8(value, error.start) from error
     if is_too_deep(value):
         raise DecodeError(f"JSON is more than {DEPTH_MAX} levels deep", remedy="send it flatter")
     try:
         members = _members(value)
     except msgspec.DecodeError as error:
-        raise DecodeError(f"value is no JSON object: {error}", remedy=_READABLE) from error
+        raise no_json(value, str(error)) from error
     if not _is_filled(value, members):
         seen = set()
         for member in scan(value):

@@ -74,10 +74,10 @@ AVRO_BODY = b"\x0a1.0.1\x48"
         (AVRO_BODY, "apicurio.value.globalId", "Apicurio's header apicurio.value.globalId"),
         (AVRO_BODY, "apicurio.value.contentId", "apicurio.registry.as-confluent=true"),
         (b"\0" * 20, "__value_schema_id", "value's schema stands in Confluent's header"),
-        (AVRO_BODY, "__key_schema_id", "byte 0a, which is no known encoding"),
+        (AVRO_BODY, "__key_schema_id", "value is text, but no JSON object"),
         (b'{"user_id":', "__value_schema_id", "JSON"),
         (None, "__value_schema_id", "tombstone"),
-        (AVRO_BODY, "traceparent", "byte 0a, which is no known encoding"),
+        (AVRO_BODY, "traceparent", "value is text, but no JSON object"),
     ],
 )  # fmt: skip
 def test_a_schema_in_a_header_is_told_as_such(value: bytes | None, header: str, says: str) -> None:
