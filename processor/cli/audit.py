@@ -64,6 +64,8 @@ def audit(
 
 
 def _tell(report: "AuditReport", names: "TopicNames", group_id: str) -> None:
+    from processor.exporter.audit.report import TWICE_SHOWN
+
     processed = report.raw - report.waiting
     print(f"{names.raw}: {processed:,} records processed by the group {group_id}, {report.waiting:,} not yet")
     print(
@@ -79,6 +81,8 @@ def _tell(report: "AuditReport", names: "TopicNames", group_id: str) -> None:
     print(f"{names.state}: {report.states:,} states, {compared}")
     for note in report.notes:
         print(f"note: {note}")
+    if (more := report.opened_twice - TWICE_SHOWN) > 0:
+        print(f"note: {more:,} more sessions are opened again")
     for problem in report.problems[:SHOWN]:
         print(f"WRONG  {problem.where}: {problem.what}")
     if (hidden := report.problem_count - SHOWN) > 0:
@@ -104,6 +108,7 @@ def _fields(report: "AuditReport", group_id: str) -> dict[str, Any]:
         "ends": report.ends,
         "states": report.states,
         "states_compared": report.states_compared,
+        "opened_twice": report.opened_twice,
         "notes": report.notes,
         "problem_count": report.problem_count,
         "problems": [problem._asdict() for problem in report.problems],

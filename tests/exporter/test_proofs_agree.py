@@ -1,5 +1,6 @@
 """Proofs agree: whatever state a session is in when it is read, `verify` and `audit` call it sound."""
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from processor.core.model import Rules
 from processor.exporter.audit.outcomes import audit
+from processor.exporter.audit.report import TWICE_SHOWN, AuditReport
 from processor.exporter.audit.sessions import TopicPair, verify_topics
 from processor.exporter.bundles.bundle import write_bundle
 from processor.exporter.bundles.verify import verify
@@ -16,7 +19,9 @@ from processor.exporter.due import view_of
 from processor.exporter.materializer import Materializer
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, SessionFilter
 from processor.exporter.target import Target
+from processor.resources import example_messages
 from processor.store import open_store
+from tests.broker.fleet import day
 from tests.exporter.audit.topics import MemoryTopics
 from tests.runtime.stage import CODEC, NAMES, RULES, Stage
 from tests.runtime.test_worker import fill
@@ -34,6 +39,13 @@ def outputs(stage: Stage, shares: Sequence[Shares]) -> Iterator[OutputRecord]:
         for partition, log in enumerate(stage.broker.topics[name]):
             for record in log[round(len(log) * first) : round(len(log) * last)]:
                 yield OutputRecord(topic, partition, record.position, record.append_ms, record.raw_value)
+
+
+def audited(stage: Stage, rules: Rules = RULES) -> AuditReport:
+    """Audit the topics, which `verify --topic` must find sound as well."""
+    pair = TopicPair(NAMES.tagged, NAMES.sessions)
+    assert not [one for one in verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair) if one.problems]
+    return audit(MemoryTopics(stage.broker, NAMES), CODEC, NAMES, rules, now_ms=stage.clock.now_ms())
 
 
 def verified(stage: Stage, root: Path, shares: Sequence[Shares]) -> tuple[list[str], set[str]]:
@@ -63,10 +75,7 @@ def test_in_every_state(seed: int, tmp_path: Path) -> None:
         for _ in range(chance.randrange(25)):
             stage.clock.time_ms += 10_000
             member.worker.step()
-        report = audit(MemoryTopics(stage.broker, NAMES), CODEC, NAMES, RULES, now_ms=stage.clock.now_ms())
-        assert report.problems == []
-        pair = TopicPair(NAMES.tagged, NAMES.sessions)
-        assert not [one for one in verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair) if one.problems]
+        assert audited(stage).problems == []
         behind = (0.0, chance.random()), (0.0, chance.random())
         cut_off = (chance.random() / 2, 1.0), (chance.random() / 2, 1.0)
         for number, shares in enumerate(((ALL, ALL), behind, cut_off)):
@@ -74,3 +83,55 @@ def test_in_every_state(seed: int, tmp_path: Path) -> None:
             assert problems == []
             kinds |= found
     assert kinds == {"open", "complete", "partial"}
+
+
+def send(stage: Stage, values: Sequence[bytes]) -> None:
+    for value in values:
+        stage.broker.produce(NAMES.raw, json.loads(value).get("user_id", "nobody"), value)
+
+
+@pytest.mark.parametrize("clocked", [True, False], ids=["told by the clock", "told by the log alone"])
+def test_what_is_sent_again_much_later(clocked: bool, tmp_path: Path) -> None:
+    """Sessions that are opened twice are told as such by each proof, and nothing of it is wrong."""
+    stage = Stage()
+    values = [value for _, value in day(5, 120, 6, gap_ms=RULES.gap_ms)]
+    member = stage.member(batch_records_max=10)
+    for _ in range(3):
+        send(stage, values)
+        member.finish()
+        for _ in range(200 if clocked else 0):
+            stage.clock.time_ms += 60_000
+            member.worker.step()
+        stage.clock.time_ms += RULES.max_session_ms + 10 * RULES.late_horizon_ms
+    report = audited(stage)
+    assert report.problems == []
+    assert report.opened_twice > 10
+    assert sum("is opened again at" in note for note in report.notes) == min(report.opened_twice, TWICE_SHOWN)
+    problems, found = verified(stage, tmp_path / "root", (ALL, ALL))
+    assert (problems, "partial" in found) == ([], True)
+    pair = TopicPair(NAMES.tagged, NAMES.sessions)
+    twice = {one.session_id: one.status for one in verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair)
+             if one.is_opened_twice}  # fmt: skip
+    assert twice == {one.session_id: one.status for one in verify(str(tmp_path / "root")) if one.is_opened_twice}
+
+
+def test_the_examples_may_be_sent_any_number_of_times(tmp_path: Path) -> None:
+    """Each repeat is known as one: no session is opened twice, and all proofs are sound."""
+    stage = Stage(Rules())
+    lines = example_messages()
+    member = stage.member(batch_records_max=10)
+    good = 0
+    for times in range(4):
+        send(stage, lines)
+        member.finish()
+        for _ in range(3 * times):  # At once, and some hours later: the clock has ended all meanwhile.
+            stage.clock.time_ms += 3_600_000
+            member.worker.step()
+        flags = [view.flags for view in stage.views(NAMES.tagged)]
+        good = good or len(flags)
+        assert sum("duplicate" in each for each in flags) == good * times
+    assert 15 <= good <= 20
+    report = audited(stage, Rules())
+    assert (report.problems, report.opened_twice) == ([], 0)
+    problems, found = verified(stage, tmp_path / "root", (ALL, ALL))
+    assert (problems, found - {"open"}) == ([], {"complete"})

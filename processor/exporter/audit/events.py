@@ -3,6 +3,7 @@
 Feed it the events, then the fold of the raw records step by step, then call `finish`. Memory: 250 bytes an event.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
@@ -32,13 +33,15 @@ class EventsCheck:
         self._certain = certain
         self._rules = rules
         self._told: dict[bytes, int] = {}  # form -> offset, of events that nothing has explained yet
+        self._starts: Counter[str | None] = Counter()
+        self._folded_starts: Counter[str | None] = Counter()
         self._ends: set[tuple[str | None, int | None]] = set()  # sessions that ended, and with how many messages
 
     def event(self, event: EventView, offset: int) -> None:
         """Take the sessions topic's next event."""
         if self._rules is None or event.kind == "reopened":
             return
-        self._told.setdefault(_form(event), offset)
+        self._told.setdefault(self._nth(event, self._starts), offset)
         if event.kind == "ended":
             self._ends.add((event.session_id, event.message_count))
 
@@ -46,7 +49,7 @@ class EventsCheck:
         """Take what the user's next raw record causes by the rules, and the state it leaves."""
         for event in events:
             if not isinstance(event, _UNTOLD):
-                self._told.pop(_form(view_of(user_id, event)), None)
+                self._told.pop(self._nth(view_of(user_id, event), self._folded_starts), None)
         current = None if after is None else after.current
         if after is None or current is None or (current.session_id, current.count) not in self._ends:
             return
@@ -54,6 +57,13 @@ class EventsCheck:
         by_clock = ended_by_silence(after, self._rules, at_ms=0)
         if by_clock is not None:
             self._told.pop(_form(view_of(user_id, by_clock)), None)
+
+    def _nth(self, event: EventView, starts: Counter[str | None]) -> bytes:
+        """Return the form of `event`; each start of one session has its own, for a second one needs a second reason."""
+        if event.kind != "started":
+            return _form(event)
+        starts[event.session_id] += 1
+        return _form(event) + b"%d" % starts[event.session_id]
 
     def finish(self) -> None:
         """Tell what no raw record explains."""

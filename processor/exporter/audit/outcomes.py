@@ -295,6 +295,8 @@ class _PartitionAudit:
             self._report.add(where, f"{surplus} events answer no command, or one that is answered already")
         self._events.finish()
         self._states.compare(self._scene.now_ms)
+        for sid, where in self._sessions.opened_twice:
+            self._report.note_twice(f"{sid} is opened again at {where}: its records were sent again (docs/adr/0006)")
         for report in self._sessions.reports():
             self._report.sessions += report.session_id is not None
             for problem in report.problems:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 PROBLEMS_MAX: Final = 1_000  # kept to be told; the others are counted
+TWICE_SHOWN: Final = 20
 
 
 class Wrong(NamedTuple):
@@ -31,6 +32,13 @@ class AuditReport:
     notes: list[str] = field(default_factory=list)  # what could not be looked at, and why
     problems: list[Wrong] = field(default_factory=list)
     problem_count: int = 0
+    opened_twice: int = 0  # sessions whose records were sent again after they were forgotten
+
+    def note_twice(self, told: str) -> None:
+        """Note that a session was opened again; the first ones by name."""
+        self.opened_twice += 1
+        if self.opened_twice <= TWICE_SHOWN:
+            self.notes.append(told)
 
     def add(self, where: str, what: str) -> None:
         """Note a problem."""

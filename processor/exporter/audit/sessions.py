@@ -18,6 +18,8 @@ from processor.exporter.bundles.verify import PROBLEMS_MAX, Problem, Report
 
 _OPEN_KINDS: Final = ("paused", "resumed", "note", "context", "step", "status", "unchanged")
 
+_TOGETHER_MS: Final = 10_000  # between the append times of what one transaction wrote
+
 
 class TopicPair(NamedTuple):
     """The names of the two topics that hold the sessions."""
@@ -36,10 +38,13 @@ class _Promise(NamedTuple):
 
 @dataclass(slots=True)
 class _Session:
-    """What was read of one session."""
+    """What was read of one session; of one that was opened twice, of each time."""
 
     user_id: str
     start_ms: int | None = None  # None while no start was told
+    told_ms: int = 0  # when the start was told, and where
+    told_where: str = ""
+    needs_message: bool = False  # that it cannot have started without one
     is_open: bool = True
     is_paused: bool = False
     ends: int = 0  # how many were told; the next one's revision
@@ -64,6 +69,7 @@ class SessionsCheck:
         self._partition = partition
         self._tagged, self._events = tagged, sessions
         self._sessions: dict[str, _Session] = {}
+        self._earlier: dict[str, list[_Session]] = {}  # of those that were opened more than once (ADR 0006)
         self._open: dict[str, tuple[str, int, int]] = {}  # user -> the open session; offset and time of what opened it
         self.elsewhere: list[Problem] = []  # what is wrong with records that name no session
         self.elsewhere_count = 0
@@ -120,11 +126,13 @@ class SessionsCheck:
         sid = event.session_id
         assert sid is not None
         if session is not None:
-            self._wrong(
-                sid, where, "it starts a second time, as when a record is sent again after its session was forgotten"
-            )
-            return
-        self._sessions[sid] = _Session(event.user_id, event.start_time)
+            if session.is_open:
+                self._wrong(sid, where, "it starts a second time, and has not ended")
+                return
+            self._earlier.setdefault(sid, []).append(session)
+        self._sessions[sid] = _Session(
+            event.user_id, event.start_time, record.timestamp_ms, where, event.command_record_id is None
+        )
         if not belongs_to(sid, event.user_id):
             self._wrong(sid, where, "its id is not one of its user's")
         if event.reason == "late":
@@ -191,6 +199,8 @@ class SessionsCheck:
                 self._wrong(sid, where, "it has no session and number, and no flag that says so")
             return view, source
         session = self._sessions.get(sid)
+        if session is not None and self._earlier:
+            session = self._time_of(sid, seq, record.timestamp_ms)
         if session is None:
             session = self._sessions[sid] = _Session(view.user_id)
             if not self._events.is_cut and record.offset < self._tagged.certain:
@@ -212,6 +222,26 @@ class SessionsCheck:
                 session.digest = None  # Each later one would be wrong for the same reason.
         return view, source
 
+    def _time_of(self, sid: str, seq: int, at_ms: int) -> _Session:
+        """Return the session at the time to which its next message belongs: numbers begin anew with each start."""
+        times = self._times(sid)
+        at = max((number for number, each in enumerate(times) if each.held), default=0)
+        if self._tagged.is_cut and not times[at].held:  # What came the first times may be gone.
+            return [times[0], *(each for each in times[1:] if each.told_ms <= at_ms + _TOGETHER_MS)][-1]
+        is_over = times[at].held or times[at].last_end == 0
+        return times[at + 1] if seq == 1 and is_over and at + 1 < len(times) else times[at]
+
+    def _times(self, sid: str) -> list[_Session]:
+        """Return what was read of a session, each time that it was opened."""
+        return [*self._earlier.get(sid, ()), self._sessions[sid]]
+
+    @property
+    def opened_twice(self) -> Iterator[tuple[str, str]]:
+        """The sessions that were opened again, and where."""
+        for sid in self._earlier:
+            for session in self._times(sid)[1:]:
+                yield sid, session.told_where
+
     def _number(self, sid: str, session: _Session, seq: int, where: str) -> None:
         if not session.held:
             session.digest = _seed(sid)
@@ -232,17 +262,30 @@ class SessionsCheck:
     def reports(self) -> Iterator[Report]:
         """Yield a report for each session, then one for what belongs to none, if there is any."""
         for sid, session in self._sessions.items():
-            self._check_counts(sid, session)
-            status = "open" if session.is_open else "complete"
-            if session.held and session.digest is None and not session.problems:
-                status = "cut off"  # Its first messages are gone, so its digest cannot be checked.
-            elif not session.held and session.last_end and not session.problems:
-                status = "cut off" if self._tagged.is_cut else "open"
+            times = self._times(sid)
+            for each in times:
+                self._check_counts(sid, each)
+            for each in times[1:]:
+                if each.needs_message and not each.held and not self._tagged.is_cut:
+                    self._wrong(sid, each.told_where, "it starts a second time, and no message comes with it")
+            status = "partial" if len(times) > 1 else self._status(session)
             yield Report(
-                f"{self._names.tagged}[{self._partition}] {sid}", sid, status, session.held, session.problems or []
+                f"{self._names.tagged}[{self._partition}] {sid}",
+                sid,
+                status,
+                sum(each.held for each in times),
+                session.problems or [],
+                is_opened_twice=len(times) > 1,
             )
         if self.elsewhere:
             yield Report(f"{self._names.tagged}[{self._partition}]", problems=self.elsewhere)
+
+    def _status(self, session: _Session) -> str:
+        if session.held and session.digest is None and not session.problems:
+            return "cut off"  # Its first messages are gone, so its digest cannot be checked.
+        if not session.held and session.last_end and not session.problems:
+            return "cut off" if self._tagged.is_cut else "open"
+        return "open" if session.is_open else "complete"
 
     def _check_counts(self, sid: str, session: _Session) -> None:
         there = session.certain_count
