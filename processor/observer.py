@@ -165,7 +165,8 @@ class Observer:
         now_s = self._monotonic_s()
         if wait.told_s is None or now_s - wait.told_s >= _TOLD_AGAIN_S:
             wait.told_s = now_s
-            self._log.warning(
+            tell = self._log.error if wait.cause is Cause.UNREADABLE else self._log.warning  # No time mends the former.
+            tell(
                 "stands still", operation="wait", partition=wait.partition, cause=wait.cause.value,
                 position=wait.position, reason=wait.why, remedy=wait.remedy, seconds=round(now_s - wait.since_s),
             )  # fmt: skip

@@ -8,7 +8,7 @@ import msgspec
 from processor.codec import avro, events, jsontext
 from processor.codec.events import EventView
 from processor.codec.formats import format_of
-from processor.codec.isotime import format_time, parse_time
+from processor.codec.isotime import TIME_MS_MAX, format_time, parse_time
 from processor.codec.jsonvalue import as_json, plain_object
 from processor.codec.schema import Layout, Schemas
 from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Origin, claim_of, command_of, message_of
@@ -23,7 +23,7 @@ from processor.codec.wire import (
     avro_header,
     encoding_of,
 )
-from processor.core.errors import DecodeError, RegistryUnavailable
+from processor.core.errors import DecodeError, InvalidMessage, RegistryUnavailable
 from processor.core.model import Command, Message, SessionEvent, Tagged
 
 _EVENTS_HEADER = avro_header(events.FINGERPRINT)
@@ -62,9 +62,14 @@ class Codec:
 
         Raises:
             DecodeError: its bytes cannot be read, or no schema for them is known.
-            InvalidMessage: rule R16 or R7, see spine.py.
+            InvalidMessage: rule R16 or R7, see spine.py; or `append_ms` is no time, so rule R10 has no bound.
             RegistryUnavailable: its schema is in a registry that does not answer.
         """
+        if not 0 <= append_ms <= TIME_MS_MAX:
+            raise InvalidMessage(
+                f"the record has no usable append time (its timestamp is {append_ms})",
+                remedy="set message.timestamp.type of its topic to LogAppendTime, then retry the dead letter",
+            )
         if value and value[:AVRO_HEADER_BYTES] == self._shipped_header:  # The common case before all else.
             message = avro.read_conforming(value, AVRO_HEADER_BYTES, append_ms, AVRO)
             if message is not None:

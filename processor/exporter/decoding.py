@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
+from processor.codec.isotime import TIME_MS_MAX
 from processor.codec.wire import CONFLUENT, JSON
 from processor.core.errors import DecodeError, RecordError
 from processor.exporter.facts import Facts, event_texts, facts_of, tag_notices
@@ -65,6 +66,7 @@ def decode_part(codec: Codec, records: Iterable[OutputRecord]) -> Part:
     part = Part([], [], [])
     for record in records:
         try:
+            _require_time(record)
             if record.topic == TAGGED:
                 part.messages.append(_message(codec, record))
             else:
@@ -72,6 +74,14 @@ def decode_part(codec: Codec, records: Iterable[OutputRecord]) -> Part:
         except RecordError as error:
             part.unreadable.append(_unreadable(record, error))
     return part
+
+
+def _require_time(record: OutputRecord) -> None:
+    """Refuse a record that no page could show: the processor's always have a time."""
+    if not 0 <= record.append_ms <= TIME_MS_MAX:
+        raise DecodeError(
+            f"it has no usable append time (its timestamp is {record.append_ms})", remedy="see who writes to this topic"
+        )
 
 
 def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:

@@ -20,6 +20,7 @@ from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import is_marker
 from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets, patiently
 from processor.kafka.producer import unreachable
+from processor.kafka.unreadable import reading_error
 from processor.ports import RawRecord
 from processor.runtime.headers import headers_of
 
@@ -139,7 +140,7 @@ class KafkaTopics:
                 elif message.error().code() == KafkaError._PARTITION_EOF:  # type: ignore[union-attr]
                     position = max(position, offset)  # Transaction markers take offsets, so no record may be last.
                 else:
-                    raise KafkaException(message.error())
+                    raise reading_error(message)
             self._on_read(min(position, end) - before)
             silent_s = 0.0 if position > before else silent_s + time.monotonic() - asked_s
             if silent_s > _SILENCE_S:

@@ -5,11 +5,21 @@ from typing import Any, Final, Literal
 
 from processor.core.errors import UsageError
 
+READING: Final[dict[str, Any]] = {
+    # Of all codecs librdkafka bounds only zstd, by this, and tries sizes that grow threefold; with its default it fails
+    # for good at some batches of 34 MB, with the most that it takes, at none below 716 MB.
+    "receive.message.max.bytes": 2**31 - 1,
+    # All batches of an answer are unpacked at once: 1 MiB may become 1.1 GB by gzip. Larger answers are no quicker.
+    "fetch.max.bytes": 1 << 20,
+    "max.partition.fetch.bytes": 1 << 20,
+    "check.crcs": True,  # Java's consumer does so too; without it damage would be tagged.
+}
+"""How everyone reads whatever a topic takes."""
+
 _CONSUMER: Final[dict[str, Any]] = {
+    **READING,
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 10,  # The default second is a long time to leave a full queue unfilled.
-    "fetch.max.bytes": 16 << 20,
-    "max.partition.fetch.bytes": 4 << 20,
     "queued.min.messages": 100_000,
     "queued.max.messages.kbytes": 64 << 10,
     "max.poll.interval.ms": 300_000,
@@ -36,6 +46,7 @@ _RESTORER_OURS: Final[dict[str, Any]] = {
     "max.poll.interval.ms": 300_000,  # It is in no group; a short one passed through would not fit.
 }
 _RESTORER: Final[dict[str, Any]] = {
+    **READING,
     "fetch.wait.max.ms": 50,
     "fetch.queue.backoff.ms": 10,
     "fetch.max.bytes": 32 << 20,
@@ -44,6 +55,7 @@ _RESTORER: Final[dict[str, Any]] = {
     "queued.max.messages.kbytes": 64 << 10,
 }
 _READER: Final[dict[str, Any]] = {
+    **READING,
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 10,
     "queued.min.messages": 50_000,

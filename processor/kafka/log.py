@@ -20,11 +20,14 @@ from processor.kafka.origin import Origin
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.transactions import Transactions, fence
+from processor.kafka.unreadable import Probes, is_unreadable, tell_unreadable
 from processor.ports import Assigned, LogObserver, Output, RawRecord, Revoked, StateChunk
 
 _ASK_TIMEOUT_S: Final = 1.0
 _ASK_EVERY_S: Final = 2.0
 _COMMITTED_TIMEOUT_S: Final = 10.0
+_FETCHED_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
+_FETCHED_RECORDS: Final = 200  # a chunk's, so that large ones do not add up to much more
 _PARTITION: Final = methodcaller("partition")
 
 
@@ -61,6 +64,7 @@ class KafkaLog:
         """
         self._conf = conf
         self._observer = observer
+        self._unread = Probes({**conf.consumer, "group.id": conf.group_id}, conf.raw)
         self._away = False
         self._ask_at_s = 0.0
         self._changes: list[Assigned | Revoked] = []
@@ -74,6 +78,7 @@ class KafkaLog:
         self._origin = Origin(conf.group_id, self._topics)
         self._ids: Identities | None = None  # asked for once an assignment
         self._begun: set[int] = set()  # those of the assigned partitions that have states
+        self._behind: dict[int, int] = {}  # partition -> lag, of those that are not read, since a batch cannot be
         self._fatal: A3CPError | None = None
         self._admin, self._restorer = self._new_readers()
         self._transactions: Transactions | None = self._new_transactions()
@@ -83,20 +88,19 @@ class KafkaLog:
         """See `Log.poll`."""
         known = len(self._changes)
         try:
-            first = self._consumer.poll(timeout_s)
-            if first is None:
-                self._ask_whether_a_broker_answers()
+            if self._unread and self._unread.one_is_readable():
+                self._rejoin()
                 return []
-            messages: list[Message] = [first, *self._consumer.consume(records_max - 1, 0)]
+            messages = self._fetch(records_max, timeout_s)
         except KafkaException as error:
             raise failure("polling", error) from error
+        if not messages:
+            self._ask_whether_a_broker_answers()
+            return []
         # What is no error is a record, whose fields are never None, though the client's types allow it.
         records = cast("list[RawRecord]", [message for message in messages if message.error() is None])
-        if len(records) < len(messages):
-            for message in messages:
-                problem = message.error()
-                if problem is not None:
-                    self._notice(message, problem)
+        if len(records) < len(messages) or self._unread:
+            records = self._notice_all(messages)
         if len(self._changes) > known:  # What was fetched of them before the change is not ours, or comes again.
             changed = {partition for change in self._changes[known:] for partition in change.partitions}
             records = [record for record in records if record.partition() not in changed]
@@ -104,6 +108,21 @@ class KafkaLog:
             self._note_positions(records)
         self._set_away(None)
         return records
+
+    def _fetch(self, records_max: int, timeout_s: float) -> list[Message]:
+        """Return what is there within `timeout_s`, little more than `_FETCHED_BYTES_MAX` of it."""
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        messages = [first]
+        size = len(first)
+        while len(messages) < records_max and size < _FETCHED_BYTES_MAX:
+            chunk = self._consumer.consume(min(_FETCHED_RECORDS, records_max - len(messages)), 0)
+            if not chunk:
+                break
+            messages += chunk
+            size += sum(map(len, chunk))
+        return messages
 
     def _note_positions(self, records: Sequence[RawRecord]) -> None:
         for partition, run in groupby(records, _PARTITION):
@@ -171,7 +190,7 @@ class KafkaLog:
         hidden = {partition: (end, lag[partition]) for partition, end in self._ends.items() if lag[partition]}
         with contextlib.suppress(KafkaException):  # It is asked again.
             self._hidden.look(hidden, self._admin)
-        return lag
+        return lag | self._behind
 
     def _high_watermark(self, partition: int) -> int:
         """Return where the log ends, as the latest fetch said; below 0 before the first one."""
@@ -230,6 +249,7 @@ class KafkaLog:
     def close(self) -> None:
         """See `Log.close`."""
         self._let_go()
+        self._unread.close()
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.close()
 
@@ -246,7 +266,8 @@ class KafkaLog:
         """Go back to where the batch began, after it was aborted."""
         try:
             for partition, offset in self._first.items():
-                self._consumer.seek(TopicPartition(self._conf.raw, partition, offset))
+                if partition in self._reading:
+                    self._consumer.seek(TopicPartition(self._conf.raw, partition, offset))
         except KafkaException as error:
             raise failure("reading the batch again", error, in_transaction=True) from error
         for partition in self._first:
@@ -267,7 +288,7 @@ class KafkaLog:
     def _new_readers(self) -> tuple[AdminClient, Restorer]:
         """Return new ones: a client keeps leader epochs, with which a restarted broker refuses it for minutes."""
         admin = AdminClient(dict(self._conf.common))
-        return admin, Restorer(self._conf.restorer, self._conf.state, admin, self._fence_the_dead, self._observer.stuck)
+        return admin, Restorer(self._conf.restorer, self._conf.state, admin, self._fence_the_dead, self._observer)
 
     def _new_transactions(self) -> Transactions:
         return Transactions(self._conf.producer, self._conf.group_id, self._conf.slot, self._set_away)
@@ -292,6 +313,8 @@ class KafkaLog:
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.close()
         self._changes.append(Revoked(frozenset(self._owned), lost=True))
+        self._unread.close()
+        self._behind.clear()
         self._owned.clear()
         self._reading.clear()
         self._ends.clear()
@@ -323,6 +346,12 @@ class KafkaLog:
         self._changes.append(Revoked(numbers, lost))
 
     def _stop_reading(self, partitions: Iterable[int]) -> None:
+        for partition in partitions:
+            self._unread.forget(partition)
+            self._behind.pop(partition, None)
+        self._unassign(partitions)
+
+    def _unassign(self, partitions: Iterable[int]) -> None:
         gone = self._reading.intersection(partitions)
         self._reading -= gone
         for partition in gone:
@@ -331,6 +360,36 @@ class KafkaLog:
 
     def _stored(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._conf.raw, partition, OFFSET_STORED) for partition in sorted(partitions)]
+
+    def _notice_all(self, messages: Sequence[Message]) -> list[RawRecord]:
+        """Return the records among `messages`, and take note of the rest, in their order.
+
+        Behind a batch that cannot be read, nothing of its partition counts.
+        """
+        records = []
+        for message in messages:
+            problem = message.error()
+            if is_unreadable(message):
+                self._put_off(message)
+            elif problem is not None:
+                self._notice(message, problem)
+            elif message.partition() in self._reading:
+                records.append(cast("RawRecord", message))
+        return records
+
+    def _put_off(self, message: Message) -> None:
+        """Let go of a partition whose next batch cannot be read, and try it again later: the others go on."""
+        partition = message.partition()
+        if partition not in self._reading:
+            return
+        assert partition is not None
+        self._unassign([partition])
+        end = 0
+        with contextlib.suppress(KafkaException):  # Asked, since with damage the cached one was seen to be -1.
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._conf.raw, partition), _ASK_TIMEOUT_S)
+        self._behind[partition] = max(1, end - (message.offset() or 0))
+        self._unread.put_off(partition)
+        tell_unreadable(self._observer, message)
 
     def _notice(self, message: Message, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from processor.core.errors import BrokerUnavailable
 from processor.kafka.conf import reader_conf
 from processor.kafka.producer import unreachable
+from processor.kafka.unreadable import reading_error
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ def first_records(conf: Mapping[str, Any], starts: Mapping[tuple[str, int], int]
     """Return the first committed record at or after each of `starts`, offsets by topic and partition, where one is.
 
     Raises:
-        KafkaException: a partition cannot be read.
+        KafkaException, Fatal: a partition cannot be read.
         BrokerUnavailable: not all were read within 10 s.
     """
     if not starts:
@@ -111,7 +112,7 @@ def first_records(conf: Mapping[str, Any], starts: Mapping[tuple[str, int], int]
                 continue
             error, topic, number, offset = record.error(), record.topic(), record.partition(), record.offset()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise KafkaException(error)
+                raise reading_error(record)
             assert topic is not None
             assert number is not None
             assert offset is not None

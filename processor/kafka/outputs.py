@@ -12,10 +12,12 @@ from confluent_kafka.admin import AdminClient
 from processor.core.errors import A3CPError, UsageError
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Source
 from processor.identities import Identities
+from processor.kafka.conf import READING
 from processor.kafka.failures import failure
 from processor.kafka.identities import identities
 from processor.kafka.offsets import LATEST, first_records, log_offsets, patiently
 from processor.kafka.producer import unreachable
+from processor.kafka.unreadable import reading_error
 from processor.ports import Assigned, Revoked
 
 BATCH_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
@@ -26,6 +28,7 @@ _ASK_TIMEOUT_S: Final = 5.0
 _CLOSE_TIMEOUT_S: Final = 3.0
 
 _CONSUMER: Final[dict[str, Any]] = {
+    **READING,
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 10,
     "fetch.max.bytes": 16 << 20,
@@ -215,7 +218,7 @@ class KafkaFeed:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         if error is not None:
             if error.code() != KafkaError._PARTITION_EOF:
-                raise failure("reading the output topics", error)
+                raise reading_error(message)
             assert topic is not None
             assert partition is not None
             assert offset is not None

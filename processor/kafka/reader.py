@@ -12,6 +12,7 @@ from processor.core.errors import BrokerUnavailable, UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.offsets import EARLIEST, LATEST, log_offsets, patiently
 from processor.kafka.producer import unreachable
+from processor.kafka.unreadable import is_unreadable, reading_error
 from processor.ports import RawRecord
 from processor.runtime.headers import headers_of
 
@@ -122,6 +123,8 @@ class Reader:
         if error is not None:
             if error.code() == KafkaError._PARTITION_EOF:
                 return None
+            if is_unreadable(message):
+                raise reading_error(message)
             raise unreachable(f"reading {self._topic}", KafkaException(error), self._conf)
         partition, offset = message.partition(), message.offset()
         assert partition is not None

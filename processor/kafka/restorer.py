@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.kafka.failures import failure
 from processor.kafka.offsets import LATEST, log_offsets
-from processor.ports import StateChunk
+from processor.kafka.unreadable import Pauses, is_unreadable, tell_unreadable
+from processor.ports import Cause, LogObserver, StateChunk
 
 _CHUNK_RECORDS: Final = 20_000
 _BLOCKED_AFTER_S: Final = 0.3
@@ -41,20 +42,21 @@ class Restorer:
         topic: str,
         admin: AdminClient,
         unblock: Callable[[], None],
-        on_stuck: Callable[[str], None],
+        observer: LogObserver,
     ) -> None:
         """Prepare; nothing is read yet.
 
         Args:
             conf: librdkafka's properties; topic: the state topic; admin: asked how far it goes.
             unblock: called when a dead worker's open transaction seems to be in the way.
-            on_stuck: told in words that a partition stands still for long, and where.
+            observer: told that a partition stands still for long, or what of it cannot be read.
         """
         self._conf = dict(conf)
         self._topic = topic
         self._admin = admin
         self._unblock = unblock
-        self._on_stuck = on_stuck
+        self._observer = observer
+        self._unread = Pauses()
         self._consumer: Consumer | None = None
         self._progress: dict[int, _Progress] = {}
 
@@ -64,10 +66,14 @@ class Restorer:
         Raises:
             BrokerUnavailable, Fatal: see `failure`.
         """
+        partitions = list(partitions)
+        self.remove(partitions)
+        self._start(partitions)
+
+    def _start(self, partitions: Iterable[int]) -> None:
         new = [TopicPartition(self._topic, partition, 0) for partition in partitions]  # BEGINNING costs 0.5 s more.
         if not new:
             return
-        self.remove(tp.partition for tp in new)
         try:
             places = [(tp.topic, tp.partition) for tp in new]
             ends = log_offsets(self._admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED)
@@ -82,6 +88,12 @@ class Restorer:
 
     def remove(self, partitions: Iterable[int]) -> None:
         """Stop restoring those of `partitions` that are being restored."""
+        partitions = list(partitions)
+        for partition in partitions:
+            self._unread.forget(partition)
+        self._unassign(partitions)
+
+    def _unassign(self, partitions: Iterable[int]) -> None:
         old = [partition for partition in partitions if self._progress.pop(partition, None) is not None]
         if old and self._consumer is not None:
             with contextlib.suppress(KafkaException):
@@ -97,6 +109,8 @@ class Restorer:
         Raises:
             BrokerUnavailable, Fatal, OutcomeUnknown: see `failure`.
         """
+        if not self._progress and (due := self._unread.due()):  # With a new client, see `Probes`.
+            self._start(due)
         if self._consumer is None:
             return []
         records, ends = self._read(self._consumer, timeout_s)
@@ -117,11 +131,15 @@ class Restorer:
             elif not finished and not progress.fenced and now_s - progress.since_s > _BLOCKED_AFTER_S:
                 progress.fenced = blocked = True
             elif not finished and now_s - progress.since_s > _STUCK_AFTER_S:
-                self._on_stuck(f"{self._topic}[{partition}] stands still at {reached} of {progress.target}")
+                self._observer.stuck(f"{self._topic}[{partition}] stands still at {reached} of {progress.target}")
                 stuck = True
         if blocked:
             self._unblock()
-        self.remove([chunk.partition for chunk in chunks if chunk.finished])
+        done = [chunk.partition for chunk in chunks if chunk.finished]
+        for partition in done:
+            if partition in self._unread:
+                self._observer.waiting(partition, Cause.UNREADABLE, None)
+        self.remove(done)
         if stuck:
             left = list(self._progress)
             self.close()
@@ -136,6 +154,9 @@ class Restorer:
         ends: dict[int, int] = {}
         for message in consumer.consume(_CHUNK_RECORDS, timeout_s):
             error, partition = message.error(), message.partition()
+            if is_unreadable(message):
+                self._put_off(message)
+                continue
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise failure(f"restoring {self._topic}", error)
             assert partition is not None
@@ -148,6 +169,14 @@ class Restorer:
                 assert offset is not None
                 ends[partition] = offset
         return records, ends
+
+    def _put_off(self, message: Message) -> None:
+        """Begin a partition of which a batch cannot be read anew later: a state without it would be another one."""
+        partition = message.partition()
+        if partition in self._progress:
+            self._unread.put_off(partition)
+            self._unassign([partition])
+            tell_unreadable(self._observer, message)
 
     def close(self) -> None:
         """Forget all and close the consumer."""

@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub forgets to re-export them.
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from processor.kafka.audit import KafkaTopics
-from processor.kafka.deadletters import read_letters
+from processor.kafka.deadletters import read_letters, retry, topic_to_fill
 from processor.kafka.reader import Reader
 from processor.runtime.headers import UNREADABLE
 from processor.runtime.partitioner import partition_of
@@ -143,3 +150,37 @@ def test_a_header_name_that_is_no_text(kafka: str, topics: str, tmp_path: Path) 
         assert [each.stage for each in read_letters(reader, names.dlq)] == ["validate"] * 50 + ["unknown"]
     audited = KafkaTopics(conf, [names.dlq])
     assert [record.headers for record in audited.read(names.dlq, 1)] == [foreign.headers]
+
+
+def test_records_without_an_append_time(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Where somebody lets producers stamp raw, the time -1 is a dead letter that says so; retried, it is tagged."""
+    conf = {"bootstrap.servers": kafka}
+    names = names_of(topics)
+    admin = AdminClient({**conf})
+
+    def stamp(kind: str) -> None:
+        entry = ConfigEntry("message.timestamp.type", kind, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, names.raw, incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([resource]).values():
+            future.result(20)
+
+    right = partition_of(b"ann", 4)
+    stamp("CreateTime")
+    producer = Producer(conf)
+    for number in range(3):
+        producer.produce(names.raw, message("ann", BASE_MS + number, number=number), b"ann", right, timestamp=-1)
+    assert producer.flush(20) == 0
+    stamp("LogAppendTime")
+    producer.produce(names.raw, message("ann", BASE_MS + 3, number=3), b"ann", right)
+    assert producer.flush(20) == 0
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        fleet.start()
+        assert fleet.audit().dead == 3
+        raw = topic_to_fill(conf, names.raw)
+        with Reader(conf, names.dlq) as reader:
+            letters = read_letters(reader, names.dlq)
+        assert {(letter.stage, letter.appended_ms) for letter in letters} == {("validate", None)}
+        assert all("append time (its timestamp is -1)" in letter.why for letter in letters)
+        assert sum(len(done) for done in retry(conf, letters, raw=raw, dlq=names.dlq, group_id=topics)) == 3
+        fleet.await_processed()
+        assert sum(map(len, read_kafka(kafka, names).tagged)) == 4

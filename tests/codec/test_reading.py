@@ -115,6 +115,16 @@ ODD_JSON: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.parametrize("append_ms", [-1, -5, 253_402_300_800_000])
+@pytest.mark.parametrize(
+    "value", [text(), single_object("A3CPMessage", record()), confluent("A3CPMessage", record()), b"", None]
+)
+def test_without_an_append_time_nothing_is_tagged(value, append_ms):
+    """A client may send the time -1 where the topic does not stamp what comes: rule R10 would have no bound."""
+    with pytest.raises(InvalidMessage, match=r"no usable append time .* is -?[0-9]+\); set message\.timestamp\.type"):
+        CODEC.decode(value, append_ms)
+
+
 @pytest.mark.parametrize(("title", "changes", "reason"), ODD + ODD_JSON)
 def test_odd_json_is_flagged(title, changes, reason):
     """What upstream's spine would refuse is flagged, and why is known; strict refuses it and says the same."""

@@ -73,6 +73,16 @@ def test_every_event_is_kept(shared: SqlStore, user_id: str, event: SessionEvent
     assert (applied.events, applied.unreadable) == (1, 0)
 
 
+@pytest.mark.parametrize("append_ms", [-1, 253_402_300_800_000])
+def test_without_an_append_time(shared: SqlStore, append_ms: int) -> None:
+    """A foreign record that no page could show when it came is unreadable, and says why."""
+    offset = next(OFFSETS)
+    held = shared.offsets().get((TAGGED, 0))
+    value = CODEC.tag(single_object("A3CPMessage", PLAIN), TAG)
+    record = OutputRecord(TAGGED, 0, offset, append_ms, value)
+    assert Materializer(shared, DECODE).apply([record], {(TAGGED, 0): (held, offset + 1)}).unreadable == 1
+
+
 @settings(max_examples=60)
 @given(st.binary(max_size=80), st.sampled_from([TAGGED, SESSIONS]))
 def test_nonsense_is_counted(shared: SqlStore, value: bytes, topic: str) -> None:

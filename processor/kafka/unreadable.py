@@ -1,0 +1,148 @@
+"""What a topic holds and the client cannot read: a batch that unpacks to too much, or that is damaged.
+
+Source: librdkafka's rdkafka_msgset_reader.c. Such a batch comes as an error at its first offset, again at each fetch;
+behind some of them the client would go on with the next batch, so whoever reads must not.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from processor.core.errors import Fatal
+from processor.ports import Cause, LogObserver
+
+_CODES: Final = frozenset(
+    {
+        KafkaError._BAD_COMPRESSION,  # It unpacks to more than `receive.message.max.bytes`, or does not unpack.
+        KafkaError._BAD_MSG,  # The checksum is another, or a record in it is cut off.
+        KafkaError._NOT_IMPLEMENTED,  # A format or a codec that the client does not know.
+        KafkaError._CRIT_SYS_RESOURCE,  # No memory to unpack it into.
+        KafkaError.INVALID_MSG,  # The broker found it damaged.
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.UNKNOWN,  # The broker could not read it.
+    }
+)
+REMEDY: Final = "see 'A batch that cannot be read' in docs/operations.md"
+_PAUSE_FIRST_S: Final = 1.0
+_PAUSE_MAX_S: Final = 60.0
+
+
+def is_unreadable(message: Message) -> bool:
+    """Whether `message` is an error of the client that says that a batch of its partition cannot be read."""
+    error = message.error()
+    return error is not None and error.code() in _CODES and (message.partition() or 0) >= 0 and bool(message.topic())
+
+
+def reading_error(message: Message) -> Fatal | KafkaException:
+    """Return what to raise where the error `message` ends what was to be read."""
+    error = message.error()
+    assert error is not None
+    if not is_unreadable(message):
+        return KafkaException(error)
+    return Fatal(f"{_position(message)} cannot be read: {error.str()}", remedy=REMEDY)
+
+
+def tell_unreadable(observer: LogObserver, message: Message) -> None:
+    """Tell `observer` which batch cannot be read, and why."""
+    partition, error = message.partition(), message.error()
+    assert partition is not None
+    assert error is not None
+    observer.waiting(
+        partition,
+        Cause.UNREADABLE,
+        f"the batch cannot be read: {error.str()}",
+        position=_position(message),
+        remedy=REMEDY,
+    )
+
+
+def _position(message: Message) -> str:
+    return f"{message.topic()}[{message.partition()}]@{message.offset()}"
+
+
+class Pauses:
+    """Partitions of which a batch cannot be read, and when each is tried again: after 1 s, 2 s, up to each minute."""
+
+    def __init__(self) -> None:
+        self._due_s: dict[int, float] = {}
+        self._pauses_s: dict[int, float] = {}
+
+    def __contains__(self, partition: int) -> bool:
+        return partition in self._pauses_s
+
+    def __bool__(self) -> bool:
+        return bool(self._pauses_s)
+
+    def put_off(self, partition: int) -> None:
+        """Try `partition` again later."""
+        pause_s = min(_PAUSE_MAX_S, self._pauses_s.get(partition, _PAUSE_FIRST_S / 2) * 2)
+        self._pauses_s[partition] = pause_s
+        self._due_s[partition] = time.monotonic() + pause_s
+
+    def due(self) -> list[int]:
+        """Return those to be tried now; each once."""
+        now_s = time.monotonic()
+        due = [partition for partition, due_s in self._due_s.items() if due_s <= now_s]
+        for partition in due:
+            del self._due_s[partition]
+        return due
+
+    def forget(self, partition: int) -> None:
+        """It is read again, or belongs to others."""
+        self._due_s.pop(partition, None)
+        self._pauses_s.pop(partition, None)
+
+
+class Probes:
+    """Looks whether the partitions that a group's member does not read any more can be read again.
+
+    By a new client for each try: behind a wrong checksum librdkafka 2.16 goes on with the bytes at a wrong place, then
+    from the beginning, and gives what it finds there to the next who reads that partition with the same client.
+    """
+
+    def __init__(self, conf: Mapping[str, Any], topic: str) -> None:
+        """Use `conf`, librdkafka's properties with the group's id, whose committed offset is where a try begins."""
+        self._conf = dict(conf)
+        self._topic = topic
+        self._pauses = Pauses()
+        self._clients: dict[int, Consumer] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._pauses)
+
+    def put_off(self, partition: int) -> None:
+        """Try `partition` later."""
+        self._pauses.put_off(partition)
+
+    def forget(self, partition: int) -> None:
+        """It is read again, or belongs to others."""
+        self._pauses.forget(partition)
+        self._close(partition)
+
+    def one_is_readable(self) -> bool:
+        """Return whether a partition can be read again, at once; to be asked again and again."""
+        for partition in self._pauses.due():
+            client = self._clients[partition] = Consumer(self._conf)
+            client.assign([TopicPartition(self._topic, partition, OFFSET_STORED)])
+        for partition, client in list(self._clients.items()):
+            message = client.poll(0)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None or error.code() == KafkaError._PARTITION_EOF:
+                return True
+            self._close(partition)
+            self._pauses.put_off(partition)
+        return False
+
+    def close(self) -> None:
+        """Forget all."""
+        for partition in list(self._clients):
+            self._close(partition)
+        self._pauses = Pauses()
+
+    def _close(self, partition: int) -> None:
+        if (client := self._clients.pop(partition, None)) is not None:
+            client.close()
