@@ -37,6 +37,9 @@ class Summary:
     users: set[str] = field(default_factory=set)
     bad_count: int = 0
     bad: list[tuple[str, int, str]] = field(default_factory=list)  # file, line or record, why
+    odd_count: int = 0  # sent, though they do not conform
+    odd: list[tuple[str, int, int]] = field(default_factory=list)  # file, line or record, bits of `Odd`
+    odd_words: Counter[str] = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)  # files, each with why
     undelivered: "A3CPError | None" = None
 
@@ -46,11 +49,20 @@ class Summary:
         if len(self.bad) < BAD_LISTED_MAX:
             self.bad.append((name, number, why))
 
+    def add_odd(self, name: str, number: int, odd: int) -> None:
+        """Count what does not conform, and list it while the list is not too long."""
+        from processor.core.model import odd_words
+
+        self.odd_count += 1
+        self.odd_words.update(odd_words(odd))
+        if len(self.odd) < BAD_LISTED_MAX:
+            self.odd.append((name, number, odd))
+
 
 def produce(
     files: Annotated[
         list[str],
-        typer.Argument(help="JSON lines or Avro container files (.avro); - is standard input.", metavar="FILE..."),
+        typer.Argument(help="JSON or Avro container files, compressed or not; - is standard input.", metavar="FILE..."),
     ],
     unchecked: Annotated[
         bool, typer.Option("--unchecked", help="Send bad lines too; the processor puts them into the dead letters.")
@@ -61,21 +73,27 @@ def produce(
 ) -> None:
     """Send messages from files to a3cp.raw.
 
-    Each goes to the partition of its user. A line is a message, a command, or upstream's
-    {"module", "direction", "message"}, which is unwrapped. Bad lines are told by their number and left out; the others
-    are sent all the same. Exit code 1 when any line was bad, 2 when a file could not be read.
+    Each goes to the partition of its user. A JSON object is a message, a command, or upstream's
+    {"module", "direction", "message"}, which is unwrapped. Bad ones are told by their line and left out; the others
+    are sent all the same, also those that do not conform, which are told too (A3CP_STRICT refuses them). Exit code 1
+    when anything was bad, 2 when a file could not be read.
     """
+    from processor.cli.input_files import FileReader
     from processor.core.errors import BrokerUnavailable, UsageError
     from processor.kafka.producer import RecordProducer
 
     if missing := [name for name in files if name != STDIN and not _is_there(name)]:
+        folders = [name for name in missing if _is_folder(name)]
+        if folders:
+            raise UsageError(f"{folders[0]} is a folder", remedy=f"name the files in it, such as {folders[0]}/*")
         raise UsageError(f"no file {', '.join(missing)}", remedy="name files, or - for standard input")
     settings = chosen(bootstrap, prefix)
     raw = settings.raw_to_write()
     summary = Summary()
     begun_s = time.monotonic()
     producer = RecordProducer(settings.kafka_conf(), raw)
-    _send_all(files, producer, summary, unchecked=unchecked, quiet=as_json)
+    reader = FileReader(lambda: time.time_ns() // 1_000_000, strict=settings.strict)
+    _send_all(files, reader, producer, summary, unchecked=unchecked, quiet=as_json)
     seconds = time.monotonic() - begun_s
     _print_json(summary, seconds) if as_json else _print(summary, files, seconds, raw, unchecked)
     if summary.undelivered is not None:
@@ -97,18 +115,30 @@ def _is_there(name: str) -> bool:
         return False
 
 
-def _send_all(files: list[str], producer: "RecordProducer", summary: Summary, *, unchecked: bool, quiet: bool) -> None:
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _send_all(
+    files: list[str],
+    reader: "FileReader",
+    producer: "RecordProducer",
+    summary: Summary,
+    *,
+    unchecked: bool,
+    quiet: bool,
+) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    from processor.cli.input_files import FileReader
 
     console = Console(stderr=True, highlight=False)
     columns = (
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[sent]} sent"),
         TimeRemainingColumn(),
     )  # fmt: skip
-    reader = FileReader(lambda: time.time_ns() // 1_000_000)
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         for name in files:
             try:
@@ -145,6 +175,8 @@ def _send(item: "Item", name: str, producer: "RecordProducer", summary: Summary,
     def done(error: A3CPError | None) -> None:
         if error is None:
             summary.sent += 1
+            if isinstance(item, Good) and item.odd:
+                summary.add_odd(name, item.number, item.odd)
         elif isinstance(error, BrokerUnavailable):
             summary.undelivered = error
         else:
@@ -176,7 +208,10 @@ def _key_of(bad: "Bad") -> bytes | None:
 
 
 def _print_json(summary: Summary, seconds: float) -> None:
+    from processor.core.model import odd_words
+
     bad = [{"file": name, "number": number, "why": why} for name, number, why in summary.bad]
+    odd = [{"file": name, "number": number, "reasons": odd_words(bits)} for name, number, bits in summary.odd]
     answer: dict[str, Any] = {
         "sent": summary.sent,
         "commands": summary.commands,
@@ -184,6 +219,9 @@ def _print_json(summary: Summary, seconds: float) -> None:
         "users": len(summary.users),
         "bad": summary.bad_count,
         "bad_lines": bad,
+        "nonconforming": summary.odd_count,
+        "nonconforming_reasons": dict(summary.odd_words.most_common()),
+        "nonconforming_lines": odd,
         "seconds": round(seconds, 3),
     }
     print_json(answer)
@@ -198,10 +236,12 @@ def _print(summary: Summary, files: list[str], seconds: float, topic: str, unche
     )
     if summary.unwrapped:
         print(f'{summary.unwrapped:,} were taken out of upstream\'s {{"module", "direction", "message"}}')
+    _print_odd(summary)
     if not summary.bad_count:
         return
     went = "sent unchecked" if unchecked else "not sent"
-    print(f"{_of(summary.bad_count, 'bad line')}, {went}:", file=sys.stderr)
+    what = "bad line" if any(number for _, number, _ in summary.bad) else "bad file"
+    print(f"{_of(summary.bad_count, what)}, {went}:", file=sys.stderr)
     for name, number, why in summary.bad[:BAD_SHOWN_MAX]:
         print(f"  {name}{f':{number}' if number else ''}: {why}", file=sys.stderr)
     if summary.bad_count > BAD_SHOWN_MAX:
@@ -209,6 +249,20 @@ def _print(summary: Summary, files: list[str], seconds: float, topic: str, unche
         print(f"  ... and {summary.bad_count - BAD_SHOWN_MAX:,} more; the most frequent reasons:", file=sys.stderr)
         for why, count in counts.most_common(5):
             print(f"  {count:,} x {why}", file=sys.stderr)
+
+
+def _print_odd(summary: Summary) -> None:
+    from processor.codec.oddities import explained
+
+    if not summary.odd_count:
+        return
+    print(f"{_of(summary.odd_count, 'message')} sent though nonconforming:", file=sys.stderr)
+    for name, number, odd in sorted(summary.odd)[:BAD_SHOWN_MAX]:
+        print(f"  {name}:{number}: {explained(odd)}", file=sys.stderr)
+    if summary.odd_count > BAD_SHOWN_MAX:
+        print(f"  ... and {summary.odd_count - BAD_SHOWN_MAX:,} more; the reasons:", file=sys.stderr)
+        for word, count in summary.odd_words.most_common():
+            print(f"  {count:,} x {word}", file=sys.stderr)
 
 
 def _of(count: int, word: str) -> str:

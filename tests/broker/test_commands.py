@@ -1,5 +1,6 @@
 """The commands that talk to Kafka, as a person runs them, with a running processor."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from tests.conftest import PARTITIONS
 
 pytestmark = pytest.mark.broker
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
 GOOD = {"schema_version": "1.0.1", "record_id": "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56", "user_id": "elias01"}
 
@@ -142,9 +144,46 @@ def test_files_that_are_none(a3cp: Commands, tmp_path: Path) -> None:
     """A folder or nothing at all stops before anything is sent."""
     good = tmp_path / "good.jsonl"
     good.write_text(message(1))
-    for name in (str(tmp_path), str(good / "below"), "x" * 300):
+    for name in (str(good / "below"), "x" * 300):
         done = a3cp("produce", name, str(good), code=2)
         assert (done.stdout, done.stderr.startswith(f"error: no file {name}; ")) == ("", True)
+    done = a3cp("produce", str(tmp_path), str(good), code=2)
+    assert (done.stdout, done.stderr) == (
+        "", f"error: {tmp_path} is a folder; name the files in it, such as {tmp_path}/*\n"
+    )  # fmt: skip
+
+
+def test_produce_tells_what_does_not_conform(a3cp: Commands, tmp_path: Path) -> None:
+    """Line by line, with why; it is sent all the same. With A3CP_STRICT it is refused, as the processor would."""
+    file = tmp_path / "day.jsonl"
+    file.write_text(f"{message(1)}\n{message(2, user_id='elias01 ', record_id='r')}\n")
+    done = a3cp("produce", str(file))
+    assert done.stdout.startswith("sent 2 to ")
+    assert "1 message sent though nonconforming:\n" in done.stderr
+    assert f"  {file}:2: record_id is not a UUID (record_id_not_uuid); user_id begins or ends" in done.stderr
+    many = "\n".join(message(n, record_id=None) for n in range(30))
+    told = a3cp("produce", "-", stdin=many).stderr
+    assert "30 messages sent though nonconforming:" in told
+    assert "... and 10 more; the reasons:\n  30 x record_id_missing" in told
+    told = a3cp.json("produce", str(file))
+    assert (told["nonconforming"], told["nonconforming_reasons"]) == (1, {"record_id_not_uuid": 1, "user_id_blanks": 1})
+    assert told["nonconforming_lines"][0]["number"] == 2
+    a3cp.environ["A3CP_STRICT"] = "1"
+    told = a3cp.json("produce", str(file), code=1)
+    assert (told["sent"], told["bad"], told["nonconforming"]) == (1, 1, 0)
+    assert "(user_id_blanks)" in told["bad_lines"][0]["why"]
+
+
+def test_produce_reads_files_as_people_have_them(a3cp: Commands, tmp_path: Path) -> None:
+    """Compressed, an array, pretty-printed, from a file or standard input; another form is refused once."""
+    day = [json.loads(message(n)) for n in range(3)]
+    (tmp_path / "day.gz").write_bytes(gzip.compress(json.dumps(day, indent=2).encode()))
+    assert a3cp.json("produce", str(tmp_path / "day.gz"))["sent"] == 3
+    assert a3cp.json("produce", "-", stdin="".join(json.dumps(one, indent=1) for one in day))["sent"] == 3
+    (tmp_path / "day.csv").write_text("user_id,timestamp\nu,2025-06-15\n")
+    done = a3cp("produce", str(tmp_path / "day.csv"), code=1)
+    assert done.stderr.startswith(f"1 bad file, not sent:\n  {tmp_path / 'day.csv'}: the file is a table (CSV)")
+    assert a3cp.json("produce", str(ROOT / "examples" / "session_manager_input_example.json"))["bad"] == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a file that opens and cannot be read is in Linux's /proc")
