@@ -20,6 +20,8 @@ class ExportObserver:
         self._health = health
         self._log = log
         self._stored = 0
+        self._again = 0  # records that were set aside and are written
+        self._told_aside = 0
         self._is_store = False  # whether the store is what did not answer last
         self._troubles: dict[str, str] = {}  # what keeps it from storing, or from writing files
 
@@ -31,6 +33,13 @@ class ExportObserver:
             self._metrics.records(kind, getattr(progress, kind))
         if progress.left is not None:
             self._metrics.lag(progress.left)
+        for row in progress.aside[self._told_aside :]:
+            place = f"{row.topic}[{row.partition}]@{row.offset}"
+            self._log.warning("set aside", operation="store", position=place, reason=row.error)
+        self._told_aside = len(progress.aside)
+        if progress.again > self._again:
+            self._log.info("read again", operation="store", records=progress.again - self._again)
+            self._again = progress.again
         stored = progress.messages + progress.events + progress.unreadable
         # That there was nothing to store says nothing of a store that could not be written.
         if stored != self._stored or progress.left == 0 or not self._is_store:

@@ -11,6 +11,7 @@ from processor.export_observer import ExportObserver
 from processor.exporter.bundles.bundle import Outcome
 from processor.exporter.errors import StoreUnavailable, TargetUnavailable
 from processor.exporter.following import Progress
+from processor.exporter.model import UnreadableRow
 from processor.health import Health
 from processor.logs import make_logger
 from processor.metrics import ExportMetrics
@@ -99,3 +100,14 @@ def test_a_target_and_a_store_are_troubles_of_their_own(told: Told) -> None:
     assert told.health.not_ready() == ["the disk is full"]
     told.observer.wrote({})
     assert told.health.not_ready() == []
+
+
+def test_what_is_set_aside_is_named_once(told: Told) -> None:
+    """Each record has a line with its position and reason when it is set aside, and all have one when they are read."""
+    rows = tuple(UnreadableRow("tagged", 1, offset, "no such schema; register it", b"", 5) for offset in (7, 9))
+    told.observer.followed(Progress(unreadable=1, aside=rows[:1]))
+    told.observer.followed(Progress(unreadable=2, aside=rows))
+    told.observer.followed(Progress(unreadable=2, aside=rows, waiting=2))
+    told.observer.followed(Progress(unreadable=2, aside=rows, again=2))
+    assert told.lines() == [("warning", "store", "set aside")] * 2 + [("info", "store", "read again")]
+    assert [json.loads(line)["metadata"].get("position") for line in told.log()] == ["tagged[1]@7", "tagged[1]@9", None]

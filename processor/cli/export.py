@@ -2,8 +2,9 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from processor.exporter.ports import Store as StorePort
 
 PARTIAL_SHOWN: Final = 10
+ASIDE_SHOWN: Final = 10
 
 
 def export(
@@ -54,7 +56,7 @@ def export(
     from processor.cli.decoders import Decoders
     from processor.cli.sessions import time_ms
     from processor.core.errors import UsageError
-    from processor.exporter.ports import SessionFilter
+    from processor.exporter.ports import SESSIONS, TAGGED, SessionFilter
     from processor.exporter.target import Target
     from processor.wiring import export_observer, store_of
     from processor.wiring import follow as follow_topics
@@ -105,7 +107,8 @@ def export(
         opened.close()  # With its cache: what follows asks little of it.
         if not stopped.is_set():
             bundling.write()
-        outcome = _outcome(opened, done)
+        topics = {TAGGED: settings.topics().tagged, SESSIONS: settings.topics().sessions}
+        outcome = _outcome(opened, done, topics)
         is_missing = session is not None and not opened.count(SessionFilter(session_id=session))
     if as_json:
         print_json({**outcome, **bundling.outcome()})
@@ -118,7 +121,7 @@ def export(
         )
     if not follow:
         bundling.warn()
-        if bundling.has_set_aside:
+        if bundling.has_set_aside or done.unreadable or done.waiting:
             raise typer.Exit(1)
 
 
@@ -155,13 +158,14 @@ def _progress_shown(*, quiet: bool, follow: bool) -> "Iterator[Callable[[Progres
         yield show
 
 
-def _outcome(store: "StorePort", done: "Progress") -> dict[str, Any]:
+def _outcome(store: "StorePort", done: "Progress", topics: Mapping[str, str]) -> dict[str, Any]:
     from processor.exporter.ports import SessionFilter
 
     totals = store.totals()
     partial = store.sessions(SessionFilter(status="partial"), limit=PARTIAL_SHOWN)
     return {
         "written": {"messages": done.messages, "events": done.events, "unreadable": done.unreadable},
+        "read_again": done.again,
         "left": done.left,
         "held": {
             "sessions": dict(totals.sessions),
@@ -170,6 +174,10 @@ def _outcome(store: "StorePort", done: "Progress") -> dict[str, Any]:
             "events": totals.events,
             "unreadable": totals.unreadable,
         },
+        "set_aside": [
+            {"position": f"{topics[row.topic]}[{row.partition}]@{row.offset}", "reason": row.error}
+            for row in islice(store.unreadable(), ASIDE_SHOWN)
+        ],
         "partial": [
             {
                 "session_id": row.session_id,
@@ -193,6 +201,15 @@ def tell_partial(rows: list[dict[str, Any]]) -> None:
             print(f"partial: {row['session_id']} holds {row['held']:,} of {row['expected']:,} messages")
 
 
+def _tell_set_aside(rows: list[dict[str, Any]], count: int) -> None:
+    if count:
+        print(f"{count:,} records are set aside, since they cannot be read; each export tries them again:")
+        for row in rows:
+            print(f"set aside: {row['position']}: {row['reason']}")
+        if count > len(rows):
+            print(f"and {count - len(rows):,} more; the table unreadable has them all")
+
+
 def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
     written, held = outcome["written"], outcome["held"]
     sessions = held["sessions"]
@@ -200,8 +217,9 @@ def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
     counts = ", ".join(f"{sessions[status]:,} {status}" for status in ("complete", "partial", "open"))
     print(f"it holds {sum(sessions.values()):,} sessions: {counts}")
     print(f"and {held['messages']:,} messages, {held['without_session']:,} of them in no session")
-    if held["unreadable"]:
-        print(f"{held['unreadable']:,} records could not be read; what they were is in the table unreadable")
+    if outcome["read_again"]:
+        print(f"{outcome['read_again']:,} records that were set aside could be read now, and are among them")
+    _tell_set_aside(outcome["set_aside"], held["unreadable"])
     tell_partial(outcome["partial"])
     if (hidden := sessions["partial"] - len(outcome["partial"])) > 0:
         print(f"and {hidden:,} more; a3cp sessions list --status partial shows them")

@@ -16,6 +16,7 @@ from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
 from processor.runtime.withholding import why_fields_are_withheld, why_withheld
 
 PART_RECORDS: Final = 2_500  # decoded at a time, with their rows about 10 MiB
+_TO_PROCESSOR: Final = ", then replay the dead letter"  # what a processor's remedy ends with; here it is no dead letter
 _NUMBERS_END: Final = 1 << 53  # Beyond it JSON's readers disagree, and databases have their own limits.
 
 
@@ -168,7 +169,8 @@ def _texts(texts: Iterable[tuple[str, str]], row: MessageRow | EventRow, topic: 
 def _unreadable(record: OutputRecord, error: RecordError) -> UnreadableRow:
     value = record.value or b""
     digest = sha256(value).digest()
-    return UnreadableRow(record.topic, record.partition, record.offset, _clean(str(error)), digest, len(value))
+    why = str(error).removesuffix(_TO_PROCESSOR)
+    return UnreadableRow(record.topic, record.partition, record.offset, _clean(why), digest, len(value))
 
 
 def _clean(text: str) -> str:

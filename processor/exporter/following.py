@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from itertools import islice
 from typing import Final, NamedTuple
 
 from processor.core.errors import A3CPError, BrokerUnavailable, OwnershipLost, RegistryUnavailable, UsageError
 from processor.exporter.errors import StoreMoved, StoreUnavailable
 from processor.exporter.materializer import Materializer
+from processor.exporter.model import UnreadableRow
 from processor.exporter.ports import Feed, OutputRecord, Source, Store
 from processor.identities import Identities
 from processor.ports import Assigned
@@ -18,6 +21,10 @@ BACKOFF_MAX_S: Final = 10.0
 GIVE_UP_S: Final = 60.0  # for an export with an end; one that follows never gives up
 OTHERS_ASKED_S: Final = 0.5  # how often the store is asked how far other exporters are
 LAG_ASKED_S: Final = 5.0  # how often one that follows looks how far behind it is
+AGAIN_RECORDS: Final = 2_500  # that were set aside are read again in one transaction
+AGAIN_MIN_S: Final = 10.0  # before one that follows reads again what was set aside; twice as long each time
+AGAIN_MAX_S: Final = 600.0
+ASIDE_MAX: Final = 10  # told of one by one
 _NEW_STORE: Final = "export into a new store with --store, or name the right Kafka with --bootstrap"
 
 
@@ -26,8 +33,11 @@ class Progress(NamedTuple):
 
     messages: int = 0  # written by this run
     events: int = 0
-    unreadable: int = 0
+    unreadable: int = 0  # set aside by this run
     left: int | None = None  # offsets up to the end, when it was last looked at: at most as many records
+    again: int = 0  # set aside before, and written by this run
+    waiting: int = 0  # set aside before, and still in the topics, but not to be read
+    aside: tuple[UnreadableRow, ...] = ()  # the first of those that this run set aside
 
 
 class Following:
@@ -65,6 +75,8 @@ class Following:
         self._progress = Progress()
         self._ends: Mapping[Source, int] | None = None
         self._recognised: Identities = {}
+        self._again_s = AGAIN_MIN_S / 2
+        self._again_at_s = 0.0
         self._worked_s = time.monotonic()
 
     def run(self, *, to_end: bool) -> Progress:
@@ -94,6 +106,7 @@ class Following:
         feed = self._feed_of()
         try:
             self._check(feed)
+            self._read_again(feed)
             if to_end and self._ends is None:
                 self._ends = feed.ends()
             self._follow(feed)
@@ -120,6 +133,8 @@ class Following:
             if self._ends is None:
                 if now_s > look_at_s:
                     look_at_s = now_s + LAG_ASKED_S
+                    if now_s > self._again_at_s and (self._progress.waiting or self._progress.unreadable):
+                        self._read_again(feed)
                     self._recognise(feed)  # Topics made anew have nothing to write until they are as long as they were.
                     self._note_left(feed.ends(), {**self._store.offsets(), **held})
             else:
@@ -150,6 +165,9 @@ class Following:
             if record.partition in owned and record.offset >= held.get((record.topic, record.partition), 0)
         ]
         applied = self._materializer.apply(new, positions)
+        if applied.aside:
+            self._again_s = AGAIN_MIN_S
+            self._again_at_s = time.monotonic() + AGAIN_MIN_S
         stored = {source: position for source, (_, position) in positions.items()}
         held.update(stored)
         feed.stored(stored)
@@ -158,6 +176,7 @@ class Following:
             messages=done.messages + applied.messages,
             events=done.events + applied.events,
             unreadable=done.unreadable + applied.unreadable,
+            aside=(*done.aside, *applied.aside)[:ASIDE_MAX],
         )
         return True
 
@@ -181,15 +200,33 @@ class Following:
                     remedy=_NEW_STORE,
                 )
         last = self._store.last_records()
-        found = feed.append_times({source: offset for source, (offset, _) in last.items()})
-        for source, append_ms in found.items():
+        for record in feed.read([(*source, offset) for source, (offset, _) in last.items()]):
+            source = record.topic, record.partition
             offset, held_ms = last[source]
-            if append_ms != held_ms:
+            if record.append_ms != held_ms:
                 raise UsageError(
                     f"the store holds another record of {_place(source)}@{offset} than this Kafka: records were lost, "
                     "as when it was restored from a backup, and others have come since",
                     remedy=_NEW_STORE,
                 )
+
+    def _read_again(self, feed: Feed) -> None:
+        """Read what was set aside once more: what can be read now comes into its session."""
+        again = waiting = 0
+        aside = self._store.unreadable()
+        while rows := {row[:3]: row.content_hash for row in islice(aside, AGAIN_RECORDS)}:
+            found = feed.read(rows)
+            records = [record for record in found if sha256(record.value or b"").digest() == rows[record[:3]]]
+            try:
+                applied = self._materializer.apply_again(records)
+            except RegistryUnavailable:  # What needs no schema that is not known goes on.
+                waiting += len(records)
+            else:
+                again += applied.messages + applied.events
+                waiting += applied.unreadable
+        self._again_s = AGAIN_MIN_S if again else min(2 * self._again_s, AGAIN_MAX_S)
+        self._again_at_s = time.monotonic() + self._again_s
+        self._progress = self._progress._replace(again=self._progress.again + again, waiting=waiting)
 
     def _recognise(self, feed: Feed) -> None:
         now = feed.identities()

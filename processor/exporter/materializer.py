@@ -8,9 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from processor.codec.events import from_json
 from processor.exporter.decoding import DecodedEvent, DecodedMessage, Part
-from processor.exporter.ports import OutputRecord, Rows, Source, Store, Transaction
-from processor.exporter.summary import SessionFold, new_session
+from processor.exporter.model import SessionRow, UnreadableRow
+from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Rows, Source, Store, Transaction
+from processor.exporter.summary import SessionFold, in_order, new_session
 
 FOLDS_MAX: Final = 32_768  # sessions whose sums stay in memory between batches, 2 to 4 KiB each
 
@@ -22,6 +24,7 @@ class Applied(NamedTuple):
     events: int
     unreadable: int
     sessions: int
+    aside: Sequence[UnreadableRow] = ()  # the unreadable ones
 
 
 class Materializer:
@@ -55,19 +58,48 @@ class Materializer:
             self._folds.popitem(last=False)
         return applied
 
+    def apply_again(self, records: Sequence[OutputRecord]) -> Applied:
+        """Write those of `records`, which are set aside, that can be read now, and add up their sessions anew.
+
+        Raises:
+            StoreMoved, StoreUnavailable: nothing was written, or it is not known.
+            RegistryUnavailable: as `Codec.decode` raises it; nothing was written.
+        """
+        rows = [(part, _rows_of(part)) for part in self._decode(records)]
+        aside = [row for _, each in rows for row in each.unreadable]
+        messages = [(TAGGED, row.partition, row.offset) for _, each in rows for row in each.messages]
+        events = [(SESSIONS, row.partition, row.offset) for _, each in rows for row in each.events]
+        if not messages and not events:
+            return Applied(0, 0, len(aside), 0, aside)
+        self.forget()
+        changed: dict[str, bool] = {}
+        with self._store.correction([*messages, *events]) as transaction:
+            for part, each in rows:
+                transaction.add(each._replace(unreadable=[]))  # Those are set aside already.
+                self._fold(transaction, part, changed)
+            sessions = [self._in_order(transaction, name) for name in changed]
+            transaction.put(sessions, [])
+        self.forget()
+        return Applied(len(messages), len(events), len(aside), len(changed), aside)
+
+    def _in_order(self, transaction: Transaction, name: str) -> SessionRow:
+        events = map(from_json, transaction.event_values(name))
+        return in_order(self._folds[name].row(), transaction.hashes(name), events)
+
     def _write(self, transaction: Transaction, records: Sequence[OutputRecord]) -> Applied:
         if transaction.last_removal != self._last_removal:  # Else what an erased person said would be written again.
             self.forget()
             self._last_removal = transaction.last_removal
         changed: dict[str, bool] = {}  # sessions, and whether they are new or an event tells of them
-        messages = events = unreadable = 0
+        messages = events = 0
+        aside: list[UnreadableRow] = []
         for part in self._decode(records):
             rows = _rows_of(part)
             transaction.add(rows)
             self._fold(transaction, part, changed)
             messages += len(rows.messages)
             events += len(rows.events)
-            unreadable += len(rows.unreadable)
+            aside += rows.unreadable
         folds = self._folds
         transaction.put(
             [folds[name].row() for name, is_told in changed.items() if is_told],
@@ -75,7 +107,7 @@ class Materializer:
         )
         for name in changed:
             folds.move_to_end(name)
-        return Applied(messages, events, unreadable, len(changed))
+        return Applied(messages, events, len(aside), len(changed), aside)
 
     def _fold(self, transaction: Transaction, part: Part, changed: dict[str, bool]) -> None:
         """Add messages and events to their sessions, and note in `changed` which those are."""

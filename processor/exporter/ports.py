@@ -1,6 +1,6 @@
 """What the exporter needs of the outside: a store to write and read, and the output topics to follow."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -13,6 +13,10 @@ SESSIONS: Final = "sessions"
 
 Source: TypeAlias = tuple[str, int]
 """A partition that is followed: `TAGGED` or `SESSIONS`, and its number."""
+
+
+Place: TypeAlias = tuple[str, int, int]
+"""Where a record is: a source and an offset in it."""
 
 
 class OutputRecord(NamedTuple):
@@ -50,8 +54,8 @@ class Feed(Protocol):
     def identities(self) -> Identities:
         """Return the ids of the cluster and, by their names, of the two topics, as they are now."""
 
-    def append_times(self, places: Mapping[Source, int]) -> Mapping[Source, int]:
-        """Return when the records at `places` (an offset by source) were appended, as far as they are there."""
+    def read(self, places: Iterable[Place]) -> Sequence[OutputRecord]:
+        """Return the records at `places`, as far as they are still there; it moves no position."""
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         """Take note that the store holds everything before `offsets`; only for those who look at the group's lag."""
@@ -130,6 +134,12 @@ class Transaction(Protocol):
     def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
         """Return those of `session_ids` that are held."""
 
+    def hashes(self, session_id: str) -> Iterable[tuple[int, bytes]]:
+        """Return `seq` and `content_hash` of each message of a session, in the order of the log."""
+
+    def event_values(self, session_id: str) -> Iterable[bytes]:
+        """Return the `value` of each event of a session, in the order of the log."""
+
     def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow]) -> None:
         """Write sessions as they are now: `sessions` whole, of `counted` only what messages change."""
 
@@ -168,6 +178,16 @@ class Store(Protocol):
 
         Raises:
             StoreMoved: the offsets are not those expected, or rows are there already; nothing is written.
+        """
+
+    def correction(self, places: Sequence[Place]) -> AbstractContextManager[Transaction]:
+        """Begin to write records that were set aside and can be read now, as `transaction` does; no offset moves.
+
+        Args:
+            places: those records, which count as set aside no longer.
+
+        Raises:
+            StoreMoved: another exporter was first; nothing is written.
         """
 
     def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:

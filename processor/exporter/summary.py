@@ -133,6 +133,30 @@ class SessionFold:
         )
 
 
+def in_order(row: SessionRow, hashes: Iterable[tuple[int, bytes]], events: Iterable[EventView]) -> SessionRow:
+    """Return `row`, to which records were added that came out of their order, as if they had come in it.
+
+    What is counted is the same in any order; the digest and what the events say are not.
+
+    Args:
+        row: the session, with all its messages and events added up.
+        hashes: `seq` and `content_hash` of all its messages, in the order of the log.
+        events: all its events, in the order of the log.
+    """
+    fold = SessionFold(new_session(row.session_id, row.user_id, row.partition, row.start_ms))
+    for event in events:
+        fold.add_event(event)
+    digest: bytes | None = sha256(row.session_id.encode()).digest()
+    for number, (seq, content_hash) in enumerate(hashes, 1):
+        digest = sha256(digest + content_hash).digest() if digest is not None and seq == number else None
+    return fold.row()._replace(
+        held_count=row.held_count,
+        held_digest=None if digest is None else digest.hex(),
+        notices=row.notices,
+        summary=row.summary,
+    )
+
+
 def new_session(session_id: str, user_id: str, partition: int, start_ms: int) -> SessionRow:
     """Return a session of which nothing was read yet."""
     return SessionRow(

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import UsageError
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, committed_offsets, first_records, log_offsets, patiently
+from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, patiently, read_spans
 
 
 def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, state: str, partitions: int) -> None:
@@ -32,8 +32,8 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
         lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
         if lost:
             # Those that hold a record: what was aborted takes offsets too.
-            starts = dict.fromkeys(((state, number) for number in lost), OFFSET_BEGINNING)
-            holding = {number for _, number in first_records(conf, starts)}
+            first = dict.fromkeys(((state, number) for number in lost), (OFFSET_BEGINNING, 0))
+            holding = {record.partition() or 0 for record in read_spans(conf, first)}
             # Asked anew: another worker may have begun in between, and its states and offsets come together.
             lost = holding - committed_offsets(conf, group_id, raw, holding).keys()
     except KafkaException as error:

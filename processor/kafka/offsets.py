@@ -1,11 +1,11 @@
 """How far logs go, and which offsets a group has committed."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import wait
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
 from processor.core.errors import BrokerUnavailable
@@ -16,16 +16,10 @@ from processor.kafka.unreadable import reading_error
 T = TypeVar("T")
 
 
-class FirstRecord(NamedTuple):
-    """Where a partition's first record is, and its timestamp, ms."""
-
-    offset: int
-    timestamp_ms: int
-
-
 _TIMEOUT_S: Final = 10.0
 _RETRY_S: Final = 0.05
 _POLL_S: Final = 0.5
+_QUEUED: Final = 500  # records that are fetched ahead: mostly one is wanted
 EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 NEWEST: Final[OffsetSpec] = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
@@ -86,42 +80,42 @@ def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partit
     return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
 
 
-def first_records(conf: Mapping[str, Any], starts: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], FirstRecord]:
-    """Return the first committed record at or after each of `starts`, offsets by topic and partition, where one is.
+def read_spans(conf: Mapping[str, Any], spans: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Message]:
+    """Yield the committed records of each topic and partition in `spans`: from its first offset to the last, or to the
+    first record behind that when it is gone.
 
     Raises:
         KafkaException, Fatal: a partition cannot be read.
-        BrokerUnavailable: not all were read within 10 s.
+        BrokerUnavailable: nothing came for 10 s.
     """
-    if not starts:
-        return {}
-    consumer = Consumer({**reader_conf(conf, if_gone="earliest"), "queued.min.messages": 1})
-    found: dict[tuple[str, int], FirstRecord] = {}
-    left = set(starts)
-    deadline_s = time.monotonic() + _TIMEOUT_S
+    if not spans:
+        return
+    consumer = Consumer({**reader_conf(conf, if_gone="earliest"), "queued.min.messages": _QUEUED})
+    left = set(spans)
+    silent_since_s = time.monotonic()
     try:
-        consumer.assign([TopicPartition(topic, number, offset) for (topic, number), offset in starts.items()])
+        consumer.assign([TopicPartition(topic, number, start) for (topic, number), (start, _) in spans.items()])
         while left:
-            if time.monotonic() > deadline_s:
-                waiting, where = min(left)
-                raise BrokerUnavailable(
-                    f"{waiting}[{where}] was not read within {_TIMEOUT_S:.0f} s", remedy="look at the broker"
-                )
-            record = consumer.poll(_POLL_S)
-            if record is None:
+            message = consumer.poll(_POLL_S)
+            if message is None:
+                if time.monotonic() - silent_since_s > _TIMEOUT_S:
+                    topic, number = min(left)
+                    what = f"{topic}[{number}]: nothing came for {_TIMEOUT_S:.0f} s"
+                    raise BrokerUnavailable(what, remedy="look at the broker")
                 continue
-            error, topic, number, offset = record.error(), record.topic(), record.partition(), record.offset()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise reading_error(record)
-            assert topic is not None
-            assert number is not None
+            silent_since_s = time.monotonic()
+            error, place, offset = message.error(), (message.topic() or "", message.partition() or 0), message.offset()
             assert offset is not None
-            if error is None:
-                found.setdefault((topic, number), FirstRecord(offset, record.timestamp()[1]))
-            left.discard((topic, number))
+            if error is not None:
+                if error.code() != KafkaError._PARTITION_EOF:
+                    raise reading_error(message)
+                left.discard(place)
+            elif place in left:
+                yield message
+                if offset >= spans[place][1]:
+                    left.discard(place)
     finally:
         consumer.close()
-    return found
 
 
 def patiently(ask: Callable[[], T], doing: str, conf: Mapping[str, Any]) -> T:

@@ -3,19 +3,20 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
 from typing import Any, Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import A3CPError, UsageError
-from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Source
+from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Place, Source
 from processor.identities import Identities
 from processor.kafka.conf import READING
 from processor.kafka.failures import failure
 from processor.kafka.identities import identities
-from processor.kafka.offsets import LATEST, first_records, log_offsets, patiently
+from processor.kafka.offsets import LATEST, log_offsets, patiently, read_spans
 from processor.kafka.producer import unreachable
 from processor.kafka.unreadable import reading_error
 from processor.ports import Assigned, Revoked
@@ -26,6 +27,7 @@ _TIMEOUT_S: Final = 10.0
 _ASK_EVERY_S: Final = 2.0
 _ASK_TIMEOUT_S: Final = 5.0
 _CLOSE_TIMEOUT_S: Final = 3.0
+_RUN_GAP: Final = 1_000  # offsets between two records that are wanted; reading so many is quicker than beginning anew
 
 _CONSUMER: Final[dict[str, Any]] = {
     **READING,
@@ -174,12 +176,23 @@ class KafkaFeed:
             lambda: identities(self._admin, {name: name for name in self._words}), "asking who they are", self._conf
         )
 
-    def append_times(self, places: Mapping[Source, int]) -> Mapping[Source, int]:
-        """See `Feed.append_times`."""
-        starts = {(self._topics[word], number): offset for (word, number), offset in places.items()}
-        found = patiently(lambda: first_records(self._conf, starts), "reading the output topics", self._conf)
-        records = {(self._words[name], number): record for (name, number), record in found.items()}
-        return {place: record.timestamp_ms for place, record in records.items() if record.offset == places[place]}
+    def read(self, places: Iterable[Place]) -> Sequence[OutputRecord]:
+        """See `Feed.read`."""
+        wanted = frozenset(places)
+        runs: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for word, number, offset in sorted(wanted):
+            known = runs.setdefault((self._topics[word], number), [])
+            if known and offset - known[-1][1] <= _RUN_GAP:
+                known[-1] = known[-1][0], offset
+            else:
+                known.append((offset, offset))
+
+        def read() -> list[OutputRecord]:
+            rounds = zip_longest(*([(place, run) for run in each] for place, each in runs.items()))
+            found = chain.from_iterable(read_spans(self._conf, dict(filter(None, spans))) for spans in rounds)
+            return [record for record in map(self._as_output, found) if record[:3] in wanted]
+
+        return patiently(read, "reading the output topics", self._conf)
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         """See `Feed.stored`."""
@@ -228,6 +241,10 @@ class KafkaFeed:
                     offset  # Transaction markers take offsets, so this may be beyond the last record.
                 )
             return None
+        return self._as_output(message)
+
+    def _as_output(self, message: Message) -> OutputRecord:
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None
         assert partition is not None
         assert offset is not None

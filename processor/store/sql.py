@@ -27,10 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from processor.core.errors import UsageError
-from processor.exporter.errors import StoreUnavailable
+from processor.exporter.errors import StoreMoved, StoreUnavailable
 from processor.exporter.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
 from processor.exporter.ports import SESSIONS as BOUNDARIES
-from processor.exporter.ports import TAGGED, Found, Gone, Removed, SessionFilter, Source, Totals
+from processor.exporter.ports import TAGGED, Found, Gone, Place, Removed, SessionFilter, Source, Totals
 from processor.identities import CLUSTER, Identities, differing
 from processor.store import rows
 from processor.store.dialect import Dialect
@@ -182,6 +182,21 @@ class SqlStore:
             yield SqlTransaction(connection, self._dialect, offsets)
             connection.commit()
 
+    @contextlib.contextmanager
+    def correction(self, places: Sequence[Place]) -> Iterator[SqlTransaction]:
+        """See `Store.correction`. Exporters that know a session from before forget it, as after a removal."""
+        with self._speaking(), self._engine.connect() as connection:
+            self._dialect.begin_writing(connection)
+            connection.execute(select(SOURCES).with_for_update()).all()  # No exporter writes meanwhile.
+            for topic, partition, offset in places:
+                position = position_of(partition, offset)
+                here = delete(UNREADABLE).where(UNREADABLE.c.topic == topic, UNREADABLE.c.position == position)
+                if connection.execute(here).rowcount != 1:
+                    raise StoreMoved(f"another exporter has read {topic}[{partition}]@{offset} again")
+            connection.execute(_LAST_REMOVAL, {"value": secrets.token_hex(8)})
+            yield SqlTransaction(connection, self._dialect, {})
+            connection.commit()
+
     def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
         """See `Store.sessions`."""
         query = select(SESSIONS).where(*_conditions(wanted))
@@ -219,11 +234,12 @@ class SqlStore:
 
     def unreadable(self) -> Iterator[UnreadableRow]:
         """See `Store.unreadable`."""
+        key = tuple_(UNREADABLE.c.topic, UNREADABLE.c.position)
         query = select(UNREADABLE).order_by(UNREADABLE.c.topic, UNREADABLE.c.position).limit(PAGE_ROWS)
-        skip = 0
-        while page := self._page(query.offset(skip)):
+        page = self._page(query)
+        while page:
             yield from (rows.unreadable(values) for values in page)
-            skip += len(page)
+            page = self._page(query.where(key > (page[-1].topic, page[-1].position)))
 
     def search(self, words: str, *, limit: int, user_id: str | None = None) -> Sequence[Found]:
         """See `Store.search`."""
@@ -311,6 +327,8 @@ class SqlStore:
             if gone.user_id is None:
                 connection.execute(REMOVED.insert().from_select(["session_id"], sessions))
             connection.execute(delete(EXPORTS).where(EXPORTS.c.session_id.in_(sessions)))
+            if gone.user_id is not None:  # Whose they are is not known; read again, they would bring a person back.
+                connection.execute(delete(UNREADABLE))
             for table in (TEXTS, MESSAGES, EVENTS, SESSIONS):  # Each after those that are found by it.
                 connection.execute(delete(table).where(_gone(table, gone)))
             connection.execute(_LAST_REMOVAL, {"value": secrets.token_hex(8)})

@@ -70,6 +70,19 @@ class SqlTransaction:
                 held[row.session_id] = row
         return held
 
+    def hashes(self, session_id: str) -> Iterable[tuple[int, bytes]]:
+        """See `Transaction.hashes`."""
+        columns_ = MESSAGES.c
+        query = select(columns_.seq, columns_.content_hash).where(columns_.session_id == session_id)
+        for row in self._connection.execute(query.order_by(columns_.position)):
+            yield row.seq, bytes(row.content_hash)
+
+    def event_values(self, session_id: str) -> Iterable[bytes]:
+        """See `Transaction.event_values`."""
+        query = select(EVENTS.c.value).where(EVENTS.c.session_id == session_id).order_by(EVENTS.c.position)
+        for row in self._connection.execute(query):
+            yield bytes(row.value)
+
     def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow]) -> None:
         """See `Transaction.put`."""
         removed = self._removed_of({row.session_id for row in (*sessions, *counted)})

@@ -1,6 +1,8 @@
 """The registry adapter and the codec against a real schema registry."""
 
 import json
+import subprocess
+from typing import Any
 
 import httpx
 import pytest
@@ -10,8 +12,10 @@ from processor.codec.schema import REFUSAL_S
 from processor.codec.wire import confluent_header
 from processor.core.errors import DecodeError, RegistryUnavailable, SchemaUnknown
 from processor.core.model import Message, Reopened, Tagged
+from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
 from processor.kafka.registry import Registry
 from tests.broker.apicurio import Apicurio
+from tests.broker.test_materializer import PROGRAM, Site
 from tests.strategies import SCHEMA_TEXTS, avro_body
 
 pytestmark = pytest.mark.broker
@@ -185,3 +189,29 @@ def test_a_registry_that_goes_and_comes_back(registry, apicurio, prefix):
     with pytest.raises(SchemaUnknown):
         codec.decode(unseen, 1)
     assert codec.encode_event("elias01", Reopened("sess_1", 1, 2, 0), CONFLUENT)[:1] == b"\0"
+
+
+def test_an_exporter_without_the_registry(registry, apicurio, kafka, topics, tmp_path):
+    """It says so with its exit code and names the records; the next run with the registry reads them again."""
+    site = Site(kafka, topics, tmp_path)
+    codec = codec_on(registry, topics)
+    schema_id = registry.register(f"{topics}.raw-value", SCHEMA_TEXTS["A3CPMessage"])
+    value = confluent_header(schema_id) + avro_body(SCHEMA_TEXTS["A3CPMessage"], FIELDS)
+    event = codec.encode_event("elias01", Reopened("sess_1", 1, 2, 0), CONFLUENT)
+    tagged = [codec.tag(value, TAG._replace(seq=seq)) for seq in (1, 2, 3)]
+    site.produce([OutputRecord(TAGGED, 1, n, 0, each) for n, each in enumerate(tagged)])
+    site.produce([OutputRecord(SESSIONS, 1, 0, 0, event), OutputRecord(TAGGED, 2, 0, 0, b"\0nonsense")])
+    command = [*PROGRAM, "export", "--store", f"sqlite:///{tmp_path / 'store.db'}", "--json"]
+
+    def export(**environ: str) -> tuple[int, dict[str, Any]]:
+        done = subprocess.run(command, env={**site.environ, **environ}, capture_output=True, text=True, check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    code, told = export()
+    assert (code, told["written"]) == (1, {"messages": 0, "events": 0, "unreadable": 5})
+    assert told["set_aside"][0]["position"] == f"{topics}.sessions[1]@0"
+    assert told["set_aside"][0]["reason"].endswith("no schema registry is configured; set SCHEMA_REGISTRY_URL")
+    code, told = export(SCHEMA_REGISTRY_URL=apicurio.url)
+    assert (code, told["read_again"], told["held"]["messages"], told["held"]["events"]) == (1, 4, 3, 1)
+    assert [each["position"] for each in told["set_aside"]] == [f"{topics}.tagged[2]@0"]
+    assert export(SCHEMA_REGISTRY_URL=apicurio.url)[1]["held"] == told["held"]

@@ -11,7 +11,7 @@ from processor.codec.schema import SHIPPED
 from processor.config import TopicNames
 from processor.core.model import Rules
 from processor.exporter.decoding import decode
-from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Source
+from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Place, Source
 from processor.identities import Identities
 from processor.ports import Assigned, Revoked
 from processor.resources import schema_text
@@ -119,9 +119,9 @@ class MemoryFeed:
     def identities(self) -> Identities:
         return {"cluster": "c1", "tagged": "t1", "sessions": "s1", **self._ids}
 
-    def append_times(self, places: Mapping[Source, int]) -> Mapping[Source, int]:
-        times = {(r.topic, r.partition, r.offset): r.append_ms for log in self._logs.values() for r in log}
-        return {source: times[*source, offset] for source, offset in places.items() if (*source, offset) in times}
+    def read(self, places: Iterable[Place]) -> Sequence[OutputRecord]:
+        wanted = frozenset(places)
+        return [record for log in self._logs.values() for record in log if record[:3] in wanted]
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         pass
