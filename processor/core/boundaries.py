@@ -1,5 +1,7 @@
 """How a session starts and ends: its id and what went before; why it ends and what it adds up to (R1, R3, R6, R12)."""
 
+from collections.abc import Sequence
+
 from processor.core.ids import session_id
 from processor.core.limits import silence_deadline_ms
 from processor.core.memory import newest_event_ms, remembered
@@ -19,12 +21,13 @@ from processor.core.model import (
 
 def start_session(state: UserState | None, record: Record, start_ms: int, reason: StartReason, rules: Rules) -> Started:
     """Return the start, at `start_ms`, of the session that `record` opens."""
+    earlier = remembered(state)
     newest_ms = start_ms if state is None else max(start_ms, newest_event_ms(state))
     return Started(
-        _unused_id(state, record, start_ms, rules),
+        _unused_id(earlier, record, start_ms, rules),
         start_ms,
         reason,
-        _previous_id(state, start_ms),
+        _previous_id(earlier, start_ms),
         newest_ms - rules.late_horizon_ms,
         record if isinstance(record, Command) else None,
     )
@@ -74,22 +77,23 @@ def ended_by_silence(state: UserState, rules: Rules, *, at_ms: int) -> Ended | N
     return end_session(session, session.last_ms, reason, at_ms)
 
 
-def _unused_id(state: UserState | None, record: Record, start_ms: int, rules: Rules) -> str:
-    """Return the id of the session that `record` opens, one that no remembered session has.
+def _unused_id(earlier: Sequence[Session], record: Record, start_ms: int, rules: Rules) -> str:
+    """Return the id of the session that `record` opens, one that none of the `earlier` sessions has (rule R6).
 
     Modules copy `record_id` and timestamp from their input, so two records of a user can have both in common.
     """
-    taken = [session.session_id for session in remembered(state)]
     repeat = 0
-    while (candidate := session_id(record.user_id, start_ms, record.record_id, rules.id_format, repeat)) in taken:
+    while True:
+        candidate = session_id(record.user_id, start_ms, record.record_id, rules.id_format, repeat)
+        if all(session.session_id != candidate for session in earlier):
+            return candidate
         repeat += 1  # Ends at the latest when every remembered session was met.
-    return candidate
 
 
-def _previous_id(state: UserState | None, start_ms: int) -> str | None:
-    """Return the id of the remembered session that started last before one that starts at `start_ms`."""
+def _previous_id(earlier: Sequence[Session], start_ms: int) -> str | None:
+    """Return the id of the one of the `earlier` sessions that started last before one that starts at `start_ms`."""
     latest: Session | None = None
-    for session in remembered(state):
+    for session in earlier:
         if session.start_ms <= start_ms and (latest is None or session.start_ms >= latest.start_ms):
             latest = session
     return None if latest is None else latest.session_id

@@ -34,6 +34,7 @@ from processor.core.model import (
 _RECENT_BYTES_MAX = RECENT_RECORDS_MAX * FINGERPRINT_BYTES
 _NOBODY = UserState(None, (), b"", None, 0, 0, -1)  # Nothing is remembered.
 _NO_POLICY = Policy()
+_new = tuple.__new__  # Makes a `NamedTuple` in half the time of calling its class; only where every message passes.
 _START_MS = attrgetter("start_ms")
 _TOUCHED_MS = attrgetter("touched_ms")
 _SILENCE = (EndReason.TIMEOUT, EndReason.PAUSE_TIMEOUT)
@@ -43,9 +44,9 @@ def evolve(state: UserState | None, event: Event) -> UserState | None:
     """Return the state after `event`; None when nothing is left to remember."""
     if isinstance(event, Tagged):
         return _evolve_tagged(state, event)
+    if isinstance(event, Started):
+        return _evolve_started(state, event)
     match event:
-        case Started():
-            return _evolve_started(state, event)
         case PolicySet():
             return _evolve_policy(state, event.policy)
         case Forgotten():
@@ -85,7 +86,7 @@ def observe(state: UserState | None, record: Record, offset: int) -> UserState |
     recent = (recent + record.content_hash[:FINGERPRINT_BYTES])[-_RECENT_BYTES_MAX:]
     if record.append_ms > last_append_ms:
         last_append_ms = record.append_ms
-    return UserState(current, closed, recent, policy, last_append_ms, record.encoding, offset)
+    return _new(UserState, (current, closed, recent, policy, last_append_ms, record.encoding, offset))
 
 
 def has_seen(recent: bytes, content_hash: bytes) -> bool:
@@ -132,9 +133,11 @@ def with_message(session: Session, tagged: Tagged) -> Session:
     sid, start_ms, last_ms, count, digest, template, paused_at, paused_ms, end_ms, reason, ends, touched_ms = session
     if tagged.active and tagged.at_ms > last_ms:
         last_ms = tagged.at_ms
+    count += 1
     digest = sha256(digest + tagged.content_hash).digest()
-    return Session(
-        sid, start_ms, last_ms, count + 1, digest, template, paused_at, paused_ms, end_ms, reason, ends, touched_ms
+    return _new(
+        Session,
+        (sid, start_ms, last_ms, count, digest, template, paused_at, paused_ms, end_ms, reason, ends, touched_ms),
     )
 
 
@@ -154,7 +157,8 @@ def _evolve_tagged(state: UserState | None, tagged: Tagged) -> UserState | None:
     assert state is not None
     current, closed, recent, policy, last_append_ms, encoding, offset = state
     if current is not None and current.session_id == tagged.session_id:
-        return UserState(with_message(current, tagged), closed, recent, policy, last_append_ms, encoding, offset)
+        current = with_message(current, tagged)
+        return _new(UserState, (current, closed, recent, policy, last_append_ms, encoding, offset))
     newest_ms = max(tagged.at_ms, newest_event_ms(state))
     closed = tuple(
         with_message(session, tagged)._replace(touched_ms=newest_ms)
@@ -169,40 +173,37 @@ def _evolve_tagged(state: UserState | None, tagged: Tagged) -> UserState | None:
 def _evolve_started(state: UserState | None, started: Started) -> UserState:
     session = session_of(started)
     if state is None:
-        state = _NOBODY
-    closed = state.closed
+        return _new(UserState, (session, (), b"", None, 0, 0, -1))
+    current, closed, recent, policy, last_append_ms, encoding, offset = state
     if closed and min(map(_TOUCHED_MS, closed)) < started.keep_from_ms:
         closed = tuple(earlier for earlier in closed if earlier.touched_ms >= started.keep_from_ms)
     if started.reason is StartReason.LATE:
         return state._replace(closed=_recent(closed, session))
-    if state.current is not None:
-        closed = _recent(closed, _touched(state.current))
-    return state._replace(current=session, closed=closed)
+    if current is not None:
+        closed = _recent(closed, current._replace(touched_ms=current.last_ms))
+    return _new(UserState, (session, closed, recent, policy, last_append_ms, encoding, offset))
 
 
 def _evolve_ended(state: UserState | None, ended: Ended) -> UserState:
     assert state is not None
-    current = state.current
+    current, closed, recent, policy, last_append_ms, encoding, offset = state
     if current is None or current.session_id != ended.session_id:
         closed = tuple(
-            _marked(session, ended) if session.session_id == ended.session_id else session for session in state.closed
+            _marked(session, ended) if session.session_id == ended.session_id else session for session in closed
         )
-        return state._replace(closed=closed)
-    current = _marked(current, ended)
-    if ended.reason in _SILENCE:  # A message within the gap may still come and reopen it.
-        return state._replace(current=current)
-    current = current._replace(
-        last_ms=max(current.last_ms, ended.end_ms), paused_at_ms=None, paused_total_ms=ended.paused_ms
-    )
-    return state._replace(current=None, closed=_recent(state.closed, _touched(current)))
+    elif ended.reason in _SILENCE:
+        current = _marked(current, ended)  # A message within the gap may still come and reopen it.
+    else:
+        last_ms = max(current.last_ms, ended.end_ms)
+        over = _marked(current, ended)._replace(
+            last_ms=last_ms, paused_at_ms=None, paused_total_ms=ended.paused_ms, touched_ms=last_ms
+        )
+        current, closed = None, _recent(closed, over)
+    return UserState(current, closed, recent, policy, last_append_ms, encoding, offset)
 
 
 def _marked(session: Session, ended: Ended) -> Session:
     return session._replace(end_ms=ended.end_ms, end_reason=ended.reason, ends=ended.revision + 1)
-
-
-def _touched(session: Session) -> Session:
-    return session._replace(touched_ms=session.last_ms)
 
 
 def _recent(closed: tuple[Session, ...], newcomer: Session) -> tuple[Session, ...]:

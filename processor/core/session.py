@@ -1,21 +1,18 @@
 """What a record does to its user's sessions: `step`, and what messages cause.
 
 `decide` says what happens and changes nothing; `evolve` (memory.py) changes state and decides nothing; `step` is the
-two together. What commands cause is in commands.py, what time causes in deadlines.py; both and messages share
-boundaries.py and limits.py. The rules R1 to R16 are in docs/sessions.md.
+two together, the short way (plain.py) where nothing is special. What commands cause is in commands.py, what time causes
+in deadlines.py; both and messages share boundaries.py and limits.py. The rules R1 to R16 are in docs/sessions.md; each
+branch names its own.
 """
 
-from hashlib import sha256
 from typing import NamedTuple
 
 from processor.core.boundaries import close_current, end_session, ended_by_silence, start_session
 from processor.core.commands import decide_command
-from processor.core.ids import session_id
 from processor.core.limits import forget_after_ms, limits, silence_deadline_ms, too_long
 from processor.core.memory import evolve, has_seen, newest_end_ms, newest_event_ms, observe, session_of, with_message
 from processor.core.model import (
-    FINGERPRINT_BYTES,
-    RECENT_RECORDS_MAX,
     Ended,
     EndReason,
     Event,
@@ -32,10 +29,7 @@ from processor.core.model import (
     Tagged,
     UserState,
 )
-
-_RECENT_BYTES_MAX = RECENT_RECORDS_MAX * FINGERPRINT_BYTES
-_BY_MESSAGE = StartReason.MESSAGE  # Python 3.11 takes as long to find a member as to make a tuple.
-_new = tuple.__new__
+from processor.core.plain import step_plain
 
 
 class _Arrival(NamedTuple):
@@ -56,76 +50,13 @@ def step(
     log again gives the same states and events.
     """
     if type(record) is Message:
-        stepped = _step_first(record, offset, rules) if state is None else _step_plain(state, record, offset, rules)
+        stepped = step_plain(state, record, offset, rules)
         if stepped is not None:
             return stepped
     events = decide(state, record, rules)
     for event in events:
         state = evolve(state, event)
     return observe(state, record, offset), events
-
-
-def _step_plain(
-    state: UserState, message: Message, offset: int, rules: Rules
-) -> tuple[UserState, tuple[Event, ...]] | None:
-    """Return what `step` returns, in half the time, of a message inside an open session; None if anything is special.
-
-    Nearly all messages are so. It takes no decision of its own: tests/core proves that `decide`, `evolve` and `observe`
-    give the same. `tuple.__new__` makes a `NamedTuple` without the call in between.
-    """
-    current, closed, recent, policy, last_append_ms, _, _ = state
-    _, _, at_ms, append_ms, content_hash, source, claim, flags, encoding, new_policy, _ = message
-    if current is None or policy is not None or new_policy is not None or source in rules.passive_sources:
-        return None
-    sid, start_ms, last_ms, count, digest, template, paused_at_ms, paused_ms, end_ms, reason, ends, touched_ms = current
-    if (
-        paused_at_ms is not None
-        or end_ms is not None
-        or template is not None
-        or not start_ms <= at_ms <= append_ms + rules.skew_ms
-        or at_ms - last_ms > rules.gap_ms
-        or (at_ms - start_ms > rules.max_session_ms and at_ms > last_ms)
-        or append_ms - last_append_ms > rules.late_horizon_ms
-    ):
-        return None
-    fingerprint = content_hash[:FINGERPRINT_BYTES]
-    if recent.find(fingerprint) >= 0 and has_seen(recent, content_hash):  # Seldom so: the call is saved.
-        flags |= Flag.DUPLICATE
-    if claim is not None and claim != sid:
-        flags |= Flag.SESSION_MISMATCH
-    if at_ms > last_ms:
-        last_ms = at_ms
-    count += 1
-    digest = sha256(digest + content_hash).digest()
-    current = _new(
-        Session,
-        (sid, start_ms, last_ms, count, digest, None, None, paused_ms, None, reason, ends, touched_ms),
-    )
-    recent = (recent + fingerprint)[-_RECENT_BYTES_MAX:]
-    if append_ms > last_append_ms:
-        last_append_ms = append_ms
-    tagged = _new(Tagged, (sid, count, start_ms, flags, at_ms, content_hash, True))
-    return _new(UserState, (current, closed, recent, None, last_append_ms, encoding, offset)), (tagged,)
-
-
-def _step_first(message: Message, offset: int, rules: Rules) -> tuple[UserState, tuple[Event, ...]] | None:
-    """Return what `step` returns, in a third of the time, of the first message of a user; None if anything is special.
-
-    With many users that come and go most messages that are not plain are so. It too takes no decision of its own.
-    """
-    user_id, record_id, at_ms, append_ms, content_hash, source, claim, flags, encoding, policy, _ = message
-    if policy is not None or source in rules.passive_sources or at_ms > append_ms + rules.skew_ms:
-        return None
-    sid = session_id(user_id, at_ms, record_id, rules.id_format)
-    if claim is not None and claim != sid:
-        flags |= Flag.SESSION_MISMATCH
-    digest = sha256(sha256(sid.encode()).digest() + content_hash).digest()
-    session = _new(Session, (sid, at_ms, at_ms, 1, digest, None, None, 0, None, None, 0, 0))
-    started = _new(Started, (sid, at_ms, _BY_MESSAGE, None, at_ms - rules.late_horizon_ms, None))
-    tagged = _new(Tagged, (sid, 1, at_ms, flags, at_ms, content_hash, True))
-    recent = content_hash[:FINGERPRINT_BYTES]
-    state = _new(UserState, (session, (), recent, None, max(0, append_ms), encoding, offset))
-    return state, (started, tagged)
 
 
 def decide(state: UserState | None, record: Record, rules: Rules) -> tuple[Event, ...]:
@@ -137,6 +68,7 @@ def decide(state: UserState | None, record: Record, rules: Rules) -> tuple[Event
         rules: the settings in force.
     """
     if state is not None and record.append_ms - state.last_append_ms > rules.late_horizon_ms:
+        # R14: who comes back after the late horizon is forgotten first, then met as anybody else.
         before = _forgetting(state, record.append_ms, rules)
         for event in before:
             state = evolve(state, event)
@@ -158,9 +90,9 @@ def _forgetting(state: UserState, append_ms: int, rules: Rules) -> tuple[Event, 
 
 def _decide_message(state: UserState | None, message: Message, rules: Rules) -> tuple[Event, ...]:
     at_ms, flags = message.timestamp_ms, message.flags
-    if at_ms > message.append_ms + rules.skew_ms:
+    if at_ms > message.append_ms + rules.skew_ms:  # R10: a wrong clock counts as the append time.
         at_ms, flags = message.append_ms, flags | Flag.CLOCK_SKEW
-    if state is not None and has_seen(state.recent, message.content_hash):
+    if state is not None and has_seen(state.recent, message.content_hash):  # R11: a repeat is tagged all the same.
         flags |= Flag.DUPLICATE
     arrival = _Arrival(message, at_ms, flags, message.source in rules.passive_sources)
     if state is None:
@@ -178,34 +110,37 @@ def _with_current(state: UserState, session: Session, arrival: _Arrival, rules: 
     if at_ms < session.start_ms:
         late = at_ms < session.start_ms - gap_ms
         home = _closed_home(state, arrival, rules, late=late)
-        if home is not None:
+        if home is not None:  # R5: it comes late, and a closed session holds it.
             return _join_closed(home, arrival)
-        if late:
+        if late:  # R5: it comes late, and no session holds it.
             return _alone(state, arrival, rules, late=True)
     deadline_ms, _ = silence_deadline_ms(state, session, rules)
     if at_ms <= deadline_ms and (passive or not too_long(session, at_ms, max_ms)):
-        return _join_current(session, arrival)
-    if passive:
+        return _join_current(session, arrival)  # R1: no longer than the gap after the last activity.
+    if passive:  # R15: it neither opens nor ends a session.
         return (_no_session(arrival),)
+    # R1, R2, R3: silence or length has ended the session, and the message opens the next one.
     return close_current(state, at_ms, rules) + _opening(state, arrival, StartReason.MESSAGE, rules)
 
 
 def _join_current(session: Session, arrival: _Arrival) -> tuple[Event, ...]:
+    # R8: what comes in a pause is tagged, and says so.
     while_paused = session.paused_at_ms is not None and arrival.at_ms >= session.paused_at_ms
     tagged = _next_tagged(session, arrival, Flag.WHILE_PAUSED if while_paused else 0)
-    if session.end_ms is None:
+    if session.end_ms is None:  # R1: it goes on.
         return (tagged,)
-    if arrival.passive:  # It does not bring the session back to life, but the announced end must count it.
+    if arrival.passive:  # R15: it does not bring the session back to life, but the announced end must count it.
         return tagged, _end_again(session, tagged)
+    # R4: the clock has announced the end, and a message within the gap takes it back.
     return Reopened(session.session_id, session.start_ms, arrival.at_ms, session.ends - 1), tagged
 
 
 def _without_current(state: UserState, arrival: _Arrival, rules: Rules) -> tuple[Event, ...]:
     late = arrival.at_ms < newest_end_ms(state, arrival.at_ms)
     home = _closed_home(state, arrival, rules, late=late or arrival.passive)
-    if home is not None:
+    if home is not None:  # R5, R15: a closed session holds what comes late or is passive.
         return _join_closed(home, arrival)
-    return _alone(state, arrival, rules, late=late)
+    return _alone(state, arrival, rules, late=late)  # R1, R5: it opens a session, or has one of its own.
 
 
 def _closed_home(state: UserState, arrival: _Arrival, rules: Rules, *, late: bool) -> Session | None:
@@ -244,10 +179,11 @@ def _alone(state: UserState | None, arrival: _Arrival, rules: Rules, *, late: bo
     """Return what a message causes that belongs to no session there is: one of its own, or none if it is passive."""
     if late:
         arrival = arrival._replace(flags=arrival.flags | Flag.LATE)
-    if arrival.passive:
+    if arrival.passive:  # R15: it opens none.
         return (_no_session(arrival),)
-    if not late:
+    if not late:  # R1: it opens the user's next session.
         return _opening(state, arrival, StartReason.MESSAGE, rules)
+    # R5: its own session starts and ends at once.
     started, tagged = _opening(state, arrival, StartReason.LATE, rules)
     session = with_message(session_of(started), tagged)
     return started, tagged, end_session(session, arrival.at_ms, EndReason.LATE, arrival.at_ms)
@@ -265,7 +201,7 @@ def _next_tagged(session: Session, arrival: _Arrival, flags: int = 0) -> Tagged:
 def _tagged(sid: str, seq: int, start_ms: int, arrival: _Arrival, flags: int = 0) -> Tagged:
     message, at_ms, noticed, passive = arrival
     claim = message.claimed_session_id
-    if claim is not None and claim != sid:
+    if claim is not None and claim != sid:  # R9: ours wins, the claim is kept.
         flags |= Flag.SESSION_MISMATCH
     return Tagged(sid, seq, start_ms, noticed | flags, at_ms, message.content_hash, not passive)
 
