@@ -12,27 +12,51 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, TypedDict, Unpack
 from uuid import uuid4
 
 from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
 from processor.codec.events import SCHEMA_VERSION, EventView
+from processor.codec.oddities import hidden_in
 from processor.codec.schema import SHIPPED, Schemas
 from processor.config import Settings
 from processor.config_sources import load
-from processor.core.errors import A3CPError, DecodeError, RecordError, UsageError
+from processor.core.errors import (
+    A3CPError,
+    BrokerUnavailable,
+    DecodeError,
+    InvalidMessage,
+    RecordError,
+    RegistryUnavailable,
+    UsageError,
+)
 from processor.core.model import CommandName
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer
 from processor.kafka.reader import Reader
 from processor.resources import schema_text
 from processor.runtime.partitioner import partition_of
 
+__all__ = [
+    "A3CPError",
+    "BrokerUnavailable",
+    "DecodeError",
+    "InvalidMessage",
+    "NoOutcome",
+    "Outcome",
+    "Past",
+    "RegistryUnavailable",
+    "SessionClient",
+    "UsageError",
+]
+
 OUTCOME_TIMEOUT_S: Final = 30.0
+PAST_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.1
 _KINDS: Final = {
     "start": "started",
@@ -44,6 +68,30 @@ _KINDS: Final = {
     "step": "step",
     "status": "status",
 }
+
+
+CommandWord: TypeAlias = Literal["start", "end", "pause", "resume", "note", "context", "step", "status"]
+_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "start": ("force_new", "template", "is_training_data", "session_notes", "training_intent_label"),
+    "note": ("session_notes", "note"),
+    "context": ("context",),
+    "step": ("step",),
+    "status": ("status",),
+}
+
+
+class Arguments(TypedDict, total=False):
+    """What commands can be told; docs/producing.md says which takes what."""
+
+    force_new: bool
+    template: str
+    is_training_data: bool
+    session_notes: str
+    training_intent_label: str
+    note: str
+    context: Mapping[str, Any]
+    step: Mapping[str, Any]
+    status: str
 
 
 class NoOutcome(A3CPError):
@@ -64,6 +112,13 @@ def _variables(bootstrap_servers: str | None, kafka: Mapping[str, Any] | None) -
     """Return as variables what the caller says: a file of the folder must not lead the caller's password elsewhere."""
     servers = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers} if bootstrap_servers else {}
     return servers | {f"A3CP_KAFKA__{name.replace('.', '__')}": str(value) for name, value in (kafka or {}).items()}
+
+
+class Past(NamedTuple):
+    """What a3cp.sessions tells of a user."""
+
+    seen: bool | None  # whether there was ever a session; None when the time was not enough to tell
+    last_end_ms: int | None  # when the latest one that is over ended
 
 
 class _Registry:
@@ -128,7 +183,9 @@ class SessionClient:
         self._source = source
         self._topics = known.topics()
         self._registry = _Registry(known.schema_registry_url) if known.schema_registry_url is not None else None
-        self._codec = Codec(Schemas({name: schema_text(name) for name in SHIPPED}, source=self._registry))
+        schemas = Schemas({name: schema_text(name) for name in SHIPPED}, source=self._registry)
+        self._codec, self._strict_codec = Codec(schemas), Codec(schemas, strict=True)
+        self._strict = known.strict
         self._producer = RecordProducer(
             self._conf, raw, queue_records_max=queue_records_max, delivery_timeout_s=delivery_timeout_s
         )
@@ -140,6 +197,7 @@ class SessionClient:
         message: Mapping[str, Any] | bytes,
         *,
         user_id: str | None = None,
+        strict: bool | None = None,
         on_done: Callable[[A3CPError | None], None] | None = None,
     ) -> None:
         """Queue a message; it is delivered in the background, in the order of the calls.
@@ -148,17 +206,23 @@ class SessionClient:
             message: the message's fields, or its bytes in one of the three encodings, sent as they are.
             user_id: whose message it is. When not given it is read from the message, which is checked with that: what
                 the processor could not tag is refused here, where its sender can mend it.
+            strict: refuse what would be flagged `nonconforming`, and say why; by default as A3CP_STRICT says.
             on_done: called once the message is delivered (None) or was not (why), by the thread that sends or flushes.
 
         Raises:
-            DecodeError, InvalidMessage: the message could not be tagged.
+            DecodeError, InvalidMessage: the message could not be tagged, does not conform though `strict`, or its user
+                id has outer blanks or invisible characters, which make it another person's.
             RegistryUnavailable: it is in Confluent framing, and the registry with its schema does not answer.
             BrokerUnavailable: the queue has been full for the delivery time-out.
             A3CPError: an earlier message without `on_done` was not delivered; this one was not sent, then.
         """
         value = message if isinstance(message, bytes) else _json(message)
-        if user_id is None:
-            user_id = self._codec.decode(value, _now_ms()).user_id
+        strict = self._strict if strict is None else strict
+        if user_id is None or strict:
+            read_id = (self._strict_codec if strict else self._codec).decode(value, _now_ms()).user_id
+            user_id = read_id if user_id is None else user_id
+        if hidden := hidden_in(user_id):
+            raise InvalidMessage(f"user_id {hidden}", remedy=_WITHOUT)
         self._producer.send(value, user_id.encode(), on_done=on_done)
 
     def flush(self) -> None:
@@ -172,12 +236,12 @@ class SessionClient:
     def command(
         self,
         user_id: str,
-        name: str,
+        name: CommandWord,
         *,
         performer_id: str | None = None,
         session_id: str | None = None,
         timeout_s: float = OUTCOME_TIMEOUT_S,
-        **arguments: object,
+        **arguments: Unpack[Arguments],
     ) -> Outcome:
         """Ask for something and wait for what came of it.
 
@@ -191,10 +255,12 @@ class SessionClient:
                 training_intent_label, context, step, status.
 
         Raises:
-            UsageError: the command is not as it should be; nothing was sent.
+            UsageError: the command is not as it should be, takes no such argument, or an id has outer blanks or
+                invisible characters; nothing was sent.
             NoOutcome: it was sent, but no outcome came in time.
             BrokerUnavailable: it could not be sent.
         """
+        _refuse_unknown(name, arguments)
         record_id = str(uuid4())
         fields = {
             "schema_version": SCHEMA_VERSION,
@@ -212,8 +278,35 @@ class SessionClient:
             self._codec.decode(value, _now_ms())
         except RecordError as error:
             raise UsageError(error.what, remedy=error.remedy) from error
+        for key, typed in (("user_id", user_id), ("performer_id", performer_id), ("session_id", session_id)):
+            if hidden := hidden_in(typed or ""):
+                raise UsageError(f"{key} {hidden}", remedy=_WITHOUT)
         with self._command_lock:
             return self._await_outcome(user_id, CommandName(name), record_id, value, timeout_s)
+
+    def past(self, user_id: str, *, timeout_s: float = PAST_TIMEOUT_S) -> Past:
+        """Return what a3cp.sessions tells of a user, as far as it can be read in time.
+
+        Raises:
+            BrokerUnavailable: no broker answers.
+        """
+        key, deadline_s = user_id.encode(), time.monotonic() + timeout_s
+        ends: list[int] = []
+        seen = False
+        with Reader(self._conf, self._topics.sessions) as reader:
+            for record in reader.read_all([partition_of(key, reader.partitions)]):
+                if time.monotonic() > deadline_s:
+                    return Past(seen or None, max(ends, default=None))
+                if record.key != key or record.value is None:
+                    continue
+                try:
+                    event = self._codec.decode_event(record.value)
+                except DecodeError:
+                    continue
+                seen = seen or event.kind != "rejected"
+                if event.kind == "ended" and event.end_time is not None:
+                    ends.append(event.end_time)
+        return Past(seen, max(ends, default=None))
 
     def close(self) -> None:
         """Deliver what is queued and let go of the connections.
@@ -262,6 +355,19 @@ class SessionClient:
             f"no outcome within {timeout_s:g} s",
             remedy="see that a3cp process runs; the command is in the log, and is carried out when it does",
         )
+
+
+_WITHOUT: Final = "leave them out: with them it is another one"
+
+
+def _refuse_unknown(name: str, arguments: Iterable[str]) -> None:
+    """Refuse arguments that the command `name` does not take; an unknown command is refused by the codec."""
+    known = _ARGUMENTS.get(name, ())
+    unknown = [argument for argument in arguments if argument not in known]
+    if unknown and name in _KINDS:
+        near = get_close_matches(unknown[0], known, 1)
+        remedy = f"do you mean {near[0]}?" if near else f"it takes {', '.join(known) or 'no arguments of its own'}"
+        raise UsageError(f"the command {name} takes no {unknown[0]}", remedy=remedy)
 
 
 def _json(fields: Mapping[str, Any]) -> bytes:

@@ -1,12 +1,15 @@
 """`a3cp session`: ask something of a user's session, and wait for what came of it."""
 
 import json
-from typing import Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.terminal import print_json
+
+if TYPE_CHECKING:
+    from processor.client import CommandWord, Past
 
 app = typer.Typer(
     help="Start, end, pause, ...: ask, and wait for the outcome.",
@@ -32,11 +35,6 @@ _UNCHANGED: Final = {
     "already_paused": "nothing to do: {session} is paused already",
     "not_paused": "nothing to do: {session} is not paused",
     "duplicate": "nothing to do: this very command was carried out before",
-}
-_REFUSED: Final = {
-    "not_found": ("there is no such session open", "start one with a3cp session start USER"),
-    "user_mismatch": ("the session is another user's", "check USER and --session"),
-    "already_closed": ("the session has ended", "start a new one with a3cp session start USER"),
 }
 
 
@@ -181,10 +179,11 @@ class Asked(NamedTuple):
     as_json: bool
 
 
-def _ask(name: str, user: str, arguments: dict[str, Any], asked: Asked) -> None:
+def _ask(name: "CommandWord", user: str, arguments: dict[str, Any], asked: Asked) -> None:
     import sys
 
-    from processor.client import SessionClient
+    from processor.cli.terminal import plain
+    from processor.client import Past, SessionClient
 
     settings = chosen(asked.bootstrap, asked.prefix)
     with SessionClient(settings=settings, source="a3cp_cli") as client:
@@ -196,6 +195,8 @@ def _ask(name: str, user: str, arguments: dict[str, Any], asked: Asked) -> None:
             timeout_s=asked.timeout_s,
             **{key: value for key, value in arguments.items() if value is not None and value is not False},
         )
+        needs_past = not outcome.accepted and not asked.as_json and outcome.reason != "user_mismatch"
+        past = client.past(user) if needs_past else Past(None, None)
     event = outcome.event
     if asked.as_json:
         told = {key: value for key, value in event._asdict().items() if value is not None}
@@ -211,10 +212,29 @@ def _ask(name: str, user: str, arguments: dict[str, Any], asked: Asked) -> None:
             )
         )
     else:
-        what, remedy = _REFUSED.get(event.reason or "", ("refused", "see docs/cli.md"))
-        print(f"refused ({event.reason}): {what}; {remedy}", file=sys.stderr)
+        print(f"refused ({event.reason}): {_why(event.reason, plain(user), asked.session, past)}", file=sys.stderr)
     if not outcome.accepted:
         raise typer.Exit(1)
+
+
+def _why(code: str | None, user: str, session: str | None, past: "Past") -> str:
+    """Return why a command was refused, and what to do, from what is known of the user."""
+    from processor.codec.isotime import format_time
+
+    if code == "user_mismatch":
+        return "the session is another user's; check USER and --session"
+    ended = ""
+    if past.last_end_ms is not None:
+        ended = f" (the last ended {format_time(past.last_end_ms)[:19].replace('T', ' ')} UTC)"
+    if code == "already_closed":
+        return f"the session has ended{ended}; start a new one with a3cp session start {user}"
+    if past.seen is False:
+        return f"{user} has no open session (never seen); check how it is spelled: a start makes it a new user"
+    if session is not None:
+        return f"{user} has no session of this id{ended}; check --session, or leave it out"
+    if past.seen is None:
+        ended = " (whether it was ever seen could not be read in time)"
+    return f"{user} has no open session{ended}; start one with a3cp session start {user}"
 
 
 def _duration(ms: int | None) -> str:

@@ -29,13 +29,15 @@ _TEXTS: Final = (
     ("capture_id", Odd.CAPTURE_ID_NOT_TEXT),
     ("session_id", Odd.SESSION_ID_NOT_TEXT),
 )
+_BLANKS: Final = "begins or ends with a blank"
+_INVISIBLE: Final = "holds characters that cannot be seen"
 _SENTENCES: Final = {
     "schema_version_missing": "schema_version is missing",
     "schema_version_not_semver": "schema_version is not three numbers",
     "record_id_missing": "record_id is missing",
     "record_id_not_uuid": "record_id is not a UUID",
-    "user_id_blanks": "user_id begins or ends with a blank",
-    "user_id_invisible": "user_id holds characters that cannot be seen",
+    "user_id_blanks": f"user_id {_BLANKS}",
+    "user_id_invisible": f"user_id {_INVISIBLE}",
     "timestamp_without_zone": "timestamp has no time zone, and counts as UTC",
     "performer_id_not_text": "performer_id is not text",
     "modality_unknown": f"modality is none of {', '.join(MODALITIES)}",
@@ -76,6 +78,12 @@ def user_id_oddities(user_id: str) -> int:
     shown = user_id.strip()
     odd = 0 if shown == user_id else Odd.USER_ID_BLANKS
     return odd | Odd.USER_ID_INVISIBLE if _invisible(shown) else odd
+
+
+def hidden_in(identifier: str) -> str | None:
+    """Return what makes an id look like another one that it is not, in words; None when nothing does."""
+    odd = user_id_oddities(identifier)
+    return _BLANKS if odd & Odd.USER_ID_BLANKS else _INVISIBLE if odd else None
 
 
 def explained(odd: int) -> str:

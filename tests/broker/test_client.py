@@ -80,7 +80,29 @@ def test_what_could_not_be_tagged_is_refused_at_its_source(kafka: str, topics: s
             client.send(b"{broken")
         with pytest.raises(UsageError, match="cannot be written as JSON"):
             client.send(message(value=float("nan")))
+        with pytest.raises(InvalidMessage, match="user_id begins or ends with a blank"):
+            client.send(message("elias01 "))
+        with pytest.raises(InvalidMessage, match="user_id holds characters that cannot be seen"):
+            client.send(b"anything", user_id="eli\u200bas")
+        with pytest.raises(InvalidMessage, match=r"does not conform: timestamp .*\(timestamp_without_zone\)"):
+            client.send(message(timestamp="2025-06-15T12:34:56"), strict=True)
+        with pytest.raises(InvalidMessage, match="record_id_not_uuid"):
+            client.send(message(record_id="r"), user_id="elias01", strict=True)
     assert records(kafka, f"{topics}.raw") == []
+
+
+def test_what_does_not_conform_is_sent_unless_strict(kafka: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the processor would tag it, or with A3CP_STRICT not; `strict=False` sends it even then."""
+    odd = message(record_id="r")
+    with SessionClient(kafka, topic_prefix=topics) as client:
+        client.send(odd)
+    monkeypatch.setenv("A3CP_STRICT", "1")
+    with SessionClient(kafka, topic_prefix=topics) as client:
+        with pytest.raises(InvalidMessage, match="record_id_not_uuid"):
+            client.send(odd)
+        client.send(odd, strict=False)
+        client.send(message())
+    assert len(records(kafka, f"{topics}.raw")) == 3
 
 
 def test_a_schema_of_the_registry(kafka: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,9 +165,18 @@ def test_a_command_without_a_processor(kafka: str, topics: str) -> None:
         with pytest.raises(NoOutcome, match=r"no outcome within 0.5 s; see that a3cp process runs"):
             client.command("elias01", "start", performer_id="carer01", timeout_s=0.5)
         with pytest.raises(UsageError, match="the command is unknown"):
-            client.command("elias01", "dance")
+            client.command("elias01", "dance")  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="needs context as an object"):
-            client.command("elias01", "context", context="kitchen")
+            client.command("elias01", "context", context="kitchen")  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=r"the command start takes no force_now; do you mean force_new\?"):
+            client.command("elias01", "start", force_now=True)  # type: ignore[call-arg]
+        with pytest.raises(UsageError, match="the command start takes no x; it takes force_new, template, is_training"):
+            client.command("elias01", "start", x=1)  # type: ignore[call-arg]
+        with pytest.raises(UsageError, match="the command end takes no force_new; it takes no arguments of its own"):
+            client.command("elias01", "end", force_new=True)
+        for ids in ({"user_id": "elias01 "}, {"performer_id": "ca\u200brer"}, {"session_id": "\tsess_1"}):
+            with pytest.raises(UsageError, match=f"{next(iter(ids))} (begins or ends with a blank|holds characters)"):
+                client.command(**{"user_id": "elias01", "name": "end", **ids})  # type: ignore[arg-type]
     (record,) = records(kafka, f"{topics}.raw")
     sent = json.loads(record.value or b"")
     assert (sent["command"], sent["performer_id"], sent["source"]) == ("start", "carer01", "session_client")

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,18 +90,35 @@ def test_a_session_from_start_to_end(a3cp: Commands, processing: None) -> None:
     assert json.loads(told["details"]) == {"context": {"location": "kitchen", "people": 2}}
     renewed = a3cp.json("session", "start", "elias01", "--force-new")
     assert renewed["previous_session_id"] == session
-    refused = a3cp("session", "end", "elias01", "--session", session, code=1)
-    assert refused.stderr == (
-        "refused (already_closed): the session has ended; start a new one with a3cp session start USER\n"
+    refused = a3cp("session", "end", "elias01", "--session", session, code=1).stderr
+    assert re.fullmatch(
+        r"refused \(already_closed\): the session has ended \(the last ended \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\); "
+        r"start a new one with a3cp session start elias01\n",
+        refused,
     )
     assert a3cp("session", "end", "elias01").stdout.startswith(f"ended session {renewed['session_id']} (0 messages")
-    assert a3cp("session", "end", "nobody", code=1).stderr.startswith("refused (not_found): ")
+    for _ in range(2):  # Its own refusals do not make a name one that was seen.
+        assert a3cp("session", "end", "elais01", code=1).stderr == (
+            "refused (not_found): elais01 has no open session (never seen); "
+            "check how it is spelled: a start makes it a new user\n"
+        )
+    again = a3cp("session", "pause", "elias01", code=1).stderr
+    assert re.fullmatch(
+        r"refused \(not_found\): elias01 has no open session \(the last ended \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\); "
+        r"start one with a3cp session start elias01\n",
+        again,
+    )
+    other = a3cp("session", "end", "elias01", "--session", "sess_none", code=1).stderr
+    assert "elias01 has no session of this id (the last ended " in other
 
 
 def test_wrong_usage_of_session(a3cp: Commands) -> None:
     """What cannot be asked is not sent: exit code 2, one line."""
     assert "no NAME=VALUE" in a3cp("session", "context", "elias01", "kitchen", code=2).stderr
     assert "user_id is blank" in a3cp("session", "end", " ", code=2).stderr
+    assert "error: user_id begins or ends with a blank" in a3cp("session", "start", "elias01 ", code=2).stderr
+    assert "user_id holds characters that cannot be seen" in a3cp("session", "end", "eli\u200bas", code=2).stderr
+    assert "performer_id begins or ends" in a3cp("session", "end", "elias01", "--performer", " c", code=2).stderr
     assert "no outcome within 0.3 s" in a3cp("session", "end", "elias01", "--timeout", "0.3", code=1).stderr
 
 

@@ -11,7 +11,7 @@ import pytest
 from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, encoding_of, jsontext
 from processor.codec.avroschema import fingerprint, parse
 from processor.codec.isotime import format_time, parse_time
-from processor.codec.oddities import explained
+from processor.codec.oddities import explained, hidden_in
 from processor.codec.remembered import Remembered
 from processor.codec.schema import LAYOUTS_MAX, REFUSAL_S
 from processor.codec.wire import avro_header, confluent_header
@@ -170,6 +170,13 @@ def test_a_local_timestamp_has_no_zone(unit):
         value = confluent_header(1) + avro_body(json.dumps(schema), record(timestamp=at))
         message = read(value, make_codec(json.dumps(schema)))
         assert (message.timestamp_ms, odd_words(message.odd)) == (AT_MS, ("timestamp_without_zone",))
+
+
+def test_what_is_hidden_in_an_id():
+    """In words, for those who type it."""
+    assert [hidden_in(text) for text in ("elias01", "", "van der Berg", "é" * 3)] == [None] * 4
+    assert hidden_in(" elias01") == hidden_in("elias01\u200b ") == "begins or ends with a blank"
+    assert hidden_in("eli\u200bas") == "holds characters that cannot be seen"
 
 
 def test_an_odd_command_knows_why():
