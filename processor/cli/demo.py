@@ -19,8 +19,9 @@ PIPE_WIDTH = 110
 def demo(
     *,
     prefix: Annotated[
-        str, typer.Option("--prefix", help="Start of the demo's topics, which are deleted and made anew: a3cp-demo….")
-    ] = "a3cp-demo",
+        str | None,
+        typer.Option("--prefix", help="Start of the demo's topics, which are deleted and made anew: a3cp-demo…."),
+    ] = None,
     messages: Annotated[
         list[Path] | None, typer.Option("--messages", help="A file of JSON lines to send besides; may come repeatedly.")
     ] = None,

@@ -1,16 +1,20 @@
 """The demo's last step: the day's sessions as a store and as bundles, checked and ready to be looked at."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from processor.core.errors import Fatal, UsageError
 from processor.demo.outcome import Check, Outcome
 from processor.exporter.bundles.verify import verify
 from processor.exporter.paths import PAGE, bundle_path
+from processor.identities import Identities
+from processor.kafka.fresh import DEMO_PREFIX, demo_topics
 from processor.supervisor import this_command
 
 TRAINED_USER: Final = "heron-07"  # Her morning has a bit of everything: the timeline to look at first.
@@ -51,6 +55,34 @@ def require_ours(folder: Path) -> None:
             f"{folder} holds something that is not the demo's",
             remedy="name another folder with --out, or delete this one yourself",
         )
+
+
+def prefix_for(folder: Path, conf: Mapping[str, Any]) -> str:
+    """Return the prefix of the topics of a demo into `folder`.
+
+    It is one named after the folder when topics of the usual name were made by a demo into another one: its store would
+    find them made anew.
+    """
+    held = demo_topics(conf, DEMO_PREFIX)
+    ours = _marked(folder)
+    if all(ours.get(name) == each for name, each in held.items()):
+        return DEMO_PREFIX
+    return f"{DEMO_PREFIX}-{sha256(os.fsencode(folder.resolve())).hexdigest()[:8]}"
+
+
+def mark(folder: Path, topics: Identities) -> None:
+    """Note in `folder` which topics the demo has made for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).write_text(json.dumps(topics))
+
+
+def _marked(folder: Path) -> Identities:
+    """Return what `mark` noted; nothing when there is no note, or an older release's."""
+    try:
+        noted = json.loads((folder / _MARK).read_text())
+    except (OSError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}
 
 
 def export(outcome: Outcome, folder: Path, environ: Mapping[str, str]) -> Exported:

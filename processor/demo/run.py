@@ -20,13 +20,13 @@ from processor.config_sources import Option, load
 from processor.core.errors import Fatal, UsageError
 from processor.core.model import HOUR_MS
 from processor.demo.day import lifelike_day
-from processor.demo.exported import Exported, export, require_ours
+from processor.demo.exported import Exported, export, mark, prefix_for, require_ours
 from processor.demo.exported import check as check_export
 from processor.demo.outcome import Check, Outcome, check, read_outcome
 from processor.demo.report import Steps
 from processor.demo.script import Sent
 from processor.kafka.deadletters import read_letters
-from processor.kafka.fresh import remove_demo, require_demo_prefix
+from processor.kafka.fresh import DEMO_PREFIX, demo_topics, remove_demo, require_demo_prefix
 from processor.kafka.producer import RecordProducer
 from processor.kafka.reader import Reader
 from processor.kafka.topic_admin import ensure_topics
@@ -57,14 +57,15 @@ class Demo(NamedTuple):
 
 
 def run_demo(
-    steps: Steps, *, prefix: str, files: list[Path], out: Path, replicas: int | None = None,
+    steps: Steps, *, prefix: str | None, files: list[Path], out: Path, replicas: int | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Demo:  # fmt: skip
     """Run the demo and return what came of it.
 
     Args:
         steps: told what is being done.
-        prefix: start of the topics' names, and the group; what has it is deleted first.
+        prefix: start of the topics' names, and the group; what has it is deleted first. None for the usual one, or one
+            of the folder's own where that is another folder's.
         files: JSON lines to send besides.
         out: folder for the store and the bundles; what an earlier run left there is deleted.
         replicas: copies of each partition; None for what topics/ says.
@@ -74,12 +75,12 @@ def run_demo(
         A3CPError: something is missing or goes wrong; the message says what to do.
     """
     began_s = time.monotonic()
-    require_demo_prefix(prefix)
+    if prefix is not None:
+        require_demo_prefix(prefix)
     require_ours(out)
     extra = [line for file in files for line in _lines(file)]
-    environ = {**environ, "A3CP_TOPIC_PREFIX": prefix, "A3CP_GROUP_ID": prefix, "A3CP_QUIET_MS": str(QUIET_MS)}
-    named = Option("--prefix", prefix)
-    settings = load(environ, Path.cwd(), {"topic_prefix": named, "group_id": named}).settings
+    environ = {**environ, "A3CP_QUIET_MS": str(QUIET_MS)}
+    settings = _settings(environ, prefix or DEMO_PREFIX)
     info = None
     started = False
     if not settings.kafka_conf().get("bootstrap.servers"):
@@ -87,13 +88,18 @@ def run_demo(
         info = _broker_up(steps)
         environ |= {"KAFKA_BOOTSTRAP_SERVERS": info.bootstrap}
         environ.setdefault("A3CP_SESSION_TIMEOUT_MS", str(SESSION_TIMEOUT_MS))
-        settings = load(environ, Path.cwd()).settings
+        settings = _settings(environ, prefix or DEMO_PREFIX)
     conf = settings.kafka_conf()
     where = f"embedded, at {info.bootstrap}" if info else conf["bootstrap.servers"]
     steps.done("Kafka", f"{where}{', started' if started else ', was running' if info else ''}")
 
+    if prefix is None:
+        prefix = prefix_for(out, conf)
+        settings = _settings(environ, prefix)
+    environ |= {"A3CP_TOPIC_PREFIX": prefix, "A3CP_GROUP_ID": prefix}
     again = remove_demo(conf, prefix, settings.group_id)
     made = ensure_topics(conf, prefix, replicas=replicas)
+    mark(out, demo_topics(conf, prefix))
     names = ", ".join([settings.topics().raw, *(f".{topic}" for topic in settings.topics()._fields[1:])])
     steps.done("Topics", f"{names}, {made[0].desired.split(', ')[0]} each{', made anew' if again else ''}")
 
@@ -109,6 +115,11 @@ def run_demo(
     steps.done("Export", f"{exported.bundles} bundles, each verified: {exported.root}")
     checks = [*check(sent, outcome), check_export(outcome, exported)]
     return Demo(settings, info, started, sent, outcome, exported, checks, time.monotonic() - began_s)
+
+
+def _settings(environ: Mapping[str, str], prefix: str) -> Settings:
+    named = Option("--prefix", prefix)
+    return load(environ, Path.cwd(), {"topic_prefix": named, "group_id": named}).settings
 
 
 def _process(

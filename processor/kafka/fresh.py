@@ -9,7 +9,10 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import BrokerUnavailable, UsageError
+from processor.identities import CLUSTER, Identities
 from processor.kafka.failures import error_of
+from processor.kafka.identities import identities
+from processor.kafka.offsets import patiently
 from processor.kafka.producer import unreachable
 from processor.kafka.topics import desired_topics
 
@@ -32,6 +35,18 @@ def require_demo_prefix(prefix: str) -> None:
             f"the demo deletes its own topics at each start, and those of {prefix!r} may not be its own",
             remedy=f"name a prefix that starts with {DEMO_PREFIX}",
         )
+
+
+def demo_topics(conf: Mapping[str, Any], prefix: str) -> Identities:
+    """Return the ids of those topics of `prefix` that there are, by name.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    names = [topic.name for topic in desired_topics(prefix)]
+    admin = AdminClient({"socket.connection.setup.timeout.ms": 5_000, **conf})
+    found = patiently(lambda: identities(admin, dict(zip(names, names, strict=True))), "preparing the demo", conf)
+    return {name: each for name, each in found.items() if name != CLUSTER}
 
 
 def remove_demo(conf: Mapping[str, Any], prefix: str, group_id: str) -> bool:

@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from processor.demo.exported import mark, prefix_for
+from processor.kafka.fresh import demo_topics
+from tests.broker.test_identities import make_anew
+
 ROOT = Path(__file__).parents[2]
 UPSTREAM = ROOT.parent / "shared" / "a3cp" / "messages.jsonl"  # Not ours to ship; a checkout beside it may have it.
 
@@ -78,6 +82,28 @@ def test_what_is_left_to_look_at(two_runs: tuple[str, str, dict[str, Any]]) -> N
     exported = found["exported"]
     assert exported["bundles"] == exported["sound"] == len(found["sessions"]) == sum(exported["sessions"].values())
     assert "Session of heron-07" in Path(exported["timeline"]).read_text("utf-8")
+
+
+@pytest.mark.broker
+def test_another_folders_topics_are_left_alone(
+    kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A demo makes anew only the topics that it has made for its own folder; another folder gets names of its own."""
+    monkeypatch.setattr("processor.demo.exported.DEMO_PREFIX", topics)
+    conf = {"bootstrap.servers": kafka}
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mark(mine, demo_topics(conf, topics))
+    assert prefix_for(mine, conf) == topics
+    own = prefix_for(other, conf)
+    assert own.startswith(f"{topics}-")
+    assert prefix_for(other, conf) == own
+    other.mkdir()
+    (other / ".a3cp-demo").touch()  # As an older release left it.
+    assert prefix_for(other, conf) == own
+    make_anew(kafka, topics, "state")
+    assert prefix_for(mine, conf) != topics
+    monkeypatch.setattr("processor.demo.exported.DEMO_PREFIX", f"{topics}-nowhere")
+    assert prefix_for(other, conf) == f"{topics}-nowhere"
 
 
 def test_no_folder_of_others_is_emptied(tmp_path: Path) -> None:
