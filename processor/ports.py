@@ -102,6 +102,15 @@ class Log(Protocol):
         A partition whose last chunk (`finished`) was returned is read by `poll` from then on.
         """
 
+    def hold_back(self, partition: int, offset: int) -> None:
+        """Take back what was polled of `partition` from `offset` on; `poll` returns it again after `go_on`.
+
+        Only between `poll` and `send`. What was polled before `offset` counts.
+        """
+
+    def go_on(self, partition: int) -> None:
+        """Read `partition` again from where it was held back; nothing if it is held back no longer."""
+
     def caught_up(self, partition: int) -> bool:
         """Whether all of the partition was returned by `poll`, and nothing waits behind an open transaction."""
 

@@ -143,6 +143,7 @@ class MemoryLog:
         self._batch: dict[int, int] = {}  # partition -> where the batch that is not committed yet began
         self._changes: list[Assigned | Revoked] = []
         self._to_restore: set[int] = set()
+        self._held: set[int] = set()
         self._generation = -1
         self.closed = False
         broker.join(self)
@@ -154,7 +155,7 @@ class MemoryLog:
         self._settle()
         records: list[MemoryRecord] = []
         for partition, position in self._positions.items():
-            if partition not in self._to_restore:
+            if partition not in self._to_restore and partition not in self._held:
                 log = self._broker.topics[self._raw][partition]
                 end = self._broker.hidden.get(partition, len(log))
                 records += log[position : min(end, position + records_max - len(records))]
@@ -179,6 +180,15 @@ class MemoryLog:
             chunks.append(StateChunk(partition, records, finished=True))
         self._to_restore.clear()
         return chunks
+
+    def hold_back(self, partition: int, offset: int) -> None:
+        """See `Log.hold_back`."""
+        self._held.add(partition)
+        self._positions[partition] = offset
+
+    def go_on(self, partition: int) -> None:
+        """See `Log.go_on`."""
+        self._held.discard(partition)
 
     def caught_up(self, partition: int) -> bool:
         """See `Log.caught_up`."""
@@ -241,12 +251,14 @@ class MemoryLog:
 
     def _take(self, partitions: frozenset[int]) -> None:
         self._owned |= partitions
+        self._held -= partitions
         self._to_restore |= partitions
         self._positions.update({partition: self._broker.committed[partition] for partition in partitions})
         self._changes.append(Assigned(partitions))
 
     def _give(self, partitions: frozenset[int], *, lost: bool) -> None:
         self._owned -= partitions
+        self._held -= partitions
         self._to_restore -= partitions
         for partition in partitions:
             del self._positions[partition]

@@ -31,6 +31,7 @@ from processor.logs import make_logger
 from processor.metrics import ExportMetrics, Metrics
 from processor.observer import Observer
 from processor.resources import schema_text
+from processor.runtime.asking import Asking
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
 from processor.supervisor import supervise, this_command
@@ -329,7 +330,8 @@ def _place(settings: Settings, slot: int | None) -> tuple[int, int]:
 
 
 def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, stopped: threading.Event) -> Worker:
-    codec = Codec(schemas(settings), strict=settings.strict)
+    known = schemas(settings)
+    codec = Codec(known, strict=settings.strict)
     rules, topics = settings.rules(), settings.topics()
     conf = log_conf(settings, slot, partitions)
     client_bytes_max = int(conf.producer["message.max.bytes"])
@@ -350,16 +352,23 @@ def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, 
             reroutes=topics.raw == f"{settings.topic_prefix}.raw",
         )
 
+    log, clock = KafkaLog(conf, observer), SystemClock()
     return Worker(
-        KafkaLog(conf, observer),
+        log,
         task_of,
-        SystemClock(),
+        clock,
         observer,
         batch_records_max=settings.batch_records_max,
         punctuate_ms=settings.punctuate_ms,
         # Two workers that fence each other must not do so in step for ever.
         sleep=lambda seconds: stopped.wait(seconds * random.uniform(0.5, 1.0)),  # noqa: S311
+        asking=Asking(known, log, observer, clock, raw=topics.raw, start=_in_background),
     )
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    """Run `work` in a thread that nobody waits for at the end."""
+    threading.Thread(target=work, name="a3cp-asking", daemon=True).start()
 
 
 def _tune_garbage_collection() -> None:

@@ -10,7 +10,7 @@ from processor.codec.events import EventView
 from processor.codec.formats import format_of
 from processor.codec.isotime import TIME_MS_MAX, format_time, parse_time
 from processor.codec.jsonvalue import as_json, plain_object
-from processor.codec.schema import Layout, Schemas
+from processor.codec.schema import EVENTS, Layout, Schemas
 from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Origin, claim_of, command_of, message_of
 from processor.codec.tagged import read_plain
 from processor.codec.wire import (
@@ -23,7 +23,7 @@ from processor.codec.wire import (
     avro_header,
     encoding_of,
 )
-from processor.core.errors import DecodeError, InvalidMessage, RegistryUnavailable
+from processor.core.errors import DecodeError, InvalidMessage
 from processor.core.model import Command, Message, SessionEvent, Tagged
 
 _EVENTS_HEADER = avro_header(events.FINGERPRINT)
@@ -253,13 +253,11 @@ class Codec:
             return events.to_json(events.view_of(user_id, event))
         if encoding == AVRO:
             return _EVENTS_HEADER + events.write_avro(user_id, event)
-        try:
-            return self._schemas.events_header() + events.write_avro(user_id, event)
-        except DecodeError as error:  # Not this record's fault: whoever runs this must act.
-            raise RegistryUnavailable(
-                f"session events cannot be registered: {error.what}",
-                remedy="set SCHEMA_REGISTRY_URL, or let the registry accept the schema SessionEvent",
-            ) from error
+        return self._schemas.events_header() + events.write_avro(user_id, event)
+
+    def lacks_events(self, encoding: int) -> bool:
+        """Whether the registry has to be asked before `encode_event` can write in `encoding`."""
+        return encoding == CONFLUENT and self._schemas.lacks(EVENTS)
 
     def decode_event(self, value: bytes) -> EventView:
         """Return the session event in `value`.

@@ -1,5 +1,6 @@
 """The schemas that are known, by the header of a value: those shipped, and those a registry answers for."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,14 +12,15 @@ from processor.codec.foreign import unknown_id
 from processor.codec.oddities import TAG_KEYS
 from processor.codec.remembered import Remembered
 from processor.codec.schemawork import check_work
-from processor.codec.wire import AVRO, avro_header, confluent_header
-from processor.core.errors import DecodeError, SchemaUnknown
+from processor.codec.wire import AVRO, CONFLUENT, CONFLUENT_HEADER_BYTES, avro_header, confluent_header
+from processor.core.errors import DecodeError, RegistryUnavailable, SchemaUnknown
 from processor.core.model import Odd
 
 LAYOUTS_MAX: Final = 1024  # schemas of a registry that are remembered; then they are asked for again
 LAYOUTS_CHARS_MAX: Final = 4 * 1024 * 1024  # of their texts together; what is made of them takes up to 25 times as much
 REFUSALS_MAX: Final = 8192  # ids that are remembered as of no use
 REFUSAL_S: Final = 30.0  # for how long; then they are asked for again
+EVENTS: Final = b""  # in place of a header: the schema of session events
 SOURCE_ID: Final = "a3cp_source_id"  # in a tagged schema of a registry: the id of the schema that came in
 _RENAMED: Final = frozenset({"session_id", *TAG_KEYS})
 SHIPPED: Final = ("A3CPMessage", "SessionCommand", "SessionEvent", "TaggedA3CPMessage")
@@ -30,6 +32,10 @@ _UNITS: Final = {
     "timestamp-nanos": 10**6,
     "local-timestamp-nanos": 10**6,
 }
+
+
+class _HasValue(Protocol):
+    def value(self) -> bytes | None: ...
 
 
 class SchemaSource(Protocol):
@@ -170,10 +176,53 @@ class Schemas:
         return self._learn(header, self._registered_tagged, self._tagged_layout_by_id)
 
     def events_header(self) -> bytes:
-        """Return the header of Confluent-framed session events. Raises as `SchemaSource.register` does."""
+        """Return the header of Confluent-framed session events.
+
+        Raises:
+            RegistryUnavailable: it does not take their schema, does not answer, or there is none.
+        """
         if self._events_id is None:
-            self._events_id = self._registry().register(self._events_subject, self._events_text)
+            try:
+                self._events_id = self._registry().register(self._events_subject, self._events_text)
+            except DecodeError as error:  # No record's fault: whoever runs this must act.
+                raise RegistryUnavailable(
+                    f"session events cannot be registered: {error.what}",
+                    remedy="set SCHEMA_REGISTRY_URL, or let the registry accept the schema SessionEvent",
+                ) from error
         return confluent_header(self._events_id)
+
+    def lacking(self, records: Iterable[_HasValue]) -> list[bytes]:
+        """Return what the registry has to be asked for, each once, before `records` can be read and answered.
+
+        It is the headers of values, and `EVENTS` where there may be events to tell.
+        """
+        if self._source is None:
+            return []
+        framed = dict.fromkeys(
+            value[:CONFLUENT_HEADER_BYTES] for record in records if (value := record.value()) and value[0] == 0
+        )
+        lacking = [header for header in framed if len(header) == CONFLUENT_HEADER_BYTES and self.lacks(header)]
+        if self._events_id is None and any(header in self._registered.known for header in framed):
+            lacking.append(EVENTS)
+        return lacking
+
+    def lacks(self, header: bytes) -> bool:
+        """Whether the registry has to be asked for `header`, or for `EVENTS`, since nothing is known of it yet."""
+        if header == EVENTS:
+            return self._events_id is None
+        return header not in self._registered.known and self._refusal(header, self._registered) is None
+
+    def ask(self, header: bytes) -> None:
+        """Ask the registry for `header`, or for `EVENTS`, and remember what it says; any thread may.
+
+        Raises:
+            RegistryUnavailable: it does not answer.
+        """
+        if header == EVENTS:
+            self.events_header()
+            return
+        with contextlib.suppress(DecodeError):  # It is remembered.
+            self.layout(header, CONFLUENT)
 
     def _registry(self) -> SchemaSource:
         if self._source is None:
@@ -183,10 +232,14 @@ class Schemas:
             )
         return self._source
 
+    def _refusal(self, header: bytes, registered: _Registered[Any]) -> _Refusal | None:
+        refusal: _Refusal | None = registered.refused.get(header)
+        return refusal if refusal is not None and self._monotonic_s() < refusal.until_s else None
+
     def _learn(self, header: bytes, registered: _Registered[T], made_of: Callable[[SchemaJson, bytes], T]) -> T:
         """Ask for the schema of `header`, and remember what is made of it, or why nothing can be."""
-        refusal = registered.refused.get(header)
-        if refusal is not None and self._monotonic_s() < refusal.until_s:
+        refusal = self._refusal(header, registered)
+        if refusal is not None:
             raise refusal.kind(refusal.what, remedy=refusal.remedy)
         schema_id = int.from_bytes(header[1:], "big")
         try:

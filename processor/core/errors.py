@@ -9,7 +9,7 @@ A3CPError
 ├── OwnershipLost          drop the partition's task, rejoin the group
 ├── OutcomeUnknown         new producer, abort, restore, go on
 ├── BrokerUnavailable      retry with backoff, not ready meanwhile
-├── RegistryUnavailable    retry with backoff, then stop; never guess a schema
+├── RegistryUnavailable    what needs it waits, and is tried again; never guess a schema
 ├── UsageError             tell the caller what to do instead
 └── Fatal                  stop
 

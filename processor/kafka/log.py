@@ -79,6 +79,7 @@ class KafkaLog:
         self._ids: Identities | None = None  # asked for once an assignment
         self._begun: set[int] = set()  # those of the assigned partitions that have states
         self._behind: dict[int, int] = {}  # partition -> lag, of those that are not read, since a batch cannot be
+        self._held: dict[int, int] = {}  # partition -> offset, of those that are held back: owned, and not read
         self._fatal: A3CPError | None = None
         self._admin, self._restorer = self._new_readers()
         self._transactions: Transactions | None = self._new_transactions()
@@ -176,6 +177,29 @@ class KafkaLog:
             for place in places
         ]
 
+    def hold_back(self, partition: int, offset: int) -> None:
+        """See `Log.hold_back`. The partition is not assigned meanwhile: one that is paused slows the others down."""
+        try:
+            self._stop_reading([partition])
+        except KafkaException as error:
+            raise failure("holding back", error) from error
+        self._held[partition] = offset
+        if self._first[partition] == offset:
+            del self._first[partition], self._next[partition]
+        else:
+            self._next[partition] = offset
+
+    def go_on(self, partition: int) -> None:
+        """See `Log.go_on`."""
+        offset = self._held.pop(partition, None)
+        if offset is None:
+            return
+        try:
+            self._consumer.incremental_assign([TopicPartition(self._conf.raw, partition, offset)])
+        except KafkaException as error:
+            raise failure("going on to read", error) from error
+        self._reading.add(partition)
+
     def caught_up(self, partition: int) -> bool:
         """See `Log.caught_up`."""
         end = self._ends.get(partition)
@@ -183,7 +207,7 @@ class KafkaLog:
 
     def lag(self) -> Mapping[int, int]:
         """See `Log.lag`."""
-        positions = {tp.partition: max(0, tp.offset) for tp in self._positions()} | self._ends
+        positions = {tp.partition: max(0, tp.offset) for tp in self._positions()} | self._ends | self._held
         lag = {
             partition: max(0, self._high_watermark(partition) - position) for partition, position in positions.items()
         }
@@ -193,17 +217,17 @@ class KafkaLog:
         return lag | self._behind
 
     def _high_watermark(self, partition: int) -> int:
-        """Return where the log ends, as the latest fetch said; below 0 before the first one."""
-        place = TopicPartition(self._conf.raw, partition)
+        """Return where the log ends: as the latest fetch said, below 0 before the first; asked for where none is."""
+        place, is_read = TopicPartition(self._conf.raw, partition), partition in self._reading
         with contextlib.suppress(KafkaException):
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            _, high = self._consumer.get_watermark_offsets(place, timeout=_ASK_TIMEOUT_S, cached=is_read)
             return high
         return OFFSET_INVALID
 
     def now_ms(self) -> int:
         """See `Log.now_ms`: the append time of a record that nobody comes to see, since its transaction is aborted."""
         assert self._transactions is not None
-        state, partition = self._conf.state, min(self._reading)
+        state, partition = self._conf.state, min(self._owned)
         output = (state, None, b"", partition, None)
         return self._transactions.try_out(output, lambda: newest_ms(self._admin, state, partition))
 
@@ -242,6 +266,7 @@ class KafkaLog:
             if self._fatal is not None:
                 raise KafkaException(KafkaError(KafkaError._FATAL, str(self._fatal)))
             self._stop_reading(self._owned)
+            self._held.clear()
             self._changes.append(Assigned(frozenset(self._owned)))
         except KafkaException:
             self._rejoin()
@@ -266,7 +291,9 @@ class KafkaLog:
         """Go back to where the batch began, after it was aborted."""
         try:
             for partition, offset in self._first.items():
-                if partition in self._reading:
+                if partition in self._held:
+                    self._held[partition] = offset
+                elif partition in self._reading:
                     self._consumer.seek(TopicPartition(self._conf.raw, partition, offset))
         except KafkaException as error:
             raise failure("reading the batch again", error, in_transaction=True) from error
@@ -317,6 +344,7 @@ class KafkaLog:
         self._behind.clear()
         self._owned.clear()
         self._reading.clear()
+        self._held.clear()
         self._ends.clear()
         self._fatal = None
         self._consumer = self._new_consumer()
@@ -343,6 +371,7 @@ class KafkaLog:
         assert not self._next, "an assignment changed while a transaction was open"
         self._stop_reading(numbers)
         self._owned -= numbers
+        self._held = {partition: offset for partition, offset in self._held.items() if partition not in numbers}
         self._changes.append(Revoked(numbers, lost))
 
     def _stop_reading(self, partitions: Iterable[int]) -> None:

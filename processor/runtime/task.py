@@ -69,6 +69,7 @@ class Task:
                 whose copies are read here too.
         """
         self.partition = partition
+        self.lacks_events = False  # whether sessions ended that could not be told, for want of the registry's answer
         self.states: dict[bytes, bytes] = {}
         self._partitions = partitions
         self._codec = codec
@@ -172,9 +173,14 @@ class Task:
     def punctuate(self, now_ms: int) -> list[Output]:
         """Return what has become certain by `now_ms`; only to be called when the partition is caught up (rule R4)."""
         outputs: list[Output] = []
+        self.lacks_events = False
         for key in self._wheel.pop(now_ms, _PUNCTUATED_MAX):
             state = self._state_of(key)
             if state is None:
+                continue
+            if self._codec.lacks_events(state.encoding):
+                self._wheel.add(key, now_ms)
+                self.lacks_events = True
                 continue
             after: UserState | None = state
             for event in punctuate(state, now_ms, self._rules):

@@ -7,12 +7,13 @@ from typing import Final, Protocol
 
 from processor.core.errors import Aborted, BrokerUnavailable, OutcomeUnknown, OwnershipLost, RegistryUnavailable
 from processor.ports import LOG_APPEND_TIME, Cause, Clock, Log, RawRecord, Revoked
+from processor.runtime.asking import Asking
 from processor.runtime.brokertime import BrokerTime
 from processor.runtime.tally import Tally
 from processor.runtime.task import Task
 
 _BATCH_RECORDS_FIRST: Final = 5_000
-_BATCH_RECORDS_LEAST: Final = 100
+_BATCH_RECORDS_LEAST: Final = 1
 _TURN_LONG_S: Final = 3.0  # Far below the transaction time-out, which would undo the batch.
 _TURN_SHORT_S: Final = 1.0  # A larger batch writes fewer states a message.
 _CHUNK_RECORDS: Final = 1_000  # processed before their outputs are handed to the producer, which sends them meanwhile
@@ -22,7 +23,6 @@ _TIME_ASKED_EVERY_S: Final = 600.0  # The monotonic clock of a machine that slee
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 10.0
 _CALM_S: Final = 60.0  # without a failure for so long, the next one counts as the first
-_REGISTRY_TRIES_MAX: Final = 30
 
 
 class Observer(Protocol):
@@ -58,10 +58,12 @@ class Worker:
         batch_records_max: int,
         punctuate_ms: int,
         sleep: Callable[[float], object],
+        asking: Asking | None = None,
     ) -> None:
         assert batch_records_max > 0
         assert punctuate_ms > 0
         self._log = log
+        self._asking = asking
         self._task_of = task_of
         self._clock = clock
         self._observer = observer
@@ -74,6 +76,7 @@ class Worker:
         self._time = BrokerTime(clock.monotonic_s)
         self._time_asked_s: float | None = None
         self._punctuated_s = clock.monotonic_s()
+        self._begun_s: float | None = None  # when the batch that is not committed yet was begun
         self._failures = 0
         self._failed_s = 0.0
         self._recovering = False
@@ -93,7 +96,6 @@ class Worker:
 
         Raises:
             Fatal: going on would risk the guarantees.
-            RegistryUnavailable: the schema registry has not answered for long; nothing was tagged without it.
         """
         try:
             while not self._stopping:
@@ -110,8 +112,10 @@ class Worker:
                 self._recovering = False
             self.turn()
         except Aborted as error:
+            self._take_fewer_if_it_took_long()
             self._undo(error)
         except (OutcomeUnknown, OwnershipLost, BrokerUnavailable, RegistryUnavailable) as error:
+            self._take_fewer_if_it_took_long()
             self._recovering = True
             self._forget(error)
 
@@ -123,10 +127,14 @@ class Worker:
             self._restore()
         if self._tasks:
             self._ask_the_time()
+        if self._asking is not None:
+            self._asking.look()
         timeout_s = 0.0 if self._restoring else self._punctuate_ms / 1000
         records = self._log.poll(self._batch_records, timeout_s)
-        begun_s = self._clock.monotonic_s()
         self._follow_assignment()
+        if self._asking is not None and records:
+            records = self._asking.ready(records)
+        self._begun_s = begun_s = self._clock.monotonic_s()
         touched = self._process(records) if records else set()
         now_s = self._clock.monotonic_s()
         if now_s - self._punctuated_s >= self._punctuate_ms / 1000:
@@ -136,6 +144,7 @@ class Worker:
         if records or touched:
             self._commit(touched, len(records))
             self._adapt(len(records), self._clock.monotonic_s() - begun_s)
+        self._begun_s = None
 
     def _ask_the_time(self) -> None:
         """Ask what the broker's clock shows, once and then rarely: while nothing comes, no append time tells it."""
@@ -150,6 +159,12 @@ class Worker:
             self._batch_records = max(_BATCH_RECORDS_LEAST, self._batch_records // 2)
         elif turn_s < _TURN_SHORT_S and records >= self._batch_records:
             self._batch_records = min(self._batch_records_max, self._batch_records * 2)
+
+    def _take_fewer_if_it_took_long(self) -> None:
+        """Make the next batch smaller when the one that failed took long: as large as it was, it would fail again."""
+        if self._begun_s is not None:
+            self._adapt(0, self._clock.monotonic_s() - self._begun_s)
+            self._begun_s = None
 
     def _process(self, records: Sequence[RawRecord]) -> set[int]:
         touched = set()
@@ -171,6 +186,8 @@ class Worker:
                 if outputs or task.dirty:
                     self._log.send(outputs)
                     touched.add(partition)
+                if task.lacks_events and self._asking is not None:
+                    self._asking.events_wanted(partition)
         return touched
 
     def _commit(self, touched: set[int], records: int) -> None:
@@ -184,6 +201,8 @@ class Worker:
 
     def _follow_assignment(self) -> None:
         for change in self._log.assignments():
+            if self._asking is not None:
+                self._asking.forget(change.partitions)
             for partition in change.partitions:
                 self._tasks.pop(partition, None)
                 self._restoring.pop(partition, None)
@@ -213,20 +232,16 @@ class Worker:
         self._observer.failed(error, 0.0)
         for task in self._tasks.values():
             task.aborted()
+        if self._asking is not None:
+            self._asking.let_go()
 
     def _forget(self, error: Exception) -> None:
-        """Throw away what is in memory, since the log alone knows what was committed, and wait a little.
-
-        Raises:
-            RegistryUnavailable: it was `error`, too often.
-        """
+        """Throw away what is in memory, since the log alone knows what was committed, and wait a little."""
         now_s = self._clock.monotonic_s()
         if now_s - self._failed_s > _CALM_S:
             self._failures = 0
         self._failed_s = now_s
         self._failures += 1
-        if isinstance(error, RegistryUnavailable) and self._failures >= _REGISTRY_TRIES_MAX:
-            raise error
         backoff_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** (self._failures - 1))
         self._observer.failed(error, backoff_s)
         self._tasks.clear()

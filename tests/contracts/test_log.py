@@ -91,6 +91,70 @@ def test_caught_up_means_that_all_was_polled(world: MemoryWorld | KafkaWorld) ->
     member.run_until("caught up again", lambda: member.log.caught_up(3))
 
 
+def test_what_is_held_back_comes_again_once_it_may(world: MemoryWorld | KafkaWorld) -> None:
+    """What was polled before it counts, the other partitions go on, and none of it is lost or comes twice."""
+    world.produce(0, b"a", b"b", b"c")
+    world.produce(1, b"x")
+    member = Member(world)
+    records = member.await_records(4)
+    member.log.hold_back(0, 1)
+    member.tag([record for record in records if record.partition() == 1 or record.offset() < 1])
+    member.log.commit()
+    world.produce(0, b"d")
+    world.produce(1, b"y")
+    member.run_until("the other goes on", lambda: world.values("tagged", 1) == [b"x", b"y"])
+    assert world.values("tagged", 0) == [b"a"]
+    assert not member.log.caught_up(0)
+    assert member.log.lag()[0] >= 3
+    member.log.go_on(0)
+    member.log.go_on(0)
+    member.run_until("it goes on", lambda: world.values("tagged", 0) == [b"a", b"b", b"c", b"d"])
+    member.run_until("caught up", lambda: member.log.caught_up(0))
+
+
+def test_all_that_was_polled_may_be_held_back(world: MemoryWorld | KafkaWorld) -> None:
+    """Then nothing of the partition is committed; its successor reads it."""
+    world.produce(0, b"a", b"b")
+    world.produce(1, b"x")
+    first = Member(world)
+    records = first.await_records(3)
+    first.log.hold_back(0, 0)
+    first.tag([record for record in records if record.partition() == 1])
+    first.log.commit()
+    first.log.close()
+    second = Member(world)
+    second.run_until("read by the next", lambda: world.values("tagged", 0) == [b"a", b"b"])
+    assert world.values("tagged", 1) == [b"x"]
+
+
+def test_recovering_ends_the_holding_back(world: MemoryWorld | KafkaWorld) -> None:
+    """All comes anew, from the committed position on."""
+    world.produce(0, b"a", b"b")
+    member = Member(world)
+    member.await_records(2)
+    member.log.hold_back(0, 1)
+    member.log.recover()
+    assert [record.value() for record in member.await_records(2)] == [b"a", b"b"]
+
+
+def test_an_undone_batch_is_read_whole_once_it_may_go_on(world: MemoryWorld | KafkaWorld) -> None:
+    """What was polled before what is held back was undone with the batch, and comes again before it."""
+    world.produce(0, b"a", b"b")
+    first = Member(world)
+    records = first.await_records(2)
+    first.log.hold_back(0, 1)
+    first.tag(records[:1])
+    second = Member(world)
+    second.turn()
+    try:
+        first.log.commit()
+    except Aborted:
+        first.log.go_on(0)
+        first.run_until("all of it", lambda: world.values("tagged", 0) == [b"a", b"b"], second)
+        return
+    assert world.values("tagged", 0) == [b"a"]
+
+
 def test_a_successor_with_nothing_to_read_is_caught_up(world: MemoryWorld | KafkaWorld) -> None:
     """Sessions of users who stay silent must end after a restart too: no record is needed to be caught up."""
     world.produce(0, b"a")

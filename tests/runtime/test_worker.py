@@ -218,15 +218,6 @@ def test_a_recovery_that_fails_is_tried_again() -> None:
     assert outcome(stage) == calm(40)
 
 
-def test_a_registry_that_stays_away_stops_the_worker() -> None:
-    """It is waited for a long while; then stopping is better than to guess a schema."""
-    stage = Stage()
-    worker, told = unlucky(stage, Unlucky(stage, "poll", RegistryUnavailable("away"), times=1_000))
-    with pytest.raises(RegistryUnavailable):
-        worker.run()
-    assert 10 < len(told.failures) < 100
-
-
 def test_a_fatal_error_stops_the_worker_and_closes_the_log() -> None:
     """Nothing is tried again, and the group is left."""
     stage = Stage()
