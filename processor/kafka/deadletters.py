@@ -17,10 +17,7 @@ from processor.kafka.producer import unreachable
 from processor.kafka.reader import Reader, ReadRecord
 from processor.kafka.topic_admin import read_topics
 from processor.kafka.topics import Topic
-from processor.runtime.deadletters import START, WITHHELD
-
-RETRIED: Final = "a3cp-retried"
-"""Header of a record that was put back into a3cp.raw: the dead letter's position."""
+from processor.runtime.deadletters import RETRIED, START, WITHHELD
 
 MARKER: Final = "a3cp-dlq-retried"
 """Header of the marker in a3cp.dlq: the position of the dead letter that was retried."""

@@ -19,6 +19,7 @@ START: Final = "a3cp-dlq-"
 """What our headers begin with; one that a record came with is not ours, and is left out."""
 
 WITHHELD: Final = "a3cp-dlq-withheld"
+RETRIED: Final = "a3cp-retried"  # on a raw record that was put back: the position of its dead letter
 _RECORD_OVERHEAD_BYTES: Final = 1024  # what Kafka adds to a record and its batch, rounded up
 _TOO_LARGE: Final = "too large"
 

@@ -229,13 +229,15 @@ class Task:
         return None if value is None else decode_state(value)
 
     def _reroute(self, record: RawRecord, key: bytes, outputs: list[Output]) -> bool:
-        """Send a record of an unknown user to its right partition, once (rule R13); return whether it was misplaced."""
+        """Send a record of an unknown user to its right partition (rule R13); return whether it was misplaced.
+
+        There it is at home, so it is sent once. A header `a3cp-rerouted` that it came with decides nothing: it may be
+        another cluster's, copied along, or anybody's.
+        """
         right = partition_of(key, self._partitions)
         if right == self.partition:
             return False
         headers = [(name, content or b"") for name, content in headers_of(record)]
-        if any(name == REROUTED for name, _ in headers):
-            return False
         position = f"{self._topics.raw}[{self.partition}]@{record.offset()}"
         headers.append((REROUTED, position.encode()))
         size_bytes = len(record.value() or b"") + sum(len(name) + len(content) for name, content in headers)

@@ -27,7 +27,6 @@ from processor.exporter.audit.topics import Span, TopicRecord
 from processor.resources import schema_text
 from processor.runtime.headers import headers_of
 from processor.runtime.partitioner import partition_of
-from processor.runtime.task import REROUTED
 from processor.testing import MemoryBroker
 from processor.wiring import SHIPPED
 
@@ -252,7 +251,7 @@ class _Fold:
         key = record.user_id.encode()
         state = self.states.get(key)
         right = partition_of(key, self.partitions)
-        if state is None and right != self.partition and REROUTED not in dict(row.headers):
+        if state is None and right != self.partition:
             self.misplaced += 1
             return
         after, events = step(state, record, row.offset, self.rules)

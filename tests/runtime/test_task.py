@@ -162,13 +162,18 @@ def test_a_misplaced_record_is_rerouted_once() -> None:
     assert stage.audit().rerouted == 1
 
 
-def test_a_rerouted_record_is_never_sent_on() -> None:
-    """A record with the header is processed where it is, even if it seems to be misplaced: nothing goes in circles."""
+@pytest.mark.parametrize("foreign", [b"1", b"", f"{NAMES.raw}[{ELSEWHERE}]@0".encode(), b"other.raw[1]@7"])
+def test_a_header_of_somebody_else_decides_nothing(foreign: bytes) -> None:
+    """`a3cp-rerouted` may come from another cluster or a client: the record is sent on, or tagged, as without it."""
     stage = Stage()
-    stage.send(ELSEWHERE, message("maria", BASE_MS), b"maria", [(REROUTED, b"elsewhere")])
+    stage.send(ELSEWHERE, message("maria", BASE_MS), b"maria", [(REROUTED, foreign)])
+    stage.send(HERE, message("maria", BASE_MS + 1), b"maria", [(REROUTED, foreign)])
     stage.member().finish()
-    assert len(stage.broker.topics[NAMES.tagged][ELSEWHERE]) == 1
-    assert not stage.broker.topics[NAMES.raw][HERE]
+    _, copy = stage.broker.topics[NAMES.raw][HERE]
+    assert copy.raw_headers == [(REROUTED, foreign), (REROUTED, f"{NAMES.raw}[{ELSEWHERE}]@0".encode())]
+    assert [len(log) for log in stage.broker.topics[NAMES.tagged]].count(0) == PARTITIONS - 1
+    assert len(stage.broker.topics[NAMES.tagged][HERE]) == 2
+    assert stage.audit().rerouted == 1
 
 
 def test_a_misplaced_record_that_cannot_be_sent_is_set_aside() -> None:

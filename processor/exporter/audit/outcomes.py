@@ -25,9 +25,8 @@ from processor.exporter.audit.report import AuditReport
 from processor.exporter.audit.rerouted import ReroutedCheck
 from processor.exporter.audit.sessions import SessionsCheck, TopicPair
 from processor.exporter.audit.states import StatesCheck
-from processor.exporter.audit.topics import TopicRecord, Topics
+from processor.exporter.audit.topics import Topics
 from processor.runtime.partitioner import partition_of
-from processor.runtime.task import REROUTED
 
 
 class _Raw(NamedTuple):
@@ -67,7 +66,15 @@ class _Scene:
     report: AuditReport
 
 
-def audit(topics: Topics, codec: Codec, names: TopicNames, rules: Rules | None, *, now_ms: int = 0) -> AuditReport:
+def audit(
+    topics: Topics,
+    codec: Codec,
+    names: TopicNames,
+    rules: Rules | None,
+    *,
+    now_ms: int = 0,
+    is_mirror: bool = False,
+) -> AuditReport:
     """Audit all partitions, one after the other.
 
     Args:
@@ -75,9 +82,10 @@ def audit(topics: Topics, codec: Codec, names: TopicNames, rules: Rules | None, 
         rules: those in force since the raw log began, to compare tags and states with what they give; None leaves that
             out.
         now_ms: what the clock shows; users whose late horizon is over by then may have been forgotten.
+        is_mirror: whether the raw topic may be another cluster's, mirrored with other offsets.
     """
     report = AuditReport()
-    rerouted = ReroutedCheck(topics, names.raw, report)
+    rerouted = ReroutedCheck(topics, names.raw, report, is_mirror=is_mirror)
     scene = _Scene(topics, codec, names, rules, now_ms, topics.committed(), rerouted, report)
     for partition in range(topics.partitions):
         _PartitionAudit(scene, partition).run()
@@ -184,16 +192,14 @@ class _PartitionAudit:
         for record in self._topics.read(names.raw, partition):
             offset, where = record.offset, self._at(names.raw, record.offset)
             is_due = offset < self._done
-            origin = _origin(record)
             is_set_aside = self._letters.has(offset)
             if counting:
                 self._report.raw += 1
                 self._report.waiting += not is_due and not is_set_aside
-                if origin is not None:
-                    self._scene.rerouted.copy(where, _hash(record.value), partition, origin)
             if is_set_aside:
                 if counting:
                     self._letters.compare(record)
+                    self._scene.rerouted.placed(record, where, _hash(record.value), partition)
                 continue
             try:
                 decoded = self._codec.decode(record.value, record.timestamp_ms)
@@ -203,8 +209,9 @@ class _PartitionAudit:
                 continue
             assert record.value is not None
             right = partition_of(decoded.user_id.encode(), self._topics.partitions)
-            elsewhere = None if right == partition or origin is not None else right
-            raw = _Raw(offset, _hash(record.value), record.value, decoded, elsewhere)
+            raw = _Raw(offset, _hash(record.value), record.value, decoded, None if right == partition else right)
+            if counting and right == partition:
+                self._scene.rerouted.placed(record, where, raw.content, partition)
             if offset >= start or not isinstance(decoded, Message):
                 yield raw
             elif counting:
@@ -251,6 +258,8 @@ class _PartitionAudit:
             assert out is not None
             self._report.tagged += 1
             self._report.waiting -= not is_due
+            if raw.elsewhere is not None:
+                self._report.add(where, f"it is tagged here, and its user's partition is {raw.elsewhere}")
             self._compare_tag(raw, out)
         elif out is not None:
             self._fold_one(raw)
@@ -309,11 +318,6 @@ class _PartitionAudit:
 
 def _hash(value: bytes | None) -> bytes:
     return sha256(value or b"").digest()[:HASH_BYTES]
-
-
-def _origin(record: TopicRecord) -> str | None:
-    """Return the position that a copy of a misplaced record had there; None of any other record."""
-    return next((content.decode(errors="replace") for name, content in record.headers if name == REROUTED), None)
 
 
 def _command_key(user_id: str, record_id: str) -> bytes:

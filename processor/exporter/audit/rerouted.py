@@ -1,33 +1,49 @@
 """Checks that each misplaced raw record was sent to its user's partition, once and unaltered (rule R13).
 
-Feed it all partitions, then call `finish`. Memory: 150 bytes for each misplaced record.
+Feed it all partitions, then call `finish`. Anybody may write the header of a copy, so it counts only where it is true:
+the record that it names is misplaced, and has the same bytes. Memory: 150 bytes for each misplaced record and copy.
 """
 
+from collections import defaultdict
 from typing import NamedTuple
 
 from processor.exporter.audit.report import AuditReport
-from processor.exporter.audit.topics import Topics
+from processor.exporter.audit.topics import TopicRecord, Topics
+from processor.runtime.deadletters import RETRIED
+from processor.runtime.task import REROUTED
+
+
+class _Misplaced(NamedTuple):
+    """A record in a partition that is not its user's."""
+
+    where: str
+    is_due: bool  # it is wrong if there is no copy
+    waits: bool  # the processor has not come to it
 
 
 class _Copy(NamedTuple):
-    """A misplaced record, or its copy."""
+    """A record in its user's partition that says where it was before."""
 
     where: str
-    content: bytes
-    is_due: bool  # it is wrong if the other is missing
-    partition: int  # where it is, or is to be
-    waits: bool = False  # the processor has not come to it
+    origin: str
 
 
 class ReroutedCheck:
     """The misplaced records of all partitions of the raw topic, and their copies."""
 
-    def __init__(self, topics: Topics, raw: str, report: AuditReport) -> None:
+    def __init__(self, topics: Topics, raw: str, report: AuditReport, *, is_mirror: bool = False) -> None:
+        """Begin with nothing seen.
+
+        Args:
+            topics: what they hold; raw: the raw topic; report: takes what is wrong.
+            is_mirror: whether the topic may come from another cluster. Positions differ there, so a copy may name any.
+        """
         self._topics = topics
         self._raw = raw
         self._report = report
-        self._misplaced: dict[str, _Copy] = {}
-        self._copies: dict[str, _Copy] = {}
+        self._is_mirror = is_mirror
+        self._misplaced: dict[tuple[bytes, int], list[_Misplaced]] = defaultdict(list)  # by content, right partition
+        self._copies: dict[tuple[bytes, int], list[_Copy]] = defaultdict(list)
 
     def misplaced(self, where: str, content: bytes, right: int, *, is_due: bool, waits: bool) -> None:
         """Take a record at `where` that belongs in the partition `right`, and has no other outcome.
@@ -38,42 +54,33 @@ class ReroutedCheck:
             waits: whether it was counted as waiting.
         """
         may_be_gone = self._topics.span(self._raw, right).is_cut
-        self._misplaced[where] = _Copy(where, content, is_due and not may_be_gone, right, waits)
+        self._misplaced[content, right].append(_Misplaced(where, is_due and not may_be_gone, waits))
 
-    def copy(self, where: str, content: bytes, partition: int, origin: str) -> None:
-        """Take a record at `where` in `partition` that says it was at `origin`; `content` is the hash of its value."""
-        if origin in self._copies:
-            self._report.add(where, f"it is a copy of {origin}, as {self._copies[origin].where} is already")
+    def placed(self, record: TopicRecord, where: str, content: bytes, partition: int) -> None:
+        """Take a record in its user's partition; it may be the copy of a misplaced one."""
+        names = [name for name, _ in record.headers]
+        if REROUTED not in names or RETRIED in names:  # What is put back from the dead letters keeps its headers.
             return
-        self._copies[origin] = _Copy(where, content, self._is_there(origin), partition)
-
-    def _is_there(self, origin: str) -> bool:
-        """Whether the raw record at the position `origin` was not cut off."""
-        topic, _, place = origin.rpartition("[")
-        partition, _, offset = place.partition("]@")
-        if topic != self._raw or not partition.isdigit() or not offset.isdigit():
-            return True
-        if int(partition) >= self._topics.partitions:
-            return True
-        return int(offset) >= self._topics.span(topic, int(partition)).start
+        origin = next(text for name, text in reversed(record.headers) if name == REROUTED)  # Ours came last.
+        self._copies[content, partition].append(_Copy(where, origin.decode(errors="replace")))
 
     def finish(self) -> None:
         """Compare the misplaced records with the copies."""
-        report = self._report
-        for origin, record in self._misplaced.items():
-            copy = self._copies.pop(origin, None)
-            if copy is None:
-                if record.is_due:
-                    report.add(origin, "it is neither tagged, nor set aside, nor sent to its user's partition")
-            elif copy.content != record.content:
-                report.add(copy.where, f"it is said to be {origin}, but its bytes are others")
-            elif copy.partition != record.partition:
-                report.add(
-                    copy.where, f"it is {origin} sent to where its user is not, partition {record.partition} is right"
-                )
-            else:
-                report.rerouted += 1
-                report.waiting -= record.waits
-        for origin, copy in self._copies.items():
-            if copy.is_due:
-                report.add(copy.where, f"it is a copy of {origin}, which has another outcome or is not there")
+        for key, misplaced in self._misplaced.items():
+            copies = self._copies.get(key, [])
+            named = {record.where: [copy for copy in copies if copy.origin == record.where] for record in misplaced}
+            others = len(copies) - sum(map(len, named.values())) if self._is_mirror else 0
+            for record in misplaced:
+                first, more = next(iter(named[record.where]), None), named[record.where][1:]
+                if first is not None:
+                    for copy in more:
+                        self._report.add(copy.where, f"it is a copy of {record.where}, as {first.where} is already")
+                elif others:
+                    others -= 1
+                else:
+                    if record.is_due:
+                        told = "it is neither tagged, nor set aside, nor sent to its user's partition"
+                        self._report.add(record.where, told)
+                    continue
+                self._report.rerouted += 1
+                self._report.waiting -= record.waits

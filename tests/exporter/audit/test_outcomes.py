@@ -98,6 +98,15 @@ def test_an_erased_person_is_no_loss() -> None:
     assert report.problems == []
 
 
+@pytest.mark.parametrize("text", [b"1", b"", b"a3cp.raw[0]@0", b"a3cp.raw[99]@1", b"b.raw[0]@77777"])
+def test_a_foreign_header_is_nothing_wrong(text: bytes) -> None:
+    """A client, or another cluster, may send any header: where nothing is misplaced, it says nothing."""
+    topics, stage = made()
+    for log in topics.logs[RAW]:
+        log[:] = [each._replace(headers=(("a3cp-rerouted", text), *each.headers)) for each in log]
+    assert found(topics, stage.clock.now_ms()).problems == []
+
+
 Damage = Callable[[MemoryTopics, int], None]
 
 
@@ -290,6 +299,21 @@ def _copies_exchanged(topics: MemoryTopics, _: int) -> None:
     second[other] = second[other]._replace(headers=headers)
 
 
+def _copy_twice(topics: MemoryTopics, _: int) -> None:
+    partition, at = _rerouted(topics)
+    log = topics.logs[RAW][partition]
+    log.append(log[at]._replace(offset=log[-1].offset + 1))
+
+
+def _tagged_where_it_is(topics: MemoryTopics, partition: int) -> None:
+    """A record at the end, of a user whose partition is another."""
+    raw, tagged = topics.logs[RAW][partition], topics.logs[TAGGED][partition]
+    elsewhere = topics.logs[TAGGED][(partition + 1) % topics.partitions][0]
+    raw.append(raw[-1]._replace(offset=raw[-1].offset + 1, value=CODEC.strip(elsewhere.value or b"")))
+    tagged.append(elsewhere._replace(offset=tagged[-1].offset + 1))
+    topics.done[partition] = raw[-1].offset + 1
+
+
 def _letter_bytes(topics: MemoryTopics, partition: int) -> None:
     log = topics.logs[DLQ][partition]
     log[0] = log[0]._replace(value=(log[0].value or b"") + b" ")
@@ -335,9 +359,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a dead letter missing": (_drop(DLQ, 0), "neither tagged nor set aside, and cannot be tagged"),
     "a dead letter's hash": (_letter_hash, "its SHA-256 is not that of a3cp.raw[P]@"),
     "a dead letter's bytes": (_letter_bytes, "its bytes are not those of a3cp.raw[P]@"),
-    "copies exchanged": (_copies_exchanged, "but its bytes are others"),
-    "a copy of nothing": (_copy_without_origin, "it is a copy of a3cp.raw[0]@77777"),
-    "a copy in a wrong partition": (_copy_elsewhere, "sent to where its user is not"),
+    "copies exchanged": (_copies_exchanged, "nor sent to its user's partition"),
+    "a copy in a wrong partition": (_copy_elsewhere, "nor sent to its user's partition"),
+    "a misplaced record sent twice": (_copy_twice, "it is a copy of "),
+    "a misplaced record tagged where it is": (_tagged_where_it_is, "it is tagged here, and its user's partition is"),
     "a misplaced record without copy": (_copy_without_origin, "nor sent to its user's partition"),
 }  # fmt: skip
 
