@@ -257,6 +257,11 @@ class Settings(BaseSettings):
         names = TopicNames(*(f"{self.topic_prefix}.{name}" for name in TopicNames._fields))
         return names if self.raw_topic is None else names._replace(raw=self.raw_topic)
 
+    @property
+    def reads_another_log(self) -> bool:
+        """Whether the raw topic is not the prefix's own: it is only read then."""
+        return self.topics().raw != f"{self.topic_prefix}.raw"
+
     def raw_to_write(self) -> str:
         """Return the raw topic, for those who send.
 

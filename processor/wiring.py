@@ -21,10 +21,13 @@ from processor.codec.schema import Schemas
 from processor.config import Settings
 from processor.config_sources import Loaded, load
 from processor.core.errors import A3CPError, BrokerUnavailable, OutcomeUnknown, OwnershipLost, UsageError
+from processor.exporter.audit.rerouted import misplaced_without_copy
 from processor.health import Health, HealthServer
+from processor.kafka.audit import KafkaTopics
 from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
 from processor.kafka.history import refuse_lost_offsets
 from processor.kafka.log import KafkaLog, LogConf
+from processor.kafka.offsets import committed_offsets, patiently
 from processor.kafka.slots import choose_slots
 from processor.kafka.topic_admin import check_topics, read_topics
 from processor.logs import make_logger
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
 SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand")
 _START_BACKOFF_S: Final = 0.3
+_COPIED_WITHIN_S: Final = 5.0  # By then a processor that runs has sent a misplaced record on.
 _EXPORT_LIVE_S: Final = 600.0  # A session of millions of messages takes minutes to write.
 
 
@@ -168,7 +172,7 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
                 if given is not None:
                     observer.slot(given)
                     pages.serve(given)  # Before there is a broker: that none answers is to be seen.
-                slot, partitions = _place(settings, given)
+                slot, partitions = _place(settings, given, observer.beat)
                 observer.slot(slot)
                 pages.serve(slot)
                 worker = _worker(settings, slot, partitions, observer, stopped)
@@ -316,17 +320,49 @@ def _stop_with_supervisor() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _place(settings: Settings, slot: int | None) -> tuple[int, int]:
+def _place(settings: Settings, slot: int | None, beat: Callable[[], None]) -> tuple[int, int]:
     """Return the slot to begin in, a free one unless it is given, and the number of partitions.
 
-    Raises as the checks in here do.
+    `beat` is called whenever a part of a long check is done. Raises as the checks in here do.
     """
     conf, topics = settings.kafka_conf(), settings.topics()
     partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
     if slot is None:
         (slot,) = choose_slots(conf, settings.group_id, 1)
     refuse_lost_offsets(conf, settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions)
+    if settings.reads_another_log and not _has_begun(settings, partitions):
+        _refuse_missing_copies(settings, beat)
     return slot, partitions
+
+
+def _has_begun(settings: Settings, partitions: int) -> bool:
+    conf, raw = settings.kafka_conf(), settings.topics().raw
+    ask = partial(committed_offsets, conf, settings.group_id, raw, range(partitions))
+    return bool(patiently(ask, "asking for the group's offsets", conf))
+
+
+def _refuse_missing_copies(settings: Settings, beat: Callable[[], None]) -> None:
+    """Read the other log once before anything is written: what is misplaced there must have a copy in its place.
+
+    Nothing is written to that log, so nobody would send a misplaced record to where its user is.
+    """
+    raw, codec = settings.topics().raw, Codec(schemas(settings), strict=settings.strict)
+
+    def without_copy() -> list[str]:
+        topics = KafkaTopics(settings.kafka_conf(), [raw], on_read=lambda _: beat())
+        return misplaced_without_copy(topics, codec, raw)
+
+    alone = without_copy()
+    if alone:
+        time.sleep(_COPIED_WITHIN_S)
+        later = frozenset(without_copy())
+        alone = [where for where in alone if where in later]
+    if alone:
+        first = ", ".join(alone[:3]) + (" …" if len(alone) > 3 else "")
+        raise UsageError(
+            f"{len(alone):,} records of {raw} are not in their user's partition and have no copy there: {first}",
+            remedy=f"process {raw} under its own prefix first, which makes the copies, or mirror until they are there",
+        )
 
 
 def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, stopped: threading.Event) -> Worker:
@@ -349,7 +385,7 @@ def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, 
             topics=topics,
             record_bytes_max=min(limits[name] for name in topics if name != topics.raw),
             raw_bytes_max=limits[topics.raw],
-            reroutes=topics.raw == f"{settings.topic_prefix}.raw",
+            reroutes=not settings.reads_another_log,
         )
 
     log, clock = KafkaLog(conf, observer), SystemClock()

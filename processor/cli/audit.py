@@ -54,7 +54,8 @@ def audit(
         )
         codec = Codec(schemas(settings), strict=settings.strict)
         rules = None if rules_changed else settings.rules()
-        report = audit_topics(topics, codec, names, rules, now_ms=time.time_ns() // 1_000_000)
+        now_ms, is_mirror = time.time_ns() // 1_000_000, settings.reads_another_log
+        report = audit_topics(topics, codec, names, rules, now_ms=now_ms, is_mirror=is_mirror)
     if as_json:
         print_json(_fields(report, settings.group_id))
     else:

@@ -105,7 +105,8 @@ def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | No
         raise UsageError(f"no topic {', '.join(missing)}", remedy="make the topics with a3cp topics apply")
     check_partitions(Topic(name, count, 0, {}) for name, count in counts.items())
     described = _describe(client, [raw or own_raw, state])
-    check_configs(*(Topic(name, counts[name], 0, readable(answer, conf)) for name, answer in described.items()))
+    told = (Topic(name, counts[name], 0, readable(answer, conf)) for name, answer in described.items())
+    check_configs(*told, is_ours=raw in (None, own_raw))
     return next(iter(counts.values()))
 
 

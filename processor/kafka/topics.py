@@ -127,18 +127,23 @@ def check_partitions(topics: Iterable[Topic]) -> None:
         )
 
 
-def check_configs(raw: Topic, state: Topic) -> None:
+def check_configs(raw: Topic, state: Topic, *, is_ours: bool) -> None:
     """Check the settings that the rules rest on; one that is not known is let pass.
+
+    Args:
+        raw, state: the topics.
+        is_ours: whether `raw` is the prefix's. Another may be a mirror, which keeps the append times of the topic that
+            it mirrors: its own setting is CreateTime then.
 
     Raises:
         UsageError: the broker does not stamp what comes (rules R10 and R14 would be off), or states get lost.
     """
     stamped = raw.configs.get("message.timestamp.type", LOG_APPEND_TIME)
-    if stamped != LOG_APPEND_TIME:
+    if is_ours and stamped != LOG_APPEND_TIME:
         raise UsageError(
             f"{raw.name}: message.timestamp.type is {stamped}, so wrong clocks would end sessions",
-            remedy=f"set it to {LOG_APPEND_TIME}: with a3cp topics apply, or for A3CP_RAW_TOPIC with Kafka's own "
-            "kafka-configs",
+            remedy=f"set it to {LOG_APPEND_TIME} with a3cp topics apply; a mirror of another cluster's topic is read "
+            "by A3CP_RAW_TOPIC (docs/operations.md, 'Another cluster')",
         )
     policy = state.configs.get("cleanup.policy", COMPACT)
     if COMPACT not in policy.split(","):

@@ -56,7 +56,7 @@ def test_settings_that_may_not_be_read_are_let_pass() -> None:
         return readable(answer, {"bootstrap.servers": "kafka:9092"})
 
     settings = answered(KafkaError.TOPIC_AUTHORIZATION_FAILED)
-    check_configs(replace(WANTED, configs=settings), replace(WANTED, configs=settings))
+    check_configs(replace(WANTED, configs=settings), replace(WANTED, configs=settings), is_ours=True)
     with pytest.raises(BrokerUnavailable, match="kafka:9092"):
         answered(KafkaError.REQUEST_TIMED_OUT)
 

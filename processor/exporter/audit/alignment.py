@@ -5,6 +5,7 @@ Memory: nothing while they agree; some records of each around a difference, and 
 
 from collections import deque
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import islice
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
@@ -12,6 +13,11 @@ HASH_BYTES: Final = 16
 _LOOK_AHEAD: Final = 200  # records of each side among which the two meet again
 _RECENT_MAX: Final = 10_000  # of those that agreed: a repeat of one is called so
 _RUN: Final = 8  # records that must agree before two logs with lost beginnings count as side by side
+
+
+def short_hash(value: bytes | None) -> bytes:
+    """Return what a record's value is known by."""
+    return sha256(value or b"").digest()[:HASH_BYTES]
 
 
 class Keyed(Protocol):

@@ -18,7 +18,7 @@ from processor.codec.codec import Codec
 from processor.config import TopicNames
 from processor.core.errors import RecordError
 from processor.core.model import Message, Record, Rules, Tagged
-from processor.exporter.audit.alignment import HASH_BYTES, Pair, align, meeting
+from processor.exporter.audit.alignment import HASH_BYTES, Pair, align, meeting, short_hash
 from processor.exporter.audit.events import EventsCheck
 from processor.exporter.audit.letters import LettersCheck
 from processor.exporter.audit.report import AuditReport
@@ -199,7 +199,7 @@ class _PartitionAudit:
             if is_set_aside:
                 if counting:
                     self._letters.compare(record)
-                    self._scene.rerouted.placed(record, where, _hash(record.value), partition)
+                    self._scene.rerouted.placed(record, where, short_hash(record.value), partition)
                 continue
             try:
                 decoded = self._codec.decode(record.value, record.timestamp_ms)
@@ -209,7 +209,7 @@ class _PartitionAudit:
                 continue
             assert record.value is not None
             right = partition_of(decoded.user_id.encode(), self._topics.partitions)
-            raw = _Raw(offset, _hash(record.value), record.value, decoded, None if right == partition else right)
+            raw = _Raw(offset, short_hash(record.value), record.value, decoded, None if right == partition else right)
             if counting and right == partition:
                 self._scene.rerouted.placed(record, where, raw.content, partition)
             if offset >= start or not isinstance(decoded, Message):
@@ -238,7 +238,7 @@ class _PartitionAudit:
                 except RecordError:
                     source = None
             if record.offset >= start:
-                yield _Out(record.offset, b"" if source is None else _hash(source), record.value or b"")
+                yield _Out(record.offset, b"" if source is None else short_hash(source), record.value or b"")
 
     def _take(self, pair: Pair[_Raw, _Out]) -> None:
         raw, out, agrees, repeats = pair
@@ -314,10 +314,6 @@ class _PartitionAudit:
 
     def _at(self, topic: str, offset: int) -> str:
         return f"{topic}[{self._partition}]@{offset}"
-
-
-def _hash(value: bytes | None) -> bytes:
-    return sha256(value or b"").digest()[:HASH_BYTES]
 
 
 def _command_key(user_id: str, record_id: str) -> bytes:

@@ -7,9 +7,13 @@ the record that it names is misplaced, and has the same bytes. Memory: 150 bytes
 from collections import defaultdict
 from typing import NamedTuple
 
+from processor.codec.codec import Codec
+from processor.core.errors import RecordError
+from processor.exporter.audit.alignment import short_hash
 from processor.exporter.audit.report import AuditReport
 from processor.exporter.audit.topics import TopicRecord, Topics
 from processor.runtime.deadletters import RETRIED
+from processor.runtime.partitioner import partition_of
 from processor.runtime.task import REROUTED
 
 
@@ -64,8 +68,9 @@ class ReroutedCheck:
         origin = next(text for name, text in reversed(record.headers) if name == REROUTED)  # Ours came last.
         self._copies[content, partition].append(_Copy(where, origin.decode(errors="replace")))
 
-    def finish(self) -> None:
-        """Compare the misplaced records with the copies."""
+    def finish(self) -> list[str]:
+        """Compare the misplaced records with the copies; return where those stand that should have one and do not."""
+        alone = []
         for key, misplaced in self._misplaced.items():
             copies = self._copies.get(key, [])
             named = {record.where: [copy for copy in copies if copy.origin == record.where] for record in misplaced}
@@ -81,6 +86,30 @@ class ReroutedCheck:
                     if record.is_due:
                         told = "it is neither tagged, nor set aside, nor sent to its user's partition"
                         self._report.add(record.where, told)
+                        alone.append(record.where)
                     continue
                 self._report.rerouted += 1
                 self._report.waiting -= record.waits
+        return alone
+
+
+def misplaced_without_copy(topics: Topics, codec: Codec, raw: str) -> list[str]:
+    """Return where the misplaced records of `raw` stand that have no copy.
+
+    A copy may name any position: the topic may be a mirror of another cluster's. What cannot be read is no message of a
+    user, so it has no other place.
+    """
+    check = ReroutedCheck(topics, raw, AuditReport(), is_mirror=True)
+    for partition in range(topics.partitions):
+        for record in topics.read(raw, partition):
+            try:
+                user_id = codec.decode(record.value, record.timestamp_ms).user_id
+            except RecordError:
+                continue
+            where, right = f"{raw}[{partition}]@{record.offset}", partition_of(user_id.encode(), topics.partitions)
+            content = short_hash(record.value)
+            if right == partition:
+                check.placed(record, where, content, partition)
+            else:
+                check.misplaced(where, content, right, is_due=True, waits=False)
+    return check.finish()
