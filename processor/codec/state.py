@@ -1,4 +1,4 @@
-"""A user's state as a record of the changelog: MessagePack behind a header of two bytes (docs/adr/0018).
+"""A user's state as a record of the changelog: MessagePack behind a header of two bytes (docs/adr/0019).
 
 The state topic is internal: no registry and no schema file is needed to restore, and `a3cp state show` prints a state.
 """
