@@ -288,7 +288,12 @@ class Schemas:
             self._tagged[tagged_header] = layout
             return tagged_header
         text = json.dumps(tagged)
-        tagged_header = confluent_header(self._registry().register(self._tagged_subject, text))
+        try:
+            tagged_header = confluent_header(self._registry().register(self._tagged_subject, text))
+        except RegistryUnavailable as error:
+            raise RegistryUnavailable(
+                f"the tagged form of schema id {source_id} cannot be registered: {error.what}", remedy=error.remedy
+            ) from error
         self._registered_tagged.known.put(tagged_header, layout, len(text))
         return tagged_header
 

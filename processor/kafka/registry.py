@@ -15,7 +15,8 @@ from processor.kafka.http import Answer, ask
 CALL_S: Final = 4.0  # for one question, all addresses together; how long to go on asking is the caller's to say
 _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _REFUSED: Final = (409, 422)  # incompatible; invalid
-_NOT_FOUND: Final = (40401, 40402, 40403)  # what the API answers beside 404 when it is a registry that does
+_NOT_FOUND: Final = (40401, 40402, 40403)  # beside status 404, from a registry; a wrong path has others
+_IDS_END: Final = 1 << 31  # ids are numbered from 1, in 32 bits with a sign
 _KINDS: Final = {"JSON": "a JSON Schema", "PROTOBUF": "a Protobuf schema"}
 
 
@@ -29,6 +30,7 @@ class Registry:
             UsageError: that is no such address.
         """
         self._places = [_place(part.strip()) for part in url.split(",")]
+        self._is_proven = False  # whether it has given a schema, so that it is a registry indeed
 
     def schema_text(self, schema_id: int) -> str | None:
         """Return the Avro schema with this id; None when there is none.
@@ -38,6 +40,8 @@ class Registry:
             DecodeError: the schema is one that cannot be used: larger than any that is read, of another kind than
                 Avro, or in need of other schemas.
         """
+        if schema_id >= _IDS_END:
+            return None
         about = f"schema id {schema_id}"
         answer = self._ask("GET", f"/schemas/ids/{schema_id}", about)
         if answer.content is None:
@@ -45,9 +49,9 @@ class Registry:
                 f"value has {about}, for which the registry's answer is too large to be a schema",
                 remedy="write with a smaller schema",
             )
-        body = _body(answer, about)
-        if answer.status == 404:
+        if answer.status == 404 and (self._is_proven or _is_unknown(answer.content)):
             return None
+        body = _body(answer, about)
         kind = body.get("schemaType") or "AVRO"
         if kind != "AVRO":
             raise DecodeError(
@@ -62,6 +66,7 @@ class Registry:
         text = body.get("schema")
         if not isinstance(text, str):
             raise _strange(answer, about)
+        self._is_proven = True
         return text
 
     def register(self, subject: str, text: str) -> int:
@@ -79,7 +84,7 @@ class Registry:
                 remedy="change the schema compatibly, or the subject's rule, then replay the dead letter",
             )
         schema_id = _body(answer, about).get("id")
-        if answer.status != 200 or not isinstance(schema_id, int) or not 0 <= schema_id < 1 << 32:
+        if not isinstance(schema_id, int) or not 0 <= schema_id < 1 << 32:
             raise _strange(answer, about)
         return schema_id
 
@@ -126,15 +131,20 @@ def _place(url: str) -> tuple[str, tuple[str, str] | None]:
     return place, auth
 
 
+def _is_unknown(content: bytes) -> bool:
+    """Whether a registry says that it does not know an id: a wrong path, or a web page, is not found otherwise."""
+    try:
+        return not content or json.loads(content)["error_code"] in _NOT_FOUND
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return False
+
+
 def _body(answer: Answer, about: str) -> dict[str, Any]:
-    """Return the object that a registry answers with; a 404 without one that says so comes from something else."""
     try:
         body = json.loads(answer.content or b"")
     except (ValueError, RecursionError) as error:
-        if answer.status == 404 and answer.content == b"":
-            return {}
         raise _strange(answer, about) from error
-    if not isinstance(body, dict) or (answer.status == 404 and body.get("error_code") not in _NOT_FOUND):
+    if answer.status != 200 or not isinstance(body, dict):
         raise _strange(answer, about)
     return body
 

@@ -64,6 +64,18 @@ def test_a_registry_that_fails_leaves_it_lacking():
         assert schemas.lacks(need)
 
 
+def test_a_tagged_form_that_cannot_be_registered_names_the_id():
+    """The question is about another subject; who looks for the record knows its schema's id."""
+    registry = FakeRegistry(SCHEMA_TEXTS["A3CPMessage"])
+
+    def register(subject: str, text: str) -> int:
+        raise RegistryUnavailable(f"no answer for {subject}", remedy="start it")
+
+    registry.register = register  # type: ignore[method-assign]
+    with pytest.raises(RegistryUnavailable, match=r"tagged form of schema id 1 .*a3cp.tagged-value; start it"):
+        Schemas(SCHEMA_TEXTS, source=registry).ask(FIRST)
+
+
 def test_without_a_registry_no_record_lacks_anything():
     """Framed records are dead letters then, and need no answer; the events of earlier ones do."""
     schemas = Schemas(SCHEMA_TEXTS)

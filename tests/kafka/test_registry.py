@@ -31,10 +31,24 @@ def test_a_schema_and_an_unknown_id(server):
     assert Registry(server.url).schema_text(7) is None
     server.answer = always(404)
     assert Registry(server.url).schema_text(7) is None
+    server.answer = always(500)
+    assert Registry(server.url).schema_text(0xFFFF_FFFF) is None  # No id is so large: nobody is asked.
     server.answer = always(200, gzip.compress(FINE), Content_Encoding="gzip")
     assert Registry(server.url).schema_text(7) == TEXT
     server.answer = always(200, b'{"id": 9}')
     assert Registry(server.url).register("subject", TEXT) == 9
+
+
+def test_a_registry_that_is_known_to_be_one(server):
+    """Once it has given a schema, whatever it says beside 404 means that it does not know the id."""
+    registry = Registry(server.url)
+    server.answer = always(404, b"<html>")
+    with pytest.raises(RegistryUnavailable):
+        registry.schema_text(7)
+    server.answer = always(200, FINE)
+    registry.schema_text(1)
+    server.answer = always(404, b"<html>")
+    assert registry.schema_text(7) is None
 
 
 FAILING = [
@@ -44,6 +58,7 @@ FAILING = [
     ("a redirect", always(302, Location="http://127.0.0.1:1/"), "schema id 7 (status 302)"),
     ("a page", always(200, b"<html>"), "strangely for schema id 7"),
     ("a page that is not found", always(404, b"<html>"), "strangely for schema id 7"),
+    ("a list that is not found", always(404, b"[]"), "strangely for schema id 7"),
     ("a path that is not found", always(404, b'{"error_code": 404}'), "strangely for schema id 7"),
     ("a list", always(200, b"[1]"), "strangely for schema id 7"),
     ("JSON nested deeply", always(200, b"[" * 100_000), "strangely for schema id 7"),
