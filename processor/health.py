@@ -38,6 +38,7 @@ class Health:
         self._away: str | None = None
         self._stuck: dict[int, str] = {}
         self._waiting: dict[tuple[int, str], str] = {}
+        self._warnings: dict[tuple[int, str], str] = {}
 
     def beat(self) -> None:
         """Say that the loop took a turn."""
@@ -60,7 +61,9 @@ class Health:
             for partition in partitions:
                 self._restoring.discard(partition)
                 self._stuck.pop(partition, None)
-                self._waiting = {place: why for place, why in self._waiting.items() if place[0] != partition}
+                for told in (self._waiting, self._warnings):
+                    for place in [place for place in told if place[0] == partition]:
+                        del told[place]
 
     def waiting(self, partition: int, cause: str, why: str | None) -> None:
         """Say that `partition` stands still for a `cause` that no restart mends, and why; None when it goes on."""
@@ -69,6 +72,16 @@ class Health:
                 self._waiting.pop((partition, cause), None)
             else:
                 self._waiting[partition, cause] = why
+
+    def warn(self, partition: int, about: str, why: str) -> None:
+        """Say that somebody must look at `partition`, though it goes on."""
+        with self._lock:
+            self._warnings[partition, about] = why
+
+    def warnings(self) -> list[str]:
+        """Return what somebody must look at."""
+        with self._lock:
+            return [self._warnings[place] for place in sorted(self._warnings)]
 
     def away(self, why: str | None) -> None:
         """Say that what it needs does not answer, and what that is; None when all of it does."""
@@ -193,15 +206,17 @@ class _Answer(BaseHTTPRequestHandler):
             case "/livez":
                 self._tell(self.server.health.not_alive())
             case "/readyz":
-                self._tell(self.server.health.not_ready())
+                self._tell(self.server.health.not_ready(), self.server.health.warnings())
             case _:
                 self._send(HTTPStatus.NOT_FOUND, self._JSON, b'{"paths": ["/livez", "/readyz", "/metrics"]}\n')
 
     do_HEAD = do_GET  # noqa: N815
 
-    def _tell(self, reasons: list[str]) -> None:
+    def _tell(self, reasons: list[str], warnings: list[str] | None = None) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
         body = {"status": "failing" if reasons else "ok", "reasons": reasons}
+        if warnings:
+            body["warnings"] = warnings
         self._send(status, self._JSON, json.dumps(body).encode() + b"\n")
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:

@@ -100,6 +100,14 @@ class Metrics:
             "a3cp_partition_waiting", "1 while the partition stands still, by what it waits for.",
             ["partition", "cause"], registry=registry,
         )  # fmt: skip
+        self._alarms = Gauge(
+            "a3cp_partition_alarm", "1 while somebody must look at the partition, which goes on all the same.",
+            ["partition", "alarm"], registry=registry,
+        )  # fmt: skip
+        self._lost = Counter(
+            "a3cp_input_lost_offsets", "Offsets of a3cp.raw that were removed before they were read.",
+            registry=registry,
+        )  # fmt: skip
         self._open = Gauge("a3cp_sessions_open", "Users with an open session.", ["partition"], registry=registry)
         self._users = Gauge("a3cp_users_remembered", "Users that state is kept of.", ["partition"], registry=registry)
         self._last = Gauge(
@@ -191,6 +199,14 @@ class Metrics:
         """Set whether `partition` stands still for `cause`."""
         self._waiting.labels(str(partition), cause).set(waits)
 
+    def alarm(self, partition: int, alarm: str) -> None:
+        """Set that somebody must look at `partition`."""
+        self._alarms.labels(str(partition), alarm).set(1)
+
+    def lost(self, offsets: int) -> None:
+        """Count input that is lost."""
+        self._lost.inc(offsets)
+
     def open_sessions(self, partition: int, users: int) -> None:
         """Set how many users of `partition` have an open session."""
         self._open.labels(str(partition)).set(users)
@@ -235,7 +251,8 @@ class Metrics:
             self._restoring_since_s.pop(partition, None)
             for gauge in (*gauges, self._restored_records, self._restore_done, self._restore_seconds):
                 gauge.remove_by_labels({"partition": str(partition)})
-            self._waiting.remove_by_labels({"partition": str(partition)})
+            for told in (self._waiting, self._alarms):
+                told.remove_by_labels({"partition": str(partition)})
 
 
 class ExportMetrics:

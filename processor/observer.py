@@ -12,7 +12,7 @@ from processor.core.errors import Aborted
 from processor.core.model import Ended, Paused, Reopened, Resumed, Started, odd_words
 from processor.health import Health
 from processor.metrics import Metrics
-from processor.ports import Cause
+from processor.ports import Alarm, Cause
 from processor.runtime.tally import BOUNDARIES_MAX, Tally
 from processor.runtime.task import Task
 
@@ -160,6 +160,14 @@ class Observer:
         at = f"{self._raw}[{partition}] waits" + (f" at {position}" if position else "")
         self._health.waiting(partition, cause.value, f"{at}: {why}" + (f"; {remedy}" if remedy else ""))
         self._tell(wait)
+
+    def alarm(self, partition: int, alarm: Alarm, why: str, *, remedy: str, lost: int = 0) -> None:
+        """See `processor.ports.LogObserver.alarm`."""
+        told = f"{self._raw}[{partition}]: {why}"
+        self._metrics.alarm(partition, alarm.value)
+        self._metrics.lost(lost)
+        self._health.warn(partition, alarm.value, f"{told}; {remedy}")
+        self._log.error(told, operation="begin", partition=partition, alarm=alarm.value, remedy=remedy)
 
     def _tell(self, wait: "_Wait") -> None:
         now_s = self._monotonic_s()

@@ -57,6 +57,17 @@ class Cause(StrEnum):
     OPEN_TRANSACTION = "open_transaction"
     UNREADABLE = "unreadable"
     REGISTRY = "registry"
+    OFFSETS = "offsets"
+    TOPIC = "topic"
+    PARTITIONS = "partitions"
+
+
+class Alarm(StrEnum):
+    """What somebody must look at though the partition goes on; the word is the label of a metric."""
+
+    LOST_INPUT = "lost_input"
+    LATE_BEGINNING = "late_beginning"
+    OFFSETS_SET = "offsets_set"
 
 
 class LogObserver(Protocol):
@@ -77,6 +88,14 @@ class LogObserver(Protocol):
         Args:
             partition: which; cause: what it waits for; why: the same for people, with the figures.
             position: the first record that waits, `topic[partition]@offset`; remedy: what to do.
+        """
+
+    def alarm(self, partition: int, alarm: Alarm, why: str, *, remedy: str, lost: int = 0) -> None:
+        """Somebody must look at a partition, which goes on all the same. It lasts until the partition goes.
+
+        Args:
+            partition: which; alarm: what it is; why: the same for people; remedy: what to do.
+            lost: how many offsets are lost that were not told before.
         """
 
 

@@ -104,6 +104,10 @@ def test_answers(server: HealthServer, health: Health, watch: Stopwatch) -> None
     assert (status, json.loads(body)["reasons"]) == (503, ["waiting to be assigned partitions"])
     health.assigned([])
     assert get(server, "/readyz?verbose")[0] == 200
+    health.warn(1, "lost_input", "look at it")
+    assert get(server, "/readyz") == (200, '{"status": "ok", "reasons": [], "warnings": ["look at it"]}\n')
+    health.revoked([1])
+    assert get(server, "/readyz") == (200, '{"status": "ok", "reasons": []}\n')
     assert get(server, "/readyz", "HEAD") == (200, "")
     watch.now_s += 31
     assert get(server, "/livez")[0] == 503

@@ -14,7 +14,7 @@ from processor.health import Health
 from processor.logs import make_logger
 from processor.metrics import Metrics
 from processor.observer import Observer
-from processor.ports import Cause
+from processor.ports import Alarm, Cause
 from processor.runtime.tally import BOUNDARIES_MAX
 from processor.runtime.task import Task
 from processor.testing import MemoryRecord
@@ -201,3 +201,21 @@ def test_that_no_broker_answers_is_told_each_minute() -> None:
     lines = stage.lines()
     assert [line["message"] for line in lines] == ["no broker answers"] * 2 + ["the broker answers again"]
     assert {line["metadata"]["slot"] for line in lines} == {3}
+
+
+def test_an_alarm_lasts_and_takes_nobody_out_of_service() -> None:
+    """An error in the log, a warning at /readyz, metrics; all but the count goes with the partition."""
+    stage = Stage()
+    stage.observer.assigned([1])
+    stage.observer.restoring(1, 0, finished=True)
+    stage.lines()
+    stage.observer.alarm(1, Alarm.LOST_INPUT, "offsets 1 to 2 were removed", remedy="see there", lost=2)
+    (line,) = stage.lines()
+    assert (line["level"], line["message"]) == ("error", "raw[1]: offsets 1 to 2 were removed")
+    assert stage.health.not_ready() == []
+    assert stage.health.warnings() == ["raw[1]: offsets 1 to 2 were removed; see there"]
+    assert stage.metric("a3cp_partition_alarm", partition="1", alarm="lost_input") == 1
+    stage.observer.revoked([1], lost=False)
+    assert stage.health.warnings() == []
+    assert stage.metric("a3cp_partition_alarm", partition="1", alarm="lost_input") is None
+    assert stage.metric("a3cp_input_lost_offsets_total") == 2

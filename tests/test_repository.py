@@ -145,7 +145,19 @@ def test_every_metric_is_documented() -> None:
 
 def test_no_person_in_a_label() -> None:
     """The labels are partitions and words of ours."""
-    allowed = {"partition", "cause", "reason", "flag", "command", "outcome", "stage", "kind", "version", "python"}
+    allowed = {
+        "partition",
+        "cause",
+        "alarm",
+        "reason",
+        "flag",
+        "command",
+        "outcome",
+        "stage",
+        "kind",
+        "version",
+        "python",
+    }
     assert {label for _, labels in metrics() for label in labels} <= allowed
 
 

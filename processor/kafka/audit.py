@@ -18,7 +18,8 @@ from processor.core.errors import BrokerUnavailable, UsageError
 from processor.exporter.audit.topics import Span, TopicRecord
 from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import is_marker
-from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets, patiently
+from processor.kafka.marks import lost_in
+from processor.kafka.offsets import EARLIEST, LATEST, committed_places, log_offsets, patiently
 from processor.kafka.producer import unreachable
 from processor.kafka.unreadable import reading_error
 from processor.ports import RawRecord
@@ -72,9 +73,9 @@ class KafkaTopics:
             self.partitions = counts.pop()
             certain = self._offsets(admin, topics, LATEST, IsolationLevel.READ_COMMITTED)
             self._committed = (
-                {}
+                []
                 if raw is None
-                else patiently(lambda: committed_offsets(conf, group_id, raw, range(self.partitions)), _ASKING, conf)
+                else patiently(lambda: committed_places(conf, group_id, raw, range(self.partitions)), _ASKING, conf)
             )
             # The rest of what was committed by now was appended by now: one after the other, explanations last.
             ends: dict[tuple[str, int], int] = {}
@@ -99,7 +100,12 @@ class KafkaTopics:
 
     def committed(self) -> Mapping[int, int]:
         """See `Topics.committed`."""
-        return self._committed
+        return {place.partition: place.offset for place in self._committed}
+
+    def lost(self) -> Mapping[int, tuple[int, int]]:
+        """See `Topics.lost`: it stands beside the committed offsets."""
+        told = ((place.partition, lost_in(place.metadata)) for place in self._committed)
+        return {partition: lost for partition, lost in told if lost is not None}
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         """See `Topics.read`.

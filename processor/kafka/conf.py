@@ -29,7 +29,7 @@ _CONSUMER_OURS: Final[dict[str, Any]] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,  # How `caught_up` knows.
-    "auto.offset.reset": "earliest",  # Before the first commit, and where the log was cut off, what is there is read.
+    "auto.offset.reset": "earliest",
 }
 _PRODUCER: Final[dict[str, Any]] = {
     "linger.ms": 5,  # A flush before each commit sends what is there at once, so this costs no latency.
@@ -67,6 +67,7 @@ _READER: Final[dict[str, Any]] = {
 def consumer_conf(common: Mapping[str, Any], *, session_timeout_ms: int, group_protocol: str) -> dict[str, Any]:
     """Return the properties of the consumer of `a3cp.raw`."""
     conf = {**_CONSUMER, **common, **_CONSUMER_OURS, "group.protocol": group_protocol}
+    conf["auto.offset.reset"] = "error"  # The log decides where to begin, and tells what is lost.
     if group_protocol == "classic":
         conf["partition.assignment.strategy"] = "cooperative-sticky"  # Partitions are assigned and revoked one by one.
         conf["session.timeout.ms"] = session_timeout_ms

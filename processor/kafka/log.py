@@ -7,14 +7,16 @@ from itertools import groupby
 from operator import methodcaller
 from typing import Any, Final, NamedTuple, cast
 
-from confluent_kafka import OFFSET_INVALID, OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import A3CPError, Aborted, BrokerUnavailable
 from processor.identities import Identities
-from processor.kafka.failures import error_of, failure
+from processor.kafka.beginnings import Beginnings
+from processor.kafka.failures import AWAY, error_of, failure
 from processor.kafka.hidden import Hidden
 from processor.kafka.identities import identities
+from processor.kafka.marks import with_lost
 from processor.kafka.offsets import newest_ms
 from processor.kafka.origin import Origin
 from processor.kafka.restorer import Restorer
@@ -25,7 +27,7 @@ from processor.ports import Assigned, LogObserver, Output, RawRecord, Revoked, S
 
 _ASK_TIMEOUT_S: Final = 1.0
 _ASK_EVERY_S: Final = 2.0
-_COMMITTED_TIMEOUT_S: Final = 10.0
+_COMMITTED_TIMEOUT_S: Final = 1.0  # Then it is asked again.
 _FETCHED_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
 _FETCHED_RECORDS: Final = 200  # a chunk's, so that large ones do not add up to much more
 _PARTITION: Final = methodcaller("partition")
@@ -69,7 +71,7 @@ class KafkaLog:
         self._ask_at_s = 0.0
         self._changes: list[Assigned | Revoked] = []
         self._owned: set[int] = set()
-        self._reading: set[int] = set()  # those of them that are restored
+        self._reading: set[int] = set()  # those of them that are read
         self._ends: dict[int, int] = {}  # partition -> its last stable offset, of those read to there
         self._hidden = Hidden(conf.raw, observer)
         self._first: dict[int, int] = {}  # partition -> first offset, of what was polled since the last commit
@@ -77,6 +79,8 @@ class KafkaLog:
         self._topics = {"raw": conf.raw, "state": conf.state, "tagged": conf.tagged, "sessions": conf.sessions}
         self._origin = Origin(conf.group_id, self._topics)
         self._ids: Identities | None = None  # asked for once an assignment
+        self._beginnings = Beginnings(conf.raw, observer)
+        self._restored: set[int] = set()  # those of the assigned partitions that are restored and not begun to be read
         self._begun: set[int] = set()  # those of the assigned partitions that have states
         self._behind: dict[int, int] = {}  # partition -> lag, of those that are not read, since a batch cannot be
         self._held: dict[int, int] = {}  # partition -> offset, of those that are held back: owned, and not read
@@ -152,30 +156,44 @@ class KafkaLog:
         """See `Log.restore`."""
         chunks = self._restorer.poll(timeout_s)
         self._begun.update(chunk.partition for chunk in chunks if chunk.records)
-        restored = [chunk.partition for chunk in chunks if chunk.finished]
-        if restored:
-            try:
-                self._consumer.incremental_assign(self._committed(restored))
-            except KafkaException as error:
-                raise failure("beginning to read", error) from error
-            self._reading.update(restored)
-        return chunks
+        self._restored.update(chunk.partition for chunk in chunks if chunk.finished)
+        finished = self._begin_restored() if self._restored else ()
+        told = [chunk._replace(finished=False) for chunk in chunks]
+        return told + [StateChunk(partition, (), finished=True) for partition in finished]
+
+    def _begin_restored(self) -> Sequence[int]:
+        """Begin to read what is restored, and return it; nothing when there is no answer yet.
+
+        A partition that has to stand still is returned too: its states are there.
+        """
+        restored = sorted(self._restored)
+        try:
+            self._begin(self._beginnings.find(self._admin, self._committed(restored)))
+        except KafkaException as error:
+            if error_of(error).code() in AWAY or error_of(error).retriable():
+                return ()  # It is asked again; a predecessor's transaction may still be ending.
+            raise failure("beginning to read", error) from error
+        self._restored.clear()
+        return restored
+
+    def _begin(self, offsets: Mapping[int, int]) -> None:
+        places = [TopicPartition(self._conf.raw, partition, offset) for partition, offset in offsets.items()]
+        self._consumer.incremental_assign(places)
+        self._reading.update(offsets)
 
     def _committed(self, partitions: Sequence[int]) -> list[TopicPartition]:
-        """Return where to begin in `partitions`.
+        """Return what the group has committed of `partitions`, with the text beside it.
 
         Raises:
             KafkaException: no answer.
             UsageError: what was committed there belongs to other topics than these; see `Origin.require`.
         """
-        places = self._consumer.committed(self._stored(partitions), timeout=_COMMITTED_TIMEOUT_S)
+        asked = [TopicPartition(self._conf.raw, partition) for partition in partitions]
+        places = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
         if self._ids is None:
             self._ids = identities(self._admin, self._topics)
         self._origin.require(places, self._begun.intersection(partitions), self._ids)
-        return [
-            TopicPartition(place.topic, place.partition, place.offset if place.offset >= 0 else OFFSET_STORED)
-            for place in places
-        ]
+        return places
 
     def hold_back(self, partition: int, offset: int) -> None:
         """See `Log.hold_back`. The partition is not assigned meanwhile: one that is paused slows the others down."""
@@ -241,8 +259,11 @@ class KafkaLog:
         assert self._transactions is not None
         # The ends too: with no offset at all, as when only the clock ended sessions, nothing would fence a late owner.
         positions = {**self._next, **self._ends}
-        raw, text = self._conf.raw, self._origin.text
-        offsets = [TopicPartition(raw, partition, offset, text) for partition, offset in positions.items()]
+        raw, text, lost = self._conf.raw, self._origin.text, self._beginnings.lost
+        offsets = [
+            TopicPartition(raw, partition, offset, with_lost(text, lost.get(partition)))
+            for partition, offset in positions.items()
+        ]
         try:
             self._transactions.commit(offsets, self._consumer.consumer_group_metadata())
         except Aborted:
@@ -343,6 +364,7 @@ class KafkaLog:
         self._unread.close()
         self._behind.clear()
         self._owned.clear()
+        self._restored.clear()
         self._reading.clear()
         self._held.clear()
         self._ends.clear()
@@ -381,14 +403,12 @@ class KafkaLog:
         self._unassign(partitions)
 
     def _unassign(self, partitions: Iterable[int]) -> None:
+        self._restored.difference_update(partitions)
         gone = self._reading.intersection(partitions)
         self._reading -= gone
         for partition in gone:
             self._ends.pop(partition, None)
-        self._consumer.incremental_unassign(self._stored(gone))
-
-    def _stored(self, partitions: Iterable[int]) -> list[TopicPartition]:
-        return [TopicPartition(self._conf.raw, partition, OFFSET_STORED) for partition in sorted(partitions)]
+        self._consumer.incremental_unassign([TopicPartition(self._conf.raw, partition) for partition in sorted(gone)])
 
     def _notice_all(self, messages: Sequence[Message]) -> list[RawRecord]:
         """Return the records among `messages`, and take note of the rest, in their order.
@@ -427,11 +447,25 @@ class KafkaLog:
             assert offset is not None
             if partition in self._reading:
                 self._ends[partition] = offset
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._begin_again(message)
         elif error.fatal():
             self._fatal = failure("polling", error)
             raise self._fatal
         else:
             raise failure("polling", error)
+
+    def _begin_again(self, message: Message) -> None:
+        """Go on where the log begins now: what was to be read next is no longer there."""
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None
+        assert offset is not None
+        if partition in self._reading:
+            self._unassign([partition])
+            try:
+                self._begin(self._beginnings.at(self._admin, {partition: offset}))
+            except KafkaException as error:
+                raise failure("beginning to read", error) from error
 
     def _on_error(self, error: KafkaError) -> None:
         """Take note of what is fatal; with connections librdkafka goes on trying by itself."""

@@ -58,7 +58,14 @@ def newest_ms(admin: AdminClient, topic: str, partition: int) -> int:
 
 
 def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-    """Return the group's committed offset (next to read) of each of `partitions` that has one.
+    """Return the group's committed offset (next to read) of each of `partitions` that has one. Raises as below."""
+    return {place.partition: place.offset for place in committed_places(conf, group_id, topic, partitions)}
+
+
+def committed_places(
+    conf: Mapping[str, Any], group_id: str, topic: str, partitions: Iterable[int]
+) -> list[TopicPartition]:
+    """Return what the group has committed of those of `partitions` where it has: the offset, and the text beside it.
 
     Stable ones: those of a transaction that is being committed count once that is done.
 
@@ -77,7 +84,7 @@ def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partit
     for answer in answers:
         if answer.error is not None:
             raise KafkaException(answer.error)
-    return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
+    return [answer for answer in answers if answer.offset >= 0]
 
 
 def read_spans(conf: Mapping[str, Any], spans: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Message]:

@@ -222,6 +222,9 @@ class _Held:
     def committed(self) -> dict[int, int]:
         return {partition: rows[-1].offset + 1 if rows else 0 for partition, rows in enumerate(self._raw)}
 
+    def lost(self) -> dict[int, tuple[int, int]]:
+        return {}
+
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         for row in self._logs[topic][partition]:
             yield TopicRecord(row.offset, row.append_ms, row.key, row.value, row.headers)

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from processor.ports import Cause
+from processor.ports import Alarm, Cause
+from tests.broker.fleet import TIMEOUT_S
 from tests.contracts.worlds import KafkaWorld, Member
 
 pytestmark = pytest.mark.broker
@@ -33,3 +36,103 @@ def test_an_open_transaction_of_a_producer_is_told(world: KafkaWorld, monkeypatc
     commit()
     member.run_until("it goes on", lambda: member.log.lag() and not world.waits)
     assert world.values("tagged", 2) == [b"a", b"b", b"c"]
+
+
+def remove(world: KafkaWorld, partition: int, before: int) -> None:
+    """Remove raw records as retention or an operator does."""
+    place = TopicPartition(world.names.raw, partition, before)
+    admin = AdminClient({"bootstrap.servers": world.bootstrap})
+    admin.delete_records([place])[place].result(TIMEOUT_S)
+
+
+def move(world: KafkaWorld, partition: int, offset: int) -> None:
+    """Set the group's offset, as kafka-consumer-groups does while no worker runs."""
+    consumer = Consumer({"bootstrap.servers": world.bootstrap, "group.id": world.prefix})
+    consumer.commit(offsets=[TopicPartition(world.names.raw, partition, offset)], asynchronous=False)
+    consumer.close()
+
+
+def caught_up(member: Member, partition: int) -> None:
+    member.run_until("caught up", lambda: member.log.caught_up(partition))
+
+
+def tagged_before(world: KafkaWorld, partition: int, *values: bytes) -> None:
+    """Let a first worker tag `values`, and stop it."""
+    world.produce(partition, *values)
+    member = Member(world)
+    caught_up(member, partition)
+    member.log.close()
+
+
+LOST = "offsets 1 to 2 were removed before they were read: by retention, or by hand"
+
+
+def test_input_that_was_removed_while_no_worker_ran_is_told(world: KafkaWorld) -> None:
+    """How much and where; the rest is read; each later owner tells it again, and counts it no second time."""
+    tagged_before(world, 1, b"a")
+    world.produce(1, b"b", b"c", b"d")
+    remove(world, 1, 3)
+    member = Member(world)
+    caught_up(member, 1)
+    assert world.alarms == {(1, Alarm.LOST_INPUT): (LOST, 2)}
+    assert world.values("tagged", 1) == [b"a", b"d"]
+    member.log.close()
+    world.alarms.clear()
+    caught_up(Member(world), 1)
+    assert world.alarms == {(1, Alarm.LOST_INPUT): (LOST, 0)}
+
+
+def test_input_that_is_removed_under_a_running_worker_is_told(world: KafkaWorld) -> None:
+    """Here it waited behind an open transaction."""
+    world.produce(1, b"a")
+    member = Member(world)
+    caught_up(member, 1)
+    commit = world.hide(1, b"b")
+    world.produce(1, b"c", b"d")
+    remove(world, 1, 3)
+    commit()
+    member.run_until("it goes on", lambda: world.values("tagged", 1) == [b"a", b"d"])
+    assert world.alarms == {(1, Alarm.LOST_INPUT): (LOST, 2)}
+    caught_up(member, 1)
+    assert member.log.lag()[1] == 0
+
+
+def test_a_log_whose_beginning_is_gone_is_told_to_a_new_group(world: KafkaWorld) -> None:
+    """It never had more to read, so nothing counts as lost."""
+    world.produce(1, b"a", b"b")
+    remove(world, 1, 1)
+    caught_up(Member(world), 1)
+    why = "it begins at 1; what was before was never read"
+    assert world.alarms == {(1, Alarm.LATE_BEGINNING): (why, 0)}
+
+
+def test_offsets_that_somebody_set_are_told(world: KafkaWorld) -> None:
+    """Until the worker has committed its own."""
+    tagged_before(world, 1, b"a", b"b", b"c")
+    move(world, 1, 2)
+    world.produce(1, b"d")
+    member = Member(world)
+    member.run_until("it goes on", lambda: world.values("tagged", 1)[-1] == b"d")
+    (((partition, alarm), (why, _)),) = world.alarms.items()
+    assert (partition, alarm) == (1, Alarm.OFFSETS_SET)
+    assert why.startswith("the group's offset, 2, was set by somebody else")
+    member.log.close()
+    world.alarms.clear()
+    caught_up(Member(world), 1)
+    assert not world.alarms
+
+
+def test_an_offset_beyond_the_end_stands_still(world: KafkaWorld) -> None:
+    """What comes up to there would never be read; the other partitions go on."""
+    tagged_before(world, 1, b"a")
+    move(world, 1, 10)
+    member = Member(world)
+    world.produce(0, b"b")
+    member.run_until("others go on", lambda: world.values("tagged", 0) == [b"b"])
+    assert set(world.waits) == {(1, Cause.OFFSETS)}
+    assert world.waits[1, Cause.OFFSETS][1] == "the group's offset is 10, and the log ends at 1"
+    world.produce(1, b"c")
+    for _ in range(5):
+        assert not member.turn()
+    assert world.values("tagged", 1) == [b"a"]
+    assert 1 not in member.log.lag()

@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 
 from processor.config import Settings
 from processor.kafka.log import KafkaLog
-from processor.ports import Assigned, Cause, Log, RawRecord
+from processor.ports import Alarm, Assigned, Cause, Log, RawRecord
 from processor.testing import MemoryBroker, MemoryLog
 from processor.wiring import log_conf
 from tests.broker.audit import read_topic
@@ -74,6 +74,7 @@ class KafkaWorld:
         self.broker_said: list[str | None] = []
         self.stood_still: list[str] = []
         self.slots: list[int] = []
+        self.alarms: dict[tuple[int, Alarm], tuple[str, int]] = {}  # why, offsets lost
         self.waits: dict[tuple[int, Cause], tuple[str, str, str]] = {}  # position, why, remedy
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
 
@@ -105,6 +106,10 @@ class KafkaWorld:
             self.waits.pop((partition, cause), None)
         else:
             self.waits[partition, cause] = (position, why, remedy)
+
+    def alarm(self, partition: int, alarm: Alarm, why: str, *, remedy: str, lost: int = 0) -> None:
+        assert "docs/operations.md" in remedy
+        self.alarms[partition, alarm] = (why, lost)
 
     def produce(self, partition: int, *values: bytes) -> None:
         for value in values:

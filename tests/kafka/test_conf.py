@@ -16,7 +16,7 @@ def consumer(common: dict[str, Any], protocol: str = "classic") -> dict[str, Any
 
 def test_nothing_that_is_there_is_skipped() -> None:
     """No reader begins at the end because a property says so: the processor refuses it, the others do not heed it."""
-    assert consumer({})["auto.offset.reset"] == "earliest"
+    assert consumer({})["auto.offset.reset"] == "error"
     with pytest.raises(UsageError, match=r"auto\.offset\.reset cannot be latest; leave it out"):
         consumer(LATEST)
     assert restorer_conf(LATEST, group_id="g")["auto.offset.reset"] == "earliest"

@@ -123,6 +123,7 @@ class _PartitionAudit:
     def run(self) -> None:
         """Read the small topics first, then raw and tagged records side by side."""
         self._note_what_is_cut()
+        self._tell_what_is_lost()
         for record in self._topics.read(self._names.dlq, self._partition):
             self._letters.letter(record)
         self._read_events()
@@ -148,6 +149,14 @@ class _PartitionAudit:
                 f"{self._names.raw}[{self._partition}] has outputs, but the group has no offset there: "
                 "what is missing at the end cannot be told from what is not processed yet"
             )
+
+    def _tell_what_is_lost(self) -> None:
+        """Tell which raw records were removed before the processor read them: it noted some, others it has to read."""
+        if (lost := self._topics.lost().get(self._partition)) is not None:
+            self._report.add(self._at(self._names.raw, lost[0]), f"{_lost(*lost)} the processor had read them")
+        if self._partition in self._scene.committed and self._done < self._raw.start:
+            told = f"{_lost(self._done, self._raw.start)} the processor has read them"
+            self._report.add(self._at(self._names.raw, self._done), told)
 
     def _read_events(self) -> None:
         for record in self._topics.read(self._names.sessions, self._partition):
@@ -314,6 +323,10 @@ class _PartitionAudit:
 
     def _at(self, topic: str, offset: int) -> str:
         return f"{topic}[{self._partition}]@{offset}"
+
+
+def _lost(first: int, after: int) -> str:
+    return f"the offsets up to {after - 1} ({after - first}) were removed before"
 
 
 def _command_key(user_id: str, record_id: str) -> bytes:

@@ -42,5 +42,11 @@ class Topics(Protocol):
     def committed(self) -> Mapping[int, int]:
         """Return the processor's committed offset of each raw partition that has one, as of the audit's beginning."""
 
+    def lost(self) -> Mapping[int, tuple[int, int]]:
+        """Return the raw offsets, first and next, that the processor found removed before it read them, by partition.
+
+        The latest ones of each partition.
+        """
+
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         """Yield the partition's committed records in offset order."""

@@ -519,3 +519,20 @@ def test_rules_that_were_changed() -> None:
     other = RULES.__class__(gap_ms=1_000)
     assert audit(topics, CODEC, NAMES, other, now_ms=stage.clock.now_ms()).problem_count
     assert found(topics, stage.clock.now_ms(), rules=False).problems == []
+
+
+def test_input_that_was_removed_before_it_was_read_is_wrong() -> None:
+    """What the processor noted, and what it has still to read; with what it had read, only a note is due."""
+    topics, stage = made()
+    partition = busiest(topics)
+    assert topics.done[partition] > 5
+    topics.starts[RAW, partition] = 5
+    assert found(topics, stage.clock.now_ms()).problems == []
+    topics.gone[partition] = (2, 4)
+    (told,) = found(topics, stage.clock.now_ms()).problems
+    assert told == (f"{RAW}[{partition}]@2", "the offsets up to 3 (2) were removed before the processor had read them")
+    topics.gone.clear()
+    topics.starts[RAW, partition] = topics.done[partition] + 7
+    told = found(topics, stage.clock.now_ms()).problems[0]
+    assert told.where == f"{RAW}[{partition}]@{topics.done[partition]}"
+    assert "(7) were removed before the processor has read them" in told.what

@@ -20,6 +20,7 @@ class MemoryTopics:
             for name in names
         }
         self.done: dict[int, int] = dict(broker.committed)
+        self.gone: dict[int, tuple[int, int]] = {}
         self.certain: dict[tuple[str, int], int] = {}
         self.starts: dict[tuple[str, int], int] = {}
 
@@ -31,6 +32,9 @@ class MemoryTopics:
 
     def committed(self) -> Mapping[int, int]:
         return self.done
+
+    def lost(self) -> Mapping[int, tuple[int, int]]:
+        return self.gone
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         start = self.starts.get((topic, partition), 0)

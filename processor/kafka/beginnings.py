@@ -1,0 +1,85 @@
+"""Where a partition is read from, and whether the work stopped there: nothing is skipped silently."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from processor.kafka.marks import is_ours, lost_in
+from processor.kafka.offsets import EARLIEST, LATEST, log_offsets
+from processor.ports import Alarm, Cause, LogObserver
+
+_TIMEOUT_S: Final = 2.0
+_SEE: Final = "docs/operations.md, 'Lost input and moved offsets'"
+
+
+class Beginnings:
+    """Finds where to begin, tells what is wrong with it, and knows what was lost."""
+
+    def __init__(self, raw: str, observer: LogObserver) -> None:
+        self._raw = raw
+        self._observer = observer
+        self.lost: dict[int, tuple[int, int]] = {}
+        """Partition -> the latest offsets, first and next, that were removed before they were read."""
+
+    def find(self, admin: AdminClient, committed: Sequence[TopicPartition]) -> dict[int, int]:
+        """Return where to begin to read; a partition that has to stand still is told and left out.
+
+        Raises:
+            KafkaException: no answer.
+        """
+        for place in committed:
+            self._remember(place)
+        return self.at(admin, {place.partition: place.offset for place in committed})
+
+    def at(self, admin: AdminClient, wanted: Mapping[int, int]) -> dict[int, int]:
+        """Return the same, given what is to be read next by partition; below 0 when nothing was read yet."""
+        places = [(self._raw, partition) for partition in wanted]
+        starts = log_offsets(admin, places, EARLIEST, IsolationLevel.READ_UNCOMMITTED, _TIMEOUT_S)
+        ends = log_offsets(admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED, _TIMEOUT_S)
+        found = {}
+        for partition, offset in wanted.items():
+            start, end = starts[self._raw, partition], ends[self._raw, partition]
+            is_beyond = offset > end
+            self._observer.waiting(
+                partition,
+                Cause.OFFSETS,
+                f"the group's offset is {offset}, and the log ends at {end}" if is_beyond else None,
+                remedy=f"stop the workers and set the group's offset; {_SEE}",
+            )
+            if not is_beyond:
+                self._compare(partition, offset, start)
+                found[partition] = max(offset, start)
+        return found
+
+    def _remember(self, place: TopicPartition) -> None:
+        partition, text = place.partition, place.metadata
+        self.lost.pop(partition, None)
+        if place.offset < 0:
+            return
+        if not is_ours(text):
+            self._alarm(
+                partition, Alarm.OFFSETS_SET,
+                f"the group's offset, {place.offset}, was set by somebody else: what it skips is never tagged",
+            )  # fmt: skip
+        lost = lost_in(text)
+        if lost is not None:
+            self.lost[partition] = lost
+            self._alarm(partition, Alarm.LOST_INPUT, lost_words(*lost))
+
+    def _compare(self, partition: int, offset: int, start: int) -> None:
+        if offset < 0 < start:
+            self._alarm(partition, Alarm.LATE_BEGINNING, f"it begins at {start}; what was before was never read")
+        elif 0 <= offset < start:
+            self.lost[partition] = offset, start
+            self._alarm(partition, Alarm.LOST_INPUT, lost_words(offset, start), lost=start - offset)
+
+    def _alarm(self, partition: int, alarm: Alarm, why: str, *, lost: int = 0) -> None:
+        remedy = f"see what is missing with a3cp audit --topic; {_SEE}"
+        self._observer.alarm(partition, alarm, why, remedy=remedy, lost=lost)
+
+
+def lost_words(first: int, after: int) -> str:
+    """Return in words that these offsets, up to the one before `after`, are lost."""
+    return f"offsets {first} to {after - 1} were removed before they were read: by retention, or by hand"
