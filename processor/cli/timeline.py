@@ -108,6 +108,8 @@ def lines(entries: "Iterable[Entry]", *, everything: bool = False) -> Iterator[S
         at_ms = parse_time(entry.at)
         words = entry.words + (f": {entry.detail}" if entry.detail else "")
         marks = tuple(word.replace("_", " ") for word in entry.notices if word not in _QUIET)
+        if everything and entry.reasons:
+            marks += (f"nonconforming: {plain(', '.join(entry.reasons)).replace('_', ' ')}",)
         line = Shown(entry.at[11:19], entry.actor, plain(words), marks)
         is_idle = before_ms is not None and at_ms - before_ms > IDLE_MS
         key = f"{entry.actor} {_numberless(words)}" if entry.kind == "message" and not marks and not everything else ""

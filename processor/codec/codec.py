@@ -24,7 +24,7 @@ from processor.codec.wire import (
     encoding_of,
 )
 from processor.core.errors import DecodeError, InvalidMessage
-from processor.core.model import Command, Message, SessionEvent, Tagged
+from processor.core.model import Command, Message, SessionEvent, Tagged, odd_words
 
 _EVENTS_HEADER = avro_header(events.FINGERPRINT)
 
@@ -92,6 +92,10 @@ class Codec:
             if found is None:
                 raise
             raise DecodeError(f"value is {found.name}", remedy=found.remedy) from error
+
+    def reasons(self, value: bytes) -> tuple[str, ...]:
+        """Return why the message that came as `value` is nonconforming, in words of `Odd`. Raises as `decode` does."""
+        return odd_words(self.decode(value, 0).odd)
 
     def fields_of(self, value: bytes) -> dict[str, Any]:
         """Return the fields of the Avro record `value`, whether or not it is fit to be tagged.

@@ -115,7 +115,8 @@ def test_a_schema_of_the_registry(kafka: str, topics: str, monkeypatch: pytest.M
             known = self.path == "/schemas/ids/7"
             self.send_response(200 if known else 404)
             self.end_headers()
-            self.wfile.write(json.dumps({"schema": schema_text("A3CPMessage")} if known else {}).encode())
+            answer = {"schema": schema_text("A3CPMessage")} if known else {"error_code": 40403, "message": "not found"}
+            self.wfile.write(json.dumps(answer).encode())
 
         def log_message(self, *_: object) -> None:
             pass

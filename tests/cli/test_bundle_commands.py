@@ -122,6 +122,8 @@ def test_a_timeline_in_the_terminal(bundle):
     assert "\x1b" not in output
     everything = run("sessions", "timeline", str(bundle), "--all")[1].splitlines()
     assert len(everything) > len(told) + 30
+    assert any(line.endswith("  [nonconforming: record id missing]") for line in everything)
+    assert "nonconforming" not in output
 
 
 def test_a_timeline_as_json(bundle):

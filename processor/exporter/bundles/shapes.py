@@ -111,7 +111,7 @@ class Metadata(msgspec.Struct, forbid_unknown_fields=True):
     completeness: Literal["open", "partial", "complete"]
 
 
-class Entry(msgspec.Struct, forbid_unknown_fields=True):
+class Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One line of a timeline: a message, or a session event."""
 
     kind: Annotated[str, Meta(description="message, or the kind of session event: started, paused, …")]
@@ -127,6 +127,9 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     notices: list[str]
     content_hash: Hash | None
     record: Annotated[dict[str, Any], Meta(description="the record's own fields; of a withheld one what may be kept")]
+    reasons: Annotated[
+        list[str], Meta(description="why it is nonconforming, if it is; docs/schemas.md has the words")
+    ] = []
 
 
 class Bundle(msgspec.Struct, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ import re
 from array import array
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ from processor.codec import Codec
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object, plain_value
-from processor.core.errors import DecodeError
+from processor.core.errors import DecodeError, RecordError
 from processor.exporter.bundles.shapes import Context, Entry, Note
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView, Status
 from processor.exporter.words import detail_words, event_words, message_words
@@ -71,11 +72,19 @@ def message_line(row: MessageRow, codec: Codec) -> tuple[Line, bytes | None]:
         notices.append("withheld")
     at_ms = row.append_ms if "clock_skew" in notices else row.timestamp_ms
     words = f"{why.capitalize()}: its content is not kept" if content is None else message_words(record)
+    reasons = _reasons(content, codec) if "nonconforming" in notices else []
     entry = Entry(
         "message", row.seq, None, format_time(at_ms), format_time(row.append_ms), _actor(row), row.source, row.modality,
-        words, "", notices, row.content_hash.hex(), record,
+        words, "", notices, row.content_hash.hex(), record, reasons,
     )  # fmt: skip
     return Line(at_ms, 1, entry), content
+
+
+def _reasons(content: bytes | None, codec: Codec) -> list[str]:
+    """Return why a message does not conform; nothing when its content is not kept, or is read otherwise by now."""
+    with suppress(RecordError):
+        return list(codec.reasons(content or b""))
+    return []
 
 
 def _without_content(row: MessageRow, why: str) -> dict[str, Any]:

@@ -80,6 +80,17 @@ def test_every_file_of_the_day_fits_its_schema(tmp_path):
     assert len(reports) == len(day_views())
 
 
+def test_what_does_not_conform_says_why(tmp_path):
+    """In bundle.json, with the words of the metric; whatever conforms has no such field."""
+    seen = set()
+    for view in day_views():
+        for entry in load(write(tmp_path, view), "bundle.json")["timeline"]:
+            is_kept = "withheld" not in entry["notices"]
+            assert ("reasons" in entry) == ("nonconforming" in entry["notices"] and is_kept)
+            seen.update(entry.get("reasons", ()))
+    assert seen == {"modality_unknown", "record_id_missing"}
+
+
 def test_metadata_has_the_record_that_was_asked_for(tmp_path):
     """Requirement 003's record: ids, times, status, the steps that are done and how long they took."""
     metadata = load(write(tmp_path, day_view("wren-03")), "session_metadata.json")

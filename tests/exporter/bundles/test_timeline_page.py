@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from processor.core.model import Odd
 from processor.exporter.bundles.bundle import write_bundle
 from processor.exporter.bundles.timeline import json_in_script
 from processor.exporter.model import SessionView
@@ -60,6 +62,14 @@ class Page(HTMLParser):
 def page_of(tmp_path: Path, view: SessionView) -> str:
     written = write_bundle(Target(str(tmp_path)), view, CODEC, now_ms=NOW_MS)
     return (Path(written.path) / "timeline.html").read_text("utf-8")
+
+
+def test_the_page_has_words_for_each_reason() -> None:
+    """Why a message does not conform is told in plain words, whatever the reason."""
+    script = (files("processor.exporter.bundles") / "templates" / "timeline.js").read_text("utf-8")
+    block = re.search(r"const REASONS = \{(.*?)\};", script, re.DOTALL)
+    assert block is not None
+    assert tuple(re.findall(r"^\s+(\w+): \"", block[1], re.MULTILINE)) == Odd.WORDS
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -243,6 +253,18 @@ def test_the_keyboard_reaches_every_line(browser, pages, count, window):
     assert browser.run("document.activeElement.id") == "list"
     browser.press("/", "z", "z")
     assert browser.run("document.getElementById('query').value") == "zz"
+
+
+def test_the_details_say_why_a_message_does_not_conform(browser, tmp_path):
+    """In plain words, with the flag's own."""
+    view = day_view("heron-07")
+    row = next(row for row in view.messages() if "nonconforming" in row.flags)
+    page_of(tmp_path, view)
+    (page,) = tmp_path.rglob("timeline.html")
+    browser.open(page, width=1280, height=900, fragment=f"#seq={row.seq}")
+    told = browser.run("document.querySelector('#details').textContent")
+    assert "Not to the letter. It lacks something that A3CP asks of a message. Its content is unchanged. Why: " in told
+    assert "it has no id of its own." in told
 
 
 @pytest.mark.parametrize("window", [DESKTOP, PHONE])

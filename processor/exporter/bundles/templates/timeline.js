@@ -24,6 +24,22 @@
     demo: ["Demo", "Made for a demonstration."],
     withheld: ["Content not kept", "Raw media and half-heard sentences are never kept; their fingerprint is."],
   };
+  const REASONS = {
+    schema_version_missing: "it does not say which version of A3CP it follows",
+    schema_version_not_semver: "the version of A3CP that it names is none",
+    record_id_missing: "it has no id of its own",
+    record_id_not_uuid: "its own id has another form",
+    user_id_blanks: "the user's id begins or ends with a blank",
+    user_id_invisible: "the user's id holds characters that cannot be seen",
+    timestamp_without_zone: "its time names no time zone, and may be hours off",
+    performer_id_not_text: "who did it is not told as text",
+    modality_unknown: "its kind of input is none that A3CP knows",
+    source_not_text: "who sent it is not told as text",
+    capture_id_not_text: "its recording is not told as text",
+    session_id_not_text: "its session is not told as text",
+    tag_fields: "it had been through the session manager before",
+    session_policy_wrong: "the user's limits in it are wrong, and do not count",
+  };
   const QUIET = new Set(["nonconforming", "demo"]);  // told in the details only
   const LOUD_EVENTS = new Set(["rejected", "reopened"]);
   const SPINE = new Set(["schema_version", "record_id", "user_id", "timestamp", "session_id", "capture_id", "entry_id"]);
@@ -352,7 +368,8 @@
       const ul = element("ul");
       for (const word of new Set([...entry.loud, ...entry.notices])) {
         const li = element("li"), told = NOTICES[word];
-        li.append(element("b", "", noticeWords(word)), document.createTextNode(told && told[1] ? `. ${told[1]}` : ""));
+        const why = word === "nonconforming" ? (entry.reasons || []).map((reason) => REASONS[reason] || readable(reason)).join("; ") : "";
+        li.append(element("b", "", noticeWords(word)), document.createTextNode((told && told[1] ? `. ${told[1]}` : "") + (why ? ` Why: ${why}.` : "")));
         ul.append(li);
       }
       detailsBody.append(ul);
