@@ -3,14 +3,16 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from processor.core.model import Rules
 from processor.kafka.topic_admin import ensure_topics
 from tests.broker.audit import make_codec, read_kafka, read_topic
-from tests.broker.fleet import Fleet, await_true, message, produce
+from tests.broker.fleet import Fleet, await_true, day, message, produce
 
 pytestmark = pytest.mark.broker
 
@@ -43,6 +45,31 @@ def test_live_and_replayed(kafka: str, topics: str, tmp_path: Path) -> None:
     assert live.reopened >= ROUNDS * (USERS // 2)
     assert live.rerouted > 0
     assert replayed.reopened == 0
+
+
+def test_offsets_that_were_set_back_tag_nothing_twice(kafka: str, topics: str, tmp_path: Path) -> None:
+    """As operations.md says: what comes again is skipped, warned of with its position, and the rest is tagged."""
+    produce(kafka, topics + ".raw", day(5, 2_000, USERS))
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        worker = fleet.start()
+        found = fleet.audit()
+        worker.stop()
+        begin = [TopicPartition(fleet.names.raw, partition, 0) for partition in range(4)]
+        admin = AdminClient({"bootstrap.servers": kafka})
+        moved = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(topics, begin)])
+        moved[topics].result(30)
+        again = fleet.start()
+        fleet.await_processed()
+        produce(kafka, fleet.names.raw, iter([("user-0", message("user-0", time.time_ns() // 1_000_000))]))
+        after = fleet.audit()
+        warned = [line for line in again.log() if str(line["message"]).startswith("records came again")]
+        again.stop()
+    assert after.tagged == found.tagged + 1
+    told: list[Any] = [line["metadata"] for line in warned]
+    assert sum(line["records"] for line in told) == 2_000
+    assert {line["up_to"].split("@")[0] for line in told} == {
+        f"{fleet.names.raw}[{partition}]" for partition in range(4)
+    }
 
 
 def _live(fleet: Fleet) -> None:
