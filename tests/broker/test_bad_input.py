@@ -37,7 +37,7 @@ def with_field(name: str, raw: bytes) -> bytes:
 # What comes, and words that the reason must have; none when it is to be tagged.
 BAD: dict[str, tuple[bytes | None, str | None]] = {
     "broken JSON": (b'{"user_id": "ann", ', "JSON"),
-    "no JSON at all": (b"hello", "encoding"),
+    "no JSON at all": (b"hello", "text, but no JSON"),
     "truncated Avro": (AVRO + b"\x00" * 5, ""),
     "an unknown fingerprint": (AVRO + b"\x01" * 30, "schema"),
     "an unknown schema id": (b"\x00\x00\x00\x00\x63" + b"\x02" * 20, "schema"),
