@@ -98,17 +98,21 @@ class Codec:
         return odd_words(self.decode(value, 0).odd)
 
     def fields_of(self, value: bytes) -> dict[str, Any]:
-        """Return the fields of the Avro record `value`, whether or not it is fit to be tagged.
+        """Return the fields of the record `value`, as JSON has them, whether or not it is fit to be tagged.
 
         Raises:
             DecodeError: its bytes cannot be read, or no schema for them is known.
             RegistryUnavailable: as for `decode`.
         """
         encoding = encoding_of(value)
-        assert encoding != JSON
+        if encoding == JSON:
+            try:
+                return plain_object(value)
+            except ValueError as error:
+                raise DecodeError("value is no JSON object", remedy="decode says why") from error
         size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
-        fields: dict[str, Any] = self._schemas.layout(value[:size], encoding).read(value, size, 0)[0]
-        return fields
+        fields: dict[str, Any] = as_json(self._schemas.layout(value[:size], encoding).read(value, size, 0)[0])
+        return _with_extra(fields, fields.pop("extra", None)) if isinstance(fields.get("extra"), str) else fields
 
     def _read_any(self, value: bytes, size: int, layout: Layout, origin: Origin) -> Message | Command:
         if not layout.is_message and not layout.is_command:

@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
 from processor.codec.isotime import TIME_MS_MAX
-from processor.codec.wire import CONFLUENT, JSON
+from processor.codec.wire import JSON
 from processor.core.errors import DecodeError, RecordError
 from processor.exporter.facts import Facts, event_texts, facts_of, tag_notices
 from processor.exporter.model import EventRow, MessageRow, Notice, TextRow, UnreadableRow
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
-from processor.runtime.withholding import why_fields_are_withheld, why_withheld
+from processor.runtime.withholding import why_text_is_withheld, why_withheld
 
 PART_RECORDS: Final = 2_500  # decoded at a time, with their rows about 10 MiB
 _TO_PROCESSOR: Final = ", then replay the dead letter"  # what a processor's remedy ends with; here it is no dead letter
@@ -93,9 +93,7 @@ def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
     fields = view.fields
     facts = facts_of(fields)
     notices = tag_notices(view.flags) | facts.notices
-    why = why_withheld(source)
-    if why is None and view.encoding == CONFLUENT:  # Its bytes do not show the names of fields.
-        why = why_fields_are_withheld(fields)
+    why = why_withheld(source, fields)
     if why is not None:
         notices |= Notice.WITHHELD
     if why is not None:
@@ -153,8 +151,8 @@ def _event(codec: Codec, record: OutputRecord) -> DecodedEvent:
 
 def _fit_to_keep(text: str) -> str:
     """Return `text` of an event as it may be kept: hash and size in place of media, and no NUL."""
-    content = text.encode()
-    if why := why_withheld(content):
+    if why := why_text_is_withheld(text):
+        content = text.encode()
         return json.dumps({"withheld": why, "sha256": sha256(content).hexdigest(), "size": len(content)})
     return _clean(text)
 

@@ -4,7 +4,6 @@ Raw media and partial transcripts must not be kept anywhere: their bytes are rep
 """
 
 import json
-from contextlib import suppress
 from enum import Enum
 from hashlib import sha256
 from typing import Final
@@ -13,7 +12,7 @@ from processor.codec.codec import Codec
 from processor.core.errors import A3CPError, DecodeError
 from processor.ports import Headers, Output, RawRecord
 from processor.runtime.headers import headers_of
-from processor.runtime.withholding import why_fields_are_withheld, why_withheld
+from processor.runtime.withholding import why_bytes_are_withheld, why_withheld
 
 START: Final = "a3cp-dlq-"
 """What our headers begin with; one that a record came with is not ours, and is left out."""
@@ -72,11 +71,11 @@ def dead_letter(
 
 
 def _why_withheld(value: bytes, codec: Codec) -> str | None:
-    why = why_withheld(value)
-    if why is None and value.startswith(b"\0"):  # A registry's Avro does not show the names of fields.
-        with suppress(DecodeError):  # What cannot be read stays as it came, or there would be nothing to retry.
-            why = why_fields_are_withheld(codec.fields_of(value))
-    return why
+    try:
+        fields = codec.fields_of(value)
+    except DecodeError:
+        return why_bytes_are_withheld(value)
+    return why_withheld(value, fields)
 
 
 def _size_bytes(headers: Headers) -> int:

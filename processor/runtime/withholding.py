@@ -1,45 +1,151 @@
-"""What must not be kept anywhere: raw media and partial transcripts. Hash and size stand in their place."""
+"""What must not be kept anywhere: raw media and partial transcripts. Hash and size stand in their place.
+
+A record that can be read is looked through field by field, also where a text is JSON again. One that cannot is looked
+through as bytes, and then a name is enough. How media and partial transcripts are known: media.py, partial.py.
+"""
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
-_MEDIA: Final = re.compile(rb'"(?:frame_data|audio_payload)"|data:(?:image|audio|video)/')
-_MEDIA_MARKS: Final = (b'"frame_data"', b'"audio_payload"', b"data:")
-_PARTIAL: Final = re.compile(rb'"is_partial"\s*:\s*true')
-_MEDIA_KEYS: Final = frozenset({"frame_data", "audio_payload"})
-_MEDIA_TEXT: Final = re.compile(r"data:(?:image|audio|video)/").match
-_DEPTH_MAX: Final = 64
+from processor.codec.formats import format_of
+from processor.codec.jsonvalue import plain_value
+from processor.runtime.media import (
+    CODED_CHARS_MIN,
+    ENCODED_STARTS,
+    has_data_uri,
+    is_content,
+    is_media_inside,
+    is_media_name,
+    is_media_text,
+)
+from processor.runtime.partial import PartialNames, is_partial, partial_names
+
+MEDIA: Final = "raw media"
+PARTIAL: Final = "partial transcript"
+_TEXT_CHARS_MIN: Final = 16  # of a text that is looked into: {"is_partial":1}
+_SMALL_BYTES: Final = 8_192  # Names of records up to this size are remembered.
 _ESCAPE: Final = re.compile(rb"\\(?:u00([2-7][0-9A-Fa-f])|/)")  # of a printable character in JSON
+_PAIR: Final = re.compile(
+    rb"(?<![\w.-])([A-Za-z][\w .-]{1,63}+)[\"'\\]*+\s*+[:=]\s*+[\"'\\]*+([^\"'\\,;&{}\]\r\n]{0,200}+)"
+)
 
 
-def why_withheld(value: bytes) -> str | None:
-    """Return why the record `value` must not be kept, in a few words; None when it may be.
-
-    JSON may write any character as an escape, and some writers do so with each slash.
-    """
-    if b"\\" in value:
-        value = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"/", value)
-    # Asking for plain bytes first takes a tenth of the time, and nearly no message has them.
-    if any(mark in value for mark in _MEDIA_MARKS) and _MEDIA.search(value):
-        return "raw media"
-    if b'"is_partial"' in value and _PARTIAL.search(value):
-        return "partial transcript"
-    return None
+def why_withheld(value: bytes, fields: Mapping[str, Any]) -> str | None:
+    """Return why the record `value`, which says `fields`, must not be kept, in a few words; None when it may be."""
+    if b"\\" in value:  # JSON may write any character as an escape, and some writers do so with each slash.
+        value = _ESCAPE.sub(_character, value)
+    if has_data_uri(value):
+        return MEDIA
+    look = _Look(_known_names if len(value) <= _SMALL_BYTES else _names)
+    look.into(fields)
+    return look.why
 
 
-def why_fields_are_withheld(fields: Mapping[str, object]) -> str | None:
-    """Return what `why_withheld` would of a record with `fields`, did its bytes show their names: Avro's do not."""
-    if fields.get("is_partial") is True:
-        return "partial transcript"
-    return "raw media" if _has_media(fields, 0) else None
+def why_text_is_withheld(text: str) -> str | None:
+    """Return the same of a text alone."""
+    return why_withheld(text.encode(), {"": text})
 
 
-def _has_media(value: object, depth: int) -> bool:
-    if isinstance(value, str):
-        return _MEDIA_TEXT(value) is not None
-    if depth > _DEPTH_MAX:
-        return True  # What cannot be looked into is not kept.
-    if isinstance(value, Mapping):
-        return not _MEDIA_KEYS.isdisjoint(value) or any(_has_media(inner, depth + 1) for inner in value.values())
-    return isinstance(value, list) and any(_has_media(inner, depth + 1) for inner in value)
+def why_bytes_are_withheld(value: bytes) -> str | None:
+    """Return the same of a value that cannot be read: what looks like a field counts as one."""
+    found = format_of(value) if value else None
+    if (found is not None and found.is_media) or is_media_inside(value):
+        return MEDIA
+    text = _ESCAPE.sub(_character, value.replace(b"\0", b""))  # UTF-16 and UTF-32 have NULs between plain characters.
+    if is_media_inside(text):
+        return MEDIA
+    look = _Look(_known_names)
+    look.into_pairs(text)
+    return look.why
+
+
+def _character(found: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(found[1].decode()) if found[1] else b"/"
+
+
+class _Names(NamedTuple):
+    """Those of a mapping's names that decide something."""
+
+    media: tuple[str, ...]
+    partial: PartialNames | None
+
+
+def _names(parent: str, names: tuple[str, ...]) -> _Names:
+    partial = partial_names(names)
+    return _Names(
+        tuple(name for name in names if is_media_name(name) or (parent and is_media_name(f"{parent}_{name}"))),
+        partial if any(partial) else None,
+    )
+
+
+_known_names: Final = lru_cache(maxsize=1_024)(_names)  # The messages of one module have the same fields.
+
+
+class _Look:
+    """A look through the fields of a record."""
+
+    __slots__ = ("_has_media", "_names", "_partial")
+
+    def __init__(self, names: Callable[[str, tuple[str, ...]], _Names]) -> None:
+        self._names = names
+        self._has_media = False
+        self._partial: list[tuple[Mapping[str, Any], PartialNames]] = []
+
+    @property
+    def why(self) -> str | None:
+        """Why the record must not be kept."""
+        if self._partial and is_partial(self._partial):
+            return PARTIAL
+        return MEDIA if self._has_media else None
+
+    def into(self, value: Mapping[str, Any] | list[Any], parent: str = "") -> None:
+        """Look through `value`, which stands in the field `parent`, however deep it is."""
+        todo = [(parent, value)]
+        while todo:
+            parent, outer = todo.pop()
+            if isinstance(outer, list):
+                if _NUMBERS.issuperset(map(type, outer)):
+                    continue
+                items: Iterable[tuple[str, Any]] = ((parent, inner) for inner in outer)
+            else:
+                self._see(parent, outer)
+                items = outer.items()
+            for name, inner in items:
+                kind = type(inner)
+                if kind is str:
+                    if len(inner) >= _TEXT_CHARS_MIN and (inner[0] in _STARTS or len(inner) >= CODED_CHARS_MIN):
+                        self._into_text(name, inner, todo)
+                elif kind is dict or kind is list:
+                    todo.append((name, inner))
+
+    def into_pairs(self, text: bytes) -> None:
+        """Look through what looks like names and values in `text`."""
+        parent = ""
+        for found in _PAIR.finditer(text):
+            name, content = found[1].decode("latin-1"), found[2].decode("latin-1")
+            self._see(parent, {name: content})
+            if not content:  # An object follows, it seems.
+                parent = name
+
+    def _see(self, parent: str, fields: Mapping[str, Any]) -> None:
+        media, partial = self._names(parent, tuple(fields))
+        if media:
+            self._has_media |= any(is_content(name, fields[name]) for name in media)
+        if partial is not None:
+            self._partial.append((fields, partial))
+
+    def _into_text(self, name: str, text: str, todo: list[tuple[str, Any]]) -> None:
+        if is_media_text(text):
+            self._has_media = True
+        elif text.lstrip()[:1] in _INNER:
+            try:
+                todo.append((name, [plain_value(text)]))
+            except ValueError:  # Such as JSON that was cut off, or what Python prints.
+                self.into_pairs(text.encode())
+
+
+_INNER: Final = frozenset('{["')  # what JSON begins with
+_STARTS: Final = _INNER | ENCODED_STARTS | frozenset(" \t\r\n")
+_NUMBERS: Final = frozenset((int, float))

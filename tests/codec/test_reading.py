@@ -699,3 +699,13 @@ def test_fields_of_a_record_that_is_not_fit_to_be_tagged():
             codec.fields_of(value[:20])
     with pytest.raises(DecodeError):
         codec.fields_of(confluent("A3CPMessage", fields | rest, schema_id=7))
+
+
+def test_fields_of_a_record_in_json_and_in_extra():
+    """As JSON has them, whether or not they are fit; what is no object is refused."""
+    assert CODEC.fields_of(b' {"user_id": 5, "x": 1e999}') == {"user_id": 5, "x": "1e999"}
+    fields = CODEC.fields_of(single_object("A3CPMessage", record(user_id=" ", extra='{"x": 1}')))
+    assert (fields["user_id"], fields["x"]) == (" ", 1)
+    assert "extra" not in fields
+    with pytest.raises(DecodeError, match="no JSON object"):
+        CODEC.fields_of(b'{"user_id"')

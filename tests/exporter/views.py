@@ -97,7 +97,7 @@ def day_view(user_id: str, which: int = 0) -> SessionView:
 def message_row(value: bytes, append_ms: int, partition: int = 0, offset: int = 0) -> MessageRow:
     """Return the row of a tagged message, as a store holds it."""
     view, content = CODEC.untag(value)
-    withheld = why_withheld(content)
+    withheld = why_withheld(content, view.fields)
     notices = sum(1 << Notice.WORDS.index(word) for word in view.flags)
     if withheld:
         notices |= Notice.WITHHELD

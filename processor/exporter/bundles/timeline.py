@@ -62,7 +62,7 @@ def message_line(row: MessageRow, codec: Codec) -> tuple[Line, bytes | None]:
             place = f"message {row.seq} of {row.session_id}, tagged[{row.partition}]@{row.offset}"
             raise DecodeError(f"{place}, cannot be read: {error.what}", remedy=_READ_AS_STORED) from error
         record = view.fields
-        found = why_withheld(content)  # The store should not have what must not be kept; this is the last gate.
+        found = why_withheld(content, record)  # The store should not have what must not be kept; this is the last gate.
         if found is not None:
             content, why = None, found
     if content is None:
