@@ -236,6 +236,18 @@ def store_of(settings: Settings, *, must_exist: bool = False) -> "SqlStore":
     return open_store(settings.store_url, must_exist=must_exist)
 
 
+def await_kafka(
+    settings: Settings, *, to_end: bool, stopped: threading.Event, on_trouble: Callable[[A3CPError], None]
+) -> bool:
+    """Wait until Kafka answers; return False when `stopped` before. Raises as `await_broker` does."""
+    from processor.exporter.following import GIVE_UP_S
+    from processor.kafka.outputs import await_broker
+
+    return await_broker(
+        settings.kafka_conf(), stopped=stopped.is_set, on_trouble=on_trouble, give_up_s=GIVE_UP_S if to_end else None
+    )
+
+
 def follow(
     settings: Settings,
     store: "Store",

@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -58,7 +58,7 @@ def export(
     from processor.core.errors import UsageError
     from processor.exporter.ports import SESSIONS, TAGGED, SessionFilter
     from processor.exporter.target import Target
-    from processor.wiring import export_observer, store_of
+    from processor.wiring import await_kafka, export_observer, store_of
     from processor.wiring import follow as follow_topics
 
     if metrics_port and not follow:
@@ -72,8 +72,15 @@ def export(
     formats = formats_of(format_ or [])
     bundles, dataset = (None if root is None else Target(root) for root in (to, training))
     settings = chosen(bootstrap, prefix, store)
-    with closing(store_of(settings)) as opened:
-        stopped = threading.Event()
+    stopped = threading.Event()
+    _stop_on_signals(stopped)
+    with ExitStack() as stack:
+        observer = stack.enter_context(export_observer(settings, metrics_port))
+        on_trouble = observer.not_followed if follow else _warn
+        if not await_kafka(settings, to_end=not follow, stopped=stopped, on_trouble=on_trouble):
+            print("stopped before Kafka answered: nothing was read, and nothing written", file=sys.stderr)
+            raise typer.Exit(0 if follow else 1)
+        opened = stack.enter_context(closing(store_of(settings)))  # Only now: a new one would be empty.
         bundling = Bundling(
             opened,
             settings,
@@ -83,12 +90,7 @@ def export(
             wanted=wanted,
             stopped=stopped.is_set,
         )
-        _stop_on_signals(stopped)
-        with (
-            _progress_shown(quiet=as_json, follow=follow) as show,
-            closing(Decoders(settings)) as decoders,
-            export_observer(settings, metrics_port) as observer,
-        ):
+        with _progress_shown(quiet=as_json, follow=follow) as show, closing(Decoders(settings)) as decoders:
 
             def shown_and_written(progress: "Progress") -> None:
                 show(progress)
@@ -102,7 +104,7 @@ def export(
                 to_end=not follow,
                 stopped=stopped,
                 on_progress=shown_and_written if follow else show,
-                on_trouble=observer.not_followed if follow else _warn,
+                on_trouble=on_trouble,
             )
         opened.close()  # With its cache: what follows asks little of it.
         if not stopped.is_set():
@@ -216,7 +218,8 @@ def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
     print(f"wrote {written['messages']:,} messages and {written['events']:,} session events into {name}")
     counts = ", ".join(f"{sessions[status]:,} {status}" for status in ("complete", "partial", "open"))
     print(f"it holds {sum(sessions.values()):,} sessions: {counts}")
-    print(f"and {held['messages']:,} messages, {held['without_session']:,} of them in no session")
+    without = f", {held['without_session']:,} of them in no session" if held["without_session"] else ""
+    print(f"and {held['messages']:,} messages{without}")
     if outcome["read_again"]:
         print(f"{outcome['read_again']:,} records that were set aside could be read now, and are among them")
     _tell_set_aside(outcome["set_aside"], held["unreadable"])

@@ -10,7 +10,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import A3CPError, UsageError
+from processor.core.errors import A3CPError, BrokerUnavailable, UsageError
 from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord, Place, Source
 from processor.identities import Identities
 from processor.kafka.conf import READING
@@ -48,6 +48,42 @@ _OURS: Final[dict[str, Any]] = {
     "group.protocol": "classic",
     "partition.assignment.strategy": "range",  # Gives one member the same partitions of both topics.
 }
+
+
+def await_broker(
+    conf: Mapping[str, Any],
+    *,
+    stopped: Callable[[], bool],
+    on_trouble: Callable[[A3CPError], None],
+    give_up_s: float | None,
+) -> bool:
+    """Wait until a broker answers; return whether one does, or it was `stopped` before.
+
+    Raises:
+        BrokerUnavailable: none has answered for `give_up_s`.
+        UsageError: a property is none.
+    """
+    began_s = time.monotonic()
+    is_told = False
+    try:
+        admin = AdminClient(dict(conf))
+    except KafkaException as error:
+        raise unreachable("connecting", error, conf) from error
+    while not stopped():
+        try:
+            admin.list_topics(timeout=_ASK_EVERY_S)
+        except KafkaException as error:
+            outcome = unreachable("connecting", error, conf)
+            if not isinstance(outcome, BrokerUnavailable) or (
+                give_up_s is not None and time.monotonic() - began_s > give_up_s
+            ):
+                raise outcome from error
+            if not is_told:
+                on_trouble(outcome)
+                is_told = True
+        else:
+            return True
+    return False
 
 
 class KafkaFeed:
