@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,10 +103,11 @@ class Exporter:
         keys = [sha256(target.encode()).hexdigest() for target in targets]
         with self.store._engine.connect() as connection:
             for table in METADATA.sorted_tables:
-                # A text's number is the database's own; `meta` holds a word that no other store has.
+                # A text's number is the database's own; `meta` holds a word and places that no other store has.
                 columns = [column for column in table.columns if (table.name, column.name) != ("texts", "id")]
                 found = connection.execute(select(*columns))
-                rows = [str(tuple(row)) for row in found if row[0] != "id"]
+                own = re.compile("id|target .*").fullmatch
+                rows = [str(tuple(row)) for row in found if not own(str(row[0]))]
                 for number, key in enumerate(keys):
                     rows = [row.replace(key, f"target {number}") for row in rows]
                 tables[table.name] = sorted(rows)
