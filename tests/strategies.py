@@ -95,6 +95,18 @@ def confluent(name: str, fields: dict[str, Any], schema_id: int = 1) -> bytes:
     return confluent_header(schema_id) + avro_body(SCHEMA_TEXTS[name], fields)
 
 
+def framed(user_id: str, schema_id: int = 1) -> bytes:
+    """Return a user's conforming message in Confluent framing, under any id."""
+    fields = {
+        "schema_version": "1.0.1",
+        "record_id": "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56",
+        "user_id": user_id,
+        "timestamp": 1_750_000_000_000,
+        "source": "gesture_classifier",
+    }
+    return confluent("A3CPMessage", fields, schema_id)
+
+
 texts = st.text(max_size=12)
 session_ids = st.integers(0, (1 << 128) - 1).map(lambda number: f"sess_20250615_123456_{number:032x}") | st.text(
     min_size=1, max_size=20

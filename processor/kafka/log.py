@@ -7,7 +7,15 @@ from itertools import groupby
 from operator import methodcaller
 from typing import Any, Final, NamedTuple, cast
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 from processor.core.errors import A3CPError, Aborted, BrokerUnavailable
@@ -17,7 +25,7 @@ from processor.kafka.failures import AWAY, error_of, failure
 from processor.kafka.hidden import Hidden
 from processor.kafka.identities import identities
 from processor.kafka.marks import with_lost
-from processor.kafka.offsets import newest_ms
+from processor.kafka.offsets import LATEST, log_offsets, newest_ms
 from processor.kafka.origin import Origin
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
@@ -213,10 +221,9 @@ class KafkaLog:
         if offset is None:
             return
         try:
-            self._consumer.incremental_assign([TopicPartition(self._conf.raw, partition, offset)])
+            self._begin({partition: offset})
         except KafkaException as error:
             raise failure("going on to read", error) from error
-        self._reading.add(partition)
 
     def caught_up(self, partition: int) -> bool:
         """See `Log.caught_up`."""
@@ -225,20 +232,31 @@ class KafkaLog:
 
     def lag(self) -> Mapping[int, int]:
         """See `Log.lag`."""
-        positions = {tp.partition: max(0, tp.offset) for tp in self._positions()} | self._ends | self._held
+        positions = {tp.partition: max(0, tp.offset) for tp in self._positions()} | self._ends
         lag = {
             partition: max(0, self._high_watermark(partition) - position) for partition, position in positions.items()
         }
         hidden = {partition: (end, lag[partition]) for partition, end in self._ends.items() if lag[partition]}
         with contextlib.suppress(KafkaException):  # It is asked again.
             self._hidden.look(hidden, self._admin)
-        return lag | self._behind
+        return lag | self._behind | self._lag_of_held()
+
+    def _lag_of_held(self) -> dict[int, int]:
+        """Return the lag of what is held back; no fetch tells it. Nothing while no broker answers."""
+        places = [(self._conf.raw, partition) for partition in self._held]
+        if not places or self._away:
+            return {}
+        try:
+            ends = log_offsets(self._admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED, _ASK_TIMEOUT_S)
+        except KafkaException:  # It is asked again.
+            return {}
+        return {partition: max(0, end - self._held[partition]) for (_, partition), end in ends.items()}
 
     def _high_watermark(self, partition: int) -> int:
-        """Return where the log ends: as the latest fetch said, below 0 before the first; asked for where none is."""
-        place, is_read = TopicPartition(self._conf.raw, partition), partition in self._reading
+        """Return where the log ends, as the latest fetch said; below 0 before the first one."""
+        place = TopicPartition(self._conf.raw, partition)
         with contextlib.suppress(KafkaException):
-            _, high = self._consumer.get_watermark_offsets(place, timeout=_ASK_TIMEOUT_S, cached=is_read)
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
             return high
         return OFFSET_INVALID
 

@@ -8,28 +8,16 @@ import pytest
 from confluent_kafka import Producer
 
 from processor.broker.probe import free_ports
-from processor.codec.wire import confluent_header
 from processor.ports import Cause
 from processor.runtime.partitioner import partition_of
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, await_true, message, names_of, probe
 from tests.registry_server import Answering, Server, serving
-from tests.strategies import SCHEMA_TEXTS, avro_body
+from tests.strategies import SCHEMA_TEXTS, framed
 
 pytestmark = pytest.mark.broker
 
 FINE, FAILS, DRIPS, BOMB = 1, 2, 3, 4
-FIELDS = {
-    "schema_version": "1.0.1",
-    "record_id": "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56",
-    "timestamp": BASE_MS,
-    "performer_id": None,
-    "modality": "gesture",
-    "source": "gesture_classifier",
-    "capture_id": None,
-    "session_id": None,
-    "extra": None,
-}
 
 
 def bomb() -> str:
@@ -75,11 +63,6 @@ def server() -> Iterator[Server]:
 USERS = [next(f"u{n}" for n in range(99) if partition_of(f"u{n}".encode(), 4) == partition) for partition in range(4)]
 
 
-def framed(schema_id: int, partition: int) -> bytes:
-    fields = {**FIELDS, "user_id": USERS[partition]}
-    return confluent_header(schema_id) + avro_body(SCHEMA_TEXTS["A3CPMessage"], fields)
-
-
 def test_ids_on_which_the_registry_fails(kafka: str, topics: str, tmp_path: Path, server: Server) -> None:
     """Each holds its partition back, and is named in log, `/readyz` and a metric; the other partitions go on.
 
@@ -91,7 +74,7 @@ def test_ids_on_which_the_registry_fails(kafka: str, topics: str, tmp_path: Path
 
     def send(partition: int, *schema_ids: int) -> None:
         for schema_id in schema_ids:
-            producer.produce(names.raw, framed(schema_id, partition), USERS[partition], partition)
+            producer.produce(names.raw, framed(USERS[partition], schema_id), USERS[partition], partition)
         assert producer.flush(TIMEOUT_S) == 0
 
     def tagged() -> list[int]:

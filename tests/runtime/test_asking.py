@@ -13,21 +13,9 @@ from processor.runtime.asking import QUESTIONS_MAX, Asking
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
 from processor.testing import Fault, MemoryLog
-from tests.broker.fleet import BASE_MS
 from tests.runtime.stage import NAMES, PARTITIONS, RULES, Stage, Told
-from tests.strategies import SCHEMA_TEXTS, FakeRegistry, avro_body
+from tests.strategies import SCHEMA_TEXTS, FakeRegistry, framed
 
-FIELDS = {
-    "schema_version": "1.0.1",
-    "record_id": "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56",
-    "timestamp": BASE_MS,
-    "performer_id": None,
-    "modality": "gesture",
-    "source": "gesture_classifier",
-    "capture_id": None,
-    "session_id": None,
-    "extra": None,
-}
 REGISTRY = Cause.REGISTRY
 
 
@@ -76,10 +64,6 @@ class Asked:
             self.worker.step()
             self.clock.time_ms += ms
         return self
-
-
-def framed(user_id: str, schema_id: int = 1) -> bytes:
-    return confluent_header(schema_id) + avro_body(SCHEMA_TEXTS["A3CPMessage"], {**FIELDS, "user_id": user_id})
 
 
 def partition_of(stage: Stage, user_id: str) -> int:
