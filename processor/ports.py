@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-Headers: TypeAlias = list[tuple[str, bytes]]
+Headers: TypeAlias = list[tuple[str, bytes | None]]
+"""A record's headers, in order; Kafka lets a name come twice and a value be null."""
 
 LOG_APPEND_TIME: Final = 2
 """The kind of a record's timestamp that the broker gave it."""

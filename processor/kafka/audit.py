@@ -139,8 +139,7 @@ class KafkaTopics:
                     position = offset + 1
                     if offset >= end:
                         break
-                    came = headers_of(cast("RawRecord", message))
-                    headers = tuple((name, text or b"") for name, text in came)
+                    headers = tuple(headers_of(cast("RawRecord", message)))
                     if not is_marker(name for name, _ in headers):
                         yield TopicRecord(offset, message.timestamp()[1], message.key(), message.value(), headers)
                 elif message.error().code() == KafkaError._PARTITION_EOF:  # type: ignore[union-attr]

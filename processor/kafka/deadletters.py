@@ -18,6 +18,7 @@ from processor.kafka.reader import Reader, ReadRecord
 from processor.kafka.topic_admin import read_topics
 from processor.kafka.topics import Topic
 from processor.runtime.deadletters import RETRIED, START, WITHHELD
+from processor.runtime.headers import headers_bytes
 
 MARKER: Final = "a3cp-dlq-retried"
 """Header of the marker in a3cp.dlq: the position of the dead letter that was retried."""
@@ -27,7 +28,6 @@ _BATCH_RECORDS: Final = 500
 _INIT_TIMEOUT_S: Final = 20.0
 _BATCH_BYTES_MAX: Final = 1_000_000
 _RECORD_BYTES: Final = 100  # what a record and its batch need besides, at most
-_HEADER_BYTES: Final = 10  # likewise
 _DIGITS_MAX: Final = 18
 _PRODUCER: Final[dict[str, Any]] = {
     "enable.idempotence": True,
@@ -171,9 +171,8 @@ def _back(record: ReadRecord, position: str) -> list[tuple[str, bytes | None]]:
 
 
 def _record_bytes(record: ReadRecord, position: str) -> int:
-    headers = _back(record, position)
-    headers_bytes = sum(len(name.encode()) + len(content or b"") + _HEADER_BYTES for name, content in headers)
-    return len(record.value or b"") + len(record.key or b"") + headers_bytes + _RECORD_BYTES
+    headers = headers_bytes(_back(record, position))
+    return len(record.value or b"") + len(record.key or b"") + headers + _RECORD_BYTES
 
 
 def _commit(producer: Producer, batch: Iterable[tuple[ReadRecord, DeadLetter]], raw: str, dlq: str) -> None:

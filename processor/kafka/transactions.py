@@ -75,7 +75,7 @@ class Transactions:
                 self._open = True
             produce = producer.produce
             for topic, value, key, partition, headers in outputs:
-                if headers is None:
+                if not headers:
                     try:
                         produce(topic, value, key, partition)
                         continue

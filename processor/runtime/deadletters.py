@@ -11,7 +11,7 @@ from typing import Final
 from processor.codec.codec import Codec
 from processor.core.errors import A3CPError, DecodeError
 from processor.ports import Headers, Output, RawRecord
-from processor.runtime.headers import headers_of
+from processor.runtime.headers import headers_bytes, headers_of
 from processor.runtime.withholding import why_bytes_are_withheld, why_withheld
 
 START: Final = "a3cp-dlq-"
@@ -44,7 +44,7 @@ def dead_letter(
     """
     value = record.value()
     _, append_ms = record.timestamp()
-    came: Headers = [(name, content or b"") for name, content in headers_of(record) if not name.startswith(START)]
+    came: Headers = [(name, content) for name, content in headers_of(record) if not name.startswith(START)]
     described = {
         "topic": raw_topic,
         "partition": record.partition(),
@@ -59,13 +59,13 @@ def dead_letter(
     headers: Headers = [(START + name, str(content).encode()) for name, content in described.items()]
     kept, key = value, record.key()
     why = _why_withheld(value or b"", codec)
-    room_bytes = bytes_max - _RECORD_OVERHEAD_BYTES - _size_bytes(headers)
-    if why is None and len(value or b"") + len(key or b"") + _size_bytes(came) > room_bytes:
+    room_bytes = bytes_max - _RECORD_OVERHEAD_BYTES - headers_bytes(headers)
+    if why is None and len(value or b"") + len(key or b"") + headers_bytes(came) > room_bytes:
         why = _TOO_LARGE
     if why is not None:
         headers.append((WITHHELD, why.encode()))
         kept = json.dumps({"withheld": why, "sha256": described["sha256"], "size": described["size"]}).encode()
-        if len(kept) + len(key or b"") + _size_bytes(came) > room_bytes:
+        if len(kept) + len(key or b"") + headers_bytes(came) > room_bytes:
             came, key = [], None
     return topic, kept, key, record.partition(), came + headers
 
@@ -76,7 +76,3 @@ def _why_withheld(value: bytes, codec: Codec) -> str | None:
     except DecodeError:
         return why_bytes_are_withheld(value)
     return why_withheld(value, fields)
-
-
-def _size_bytes(headers: Headers) -> int:
-    return sum(len(name) + len(content) + 10 for name, content in headers)

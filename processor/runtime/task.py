@@ -26,9 +26,9 @@ from processor.core.model import (
     UserState,
 )
 from processor.core.session import step
-from processor.ports import Output, RawRecord
+from processor.ports import Headers, Output, RawRecord
 from processor.runtime.deadletters import Stage, dead_letter
-from processor.runtime.headers import headers_of
+from processor.runtime.headers import NOT_READ, ask_headers, headers_bytes, headers_of, stand_in
 from processor.runtime.partitioner import partition_of
 from processor.runtime.tally import BOUNDARIES_MAX, Boundary, Tally
 from processor.runtime.wheel import Wheel
@@ -140,11 +140,8 @@ class Task:
                 self._set_aside(record, error, outputs)
                 continue
             key = message.user_id.encode()
-            if key in batch:
-                state = batch[key]
-            else:
-                encoded = states.get(key)
-                state = None if encoded is None else decode_state(encoded)
+            encoded = None if key in batch else states.get(key)
+            state = batch.get(key) if encoded is None else decode_state(encoded)
             if state is None and self._reroute(record, key, outputs):
                 continue
             after, events = step(state, message, offset, rules)
@@ -152,10 +149,15 @@ class Task:
             if len(events) == 1 and tagged.__class__ is Tagged:  # By far the most frequent case.
                 assert value is not None  # `decode` refuses a tombstone.
                 value = tag(value, tagged)
-                if len(value) > value_bytes_max:
-                    self._set_aside(record, _too_large(len(value)), outputs)
+                try:
+                    headers = ask_headers(record)
+                except NOT_READ:
+                    headers = stand_in(record)
+                size_bytes = len(value) + headers_bytes(headers) if headers else len(value)
+                if size_bytes > value_bytes_max:
+                    self._set_aside(record, _too_large(size_bytes), outputs)
                     continue
-                append((topic, value, key, partition, None))
+                append((topic, value, key, partition, headers))
                 tagged_count += 1
                 if tagged.flags:
                     self._tally.flags[tagged.flags] += 1
@@ -237,10 +239,9 @@ class Task:
         right = partition_of(key, self._partitions)
         if right == self.partition:
             return False
-        headers = [(name, content or b"") for name, content in headers_of(record)]
         position = f"{self._topics.raw}[{self.partition}]@{record.offset()}"
-        headers.append((REROUTED, position.encode()))
-        size_bytes = len(record.value() or b"") + sum(len(name) + len(content) for name, content in headers)
+        headers = [*headers_of(record), (REROUTED, position.encode())]
+        size_bytes = len(record.value() or b"") + headers_bytes(headers)
         if size_bytes > self._raw_bytes_max:
             self._set_aside(record, _too_large_to_reroute(size_bytes, right), outputs)
         elif self._reroutes:
@@ -256,20 +257,23 @@ class Task:
         The state always fits: all that it keeps has a limit, together 8 KB (tests/codec/test_writing.py).
         """
         before, user_id, partition, codec = len(outputs), message.user_id, self.partition, self._codec
+        headers: Headers | None
         for event in events:
             if isinstance(event, Tagged):
-                raw = record.value()
+                raw, headers = record.value(), headers_of(record)
                 assert raw is not None
                 topic, value = self._topics.tagged, codec.tag(raw, event)
             elif isinstance(event, _UNTOLD):
                 continue
             else:
-                topic, value = self._topics.sessions, codec.encode_event(user_id, event, message.encoding)
-            if len(value) > self._value_bytes_max:
+                headers, topic = None, self._topics.sessions
+                value = codec.encode_event(user_id, event, message.encoding)
+            size_bytes = len(value) + headers_bytes(headers or ())
+            if size_bytes > self._value_bytes_max:
                 del outputs[before:]
-                self._set_aside(record, _too_large(len(value)), outputs)
+                self._set_aside(record, _too_large(size_bytes), outputs)
                 return False
-            outputs.append((topic, value, key, partition, None))
+            outputs.append((topic, value, key, partition, headers))
         for event in events:
             self._tally_event(user_id, event)
         if message.odd and isinstance(message, Message):

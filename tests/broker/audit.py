@@ -152,7 +152,14 @@ def read_memory(broker: MemoryBroker, names: TopicNames) -> Topics:
         *(
             [
                 [
-                    Row(r.number, r.position, r.raw_key, r.raw_value, r.append_ms, tuple(r.raw_headers or ()))
+                    Row(
+                        r.number,
+                        r.position,
+                        r.raw_key,
+                        r.raw_value,
+                        r.append_ms,
+                        tuple((name, content or b"") for name, content in r.raw_headers or ()),
+                    )
                     for r in log
                 ]
                 for log in broker.topics[name]

@@ -1,5 +1,8 @@
 """Headers are read once; those that the Kafka client cannot read stop nothing."""
 
+import pytest
+
+from processor.ports import Headers
 from processor.runtime.headers import UNREADABLE, headers_of
 from processor.runtime.partitioner import partition_of
 from processor.runtime.task import REROUTED
@@ -48,8 +51,63 @@ def send(stage: Stage, partition: int, value: bytes) -> None:
 def test_headers_as_they_came() -> None:
     """In their order, also those of one name, and none at all."""
     came = [("a", b"1"), ("a", None)]
-    assert headers_of(MemoryRecord(0, 0, None, None, BASE_MS, came)) == came  # type: ignore[arg-type]
+    assert headers_of(MemoryRecord(0, 0, None, None, BASE_MS, came)) == came
     assert headers_of(MemoryRecord(0, 0, None, None, BASE_MS)) == []
+
+
+TRACE: Headers = [
+    ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ("twice", b""), ("twice", None), ("a3cp-retried", b"not ours"), ("\u00fcber", b"\xff"),
+]  # fmt: skip
+
+
+def test_tagged_messages_carry_the_headers() -> None:
+    """Of the message that opens a session, of the next ones, of none; the events of a command carry none."""
+    stage = Stage()
+    for number, headers in enumerate((TRACE, TRACE, None, [])):
+        stage.send(HERE, message("maria", BASE_MS + number, number=number), b"maria", headers)
+    stage.send(HERE, message("maria", BASE_MS + 9, command="end"), b"maria", TRACE)
+    stage.member().finish()
+    tagged = stage.broker.topics[NAMES.tagged][HERE]
+    assert [record.raw_headers or [] for record in tagged] == [TRACE, TRACE, [], []]
+    assert {record.raw_headers for record in stage.broker.topics[NAMES.sessions][HERE]} == {None}
+
+
+def test_dead_letters_and_copies_carry_them_too() -> None:
+    """A dead letter and a misplaced record's copy have ours behind them; what is tagged of the copy has all."""
+    stage = Stage()
+    stage.send(HERE, b"{}", b"maria", TRACE)
+    stage.send(ELSEWHERE, message("maria", BASE_MS), b"maria", TRACE)
+    stage.member().finish()
+    (letter,) = stage.broker.topics[NAMES.dlq][HERE]
+    assert (letter.raw_headers or [])[: len(TRACE)] == TRACE
+    copy = stage.broker.topics[NAMES.raw][HERE][1].raw_headers
+    assert copy == [*TRACE, (REROUTED, f"{NAMES.raw}[{ELSEWHERE}]@0".encode())]
+    (tagged,) = stage.broker.topics[NAMES.tagged][HERE]
+    assert tagged.raw_headers == copy
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_headers_count_within_the_limit(*, is_first: bool) -> None:
+    """What would be too large with its headers is set aside, whether or not it opens a session."""
+    stage = Stage(record_bytes_max=20_000)
+    if not is_first:
+        stage.say("maria")
+    stage.send(HERE, message("maria", BASE_MS + 9, number=9), b"maria", [("large", b"x" * 19_000)])
+    stage.member().finish()
+    assert len(stage.broker.topics[NAMES.tagged][HERE]) == (not is_first)
+    ((_, headers),) = stage.dead()
+    assert headers["a3cp-dlq-stage"] == "size"
+
+
+def test_a_tagged_message_says_that_headers_were_unreadable() -> None:
+    """Of a message that opens a session, and of the next."""
+    stage = Stage()
+    for number in range(2):
+        send(stage, HERE, message("maria", BASE_MS + number, number=number))
+    stage.member().finish()
+    tagged = stage.broker.topics[NAMES.tagged][HERE]
+    assert [[name for name, _ in record.raw_headers or ()] for record in tagged] == [[UNREADABLE]] * 2
 
 
 def test_unreadable_headers_are_never_looked_at_again() -> None:

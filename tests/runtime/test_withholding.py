@@ -37,7 +37,7 @@ CODEC = make_codec(CAMERA, WORD)
 SECRET = b"SECRET"
 
 
-def dead(value: bytes, headers: Headers | None = None) -> tuple[bytes | None, dict[str, bytes]]:
+def dead(value: bytes, headers: Headers | None = None) -> tuple[bytes | None, dict[str, bytes | None]]:
     """Return value and headers of the dead letter of `value`, which is the only thing that it causes."""
     task = Task(0, 1, codec=CODEC, rules=Rules(), topics=NAMES, record_bytes_max=2 << 20)
     ((topic, kept, _, _, told),) = task.process([MemoryRecord(0, 0, None, value, BASE_MS, headers)])
@@ -159,7 +159,7 @@ def test_however_deep_it_lies(depth: int) -> None:
 
 def test_headers_that_only_look_like_ours() -> None:
     """A record that arrives with headers of dead letters is not taken for one that was withheld, or for a marker."""
-    came = [("a3cp-dlq-withheld", b"raw media"), ("a3cp-dlq-retried", b"a3cp.dlq[0]@0"), ("trace", b"7")]
+    came: Headers = [("a3cp-dlq-withheld", b"raw media"), ("a3cp-dlq-retried", b"a3cp.dlq[0]@0"), ("trace", b"7")]
     kept, headers = dead(b"{}", came)
     assert kept == b"{}"
     assert headers["trace"] == b"7"

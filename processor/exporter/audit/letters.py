@@ -4,14 +4,12 @@ Read the letters first, then the raw records, then call `finish`. Memory: 250 by
 """
 
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from processor.exporter.audit.alignment import HASH_BYTES
 from processor.exporter.audit.report import AuditReport
 from processor.exporter.audit.topics import TopicRecord
-from processor.runtime.deadletters import WITHHELD
-
-_HEADER: Final = "a3cp-dlq-"
+from processor.runtime.deadletters import START, WITHHELD
 
 
 class _Letter(NamedTuple):
@@ -19,7 +17,7 @@ class _Letter(NamedTuple):
 
     offset: int
     sha256: str
-    content: bytes | None  # hash of value and key; None when they are not as they came
+    content: bytes | None  # hash of value, key and headers; None when they are not as they came
 
 
 class LettersCheck:
@@ -33,8 +31,8 @@ class LettersCheck:
     def letter(self, record: TopicRecord) -> None:
         """Take the dead letters' next record."""
         where = self._at(self._dlq, record.offset)
-        headers = {key: content.decode(errors="replace") for key, content in record.headers}
-        topic, partition, offset = (headers.get(_HEADER + word, "") for word in ("topic", "partition", "offset"))
+        headers = {key: (content or b"").decode(errors="replace") for key, content in record.headers}
+        topic, partition, offset = (headers.get(START + word, "") for word in ("topic", "partition", "offset"))
         if topic != self._raw or partition != str(self._partition) or not (offset.isascii() and offset.isdigit()):
             self._report.add(where, f"it does not say which record of {self._raw}[{self._partition}] it was")
             return
@@ -44,7 +42,7 @@ class LettersCheck:
             self._report.add(where, f"it sets aside {self._at(self._raw, source)} again, as {first} did")
             return
         content = None if WITHHELD in headers else _fingerprint(record)
-        self._letters[source] = _Letter(record.offset, headers.get(_HEADER + "sha256", ""), content)
+        self._letters[source] = _Letter(record.offset, headers.get(START + "sha256", ""), content)
 
     def has(self, offset: int) -> bool:
         """Return whether the raw record at `offset` is set aside."""
@@ -57,7 +55,7 @@ class LettersCheck:
         if letter.sha256 != sha256(record.value or b"").hexdigest():
             self._report.add(where, f"its SHA-256 is not that of {source}")
         elif letter.content is not None and letter.content != _fingerprint(record):
-            self._report.add(where, f"its bytes are not those of {source}")
+            self._report.add(where, f"its key, value or headers are not those of {source}")
         else:
             self._report.dead += 1
 
@@ -73,6 +71,7 @@ class LettersCheck:
 
 
 def _fingerprint(record: TopicRecord) -> bytes:
-    """Return a hash of value and key."""
+    """Return a hash of value, key and the headers that came."""
     key = b"-" if record.key is None else b"%d " % len(record.key) + record.key
-    return sha256(key + (record.value or b"")).digest()[:HASH_BYTES]
+    came = repr([(name, content) for name, content in record.headers if not name.startswith(START)]).encode()
+    return sha256(b"%d " % len(came) + came + key + (record.value or b"")).digest()[:HASH_BYTES]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from processor.codec.codec import Codec
 from processor.config import TopicNames
@@ -28,6 +28,8 @@ from processor.exporter.audit.states import StatesCheck
 from processor.exporter.audit.topics import Topics
 from processor.runtime.partitioner import partition_of
 
+Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
+
 
 class _Raw(NamedTuple):
     """A raw record that is no dead letter."""
@@ -37,6 +39,7 @@ class _Raw(NamedTuple):
     value: bytes
     record: Record
     elsewhere: int | None  # its user's partition, where it may have been rerouted to; None when it is this one
+    headers: Headers
 
     @property
     def may_stand_alone(self) -> bool:
@@ -50,6 +53,7 @@ class _Out(NamedTuple):
     offset: int
     content: bytes  # b"" when it is no tagged message, which equals nothing
     value: bytes
+    headers: Headers
 
 
 @dataclass(slots=True)
@@ -218,7 +222,8 @@ class _PartitionAudit:
                 continue
             assert record.value is not None
             right = partition_of(decoded.user_id.encode(), self._topics.partitions)
-            raw = _Raw(offset, short_hash(record.value), record.value, decoded, None if right == partition else right)
+            elsewhere = None if right == partition else right
+            raw = _Raw(offset, short_hash(record.value), record.value, decoded, elsewhere, record.headers)
             if counting and right == partition:
                 self._scene.rerouted.placed(record, where, raw.content, partition)
             if offset >= start or not isinstance(decoded, Message):
@@ -247,7 +252,8 @@ class _PartitionAudit:
                 except RecordError:
                     source = None
             if record.offset >= start:
-                yield _Out(record.offset, b"" if source is None else short_hash(source), record.value or b"")
+                content = b"" if source is None else short_hash(source)
+                yield _Out(record.offset, content, record.value or b"", record.headers)
 
     def _take(self, pair: Pair[_Raw, _Out]) -> None:
         raw, out, agrees, repeats = pair
@@ -270,6 +276,8 @@ class _PartitionAudit:
             if raw.elsewhere is not None:
                 self._report.add(where, f"it is tagged here, and its user's partition is {raw.elsewhere}")
             self._compare_tag(raw, out)
+            if raw.headers != out.headers:
+                self._report.add(self._at(self._names.tagged, out.offset), f"its headers are not those of {where}")
         elif out is not None:
             self._fold_one(raw)
             told = f"its bytes without the tag are not those of {where}, whose turn it is"

@@ -65,7 +65,7 @@ class ReroutedCheck:
         names = [name for name, _ in record.headers]
         if REROUTED not in names or RETRIED in names:  # What is put back from the dead letters keeps its headers.
             return
-        origin = next(text for name, text in reversed(record.headers) if name == REROUTED)  # Ours came last.
+        origin = next(text or b"" for name, text in reversed(record.headers) if name == REROUTED)  # Ours came last.
         self._copies[content, partition].append(_Copy(where, origin.decode(errors="replace")))
 
     def finish(self) -> list[str]:

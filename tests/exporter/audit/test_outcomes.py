@@ -102,7 +102,7 @@ def test_an_erased_person_is_no_loss() -> None:
 def test_a_foreign_header_is_nothing_wrong(text: bytes) -> None:
     """A client, or another cluster, may send any header: where nothing is misplaced, it says nothing."""
     topics, stage = made()
-    for log in topics.logs[RAW]:
+    for log in (log for topic in (RAW, TAGGED, DLQ) for log in topics.logs[topic]):
         log[:] = [each._replace(headers=(("a3cp-rerouted", text), *each.headers)) for each in log]
     assert found(topics, stage.clock.now_ms()).problems == []
 
@@ -138,6 +138,14 @@ def _replace(topic: str, at: int, old: bytes, new: bytes) -> Damage:
         log = topics.logs[topic][partition]
         assert old in (log[at].value or b"")
         log[at] = log[at]._replace(value=(log[at].value or b"").replace(old, new, 1))
+
+    return damage
+
+
+def _other_headers(topic: str, at: int) -> Damage:
+    def damage(topics: MemoryTopics, partition: int) -> None:
+        log = topics.logs[topic][partition]
+        log[at] = log[at]._replace(headers=(("traceparent", b"00"), *log[at].headers))
 
     return damage
 
@@ -358,7 +366,9 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a dead letter of what is tagged too": (_letter_of_a_good_one, "it comes from no record that a3cp.raw[P] has"),
     "a dead letter missing": (_drop(DLQ, 0), "neither tagged nor set aside, and cannot be tagged"),
     "a dead letter's hash": (_letter_hash, "its SHA-256 is not that of a3cp.raw[P]@"),
-    "a dead letter's bytes": (_letter_bytes, "its bytes are not those of a3cp.raw[P]@"),
+    "a dead letter's bytes": (_letter_bytes, "its key, value or headers are not those of a3cp.raw[P]@"),
+    "a dead letter's headers": (_other_headers(DLQ, 0), "its key, value or headers are not those of a3cp.raw[P]@"),
+    "a tagged record's headers": (_other_headers(TAGGED, 40), "a3cp.tagged[P]@40: its headers are not those"),
     "copies exchanged": (_copies_exchanged, "nor sent to its user's partition"),
     "a copy in a wrong partition": (_copy_elsewhere, "nor sent to its user's partition"),
     "a misplaced record sent twice": (_copy_twice, "it is a copy of "),
