@@ -33,7 +33,7 @@ def audit(
     """Prove that each raw record has exactly one outcome, and that messages, sessions and states agree.
 
     The processor may be running: what it has not come to is counted, not called missing. Nothing is written.
-    Exit codes: 0 nothing is wrong, 1 something is, 2 there are no such topics.
+    Exit codes: 0 nothing is wrong, 1 something is, 2 there are no such topics, or they were made anew.
     """
     import time
 
@@ -50,6 +50,7 @@ def audit(
             (names.tagged, names.sessions, names.state, names.dlq, names.raw),
             raw=names.raw,
             group_id=settings.group_id,
+            origin={"raw": names.raw, "state": names.state, "tagged": names.tagged, "sessions": names.sessions},
             on_read=lambda offsets: on_read(offsets, topics.offsets),
         )
         codec = Codec(schemas(settings), strict=settings.strict)

@@ -63,8 +63,7 @@ def erase(
     now_ms = time.time_ns() // 1_000_000
     file = _new_file(proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json"), dry_run=dry_run)
     with closing(store_of(settings, must_exist=True)) as opened:
-        if offsets := opened.offsets():
-            opened.follow(f"{topics.tagged} and {topics.sessions}")  # Else what is not exported could not be told.
+        offsets = _exported(opened, kafka, topics)
         configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
         others: set[bytes] = set()
         held, ways = _look(conf, topics, key, offsets, others)
@@ -167,6 +166,21 @@ def _not_named(root: str) -> UsageError:
         f"the store has exported to {root}, which no --to names, so nobody would look there",
         remedy=f"add --to {root}",
     )
+
+
+def _exported(store: "StorePort", kafka: Mapping[str, Any], topics: "TopicNames") -> "Mapping[Source, int]":
+    """Return how far the store is in these topics; of others, what is not exported could not be told.
+
+    Raises:
+        UsageError: it is filled from others.
+    """
+    from processor.kafka.identities import ids_of
+
+    offsets = store.offsets()
+    if offsets:
+        store.follow(f"{topics.tagged} and {topics.sessions}")
+        store.recognise(ids_of(kafka, (topics.tagged, topics.sessions)))
+    return offsets
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from confluent_kafka import (
@@ -18,8 +19,10 @@ from processor.core.errors import BrokerUnavailable, UsageError
 from processor.exporter.audit.topics import Span, TopicRecord
 from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import is_marker
+from processor.kafka.identities import identities
 from processor.kafka.marks import lost_in
 from processor.kafka.offsets import EARLIEST, LATEST, committed_places, log_offsets, patiently
+from processor.kafka.origin import require_same
 from processor.kafka.producer import unreachable
 from processor.kafka.unreadable import reading_error
 from processor.ports import RawRecord
@@ -41,6 +44,7 @@ class KafkaTopics:
         *,
         raw: str | None = None,
         group_id: str = "",
+        origin: Mapping[str, str] = MappingProxyType({}),
         on_read: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Look how far the topics go.
@@ -49,10 +53,12 @@ class KafkaTopics:
             conf: librdkafka's properties.
             topics: those to be read; one that explains another comes after it, the dead letters and raw last.
             raw, group_id: the raw topic and the processor's group, when it matters what is processed.
+            origin: the topics, by role, that the group must have worked on.
             on_read: told how many offsets were passed.
 
         Raises:
-            UsageError: a topic does not exist, they have different numbers of partitions, or a property is none.
+            UsageError: a topic does not exist, they have different numbers of partitions, the group worked on others of
+                these names, or a property is none.
             BrokerUnavailable: no broker answers.
         """
         self._conf = conf
@@ -77,6 +83,7 @@ class KafkaTopics:
                 if raw is None
                 else patiently(lambda: committed_places(conf, group_id, raw, range(self.partitions)), _ASKING, conf)
             )
+            require_same(group_id, origin, self._committed, identities(admin, origin))
             # The rest of what was committed by now was appended by now: one after the other, explanations last.
             ends: dict[tuple[str, int], int] = {}
             for topic in topics:

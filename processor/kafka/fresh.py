@@ -11,8 +11,7 @@ from confluent_kafka.admin import AdminClient
 from processor.core.errors import BrokerUnavailable, UsageError
 from processor.identities import CLUSTER, Identities
 from processor.kafka.failures import error_of
-from processor.kafka.identities import identities
-from processor.kafka.offsets import patiently
+from processor.kafka.identities import ids_of
 from processor.kafka.producer import unreachable
 from processor.kafka.topics import desired_topics
 
@@ -43,9 +42,7 @@ def demo_topics(conf: Mapping[str, Any], prefix: str) -> Identities:
     Raises:
         BrokerUnavailable: no broker answers.
     """
-    names = [topic.name for topic in desired_topics(prefix)]
-    admin = AdminClient({"socket.connection.setup.timeout.ms": 5_000, **conf})
-    found = patiently(lambda: identities(admin, dict(zip(names, names, strict=True))), "preparing the demo", conf)
+    found = ids_of(conf, [topic.name for topic in desired_topics(prefix)])
     return {name: each for name, each in found.items() if name != CLUSTER}
 
 

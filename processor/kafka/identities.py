@@ -1,17 +1,30 @@
 """Which cluster answers, and which topics these are: Kafka gives each an id, so that another of the same name shows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import wait
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from processor.identities import CLUSTER, Identities
 from processor.kafka.failures import error_of
+from processor.kafka.offsets import patiently
 
+_ASKING: Final = "asking for the ids of topics"
 _TIMEOUT_S: Final = 10.0
 _NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"  # 128 zero bits: what a broker before Kafka 2.8 has for every topic
+
+
+def ids_of(conf: Mapping[str, Any], topics: Iterable[str]) -> Identities:
+    """Return the ids of the cluster and, by their names, of those of `topics` that there are.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    names = {name: name for name in topics}
+    admin = AdminClient({"socket.connection.setup.timeout.ms": 5_000, **conf})
+    return patiently(lambda: identities(admin, names), _ASKING, conf)
 
 
 def identities(admin: AdminClient, topics: Mapping[str, str]) -> Identities:

@@ -45,24 +45,38 @@ class Origin:
         has_none = {place.partition for place in committed if place.offset < 0}
         if lost := has_none.intersection(begun):
             raise lost_offsets(self._group_id, lost, raw=self._topics["raw"], state=self._topics["state"])
-        for place in committed:
-            known = _ids_in(place.metadata)
-            if others := differing(known, now):
-                raise self._other(known, now, others)
+        require_same(self._group_id, self._topics, committed, now)
         self.text = " ".join([_OURS, *(f"{role}={each}" for role, each in now.items())])
 
-    def _other(self, known: Identities, now: Identities, others: Sequence[str]) -> UsageError:
+
+def require_same(
+    group_id: str, topics: Mapping[str, str], committed: Iterable[TopicPartition], now: Identities
+) -> None:
+    """Check that what a group has committed belongs to the cluster and topics of the ids `now`.
+
+    Args:
+        group_id: the group; topics: the names of its topics, by role.
+        committed: its offsets, with the texts beside them.
+        now: the ids by role.
+
+    Raises:
+        UsageError: it belongs to others.
+    """
+    for place in committed:
+        known = _ids_in(place.metadata)
+        others = differing(known, now)
         if CLUSTER in others:
-            return UsageError(
-                f"group {self._group_id} worked in the Kafka cluster {known[CLUSTER]}, and this one is {now[CLUSTER]}: "
+            raise UsageError(
+                f"group {group_id} worked in the Kafka cluster {known[CLUSTER]}, and this one is {now[CLUSTER]}: "
                 "its offsets were copied, and may not fit",
                 remedy=_REMEDY,
             )
-        names = " and ".join(self._topics[role] for role in others)
-        return UsageError(
-            f"{names}: deleted and made anew since group {self._group_id} worked on it, whose states would not fit",
-            remedy=_REMEDY,
-        )
+        if others:
+            names = " and ".join(topics[role] for role in others if role in topics)
+            raise UsageError(
+                f"{names}: deleted and made anew since group {group_id} worked on it, whose states would not fit",
+                remedy=_REMEDY,
+            )
 
 
 def _ids_in(metadata: Any) -> Identities:

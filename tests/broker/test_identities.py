@@ -12,6 +12,7 @@ from processor.identities import CLUSTER, differing
 from processor.kafka.identities import identities
 from processor.kafka.topic_admin import ensure_topics
 from tests.broker.fleet import Fleet, await_true, day, produce
+from tests.broker.test_audit import run
 from tests.contracts.worlds import PARTITIONS, KafkaWorld, Member
 
 pytestmark = pytest.mark.broker
@@ -128,6 +129,27 @@ def test_offsets_of_another_cluster_are_refused(world: KafkaWorld) -> None:
     commit(world, "a3cp cluster=there raw=this")
     with pytest.raises(UsageError, match="worked in the Kafka cluster there, and this one is"):
         Member(world).await_records(1)
+
+
+@pytest.mark.parametrize("word", ["raw", "state", "tagged", "sessions"])
+def test_an_audit_refuses_topics_made_anew(
+    kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """It proves nothing of a log that is gone: however many records the new topic holds, it is never called sound."""
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        produce(kafka, fleet.names.raw, day(1, 50, 8))
+        worker = fleet.start()
+        fleet.await_processed()
+        assert worker.stop() == 0
+        assert run(fleet, monkeypatch, "audit")[0] == 0
+        make_anew(kafka, topics, word)
+        if word == "raw":
+            produce(kafka, fleet.names.raw, day(2, 100, 8))
+            code, said = run(fleet, monkeypatch, "audit")
+            assert code == 1, said
+            return
+        with pytest.raises(UsageError, match=f"{word}: deleted and made anew since"):
+            run(fleet, monkeypatch, "audit")
 
 
 def test_a_worker_refuses_and_is_told_to_go_on(kafka: str, topics: str, tmp_path: Path) -> None:

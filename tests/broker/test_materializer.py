@@ -167,9 +167,9 @@ def test_killed_while_following(site: Site, records: list[OutputRecord], address
     assert held(address) == held(calm)
 
 
-def refusal(site: Site, address: str) -> str:
-    """Export in vain, and return what was said."""
-    command = [*PROGRAM, "export", "--store", address]
+def refusal(site: Site, address: str, *arguments: str) -> str:
+    """Export, or what else is named, in vain, and return what was said."""
+    command = [*PROGRAM, *(arguments or ["export"]), "--store", address]
     done = subprocess.run(command, env=site.environ, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     return done.stderr
@@ -210,6 +210,7 @@ def test_topics_made_anew_are_refused(
     finally:
         following.kill()
     assert f"a former {topics}.tagged and {topics}.sessions, deleted and made anew since" in refusal(site, address)
+    assert f"a former {topics}.tagged" in refusal(site, address, "erase", "user-1")
     fresh = f"sqlite:///{tmp_path / 'fresh.db'}"
     assert site.run("export", "--store", fresh)["left"] == 0
     store = open_store(address)
