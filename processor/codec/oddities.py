@@ -61,8 +61,7 @@ def oddities(fields: Mapping[str, object]) -> int:
         odd |= Odd.RECORD_ID_MISSING
     elif not isinstance(record_id, str) or not UUID_FORM(record_id):
         odd |= Odd.RECORD_ID_NOT_UUID
-    if isinstance(user_id := fields.get("user_id"), str):
-        odd |= user_id_oddities(user_id)
+    odd |= user_id_oddities(str(fields.get("user_id")))  # It is text, or nothing could be tagged.
     if isinstance(timestamp := fields.get("timestamp"), str) and is_without_zone(timestamp):
         odd |= Odd.TIMESTAMP_WITHOUT_ZONE
     if (modality := fields.get("modality")) is not None and modality not in MODALITIES:

@@ -154,6 +154,8 @@ def test_each_reason_has_its_bit_and_its_sentence():
     told = explained(sum(bits))
     assert [told.index(f"({word})") for word in Odd.WORDS] == sorted(told.index(f"({word})") for word in Odd.WORDS)
     message = read(b'{"user_id":"u ","timestamp":"2025-06-15"}')
+    assert CODEC.reasons(text()) == ()
+    assert CODEC.reasons(b'{"user_id":"u ","timestamp":"2025-06-15"}') == odd_words(message.odd)
     assert odd_words(message.odd) == (
         "schema_version_missing", "record_id_missing", "user_id_blanks", "timestamp_without_zone",
     )  # fmt: skip
