@@ -25,7 +25,8 @@ from processor.core.model import Command, Odd
 from processor.resources import schema_text
 
 _UNITS: Final = {"millis": 1, "micros": 1_000, "nanos": 1_000_000}
-_MAY_BE_NULL: Final = ("schema_version", "record_id")  # in a message; the shipped schemas have no null there
+# What stands for null where the shipped schemas have none.
+_DEFAULTS: Final = {"schema_version": "", "record_id": "", "force_new": False, "is_training_data": False}
 _TRAILING_COMMA: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|,(?=[ \t\r\n]*[}\]])', re.DOTALL)
 _NO_OBJECT: Final = "it does not begin with {, so it is no message"
 _LIST_START: Final = re.compile(rb'\{\s*"(\w+)"\s*:\s*\[')
@@ -147,10 +148,12 @@ class FileReader:
             if fields is None:
                 yield Bad(number, b"", why or "")
                 continue
+            value = b""
             try:
-                yield self._good(number, write.value(content, fields), odd=write.odd)
+                value = write.value(content, fields)
+                yield self._good(number, value, odd=write.odd)
             except RecordError as error:
-                yield Bad(number, b"", str(error))
+                yield Bad(number, value, str(error))
 
 
 class _Writer:
@@ -193,7 +196,7 @@ class _Writer:
             return self._header + content
         out = io.BytesIO(self._header)
         out.seek(0, io.SEEK_END)
-        told = {name: self._told(name, fields.get(name, field.get("default"))) for name, field in self._known.items()}
+        told = {name: self._told(name, fields.get(name)) for name in self._known}
         fastavro.schemaless_writer(out, self._parsed, told)
         return out.getvalue()
 
@@ -203,8 +206,8 @@ class _Writer:
             return self._time(value)
         kind = self._known[name]["type"]
         if value is None and not isinstance(kind, list):
-            if name in _MAY_BE_NULL:
-                return ""
+            if name in _DEFAULTS:
+                return _DEFAULTS[name]
             raise InvalidMessage(f"{name} is missing", remedy=f"write {self._name} with it")
         if isinstance(value, bytes):
             try:

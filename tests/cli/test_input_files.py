@@ -248,6 +248,7 @@ def test_one_bad_record_does_not_end_a_container() -> None:
     assert "not UTF-8" in whys[1]
     assert "user_id is blank" in whys[2]
     assert not any("damaged" in why for why in whys)
+    assert [bool(item.value) for item in items] == [True, True, False, True, True, True]  # What --unchecked can send.
 
 
 @pytest.mark.parametrize("codec", ["null", "deflate", "snappy", "zstandard"])
@@ -403,6 +404,11 @@ def test_commands_in_containers() -> None:
     (item,) = read(container(schema, command))
     assert isinstance(item, Good)
     assert item.is_command
+    for field in schema["fields"][8:]:
+        field.update(type=["null", "boolean" if field["type"] == "boolean" else "string"], default=None)
+    (item,) = read(container(schema, {**message(), "command": "start"}))
+    assert isinstance(item, Good)
+    assert CODEC.fields_of(item.value)["force_new"] is False
 
 
 def test_strict_refuses_a_container_of_local_times_once() -> None:
