@@ -2,7 +2,7 @@
 
 Nearly all messages are so. This is the one second writing of rules that there is, and it decides nothing of its own: of
 every message it gives what `decide`, `evolve` and `observe` give, or None. `tests/core/test_plain.py` holds it to that.
-It is here since it takes 0.4 to 0.5 of their time (docs/performance.md). `tuple.__new__` makes a `NamedTuple` without
+It is here since it takes half of their time (docs/performance.md). `tuple.__new__` makes a `NamedTuple` without
 the call in between.
 """
 
