@@ -126,6 +126,10 @@ class Container:
             start = pos
             try:
                 fields, pos = self._read(content, start, 0)
+                if pos == start:
+                    why = f"the {count - index} records from here on take no bytes, so nothing says that they are there"
+                    yield Entry(number + index + 1, b"", None, why)
+                    return
                 yield Entry(number + index + 1, content[start:pos], fields, None)
             except DecodeError as error:
                 try:

@@ -17,6 +17,7 @@ import pytest
 
 from processor.cli.input_files import Bad, FileReader, Good, Item
 from processor.cli.json_texts import TEXT_BYTES_MAX
+from processor.codec.avro import write_long
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
 from processor.core.model import Message, Odd, odd_words
@@ -293,6 +294,16 @@ def test_a_block_that_unpacks_to_too_much() -> None:
     (bad,) = (item for item in items if isinstance(item, Bad))
     assert (bad.number, "unpacks to more than 64 MiB" in bad.why) == (11, True)
     assert len(items) == 21
+
+
+def test_records_of_no_bytes_are_refused_once() -> None:
+    """A block of a few bytes may say that it holds millions of them."""
+    names = ("schema_version", "record_id", "user_id", "timestamp", "source")
+    nothing = {"type": "record", "name": "A3CPMessage", "fields": [{"name": name, "type": "null"} for name in names]}
+    header = container(nothing)
+    (refused,) = read(header + write_long(1 << 26) + write_long(0) + header[-16:])
+    assert isinstance(refused, Bad)
+    assert "67108864 records from here on take no bytes" in refused.why
 
 
 def test_a_header_that_is_damaged() -> None:
