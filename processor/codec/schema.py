@@ -13,7 +13,7 @@ from processor.codec.oddities import TAG_KEYS
 from processor.codec.remembered import Remembered
 from processor.codec.schemawork import check_work
 from processor.codec.wire import AVRO, CONFLUENT, CONFLUENT_HEADER_BYTES, avro_header, confluent_header
-from processor.core.errors import DecodeError, RegistryUnavailable, SchemaUnknown
+from processor.core.errors import DecodeError, NoRegistry, RegistryUnavailable, SchemaUnknown
 from processor.core.model import Odd
 
 LAYOUTS_MAX: Final = 1024  # schemas of a registry that are remembered; then they are asked for again
@@ -226,7 +226,7 @@ class Schemas:
 
     def _registry(self) -> SchemaSource:
         if self._source is None:
-            raise SchemaUnknown(
+            raise NoRegistry(
                 "value is Confluent-framed and no schema registry is configured",
                 remedy="set SCHEMA_REGISTRY_URL, then replay the dead letter",
             )

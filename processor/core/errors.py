@@ -4,6 +4,7 @@ A3CPError
 ├── RecordError            dead-letter the record, go on
 │   ├── DecodeError          its bytes cannot be read
 │   │   └── SchemaUnknown      who reads it has not the schema that it was written with; another reader may
+│   │       └── NoRegistry     since no registry is configured here: a proof cannot be had, a dead letter can
 │   └── InvalidMessage       it can be read but not tagged (rule R16)
 ├── Aborted                the transaction is undone for certain: undo the batch in memory, read it again
 ├── OwnershipLost          drop the partition's task, rejoin the group
@@ -43,6 +44,10 @@ class DecodeError(RecordError):
 
 class SchemaUnknown(DecodeError):
     """The schema of a record is not known here: no registry, another one, or another release's schema."""
+
+
+class NoRegistry(SchemaUnknown):
+    """The record names a schema by its id in a registry, and no registry is configured here."""
 
 
 class InvalidMessage(RecordError):

@@ -16,14 +16,14 @@ from typing import NamedTuple, TypeAlias
 
 from processor.codec.codec import Codec
 from processor.config import TopicNames
-from processor.core.errors import RecordError
+from processor.core.errors import NoRegistry, RecordError
 from processor.core.model import Message, Record, Rules, Tagged
 from processor.exporter.audit.alignment import HASH_BYTES, Pair, align, meeting, short_hash
 from processor.exporter.audit.events import EventsCheck
 from processor.exporter.audit.letters import LettersCheck
 from processor.exporter.audit.report import AuditReport
 from processor.exporter.audit.rerouted import ReroutedCheck
-from processor.exporter.audit.sessions import SessionsCheck, TopicPair
+from processor.exporter.audit.sessions import SessionsCheck, TopicPair, cannot_tell
 from processor.exporter.audit.states import StatesCheck
 from processor.exporter.audit.topics import Topics
 from processor.runtime.partitioner import partition_of
@@ -216,6 +216,10 @@ class _PartitionAudit:
                 continue
             try:
                 decoded = self._codec.decode(record.value, record.timestamp_ms)
+            except NoRegistry as error:
+                if is_due and counting:  # One that waits may become a dead letter.
+                    raise cannot_tell(where, error) from error
+                continue
             except RecordError as error:
                 if is_due and counting:
                     self._report.add(where, f"it is neither tagged nor set aside, and cannot be tagged: {error.what}")

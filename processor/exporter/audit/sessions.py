@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from processor.codec.codec import Codec, TaggedView
 from processor.codec.events import EventView
-from processor.core.errors import RecordError
+from processor.core.errors import NoRegistry, RecordError, UsageError
 from processor.core.ids import belongs_to
 from processor.exporter.audit.topics import Span, TopicRecord, Topics
 from processor.exporter.bundles.verify import PROBLEMS_MAX, Problem, Report
@@ -83,7 +83,7 @@ class SessionsCheck:
         try:
             event = self._codec.decode_event(record.value or b"")
         except RecordError as error:
-            self._wrong(None, where, f"it is no session event: {error.what}")
+            self._unreadable(where, "no session event", error)
             return None
         if record.key != event.user_id.encode():
             self._wrong(event.session_id, where, "its key is not the user whose event it is")
@@ -182,6 +182,12 @@ class SessionsCheck:
             if offset < self._events.certain and told_ms >= since_ms:
                 yield user_id, sid
 
+    def _unreadable(self, where: str, what: str, error: RecordError) -> None:
+        """Note that a record is `what`, unless only a registry could tell. Raises as `cannot_tell` says."""
+        if isinstance(error, NoRegistry):
+            raise cannot_tell(where, error) from error
+        self._wrong(None, where, f"it is {what}: {error.what}")
+
     def message(self, record: TopicRecord) -> tuple[TaggedView, bytes] | None:
         """Take the tagged topic's next record; return what it says, and the bytes it came in as."""
         where = self._at(self._names.tagged, record.offset)
@@ -189,7 +195,7 @@ class SessionsCheck:
         try:
             view, source = self._codec.untag(record.value or b"")
         except RecordError as error:
-            self._wrong(None, where, f"it is no tagged message: {error.what}")
+            self._unreadable(where, "no tagged message", error)
             return None
         sid, seq = view.session_id, view.session_seq
         if record.key != view.user_id.encode():
@@ -313,6 +319,14 @@ class SessionsCheck:
             problems = session.problems
         if len(problems) < PROBLEMS_MAX:
             problems.append(Problem(where, sid if session is None and sid is not None else "", what))
+
+
+def cannot_tell(where: str, error: NoRegistry) -> UsageError:
+    """Return why a proof that cannot read the record at `where` for want of a registry ends: it may be sound."""
+    return UsageError(
+        f"{where}: {error.what}, so nobody can tell whether it is right",
+        remedy="set SCHEMA_REGISTRY_URL to the processor's registry, then try again",
+    )
 
 
 def _seed(session_id: str) -> bytes:

@@ -6,9 +6,11 @@ from functools import cache
 
 import pytest
 
+from processor.core.errors import UsageError
 from processor.core.model import Policy, Rules
 from processor.exporter.audit.outcomes import audit
 from processor.exporter.audit.report import AuditReport
+from processor.exporter.audit.sessions import TopicPair, verify_topics
 from tests.broker.fleet import BASE_MS
 from tests.exporter.audit.topics import MemoryTopics
 from tests.runtime.stage import CODEC, NAMES, RULES, Stage
@@ -119,3 +121,17 @@ def test_a_changed_word_is_found_at_its_place(kind: str, reason: str | None, fie
     log[at] = log[at]._replace(value=spliced({**told, field: changed}))
     where = f"{NAMES.sessions}[{partition}]@{log[at].offset}"
     assert where in [each.where for each in audited(topics, stage).problems]
+
+
+@pytest.mark.parametrize("topic", ["tagged", "sessions", "raw"])
+def test_what_needs_a_registry_is_not_judged_without_one(topic: str) -> None:
+    """A proof ends with what to set; it calls nothing wrong that nobody here can read."""
+    topics = MemoryTopics(lived(0).broker, NAMES)
+    name: str = getattr(NAMES, topic)
+    log = next(log for log in topics.logs[name] if log)
+    log[0] = log[0]._replace(value=bytes(5) + b"x")
+    with pytest.raises(UsageError, match=r"\]@\d+: .* no schema registry is configured.*set SCHEMA_REGISTRY_URL"):
+        audit(topics, CODEC, NAMES, LIVELY)
+    if topic != "raw":
+        with pytest.raises(UsageError, match="set SCHEMA_REGISTRY_URL"):
+            list(verify_topics(topics, CODEC, TopicPair(NAMES.tagged, NAMES.sessions)))
