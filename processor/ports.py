@@ -150,6 +150,12 @@ class Log(Protocol):
             Aborted: the group has moved on meanwhile; `poll` returns the batch again, but for what others own by then.
         """
 
+    def settle(self) -> None:
+        """Commit positions that moved on without a record, as past transaction markers; rarely, and if there are any.
+
+        To be called where nothing is sent or polled, again and again.
+        """
+
     def recover(self) -> None:
         """Abort whatever is open, become usable again, and go back to the committed positions.
 

@@ -225,6 +225,9 @@ class MemoryLog:
         if fault is not None:
             raise OutcomeUnknown(f"commit {self._commits - 1}: {fault.value}")
 
+    def settle(self) -> None:
+        """See `Log.settle`; there are no markers here."""
+
     def recover(self) -> None:
         """See `Log.recover`."""
         self._open, self._batch = [], {}

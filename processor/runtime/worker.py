@@ -141,6 +141,8 @@ class Worker:
             self._punctuated_s = now_s
             touched |= self._punctuate()
             self._observer.lagging(dict(self._log.lag()))
+            if not (records or touched):
+                self._log.settle()
         if records or touched:
             self._commit(touched, len(records))
             self._adapt(len(records), self._clock.monotonic_s() - begun_s)
