@@ -1,11 +1,11 @@
 """`a3cp state`: what the processor remembers of a user."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from processor.core.model import Session, UserState
@@ -31,7 +31,7 @@ def show(
     Exit codes: 0 it is printed, 1 it cannot be read, 2 nothing is remembered of that user.
     """
     from processor.codec.state import decode_state
-    from processor.core.errors import UsageError
+    from processor.core.errors import DecodeError, UsageError
     from processor.kafka.reader import Reader
     from processor.runtime.partitioner import partition_of
 
@@ -49,12 +49,12 @@ def show(
             f"{topics.state}[{partition}] {found}",
             remedy="check the id; a user without an open session is forgotten after the late horizon",
         )
-    told = {
-        "user_id": user,
-        "position": f"{topics.state}[{partition}]@{latest.offset}",
-        **state_fields(decode_state(latest.value), f"{topics.raw}[{partition}]"),
-    }
-    print(json.dumps(told, indent=None if as_json else 2))
+    position = f"{topics.state}[{partition}]@{latest.offset}"
+    try:
+        fields = state_fields(decode_state(latest.value), f"{topics.raw}[{partition}]")
+    except DecodeError as error:
+        raise DecodeError(f"{position}: {error.what}", remedy=error.remedy) from error
+    print_json({"user_id": user, "position": position, **fields}, indent=None if as_json else 2)
 
 
 def state_fields(state: "UserState", raw: str) -> dict[str, Any]:

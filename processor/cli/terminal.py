@@ -53,10 +53,14 @@ def _is_unmistakable(name: str) -> bool:
     return len(scripts) < 2 or scripts <= _EAST_ASIAN
 
 
-def print_json(value: object) -> None:
-    """Print `value` as one line of JSON: text as it is, but for what a terminal would not show as it is."""
+def print_json(value: object, *, indent: int | None = None) -> None:
+    """Print `value` as JSON: text as it is, but for what a terminal would not show as it is.
+
+    It is one line, unless `indent` says how far each level is moved to the right.
+    """
     can_show = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(_STEERING.sub(_escaped, json.dumps(value, ensure_ascii=not can_show)))
+    for line in json.dumps(value, ensure_ascii=not can_show, indent=indent).split("\n"):
+        print(_STEERING.sub(_escaped, line))
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from processor.runtime.partitioner import partition_of
 from tests.broker.fleet import TIMEOUT_S, await_true
 from tests.conftest import PARTITIONS
 
@@ -300,5 +301,11 @@ def test_a_state_is_printed(a3cp: Commands, processing: None) -> None:
     assert (state["current"]["template"], state["policy"]) == ("school", None)
     assert state["last_record"].endswith("@0")
     assert json.loads(a3cp("state", "show", "elias01").stdout) == state
+    producer = Producer({"bootstrap.servers": a3cp.environ["KAFKA_BOOTSTRAP_SERVERS"]})
+    for user, value in (("damaged", b"\xc1\x01?"), ("gone", b"?"), ("gone", None)):
+        producer.produce(a3cp.environ["A3CP_TOPIC_PREFIX"] + ".state", value, user, partition_of(user.encode(), 4))
+    assert producer.flush(10) == 0
+    assert ": state of 3 bytes is damaged; replay" in a3cp("state", "show", "damaged", code=1).stderr
+    assert "had a state of that user, which was deleted" in a3cp("state", "show", "gone", code=2).stderr
     refused = a3cp("state", "show", "nobody", code=2)
     assert "has no state of that user; check the id" in refused.stderr
