@@ -41,10 +41,14 @@ def identities(admin: AdminClient, topics: Mapping[str, str]) -> Identities:
     found = {CLUSTER: asked_cluster.result().cluster_id or ""}
     for role, name in topics.items():
         try:
-            topic_id = str(asked[name].result().topic_id)
+            found[role] = id_of(asked[name].result())
         except KafkaException as error:
             if error_of(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
-        else:
-            found[role] = "" if topic_id == _NO_ID else topic_id
     return {role: known for role, known in found.items() if known}
+
+
+def id_of(topic: Any) -> str:
+    """Return the id in what a broker says of a topic, "" when it has none."""
+    topic_id = str(topic.topic_id)
+    return "" if topic_id == _NO_ID else topic_id

@@ -29,6 +29,7 @@ from processor.kafka.offsets import LATEST, log_offsets, newest_ms
 from processor.kafka.origin import Origin
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
+from processor.kafka.survey import Survey
 from processor.kafka.transactions import Transactions, fence
 from processor.kafka.unreadable import Probes, is_unreadable, tell_unreadable
 from processor.ports import Assigned, LogObserver, Output, RawRecord, Revoked, StateChunk
@@ -86,6 +87,7 @@ class KafkaLog:
         self._first: dict[int, int] = {}  # partition -> first offset, of what was polled since the last commit
         self._next: dict[int, int] = {}  # partition -> next offset, likewise
         self._topics = {"raw": conf.raw, "state": conf.state, "tagged": conf.tagged, "sessions": conf.sessions}
+        self._survey = Survey(conf.common, self._topics, conf.partitions, observer)
         self._origin = Origin(conf.group_id, self._topics)
         self._ids: Identities | None = None  # asked for once an assignment
         self._beginnings = Beginnings(conf.raw, observer)
@@ -243,6 +245,8 @@ class KafkaLog:
         hidden = {partition: (end, lag[partition]) for partition, end in self._ends.items() if lag[partition]}
         with contextlib.suppress(KafkaException):  # It is asked again.
             self._hidden.look(hidden, self._admin)
+        if self._survey.look(self._ids or {}, self._owned):
+            self._stop_reading(self._owned)
         return lag | self._behind | self._lag_of_held()
 
     def _lag_of_held(self) -> dict[int, int]:
@@ -326,6 +330,7 @@ class KafkaLog:
         """See `Log.close`."""
         self._let_go()
         self._unread.close()
+        self._survey.close()
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.close()
 
@@ -408,7 +413,7 @@ class KafkaLog:
         partitions paused sleeps for up to a second.
         """
         consumer.incremental_assign([])
-        numbers = frozenset(partition.partition for partition in partitions)
+        numbers = self._numbers(partitions)
         self._owned |= numbers
         self._changes.append(Assigned(numbers))
 
@@ -419,12 +424,16 @@ class KafkaLog:
         self._drop(partitions, lost=True)
 
     def _drop(self, partitions: list[TopicPartition], *, lost: bool) -> None:
-        numbers = frozenset(partition.partition for partition in partitions)
+        numbers = self._numbers(partitions)
         assert not self._next, "an assignment changed while a transaction was open"
         self._stop_reading(numbers)
         self._owned -= numbers
         self._held = {partition: offset for partition, offset in self._held.items() if partition not in numbers}
         self._changes.append(Revoked(numbers, lost))
+
+    def _numbers(self, partitions: Iterable[TopicPartition]) -> frozenset[int]:
+        """Return their numbers, without those of partitions that came later: no states are there, see `Survey`."""
+        return frozenset(place.partition for place in partitions if place.partition < self._conf.partitions)
 
     def _stop_reading(self, partitions: Iterable[int]) -> None:
         for partition in partitions:

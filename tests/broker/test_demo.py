@@ -12,7 +12,7 @@ import pytest
 
 from processor.demo.exported import mark, prefix_for
 from processor.kafka.fresh import demo_topics
-from tests.broker.test_identities import make_anew
+from tests.broker.made_anew import make_anew
 
 ROOT = Path(__file__).parents[2]
 UPSTREAM = ROOT.parent / "shared" / "a3cp" / "messages.jsonl"  # Not ours to ship; a checkout beside it may have it.

@@ -10,8 +10,8 @@ from confluent_kafka.admin import AdminClient
 from processor.core.errors import UsageError
 from processor.identities import CLUSTER, differing
 from processor.kafka.identities import identities
-from processor.kafka.topic_admin import ensure_topics
 from tests.broker.fleet import Fleet, await_true, day, produce
+from tests.broker.made_anew import make_anew
 from tests.broker.test_audit import run
 from tests.contracts.worlds import PARTITIONS, KafkaWorld, Member
 
@@ -23,18 +23,6 @@ def world(kafka: str, topics: str) -> Iterator[KafkaWorld]:
     made = KafkaWorld(kafka, topics)
     yield made
     made.close()
-
-
-def make_anew(bootstrap: str, prefix: str, *words: str) -> None:
-    """Delete topics and make them again."""
-    conf = {"bootstrap.servers": bootstrap}
-    admin = AdminClient({**conf})
-    names = {word: f"{prefix}.{word}" for word in words}
-    for future in admin.delete_topics(list(names.values())).values():
-        future.result()
-    await_true("they are gone", lambda: identities(admin, names).keys() == {CLUSTER})
-    ensure_topics(conf, prefix, partitions=PARTITIONS)
-    await_true("they are back", lambda: identities(admin, names).keys() == {CLUSTER, *words})
 
 
 def committed(world: KafkaWorld) -> list[TopicPartition]:

@@ -1,13 +1,17 @@
 """What keeps a worker from going on is told, with where and what to do."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # Its stub forgets it.
 
+from processor.core.errors import UsageError
 from processor.ports import Alarm, Cause
-from tests.broker.fleet import TIMEOUT_S
+from tests.broker.audit import read_topic
+from tests.broker.fleet import TIMEOUT_S, Fleet, await_true, day, produce
+from tests.broker.made_anew import make_anew
 from tests.contracts.worlds import KafkaWorld, Member
 
 pytestmark = pytest.mark.broker
@@ -136,3 +140,62 @@ def test_an_offset_beyond_the_end_stands_still(world: KafkaWorld) -> None:
         assert not member.turn()
     assert world.values("tagged", 1) == [b"a"]
     assert 1 not in member.log.lag()
+
+
+def test_more_partitions_are_told_and_left_alone(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users' states are where the old number put them: what comes to new ones is not read, the others go on."""
+    monkeypatch.setattr("processor.kafka.survey._EVERY_S", 0.5)
+    member = Member(world)
+    member.run_until("caught up", lambda: all(member.log.caught_up(p) for p in range(4)))
+    admin = AdminClient({"bootstrap.servers": world.bootstrap})
+    admin.create_partitions([NewPartitions(world.names.raw, 6)])[world.names.raw].result(TIMEOUT_S)
+    member.run_until("it is told", lambda: member.log.lag() and len(world.waits) == 2)
+    assert set(world.waits) == {(4, Cause.PARTITIONS), (5, Cause.PARTITIONS)}
+    _, why, remedy = world.waits[4, Cause.PARTITIONS]
+    assert why.startswith(f"{world.names.raw} has 6 partitions now, and users' states are in 4")
+    assert "A3CP_TOPIC_PREFIX" in remedy
+    topics = admin.list_topics
+    await_true("they are there", lambda: len(topics(world.names.raw).topics[world.names.raw].partitions) == 6)
+    world.produce(4, b"never")
+    world.produce(0, b"a")
+    other = Member(world)  # A rebalance, in which the new ones are given out.
+    member.run_until("shared", lambda: len(member.owned) < 4 and other.owned and not other.restoring, other)
+    assert member.owned | other.owned == set(range(4))
+    member.run_until("the others go on", lambda: world.values("tagged", 0) == [b"a"], other)
+
+
+def test_a_topic_that_is_made_anew_under_a_running_worker_is_told(
+    world: KafkaWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the new one is read: its first records would be skipped, or mixed with the states of the old one."""
+    monkeypatch.setattr("processor.kafka.survey._EVERY_S", 0.2)
+    member = Member(world)
+    member.run_until("caught up", lambda: all(member.log.caught_up(p) for p in range(4)))
+    make_anew(world.bootstrap, world.prefix, "tagged")
+    member.run_until("it is told", lambda: member.log.lag() is not None and len(world.waits) == 4)
+    assert {cause for _, cause in world.waits} == {Cause.TOPIC}
+    _, why, remedy = world.waits[0, Cause.TOPIC]
+    assert why.startswith(f"{world.names.tagged} was deleted and made anew")
+    assert "Topics made anew" in remedy
+    world.produce(0, b"a")
+    for _ in range(10):
+        assert not member.turn()
+    assert not member.log.caught_up(0)
+
+
+def test_raw_that_is_made_anew_under_a_running_worker_is_not_read_on(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Whether a look or the rebalance that follows sees it: it is told, and nothing of the new one is tagged."""
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        worker = fleet.start()
+        produce(kafka, fleet.names.raw, day(1, 50, 8))
+        fleet.await_processed()
+        before = sum(map(len, read_topic(kafka, fleet.names.tagged)))
+        make_anew(kafka, topics, "raw")
+        produce(kafka, fleet.names.raw, day(2, 200, 8))
+
+        def told() -> bool:
+            return "Topics made anew" in worker.log_file.read_text()
+
+        await_true("it is told", told)
+        assert worker.stop() in (0, UsageError.exit_code)
+        assert sum(map(len, read_topic(kafka, fleet.names.tagged))) == before

@@ -1,0 +1,93 @@
+"""Looks now and then whether the topics are still the ones that the work began with, without waiting for the answer."""
+
+import time
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future, wait
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from processor.identities import Identities, differing
+from processor.kafka.failures import error_of
+from processor.kafka.identities import id_of
+from processor.ports import Cause, LogObserver
+
+_EVERY_S: Final = 5.0
+_TIMEOUT_S: Final = 2.0
+
+
+class Survey:
+    """Tells the observer of topics that are gone or made anew, and of partitions that came later."""
+
+    def __init__(
+        self, common: Mapping[str, Any], topics: Mapping[str, str], partitions: int, observer: LogObserver
+    ) -> None:
+        """Prepare.
+
+        Args:
+            common: where the brokers are; topics: names by role, "raw" among them.
+            partitions: how many each has had from the beginning; observer: is told.
+        """
+        self._admin = AdminClient(dict(common))  # Its own, since it must live until an answer has come.
+        self._topics = topics
+        self._partitions = partitions
+        self._observer = observer
+        self._asked: dict[str, Future[Any]] = {}  # by topic
+        self._ask_at_s = 0.0
+
+    def look(self, known: Identities, owned: Collection[int]) -> bool:
+        """Ask when it is time, take what was answered, and return whether a topic is another than was `known`."""
+        now_s = time.monotonic()
+        if not self._asked and now_s >= self._ask_at_s:
+            self._ask_at_s = now_s + _EVERY_S
+            names = TopicCollection(list(self._topics.values()))
+            self._asked = self._admin.describe_topics(names, request_timeout=_TIMEOUT_S)
+        if not self._asked or not all(future.done() for future in self._asked.values()):
+            return False
+        asked, self._asked = self._asked, {}
+        return self._compare(asked, known, owned)
+
+    def close(self) -> None:
+        """Wait for what was asked: librdkafka crashes when a client goes while one of its answers is on the way."""
+        wait(self._asked.values())
+
+    def _compare(self, asked: Mapping[str, Future[Any]], known: Identities, owned: Collection[int]) -> bool:
+        now: dict[str, str] = {}
+        gone: list[str] = []
+        for role, name in self._topics.items():
+            try:
+                topic = asked[name].result()
+            except KafkaException as error:
+                if error_of(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return False  # No answer, which says nothing.
+                gone.append(name)
+            else:
+                now[role] = id_of(topic)
+                if role == "raw":
+                    self._tell_of_partitions(len(topic.partitions))
+        others = [self._topics[role] for role in differing(known, now) if now[role]]
+        self._tell_of_topics(gone, others, owned)
+        return bool(others)
+
+    def _tell_of_topics(self, gone: Collection[str], others: Collection[str], owned: Collection[int]) -> None:
+        why = None
+        if others:
+            why = f"{' and '.join(others)} was deleted and made anew, and offsets and states are those of the old one"
+        elif gone:
+            why = f"{' and '.join(gone)} does not exist any more"
+        for partition in owned:
+            self._observer.waiting(
+                partition, Cause.TOPIC, why,
+                remedy="stop the workers and look who did it; docs/operations.md, 'Topics made anew'",
+            )  # fmt: skip
+
+    def _tell_of_partitions(self, count: int) -> None:
+        raw = self._topics["raw"]
+        for partition in range(self._partitions, count):
+            self._observer.waiting(
+                partition, Cause.PARTITIONS,
+                f"{raw} has {count} partitions now, and users' states are in {self._partitions}: nothing is read here",
+                remedy="the number is fixed: make topics with the new one under another A3CP_TOPIC_PREFIX, and process "
+                "the log there (docs/operations.md, 'Scaling')",
+            )  # fmt: skip
