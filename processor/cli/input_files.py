@@ -87,16 +87,18 @@ class FileReader:
         number, is_start, has_lines = 1, True, False
         while part := file.readline(TEXT_BYTES_MAX):
             is_end = len(part) < TEXT_BYTES_MAX or part.endswith(b"\n")
+            was_open = cutter.is_open
             whole: Item | None = None
             if is_start:
                 text = bare(part)
-                if text.startswith(b"{") and is_end and (has_lines or not cutter.is_open or cutter.names_a_user):
+                if text[:1] == b"{" and is_end and (not was_open or has_lines or cutter.names_a_user):
                     whole = self._whole(number, text)
-                if cutter.is_open and (text.startswith(b"{") or part.startswith(SEPARATOR)):
+                if was_open and (text[:1] == b"{" or part[:1] == SEPARATOR):
                     is_next = isinstance(whole, Good) or not cutter.may_go_on(part.lstrip())
                     if is_next:
                         yield self._item(cutter.give_up())
-            if whole is not None and not cutter.is_open:
+                        was_open = False
+            if whole is not None and not was_open:
                 has_lines = True
                 yield whole
             else:

@@ -28,7 +28,8 @@ class Text(NamedTuple):
 
 def bare(line: bytes) -> bytes:
     """Return `line` without what may stand around an object."""
-    return line.strip(b" \t\r\n,\x1e").removeprefix(BOM).lstrip(b" \t")
+    text = line.strip(b" \t\r\n,\x1e")
+    return text if text[:1] == b"{" else text.removeprefix(BOM).lstrip(b" \t")
 
 
 class Cutter:
