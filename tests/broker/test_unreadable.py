@@ -124,3 +124,30 @@ def test_one_that_cannot_be_read(own: tuple[str, Path], tmp_path: Path) -> None:
         code, said = a3cp(fleet, "audit")
         assert code == 0, said
         assert last.stop() == 0
+
+
+def test_a_state_that_cannot_be_read(own: tuple[str, Path], tmp_path: Path) -> None:
+    """Its partition is not restored and says why, the others go on; once it can be read, nothing of it is lost."""
+    kafka, folder = own
+    ensure_topics({"bootstrap.servers": kafka}, "restored")
+    (port,) = free_ports(1)
+    fleet = Fleet(kafka, "restored", tmp_path, metrics_port=port)
+    with fleet, Watcher(kafka, fleet.names.tagged) as watcher:
+        for partition, user in enumerate(USERS):
+            produce(kafka, fleet.names.raw, partition, message(user, BASE_MS))
+        worker = fleet.start()
+        watcher.await_count(4)
+        assert worker.stop() == 0
+        done = damage(folder, fleet.names.state, 1, 0, Damage.CONTENT)
+        for partition, user in enumerate(USERS):
+            produce(kafka, fleet.names.raw, partition, message(user, BASE_MS + 1, number=1))
+        worker = fleet.start()
+        watcher.await_count(7)
+        await_true("told", lambda: f"waits at {fleet.names.state}[1]@0" in probe(port, "/readyz")[1])
+        assert probe(port, "/livez")[0] == 200
+        done.mend()
+        watcher.await_count(8)
+        await_true("ready", lambda: probe(port, "/readyz")[0] == 200)
+        code, said = a3cp(fleet, "audit")
+        assert code == 0, said
+        assert worker.stop() == 0

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from processor.core.errors import UsageError
+from processor.kafka import outputs
 from processor.kafka.conf import consumer_conf, reader_conf, restorer_conf
 
 LATEST = {"auto.offset.reset": "latest"}
@@ -28,3 +29,10 @@ def test_partitions_come_and_go_one_by_one() -> None:
     strategy = "partition.assignment.strategy"
     assert consumer({strategy: "range"})[strategy] == "cooperative-sticky"
     assert strategy not in consumer({}, "consumer")
+
+
+def test_all_read_what_a_topic_takes() -> None:
+    """Whoever reads has the largest limit to unpack a batch, and looks at checksums; a user's limit wins."""
+    confs = [consumer({}), restorer_conf({}, group_id="g"), reader_conf({}, if_gone="error"), outputs._CONSUMER]
+    assert {(conf["receive.message.max.bytes"], conf["check.crcs"]) for conf in confs} == {(2**31 - 1, True)}
+    assert consumer({"receive.message.max.bytes": "60000000"})["receive.message.max.bytes"] == "60000000"
