@@ -15,6 +15,7 @@ from processor.codec.wire import confluent_header
 from tests.strategies import avro_body, single_object
 
 TIME: Final = "2025-06-15T15:06:40.000Z"
+NUL_IN_USER: Final = "a NUL in the user's id"
 TIME_MS: Final = 1_750_000_000_000
 
 
@@ -104,8 +105,7 @@ def json_records() -> dict[str, bytes]:
     texts[name] = plain(name)[:-1] + b', "session_seq": 7, "claimed_session_id": "x", "session_flags": {}}'
     name = "unknown twice"
     texts[name] = plain(name)[:-1] + b', "x": 1, "x": 2, "\\u0078": 3}'
-    name = "the rest and \\u0000"
-    texts[name] = json.dumps(_spine("a NUL \0 in the user")).encode()
+    texts[NUL_IN_USER] = json.dumps(_spine("a NUL \0 in the user")).encode()
     name = "another user twice over"
     texts[name] = plain(name)[:-1] + b', "aligned": [{"user_id": "x", "session_id": "y", "timestamp": 5}]}'
     name = "times"

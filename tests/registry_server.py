@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
-    """Answers as the server's `answer` says."""
+    """Answers as the server's `answer` says; `body` is what came with the question."""
 
     def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.answer(self)  # type: ignore[attr-defined]
 
     do_POST = do_GET  # noqa: N815
