@@ -13,13 +13,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 from processor.exporter.ports import OutputRecord, SessionFilter
-from processor.kafka.topic_admin import ensure_topics
 from processor.store import open_store
 from tests.broker.fleet import SESSION_TIMEOUT_MS
-from tests.conftest import PARTITIONS
+from tests.broker.made_anew import make_anew
 from tests.exporter.outputs import message, processed
 
 PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
@@ -93,17 +91,6 @@ def await_true(what: str, condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline_s, f"timed out: {what}"
         time.sleep(0.1)
-
-
-def make_anew(kafka: str, prefix: str) -> None:
-    """Delete the output topics and make them again."""
-    conf = {"bootstrap.servers": kafka}
-    admin = AdminClient({**conf})
-    names = [f"{prefix}.{word}" for word in ("tagged", "sessions")]
-    for future in admin.delete_topics(names).values():
-        future.result()
-    await_true("they are gone", lambda: not admin.list_topics(timeout=10).topics.keys() & {*names})
-    ensure_topics(conf, prefix, partitions=PARTITIONS)
 
 
 def held(address: str) -> list[Any]:
@@ -204,7 +191,7 @@ def test_topics_made_anew_are_refused(
     before = site.run("export", "--store", address)["held"]
     following = site.follow(address)
     try:
-        make_anew(kafka, topics)
+        make_anew(kafka, topics, "tagged", "sessions")
         site.produce(records[:count])
         assert following.wait(TIMEOUT_S) == 2
     finally:
