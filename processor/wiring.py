@@ -259,12 +259,14 @@ def follow(
     on_trouble: Callable[[A3CPError], None],
 ) -> "Progress":
     """Write the output topics into `store`, up to their ends or until `stopped`. See `Following`."""
+    from processor.exporter.bundles.renderer import renderer
     from processor.exporter.following import GIVE_UP_S, Following
     from processor.exporter.materializer import Materializer
     from processor.kafka.outputs import KafkaFeed
 
     topics = settings.topics()
     store.follow(f"{topics.tagged} and {topics.sessions}")
+    store.note_reader(renderer())
 
     def feed() -> KafkaFeed:
         return KafkaFeed(

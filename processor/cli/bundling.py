@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from processor.cli.writers import SESSIONS_MIN, Writers, processes
@@ -11,7 +12,8 @@ from processor.core.errors import RecordError, UsageError
 from processor.exporter.aside import NEWS_MAX, SetAside
 from processor.exporter.bundles.bundle import Outcome
 from processor.exporter.bundles.contents import ALL_FORMATS, Format
-from processor.exporter.bundles.writing import BundleWriter
+from processor.exporter.bundles.renderer import renderer
+from processor.exporter.bundles.writing import BundleWriter, write_index
 from processor.exporter.due import hand_on, one_by_one
 from processor.exporter.errors import TargetUnavailable
 from processor.exporter.ports import SessionFilter
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 TURN_S: Final = 20.0  # that writing takes at a time while following: the consumer group wants to hear of us
 TRAINING_PAUSE: Final = 10  # times as long as writing training data took, while following: a date is written as a whole
+INDEX_S: Final = 10.0  # between two times that a root's index is written, while following
 RETRY_S: Final = 10.0  # before a target that could not be written is tried again
 
 
@@ -48,12 +51,13 @@ class Bundling:
         self._settings = settings
         self._writer = self._training = None
         if to is not None:
-            self._writer = BundleWriter(to, codec, now_ms=SystemClock().now_ms, formats=formats)
+            is_pure = store.note_reader(renderer())
+            self._writer = BundleWriter(to, codec, now_ms=SystemClock().now_ms, formats=formats, is_pure=is_pure)
         if training is not None:
             self._training = _training_writer(store, training, codec)
         self._wanted = wanted
         self._stopped = stopped
-        self._next_s = self._training_next_s = 0.0
+        self._next_s = self._training_next_s = self._index_next_s = 0.0
 
     def write(self) -> None:
         """Write all that is due, and the training data of the dates that changed.
@@ -67,7 +71,21 @@ class Bundling:
                 hand_on(self._store, writer.name, self._wanted, writers.take, stopped=self._stopped)
         else:
             self._hand_to(writer, self._wanted, self._stopped)
+        if writer is not None:
+            write_index(self._store, writer, all_dates=True)
         self._hand_to(self._training, SessionFilter(), self._stopped)
+
+    def finish(self) -> None:
+        """Write all that is due; when stopped, only what the index lacks: where it cannot be, the next export does.
+
+        Raises:
+            TargetUnavailable: as `write`.
+        """
+        if not self._stopped():
+            self.write()
+        elif self._writer is not None:
+            with suppress(TargetUnavailable):
+                write_index(self._store, self._writer)
 
     def _are_many_due(self, writer: BundleWriter) -> bool:
         return len(self._store.unexported(writer.name, self._wanted, limit=SESSIONS_MIN)) == SESSIONS_MIN
@@ -83,6 +101,9 @@ class Bundling:
 
         try:
             self._hand_to(self._writer, self._wanted._replace(status=self._wanted.status or "complete"), over)
+            if self._writer is not None and time.monotonic() >= self._index_next_s:
+                write_index(self._store, self._writer)
+                self._index_next_s = time.monotonic() + INDEX_S
             if time.monotonic() >= self._training_next_s:
                 began_s = time.monotonic()
                 self._hand_to(self._training, SessionFilter(status="complete"), over)

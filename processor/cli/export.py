@@ -107,8 +107,7 @@ def export(
                 on_trouble=on_trouble,
             )
         opened.close()  # With its cache: what follows asks little of it.
-        if not stopped.is_set():
-            bundling.write()
+        bundling.finish()
         topics = {TAGGED: settings.topics().tagged, SESSIONS: settings.topics().sessions}
         outcome = _outcome(opened, done, topics)
         is_missing = session is not None and not opened.count(SessionFilter(session_id=session))

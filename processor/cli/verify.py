@@ -1,16 +1,19 @@
 """`a3cp verify`: whether bundles, or the sessions in the topics, are whole and unaltered."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.cli.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
 from processor.cli.terminal import print_json, progress_bar
 from processor.core.errors import UsageError
 
 if TYPE_CHECKING:
     from processor.exporter.bundles.verify import Report
+
+NOT_RENDERED_SHOWN: Final = 5  # reasons
 
 
 def verify(
@@ -32,6 +35,7 @@ def verify(
     With --topic, check count, order and digest of the sessions in the topics.
     Exit codes: 0 nothing is wrong, 1 something is, 2 there is nothing to check.
     """
+    from processor.exporter.bundles.verify import listed
     from processor.exporter.bundles.verify import verify as reports_of
 
     if (target is None) != topic:
@@ -39,7 +43,10 @@ def verify(
             "verify wants either a bundle or --topic", remedy="name a bundle, a folder of them, or --topic"
         )
     reports = []
-    for report in _topic_reports(bootstrap, prefix, quiet=as_json) if target is None else reports_of(target):
+    found = (
+        _topic_reports(bootstrap, prefix, quiet=as_json) if target is None else reports_of(target, codec_of_settings())
+    )
+    for report in found:
         reports.append(report)
         if not as_json and not (broken and report.is_sound):
             _show(report)
@@ -47,15 +54,38 @@ def verify(
     noun = "sessions" if topic else "bundles"
     if as_json:
         shown = [_fields(report) for report in reports if not (broken and report.is_sound)]
-        print_json({noun: len(reports), "broken": wrong, "reports": shown})
+        count = {"index": None if target is None else listed(target)}
+        print_json({**count, noun: len(reports), "broken": wrong, "reports": shown})
     else:
         partial = sum(report.status == "partial" and not report.is_opened_twice for report in reports)
         told = f"{len(reports):,} {noun}: {len(reports) - wrong:,} sound, {wrong:,} broken"
         print(told + (f"; {partial:,} hold only a part of their session, and say so" if partial else ""))
         if twice := sum(report.is_opened_twice for report in reports):
             print(f"{twice:,} {'holds' if twice == 1 else 'hold'} a session that was opened twice, and say so")
+        if target is not None:
+            _tell_rendered(reports)
+            _tell_index(target)
     if wrong:
         raise typer.Exit(1)
+
+
+def _tell_rendered(reports: "Sequence[Report]") -> None:
+    """Say of how many bundles what people read was proven too, and of which it was not."""
+    alike = sum(report.is_rendered for report in reports if report.is_sound)
+    print(f"words, page and CSV rendered again from the records: {alike:,} alike")
+    if others := Counter(report.not_rendered for report in reports if report.is_sound and not report.is_rendered):
+        for why, count in others.most_common(NOT_RENDERED_SHOWN):
+            print(f"  {count:,} not rendered again: {why}")
+
+
+def _tell_index(target: str) -> None:
+    """Say whether anybody would miss a bundle."""
+    from processor.exporter.bundles.verify import is_root, listed
+
+    if is_root(target):
+        count = listed(target)
+        told = "there is none, so nobody can tell whether a bundle is missing" if count is None else f"lists {count:,}"
+        print(f"index: {told}")
 
 
 def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) -> "Iterator[Report]":
@@ -88,5 +118,7 @@ def _fields(report: "Report") -> dict[str, Any]:
         "opened_twice": report.is_opened_twice,
         "messages": report.messages,
         "sound": report.is_sound,
+        "rendered": report.is_rendered,
+        "not_rendered": report.not_rendered or None,
         "problems": [problem._asdict() for problem in report.problems],
     }

@@ -35,7 +35,7 @@ class Writers:
     def __init__(self, writer: BundleWriter, settings: Settings) -> None:
         """Start them, to write where `writer` would, which counts; `settings` name the store and the schemas."""
         self._writer = writer
-        self._pool = pool_of(processes(), _begin, settings, writer.target.url, writer.formats)
+        self._pool = pool_of(processes(), _begin, settings, writer.target.url, writer.formats, writer.is_pure)
 
     def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
         """Write the bundles of `page`, yield each session that is written; for `hand_on`. Raises as `BundleWriter`."""
@@ -53,8 +53,9 @@ class Writers:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _begin(settings: Settings, to: str, formats: frozenset[Format]) -> None:
-    writer = BundleWriter(Target(to), Codec(schemas(settings)), now_ms=SystemClock().now_ms, formats=formats)
+def _begin(settings: Settings, to: str, formats: frozenset[Format], is_pure: bool) -> None:
+    codec = Codec(schemas(settings))
+    writer = BundleWriter(Target(to), codec, now_ms=SystemClock().now_ms, formats=formats, is_pure=is_pure)
     _here.append((store_of(settings, must_exist=True), writer))
 
 

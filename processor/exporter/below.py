@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from processor.exporter.bundles import manifest as manifests
+from processor.exporter.bundles.index import FOLDER as INDEX
 from processor.exporter.bundles.placing import LOCK, MARK, TEMPORARY
 from processor.exporter.paths import METADATA, RECORDS, is_date_part
 from processor.exporter.target import Target
@@ -75,6 +76,8 @@ def places_below(target: Target, *, until: str | None = None) -> Iterator[Place]
         if not _MARKS.isdisjoint(entry.name for entry in entries):
             yield Place(Kind.BUNDLE, folder)
             continue
+        if names[:1] == (INDEX,):  # It names sessions only; what is in it of others stands below.
+            entries = [entry for entry in entries if entry.is_folder or not entry.name.endswith(".json")]
         below = []
         for entry in entries:
             there = (*names, entry.name)

@@ -167,6 +167,9 @@ class Store(Protocol):
     def last_records(self) -> Mapping[Source, tuple[int, int]]:
         """Return the offset of the last record that is held of each partition, and when that was appended."""
 
+    def note_reader(self, reader: str) -> bool:
+        """Take note that `reader` makes the rows from now on; return whether it has made all that there are."""
+
     def offsets(self) -> Mapping[Source, int]:
         """Return the next offset of each partition that was read."""
 
@@ -236,6 +239,12 @@ class Store(Protocol):
 
     def users(self) -> Iterator[str]:
         """Yield the ids of users who have a session, or a message in none."""
+
+    def exported(self, root: str, date: str | None = None) -> Iterator[tuple[str, int]]:
+        """Yield id and start, ms, of the sessions with a bundle below the root that targets call `root`.
+
+        `date`: those alone that started on that UTC date.
+        """
 
     def removable(self, gone: Gone) -> Removed:
         """Return what `remove` would remove now."""

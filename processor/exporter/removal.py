@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 
 from processor.codec.isotime import parse_time
 from processor.exporter.below import DATE, Kind, places_below
+from processor.exporter.bundles import index
 from processor.exporter.bundles.check import name_of
 from processor.exporter.bundles.placing import alone_at, leftovers, remove_bundle, remove_folder
 from processor.exporter.bundles.reading import METADATA_BYTES_MAX
 from processor.exporter.dataset import ROWS_AT_ONCE
-from processor.exporter.paths import METADATA, bundle_path, path_part
+from processor.exporter.paths import METADATA, bundle_path, date_part, path_part
 from processor.exporter.target import NotAFile, Target
 
 IsGone: TypeAlias = Callable[[str, str], bool]
@@ -89,10 +90,11 @@ class _Clearing:
     def __init__(self, target: Target, is_gone: IsGone, known: Mapping[str, int], *, dry_run: bool) -> None:
         self._target = target
         self._is_gone = is_gone
-        self._known = {target.path(bundle_path(*session)) for session in known.items()}
+        self._known = {target.path(bundle_path(*session)): session[1] for session in known.items()}
         self._known_names = {path_part(session_id) for session_id in known}
         self._dry_run = dry_run
-        self._bundles = self._leftovers = 0
+        self._gone: list[tuple[str, _Named | None]] = []  # bundles
+        self._leftovers = 0
         self._rows: dict[str, int] = {}
         self._unreadable: list[str] = []
         self._others: list[str] = []
@@ -119,15 +121,17 @@ class _Clearing:
                     self._others.append(f"{place.path}: {place.why}")
                 case _:
                     assert_never(place.kind)
-        for link in [] if self._dry_run else aliases:
-            if not link.exists():
-                link.unlink()
+        if not self._dry_run:
+            self._remove_bundles()
+            for link in aliases:
+                if not link.exists():
+                    link.unlink()
         if elsewhere := sum(count > 0 for count in self._names.values()):
             self._others.append(f"{target.root}: {elsewhere:,} files that go have other names too, as hard links")
         dates = tuple(sorted(self._rows))
         unreadable, others = tuple(sorted(self._unreadable)), tuple(sorted(self._others))
         rows = sum(self._rows.values())
-        return Cleared(target.root, self._bundles, rows, dates, unreadable, others, self._leftovers)
+        return Cleared(target.root, len(self._gone), rows, dates, unreadable, others, self._leftovers)
 
     def _clear_leftovers(self) -> None:
         """Remove bundles that were not finished or not put away, those too that nobody can read."""
@@ -148,10 +152,21 @@ class _Clearing:
             return
         elif not self._is_gone(named.user_id, named.session_id):
             return
-        self._bundles += 1
+        self._gone.append((path, named))
         if self._target.is_local:
             self._note_names(Path(path))
-        if not self._dry_run:
+
+    def _remove_bundles(self) -> None:
+        """Remove them, from the index first: so it never lists what need not be there."""
+        by_date: dict[str, list[str]] = {}
+        for path, named in self._gone:
+            start_ms = self._known.get(path) if named is None else parse_time(named.start_time)
+            if start_ms is not None:
+                session_id = name_of(path) if named is None else named.session_id
+                by_date.setdefault(date_part(start_ms), []).append(session_id)
+        for date, sessions in by_date.items():
+            index.forget(self._target, date, sessions)
+        for path, _ in self._gone:
             remove_bundle(self._target, path)
 
     def _note_names(self, folder: Path) -> None:

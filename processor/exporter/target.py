@@ -5,7 +5,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from copy import copy
+from typing import Any, BinaryIO, Self
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -48,6 +49,12 @@ class Target:
         # What it is remembered by: the same path on two servers is two places.
         host = below.partition("/")[0].rpartition("@")[2]
         self.name = self.root if self.is_local else masked(f"{protocol}://{host} {self.root}")
+
+    def at(self, path: str) -> Self:
+        """Return the same place with `path`, as `path` below gives them, as its root."""
+        other = copy(self)
+        other.root = path
+        return other
 
     def path(self, below: str) -> str:
         """Return the path of `below` the root."""

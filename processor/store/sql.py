@@ -26,7 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from processor.codec.isotime import parse_time
 from processor.core.errors import UsageError
+from processor.core.model import DAY_MS
 from processor.exporter.errors import StoreMoved, StoreUnavailable
 from processor.exporter.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
 from processor.exporter.ports import SESSIONS as BOUNDARIES
@@ -60,6 +62,8 @@ _LAST_REMOVAL: Final = text(
 )
 PAGE_BYTES: Final = 16 << 20  # of values in a page; it ends with the one that is beyond
 PAGE_ROWS: Final = 1_000  # read at a time: no transaction stays open while a reader thinks
+_READER: Final = "reader "  # before a word for who made rows, in `meta`
+_UNKNOWN: Final = "unknown"
 _TARGET: Final = "target "  # before the key of a target, in `meta`
 
 
@@ -113,6 +117,17 @@ class SqlStore:
                 f"the store {self.name} was filled from a former {' and '.join(others)}, deleted and made anew since",
                 remedy="export into a new store with --store; the old one still holds what it held",
             )
+
+    def note_reader(self, reader: str) -> bool:
+        """See `Store.note_reader`. Who read what is there already is unknown when nobody was noted."""
+        with self._speaking(), self._engine.connect() as connection:
+            names = select(META.c.value).where(META.c.name.startswith(_READER))
+            known = set(connection.execute(names).scalars())
+            if not known and connection.execute(select(SOURCES).limit(1)).first() is not None:
+                known = {_UNKNOWN}
+        with self._speaking():
+            self._once({f"{_READER}{word}": word for word in (*sorted(known), reader)})
+        return known <= {reader}
 
     def _once(self, values: Mapping[str, str]) -> Mapping[str, str]:
         """Return what `meta` has under the names of `values`; those that it has not are put there first."""
@@ -305,6 +320,22 @@ class SqlStore:
             )
         with self._reading() as connection:
             return frozenset(connection.execute(query).scalars())
+
+    def exported(self, root: str, date: str | None = None) -> Iterator[tuple[str, int]]:
+        """See `Store.exported`."""
+        keys = [
+            _key(name) for name in self.targets() if name.rpartition(" ")[0] == root and not name.endswith(" parquet")
+        ]
+        columns = SESSIONS.c
+        query = select(columns.session_id, columns.start_ms).where(
+            columns.session_id.in_(select(EXPORTS.c.session_id).where(EXPORTS.c.target.in_(keys)))
+        )
+        if date is not None:
+            start_ms = parse_time(f"{date}T00:00:00Z")
+            query = query.where(columns.start_ms >= start_ms, columns.start_ms < start_ms + DAY_MS)
+        with self._reading() as connection:
+            for session_id, start_ms in connection.execute(query):
+                yield session_id, start_ms
 
     def users(self) -> Iterator[str]:
         """See `Store.users`."""

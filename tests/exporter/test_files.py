@@ -125,7 +125,7 @@ def test_following_goes_on(tmp_path: Path) -> None:
     [
         (lambda: list(verify(ROOT)), "ls"),
         (lambda: clear(Target(ROOT), lambda *_: True), "ls"),
-        (lambda: clear(Target(ROOT), lambda *_: True), "cat_file"),
+        (lambda: clear(Target(ROOT), lambda *_: True), "read"),
         (lambda: list(read_records(Target(path_of_first()))), "read"),
     ],
     ids=["verify", "clear, listing", "clear, reading", "read"],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from processor.codec import Codec
 from processor.core.model import Rules
 from processor.exporter.audit.outcomes import audit
 from processor.exporter.audit.report import TWICE_SHOWN, AuditReport
@@ -48,16 +49,22 @@ def audited(stage: Stage, rules: Rules = RULES) -> AuditReport:
     return audit(MemoryTopics(stage.broker, NAMES), CODEC, NAMES, rules, now_ms=stage.clock.now_ms())
 
 
-def verified(stage: Stage, root: Path, shares: Sequence[Shares]) -> tuple[list[str], set[str]]:
-    """Return what is wrong with the bundles of an export of what was read, and their states."""
+def exported(stage: Stage, root: Path, shares: Sequence[Shares] = (ALL, ALL), codec: Codec = CODEC) -> None:
+    """Write what was read into a store, and bundles from there."""
     store, records = open_store(f"sqlite:///{root}.db"), list(outputs(stage, shares))
-    Materializer(store, partial(decode, CODEC)).apply(
+    Materializer(store, partial(decode, codec)).apply(
         records, {(record.topic, record.partition): (None, record.offset + 1) for record in records}
     )
     for session in store.sessions(SessionFilter(), limit=10_000):
-        write_bundle(Target(str(root)), view_of(store, session), CODEC, now_ms=0)
+        write_bundle(Target(str(root)), view_of(store, session), codec, now_ms=0)
     store.close()
-    reports = list(verify(str(root)))
+
+
+def verified(stage: Stage, root: Path, shares: Sequence[Shares]) -> tuple[list[str], set[str]]:
+    """Return what is wrong with the bundles of an export of what was read, and their states."""
+    exported(stage, root, shares)
+    reports = list(verify(str(root), CODEC))
+    assert all(report.is_rendered for report in reports)
     return [f"{report.path}: {problem}" for report in reports for problem in report.problems], {
         str(report.status) for report in reports
     }

@@ -1,7 +1,7 @@
 """Sessions for the tests of bundles: those of the demo's day, and made ones of any size and hostility."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
 from hashlib import sha256
@@ -26,7 +26,8 @@ from processor.core.model import (
 )
 from processor.demo.day import lifelike_day
 from processor.exporter.facts import facts_of
-from processor.exporter.model import EventRow, MessageRow, Notice, SessionRow, SessionView, Summary
+from processor.exporter.model import EventRow, MessageRow, Notice, SessionView
+from processor.exporter.summary import SessionFold, new_session
 from processor.resources import schema_text
 from processor.runtime.task import Task
 from processor.runtime.withholding import why_withheld
@@ -114,33 +115,16 @@ def view_of_rows(messages: list[MessageRow], rows: list[EventRow]) -> SessionVie
     """Return a view of rows in memory."""
     events = [from_json(row.value) for row in rows]
     started = next(event for event in events if event.kind == "started")
-    told = [event for event in events if event.kind in ("ended", "reopened", "paused", "resumed")]
-    state = {"ended": "ended", "paused": "paused"}.get(told[-1].kind if told else "", "active")
-    end = told[-1] if state == "ended" else None
     assert started.session_id is not None
     assert started.start_time is not None
-    digest = sha256(started.session_id.encode()).digest()
+    fold = SessionFold(new_session(started.session_id, started.user_id, rows[0].partition, started.start_time))
     for row in messages:
-        digest = sha256(digest + row.content_hash).digest()
-    notices = 0
-    for row in messages:
-        notices |= row.notices
-    summary = Summary(
-        actors=Counter(row.actor for row in messages),
-        sources=Counter(row.source for row in messages if row.source),
-        modalities=Counter(row.modality for row in messages if row.modality),
-        notices=Counter(word for row in messages for word in row.flags),
-        first_ms=min((row.timestamp_ms for row in messages), default=None),
-        last_ms=max((row.timestamp_ms for row in messages), default=None),
-    )
-    session = SessionRow(
-        started.session_id, started.user_id, rows[0].partition, started.start_time, state,
-        end.end_time if end else None, end.reason if end else None, end.revision if end else None,
-        end.message_count if end else None, end.digest if end else None, end.active_ms if end else None,
-        sum(event.paused_ms or 0 for event in events if event.kind == "resumed"), started.reason,
-        started.previous_session_id, started.performer_id, started.template, started.is_training_data,
-        started.session_notes, started.training_intent_label, len(rows), len(messages), digest.hex(), notices, summary,
-    )  # fmt: skip
+        fold.add_message(
+            row, facts_of({"user_id": row.user_id} if row.value is None else CODEC.untag(row.value)[0].fields)
+        )
+    for event in events:
+        fold.add_event(event)
+    session = fold.row()
     return SessionView(session, lambda: iter(messages), lambda: iter(rows))
 
 

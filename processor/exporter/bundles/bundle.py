@@ -4,8 +4,6 @@ The files follow from the session alone; when and by what they were written stan
 """
 
 from enum import Enum
-from functools import cache
-from importlib.metadata import version
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +13,7 @@ from processor.codec.isotime import format_time
 from processor.exporter.bundles import manifest as manifests
 from processor.exporter.bundles.contents import ALL_FORMATS, Format, write_files
 from processor.exporter.bundles.placing import folder_to_write, manifest_there, put_in_place
+from processor.exporter.bundles.renderer import renderer, written_by
 from processor.exporter.model import SessionView
 from processor.exporter.paths import METADATA, bundle_path
 from processor.exporter.target import Target
@@ -45,12 +44,14 @@ def write_bundle(
     *,
     now_ms: int,
     formats: frozenset[Format] = ALL_FORMATS,
+    is_pure: bool = True,
 ) -> Written:
     """Write the session in `view` below `target`, unless the same is there already, or more of the session.
 
     Args:
         now_ms: the time of writing, for the manifest alone.
         formats: what to write; what every bundle has is always there.
+        is_pure: whether the renderer of this release made the rows in `view` too, so that `verify` may compare.
 
     Raises:
         OSError: the target cannot be written (full, read-only, away); what was there before is there still.
@@ -64,7 +65,12 @@ def write_bundle(
             # By another exporter, which read the session later; what was erased has no bundle that could be here.
             return Written(final, Outcome.UNCHANGED, sum(file.size for file in there.files), session.held_count)
         files = write_files(folder, view, codec, formats)
-        manifest = manifests.make(session.session_id, files, written_at=format_time(now_ms), written_by=_writer())
+        manifest = manifests.make(
+            session.session_id,
+            files,
+            written_at=format_time(now_ms),
+            written_by=written_by(renderer() if is_pure else None),
+        )
         size = sum(file.size for file in files)
         if there is not None and manifests.same_content(there, manifest):
             return Written(final, Outcome.UNCHANGED, size, session.held_count)
@@ -88,8 +94,3 @@ def _changes_there(target: Target, final: str) -> int:
     except (OSError, ValueError):  # Damaged: then it is written again.
         return 0
     return counts.message_count + counts.event_count
-
-
-@cache
-def _writer() -> str:
-    return f"a3cp-session-manager {version('a3cp-session-manager')}"

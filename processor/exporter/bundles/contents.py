@@ -14,19 +14,22 @@ from typing import Final
 import msgspec
 
 from processor.codec import Codec
+from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object
 from processor.codec.wire import JSON
+from processor.core.model import Flag, flag_words
 from processor.exporter.bundles.metadata import Told, metadata_of
 from processor.exporter.bundles.remarks import Remarks
 from processor.exporter.bundles.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine, Summary
 from processor.exporter.bundles.sink import Sink
 from processor.exporter.bundles.table import Table
-from processor.exporter.bundles.timeline import Spool, event_line, message_line, page
+from processor.exporter.bundles.timeline import SPINE, Spool, event_line, message_line, page
 from processor.exporter.model import EventRow, MessageRow, SessionRow, SessionView
 from processor.exporter.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE
 
 _BEFORE: Final = frozenset({"started", "reopened", "resumed"})  # events that go before a message of their transaction
 _NO_EVENT: Final[tuple[int, EventRow | None]] = (0, None)
+_TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -133,13 +136,21 @@ def _record_line(row: MessageRow, entry: Entry, content: bytes | None) -> bytes:
         row.content_hash.hex(),
         row.size_bytes,
     )
+    if row.notices & _TAG_BITS:
+        line.flags = list(flag_words(row.notices & _TAG_BITS))
     if content is None:
         line.withheld = str(entry.record["withheld"])
+        line.flags, line.known = list(row.flags), {"actor": row.actor, **_known(row)}
     elif row.encoding == JSON:
         line.text = content.decode()
     else:
         line.base64 = base64.b64encode(content).decode()
     return _encode(line) + b"\n"
+
+
+def _known(row: MessageRow) -> dict[str, str]:
+    spine = {name: value for name in SPINE if (value := getattr(row, name))}
+    return {"timestamp": format_time(row.timestamp_ms), **spine}
 
 
 def _summary(session: SessionRow) -> Summary:

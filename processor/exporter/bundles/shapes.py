@@ -165,6 +165,10 @@ class RecordLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     text: Annotated[str, Meta(description="the message, when it is text")] | None = None
     base64: Annotated[str, Meta(description="the message, when it is Avro")] | None = None
     withheld: Annotated[str, Meta(description="why it is not kept")] | None = None
+    flags: Annotated[list[str], Meta(description="of its tag; of a withheld one also what its content showed")] = []
+    known: Annotated[dict[str, str], Meta(description="of a withheld one: what may be kept of its fields")] | None = (
+        None
+    )
 
 
 class File(msgspec.Struct, forbid_unknown_fields=True):
@@ -186,12 +190,23 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     sha256: Annotated[Hash, Meta(description="of this file with 64 zeros in the place of this hash")]
 
 
+class Index(msgspec.Struct, forbid_unknown_fields=True):
+    """A file of a root's index: the bundles that a store has written of sessions that started on one date."""
+
+    format: Literal["a3cp-index/1"]
+    date: str
+    sessions: Annotated[list[str], Meta(description="their ids, sorted")]
+    removed: Annotated[Count, Meta(description="how many were listed before and were removed since")]
+    sha256: Annotated[str, Meta(description="of this file with an empty text in the place of this hash")]
+
+
 PUBLISHED: Final[dict[str, type]] = {
     "session_metadata": Metadata,
     "bundle": Bundle,
     "timeline-line": AuditLine,
     "records-line": RecordLine,
     "manifest": Manifest,
+    "index": Index,
 }
 
 

@@ -33,7 +33,7 @@ PAGE_BYTES_MAX: Final = 64 << 20
 SPOOL_BYTES_MAX: Final = 8 << 20  # kept in memory; beyond it a temporary file takes over
 _FIRST: Final = ("started",)
 _LAST: Final = ("ended",)
-_SPINE: Final = ("record_id", "source", "modality", "performer_id", "capture_id")
+SPINE: Final = ("record_id", "source", "modality", "performer_id", "capture_id")
 _READ_AS_STORED: Final = "use the release and the SCHEMA_REGISTRY_URL that it was stored with, then export again"
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -88,7 +88,7 @@ def _reasons(content: bytes | None, codec: Codec) -> list[str]:
 
 
 def _without_content(row: MessageRow, why: str) -> dict[str, Any]:
-    spine = {name: value for name in _SPINE if (value := getattr(row, name))}
+    spine = {name: value for name in SPINE if (value := getattr(row, name))}
     told = {"withheld": why, "sha256": row.content_hash.hex(), "size": row.size_bytes}
     times = {"timestamp": format_time(row.timestamp_ms), "session_id": row.session_id}
     return {"user_id": row.user_id, **times, **spine, **told}

@@ -1,14 +1,19 @@
 """Verifies bundles: a report for each, of all that is wrong with it (check.py)."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from processor.codec import Codec
 from processor.core.errors import UsageError
+from processor.exporter.bundles import index
 from processor.exporter.bundles import manifest as manifests
+from processor.exporter.bundles.again import NotComparable, differences
 from processor.exporter.bundles.check import OPENED_TWICE, BundleCheck, name_of, unreadable
-from processor.exporter.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_part
+from processor.exporter.bundles.renderer import renderer, written_by
+from processor.exporter.bundles.shapes import Index, Manifest, Metadata
+from processor.exporter.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_part, path_part
 from processor.exporter.target import Target
 
 PROBLEMS_MAX: Final = 20  # told of one bundle; a file that is cut off has one at every line
@@ -36,6 +41,8 @@ class Report:
     messages: int = 0
     problems: list[Problem] = field(default_factory=list)
     is_opened_twice: bool = False  # and says so: it holds all that came under its id
+    is_rendered: bool = False  # whether its files were rendered again from its records, and compared
+    not_rendered: str = ""  # why not
 
     @property
     def is_sound(self) -> bool:
@@ -49,8 +56,10 @@ class Report:
             self.problems.append(problem)
 
 
-def verify(target: str) -> Iterator[Report]:
+def verify(target: str, codec: Codec | None = None) -> Iterator[Report]:
     """Yield a report for the bundle `target`, or for each bundle below the root `target`, in order of their paths.
+
+    With `codec`, words, page and table are rendered again from the records (again.py); without it they are not.
 
     Raises:
         UsageError: there is no such place, or no bundle in it.
@@ -61,16 +70,44 @@ def verify(target: str) -> Iterator[Report]:
         if not where.files.exists(where.root):
             raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder bundles were exported to")
         if _looks_like_bundle(where):
-            yield verify_bundle(where, where.root)
+            yield verify_bundle(where, where.root, codec)
             return
-        found = False
+        found = set()
         for path in _bundles_below(where):
-            found = True
-            yield verify_bundle(where, path)
-        if not found:
+            found.add(path)
+            yield verify_bundle(where, path, codec)
+        yield from (missing := list(_missing(where, found)))
+        if not (found or missing):
             raise UsageError(
                 f"{target} holds no bundle", remedy="name a bundle, or the folder bundles were exported to"
             )
+
+
+def is_root(target: str) -> bool:
+    """Return whether `target` may have an index: it is neither a bundle nor the folder of a date."""
+    where = Target(target)
+    return not (_looks_like_bundle(where) or is_date_part(name_of(where.root)))
+
+
+def listed(target: str) -> int | None:
+    """Return how many bundles the index of the root `target` lists; None when it has none."""
+    where = Target(target)
+    with where.told("read", "give the right to, then verify again"):
+        found = [content for _, content in index.read(where) if isinstance(content, Index)]
+    return sum(len(content.sessions) for content in found) if found else None
+
+
+def _missing(target: Target, found: Collection[str]) -> Iterator[Report]:
+    """Yield a report for each bundle that the index lists and that is not `found`, and for what is damaged of it."""
+    for file, content in index.read(target):
+        if isinstance(content, index.Damaged):
+            yield Report(file, problems=[Problem("", "", str(content))])
+            continue
+        for session_id in content.sessions:
+            path = target.path(f"{content.date}/{path_part(session_id)}")
+            if path not in found and not target.files.exists(path):
+                why = "it is missing: the index lists it, and neither a3cp erase nor a3cp retention has removed it"
+                yield Report(path, session_id, problems=[Problem("", "", why)])
 
 
 def _looks_like_bundle(target: Target) -> bool:
@@ -91,17 +128,21 @@ def _bundles_below(target: Target) -> Iterator[str]:
                 yield path
 
 
-def verify_bundle(target: Target, path: str) -> Report:
+def verify_bundle(target: Target, path: str, codec: Codec | None = None) -> Report:
     """Return what is wrong with the bundle at `path`."""
     report = Report(path)
     try:
-        _check(BundleCheck(target, path, report.add), report)
+        checker = BundleCheck(target, path, report.add)
+        read = _check(checker, report)
+        if codec is not None and read is not None and report.is_sound:
+            _render(target.at(path), *read, codec, report)
     except OSError as error:
         report.add("", "", unreadable(error))
     return report
 
 
-def _check(checker: BundleCheck, report: Report) -> None:
+def _check(checker: BundleCheck, report: Report) -> tuple[Manifest, Metadata] | None:
+    """Check the files against the manifest and each other; return what was read, if all of it could be."""
     manifest = checker.manifest()
     if manifest is not None:
         report.session_id = manifest.session_id
@@ -112,7 +153,7 @@ def _check(checker: BundleCheck, report: Report) -> None:
         report.session_id, report.status = metadata.session_id, metadata.completeness
         report.is_opened_twice = OPENED_TWICE in metadata.flags
     if not checker.has(RECORDS):
-        return  # Which is told; the others have nothing to be compared with.
+        return None  # Which is told; the others have nothing to be compared with.
     messages = checker.records(report.session_id, metadata)
     report.messages = len(messages.hashes)
     if metadata is not None and metadata.message_count != report.messages:
@@ -120,3 +161,17 @@ def _check(checker: BundleCheck, report: Report) -> None:
     events = checker.bundle(metadata, messages) if checker.has(BUNDLE) else None
     if checker.has(AUDIT):
         checker.audit(metadata, messages, events)
+    return None if manifest is None or metadata is None else (manifest, metadata)
+
+
+def _render(target: Target, manifest: Manifest, metadata: Metadata, codec: Codec, report: Report) -> None:
+    """Compare the files with what this renderer makes of the records, if it wrote them."""
+    if manifest.written_by != written_by(renderer()):
+        report.not_rendered = f"another release wrote it, or what it is made of ({manifest.written_by})"
+        return
+    try:
+        for name, line in differences(target, metadata, {file.name: file for file in manifest.files}, codec):
+            report.add(name, f"line {line}", f"it is not what {RECORDS} and the session events give")
+        report.is_rendered = True
+    except NotComparable as why:
+        report.not_rendered = str(why)

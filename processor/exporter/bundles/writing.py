@@ -2,14 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from processor.codec import Codec
 from processor.core.errors import RecordError
 from processor.exporter.aside import SetAside
+from processor.exporter.bundles import index
 from processor.exporter.bundles.bundle import Outcome, Written, write_bundle
 from processor.exporter.bundles.contents import ALL_FORMATS, Format
 from processor.exporter.model import SessionRow, SessionView, Status
+from processor.exporter.paths import date_part
+from processor.exporter.ports import Store
 from processor.exporter.target import Target
 
 REMEDY: Final = "make room or give the right to, then export again"  # when a target cannot be written
@@ -25,14 +29,18 @@ class BundleWriter:
         *,
         now_ms: Callable[[], int],
         formats: frozenset[Format] = ALL_FORMATS,
+        is_pure: bool = True,
     ) -> None:
+        """Arguments as of `write_bundle`."""
         self.target = target
+        self.is_pure = is_pure
         self._codec = codec
         self._now_ms = now_ms
         self.formats = formats
         self.outcomes: Counter[Outcome] = Counter()
         self.statuses: Counter[Status] = Counter()
         self.aside = SetAside()
+        self.dates: set[str] = set()  # of sessions whose bundles were written since the index was
         self.messages = 0
         self.size_bytes = 0
 
@@ -58,7 +66,9 @@ class BundleWriter:
         """
         try:
             with self.target.told("written", REMEDY):
-                return write_bundle(self.target, view, self._codec, now_ms=self._now_ms(), formats=self.formats)
+                return write_bundle(
+                    self.target, view, self._codec, now_ms=self._now_ms(), formats=self.formats, is_pure=self.is_pure
+                )
         except RecordError as error:
             return error
 
@@ -69,8 +79,29 @@ class BundleWriter:
             self.outcomes[Outcome.SET_ASIDE] += is_new
             return False
         self.aside.wrote(session.session_id)
+        self.dates.add(date_part(session.start_ms))
         self.outcomes[result.outcome] += 1
         self.statuses[session.status] += 1
         self.messages += result.messages
         self.size_bytes += result.size_bytes
         return True
+
+
+def _listed(store: Store, target: Target, date: str) -> list[str]:
+    return [session_id for session_id, _ in store.exported(target.name, date)]
+
+
+def write_index(store: Store, writer: BundleWriter, *, all_dates: bool = False) -> None:
+    """Write the index of what `writer` has written since the last time; of `all_dates`, as far as the store knows them.
+
+    Raises:
+        TargetUnavailable: it cannot be written there.
+    """
+    target = writer.target
+    dates = set(writer.dates)
+    if all_dates:
+        dates |= {date_part(start_ms) for _, start_ms in store.exported(target.name)}
+    with target.told("written", REMEDY):
+        for date in sorted(dates):
+            index.note(target, store.identity, date, partial(_listed, store, target, date))
+    writer.dates -= dates
