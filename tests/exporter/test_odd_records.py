@@ -112,7 +112,7 @@ def test_commands_with_odd_arguments(tmp_path: Path) -> None:
         assert found.keys() == told.keys()
         for view in found.values():
             path = write_bundle(Target(str(tmp_path)), view, CODEC, now_ms=TIME_MS).path
-            assert [str(problem) for report in verify(path) for problem in report.problems] == []
+            assert [str(problem) for report in verify(path, CODEC) for problem in report.problems] == []
             strictly(Path(path, BUNDLE).read_text("utf-8"))
             strictly(Path(path, METADATA).read_text("utf-8"))
 
@@ -122,7 +122,7 @@ def test_bundles_of_them_are_sound(filled: SqlStore, tmp_path: Path) -> None:
     for view in views(filled).values():
         (row,) = view.messages()
         path = write_bundle(Target(str(tmp_path)), view, CODEC, now_ms=TIME_MS).path
-        assert [str(problem) for report in verify(path) for problem in report.problems] == []
+        assert [str(problem) for report in verify(path, CODEC) for problem in report.problems] == []
         bundle = Target(path)
         (record,) = read_records(bundle)
         assert record.content == CODEC.strip(row.value or b"")

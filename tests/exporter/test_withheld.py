@@ -54,7 +54,7 @@ def test_messages_without_what_they_said(tmp_path: Path, records: dict[str, dict
     told = {name: row.withheld for name, row in zip(records, view.messages(), strict=True)}
     assert told == dict.fromkeys(records, why)
     assert {record.line.withheld for record in read_records(Target(str(path)))} == {why}
-    assert [str(problem) for report in verify(str(path)) for problem in report.problems] == []
+    assert [str(problem) for report in verify(str(path), CODEC) for problem in report.problems] == []
     assert_nowhere(tmp_path)
 
 
@@ -66,7 +66,7 @@ def test_commands_without_what_they_brought(tmp_path: Path) -> None:
         values.append(message("anna", number * 100 + 1, command="step", name="s", data=more))
         values.append(message("anna", number * 100 + 2, command="note", note=json.dumps(more)))
     _, path = exported(tmp_path, values)
-    assert [str(problem) for report in verify(str(path)) for problem in report.problems] == []
+    assert [str(problem) for report in verify(str(path), CODEC) for problem in report.problems] == []
     assert_nowhere(tmp_path)
 
 

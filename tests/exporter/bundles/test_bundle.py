@@ -75,7 +75,7 @@ def test_every_file_of_the_day_fits_its_schema(tmp_path):
             validators["timeline-line"].validate(line)
         for line in lines(written, "records.jsonl"):
             validators["records-line"].validate(line)
-    reports = list(verify(str(tmp_path)))
+    reports = list(verify(str(tmp_path), CODEC))
     assert [str(problem) for report in reports for problem in report.problems] == []
     assert len(reports) == len(day_views())
 
@@ -260,7 +260,7 @@ def test_several_exporters_at_once(tmp_path):
     views = [made_view(varied(3), ended=False), made_view(varied(9))]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: write(tmp_path, views[number % 2]), range(40)))
-    assert [(report.problems, report.messages) for report in verify(str(tmp_path))] == [([], 9)]
+    assert [(report.problems, report.messages) for report in verify(str(tmp_path), CODEC)] == [([], 9)]
     assert left_over(tmp_path) == []
 
 
@@ -270,7 +270,7 @@ def test_any_target_of_fsspec():
     view = made_view(varied(5))
     assert write_bundle(target, view, CODEC, now_ms=NOW_MS).outcome is Outcome.WRITTEN
     assert write_bundle(target, view, CODEC, now_ms=NOW_MS + 1).outcome is Outcome.UNCHANGED
-    assert [report.problems for report in verify("memory://bundles")] == [[]]
+    assert [report.problems for report in verify("memory://bundles", CODEC)] == [[]]
     assert remove_bundle(target, target.path(bundle_path(view.session.session_id, START_MS)))
     assert not remove_bundle(target, target.path(bundle_path(view.session.session_id, START_MS)))
 
@@ -282,7 +282,7 @@ def test_hostile_ids_stay_in_their_folder(tmp_path, session_id):
     written = write(root, made_view(varied(2), session_id=session_id))
     assert Path(written.path).parent == root / "2025-11-21"
     assert list(tmp_path.iterdir()) == [root]
-    assert [report.problems for report in verify(str(root))] == [[]]
+    assert [report.problems for report in verify(str(root), CODEC)] == [[]]
 
 
 PICTURE = "iVBORw0KGgoSECRET"
@@ -418,7 +418,7 @@ def test_formats_can_be_chosen(tmp_path):
     names = {path.name for path in Path(written.path).iterdir()}
     assert names == {"session_metadata.json", "records.jsonl", "messages.csv", "manifest.json"}
     assert load(written, "session_metadata.json")["audit_path"] is None
-    assert [report.problems for report in verify(str(tmp_path))] == [[]]
+    assert [report.problems for report in verify(str(tmp_path), CODEC)] == [[]]
 
 
 def test_memory_does_not_grow_with_the_session(tmp_path):
