@@ -39,6 +39,7 @@ class Browser:
         flags = (
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
             "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+            "--disable-ipc-flooding-protection",  # Else more than 200 changes of the address in 10 s are not made.
             "--hide-scrollbars", f"--user-data-dir={folder / 'browser'}", "--remote-debugging-pipe",
         )  # fmt: skip
         # Chromium reads from 3 and writes to 4; what starts it puts the pipes' ends there, from far above.
