@@ -17,7 +17,7 @@ from typing import Any, Final
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from processor.resources import schema_text
+from processor.settings.documents import schema_text
 
 PEER_SCHEMAS: Final = Path(__file__).parent / "peers" / "kstreams"
 START_MS: Final = 1_750_000_000_000  # 2025-06-15: in the past, so that no event time is ahead of the broker's clock

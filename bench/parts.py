@@ -23,7 +23,7 @@ from processor.codec.codec import Codec
 from processor.core.model import Session
 from processor.kafka import transactions
 from processor.kafka.conf import producer_conf
-from processor.ports import Output
+from processor.runtime.ports import Output
 
 _REPEATS: Final = 7
 _TRANSACTIONS: Final = 400

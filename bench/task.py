@@ -10,11 +10,11 @@ from bench.scale import GAP_MS
 from processor.codec.codec import Codec
 from processor.codec.state import encode_state
 from processor.codec.wire import AVRO
-from processor.config import Settings
 from processor.core.ids import session_id
 from processor.core.model import FINGERPRINT_BYTES, RECENT_RECORDS_MAX, IdFormat, Rules, Session, UserState
 from processor.runtime.partitioner import partition_of
 from processor.runtime.task import Task
+from processor.settings.model import Settings
 from processor.wiring import schemas
 
 _RECORD_BYTES_MAX: Final = 2 << 20

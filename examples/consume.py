@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from processor.broker import bootstrap_of_running
 from processor.codec import SHIPPED, Codec, Schemas
-from processor.resources import schema_text
+from processor.settings.documents import schema_text
 
 topic = sys.argv[1]
 servers = sys.argv[2] if len(sys.argv) > 2 else os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or bootstrap_of_running()

@@ -25,9 +25,8 @@ from processor.codec.codec import Codec
 from processor.codec.events import SCHEMA_VERSION, EventView
 from processor.codec.oddities import hidden_in
 from processor.codec.schema import SHIPPED, Schemas
-from processor.config import Settings
-from processor.config_sources import load
-from processor.core.errors import (
+from processor.core.model import CommandName
+from processor.errors import (
     A3CPError,
     BrokerUnavailable,
     DecodeError,
@@ -36,11 +35,12 @@ from processor.core.errors import (
     RegistryUnavailable,
     UsageError,
 )
-from processor.core.model import CommandName
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer
 from processor.kafka.reader import Reader
-from processor.resources import schema_text
 from processor.runtime.partitioner import partition_of
+from processor.settings.documents import schema_text
+from processor.settings.model import Settings
+from processor.settings.sources import load
 
 __all__ = [
     "A3CPError",

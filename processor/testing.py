@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from processor.core.errors import Aborted, OutcomeUnknown
-from processor.ports import Assigned, Headers, Output, RawRecord, Revoked, StateChunk
+from processor.errors import Aborted, OutcomeUnknown
 from processor.runtime.partitioner import partition_of
+from processor.runtime.ports import Assigned, Headers, Output, RawRecord, Revoked, StateChunk
 
 
 class ManualClock:

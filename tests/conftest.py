@@ -18,6 +18,8 @@ from processor import broker
 from processor.kafka.offsets import LATEST, log_offsets, patiently
 from processor.kafka.topic_admin import ensure_topics
 from processor.kafka.topics import desired_topics
+from processor.store import open_store
+from processor.store.sql import SqlStore
 from tests.postgres import SKIPPED, Cluster, programs
 
 # Helpers that assert: so that they too say what was found.
@@ -110,3 +112,11 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> str:
         return f"sqlite:///{tmp_path / 'store.db'}"
     running: Cluster = request.getfixturevalue("cluster")
     return running.new_database(prefix)
+
+
+@pytest.fixture
+def store(address: str) -> Iterator[SqlStore]:
+    """An empty store."""
+    opened = open_store(address)
+    yield opened
+    opened.close()

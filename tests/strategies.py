@@ -13,7 +13,6 @@ from processor.codec import SHIPPED, Codec, Schemas
 from processor.codec.avroschema import fingerprint, parse
 from processor.codec.isotime import format_time
 from processor.codec.wire import avro_header, confluent_header
-from processor.core.errors import DecodeError, RegistryUnavailable
 from processor.core.model import (
     Command,
     CommandName,
@@ -34,6 +33,7 @@ from processor.core.model import (
     Unchanged,
     UserState,
 )
+from processor.errors import DecodeError, RegistryUnavailable
 
 ROOT = Path(__file__).parents[1]
 SCHEMA_TEXTS = {name: (ROOT / "schemas" / "avro" / f"{name}.avsc").read_text("utf-8") for name in SHIPPED}

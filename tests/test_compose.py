@@ -11,9 +11,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from processor.config import Settings
-from processor.config_sources import load
-from processor.health import Health, HealthServer
+from processor.observe.health import Health, HealthServer
+from processor.settings.model import Settings
+from processor.settings.sources import load
 from tests.conftest import KAFKA_IMAGE
 from tests.test_repository import ALL_COMMANDS
 

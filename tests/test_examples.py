@@ -7,11 +7,11 @@ from typing import Any
 import jsonschema
 
 from processor.codec import Codec
-from processor.config import TopicNames
 from processor.core.model import Rules
 from processor.runtime.task import Task
+from processor.settings.model import TopicNames
 from processor.testing import MemoryRecord
-from tests.exporter.outputs import SCHEMAS
+from tests.sessions.outputs import SCHEMAS
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TOPICS = TopicNames(*(f"a3cp.{name}" for name in TopicNames._fields))

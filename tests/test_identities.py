@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.identities import differing
+from processor.runtime.identities import differing
 
 KNOWN = {"cluster": "c", "raw": "r", "state": "s"}
 

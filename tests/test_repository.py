@@ -12,10 +12,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic.fields import FieldInfo
 
 from processor.cli.app import app
-from processor.config import ELSEWHERE, OWNED, PREFIX, UNPREFIXED, Settings, TopicNames
 from processor.core.model import IdFormat
-from processor.metrics import ExportMetrics, Metrics
-from processor.resources import topic_files
+from processor.observe.metrics import ExportMetrics, Metrics
+from processor.settings.documents import topic_files
+from processor.settings.model import ELSEWHERE, OWNED, PREFIX, UNPREFIXED, Settings, TopicNames
 
 ROOT = Path(__file__).parent.parent
 SHARED_OPTIONS = {"--help", "--json", "--bootstrap", "--prefix", "--timeout"}

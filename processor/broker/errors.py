@@ -1,6 +1,6 @@
 """What can go wrong with the embedded broker, each with what to do about it."""
 
-from processor.core.errors import BrokerUnavailable, Fatal, UsageError
+from processor.errors import BrokerUnavailable, Fatal, UsageError
 
 
 class PortTaken(UsageError):

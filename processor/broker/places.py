@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from processor.broker.errors import NoSpace
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 
 DATA_SETTING = "--data-dir or A3CP_BROKER_DIR"
 

@@ -13,7 +13,7 @@ from processor.broker.errors import BrokerFailed
 from processor.broker.folder import BrokerInfo, State, exclusive, process_of, read_state, write_state
 from processor.broker.places import DATA_SETTING, default_data_dir, told_of
 from processor.broker.start import Say, start
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 
 STOP_TIMEOUT_S = 30.0
 

@@ -17,7 +17,7 @@ from processor.broker.configuration import LOG4J, controller_properties, server_
 from processor.broker.errors import BrokerFailed, NoJava, NoSpace, PortTaken
 from processor.broker.folder import BrokerInfo, State, read_state, write_state
 from processor.broker.places import DATA_SETTING, no_space, require_space
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 
 DATA_SPACE_BYTES = 512 * 2**20
 START_TIMEOUT_S = 90.0

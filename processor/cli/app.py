@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from processor.addresses import masked
 from processor.cli import broker, dlq, session, sessions, state, topics
 from processor.cli.audit import audit
 from processor.cli.demo import demo
@@ -22,7 +21,8 @@ from processor.cli.retention import retention
 from processor.cli.terminal import plain
 from processor.cli.timeline import timeline
 from processor.cli.verify import verify
-from processor.core.errors import A3CPError, UsageError
+from processor.errors import A3CPError, UsageError
+from processor.settings.addresses import masked
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130

@@ -8,8 +8,8 @@ from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.terminal import print_json, progress_bar
 
 if TYPE_CHECKING:
-    from processor.config import TopicNames
-    from processor.exporter.audit.report import AuditReport
+    from processor.audit.report import AuditReport
+    from processor.settings.model import TopicNames
 
 SHOWN: Final = 50
 
@@ -37,8 +37,8 @@ def audit(
     """
     import time
 
+    from processor.audit.outcomes import audit as audit_topics
     from processor.codec import Codec
-    from processor.exporter.audit.outcomes import audit as audit_topics
     from processor.kafka.audit import KafkaTopics
     from processor.wiring import schemas
 
@@ -66,7 +66,7 @@ def audit(
 
 
 def _tell(report: "AuditReport", names: "TopicNames", group_id: str) -> None:
-    from processor.exporter.audit.report import TWICE_SHOWN
+    from processor.audit.report import TWICE_SHOWN
 
     processed = report.raw - report.waiting
     print(f"{names.raw}: {processed:,} records processed by the group {group_id}, {report.waiting:,} not yet")

@@ -16,7 +16,7 @@ from processor.cli.file_forms import AVRO_MAGIC, Refused
 from processor.codec import avroschema
 from processor.codec.avroschema import Compiler, SchemaError, SchemaJson, read_long
 from processor.codec.schemawork import check_work
-from processor.core.errors import DecodeError
+from processor.errors import DecodeError
 
 BLOCK_BYTES_MAX: Final = 64 << 20  # packed, and unpacked
 _HEADER_BYTES_MAX: Final = 4 << 20

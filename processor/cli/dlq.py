@@ -72,7 +72,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Put dead letters back into a3cp.raw, unchanged, each once, however often this runs."""
-    from processor.core.errors import BrokerUnavailable, OutcomeUnknown
+    from processor.errors import BrokerUnavailable, OutcomeUnknown
     from processor.kafka import deadletters
     from processor.kafka.reader import Reader
 
@@ -164,7 +164,7 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
 
 
 def _check_stage(stage: str | None) -> None:
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     if stage is not None and stage not in STAGES:
         raise UsageError(f"no stage {stage}", remedy=f"there are {', '.join(STAGES)}")

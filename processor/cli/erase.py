@@ -14,16 +14,16 @@ from processor.cli.retention import Roots, fields_of, is_there, targets_of, tell
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
 from processor.cli.spelling import nearest, quoted
 from processor.cli.terminal import print_json
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 
 if TYPE_CHECKING:
-    from processor.config import TopicNames
-    from processor.exporter.ports import Removed, Source
-    from processor.exporter.ports import Store as StorePort
-    from processor.exporter.removal import Cleared
-    from processor.exporter.target import Target
     from processor.kafka.erasure import Held
     from processor.kafka.log import LogConf
+    from processor.removal.clearing import Cleared
+    from processor.sessions.ports import Removed, Source
+    from processor.sessions.ports import Store as StorePort
+    from processor.settings.model import TopicNames
+    from processor.targets.target import Target
 
 NOT_TOUCHED: Final = (
     "what upstream's modules keep themselves",
@@ -51,8 +51,8 @@ def erase(
 ) -> None:
     """Remove a person from the store, the bundles, the training data and the processor's state; leave a proof."""
     from processor.codec.isotime import format_time
-    from processor.exporter.ports import Gone
     from processor.kafka.topic_admin import check_topics, read_topics
+    from processor.sessions.ports import Gone
     from processor.wiring import log_conf, store_of
 
     key = _key(user)
@@ -141,8 +141,8 @@ def _check_spelling(
         UsageError: nothing is there.
         StoreUnavailable, TargetUnavailable: nobody can tell.
     """
-    from processor.exporter.ports import Gone
-    from processor.exporter.removal import clear
+    from processor.removal.clearing import clear
+    from processor.sessions.ports import Gone
 
     if any(fields_of(store.removable(Gone(user_id=user))).values()):
         return
@@ -217,8 +217,8 @@ def remove(
     Raises:
         StoreUnavailable, TargetUnavailable: the proof says what was removed until then.
     """
-    from processor.exporter.ports import Gone
-    from processor.exporter.removal import clear
+    from processor.removal.clearing import clear
+    from processor.sessions.ports import Gone
 
     gone = Gone(user_id=user)
     removed = store.remove(gone) if proof else store.removable(gone)
@@ -254,8 +254,8 @@ def _look(
     What the processor has not read, or the exporter not written, would come after the erasure. The raw topic is read
     first: what is committed there is in the other topics. `others` takes the keys of all others.
     """
-    from processor.exporter.ports import SESSIONS, TAGGED
     from processor.kafka.erasure import committed, held_of, is_at_work, processor_at_work
+    from processor.sessions.ports import SESSIONS, TAGGED
 
     raw = held_of(conf.common, topics.raw, key, others)
     done = committed(conf, [one.partition for one in raw]) if raw else {}

@@ -13,9 +13,9 @@ from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
 from processor.cli.terminal import print_json
 
 if TYPE_CHECKING:
-    from processor.core.errors import A3CPError
-    from processor.exporter.following import Progress
-    from processor.exporter.ports import Store as StorePort
+    from processor.errors import A3CPError
+    from processor.sessions.following import Progress
+    from processor.sessions.ports import Store as StorePort
 
 PARTIAL_SHOWN: Final = 10
 ASIDE_SHOWN: Final = 10
@@ -52,14 +52,15 @@ def export(
     Run it as often as you like: the store knows how far it is, and each record counts once. Several exporters with one
     store share the work.
     """
-    from processor.cli.bundling import Bundling, formats_of
-    from processor.cli.decoders import Decoders
     from processor.cli.sessions import time_ms
-    from processor.core.errors import UsageError
-    from processor.exporter.ports import SESSIONS, TAGGED, SessionFilter
-    from processor.exporter.target import Target
-    from processor.wiring import await_kafka, export_observer, store_of
-    from processor.wiring import follow as follow_topics
+    from processor.errors import UsageError
+    from processor.processes.bundling import Bundling, formats_of
+    from processor.processes.decoders import Decoders
+    from processor.processes.exporter import export_observer
+    from processor.processes.exporter import follow as follow_topics
+    from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
+    from processor.targets.target import Target
+    from processor.wiring import await_kafka, store_of
 
     if metrics_port and not follow:
         raise UsageError("--metrics-port is for an export that goes on", remedy="add --follow, or leave it out")
@@ -160,7 +161,7 @@ def _progress_shown(*, quiet: bool, follow: bool) -> "Iterator[Callable[[Progres
 
 
 def _outcome(store: "StorePort", done: "Progress", topics: Mapping[str, str]) -> dict[str, Any]:
-    from processor.exporter.ports import SessionFilter
+    from processor.sessions.ports import SessionFilter
 
     totals = store.totals()
     partial = store.sessions(SessionFilter(status="partial"), limit=PARTIAL_SHOWN)

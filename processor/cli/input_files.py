@@ -20,9 +20,9 @@ from processor.codec.jsonvalue import plain_object
 from processor.codec.oddities import explained
 from processor.codec.schema import SHIPPED, Schemas
 from processor.codec.wire import avro_header
-from processor.core.errors import DecodeError, InvalidMessage, RecordError
 from processor.core.model import Command, Odd
-from processor.resources import schema_text
+from processor.errors import DecodeError, InvalidMessage, RecordError
+from processor.settings.documents import schema_text
 
 _UNITS: Final = {"millis": 1, "micros": 1_000, "nanos": 1_000_000}
 # What stands for null where the shipped schemas have none.

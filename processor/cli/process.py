@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from processor.core.errors import A3CPError
+from processor.errors import A3CPError
 
 
 def process(
@@ -19,8 +19,10 @@ def process(
 
     Settings: docs/configuration.md. Exit codes: 0 stopped, 1 failed, 2 wrong usage.
     """
-    from processor.logs import make_logger
-    from processor.wiring import load_settings, run_worker, run_workers
+    from processor.observe.logs import make_logger
+    from processor.processes.supervisor import run_workers
+    from processor.processes.worker import run_worker
+    from processor.wiring import load_settings
 
     loaded = load_settings()
     settings = loaded.settings

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from processor.cli.input_files import Bad, FileReader, Item
-    from processor.core.errors import A3CPError
+    from processor.errors import A3CPError
     from processor.kafka.producer import RecordProducer
 
 STDIN: Final = "-"
@@ -79,7 +79,7 @@ def produce(
     when anything was bad, 2 when a file could not be read.
     """
     from processor.cli.input_files import FileReader
-    from processor.core.errors import BrokerUnavailable, UsageError
+    from processor.errors import BrokerUnavailable, UsageError
     from processor.kafka.producer import RecordProducer
 
     if missing := [name for name in files if name != STDIN and not _is_there(name)]:
@@ -170,7 +170,7 @@ def _send_file(
 
 def _send(item: "Item", name: str, producer: "RecordProducer", summary: Summary, *, unchecked: bool) -> None:
     from processor.cli.input_files import Good
-    from processor.core.errors import A3CPError, BrokerUnavailable
+    from processor.errors import A3CPError, BrokerUnavailable
 
     def done(error: A3CPError | None) -> None:
         if error is None:

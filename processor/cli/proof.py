@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from processor.core.errors import Fatal, UsageError
+from processor.errors import Fatal, UsageError
 
 FORMAT: Final = "a3cp-erasure/1"
 NEW_FILE: Final = "name a new file in a folder that is there"

@@ -41,7 +41,7 @@ def replay(
 
     Exit code 1: some could not be sent, since their content was withheld.
     """
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
     from processor.kafka.producer import RecordProducer
 
     factor = _factor(speed)
@@ -90,7 +90,7 @@ def paced(
 
 
 def _factor(speed: str) -> float | None:
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     if speed == MAX_SPEED:
         return None
@@ -105,9 +105,9 @@ def _factor(speed: str) -> float | None:
 
 @contextmanager
 def _messages(session: str, address: str | None) -> Iterator[Iterable[Sent]]:
+    from processor.bundles.reading import read_metadata, read_records
     from processor.codec.isotime import parse_time
-    from processor.exporter.bundles.reading import read_metadata, read_records
-    from processor.exporter.target import Target
+    from processor.targets.target import Target
 
     with bundle_or_view(session, address) as place:
         if isinstance(place, Target):

@@ -14,9 +14,9 @@ from processor.cli.settings import Json, Store, stored
 from processor.cli.terminal import plain, print_json
 
 if TYPE_CHECKING:
-    from processor.exporter.ports import Removed
-    from processor.exporter.removal import Cleared
-    from processor.exporter.target import Target
+    from processor.removal.clearing import Cleared
+    from processor.sessions.ports import Removed
+    from processor.targets.target import Target
 
 _DAY_MS: Final = 86_400_000
 _UNITS_MS: Final = {"min": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
@@ -44,9 +44,9 @@ def retention(
 ) -> None:
     """Remove sessions that ended longer ago than this from the store, and from where they were exported to."""
     from processor.codec.isotime import format_time
-    from processor.exporter.paths import date_part
-    from processor.exporter.ports import Gone
-    from processor.exporter.removal import clear
+    from processor.removal.clearing import clear
+    from processor.sessions.ports import Gone
+    from processor.targets.paths import date_part
 
     age = age_ms(older_than)
     before_ms = time.time_ns() // 1_000_000 - age
@@ -92,7 +92,7 @@ def _ask(age: str, going: int, kept: int, *, is_short: bool) -> None:
         UsageError: nobody can be asked.
         Exit: the answer is no.
     """
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     if not is_short and (kept or not going):
         return
@@ -122,7 +122,7 @@ def age_ms(text: str) -> int:
     Raises:
         UsageError: it is none.
     """
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     match = _AGE(text)
     if match is not None and match[2] in ("m", "mo"):
@@ -140,8 +140,8 @@ def targets_of(roots: list[str] | None) -> "list[Target]":
         UsageError: one is not there: its name may be misspelt, and what was to go would stay.
         TargetUnavailable: nobody can tell.
     """
-    from processor.core.errors import UsageError
-    from processor.exporter.target import Target
+    from processor.errors import UsageError
+    from processor.targets.target import Target
 
     targets = [Target(root) for root in roots or []]
     for target in targets:

@@ -147,7 +147,7 @@ def context(
 
 def _context(values: list[str]) -> dict[str, Any]:
     """Return the object that the arguments tell; a value that is JSON is taken as such, else as text."""
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     whole = _json_or_text(values[0]) if len(values) == 1 else None
     if isinstance(whole, dict):

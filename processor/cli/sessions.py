@@ -14,11 +14,11 @@ from processor.cli.terminal import new_console, plain, plain_id, print_json, whe
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from processor.exporter.model import SessionRow, SessionView
-    from processor.exporter.ports import SessionFilter
-    from processor.exporter.ports import Store as StorePort
-    from processor.exporter.target import Target
+    from processor.sessions.model import SessionRow, SessionView
+    from processor.sessions.ports import SessionFilter
+    from processor.sessions.ports import Store as StorePort
     from processor.store.sql import SqlStore
+    from processor.targets.target import Target
 
 app = typer.Typer(help="The sessions in the store: list, show, search.", no_args_is_help=True)
 
@@ -50,7 +50,7 @@ def list_command(
     as_json: Json = False,
 ) -> None:
     """List sessions, newest first."""
-    from processor.exporter.ports import SessionFilter
+    from processor.sessions.ports import SessionFilter
 
     wanted = SessionFilter(
         user_id=user,
@@ -131,7 +131,7 @@ def search(
     """Find notes, context, transcripts and phrases that hold all of the words; latest first."""
     from rich.text import Text
 
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     if not words.strip():
         raise UsageError("no words are given", remedy="name some that are to be found")
@@ -158,7 +158,7 @@ def session_of(store: "SqlStore", name: str) -> "SessionRow":
     Raises:
         UsageError: there is none, or more than one; or no name is given.
     """
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     name = name.rstrip("…")  # As a narrow terminal shows it.
     if not name:
@@ -178,8 +178,8 @@ def bundle_or_view(session: str, address: str | None) -> "Iterator[Target | Sess
 
     Raises as `session_of`.
     """
-    from processor.exporter.due import view_of
-    from processor.exporter.target import Target
+    from processor.sessions.due import view_of
+    from processor.targets.target import Target
 
     if "://" in session or Path(session).is_dir():
         yield Target(session)
@@ -224,7 +224,7 @@ def _show_rollups(by: str, sessions: "Iterator[SessionRow]", *, as_json: bool) -
 
     from rich.text import Text
 
-    from processor.exporter.summary import by_day, by_user
+    from processor.sessions.summary import by_day, by_user
 
     totals = by_user(sessions) if by == "user" else by_day(sessions)
     if as_json:
@@ -284,7 +284,7 @@ def _short_id(session_id: str, console: "Console") -> str:
 
 
 def _notices(words: list[str]) -> int:
-    from processor.exporter.model import Notice
+    from processor.upstream.notices import Notice
 
     bits = 0
     for word in words:
@@ -294,7 +294,7 @@ def _notices(words: list[str]) -> int:
 
 
 def _one_of(option: str, word: str | None, words: tuple[str, ...]) -> str | None:
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     if word is not None and word not in words:
         raise UsageError(f"{option} cannot be {word}", remedy=f"there are {', '.join(words)}")
@@ -308,7 +308,7 @@ def time_ms(option: str, text: str | None) -> int | None:
         UsageError: it is none.
     """
     from processor.codec.isotime import parse_time
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     try:
         return None if text is None else parse_time(text)

@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from processor.codec import Codec
-    from processor.config import Settings
+    from processor.settings.model import Settings
     from processor.store.sql import SqlStore
 
 Bootstrap = Annotated[
@@ -38,7 +38,7 @@ def chosen(bootstrap: str | None, prefix: str | None, store: str | None = None) 
         UsageError: a setting is wrong, or no Kafka is named and the embedded one does not run.
     """
     from processor.broker import bootstrap_of_running
-    from processor.core.errors import UsageError
+    from processor.errors import UsageError
 
     settings = _loaded(bootstrap, prefix, store)
     if settings.kafka_conf().get("bootstrap.servers"):
@@ -70,7 +70,7 @@ def codec_of_settings() -> "Codec":
     from pathlib import Path
 
     from processor.codec import Codec
-    from processor.config_sources import load
+    from processor.settings.sources import load
     from processor.wiring import schemas
 
     return Codec(schemas(load(dict(os.environ), Path.cwd()).settings))
@@ -80,7 +80,7 @@ def _loaded(bootstrap: str | None, prefix: str | None, store: str | None) -> "Se
     import os
     from pathlib import Path
 
-    from processor.config_sources import Option, load
+    from processor.settings.sources import Option, load
 
     given = {
         "bootstrap_servers": ("--bootstrap", bootstrap),

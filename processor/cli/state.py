@@ -31,7 +31,7 @@ def show(
     Exit codes: 0 it is printed, 1 it cannot be read, 2 nothing is remembered of that user.
     """
     from processor.codec.state import decode_state
-    from processor.core.errors import DecodeError, UsageError
+    from processor.errors import DecodeError, UsageError
     from processor.kafka.reader import Reader
     from processor.runtime.partitioner import partition_of
 

@@ -11,7 +11,7 @@ from processor.cli.settings import Json, Store
 from processor.cli.terminal import plain, plain_id, print_json
 
 if TYPE_CHECKING:
-    from processor.exporter.bundles.shapes import Entry
+    from processor.sessions.shapes import Entry
 
 IDLE_MS: Final = 120_000  # a longer silence is told as one
 FOLD_MIN: Final = 3  # lines alike from which on they are one
@@ -57,13 +57,13 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
     """Yield a session's metadata and its timeline, from a bundle if there is one of this name, else from the store."""
     import msgspec
 
+    from processor.bundles.reading import read_metadata, read_timeline
     from processor.cli.sessions import bundle_or_view
     from processor.cli.settings import codec_of_settings
-    from processor.exporter.bundles.metadata import Told, metadata_of
-    from processor.exporter.bundles.reading import read_metadata, read_timeline
-    from processor.exporter.bundles.shapes import Entry
-    from processor.exporter.bundles.timeline import spooled
-    from processor.exporter.target import Target
+    from processor.sessions.metadata import Told, metadata_of
+    from processor.sessions.shapes import Entry
+    from processor.sessions.timeline import spooled
+    from processor.targets.target import Target
 
     with bundle_or_view(session, address) as place:
         if isinstance(place, Target):

@@ -8,10 +8,10 @@ import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
 from processor.cli.terminal import print_json, progress_bar
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 
 if TYPE_CHECKING:
-    from processor.exporter.bundles.verify import Report
+    from processor.sessions.report import Report
 
 NOT_RENDERED_SHOWN: Final = 5  # reasons
 
@@ -35,8 +35,8 @@ def verify(
     With --topic, check count, order and digest of the sessions in the topics.
     Exit codes: 0 nothing is wrong, 1 something is, 2 there is nothing to check.
     """
-    from processor.exporter.bundles.verify import listed
-    from processor.exporter.bundles.verify import verify as reports_of
+    from processor.bundles.verify import listed
+    from processor.bundles.verify import verify as reports_of
 
     if (target is None) != topic:
         raise UsageError(
@@ -80,7 +80,7 @@ def _tell_rendered(reports: "Sequence[Report]") -> None:
 
 def _tell_index(target: str) -> None:
     """Say whether anybody would miss a bundle."""
-    from processor.exporter.bundles.verify import is_root, listed
+    from processor.bundles.verify import is_root, listed
 
     if is_root(target):
         count = listed(target)
@@ -90,8 +90,8 @@ def _tell_index(target: str) -> None:
 
 def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) -> "Iterator[Report]":
     """Yield a report for each session in the topics."""
+    from processor.audit.sessions import TopicPair, verify_topics
     from processor.codec import Codec
-    from processor.exporter.audit.sessions import TopicPair, verify_topics
     from processor.kafka.audit import KafkaTopics
     from processor.wiring import schemas
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from processor.core.errors import DecodeError
+from processor.errors import DecodeError
 
 SCHEMA_CHARS_MAX: Final = 256 * 1024  # of a schema's text
 DEPTH_MAX: Final = 64  # of records inside records, in a schema and in a value

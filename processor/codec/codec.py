@@ -23,8 +23,8 @@ from processor.codec.wire import (
     avro_header,
     encoding_of,
 )
-from processor.core.errors import DecodeError, InvalidMessage
 from processor.core.model import Command, Message, SessionEvent, Tagged, odd_words
+from processor.errors import DecodeError, InvalidMessage
 
 _EVENTS_HEADER = avro_header(events.FINGERPRINT)
 

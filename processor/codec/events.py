@@ -13,7 +13,6 @@ import msgspec
 from processor.codec.avro import optional_text, write_long, write_text
 from processor.codec.avroschema import Reader
 from processor.codec.isotime import format_time, parse_time
-from processor.core.errors import DecodeError
 from processor.core.model import (
     Command,
     Ended,
@@ -28,6 +27,7 @@ from processor.core.model import (
     StartReason,
     Unchanged,
 )
+from processor.errors import DecodeError
 
 FINGERPRINT: Final = 0x548A4DD1037C2A7B  # of schemas/avro/SessionEvent.avsc, whose layout `to_avro` writes
 SCHEMA_VERSION: Final = "1.0.1"  # of upstream's model, as all its modules write it

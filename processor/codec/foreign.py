@@ -6,7 +6,7 @@ Sources: confluent_kafka.schema_registry 2.16 (GUID, headers); the serializers o
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from processor.core.errors import DecodeError
+from processor.errors import DecodeError
 
 _PREFIX: Final = "let the producer write the schema's id of 4 bytes before the value (00, then the id)"
 _CONFLUENT: Final = f"{_PREFIX}: PrefixSchemaIdSerializer in Java, prefix_schema_id_serializer in Python"

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from processor.core.errors import DecodeError
+from processor.errors import DecodeError
 
 _RFC: Final = "send one JSON object, RFC 8259, in UTF-8"
 _LIBRARY: Final = "write it with a JSON library"

@@ -41,8 +41,8 @@ from processor.codec.spine import (
     new_message,
 )
 from processor.codec.wire import JSON, JSON_SPACE
-from processor.core.errors import DecodeError
 from processor.core.model import Command, Message, Tagged, flag_words
+from processor.errors import DecodeError
 
 SESSIONS_CACHED_MAX: Final = 16_384  # sessions whose tag is remembered, about 500 bytes each
 _READABLE: Final = "send one JSON object, RFC 8259, in UTF-8"

@@ -13,8 +13,8 @@ from processor.codec.oddities import TAG_KEYS
 from processor.codec.remembered import Remembered
 from processor.codec.schemawork import check_work
 from processor.codec.wire import AVRO, CONFLUENT, CONFLUENT_HEADER_BYTES, avro_header, confluent_header
-from processor.core.errors import DecodeError, NoRegistry, RegistryUnavailable, SchemaUnknown
 from processor.core.model import Odd
+from processor.errors import DecodeError, NoRegistry, RegistryUnavailable, SchemaUnknown
 
 LAYOUTS_MAX: Final = 1024  # schemas of a registry that are remembered; then they are asked for again
 LAYOUTS_CHARS_MAX: Final = 4 * 1024 * 1024  # of their texts together; what is made of them takes up to 25 times as much

@@ -12,8 +12,8 @@ import msgspec
 from processor.codec.isotime import TIME_MS_MAX, parse_time
 from processor.codec.jsonvalue import plain_value
 from processor.codec.oddities import explained, oddities
-from processor.core.errors import InvalidMessage
 from processor.core.model import Command, CommandName, Flag, Message, Odd, Policy
+from processor.errors import InvalidMessage
 
 USER_ID_BYTES_MAX: Final = 256
 TEMPLATE_BYTES_MAX: Final = 256  # of its name, which states keep

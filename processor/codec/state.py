@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from processor.core.errors import DecodeError
 from processor.core.model import UserState
+from processor.errors import DecodeError
 
 LAYOUT: Final = 1  # Another one whenever `UserState`, or what it is made of, changes: a golden record holds it.
 HEADER: Final = bytes((0xC1, LAYOUT))  # No MessagePack begins with C1, nor does JSON or Avro, whatever its framing.

@@ -6,7 +6,7 @@ Sources: the Avro specification, "Single-object encoding"; the wire format of Co
 from typing import Final
 
 from processor.codec.foreign import foreign_framing
-from processor.core.errors import DecodeError
+from processor.errors import DecodeError
 
 # Stable numbers: they are held in the stored state.
 JSON: Final = 1

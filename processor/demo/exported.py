@@ -9,13 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from processor.core.errors import Fatal, UsageError
+from processor.bundles.verify import verify
 from processor.demo.outcome import Check, Outcome
-from processor.exporter.bundles.verify import verify
-from processor.exporter.paths import PAGE, bundle_path
-from processor.identities import Identities
+from processor.errors import Fatal, UsageError
 from processor.kafka.fresh import DEMO_PREFIX, demo_topics
-from processor.supervisor import this_command
+from processor.processes.supervisor import this_command
+from processor.runtime.identities import Identities
+from processor.targets.paths import PAGE, bundle_path
 
 TRAINED_USER: Final = "heron-07"  # Her morning has a bit of everything: the timeline to look at first.
 _STORE: Final = "a3cp.db"

@@ -15,9 +15,6 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from processor import broker
 from processor.broker import BrokerInfo
 from processor.codec.codec import Codec
-from processor.config import Settings
-from processor.config_sources import Option, load
-from processor.core.errors import Fatal, UsageError
 from processor.core.model import HOUR_MS
 from processor.demo.day import lifelike_day
 from processor.demo.exported import Exported, export, mark, prefix_for, require_ours
@@ -25,14 +22,17 @@ from processor.demo.exported import check as check_export
 from processor.demo.outcome import Check, Outcome, check, read_outcome
 from processor.demo.report import Steps
 from processor.demo.script import Sent
+from processor.errors import Fatal, UsageError
 from processor.kafka.deadletters import read_letters
 from processor.kafka.fresh import DEMO_PREFIX, demo_topics, remove_demo, require_demo_prefix
 from processor.kafka.producer import RecordProducer
 from processor.kafka.reader import Reader
 from processor.kafka.topic_admin import ensure_topics
-from processor.resources import example_messages
+from processor.processes.supervisor import this_command
 from processor.runtime.task import REROUTED
-from processor.supervisor import this_command
+from processor.settings.documents import example_messages
+from processor.settings.model import Settings
+from processor.settings.sources import Option, load
 from processor.wiring import schemas
 
 QUIET_MS: Final = 3_000  # By default the clock waits 10 s before it ends an idle session.

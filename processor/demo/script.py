@@ -11,7 +11,7 @@ import fastavro
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
 from processor.codec.schema import Schemas
-from processor.resources import schema_text
+from processor.settings.documents import schema_text
 
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000

@@ -15,8 +15,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
-from processor.core.errors import BrokerUnavailable, UsageError
-from processor.exporter.audit.topics import Span, TopicRecord
+from processor.audit.topics import Span, TopicRecord
+from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import is_marker
 from processor.kafka.identities import identities
@@ -25,8 +25,8 @@ from processor.kafka.offsets import EARLIEST, LATEST, committed_places, log_offs
 from processor.kafka.origin import require_same
 from processor.kafka.producer import unreachable
 from processor.kafka.unreadable import reading_error
-from processor.ports import RawRecord
 from processor.runtime.headers import headers_of
+from processor.runtime.ports import RawRecord
 
 _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 60.0  # an open transaction is waited for; a dead worker's ends after 10 s

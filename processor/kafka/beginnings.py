@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.kafka.marks import is_ours, lost_in
 from processor.kafka.offsets import EARLIEST, LATEST, log_offsets
-from processor.ports import Alarm, Cause, LogObserver
+from processor.runtime.ports import Alarm, Cause, LogObserver
 
 _TIMEOUT_S: Final = 2.0
 _SEE: Final = "docs/operations.md, 'Lost input and moved offsets'"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 
 READING: Final[dict[str, Any]] = {
     # Of all codecs librdkafka bounds only zstd, by this, and tries sizes that grow threefold; with its default it fails

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaException, Producer
 
-from processor.core.errors import OutcomeUnknown, UsageError
+from processor.errors import OutcomeUnknown, UsageError
 from processor.kafka.failures import failure
 from processor.kafka.producer import unreachable
 from processor.kafka.reader import Reader, ReadRecord

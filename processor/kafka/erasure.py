@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import BrokerUnavailable, OwnershipLost, UsageError
+from processor.errors import BrokerUnavailable, OwnershipLost, UsageError
 from processor.kafka.failures import error_of, failure
 from processor.kafka.log import LogConf
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.kafka.reader import Reader
-from processor.ports import ERASED
+from processor.runtime.ports import ERASED
 
 _TIMEOUT_S: Final = 10.0
 _STABLE_S: Final = 30.0  # longer than a dead worker's transaction stays open

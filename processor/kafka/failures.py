@@ -4,7 +4,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 
-from processor.core.errors import A3CPError, BrokerUnavailable, Fatal, OutcomeUnknown, OwnershipLost, UsageError
+from processor.errors import A3CPError, BrokerUnavailable, Fatal, OutcomeUnknown, OwnershipLost, UsageError
 
 _FENCED: Final = frozenset(
     {

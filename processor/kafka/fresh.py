@@ -8,12 +8,12 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import BrokerUnavailable, UsageError
-from processor.identities import CLUSTER, Identities
+from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.failures import error_of
 from processor.kafka.identities import ids_of
 from processor.kafka.producer import unreachable
 from processor.kafka.topics import desired_topics
+from processor.runtime.identities import CLUSTER, Identities
 
 DEMO_PREFIX: Final = "a3cp-demo"
 _TIMEOUT_S: Final = 15.0

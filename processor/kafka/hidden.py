@@ -12,7 +12,7 @@ from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import AdminClient
 
 from processor.kafka.offsets import LATEST, log_offsets
-from processor.ports import Cause, LogObserver
+from processor.runtime.ports import Cause, LogObserver
 
 _PATIENCE_S: Final = 10.0  # Transactions that are short are everyday.
 

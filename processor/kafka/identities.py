@@ -7,9 +7,9 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from processor.identities import CLUSTER, Identities
 from processor.kafka.failures import error_of
 from processor.kafka.offsets import patiently
+from processor.runtime.identities import CLUSTER, Identities
 
 _ASKING: Final = "asking for the ids of topics"
 _TIMEOUT_S: Final = 10.0

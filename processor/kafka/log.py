@@ -18,8 +18,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import A3CPError, Aborted, BrokerUnavailable
-from processor.identities import Identities
+from processor.errors import A3CPError, Aborted, BrokerUnavailable
 from processor.kafka.beginnings import Beginnings
 from processor.kafka.failures import AWAY, error_of, failure
 from processor.kafka.hidden import Hidden
@@ -32,7 +31,8 @@ from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.survey import Survey
 from processor.kafka.transactions import Transactions, fence
 from processor.kafka.unreadable import Probes, is_unreadable, tell_unreadable
-from processor.ports import Assigned, LogObserver, Output, RawRecord, Revoked, StateChunk
+from processor.runtime.identities import Identities
+from processor.runtime.ports import Assigned, LogObserver, Output, RawRecord, Revoked, StateChunk
 
 _ASK_TIMEOUT_S: Final = 1.0
 _ASK_EVERY_S: Final = 2.0

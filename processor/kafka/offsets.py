@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
-from processor.core.errors import BrokerUnavailable
+from processor.errors import BrokerUnavailable
 from processor.kafka.conf import reader_conf
 from processor.kafka.producer import unreachable
 from processor.kafka.unreadable import reading_error

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from processor.core.errors import UsageError
-from processor.identities import CLUSTER, Identities, differing
-from processor.kafka.history import lost_offsets
+from processor.errors import UsageError
+from processor.kafka.lost_offsets import lost_offsets
+from processor.runtime.identities import CLUSTER, Identities, differing
 
 _OURS: Final = "a3cp"
 _REMEDY: Final = "tag the log anew, with new outputs, or accept what is lost (docs/operations.md, 'Topics made anew')"

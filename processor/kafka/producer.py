@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from processor.core.errors import A3CPError, BrokerUnavailable, OutcomeUnknown, UsageError
+from processor.errors import A3CPError, BrokerUnavailable, OutcomeUnknown, UsageError
 from processor.kafka.failures import failure
-from processor.ports import Headers
 from processor.runtime.partitioner import partition_of
+from processor.runtime.ports import Headers
 
 QUEUE_RECORDS_MAX: Final = 10_000
 DELIVERY_TIMEOUT_S: Final = 30.0

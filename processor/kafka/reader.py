@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple, Self, cast
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
-from processor.core.errors import BrokerUnavailable, UsageError
+from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.offsets import EARLIEST, LATEST, log_offsets, patiently
 from processor.kafka.producer import unreachable
 from processor.kafka.unreadable import is_unreadable, reading_error
-from processor.ports import RawRecord
 from processor.runtime.headers import headers_of
+from processor.runtime.ports import RawRecord
 
 _TIMEOUT_S: Final = 10.0
 _BATCH_RECORDS: Final = 1_000

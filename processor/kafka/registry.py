@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
-from processor.core.errors import DecodeError, RegistryUnavailable, UsageError
+from processor.errors import DecodeError, RegistryUnavailable, UsageError
 from processor.kafka.http import Answer, ask
 
 CALL_S: Final = 4.0  # for one question, all addresses together; how long to go on asking is the caller's to say

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from processor.kafka.failures import failure
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.kafka.unreadable import Pauses, is_unreadable, tell_unreadable
-from processor.ports import Cause, LogObserver, StateChunk
+from processor.runtime.ports import Cause, LogObserver, StateChunk
 
 _CHUNK_RECORDS: Final = 20_000
 _BLOCKED_AFTER_S: Final = 0.3

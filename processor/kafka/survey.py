@@ -8,10 +8,10 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from processor.identities import Identities, differing
 from processor.kafka.failures import error_of
 from processor.kafka.identities import id_of
-from processor.ports import Cause, LogObserver
+from processor.runtime.identities import Identities, differing
+from processor.runtime.ports import Cause, LogObserver
 
 _EVERY_S: Final = 5.0
 _TIMEOUT_S: Final = 2.0

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
     ResourceType,
 )
 
-from processor.core.errors import A3CPError, BrokerUnavailable, Fatal, UsageError
+from processor.errors import A3CPError, BrokerUnavailable, Fatal, UsageError
 from processor.kafka.failures import AWAY, REFUSED
 from processor.kafka.topics import (
     DEFAULT_PREFIX,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from processor.core.errors import UsageError
-from processor.resources import topic_files
+from processor.errors import UsageError
+from processor.settings.documents import topic_files
 
 DEFAULT_PREFIX = "a3cp"
 PREFIX_BYTES_MAX = 200

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from processor.core.errors import Aborted, OutcomeUnknown
+from processor.errors import Aborted, OutcomeUnknown
 from processor.kafka.failures import error_of, failure, is_outdated
-from processor.ports import Output
+from processor.runtime.ports import Output
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from processor.core.errors import Fatal
-from processor.ports import Cause, LogObserver
+from processor.errors import Fatal
+from processor.runtime.ports import Cause, LogObserver
 
 _CODES: Final = frozenset(
     {

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from processor.codec.schema import EVENTS, Schemas
-from processor.core.errors import RegistryUnavailable
-from processor.ports import Cause, Clock, Log, RawRecord
+from processor.errors import RegistryUnavailable
+from processor.runtime.ports import Cause, Clock, Log, RawRecord
 
 PATIENCE_S: Final = 0.5  # of the loop, for answers to a batch; usually they take some ms
 THREADS_MAX: Final = 8

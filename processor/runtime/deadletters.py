@@ -9,9 +9,9 @@ from hashlib import sha256
 from typing import Final
 
 from processor.codec.codec import Codec
-from processor.core.errors import A3CPError, DecodeError
-from processor.ports import Headers, Output, RawRecord
+from processor.errors import A3CPError, DecodeError
 from processor.runtime.headers import headers_bytes, headers_of
+from processor.runtime.ports import Headers, Output, RawRecord
 from processor.runtime.withholding import why_bytes_are_withheld, why_withheld
 
 START: Final = "a3cp-dlq-"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from operator import methodcaller
 from typing import Final, Protocol
 
-from processor.ports import Headers
+from processor.runtime.ports import Headers
 
 UNREADABLE: Final = "a3cp-headers-unreadable"
 """Header that stands for all that a record came with, when the client cannot read them."""

@@ -5,10 +5,10 @@ from itertools import groupby
 from operator import methodcaller
 from typing import Final, Protocol
 
-from processor.core.errors import Aborted, BrokerUnavailable, OutcomeUnknown, OwnershipLost, RegistryUnavailable
-from processor.ports import LOG_APPEND_TIME, Cause, Clock, Log, RawRecord, Revoked
+from processor.errors import Aborted, BrokerUnavailable, OutcomeUnknown, OwnershipLost, RegistryUnavailable
 from processor.runtime.asking import Asking
 from processor.runtime.brokertime import BrokerTime
+from processor.runtime.ports import LOG_APPEND_TIME, Cause, Clock, Log, RawRecord, Revoked
 from processor.runtime.tally import Tally
 from processor.runtime.task import Task
 

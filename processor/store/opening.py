@@ -6,8 +6,8 @@ from typing import Final
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from processor.addresses import masked
-from processor.core.errors import UsageError
+from processor.errors import UsageError
+from processor.settings.addresses import masked
 from processor.store.postgres import PostgresDialect, postgres_engine
 from processor.store.sql import SqlStore
 from processor.store.sqlite import SqliteDialect, sqlite_engine

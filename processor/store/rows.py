@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from sqlalchemy import Table
 
-from processor.exporter.model import EventRow, MessageRow, SessionRow, Summary, TextRow, UnreadableRow
+from processor.sessions.model import EventRow, MessageRow, SessionRow, Summary, TextRow, UnreadableRow
 from processor.store.tables import EVENTS, MESSAGES, SESSIONS, TEXTS, UNREADABLE, partition_and_offset, position_of
 
 Values: TypeAlias = tuple[Any, ...]

@@ -27,13 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from processor.codec.isotime import parse_time
-from processor.core.errors import UsageError
 from processor.core.model import DAY_MS
-from processor.exporter.errors import StoreMoved, StoreUnavailable
-from processor.exporter.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
-from processor.exporter.ports import SESSIONS as BOUNDARIES
-from processor.exporter.ports import TAGGED, Found, Gone, Place, Removed, SessionFilter, Source, Totals
-from processor.identities import CLUSTER, Identities, differing
+from processor.errors import StoreMoved, StoreUnavailable, UsageError
+from processor.runtime.identities import CLUSTER, Identities, differing
+from processor.sessions.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
+from processor.sessions.ports import SESSIONS as BOUNDARIES
+from processor.sessions.ports import TAGGED, Found, Gone, Place, Removed, SessionFilter, Source, Totals
 from processor.store import rows
 from processor.store.dialect import Dialect
 from processor.store.tables import (

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Select, create_engine, event, literal
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from processor.exporter.errors import StoreUnavailable
+from processor.errors import StoreUnavailable
 from processor.store.rows import Values
 from processor.store.tables import TEXTS
 

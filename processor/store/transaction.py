@@ -6,9 +6,9 @@ from typing import Final
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from processor.exporter.errors import StoreMoved
-from processor.exporter.model import SessionRow
-from processor.exporter.ports import Rows, Source
+from processor.errors import StoreMoved
+from processor.sessions.model import SessionRow
+from processor.sessions.ports import Rows, Source
 from processor.store import rows
 from processor.store.dialect import Dialect
 from processor.store.rows import columns

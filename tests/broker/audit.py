@@ -14,19 +14,19 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
+from processor.audit.outcomes import audit as audit_topics
+from processor.audit.topics import Span, TopicRecord
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.codec.schema import Schemas
 from processor.codec.state import encode_state
-from processor.config import TopicNames
-from processor.core.errors import DecodeError, RecordError
 from processor.core.model import Forgotten, Message, PolicySet, Rules, Tagged, UserState
 from processor.core.session import step
-from processor.exporter.audit.outcomes import audit as audit_topics
-from processor.exporter.audit.topics import Span, TopicRecord
-from processor.resources import schema_text
+from processor.errors import DecodeError, RecordError
 from processor.runtime.headers import headers_of
 from processor.runtime.partitioner import partition_of
+from processor.settings.documents import schema_text
+from processor.settings.model import TopicNames
 from processor.testing import MemoryBroker
 from processor.wiring import SHIPPED
 

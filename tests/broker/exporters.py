@@ -22,8 +22,8 @@ from tests.conftest import PARTITIONS
 
 # It waits less between two attempts at a target or a session, and between two times of writing training data.
 IMPATIENT = """
-from processor.cli import bundling
-from processor.exporter import aside
+from processor.processes import bundling
+from processor.sessions import aside
 bundling.RETRY_S, bundling.TRAINING_PAUSE, aside.WAIT_MIN_S = 1.0, 1, 1.0
 """
 PROGRAM = [sys.executable, "-c", f"{IMPATIENT}\nfrom processor.cli.app import main; main()"]

@@ -18,9 +18,9 @@ from typing import Self
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from processor.config import TopicNames
 from processor.core.model import Rules
 from processor.runtime.partitioner import partition_of
+from processor.settings.model import TopicNames
 from tests.broker.audit import Audit, audit, read_kafka, read_topic
 
 TIMEOUT_S = 60.0

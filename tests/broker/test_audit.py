@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from processor.cli.app import app
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 from tests.broker.audit import read_topic
 from tests.broker.fleet import Fleet, Load, Watcher, await_true, day, produce
 from tests.broker.test_bad_input import BAD

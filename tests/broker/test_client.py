@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from processor.client import NoOutcome, SessionClient
 from processor.codec.wire import confluent_header
-from processor.core.errors import (
+from processor.errors import (
     A3CPError,
     BrokerUnavailable,
     DecodeError,
@@ -20,8 +20,8 @@ from processor.core.errors import (
     UsageError,
 )
 from processor.kafka.reader import Reader, ReadRecord
-from processor.resources import schema_text
 from processor.runtime.partitioner import partition_of
+from processor.settings.documents import schema_text
 from tests.strategies import avro_body
 
 pytestmark = pytest.mark.broker

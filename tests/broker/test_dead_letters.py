@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka import Producer
 
-from processor.core.errors import OutcomeUnknown
+from processor.errors import OutcomeUnknown
 from processor.kafka.audit import KafkaTopics
 from processor.kafka.deadletters import DeadLetter, grouped, read_letters, refusal, retry, topic_to_fill
 from processor.kafka.reader import Reader, ReadRecord

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from processor import broker
 from processor.broker import jars, places, probe
 from processor.broker.errors import FetchFailed, NoSpace, PortTaken
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 from processor.kafka.offsets import LATEST, log_offsets, patiently
 from processor.kafka.topic_admin import ensure_topics
 from tests.broker.fleet import TIMEOUT_S, await_true

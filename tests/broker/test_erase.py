@@ -14,14 +14,14 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.config_sources import load
-from processor.core.errors import UsageError
-from processor.exporter.bundles.verify import verify
-from processor.exporter.ports import SessionFilter
+from processor.bundles.verify import verify
+from processor.errors import UsageError
 from processor.kafka import erasure
 from processor.kafka.log import LogConf
 from processor.kafka.slots import _members
 from processor.runtime.partitioner import partition_of
+from processor.sessions.ports import SessionFilter
+from processor.settings.sources import load
 from processor.store import open_store
 from processor.wiring import log_conf
 from tests.broker.audit import read_topic

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from processor.exporter.bundles.verify import listed, verify
+from processor.bundles.verify import listed, verify
 from processor.store import open_store
 from tests.broker.fleet import await_true
 from tests.broker.test_materializer import PROGRAM, Site
-from tests.exporter.outputs import message, processed
+from tests.sessions.outputs import message, processed
 
 pytestmark = pytest.mark.broker
 

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from sqlalchemy import select
 
-from processor.exporter.bundles.verify import verify
+from processor.bundles.verify import verify
 from processor.store.tables import EVENTS, SESSIONS
 from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import Fleet, await_true, day, message, produce

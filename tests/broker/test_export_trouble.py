@@ -14,15 +14,15 @@ import pytest
 
 from processor import broker
 from processor.broker.probe import free_ports
-from processor.kafka.outputs import KafkaFeed
+from processor.kafka.feed import KafkaFeed
 from processor.kafka.topic_admin import ensure_topics
 from processor.store import open_store
 from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import await_true, names_of, probe
 from tests.broker.test_materializer import Site
-from tests.exporter.outputs import message, processed
-from tests.exporter.test_set_aside import replace_a_value
 from tests.postgres import Cluster
+from tests.sessions.outputs import message, processed
+from tests.sessions.test_set_aside import replace_a_value
 
 pytestmark = pytest.mark.broker
 

@@ -5,8 +5,8 @@ import time
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from processor.core.errors import BrokerUnavailable, UsageError
-from processor.kafka.history import refuse_lost_offsets
+from processor.errors import BrokerUnavailable, UsageError
+from processor.kafka.lost_offsets import refuse_lost_offsets
 
 pytestmark = pytest.mark.broker
 

@@ -7,9 +7,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import UsageError
-from processor.identities import CLUSTER, differing
+from processor.errors import UsageError
 from processor.kafka.identities import identities
+from processor.runtime.identities import CLUSTER, differing
 from tests.broker.fleet import Fleet, await_true, day, produce
 from tests.broker.made_anew import make_anew
 from tests.broker.test_audit import run

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from processor.exporter.ports import OutputRecord, SessionFilter
+from processor.sessions.ports import OutputRecord, SessionFilter
 from processor.store import open_store
 from tests.broker.fleet import SESSION_TIMEOUT_MS
 from tests.broker.made_anew import make_anew
-from tests.exporter.outputs import message, processed
+from tests.sessions.outputs import message, processed
 
 PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
 TIMEOUT_S = 60.0

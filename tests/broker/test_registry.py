@@ -10,10 +10,10 @@ import pytest
 from processor.codec import CONFLUENT, Codec, Schemas
 from processor.codec.schema import REFUSAL_S
 from processor.codec.wire import confluent_header
-from processor.core.errors import DecodeError, RegistryUnavailable, SchemaUnknown
 from processor.core.model import Message, Reopened, Tagged
-from processor.exporter.ports import SESSIONS, TAGGED, OutputRecord
+from processor.errors import DecodeError, RegistryUnavailable, SchemaUnknown
 from processor.kafka.registry import Registry
+from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord
 from tests.broker.apicurio import Apicurio
 from tests.broker.test_materializer import PROGRAM, Site
 from tests.strategies import SCHEMA_TEXTS, avro_body

@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import Producer
 
 from processor.broker.probe import free_ports
-from processor.ports import Cause
 from processor.runtime.partitioner import partition_of
+from processor.runtime.ports import Cause
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, await_true, message, names_of, probe
 from tests.registry_server import Answering, Server, serving

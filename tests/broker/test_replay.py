@@ -2,12 +2,12 @@
 
 import pytest
 
-from processor.exporter.bundles.bundle import write_bundle
-from processor.exporter.bundles.reading import read_records
-from processor.exporter.target import Target
+from processor.bundles.bundle import write_bundle
+from processor.bundles.reading import read_records
 from processor.kafka.reader import Reader
+from processor.targets.target import Target
 from tests.broker.test_commands import Commands
-from tests.exporter.views import CODEC, NOW_MS, day_view
+from tests.sessions.views import CODEC, NOW_MS, day_view
 
 pytestmark = pytest.mark.broker
 

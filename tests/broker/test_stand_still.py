@@ -7,8 +7,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # Its stub forgets it.
 
-from processor.core.errors import UsageError
-from processor.ports import Alarm, Cause
+from processor.errors import UsageError
+from processor.runtime.ports import Alarm, Cause
 from tests.broker.audit import read_topic
 from tests.broker.fleet import TIMEOUT_S, Fleet, await_true, day, produce
 from tests.broker.made_anew import make_anew

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 from processor.kafka.topic_admin import apply, check_topics, ensure_topics, read_topics
 from processor.kafka.topics import Action, Difference, desired_topics, plan
 from tests.broker.fleet import await_true

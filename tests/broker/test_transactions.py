@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.core.errors import OutcomeUnknown
+from processor.errors import OutcomeUnknown
 from processor.kafka.conf import producer_conf
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.kafka.transactions import Transactions, fence

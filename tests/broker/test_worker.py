@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from processor.broker.probe import free_ports
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 from tests.broker.fleet import TIMEOUT_S, Fleet, await_true, probe
 from tests.contracts.worlds import KafkaWorld, Member
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from processor.bundles.bundle import write_bundle
+from processor.bundles.contents import Format
+from processor.bundles.reading import read_records, read_timeline
 from processor.cli.app import app
 from processor.cli.timeline import lines
-from processor.core.errors import UsageError
-from processor.exporter.bundles.bundle import write_bundle
-from processor.exporter.bundles.contents import Format
-from processor.exporter.bundles.reading import read_records, read_timeline
-from processor.exporter.target import Target
+from processor.errors import UsageError
 from processor.store import open_store
-from tests.exporter.views import CODEC, NOW_MS, day_view, made_view, varied
+from processor.targets.target import Target
+from tests.sessions.views import CODEC, NOW_MS, day_view, made_view, varied
 
 
 @pytest.fixture

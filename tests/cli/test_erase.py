@@ -11,13 +11,12 @@ import pytest
 
 from processor.cli.erase import remove, told_where
 from processor.cli.proof import Proof
-from processor.core.errors import Fatal, UsageError
-from processor.exporter.errors import StoreUnavailable
-from processor.exporter.target import Target
+from processor.errors import Fatal, StoreUnavailable, UsageError
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.exporter.outputs import processed
-from tests.exporter.test_removal import export, files, filled, leaks, values
+from processor.targets.target import Target
+from tests.removal.test_removal import export, files, filled, leaks, values
+from tests.sessions.outputs import processed
 
 ANNA = "anna-4711"
 

@@ -21,7 +21,7 @@ from processor.codec.avro import write_long
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
 from processor.core.model import Message, Odd, odd_words
-from processor.resources import schema_text
+from processor.settings.documents import schema_text
 
 CODEC = Codec(Schemas({name: schema_text(name) for name in SHIPPED}))
 NO_IDS = Odd.SCHEMA_VERSION_MISSING | Odd.RECORD_ID_MISSING

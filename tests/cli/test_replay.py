@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from processor.cli.app import app
 from processor.cli.replay import Sent, paced
-from processor.core.errors import UsageError
+from processor.errors import UsageError
 
 
 class Clock:

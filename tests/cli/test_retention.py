@@ -15,14 +15,13 @@ from typer.testing import CliRunner
 
 from processor.cli.app import app
 from processor.cli.retention import age_ms
-from processor.core.errors import UsageError
-from processor.exporter.errors import StoreUnavailable
-from processor.exporter.materializer import Materializer
-from processor.exporter.ports import SessionFilter
+from processor.errors import StoreUnavailable, UsageError
+from processor.sessions.materializer import Materializer
+from processor.sessions.ports import SessionFilter
 from processor.store import open_store
 from tests.cli.test_erase import reader
-from tests.exporter.outputs import DECODE, message, processed
-from tests.exporter.test_removal import export, files
+from tests.removal.test_removal import export, files
+from tests.sessions.outputs import DECODE, message, processed
 
 PROGRAM = (sys.executable, "-c", "from processor.cli.app import main; main()")
 

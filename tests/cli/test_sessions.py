@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from processor.cli.app import app
-from processor.core.errors import UsageError
-from processor.exporter.materializer import Materializer
+from processor.errors import UsageError
+from processor.sessions.materializer import Materializer
 from processor.store import open_store
-from tests.exporter.outputs import DECODE, message, processed
+from tests.sessions.outputs import DECODE, message, processed
 
 HOSTILE = "evil\x1b[2J\x1b]0;title\x07 words"
 

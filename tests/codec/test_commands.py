@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from processor.core.errors import DecodeError, InvalidMessage
 from processor.core.model import Command, CommandName
+from processor.errors import DecodeError, InvalidMessage
 from tests.strategies import SCHEMA_TEXTS, make_codec, single_object
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])

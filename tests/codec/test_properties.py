@@ -13,7 +13,6 @@ from processor.codec import CONFLUENT, avro, decode_state, encode_state, events,
 from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object
 from processor.codec.spine import Origin
-from processor.core.errors import DecodeError, RecordError
 from processor.core.model import (
     Command,
     Flag,
@@ -23,6 +22,7 @@ from processor.core.model import (
     UserState,
     flag_words,
 )
+from processor.errors import DecodeError, RecordError
 from tests.strategies import (
     SCHEMA_TEXTS,
     avro_messages,

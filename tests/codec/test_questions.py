@@ -8,7 +8,7 @@ from processor.codec import AVRO, CONFLUENT, Codec, Schemas
 from processor.codec.foreign import framing_in_headers
 from processor.codec.schema import EVENTS, REFUSAL_S
 from processor.codec.wire import confluent_header
-from processor.core.errors import RegistryUnavailable
+from processor.errors import RegistryUnavailable
 from tests.strategies import SCHEMA_TEXTS, FakeRegistry
 
 

@@ -15,8 +15,8 @@ from processor.codec.oddities import explained, hidden_in
 from processor.codec.remembered import Remembered
 from processor.codec.schema import LAYOUTS_MAX, REFUSAL_S
 from processor.codec.wire import avro_header, confluent_header
-from processor.core.errors import DecodeError, InvalidMessage, RegistryUnavailable, SchemaUnknown
 from processor.core.model import Flag, Message, Odd, Policy, Tagged, odd_words
+from processor.errors import DecodeError, InvalidMessage, RegistryUnavailable, SchemaUnknown
 from tests.strategies import SCHEMA_TEXTS, FakeRegistry, avro_body, confluent, make_codec, single_object
 
 RECORD_ID = "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56"

@@ -14,7 +14,7 @@ import pytest
 
 from processor.codec.formats import format_of
 from processor.codec.wire import confluent_header
-from processor.core.errors import DecodeError
+from processor.errors import DecodeError
 from tests.strategies import SCHEMA_TEXTS, make_codec
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from processor.codec.avroschema import DEPTH_MAX, Compiler, Reader, SchemaError, SchemaJson, canonical_form
 from processor.codec.schemawork import READS_FREE, RUN_MAX, check_work
-from processor.core.errors import DecodeError
+from processor.errors import DecodeError
 
 
 def record(name: str, *types: SchemaJson) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from fastavro.utils import generate_many
 from processor.codec import SHIPPED, Schemas, events
 from processor.codec.avroschema import SCHEMA_CHARS_MAX, Compiler, SchemaError, canonical_form, fingerprint, parse
 from processor.codec.schema import tagged_schema
-from processor.core.errors import DecodeError
+from processor.errors import DecodeError
 from scripts.check_schemas import CURRENT, RELEASED, check, last_release, problems
 from tests.strategies import SCHEMA_TEXTS
 

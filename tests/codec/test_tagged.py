@@ -8,8 +8,8 @@ from processor.codec import codec as codec_module
 from processor.codec.codec import Codec
 from processor.codec.tagged import read_plain
 from processor.codec.wire import AVRO_HEADER_BYTES
-from processor.core.errors import DecodeError
 from processor.core.model import Tagged
+from processor.errors import DecodeError
 from tests.codec.test_writing import SPINE
 from tests.strategies import SCHEMA_TEXTS, avro_messages, make_codec, single_object, tags
 

@@ -12,7 +12,6 @@ import pytest
 from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, avro, decode_state, encode_state, jsontext
 from processor.codec.spine import TEMPLATE_BYTES_MAX
 from processor.codec.wire import confluent_header
-from processor.core.errors import DecodeError, RegistryUnavailable
 from processor.core.model import (
     FINGERPRINT_BYTES,
     RECENT_RECORDS_MAX,
@@ -37,6 +36,7 @@ from processor.core.model import (
     Unchanged,
     UserState,
 )
+from processor.errors import DecodeError, RegistryUnavailable
 from tests.strategies import SCHEMA_TEXTS, FakeRegistry, confluent, make_codec, single_object
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])

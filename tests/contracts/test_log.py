@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from processor.core.errors import Aborted, OutcomeUnknown, OwnershipLost
-from processor.ports import Revoked
+from processor.errors import Aborted, OutcomeUnknown, OwnershipLost
+from processor.runtime.ports import Revoked
 from processor.testing import ManualClock, MemoryBroker
 from tests.broker.fleet import await_true
 from tests.contracts.worlds import PARTITIONS, KafkaWorld, Member, MemoryWorld

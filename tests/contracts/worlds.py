@@ -5,9 +5,9 @@ from typing import Any, Protocol
 
 from confluent_kafka import Producer
 
-from processor.config import Settings
 from processor.kafka.log import KafkaLog
-from processor.ports import Alarm, Assigned, Cause, Log, RawRecord
+from processor.runtime.ports import Alarm, Assigned, Cause, Log, RawRecord
+from processor.settings.model import Settings
 from processor.testing import MemoryBroker, MemoryLog
 from processor.wiring import log_conf
 from tests.broker.audit import read_topic

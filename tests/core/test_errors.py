@@ -1,6 +1,6 @@
 """The error tree."""
 
-from processor.core import errors
+from processor import errors
 
 
 def test_a_message_says_what_and_what_to_do():

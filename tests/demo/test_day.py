@@ -8,17 +8,17 @@ import pytest
 
 from processor.codec import Codec, Schemas
 from processor.codec.schema import SHIPPED
-from processor.config import TopicNames
-from processor.core.errors import RecordError
 from processor.core.model import CommandName, EndReason, Flag, IdFormat, Rules, StartReason
 from processor.demo.day import lifelike_day
 from processor.demo.outcome import Outcome, check, read_outcome
 from processor.demo.script import Sent
+from processor.errors import RecordError
 from processor.kafka.deadletters import read_letters
 from processor.kafka.reader import ReadRecord
-from processor.resources import example_messages, schema_text
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
+from processor.settings.documents import example_messages, schema_text
+from processor.settings.model import TopicNames
 from processor.testing import ManualClock, MemoryBroker, MemoryLog
 
 NOW_MS = 1_763_740_800_000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from processor.core.errors import UsageError
 from processor.demo.exported import make_room, require_ours
+from processor.errors import UsageError
 
 
 def left(folder: Path) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from processor.core.errors import UsageError
-from processor.kafka import outputs
+from processor.errors import UsageError
+from processor.kafka import feed
 from processor.kafka.conf import consumer_conf, reader_conf, restorer_conf
 
 LATEST = {"auto.offset.reset": "latest"}
@@ -33,6 +33,6 @@ def test_partitions_come_and_go_one_by_one() -> None:
 
 def test_all_read_what_a_topic_takes() -> None:
     """Whoever reads has the largest limit to unpack a batch, and looks at checksums; a user's limit wins."""
-    confs = [consumer({}), restorer_conf({}, group_id="g"), reader_conf({}, if_gone="error"), outputs._CONSUMER]
+    confs = [consumer({}), restorer_conf({}, group_id="g"), reader_conf({}, if_gone="error"), feed._CONSUMER]
     assert {(conf["receive.message.max.bytes"], conf["check.crcs"]) for conf in confs} == {(2**31 - 1, True)}
     assert consumer({"receive.message.max.bytes": "60000000"})["receive.message.max.bytes"] == "60000000"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from processor.core.errors import BrokerUnavailable, UsageError
+from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka import offsets
 from processor.kafka.offsets import patiently
 

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigEntry  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
-from processor.core.errors import BrokerUnavailable, UsageError
+from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.topic_admin import readable
 from processor.kafka.topics import Action, Topic, check_configs, desired_topics, plan, read_topic
 

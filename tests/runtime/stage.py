@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from processor.codec import Codec
-from processor.config import TopicNames
 from processor.core.model import Rules
-from processor.ports import Cause
+from processor.runtime.ports import Cause
 from processor.runtime.tally import Tally
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
+from processor.settings.model import TopicNames
 from processor.testing import Fault, ManualClock, MemoryBroker, MemoryLog
 from tests.broker.audit import Audit, audit, make_codec, read_memory
 from tests.broker.fleet import BASE_MS, message

@@ -7,9 +7,9 @@ import pytest
 
 from processor.codec import Codec, Schemas
 from processor.codec.wire import confluent_header
-from processor.core.errors import RegistryUnavailable
-from processor.ports import Cause
+from processor.errors import RegistryUnavailable
 from processor.runtime.asking import QUESTIONS_MAX, Asking
+from processor.runtime.ports import Cause
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
 from processor.testing import Fault, MemoryLog

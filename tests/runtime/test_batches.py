@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from processor.core.errors import Aborted
+from processor.errors import Aborted
 from processor.runtime.worker import Worker
 from processor.testing import ManualClock
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from processor.ports import Headers
 from processor.runtime.headers import UNREADABLE, headers_of
 from processor.runtime.partitioner import partition_of
+from processor.runtime.ports import Headers
 from processor.runtime.task import REROUTED
 from processor.testing import MemoryRecord
 from tests.broker.fleet import BASE_MS, message

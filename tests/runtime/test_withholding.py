@@ -10,8 +10,8 @@ import pytest
 
 from processor.codec.wire import confluent_header
 from processor.core.model import Rules
-from processor.ports import Headers
 from processor.runtime.deadletters import WITHHELD
+from processor.runtime.ports import Headers
 from processor.runtime.task import Task
 from processor.testing import MemoryRecord
 from tests.broker.fleet import BASE_MS

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.core.errors import BrokerUnavailable, Fatal, OwnershipLost, RegistryUnavailable
-from processor.ports import Output, RawRecord
+from processor.errors import BrokerUnavailable, Fatal, OwnershipLost, RegistryUnavailable
+from processor.runtime.ports import Output, RawRecord
 from processor.runtime.worker import Worker
 from processor.testing import Fault, MemoryLog
 from tests.broker.fleet import day

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from processor.codec.isotime import format_time
-from processor.config import TopicNames
 from processor.core.model import Rules
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
+from processor.settings.model import TopicNames
 from processor.testing import Fault, ManualClock, MemoryBroker, MemoryLog
 from tests.strategies import make_codec
 

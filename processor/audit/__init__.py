@@ -1,0 +1,1 @@
+"""Proves from the topics alone that each raw record has exactly one outcome."""

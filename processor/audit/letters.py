@@ -1,0 +1,77 @@
+"""Checks one partition's dead letters: each sets aside one raw record, as it came.
+
+Read the letters first, then the raw records, then call `finish`. Memory: 250 bytes a dead letter.
+"""
+
+from hashlib import sha256
+from typing import NamedTuple
+
+from processor.audit.alignment import HASH_BYTES
+from processor.audit.report import AuditReport
+from processor.audit.topics import TopicRecord
+from processor.runtime.deadletters import START, WITHHELD
+
+
+class _Letter(NamedTuple):
+    """A dead letter."""
+
+    offset: int
+    sha256: str
+    content: bytes | None  # hash of value, key and headers; None when they are not as they came
+
+
+class LettersCheck:
+    """The dead letters of one partition."""
+
+    def __init__(self, dlq: str, raw: str, partition: int, report: AuditReport) -> None:
+        self._dlq, self._raw, self._partition = dlq, raw, partition
+        self._report = report
+        self._letters: dict[int, _Letter] = {}  # by the offset of what they set aside; those not met yet
+
+    def letter(self, record: TopicRecord) -> None:
+        """Take the dead letters' next record."""
+        where = self._at(self._dlq, record.offset)
+        headers = {key: (content or b"").decode(errors="replace") for key, content in record.headers}
+        topic, partition, offset = (headers.get(START + word, "") for word in ("topic", "partition", "offset"))
+        if topic != self._raw or partition != str(self._partition) or not (offset.isascii() and offset.isdigit()):
+            self._report.add(where, f"it does not say which record of {self._raw}[{self._partition}] it was")
+            return
+        source = int(offset)
+        if source in self._letters:
+            first = self._at(self._dlq, self._letters[source].offset)
+            self._report.add(where, f"it sets aside {self._at(self._raw, source)} again, as {first} did")
+            return
+        content = None if WITHHELD in headers else _fingerprint(record)
+        self._letters[source] = _Letter(record.offset, headers.get(START + "sha256", ""), content)
+
+    def has(self, offset: int) -> bool:
+        """Return whether the raw record at `offset` is set aside."""
+        return offset in self._letters
+
+    def compare(self, record: TopicRecord) -> None:
+        """Compare a raw record that is set aside with its letter; once each."""
+        letter = self._letters.pop(record.offset)
+        where, source = self._at(self._dlq, letter.offset), self._at(self._raw, record.offset)
+        if letter.sha256 != sha256(record.value or b"").hexdigest():
+            self._report.add(where, f"its SHA-256 is not that of {source}")
+        elif letter.content is not None and letter.content != _fingerprint(record):
+            self._report.add(where, f"its key, value or headers are not those of {source}")
+        else:
+            self._report.dead += 1
+
+    def finish(self, start: int) -> None:
+        """Tell of letters of no record; raw records before `start` are cut off."""
+        for source, letter in self._letters.items():
+            if start <= source:
+                told = f"it sets aside {self._at(self._raw, source)}, and there is no such record"
+                self._report.add(self._at(self._dlq, letter.offset), told)
+
+    def _at(self, topic: str, offset: int) -> str:
+        return f"{topic}[{self._partition}]@{offset}"
+
+
+def _fingerprint(record: TopicRecord) -> bytes:
+    """Return a hash of value, key and the headers that came."""
+    key = b"-" if record.key is None else b"%d " % len(record.key) + record.key
+    came = repr([(name, content) for name, content in record.headers if not name.startswith(START)]).encode()
+    return sha256(b"%d " % len(came) + came + key + (record.value or b"")).digest()[:HASH_BYTES]

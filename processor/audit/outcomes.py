@@ -1,0 +1,345 @@
+"""Proves from the topics alone that every raw record has exactly one outcome, and that outputs and states agree.
+
+The processor writes what a partition's records cause in their order. So a partition is audited in one pass over raw and
+tagged records side by side, and nothing needs to be kept of a message. What is kept: under 1 KB a session, 250 bytes an
+event or dead letter, 150 a command or misplaced record, 1 KB for each user of the raw log. One partition is audited
+after the other; only misplaced records wait for the end. What is checked of sessions, events, states, dead letters and
+misplaced records alone is in sessions.py, events.py, states.py, letters.py and rerouted.py.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple, TypeAlias
+
+from processor.audit.alignment import HASH_BYTES, Pair, align, meeting, short_hash
+from processor.audit.events import EventsCheck
+from processor.audit.letters import LettersCheck
+from processor.audit.report import AuditReport
+from processor.audit.rerouted import ReroutedCheck
+from processor.audit.sessions import SessionsCheck, TopicPair, cannot_tell
+from processor.audit.states import StatesCheck
+from processor.audit.topics import Topics
+from processor.codec.codec import Codec
+from processor.core.model import Message, Record, Rules, Tagged
+from processor.errors import NoRegistry, RecordError
+from processor.runtime.partitioner import partition_of
+from processor.settings.model import TopicNames
+
+Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
+
+
+class _Raw(NamedTuple):
+    """A raw record that is no dead letter."""
+
+    offset: int
+    content: bytes  # its hash; a command's is of no use
+    value: bytes
+    record: Record
+    elsewhere: int | None  # its user's partition, where it may have been rerouted to; None when it is this one
+    headers: Headers
+
+    @property
+    def may_stand_alone(self) -> bool:
+        """Whether no tagged record need come of it."""
+        return self.elsewhere is not None or not isinstance(self.record, Message)
+
+
+class _Out(NamedTuple):
+    """A tagged record."""
+
+    offset: int
+    content: bytes  # b"" when it is no tagged message, which equals nothing
+    value: bytes
+    headers: Headers
+
+
+@dataclass(slots=True)
+class _Scene:
+    """What the partitions' audits share."""
+
+    topics: Topics
+    codec: Codec
+    names: TopicNames
+    rules: Rules | None
+    now_ms: int
+    committed: Mapping[int, int]
+    rerouted: ReroutedCheck
+    report: AuditReport
+
+
+def audit(
+    topics: Topics,
+    codec: Codec,
+    names: TopicNames,
+    rules: Rules | None,
+    *,
+    now_ms: int = 0,
+    is_mirror: bool = False,
+) -> AuditReport:
+    """Audit all partitions, one after the other.
+
+    Args:
+        topics: what they hold; codec: reads their records; names: what they are called.
+        rules: those in force since the raw log began, to compare tags and states with what they give; None leaves that
+            out.
+        now_ms: what the clock shows; users whose late horizon is over by then may have been forgotten.
+        is_mirror: whether the raw topic may be another cluster's, mirrored with other offsets.
+    """
+    report = AuditReport()
+    rerouted = ReroutedCheck(topics, names.raw, report, is_mirror=is_mirror)
+    scene = _Scene(topics, codec, names, rules, now_ms, topics.committed(), rerouted, report)
+    for partition in range(topics.partitions):
+        _PartitionAudit(scene, partition).run()
+    rerouted.finish()
+    return report
+
+
+class _PartitionAudit:
+    """The audit of one partition."""
+
+    def __init__(self, scene: _Scene, partition: int) -> None:
+        self._scene = scene
+        self._topics, self._codec, self._names = scene.topics, scene.codec, scene.names
+        self._report = scene.report
+        self._partition = partition
+        self._spans = {name: scene.topics.span(name, partition) for name in self._names}
+        self._raw = self._spans[self._names.raw]
+        self._done = scene.committed.get(partition, 0)  # The processor has come to here.
+        self._answers: Counter[bytes] = Counter()
+        self._letters = LettersCheck(self._names.dlq, self._names.raw, partition, self._report)
+        self._sessions = SessionsCheck(
+            self._codec,
+            TopicPair(self._names.tagged, self._names.sessions),
+            partition,
+            tagged=self._spans[self._names.tagged],
+            sessions=self._spans[self._names.sessions],
+        )
+        can_fold = partition in scene.committed and not (self._raw.is_cut or self._spans[self._names.tagged].is_cut)
+        rules = scene.rules if can_fold else None
+        certain = {name: span.certain for name, span in self._spans.items()}
+        state, sessions = self._names.state, self._names.sessions
+        self._states = StatesCheck(state, partition, self._report, certain=certain[state], rules=rules)
+        self._events = EventsCheck(sessions, partition, self._report, certain=certain[sessions], rules=rules)
+
+    def run(self) -> None:
+        """Read the small topics first, then raw and tagged records side by side."""
+        self._note_what_is_cut()
+        self._tell_what_is_lost()
+        for record in self._topics.read(self._names.dlq, self._partition):
+            self._letters.letter(record)
+        self._read_events()
+        states = self._topics.read(self._names.state, self._partition)
+        self._states.read(states, self._sessions, since_ms=self._raw_since_ms())
+        raw_from, tagged_from = self._beginnings()
+        for pair in align(self._expected(raw_from), self._actual(tagged_from)):
+            self._take(pair)
+        self._finish()
+
+    def _note_what_is_cut(self) -> None:
+        names = [
+            name for name in (self._names.raw, self._names.tagged, self._names.sessions) if self._spans[name].is_cut
+        ]
+        for name in names:
+            start = self._spans[name].start
+            self._report.notes.append(
+                f"{name}[{self._partition}] begins at {start}: what was before is gone, and not looked at"
+            )
+        has_outputs = any(self._spans[name].end for name in self._names if name != self._names.raw)
+        if self._partition not in self._scene.committed and has_outputs:
+            self._report.notes.append(
+                f"{self._names.raw}[{self._partition}] has outputs, but the group has no offset there: "
+                "what is missing at the end cannot be told from what is not processed yet"
+            )
+
+    def _tell_what_is_lost(self) -> None:
+        """Tell which raw records were removed before the processor read them: it noted some, others it has to read."""
+        if (lost := self._topics.lost().get(self._partition)) is not None:
+            self._report.add(self._at(self._names.raw, lost[0]), f"{_lost(*lost)} the processor had read them")
+        if self._partition in self._scene.committed and self._done < self._raw.start:
+            told = f"{_lost(self._done, self._raw.start)} the processor has read them"
+            self._report.add(self._at(self._names.raw, self._done), told)
+
+    def _read_events(self) -> None:
+        for record in self._topics.read(self._names.sessions, self._partition):
+            event = self._sessions.event(record)
+            if event is None:
+                continue
+            self._events.event(event, record.offset)
+            if event.command_record_id is not None:
+                self._answers[_command_key(event.user_id, event.command_record_id)] += 1
+            self._report.ends += event.kind == "ended"
+
+    def _raw_since_ms(self) -> float:
+        """Return when the first raw record was appended that is still there; 0 when none is gone."""
+        if not self._raw.is_cut:
+            return 0
+        first = next(self._topics.read(self._names.raw, self._partition), None)
+        return math.inf if first is None else first.timestamp_ms
+
+    def _beginnings(self) -> tuple[int, int]:
+        """Return where raw and tagged records stand side by side, when the beginning of either is gone."""
+        tagged = self._spans[self._names.tagged]
+        starts = self._raw.start, tagged.start
+        if not (self._raw.is_cut or tagged.is_cut):
+            return starts
+
+        def messages() -> Iterator[_Raw]:
+            for raw in self._expected(0, counting=False):
+                if isinstance(raw.record, Message) and raw.elsewhere is None:
+                    yield raw
+
+        found = meeting(messages(), self._actual(0, checking=False))
+        if found is None:
+            turned = meeting(self._actual(0, checking=False), messages())
+            found = None if turned is None else (turned[1], turned[0])
+        if found is None:
+            return self._raw.end, tagged.end
+        return found
+
+    def _expected(self, start: int, *, counting: bool = True) -> Iterator[_Raw]:
+        """Yield the raw records that are to be answered, or tagged from `start` on; tell what is wrong with others."""
+        names, partition = self._names, self._partition
+        for record in self._topics.read(names.raw, partition):
+            offset, where = record.offset, self._at(names.raw, record.offset)
+            is_due = offset < self._done
+            is_set_aside = self._letters.has(offset)
+            if counting:
+                self._report.raw += 1
+                self._report.waiting += not is_due and not is_set_aside
+            if is_set_aside:
+                if counting:
+                    self._letters.compare(record)
+                    self._scene.rerouted.placed(record, where, short_hash(record.value), partition)
+                continue
+            try:
+                decoded = self._codec.decode(record.value, record.timestamp_ms)
+            except NoRegistry as error:
+                if is_due and counting:  # One that waits may become a dead letter.
+                    raise cannot_tell(where, error) from error
+                continue
+            except RecordError as error:
+                if is_due and counting:
+                    self._report.add(where, f"it is neither tagged nor set aside, and cannot be tagged: {error.what}")
+                continue
+            assert record.value is not None
+            right = partition_of(decoded.user_id.encode(), self._topics.partitions)
+            elsewhere = None if right == partition else right
+            raw = _Raw(offset, short_hash(record.value), record.value, decoded, elsewhere, record.headers)
+            if counting and right == partition:
+                self._scene.rerouted.placed(record, where, raw.content, partition)
+            if offset >= start or not isinstance(decoded, Message):
+                yield raw
+            elif counting:
+                self._report.alone += 1
+                self._wait_for_copy(raw, is_due=False)
+
+    def _wait_for_copy(self, raw: _Raw, *, is_due: bool) -> bool:
+        """Note a misplaced record, to be compared with its copy; return whether it is one."""
+        if raw.elsewhere is None:
+            return False
+        where, waits = self._at(self._names.raw, raw.offset), raw.offset >= self._done
+        self._scene.rerouted.misplaced(where, raw.content, raw.elsewhere, is_due=is_due, waits=waits)
+        return True
+
+    def _actual(self, start: int, *, checking: bool = True) -> Iterator[_Out]:
+        """Yield the tagged records from `start` on; those before are taken for their sessions only."""
+        for record in self._topics.read(self._names.tagged, self._partition):
+            if checking:
+                told = self._sessions.message(record)
+                source = None if told is None else told[1]
+            else:
+                try:
+                    source = self._codec.strip(record.value or b"")
+                except RecordError:
+                    source = None
+            if record.offset >= start:
+                content = b"" if source is None else short_hash(source)
+                yield _Out(record.offset, content, record.value or b"", record.headers)
+
+    def _take(self, pair: Pair[_Raw, _Out]) -> None:
+        raw, out, agrees, repeats = pair
+        if raw is None:
+            assert out is not None
+            where = self._at(self._names.tagged, out.offset)
+            if repeats is not None:
+                self._report.add(where, f"it tags {self._at(self._names.raw, repeats)} a second time")
+            else:
+                self._report.add(
+                    where, f"it comes from no record that {self._names.raw}[{self._partition}] has in its place"
+                )
+            return
+        where = self._at(self._names.raw, raw.offset)
+        is_due = raw.offset < self._done
+        if agrees:
+            assert out is not None
+            self._report.tagged += 1
+            self._report.waiting -= not is_due
+            if raw.elsewhere is not None:
+                self._report.add(where, f"it is tagged here, and its user's partition is {raw.elsewhere}")
+            self._compare_tag(raw, out)
+            if raw.headers != out.headers:
+                self._report.add(self._at(self._names.tagged, out.offset), f"its headers are not those of {where}")
+        elif out is not None:
+            self._fold_one(raw)
+            told = f"its bytes without the tag are not those of {where}, whose turn it is"
+            self._report.add(self._at(self._names.tagged, out.offset), told)
+        elif not isinstance(raw.record, Message):
+            self._take_command(raw, where, is_due=is_due)
+        elif not self._wait_for_copy(raw, is_due=is_due) and is_due:
+            self._fold_one(raw)  # What comes after it is as if it had been tagged.
+            self._report.add(where, "it is neither tagged nor set aside")
+
+    def _take_command(self, raw: _Raw, where: str, *, is_due: bool) -> None:
+        key = _command_key(raw.record.user_id, raw.record.record_id)
+        if self._answers[key]:
+            self._answers[key] -= 1
+            self._report.answered += 1
+            self._report.waiting -= not is_due
+            self._fold_one(raw)
+        elif not self._wait_for_copy(raw, is_due=is_due) and is_due and not self._spans[self._names.sessions].is_cut:
+            self._report.add(
+                where, f"it is a command, and no event in {self._names.sessions}[{self._partition}] answers it"
+            )
+
+    def _fold_one(self, raw: _Raw) -> Tagged | None:
+        """Return the tag that the rules give a raw record, if they give it one and it counts."""
+        if raw.offset >= self._done:
+            return None
+        after, events = self._states.fold(raw.record, raw.offset)
+        self._events.folded(raw.record.user_id, after, events)
+        return next((event for event in events if isinstance(event, Tagged)), None)
+
+    def _compare_tag(self, raw: _Raw, out: _Out) -> None:
+        tagged = self._fold_one(raw)
+        if tagged is not None and self._codec.tag(raw.value, tagged) != out.value:
+            told = f"its tag is not the one that the rules give {self._at(self._names.raw, raw.offset)}"
+            self._report.add(self._at(self._names.tagged, out.offset), told)
+
+    def _finish(self) -> None:
+        self._letters.finish(self._raw.start)
+        if not self._raw.is_cut and (surplus := sum(count for count in self._answers.values() if count > 0)):
+            where = f"{self._names.sessions}[{self._partition}]"
+            self._report.add(where, f"{surplus} events answer no command, or one that is answered already")
+        self._events.finish()
+        self._states.compare(self._scene.now_ms)
+        for sid, where in self._sessions.opened_twice:
+            self._report.note_twice(f"{sid} is opened again at {where}: its records were sent again (docs/adr/0006)")
+        for report in self._sessions.reports():
+            self._report.sessions += report.session_id is not None
+            for problem in report.problems:
+                told = f"{problem.what} ({report.session_id})" if report.session_id else problem.what
+                self._report.add(problem.file, told)
+
+    def _at(self, topic: str, offset: int) -> str:
+        return f"{topic}[{self._partition}]@{offset}"
+
+
+def _lost(first: int, after: int) -> str:
+    return f"the offsets up to {after - 1} ({after - first}) were removed before"
+
+
+def _command_key(user_id: str, record_id: str) -> bytes:
+    return sha256(f"{user_id}\0{record_id}".encode()).digest()[:HASH_BYTES]

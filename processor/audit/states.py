@@ -1,0 +1,143 @@
+"""Checks one partition's states: by the sessions that events tell of, and by what the rules make of the raw records.
+
+Read the states, fold the raw records in their order, then call `compare`. Memory: the latest state of each key, and
+1 KB for each user that is folded.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from processor.audit.report import AuditReport
+from processor.audit.sessions import SessionsCheck
+from processor.audit.topics import TopicRecord
+from processor.codec.state import decode_state
+from processor.core.limits import forget_after_ms
+from processor.core.model import Event, Record, Rules, Session, UserState
+from processor.core.session import step
+from processor.errors import DecodeError
+from processor.runtime.ports import ERASED
+
+# An erasure's tombstone says so, but is gone some days later; and a later state of the user displaces it.
+_GONE: Final = "it is lost, or a3cp erase took it away long ago and the person's records are still there"
+
+
+class StatesCheck:
+    """The states of one partition."""
+
+    def __init__(self, name: str, partition: int, report: AuditReport, *, certain: int, rules: Rules | None) -> None:
+        """Take what is known before reading.
+
+        Args:
+            name: of the state topic.
+            partition: of it.
+            report: told what is wrong.
+            certain: the offset from which on the processor may have written since the audit began.
+            rules: for the fold; None when there is nothing to compare with.
+        """
+        self._name, self._partition = name, partition
+        self._report = report
+        self._certain = certain
+        self._rules = rules
+        self._latest: dict[bytes, tuple[int, bytes | None]] = {}  # user -> offset and value of the state
+        self._fold: dict[bytes, UserState] = {}
+        self._erased: dict[bytes, int] = {}  # user -> when they were erased, ms
+
+    def read(self, records: Iterable[TopicRecord], sessions: SessionsCheck, *, since_ms: float) -> None:
+        """Take the state topic's records, and check the latest by `sessions`, which has all events.
+
+        Sessions opened before `since_ms` may be without a state: of a person who was erased the tombstone may be gone.
+        """
+        for record in records:
+            if record.key is None:
+                self._report.add(self._at(record.offset), "it has no key, so it is nobody's state")
+                continue
+            self._latest[record.key] = record.offset, record.value
+            if any(name == ERASED for name, _ in record.headers):
+                self._erased[record.key] = record.timestamp_ms
+        for key, (offset, value) in self._latest.items():
+            if value is None:
+                continue
+            where = self._at(offset)
+            try:
+                user_id, state = key.decode(), decode_state(value)
+            except UnicodeDecodeError:
+                self._report.add(where, "its key is no user id")
+                continue
+            except DecodeError as error:
+                self._report.add(where, f"it is no state: {error.what}")
+                continue
+            self._report.states += 1
+            is_certain = offset < self._certain
+            for one in (*state.closed, *(() if state.current is None else (state.current,))):
+                sessions.state(user_id, one.session_id, one.count, one.digest, where, certain=is_certain)
+        for user_id, sid in sessions.open_sessions(since_ms):
+            key = user_id.encode()
+            offset, value = self._latest.get(key, (-1, None))
+            if value is None and offset < self._certain and key not in self._erased:
+                told = f"it has no state for {sid}, which is open: {_GONE}"
+                self._report.add(f"{self._name}[{self._partition}]", told)
+
+    def fold(self, record: Record, offset: int) -> tuple[UserState | None, tuple[Event, ...]]:
+        """Take the next raw record that counts, at `offset`.
+
+        Returns:
+            The user's state and what the record causes, by the rules.
+        """
+        if self._rules is None:
+            return None, ()
+        key = record.user_id.encode()
+        if record.append_ms > self._erased.get(key, record.append_ms):  # Who comes back is unknown.
+            self._fold.pop(key, None)
+        after, events = step(self._fold.get(key), record, offset, self._rules)
+        if after is None:
+            self._fold.pop(key, None)
+        else:
+            self._fold[key] = after
+        return after, events
+
+    def compare(self, now_ms: int) -> None:
+        """Compare the states with the fold's, but for what the clock decides: when ends were told.
+
+        Args:
+            now_ms: what the clock shows; users whose late horizon is over by then may have been forgotten.
+        """
+        if self._rules is None:
+            return
+        for key, expected in self._fold.items():
+            offset, value = self._latest.get(key, (self._certain - 1, None))
+            if offset >= self._certain:  # The processor has changed it since the audit began.
+                continue
+            after_ms = forget_after_ms(expected, self._rules)
+            may_be_forgotten = after_ms is not None and now_ms > after_ms
+            if value is None:
+                if not may_be_forgotten and key not in self._erased:
+                    told = f"a user of the raw log has no state, and is not to be forgotten yet: {_GONE}"
+                    self._report.add(f"{self._name}[{self._partition}]", told)
+                continue
+            try:
+                actual = decode_state(value)
+            except DecodeError:
+                continue  # Told when it was read.
+            if may_be_forgotten and actual.current is None and not actual.closed:
+                continue  # All but the user's own limits is forgotten.
+            self._report.states_compared += 1
+            if _unclocked(actual) != _unclocked(expected):
+                self._report.add(self._at(offset), "it is not what the rules make of the user's raw records")
+        for key, (offset, value) in self._latest.items():
+            if value is not None and key not in self._fold and offset < self._certain:
+                self._report.add(self._at(offset), "it is a state of nobody in the raw log")
+
+    def _at(self, offset: int) -> str:
+        return f"{self._name}[{self._partition}]@{offset}"
+
+
+def _unclocked(state: UserState) -> UserState:
+    """Return `state` without what tells when ends were announced: which is the clock's."""
+
+    def plain(session: Session) -> Session:
+        return session._replace(ends=0)
+
+    current = state.current
+    if current is not None:
+        current = current._replace(ends=0, end_ms=None, end_reason=None)
+    return state._replace(current=current, closed=tuple(plain(session) for session in state.closed))

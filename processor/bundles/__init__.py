@@ -1,0 +1,1 @@
+"""A session as a folder of files that prove themselves."""

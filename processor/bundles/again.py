@@ -1,0 +1,218 @@
+"""Renders a bundle again from the messages and session events that it holds, and compares byte by byte.
+
+The same session gives the same bytes. So words, page and table are proven by the records, where the same renderer
+wrote them: what a person reads is what was said.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from processor.bundles.contents import Format, write_files
+from processor.bundles.reading import Record, lines, read_records
+from processor.codec import Codec
+from processor.codec.events import from_json, to_json
+from processor.codec.isotime import parse_time
+from processor.core.model import Tagged
+from processor.errors import A3CPError
+from processor.sessions.decoding import decode_part
+from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionView
+from processor.sessions.ports import TAGGED, OutputRecord
+from processor.sessions.shapes import AuditLine, File, Metadata
+from processor.sessions.shapes import Summary as ToldSummary
+from processor.sessions.summary import SessionFold, new_session
+from processor.targets.paths import AUDIT, BUNDLE, PAGE, RECORDS, TABLE
+from processor.targets.target import Target
+from processor.upstream.facts import Facts, tag_notices
+
+HELD_BYTES_MAX: Final = 16 << 20  # of records.jsonl: what is read once; more is read twice
+_FORMATS: Final = {BUNDLE: Format.JSON, AUDIT: Format.JSONL, PAGE: Format.HTML, TABLE: Format.CSV}
+_NOTHING_KNOWN: Final = Facts("", 0, None, None, None, False, False, False, ())  # of a message that is withheld
+
+
+class NotComparable(Exception):
+    """It cannot be rendered here, and why."""
+
+
+class Difference(NamedTuple):
+    """A file that is not what was rendered, and the first line that differs."""
+
+    file: str
+    line: int
+
+
+def differences(target: Target, metadata: Metadata, listed: Mapping[str, File], codec: Codec) -> Iterator[Difference]:
+    """Yield the files of the bundle `target` that are not what its records give.
+
+    Args:
+        target: the bundle, whose files agree with each other.
+        metadata: of it.
+        listed: its files, by their names.
+        codec: reads its messages.
+
+    Raises:
+        NotComparable: it cannot be rendered here.
+        OSError: it cannot be read, or there is no room to render it.
+    """
+    try:
+        view = _view_of(target, metadata, listed, codec)
+        with TemporaryDirectory(prefix="a3cp-again-") as made:
+            formats = frozenset(_FORMATS[name] for name in listed if name in _FORMATS)
+            for file in write_files(Path(made), view, codec, formats):
+                if file != listed.get(file.name):
+                    yield Difference(file.name, _first_difference(target, file.name, Path(made, file.name)))
+    except A3CPError as error:
+        raise NotComparable(str(error)) from error
+
+
+def _first_difference(target: Target, name: str, rendered: Path) -> int:
+    with rendered.open("rb") as file:
+        ours = (line.rstrip(b"\n") for line in file)
+        both = enumerate(zip_longest(lines(target, target.path(name)), ours), 1)
+        return next((number for number, (theirs, mine) in both if theirs != mine), 0)
+
+
+def _view_of(target: Target, metadata: Metadata, listed: Mapping[str, File], codec: Codec) -> SessionView:
+    events = list(_events(target, metadata, listed))
+    held: list[tuple[MessageRow, Facts]] = []
+    if listed[RECORDS].size <= HELD_BYTES_MAX:
+        held.extend(_messages(target, metadata, codec))
+
+    def messages() -> Iterable[tuple[MessageRow, Facts]]:
+        return held or _messages(target, metadata, codec)
+
+    fold = SessionFold(new_session(metadata.session_id, metadata.user_id, 0, parse_time(metadata.start_time)))
+    is_withheld = False
+    for row, facts in messages():
+        fold.add_message(row, facts)
+        is_withheld = is_withheld or row.withheld is not None
+    for event in events:
+        fold.add_event(from_json(event.value))
+    session = fold.row()
+    if is_withheld:
+        session = _with_told_sums(session, target, listed)
+    return SessionView(session, lambda: (row for row, _ in messages()), lambda: iter(events))
+
+
+def _events(target: Target, metadata: Metadata, listed: Mapping[str, File]) -> Iterator[EventRow]:
+    """Yield the session events, in order."""
+    if BUNDLE in listed:
+        found = _events_of_bundle(target)
+    elif AUDIT in listed:
+        found = _events_of_audit(target)
+    elif metadata.event_count:
+        raise NotComparable(f"it has neither {BUNDLE} nor {AUDIT}, and so no session events")
+    else:
+        found = iter(())
+    for number, (recorded_at, text) in enumerate(found):
+        event = from_json(text)
+        at_ms, append_ms = event.timestamp, parse_time(recorded_at)
+        yield EventRow(
+            metadata.session_id, event.user_id, event.kind, at_ms, append_ms, to_json(event), 0, number
+        )  # fmt: skip
+
+
+def _events_of_bundle(target: Target) -> Iterator[tuple[str, bytes]]:
+    texts, recorded = [], {}
+    section = b""
+    for line in lines(target, target.path(BUNDLE)):
+        if line[:1] == b'"':
+            section = line.partition(b":")[0]
+        elif line[:1] == b"{" and section == b'"session_events"':
+            texts.append(line.rstrip(b","))
+        elif line[:1] == b"{" and section == b'"timeline"':
+            place = msgspec.json.decode(line.rstrip(b","), type=_EventPlace)
+            if place.number is not None:
+                recorded[place.number] = place.recorded_at
+    for number, text in enumerate(texts, 1):
+        yield recorded[number], text
+
+
+def _events_of_audit(target: Target) -> Iterator[tuple[str, bytes]]:
+    for text in lines(target, target.path(AUDIT)):
+        line = msgspec.json.decode(text, type=AuditLine)
+        if line.event.get("source") == "session_manager" and "kind" in line.event:
+            yield line.recorded_at, bytes(msgspec.json.decode(text, type=_AuditText).event)
+
+
+class _EventPlace(msgspec.Struct):
+    number: int | None
+    recorded_at: str
+
+
+class _AuditText(msgspec.Struct):
+    event: msgspec.Raw
+
+
+def _messages(target: Target, metadata: Metadata, codec: Codec) -> Iterator[tuple[MessageRow, Facts]]:
+    start_ms = parse_time(metadata.start_time)
+    for record in read_records(target):
+        yield _withheld(record, metadata) if record.content is None else _message(record, metadata, start_ms, codec)
+
+
+def _message(record: Record, metadata: Metadata, start_ms: int, codec: Codec) -> tuple[MessageRow, Facts]:
+    """Return a message as a store would hold it: tagged as it was, then read."""
+    line, content = record.line, record.content
+    assert content is not None
+    tagged = Tagged(metadata.session_id, line.seq, start_ms, tag_notices(tuple(line.flags)), 0, b"", True)
+    append_ms = parse_time(line.appended_at)
+    if line.text is None:
+        codec.decode(content, append_ms)  # From here on it knows the schema.
+    partition, offset = map(int, line.position.split("@"))
+    value = codec.tag(content, tagged)
+    part = decode_part(codec, [OutputRecord(TAGGED, partition, offset, append_ms, value)])
+    if not part.messages:
+        raise NotComparable(f"message {line.seq} cannot be read: {part.unreadable[0].error}")
+    return part.messages[0].row, part.messages[0].facts
+
+
+def _withheld(record: Record, metadata: Metadata) -> tuple[MessageRow, Facts]:
+    line, known = record.line, record.line.known
+    if known is None:
+        raise NotComparable(f"message {line.seq} is withheld, and nothing is told of it")
+    partition, offset = map(int, line.position.split("@"))
+    row = MessageRow(
+        session_id=metadata.session_id,
+        seq=line.seq,
+        user_id=line.key,
+        record_id=known.get("record_id", ""),
+        timestamp_ms=parse_time(known["timestamp"]),
+        append_ms=parse_time(line.appended_at),
+        source=known.get("source"),
+        modality=known.get("modality"),
+        performer_id=known.get("performer_id"),
+        actor=known["actor"],
+        capture_id=known.get("capture_id"),
+        notices=tag_notices(tuple(line.flags)),
+        claimed_session_id=None,
+        content_hash=bytes.fromhex(line.content_hash),
+        size_bytes=line.size,
+        value=None,
+        withheld=line.withheld,
+        encoding=0,
+        partition=partition,
+        offset=offset,
+    )
+    return row, _NOTHING_KNOWN._replace(actor=row.actor)
+
+
+def _with_told_sums(session: SessionRow, target: Target, listed: Mapping[str, File]) -> SessionRow:
+    """Return `session` with what bundle.json says of messages that are withheld: their content alone could prove it."""
+    if BUNDLE not in listed:
+        return session
+    told = next(
+        msgspec.json.decode(line.partition(b":")[2].rstrip(b","), type=ToldSummary)
+        for line in lines(target, target.path(BUNDLE))
+        if line.startswith(b'"summary":')
+    )
+    sums: dict[str, Any] = {
+        name: getattr(told, name) for name in ("abort_codes", "feedback", "escalations", "captures", "consented")
+    }
+    if told.average_confidence is not None:
+        sums |= {"confidence_sum": told.average_confidence, "confidence_count": 1}
+    return session._replace(summary=replace(session.summary, **sums))

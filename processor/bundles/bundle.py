@@ -1,0 +1,96 @@
+"""Writes a session as a bundle: a folder of files for people, programs and auditors (docs/bundles.md).
+
+The files follow from the session alone; when and by what they were written stands in the manifest only.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+
+from processor.bundles import manifest as manifests
+from processor.bundles.contents import ALL_FORMATS, Format, write_files
+from processor.bundles.placing import folder_to_write, manifest_there, put_in_place
+from processor.bundles.renderer import renderer, written_by
+from processor.codec import Codec
+from processor.codec.isotime import format_time
+from processor.sessions.model import SessionView
+from processor.targets.paths import METADATA, bundle_path
+from processor.targets.target import Target
+
+
+class Outcome(Enum):
+    """What became of a session's bundle."""
+
+    WRITTEN = "written"
+    REPLACED = "replaced"  # one with other content was there
+    UNCHANGED = "unchanged"  # the same content was there, or a later state of the session, and stays as it is
+    SET_ASIDE = "set_aside"  # a message of the session cannot be read; `write_bundle` raises that
+
+
+class Written(NamedTuple):
+    """Where a bundle lies now."""
+
+    path: str
+    outcome: Outcome
+    size_bytes: int
+    messages: int
+
+
+def write_bundle(
+    target: Target,
+    view: SessionView,
+    codec: Codec,
+    *,
+    now_ms: int,
+    formats: frozenset[Format] = ALL_FORMATS,
+    is_pure: bool = True,
+) -> Written:
+    """Write the session in `view` below `target`, unless the same is there already, or more of the session.
+
+    Args:
+        now_ms: the time of writing, for the manifest alone.
+        formats: what to write; what every bundle has is always there.
+        is_pure: whether the renderer of this release made the rows in `view` too, so that `verify` may compare.
+
+    Raises:
+        OSError: the target cannot be written (full, read-only, away); what was there before is there still.
+        DecodeError, RegistryUnavailable: as `Codec.decode_tagged`.
+    """
+    session = view.session
+    final = target.path(bundle_path(session.session_id, session.start_ms))
+    with folder_to_write(target, final) as folder:
+        there = manifest_there(target, final)
+        if there is not None and _changes_there(target, final) > session.changes:
+            # By another exporter, which read the session later; what was erased has no bundle that could be here.
+            return Written(final, Outcome.UNCHANGED, sum(file.size for file in there.files), session.held_count)
+        files = write_files(folder, view, codec, formats)
+        manifest = manifests.make(
+            session.session_id,
+            files,
+            written_at=format_time(now_ms),
+            written_by=written_by(renderer() if is_pure else None),
+        )
+        size = sum(file.size for file in files)
+        if there is not None and manifests.same_content(there, manifest):
+            return Written(final, Outcome.UNCHANGED, size, session.held_count)
+        text = manifests.render(manifest)
+        (folder / manifests.NAME).write_bytes(text)
+        replaced = put_in_place(target, folder, final, manifest.files)
+    return Written(final, Outcome.REPLACED if replaced else Outcome.WRITTEN, size + len(text), session.held_count)
+
+
+class _Counts(msgspec.Struct):
+    """What tells of two states of a session which one is later; bundles of other releases have it too."""
+
+    message_count: int
+    event_count: int
+
+
+def _changes_there(target: Target, final: str) -> int:
+    """Return the `SessionRow.changes` of the session in the bundle at `final`; 0 when it does not tell."""
+    try:
+        counts = msgspec.json.decode(target.files.cat_file(f"{final}/{METADATA}"), type=_Counts)
+    except (OSError, ValueError):  # Damaged: then it is written again.
+        return 0
+    return counts.message_count + counts.event_count

@@ -1,0 +1,350 @@
+"""Checks the files of one bundle: their bytes against the manifest, then what they say against each other.
+
+The manifest finds any byte that changed. Who makes it anew as well still has to make the files agree (agreement.py),
+and the digest that the session's end event carries is chained over the messages as they came (rule R12); only a new end
+event, which the log would not have, could hide that.
+"""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import msgspec
+
+from processor.bundles import manifest as manifests
+from processor.bundles.agreement import AuditText, EntryText, Told, event_form, message_form, record_form
+from processor.bundles.reading import METADATA_BYTES_MAX, lines
+from processor.codec.isotime import parse_time
+from processor.codec.jsonvalue import plain_object
+from processor.sessions.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
+from processor.targets.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, date_part, is_date_part, path_part
+from processor.targets.target import Target
+from processor.upstream.notices import Notice, notice_words
+
+_CHUNK_BYTES: Final = 1 << 20
+_NEEDED: Final = (METADATA, RECORDS)
+_NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)  # ValueError: no UTF-8, base64 or object
+OPENED_TWICE: Final = notice_words(Notice.OPENED_TWICE)[0]
+_KNOWN: Final = frozenset((METADATA, RECORDS, BUNDLE, AUDIT, PAGE, TABLE))
+
+
+_Key: TypeAlias = int | tuple[int, str]
+
+
+@dataclass(slots=True)
+class Messages:
+    """What records.jsonl has, each by its key, in order of the file."""
+
+    hashes: dict[_Key, bytes] = field(default_factory=dict)  # of their content
+    forms: dict[_Key, bytes | None] = field(default_factory=dict)  # see `record_form`
+    digest: str = ""  # chained over the hashes
+
+    def key(self, seq: int, recorded_at: str) -> _Key:
+        """Return the key of a message that is there: its `seq`, with its time if another of that `seq` was before."""
+        return key if (key := (seq, recorded_at)) in self.hashes else seq
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was read of bundle.json so far."""
+
+    section: str = ""
+    at: str = ""  # of the latest entry
+    messages: set[_Key] = field(default_factory=set)
+    events: int = 0  # in the timeline
+    listed: list[bytes] = field(default_factory=list)  # the forms of the session events
+    proof: Proof | None = None
+    told: Told = field(default_factory=Told)
+
+
+class BundleCheck:
+    """Checks the bundle at `path`; each method one side of it, in the order in which they stand."""
+
+    def __init__(self, target: Target, path: str, add: Callable[[str, str, str], None]) -> None:
+        """Look at what is there; `add` takes each problem: the file, the place in it, what is wrong.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        self._target = target
+        self._path = path
+        self._add = add
+        self._there = {name_of(found) for found in target.files.ls(path, detail=False)}
+        self._odd = {name for name in self._there if target.is_local and not _is_plain(Path(path, name))}
+        for name in sorted(self._odd):  # What a link leads to may be another tomorrow.
+            add(name, "", "it is a link, a folder or the like: a bundle has files of its own only")
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file `name` that may be opened: a pipe would never end."""
+        return name in self._there - self._odd
+
+    def manifest(self) -> Manifest | None:
+        """Return the manifest, if it is one."""
+        try:
+            return manifests.read(self._bytes(manifests.NAME))
+        except FileNotFoundError:
+            if manifests.NAME not in self._odd:
+                self._add(manifests.NAME, "", "it is missing: the bundle was not finished, or somebody removed it")
+        except manifests.NotAManifest as error:
+            self._add(manifests.NAME, "", str(error))
+        except OSError as error:
+            self._add(manifests.NAME, "", unreadable(error))
+        return None
+
+    def files(self, manifest: Manifest) -> None:
+        """Check which files are there, and their bytes."""
+        listed = {file.name: file for file in manifest.files}
+        for name in sorted(self._there - self._odd - listed.keys() - {manifests.NAME}):
+            self._add(name, "", "the manifest does not list it")
+        for name in _NEEDED:
+            if name not in listed:
+                self._add(name, "", "the manifest does not list it, and every bundle has it")
+        for name, file in listed.items():
+            if name not in _KNOWN:
+                self._add(name, "", "no bundle has a file of this name")
+            elif name not in self._there:
+                self._add(name, "", "it is missing")
+            elif name not in self._odd and (found := self._hash(name)) is not None:
+                if found[0] != file.size:
+                    self._add(name, "", f"it has {found[0]:,} bytes, the manifest says {file.size:,}")
+                elif found[1] != file.sha256:
+                    self._add(name, "", "its SHA-256 is not the manifest's: its bytes were changed")
+
+    def _hash(self, name: str) -> tuple[int, str] | None:
+        size, found = 0, sha256()
+        try:
+            with self._target.open(f"{self._path}/{name}") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    size += len(chunk)
+                    found.update(chunk)
+        except OSError as error:
+            self._add(name, "", unreadable(error))
+            return None
+        return size, found.hexdigest()
+
+    def place(self, manifest: Manifest) -> None:
+        """Check the name of the folder."""
+        if name_of(self._path) != path_part(manifest.session_id):
+            self._add("", "", f"the folder of this session is called {path_part(manifest.session_id)}")
+
+    def metadata(self, session_id: str | None) -> Metadata | None:
+        """Return the metadata, if they can be read; the manifest says they are of `session_id`."""
+        try:
+            metadata = msgspec.json.decode(self._bytes(METADATA), type=Metadata)
+        except FileNotFoundError:
+            return None  # Told before.
+        except OSError as error:
+            self._add(METADATA, "", unreadable(error))
+            return None
+        except _NOT_READABLE as error:
+            self._add(METADATA, "", f"it is not what a bundle has: {error}")
+            return None
+        if metadata.session_id != session_id is not None:
+            self._add(METADATA, "session_id", "it is another session than the manifest's")
+        folder = name_of(self._path.replace("\\", "/").rstrip("/").rpartition("/")[0])
+        with suppress(ValueError):
+            date = date_part(parse_time(metadata.start_time))
+            if is_date_part(folder) and folder != date:
+                self._add(METADATA, "start_time", f"a session of {date} stands in the folder {folder}")
+        return metadata
+
+    def records(self, session_id: str | None, metadata: Metadata | None) -> Messages:
+        """Return what each message is known by; the digest is chained over their hashes in order."""
+        may_lack = metadata is not None and metadata.completeness != "complete"
+        may_begin_anew = metadata is not None and OPENED_TWICE in metadata.flags
+        messages = Messages()
+        digest = sha256((session_id or "").encode()).digest()
+        last = 0
+        users: dict[str, int] = {}  # with the first message of each
+        for number, text in self._lines(RECORDS):
+            try:
+                line = msgspec.json.decode(text, type=RecordLine)
+                wanted = bytes.fromhex(line.content_hash)
+                content = _content(line)
+                form = record_form(line)
+            except _NOT_READABLE as error:
+                self._add(RECORDS, f"line {number}", f"it is not what a bundle has: {error}")
+                continue
+            if line.seq == 1 and may_begin_anew:
+                last = 0
+            if line.seq <= last or (line.seq > last + 1 and not may_lack):
+                self._add(RECORDS, f"line {number}", f"message {line.seq} stands where message {last + 1} should")
+            if content is not None and sha256(content).digest() != wanted:
+                self._add(RECORDS, f"message {line.seq}", "its content does not match its SHA-256")
+            if content is not None and len(content) != line.size:
+                self._add(RECORDS, f"message {line.seq}", "its content has not the size that it tells")
+            users.setdefault(line.key, line.seq)
+            key = line.seq if line.seq not in messages.hashes else (line.seq, line.appended_at)
+            messages.hashes[key] = wanted
+            messages.forms[key] = form
+            digest = sha256(digest + wanted).digest()
+            last = line.seq
+        for user_id, seq in users.items():
+            if metadata is not None and user_id != metadata.user_id:
+                self._add(RECORDS, f"message {seq}", f"its key is not the user that {METADATA} names")
+        messages.digest = digest.hex()
+        return messages
+
+    def bundle(self, metadata: Metadata | None, messages: Messages) -> list[bytes]:
+        """Check bundle.json; return the forms of its session events."""
+        seen = _Seen()
+        for number, text in self._lines(BUNDLE):
+            name = _member(text)
+            try:
+                if name is not None:
+                    seen.section = name
+                    self._head(name, text.partition(b":")[2].rstrip(b","), metadata, seen)
+                elif text[:1] == b"{" and seen.section == "timeline":
+                    self._entry(number, text.rstrip(b","), messages, seen)
+                elif text[:1] == b"{" and seen.section == "session_events":
+                    event = text.rstrip(b",")
+                    seen.listed.append(event_form(event))
+                    seen.told.add(plain_object(event))
+            except _NOT_READABLE as error:
+                self._add(BUNDLE, f"line {number}", f"it is not what a bundle has: {error}")
+        if len(seen.messages) != len(messages.hashes):
+            self._add(BUNDLE, "timeline", f"it has {len(seen.messages)} messages, {RECORDS} has {len(messages.hashes)}")
+        if metadata is not None and {seen.events, len(seen.listed)} != {metadata.event_count}:
+            found = f"the timeline has {seen.events} session events, session_events {len(seen.listed)}"
+            self._add(BUNDLE, "", f"{found}, {METADATA} says {metadata.event_count}")
+        if seen.proof is None:
+            self._add(BUNDLE, "proof", "it is missing")
+        else:
+            self._proof(seen.proof, messages, seen.told)
+        self._session(BUNDLE, metadata, messages, seen.told)
+        return seen.listed
+
+    def _head(self, name: str, text: bytes, metadata: Metadata | None, seen: _Seen) -> None:
+        if name == "proof":
+            seen.proof = msgspec.json.decode(text, type=Proof)
+        elif name == "metadata" and metadata not in (None, msgspec.json.decode(text, type=Metadata)):
+            self._add(BUNDLE, "metadata", f"it is not what {METADATA} says")
+
+    def _entry(self, number: int, text: bytes, messages: Messages, seen: _Seen) -> None:
+        entry, record = msgspec.json.decode(text, type=Entry), msgspec.json.decode(text, type=EntryText).record
+        if entry.at < seen.at:
+            self._add(BUNDLE, f"line {number}", "it stands before something earlier")
+        seen.at = entry.at
+        if entry.kind != "message" or entry.seq is None:
+            seen.events += 1
+            if event_form(record) not in seen.listed[(entry.number or 0) - 1 : entry.number]:
+                self._add(BUNDLE, f"line {number}", "it is not the event that stands in session_events")
+            return
+        where = f"message {entry.seq}"
+        key = messages.key(entry.seq, entry.recorded_at)
+        if key in seen.messages:
+            self._add(BUNDLE, where, "it stands there twice")
+        seen.messages.add(key)
+        if entry.content_hash != messages.hashes.get(key, b"").hex():
+            self._add(BUNDLE, where, f"its SHA-256 is not the one in {RECORDS}")
+        elif messages.forms[key] not in (None, message_form(record, entry.recorded_at)):
+            self._add(BUNDLE, where, f"its record is not the one in {RECORDS}")
+
+    def _proof(self, proof: Proof, messages: Messages, told: Told) -> None:
+        if (proof.held_count, proof.held_digest) != (len(messages.hashes), messages.digest):
+            self._add(BUNDLE, "proof", f"count or digest are not those of the messages in {RECORDS}")
+        end = told.last_end
+        if (proof.expected_count, proof.expected_digest) != (end.get("message_count"), end.get("digest")):
+            self._add(BUNDLE, "proof", "count or digest are not those that the session's end tells of")
+        if proof.status != (status := _status(messages, told.end)):
+            self._add(BUNDLE, "proof", f"it says {proof.status}, but the session is {status}")
+
+    def _session(self, name: str, metadata: Metadata | None, messages: Messages, told: Told) -> None:
+        """Check the metadata against the session events in the file `name`."""
+        if metadata is None:
+            return
+        for fact, value in told.facts().items():
+            if getattr(metadata, fact) != value:
+                self._add(METADATA, fact, f"it is not what the session events in {name} say")
+        if (OPENED_TWICE in metadata.flags) != (told.starts > 1):
+            self._add(METADATA, "flags", f"by {name}, the session started {told.starts} times")
+        if metadata.completeness != (status := _status(messages, told.end)):
+            self._add(METADATA, "completeness", f"it says {metadata.completeness}, but the session is {status}")
+
+    def audit(self, metadata: Metadata | None, messages: Messages, events: list[bytes] | None) -> None:
+        """Check timeline.jsonl; `events` are those of bundle.json, if there is one."""
+        told, found = Told(), 0
+        count = len(messages.forms)
+        listed = iter(messages.forms.items())
+        for number, text in self._lines(AUDIT):
+            try:
+                line, record = (
+                    msgspec.json.decode(text, type=AuditLine),
+                    msgspec.json.decode(text, type=AuditText).event,
+                )
+                if line.event.get("source") == "session_manager" and "kind" in line.event:
+                    found += 1
+                    told.add(line.event)
+                    if events is not None and event_form(record) not in events[found - 1 : found]:
+                        self._add(AUDIT, f"line {number}", f"it is not the event that {BUNDLE} has")
+                    continue
+                count -= 1
+                key, form = next(listed, (0, None))
+                if form not in (None, message_form(record, line.recorded_at)):
+                    seq = key if isinstance(key, int) else key[0]
+                    self._add(AUDIT, f"line {number}", f"it is not message {seq} of {RECORDS}")
+            except _NOT_READABLE as error:
+                self._add(AUDIT, f"line {number}", f"it is not what a bundle has: {error}")
+        if count:
+            has = len(messages.forms)
+            self._add(AUDIT, "", f"it has {has - count} messages, {RECORDS} has {has}")
+        if metadata is not None and metadata.event_count != found:
+            self._add(AUDIT, "", f"it has {found} session events, {METADATA} says {metadata.event_count}")
+        self._session(AUDIT, metadata, messages, told)
+
+    def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
+        try:
+            if self.has(name):
+                yield from enumerate(lines(self._target, f"{self._path}/{name}"), 1)
+        except FileNotFoundError:
+            return  # Told before.
+        except OSError as error:
+            self._add(name, "", unreadable(error))
+
+    def _bytes(self, name: str) -> bytes:
+        if not self.has(name):
+            raise FileNotFoundError(name)
+        return self._target.read(f"{self._path}/{name}", METADATA_BYTES_MAX)
+
+
+def name_of(path: str) -> str:
+    """Return the last part of `path`."""
+    return str(path).replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def unreadable(error: OSError) -> str:
+    """Return what `error` says of what was to be read."""
+    return f"it cannot be read: {error.strerror or type(error).__name__}"
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _content(line: RecordLine) -> bytes | None:
+    """Return a message as it came; None when its content is withheld."""
+    if line.text is not None:
+        return line.text.encode()
+    if line.base64 is not None:
+        return base64.b64decode(line.base64, validate=True)
+    if line.withheld is None:
+        raise ValueError("it has neither content nor a reason for having none")
+    return None
+
+
+def _status(messages: Messages, end: Mapping[str, object]) -> str:
+    if not end:
+        return "open"
+    whole = (len(messages.hashes), messages.digest) == (end.get("message_count"), end.get("digest"))
+    return "complete" if whole else "partial"
+
+
+def _member(text: bytes) -> str | None:
+    """Return the name of the member of bundle.json that begins in this line."""
+    if text[:1] != b'"':
+        return None
+    return text[1:].partition(b'"')[0].decode("utf-8", "replace")

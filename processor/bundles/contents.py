@@ -1,0 +1,199 @@
+"""The files of a bundle, all but its manifest, which tells of them (docs/bundles.md).
+
+They follow from the session alone, so writing twice gives the same bytes.
+"""
+
+import base64
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from enum import Enum
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from processor.bundles.page import page
+from processor.bundles.sink import Sink
+from processor.bundles.table import Table
+from processor.codec import Codec
+from processor.codec.isotime import format_time
+from processor.codec.jsonvalue import plain_object
+from processor.codec.wire import JSON
+from processor.core.model import Flag, flag_words
+from processor.sessions.metadata import Told, metadata_of
+from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionView
+from processor.sessions.remarks import Remarks
+from processor.sessions.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine, Summary
+from processor.sessions.timeline import SPINE, Spool, event_line, message_line
+from processor.targets.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE
+
+_BEFORE: Final = frozenset({"started", "reopened", "resumed"})  # events that go before a message of their transaction
+_NO_EVENT: Final[tuple[int, EventRow | None]] = (0, None)
+_TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Format(Enum):
+    """What a bundle can hold beside its metadata, its records and its manifest."""
+
+    JSON = "json"
+    JSONL = "jsonl"
+    HTML = "html"
+    CSV = "csv"
+
+
+ALL_FORMATS: Final = frozenset(Format)
+
+
+def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozenset[Format]) -> list[File]:
+    """Write the files of the session in `view` into `folder`; return each with its size and hash.
+
+    Raises:
+        OSError: the folder cannot be written.
+        DecodeError, RegistryUnavailable: as `Codec.decode_tagged`.
+    """
+    session = view.session
+    with ExitStack() as stack:
+        sinks: list[Sink] = []
+
+        def sink(name: str) -> Sink:
+            made = stack.enter_context(Sink(folder, name))
+            sinks.append(made)
+            return made
+
+        spool, remarks = Spool(), Remarks()
+        stack.callback(spool.close)
+        stack.callback(remarks.close)
+        records = sink(RECORDS)
+        table = Table(sink(TABLE)) if Format.CSV in formats else None
+        audit = sink(AUDIT) if Format.JSONL in formats else None
+
+        digest = sha256(session.session_id.encode()).digest()
+        for row, number in _in_order_of_log(view):
+            if isinstance(row, MessageRow):
+                line, content = message_line(row, codec)
+                digest = sha256(digest + row.content_hash).digest()
+                records.write(_record_line(row, line.entry, content))
+                if table is not None:
+                    table.write(line.entry)
+                remarks.add_message(line)
+            else:
+                line = event_line(row, number)
+            spool.add(*line)
+            if audit is not None:
+                audit.write(_encode(AuditLine(line.entry.recorded_at, line.entry.record)) + b"\n")
+
+        if table is not None:
+            table.flush()
+        told = Told(view)
+        metadata = metadata_of(told, audit_path=AUDIT if audit is not None else None)
+        sink(METADATA).write(msgspec.json.format(_encode(metadata), indent=2) + b"\n")
+        if Format.JSON in formats:
+            remarks.add_commands(told)
+            out = sink(BUNDLE)
+            for part in _bundle_head(metadata, digest.hex(), view):
+                out.write(part)
+            _write_list(out, "notes", remarks.notes)
+            _write_list(out, "context", remarks.contexts)
+            _write_list(out, "steps", map(_encode, told.steps()))
+            _write_list(out, "session_events", (_encode(plain_object(row.value)) for row in view.events()))
+            _write_list(out, "timeline", spool)
+            out.write(b"\n}\n")
+        if Format.HTML in formats:
+            out = sink(PAGE)
+            for part in page(session, spool):
+                out.write(part)
+        return [made.close() for made in sinks]
+
+
+def _in_order_of_log(view: SessionView) -> Iterator[tuple[MessageRow | EventRow, int]]:
+    """Yield messages and events, each with its number among its kind, as the log took them.
+
+    Two topics have no common order but time; of what one transaction wrote, a start goes before its message and
+    anything else behind.
+    """
+    events = enumerate(view.events(), 1)
+    number, event = next(events, _NO_EVENT)
+    for message in view.messages():
+        while event is not None and (
+            event.append_ms < message.append_ms or (event.append_ms == message.append_ms and event.kind in _BEFORE)
+        ):
+            yield event, number
+            number, event = next(events, _NO_EVENT)
+        yield message, message.seq or 0
+    while event is not None:
+        yield event, number
+        number, event = next(events, _NO_EVENT)
+
+
+def _record_line(row: MessageRow, entry: Entry, content: bytes | None) -> bytes:
+    assert row.seq is not None
+    line = RecordLine(
+        row.seq,
+        f"{row.partition}@{row.offset}",
+        entry.recorded_at,
+        row.user_id,
+        row.content_hash.hex(),
+        row.size_bytes,
+    )
+    if row.notices & _TAG_BITS:
+        line.flags = list(flag_words(row.notices & _TAG_BITS))
+    if content is None:
+        line.withheld = str(entry.record["withheld"])
+        line.flags, line.known = list(row.flags), {"actor": row.actor, **_known(row)}
+    elif row.encoding == JSON:
+        line.text = content.decode()
+    else:
+        line.base64 = base64.b64encode(content).decode()
+    return _encode(line) + b"\n"
+
+
+def _known(row: MessageRow) -> dict[str, str]:
+    spine = {name: value for name in SPINE if (value := getattr(row, name))}
+    return {"timestamp": format_time(row.timestamp_ms), **spine}
+
+
+def _summary(session: SessionRow) -> Summary:
+    summary = session.summary
+    return Summary(
+        duration_ms=session.duration_ms,
+        active_ms=session.active_ms,
+        paused_ms=session.paused_ms,
+        messages=session.held_count,
+        events=session.event_count,
+        actors=dict(sorted(summary.actors.items())),
+        sources=dict(sorted(summary.sources.items())),
+        modalities=dict(sorted(summary.modalities.items())),
+        flags=dict(sorted(summary.notices.items())),
+        abort_codes=dict(sorted(summary.abort_codes.items())),
+        feedback=dict(sorted(summary.feedback.items())),
+        escalations=summary.escalations,
+        captures=summary.captures,
+        average_confidence=None if summary.confidence is None else round(summary.confidence, 6),
+        consented=summary.consented,
+    )
+
+
+def _bundle_head(metadata: Metadata, digest: str, view: SessionView) -> Iterator[bytes]:
+    session = view.session
+    proof = Proof(
+        session.status.value,
+        session.expected_count,
+        session.expected_digest,
+        session.held_count,
+        digest,
+        session.revision,
+    )
+    yield b'{\n"format":%b' % _encode(FORMAT)
+    for name, value in (("metadata", metadata), ("summary", _summary(session)), ("proof", proof)):
+        yield b',\n"%b":%b' % (name.encode(), _encode(value))
+
+
+def _write_list(out: Sink, name: str, items: Iterable[bytes]) -> None:
+    out.write(b',\n"%b":[' % name.encode())
+    between = b"\n"
+    for item in items:
+        out.write(between + item)
+        between = b",\n"
+    out.write(b"\n]")

@@ -1,0 +1,126 @@
+"""The index of a root: which bundles a store has written there, so that one that is gone is missed.
+
+A file for each date on which sessions started, below index/<store>/. A bundle comes into it once the store has noted
+that it is in its place, and is taken out before it is removed: so at no time does it list what need not be there.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from processor.bundles.reading import METADATA_BYTES_MAX
+from processor.sessions.shapes import Index
+from processor.targets.locks import alone_at
+from processor.targets.paths import path_part
+from processor.targets.target import NotAFile, Target
+
+FOLDER: Final = "index"
+FORMAT: Final = "a3cp-index/1"
+_SUFFIX: Final = ".json"
+
+
+class Damaged(Exception):
+    """An index file that cannot be read."""
+
+
+def note(target: Target, store: str, date: str, listed: Callable[[], Iterable[str]]) -> None:
+    """Add which sessions that started on `date` the store has written below `target`.
+
+    Args:
+        target: the root.
+        store: its identity.
+        date: UTC, YYYY-MM-DD.
+        listed: returns their ids; asked while nobody else writes the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+
+    def is_there(session_id: str) -> bool:
+        """Return whether its bundle is; where nobody can be held off, it may just have been removed."""
+        return target.is_local or target.files.exists(target.path(f"{date}/{path_part(session_id)}"))
+
+    def change(before: Collection[str]) -> Iterable[str]:
+        now = set(listed())
+        return now | {session_id for session_id in before if session_id in now or is_there(session_id)}
+
+    _change(target, _path(target, store, date), date, change)
+
+
+def forget(target: Target, date: str, sessions: Collection[str]) -> None:
+    """Take sessions that started on `date` out of the index, whichever store has written them.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    for path in list(_files(target, date)):
+        _change(target, path, date, lambda before: set(before) - set(sessions))
+
+
+def read(target: Target) -> Iterator[tuple[str, Index | Damaged]]:
+    """Yield path and content of each file of the index below `target`.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    for path in list(_files(target)):
+        try:
+            yield path, _read(target, path)
+        except Damaged as error:
+            yield path, error
+
+
+def _change(target: Target, path: str, date: str, change: Callable[[Collection[str]], Iterable[str]]) -> None:
+    with alone_at(target, f"{FOLDER}-{date}"):
+        try:
+            before = _read(target, path)
+        except (FileNotFoundError, Damaged):  # Then it is made anew.
+            before = Index(FORMAT, date, [], 0, "")
+        now = sorted(set(change(before.sessions)))
+        removed = before.removed + len(set(before.sessions) - set(now))
+        made = _sealed(Index(FORMAT, date, now, removed, ""))
+        if made == before or not (made.sessions or made.removed):
+            return
+        beside = f"{path}.tmp" if target.is_local else path
+        target.files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        target.files.pipe_file(beside, _render(made))
+        if beside != path:
+            target.files.mv(beside, path)
+
+
+def _sealed(index: Index) -> Index:
+    return msgspec.structs.replace(index, sha256=sha256(_render(msgspec.structs.replace(index, sha256=""))).hexdigest())
+
+
+def _render(index: Index) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(index), indent=1) + b"\n"
+
+
+def _read(target: Target, path: str) -> Index:
+    try:
+        index = msgspec.json.decode(target.read(path, METADATA_BYTES_MAX), type=Index)
+    except (NotAFile, msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Damaged(f"it is no index: {error}") from error
+    if index != _sealed(index):
+        raise Damaged("its SHA-256 is not that of its content: it was changed")
+    return index
+
+
+def _path(target: Target, store: str, date: str) -> str:
+    return target.path(f"{FOLDER}/{path_part(store)}/{date}{_SUFFIX}")
+
+
+def _files(target: Target, date: str | None = None) -> Iterator[str]:
+    """Yield the paths of the index's files, those of one date alone if it is given."""
+    try:
+        stores = sorted(str(path) for path in target.files.ls(target.path(FOLDER), detail=False))
+    except FileNotFoundError:
+        return
+    for store in stores:
+        if date is not None:
+            if target.files.exists(f"{store}/{date}{_SUFFIX}"):
+                yield f"{store}/{date}{_SUFFIX}"
+        elif target.files.isdir(store):
+            yield from sorted(path for path in target.files.ls(store, detail=False) if path.endswith(_SUFFIX))

@@ -1,0 +1,55 @@
+"""The manifest: what a bundle consists of, each file with its size and SHA-256, and itself with one of its own.
+
+Its bytes follow from its content alone, so that a change of any byte of it shows too.
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from processor.sessions.shapes import FORMAT, File, Manifest
+
+NAME: Final = "manifest.json"
+_NO_HASH: Final = "0" * 64
+
+
+class NotAManifest(ValueError):
+    """The bytes are not what `render` writes."""
+
+
+def make(session_id: str, files: Iterable[File], *, written_at: str, written_by: str) -> Manifest:
+    """Return the manifest of `files`."""
+    listed = sorted(files, key=lambda file: file.name)
+    manifest = Manifest(FORMAT, session_id, written_at, written_by, listed, _NO_HASH)
+    manifest.sha256 = sha256(render(manifest)).hexdigest()
+    return manifest
+
+
+def render(manifest: Manifest) -> bytes:
+    """Return `manifest` as the file has it."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def read(data: bytes) -> Manifest:
+    """Return the manifest in `data`.
+
+    Raises:
+        NotAManifest: it is none, or a byte of it was changed.
+    """
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotAManifest(f"it is no manifest: {error}") from error
+    again = make(manifest.session_id, manifest.files, written_at=manifest.written_at, written_by=manifest.written_by)
+    if manifest.sha256 != again.sha256:
+        raise NotAManifest("its own SHA-256 does not match its content")
+    if render(again) != data:
+        raise NotAManifest("its bytes are not those that were written")
+    return manifest
+
+
+def same_content(one: Manifest, other: Manifest) -> bool:
+    """Return whether both tell of the same files, whenever and by whatever they were written."""
+    return (one.format, one.session_id, one.files) == (other.format, other.session_id, other.files)

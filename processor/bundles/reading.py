@@ -1,0 +1,106 @@
+"""Reads a bundle that is there, line by line: however long its session was, little of it is in memory."""
+
+import base64
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+import msgspec
+
+from processor.codec.isotime import parse_time
+from processor.errors import UsageError
+from processor.sessions.shapes import Entry, Metadata, RecordLine
+from processor.targets.paths import BUNDLE, METADATA, RECORDS
+from processor.targets.target import NotAFile, Target
+
+METADATA_BYTES_MAX: Final = 16 << 20
+LINE_BYTES_MAX: Final = 128 << 20  # A message is below what Kafka takes, and stands twice in a line, escaped.
+# No JSON, or no JSON of this kind; no UTF-8, no base64, no time; too deep.
+_NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+
+
+class Record(NamedTuple):
+    """A message of a bundle, as it came."""
+
+    line: RecordLine
+    content: bytes | None  # None when it is withheld
+
+
+def read_metadata(target: Target) -> Metadata:
+    """Return what the bundle `target` says of its session.
+
+    Raises:
+        UsageError: there is no bundle that can be read.
+    """
+    try:
+        return msgspec.json.decode(target.read(target.path(METADATA), METADATA_BYTES_MAX), type=Metadata)
+    except (OSError, *_NOT_READABLE) as error:
+        raise UsageError(f"{target.root} is no bundle that can be read", remedy="a3cp verify says why") from error
+
+
+def read_timeline(target: Target) -> Iterator[Entry]:
+    """Yield the timeline of the bundle `target`, in order of time.
+
+    Raises:
+        UsageError: as above, or the bundle was written without bundle.json.
+    """
+    inside = False
+    for text in _lines(target, BUNDLE):
+        if text[:1] == b'"':
+            inside = text.startswith(b'"timeline":')
+        elif inside and text[:1] == b"{":
+            with _damage_told(target):
+                entry = msgspec.json.decode(text.rstrip(b","), type=Entry)
+                parse_time(entry.at)
+            yield entry
+
+
+def read_records(target: Target) -> Iterator[Record]:
+    """Yield the messages of the bundle `target`, in order of `seq`.
+
+    Raises:
+        UsageError: as above.
+    """
+    for text in _lines(target, RECORDS):
+        with _damage_told(target):
+            line = msgspec.json.decode(text, type=RecordLine)
+            parse_time(line.appended_at)
+            content = None
+            if line.text is not None:
+                content = line.text.encode()
+            elif line.base64 is not None:
+                content = base64.b64decode(line.base64)
+        yield Record(line, content)
+
+
+@contextmanager
+def _damage_told(target: Target) -> Iterator[None]:
+    try:
+        yield
+    except _NOT_READABLE as error:
+        raise UsageError(f"{target.root} is damaged", remedy="a3cp verify says where") from error
+
+
+def lines(target: Target, path: str) -> Iterator[bytes]:
+    """Yield the lines of the file at `path`, without their ends.
+
+    Raises:
+        NotAFile: it is none, or a line of it has no end.
+        OSError: it cannot be read.
+    """
+    with target.open(path) as file:
+        while line := file.readline(LINE_BYTES_MAX):
+            if len(line) == LINE_BYTES_MAX:
+                raise NotAFile(errno.EFBIG, f"a line has more than {LINE_BYTES_MAX:,} bytes")
+            yield line.rstrip(b"\n")
+
+
+def _lines(target: Target, name: str) -> Iterator[bytes]:
+    try:
+        yield from lines(target, target.path(name))
+    except FileNotFoundError as error:
+        raise UsageError(f"{target.root} has no {name}", remedy="name a bundle that has it") from error
+    except OSError as error:
+        what = f"{name} in {target.root} cannot be read ({error.strerror})"
+        raise UsageError(what, remedy="a3cp verify says what is wrong with the bundle") from error

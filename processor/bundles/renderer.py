@@ -1,0 +1,40 @@
+"""Which renderer wrote a bundle: one that is other in a single byte of its sources may render otherwise."""
+
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+_PACKAGE: Final = Path(__file__).parents[1]
+_SOURCES: Final = (
+    "bundles/**/*.*",
+    "codec/*.py",
+    "runtime/media.py",
+    "runtime/partial.py",
+    "runtime/withholding.py",
+    "sessions/*.py",
+    "upstream/*.py",
+)
+_CHARS: Final = 12
+_LIBRARY: Final = "msgspec"  # writes the numbers
+
+
+@cache
+def renderer() -> str:
+    """Return a word that stands for what makes rows of records, and files of rows."""
+    told = sha256(version(_LIBRARY).encode())
+    for pattern in _SOURCES:
+        paths = sorted(_PACKAGE.glob(pattern))
+        assert paths, pattern
+        for path in paths:
+            if path.suffix != ".pyc":
+                told.update(path.name.encode() + b"\0" + path.read_bytes())
+    return told.hexdigest()[:_CHARS]
+
+
+@cache
+def written_by(renderer_word: str | None) -> str:
+    """Return what a manifest says of its writer; None: rows of more than one renderer may be in it."""
+    release = f"a3cp-session-manager {version('a3cp-session-manager')}"
+    return release if renderer_word is None else f"{release}, renderer {renderer_word}"

@@ -1,0 +1,137 @@
+"""Verifies bundles: a report for each, of all that is wrong with it (check.py)."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from processor.bundles import index
+from processor.bundles import manifest as manifests
+from processor.bundles.again import NotComparable, differences
+from processor.bundles.check import OPENED_TWICE, BundleCheck, name_of, unreadable
+from processor.bundles.renderer import renderer, written_by
+from processor.codec import Codec
+from processor.errors import UsageError
+from processor.sessions.report import Problem, Report
+from processor.sessions.shapes import Index, Manifest, Metadata
+from processor.targets.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_part, path_part
+from processor.targets.target import Target
+
+
+def verify(target: str, codec: Codec | None = None) -> Iterator[Report]:
+    """Yield a report for the bundle `target`, or for each bundle below the root `target`, in order of their paths.
+
+    With `codec`, words, page and table are rendered again from the records (again.py); without it they are not.
+
+    Raises:
+        UsageError: there is no such place, or no bundle in it.
+        TargetUnavailable: it cannot be looked through.
+    """
+    where = Target(target)
+    with where.told("read", "give the right to, then verify again"):
+        if not where.files.exists(where.root):
+            raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder bundles were exported to")
+        if _looks_like_bundle(where):
+            yield verify_bundle(where, where.root, codec)
+            return
+        found = set()
+        for path in _bundles_below(where):
+            found.add(path)
+            yield verify_bundle(where, path, codec)
+        yield from (missing := list(_missing(where, found)))
+        if not (found or missing):
+            raise UsageError(
+                f"{target} holds no bundle", remedy="name a bundle, or the folder bundles were exported to"
+            )
+
+
+def is_root(target: str) -> bool:
+    """Return whether `target` may have an index: it is neither a bundle nor the folder of a date."""
+    where = Target(target)
+    return not (_looks_like_bundle(where) or is_date_part(name_of(where.root)))
+
+
+def listed(target: str) -> int | None:
+    """Return how many bundles the index of the root `target` lists; None when it has none."""
+    where = Target(target)
+    with where.told("read", "give the right to, then verify again"):
+        found = [content for _, content in index.read(where) if isinstance(content, Index)]
+    return sum(len(content.sessions) for content in found) if found else None
+
+
+def _missing(target: Target, found: Collection[str]) -> Iterator[Report]:
+    """Yield a report for each bundle that the index lists and that is not `found`, and for what is damaged of it."""
+    for file, content in index.read(target):
+        if isinstance(content, index.Damaged):
+            yield Report(file, problems=[Problem("", "", str(content))])
+            continue
+        for session_id in content.sessions:
+            path = target.path(f"{content.date}/{path_part(session_id)}")
+            if path not in found and not target.files.exists(path):
+                why = "it is missing: the index lists it, and neither a3cp erase nor a3cp retention has removed it"
+                yield Report(path, session_id, problems=[Problem("", "", why)])
+
+
+def _looks_like_bundle(target: Target) -> bool:
+    return any(target.files.exists(f"{target.root}/{name}") for name in (manifests.NAME, METADATA, RECORDS))
+
+
+def _bundles_below(target: Target) -> Iterator[str]:
+    dates = [name_of(path) for path in target.files.ls(target.root, detail=False)]
+    folders = [target.root] if is_date_part(name_of(target.root)) else []
+    for folder in folders or [target.path(date) for date in sorted(dates) if is_date_part(date)]:
+        try:
+            paths = sorted(str(path) for path in target.files.ls(folder, detail=False))
+        except OSError:
+            yield folder  # It cannot be read, which its report will say.
+            continue
+        for path in paths:
+            if target.files.isdir(path) or (target.is_local and Path(path).is_symlink()):
+                yield path
+
+
+def verify_bundle(target: Target, path: str, codec: Codec | None = None) -> Report:
+    """Return what is wrong with the bundle at `path`."""
+    report = Report(path)
+    try:
+        checker = BundleCheck(target, path, report.add)
+        read = _check(checker, report)
+        if codec is not None and read is not None and report.is_sound:
+            _render(target.at(path), *read, codec, report)
+    except OSError as error:
+        report.add("", "", unreadable(error))
+    return report
+
+
+def _check(checker: BundleCheck, report: Report) -> tuple[Manifest, Metadata] | None:
+    """Check the files against the manifest and each other; return what was read, if all of it could be."""
+    manifest = checker.manifest()
+    if manifest is not None:
+        report.session_id = manifest.session_id
+        checker.files(manifest)
+        checker.place(manifest)
+    metadata = checker.metadata(report.session_id)
+    if metadata is not None:
+        report.session_id, report.status = metadata.session_id, metadata.completeness
+        report.is_opened_twice = OPENED_TWICE in metadata.flags
+    if not checker.has(RECORDS):
+        return None  # Which is told; the others have nothing to be compared with.
+    messages = checker.records(report.session_id, metadata)
+    report.messages = len(messages.hashes)
+    if metadata is not None and metadata.message_count != report.messages:
+        report.add(METADATA, "message_count", f"{metadata.message_count}, but {RECORDS} has {report.messages}")
+    events = checker.bundle(metadata, messages) if checker.has(BUNDLE) else None
+    if checker.has(AUDIT):
+        checker.audit(metadata, messages, events)
+    return None if manifest is None or metadata is None else (manifest, metadata)
+
+
+def _render(target: Target, manifest: Manifest, metadata: Metadata, codec: Codec, report: Report) -> None:
+    """Compare the files with what this renderer makes of the records, if it wrote them."""
+    if manifest.written_by != written_by(renderer()):
+        report.not_rendered = f"another release wrote it, or what it is made of ({manifest.written_by})"
+        return
+    try:
+        for name, line in differences(target, metadata, {file.name: file for file in manifest.files}, codec):
+            report.add(name, f"line {line}", f"it is not what {RECORDS} and the session events give")
+        report.is_rendered = True
+    except NotComparable as why:
+        report.not_rendered = str(why)

@@ -1,0 +1,108 @@
+"""Writes what a store hands on: a bundle for each session."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from processor.bundles import index
+from processor.bundles.bundle import Outcome, Written, write_bundle
+from processor.bundles.contents import ALL_FORMATS, Format
+from processor.codec import Codec
+from processor.errors import RecordError
+from processor.sessions.aside import SetAside
+from processor.sessions.model import SessionRow, SessionView, Status
+from processor.sessions.ports import Store
+from processor.targets.paths import date_part
+from processor.targets.target import MAKE_ROOM, Target
+
+
+class BundleWriter:
+    """Takes sessions, one bundle each, and counts what became of them; `take` is for `one_by_one`."""
+
+    def __init__(
+        self,
+        target: Target,
+        codec: Codec,
+        *,
+        now_ms: Callable[[], int],
+        formats: frozenset[Format] = ALL_FORMATS,
+        is_pure: bool = True,
+    ) -> None:
+        """Arguments as of `write_bundle`."""
+        self.target = target
+        self.is_pure = is_pure
+        self._codec = codec
+        self._now_ms = now_ms
+        self.formats = formats
+        self.outcomes: Counter[Outcome] = Counter()
+        self.statuses: Counter[Status] = Counter()
+        self.aside = SetAside()
+        self.dates: set[str] = set()  # of sessions whose bundles were written since the index was
+        self.messages = 0
+        self.size_bytes = 0
+
+    @property
+    def name(self) -> str:
+        """What a store remembers its target by: the same place with other formats is another one."""
+        return f"{self.target.name} {','.join(sorted(one.value for one in self.formats))}"
+
+    def counts(self) -> dict[str, int]:
+        """Return how often each outcome was, by its word."""
+        return {outcome.value: count for outcome, count in self.outcomes.items()}
+
+    def take(self, view: SessionView) -> bool:
+        """Write the session's bundle, unless it is set aside for now; return whether it is written.
+
+        Raises as `write` does.
+        """
+        session = view.session
+        return not self.aside.waits(session.session_id, session) and self.count(session, self.write(view))
+
+    def write(self, view: SessionView) -> Written | RecordError:
+        """Write the session's bundle; return what became of it, or why its messages cannot be read.
+
+        Raises:
+            TargetUnavailable: it cannot be written there.
+            RegistryUnavailable, StoreUnavailable: its messages cannot be read at the moment.
+        """
+        try:
+            with self.target.told("written", MAKE_ROOM):
+                return write_bundle(
+                    self.target, view, self._codec, now_ms=self._now_ms(), formats=self.formats, is_pure=self.is_pure
+                )
+        except RecordError as error:
+            return error
+
+    def count(self, session: SessionRow, result: Written | RecordError) -> bool:
+        """Count what became of `session`, whoever wrote it; return whether it is written."""
+        if isinstance(result, RecordError):
+            is_new = self.aside.add(session.session_id, {session.session_id: session.changes}, result)
+            self.outcomes[Outcome.SET_ASIDE] += is_new
+            return False
+        self.aside.wrote(session.session_id)
+        self.dates.add(date_part(session.start_ms))
+        self.outcomes[result.outcome] += 1
+        self.statuses[session.status] += 1
+        self.messages += result.messages
+        self.size_bytes += result.size_bytes
+        return True
+
+
+def _listed(store: Store, target: Target, date: str) -> list[str]:
+    return [session_id for session_id, _ in store.exported(target.name, date)]
+
+
+def write_index(store: Store, writer: BundleWriter, *, all_dates: bool = False) -> None:
+    """Write the index of what `writer` has written since the last time; of `all_dates`, as far as the store knows them.
+
+    Raises:
+        TargetUnavailable: it cannot be written there.
+    """
+    target = writer.target
+    dates = set(writer.dates)
+    if all_dates:
+        dates |= {date_part(start_ms) for _, start_ms in store.exported(target.name)}
+    with target.told("written", MAKE_ROOM):
+        for date in sorted(dates):
+            index.note(target, store.identity, date, partial(_listed, store, target, date))
+    writer.dates -= dates

@@ -1,1 +1,0 @@
-"""The exporter: from tagged messages and session events to the store, and from the store to bundles."""

@@ -1,1 +1,0 @@
-"""The audit: proves from the topics alone that the processor did all that it should, and nothing twice."""

@@ -1,0 +1,317 @@
+"""The `Feed` port on Kafka: a member of the exporters' group, which reads the two output topics side by side."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import Any, Final
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from processor.errors import A3CPError, BrokerUnavailable, UsageError
+from processor.kafka.conf import READING
+from processor.kafka.failures import failure
+from processor.kafka.identities import identities
+from processor.kafka.offsets import LATEST, log_offsets, patiently, read_spans
+from processor.kafka.producer import unreachable
+from processor.kafka.unreadable import reading_error
+from processor.runtime.identities import Identities
+from processor.runtime.ports import Assigned, Revoked
+from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Source
+
+BATCH_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
+_CHUNK_RECORDS: Final = 500
+_TIMEOUT_S: Final = 10.0
+_ASK_EVERY_S: Final = 2.0
+_ASK_TIMEOUT_S: Final = 5.0
+_CLOSE_TIMEOUT_S: Final = 3.0
+_RUN_GAP: Final = 1_000  # offsets between two records that are wanted; reading so many is quicker than beginning anew
+
+_CONSUMER: Final[dict[str, Any]] = {
+    **READING,
+    "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 10,
+    "fetch.max.bytes": 16 << 20,
+    "max.partition.fetch.bytes": 4 << 20,
+    "queued.min.messages": 50_000,
+    "queued.max.messages.kbytes": 32 << 10,
+    "socket.connection.setup.timeout.ms": 5_000,
+}
+_OURS: Final[dict[str, Any]] = {
+    "isolation.level": "read_committed",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "earliest",
+    "group.protocol": "classic",
+    "partition.assignment.strategy": "range",  # Gives one member the same partitions of both topics.
+}
+
+
+def await_broker(
+    conf: Mapping[str, Any],
+    *,
+    stopped: Callable[[], bool],
+    on_trouble: Callable[[A3CPError], None],
+    give_up_s: float | None,
+) -> bool:
+    """Wait until a broker answers; return whether one does, or it was `stopped` before.
+
+    Raises:
+        BrokerUnavailable: none has answered for `give_up_s`.
+        UsageError: a property is none.
+    """
+    began_s = time.monotonic()
+    is_told = False
+    try:
+        admin = AdminClient(dict(conf))
+    except KafkaException as error:
+        raise unreachable("connecting", error, conf) from error
+    while not stopped():
+        try:
+            admin.list_topics(timeout=_ASK_EVERY_S)
+        except KafkaException as error:
+            outcome = unreachable("connecting", error, conf)
+            if not isinstance(outcome, BrokerUnavailable) or (
+                give_up_s is not None and time.monotonic() - began_s > give_up_s
+            ):
+                raise outcome from error
+            if not is_told:
+                on_trouble(outcome)
+                is_told = True
+        else:
+            return True
+    return False
+
+
+class KafkaFeed:
+    """One member of the group; used by one thread."""
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        *,
+        tagged: str,
+        sessions: str,
+        group_id: str,
+        session_timeout_ms: int,
+        starts: Callable[[], Mapping[Source, int]],
+    ) -> None:
+        """Join the group.
+
+        Args:
+            conf: librdkafka's properties, where the brokers are at least.
+            tagged, sessions: the names of the topics.
+            group_id: of all exporters with the same store.
+            session_timeout_ms: after how long without a heartbeat a member counts as dead.
+            starts: returns where the store is; asked whenever partitions are assigned.
+
+        Raises:
+            UsageError: a topic does not exist, they have different numbers of partitions, or a property is none.
+            BrokerUnavailable: no broker answers.
+        """
+        self._conf = conf
+        self._topics = {TAGGED: tagged, SESSIONS: sessions}
+        self._words = {name: word for word, name in self._topics.items()}
+        self._starts = starts
+        self._changes: list[Assigned | Revoked] = []
+        self._owned: frozenset[int] = frozenset()
+        self._paused: list[TopicPartition] = []
+        self._positions: dict[Source, int] = {}
+        self._failed: A3CPError | None = None
+        self._ask_at_s = 0.0
+        self._partitions = 0
+        ours = {
+            "group.id": group_id,
+            "session.timeout.ms": session_timeout_ms,
+            "heartbeat.interval.ms": max(100, session_timeout_ms // 6),
+            "error_cb": self._on_error,
+        }
+        try:
+            self._admin = AdminClient(dict(conf))
+            known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
+            self._partitions = self._count_partitions({name: len(topic.partitions) for name, topic in known.items()})
+            self._consumer = Consumer({**_CONSUMER, **conf, **_OURS, **ours})
+            self._consumer.subscribe(
+                list(self._words), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            )
+        except KafkaException as error:
+            raise unreachable("connecting", error, conf) from error
+
+    def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
+        """See `Feed.poll`."""
+        told = len(self._changes)
+        records: list[OutputRecord] = []
+        try:
+            if not told and self._paused:
+                self._consumer.resume(self._paused)
+                self._paused = []
+            size = 0
+            wait_s = timeout_s
+            while len(records) < records_max and size < BATCH_BYTES_MAX:
+                messages = self._consumer.consume(1 if wait_s else min(_CHUNK_RECORDS, records_max), wait_s)
+                if not messages:
+                    break
+                wait_s = 0
+                for message in messages:
+                    record = self._record(message)
+                    if record is not None:
+                        records.append(record)
+                        size += len(record.value or b"")
+        except KafkaException as error:
+            raise failure("reading the output topics", error) from error
+        if records:
+            self._ask_at_s = time.monotonic() + _ASK_EVERY_S
+        else:
+            self._ask_whether_a_broker_answers()
+        if len(self._changes) > told:  # What was read before the change comes again, or is another member's.
+            records = []
+        for record in records:
+            source = record.topic, record.partition
+            self._positions[source] = max(
+                record.offset + 1, self._positions.get(source, 0)
+            )  # Or the end, found already.
+        if self._failed is not None and not records:
+            raise self._failed
+        self._failed = None
+        return records
+
+    def _ask_whether_a_broker_answers(self) -> None:
+        """Ask, since without a record to read nothing else tells for sure: librdkafka's callback can stay away."""
+        if self._failed is None and time.monotonic() > self._ask_at_s:
+            try:
+                self._consumer.list_topics(self._topics[TAGGED], timeout=_ASK_TIMEOUT_S)
+            except KafkaException as error:
+                self._failed = unreachable("reading", error, self._conf)
+            self._ask_at_s = time.monotonic() + _ASK_EVERY_S
+
+    def assignments(self) -> Sequence[Assigned | Revoked]:
+        """See `Feed.assignments`."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def positions(self) -> Mapping[Source, int]:
+        """See `Feed.positions`."""
+        return self._positions
+
+    def ends(self) -> Mapping[Source, int]:
+        """See `Feed.ends`."""
+        places = [(name, number) for name in self._words for number in range(self._partitions)]
+        ends = patiently(
+            lambda: log_offsets(self._admin, places, LATEST, IsolationLevel.READ_COMMITTED),
+            "asking for the ends",
+            self._conf,
+        )
+        return {(self._words[name], number): end for (name, number), end in ends.items()}
+
+    def identities(self) -> Identities:
+        """See `Feed.identities`."""
+        return patiently(
+            lambda: identities(self._admin, {name: name for name in self._words}), "asking who they are", self._conf
+        )
+
+    def read(self, places: Iterable[Place]) -> Sequence[OutputRecord]:
+        """See `Feed.read`."""
+        wanted = frozenset(places)
+        runs: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for word, number, offset in sorted(wanted):
+            known = runs.setdefault((self._topics[word], number), [])
+            if known and offset - known[-1][1] <= _RUN_GAP:
+                known[-1] = known[-1][0], offset
+            else:
+                known.append((offset, offset))
+
+        def read() -> list[OutputRecord]:
+            rounds = zip_longest(*([(place, run) for run in each] for place, each in runs.items()))
+            found = chain.from_iterable(read_spans(self._conf, dict(filter(None, spans))) for spans in rounds)
+            return [record for record in map(self._as_output, found) if record[:3] in wanted]
+
+        return patiently(read, "reading the output topics", self._conf)
+
+    def stored(self, offsets: Mapping[Source, int]) -> None:
+        """See `Feed.stored`."""
+        told = [TopicPartition(self._topics[word], number, offset) for (word, number), offset in offsets.items()]
+        with contextlib.suppress(KafkaException):  # Nothing depends on it.
+            self._consumer.commit(offsets=told, asynchronous=True)
+
+    def close(self) -> None:
+        """See `Feed.close`.
+
+        While a commit has no answer, as when the broker went away with it, librdkafka waits for one for ever (its issue
+        3740). Such a client is left behind; it closes once a broker answers.
+        """
+        closing = threading.Thread(target=self._close, name="a3cp-feed-closing", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_TIMEOUT_S)
+
+    def _close(self) -> None:
+        with contextlib.suppress(KafkaException, RuntimeError):
+            self._consumer.close()
+
+    def _count_partitions(self, known: Mapping[str, int]) -> int:
+        for name in self._words:
+            if name not in known:
+                raise UsageError(f"no topic {name}", remedy="make the topics with a3cp topics apply")
+        counts = {known[name] for name in self._words}
+        if len(counts) > 1:
+            raise UsageError(
+                f"{' and '.join(self._words)} have different numbers of partitions",
+                remedy="make them equal with a3cp topics apply",
+            )
+        return counts.pop()
+
+    def _record(self, message: Message) -> OutputRecord | None:
+        error = message.error()
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise reading_error(message)
+            assert topic is not None
+            assert partition is not None
+            assert offset is not None
+            source = self._words[topic], partition
+            if partition in self._owned and self._positions.get(source, 0) <= offset:
+                self._positions[source] = (
+                    offset  # Transaction markers take offsets, so this may be beyond the last record.
+                )
+            return None
+        return self._as_output(message)
+
+    def _as_output(self, message: Message) -> OutputRecord:
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None
+        assert partition is not None
+        assert offset is not None
+        return OutputRecord(self._words[topic], partition, offset, message.timestamp()[1], message.value())
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Take the partitions, to be read from where the store is, once the change has been told."""
+        starts: Mapping[Source, int] = {}
+        try:
+            starts = self._starts()
+        except A3CPError as error:  # Raised by `poll`: an exception must not pass through the client.
+            self._failed = error
+        assigned = [
+            TopicPartition(tp.topic, tp.partition, starts.get((self._words[tp.topic], tp.partition), 0))
+            for tp in partitions
+        ]
+        consumer.assign(assigned)
+        if assigned:
+            consumer.pause(assigned)
+        self._paused = assigned
+        self._positions.clear()
+        self._owned = frozenset(tp.partition for tp in partitions)
+        self._changes.append(Assigned(self._owned))
+
+    def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        consumer.unassign()
+        self._paused = []
+        self._positions.clear()
+        self._changes.append(Revoked(self._owned, lost=True))
+        self._owned = frozenset()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._failed = failure("reading the output topics", error)

@@ -1,0 +1,52 @@
+"""Refuses to begin where the outputs say that the work was begun already, but the group has no offsets."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from processor.errors import UsageError
+from processor.kafka.failures import failure
+from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, patiently, read_spans
+
+
+def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, state: str, partitions: int) -> None:
+    """See to it that each partition with states has a committed offset, or its messages would be tagged again.
+
+    One is missing when another group wrote the outputs, and when the group was away for so long that Kafka forgot its
+    offsets (`offsets.retention.minutes`, 7 days by default).
+
+    Raises:
+        UsageError: a partition has states and no offset.
+        BrokerUnavailable, Fatal: see `failure`.
+    """
+    admin = AdminClient(dict(conf))
+    numbers = range(partitions)
+    try:
+        places = [(state, number) for number in numbers]
+        ends = patiently(
+            lambda: log_offsets(admin, places, LATEST, IsolationLevel.READ_COMMITTED), f"reading {state}", conf
+        )
+        begun = {number for (_, number), end in ends.items() if end > 0}
+        lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
+        if lost:
+            # Those that hold a record: what was aborted takes offsets too.
+            first = dict.fromkeys(((state, number) for number in lost), (OFFSET_BEGINNING, 0))
+            holding = {record.partition() or 0 for record in read_spans(conf, first)}
+            # Asked anew: another worker may have begun in between, and its states and offsets come together.
+            lost = holding - committed_offsets(conf, group_id, raw, holding).keys()
+    except KafkaException as error:
+        raise failure("comparing states and offsets", error) from error
+    if lost:
+        raise lost_offsets(group_id, lost, raw=raw, state=state)
+
+
+def lost_offsets(group_id: str, lost: Iterable[int], *, raw: str, state: str) -> UsageError:
+    """Return why a group without offsets of the partitions `lost`, which have states, must not begin."""
+    return UsageError(
+        f"{state} holds states in partitions {sorted(lost)}, but group {group_id} has no offsets of {raw} there, "
+        "so it would tag messages a second time, or those of another log",
+        remedy="run with the A3CP_GROUP_ID that wrote them; to tag the log anew, or one that was made anew, use new "
+        "outputs (docs/operations.md, 'Another group', 'Topics made anew')",
+    )

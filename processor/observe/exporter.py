@@ -1,0 +1,80 @@
+"""Tells metrics, health and the log what an exporter that follows is doing."""
+
+from collections.abc import Mapping
+
+from structlog.typing import FilteringBoundLogger
+
+from processor.errors import A3CPError, StoreUnavailable
+from processor.observe.health import Health
+from processor.observe.metrics import ExportMetrics
+from processor.sessions.following import Progress
+
+
+class ExportObserver:
+    """What is told of one exporter; used by its thread."""
+
+    def __init__(self, metrics: ExportMetrics, health: Health, log: FilteringBoundLogger) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._log = log
+        self._stored = 0
+        self._again = 0  # records that were set aside and are written
+        self._told_aside = 0
+        self._is_store = False  # whether the store is what did not answer last
+        self._troubles: dict[str, str] = {}  # what keeps it from storing, or from writing files
+
+    def followed(self, progress: Progress) -> None:
+        """It stored what there was, or there was nothing."""
+        self._health.beat()
+        self._health.assigned(())
+        for kind in ("messages", "events", "unreadable"):
+            self._metrics.records(kind, getattr(progress, kind))
+        if progress.left is not None:
+            self._metrics.lag(progress.left)
+        for row in progress.aside[self._told_aside :]:
+            place = f"{row.topic}[{row.partition}]@{row.offset}"
+            self._log.warning("set aside", operation="store", position=place, reason=row.error)
+        self._told_aside = len(progress.aside)
+        if progress.again > self._again:
+            self._log.info("read again", operation="store", records=progress.again - self._again)
+            self._again = progress.again
+        stored = progress.messages + progress.events + progress.unreadable
+        # That there was nothing to store says nothing of a store that could not be written.
+        if stored != self._stored or progress.left == 0 or not self._is_store:
+            self._stored = stored
+            self._answers("store")
+
+    def not_followed(self, error: A3CPError) -> None:
+        """The topics, the store or the schema registry does not answer; it is tried again."""
+        self._health.beat()
+        self._is_store = isinstance(error, StoreUnavailable)
+        self._is_away("store", error)
+
+    def wrote(self, outcomes: Mapping[str, int]) -> None:
+        """It wrote what files were due; `outcomes`: of all its bundles so far."""
+        for outcome, total in outcomes.items():
+            self._metrics.bundles(outcome, total)
+        self._answers("write")
+
+    def set_aside(self, name: str, why: A3CPError) -> None:
+        """The bundle of a session, or the training data of a date, cannot be written; it is tried again later."""
+        self._log.warning("set aside", operation="write", name=name, reason=str(why))
+
+    def is_well(self, name: str) -> None:
+        """What was set aside is written."""
+        self._log.info("no longer set aside", operation="write", name=name)
+
+    def not_wrote(self, error: A3CPError) -> None:
+        """The target cannot be written; it is tried again."""
+        self._is_away("write", error)
+
+    def _is_away(self, operation: str, error: A3CPError) -> None:
+        if self._troubles.get(operation) != str(error):  # Only what is new is told.
+            self._troubles[operation] = str(error)
+            self._health.away("; ".join(self._troubles.values()))  # First: who reads the log may ask for it at once.
+            self._log.warning("trying again", operation=operation, reason=str(error))
+
+    def _answers(self, operation: str) -> None:
+        if self._troubles.pop(operation, None) is not None:
+            self._log.info("it goes on", operation=operation)
+            self._health.away("; ".join(self._troubles.values()) or None)

@@ -1,0 +1,88 @@
+"""Processes that help with work in which the interpreter itself is what takes time."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
+from types import FrameType
+from typing import Any, Final, TypeVar
+
+from processor.errors import Fatal
+
+_GRACE_S: Final = 5.0
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_Work = TypeVar("_Work")
+_Result = TypeVar("_Result")
+
+
+def cores() -> int:
+    """Return how many processes can run at once here."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pool_of(count: int, begin: Callable[..., object], *arguments: Any) -> ProcessPoolExecutor:
+    """Return `count` processes, each of which calls `begin` with `arguments` first.
+
+    They leave Ctrl-C and SIGTERM, which a service manager sends to all processes, to the one who started them, and end
+    when that one was killed: nobody else would end them.
+    """
+    # A fork would copy locks that threads of this process hold.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, context, _begin, (begin, arguments))
+
+
+def spread(
+    pool: ProcessPoolExecutor, function: Callable[[_Work], _Result], work: Iterable[_Work], *, chunksize: int = 1
+) -> Iterator[_Result]:
+    """Yield what `function` returns for each of `work`, in that order.
+
+    Raises:
+        Fatal: one of the processes has ended.
+    """
+    try:
+        with _held_back():
+            results = pool.map(function, work, chunksize=chunksize)  # Starts the processes, as far as there are none.
+        yield from results
+    except BrokenProcessPool as error:
+        raise Fatal(
+            "a helping process has ended", remedy="see whether memory is short; what was done stays, run it again"
+        ) from error
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold signals back; processes that are started meanwhile inherit that, until they know what to do with one."""
+    resource_tracker.ensure_running()  # Its start would let them through.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(begin: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin(*arguments)
+
+
+def _end_later(_number: int, _frame: FrameType | None) -> None:
+    """End after a while, as the pool does with all when one has ended; until then, whoever is stopping may need us."""
+    timer = threading.Timer(_GRACE_S, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

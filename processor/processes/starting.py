@@ -1,0 +1,64 @@
+"""What is checked before a worker begins, and in which slot it does."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from processor.audit.rerouted import misplaced_without_copy
+from processor.codec.codec import Codec
+from processor.errors import UsageError
+from processor.kafka.audit import KafkaTopics
+from processor.kafka.lost_offsets import refuse_lost_offsets
+from processor.kafka.offsets import committed_offsets, patiently
+from processor.kafka.slots import choose_slots
+from processor.kafka.topic_admin import check_topics
+from processor.settings.model import Settings
+from processor.wiring import schemas
+
+_COPIED_WITHIN_S: Final = 5.0  # By then a processor that runs has sent a misplaced record on.
+
+
+def place(settings: Settings, slot: int | None, beat: Callable[[], None]) -> tuple[int, int]:
+    """Return the slot to begin in, a free one unless it is given, and the number of partitions.
+
+    `beat` is called whenever a part of a long check is done. Raises as the checks in here do.
+    """
+    conf, topics = settings.kafka_conf(), settings.topics()
+    partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
+    if slot is None:
+        (slot,) = choose_slots(conf, settings.group_id, 1)
+    refuse_lost_offsets(conf, settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions)
+    if settings.reads_another_log and not _has_begun(settings, partitions):
+        _refuse_missing_copies(settings, beat)
+    return slot, partitions
+
+
+def _has_begun(settings: Settings, partitions: int) -> bool:
+    conf, raw = settings.kafka_conf(), settings.topics().raw
+    ask = partial(committed_offsets, conf, settings.group_id, raw, range(partitions))
+    return bool(patiently(ask, "asking for the group's offsets", conf))
+
+
+def _refuse_missing_copies(settings: Settings, beat: Callable[[], None]) -> None:
+    """Read the other log once before anything is written: what is misplaced there must have a copy in its place.
+
+    Nothing is written to that log, so nobody would send a misplaced record to where its user is.
+    """
+    raw, codec = settings.topics().raw, Codec(schemas(settings), strict=settings.strict)
+
+    def without_copy() -> list[str]:
+        topics = KafkaTopics(settings.kafka_conf(), [raw], on_read=lambda _: beat())
+        return misplaced_without_copy(topics, codec, raw)
+
+    alone = without_copy()
+    if alone:
+        time.sleep(_COPIED_WITHIN_S)
+        later = frozenset(without_copy())
+        alone = [where for where in alone if where in later]
+    if alone:
+        first = ", ".join(alone[:3]) + (" …" if len(alone) > 3 else "")
+        raise UsageError(
+            f"{len(alone):,} records of {raw} are not in their user's partition and have no copy there: {first}",
+            remedy=f"process {raw} under its own prefix first, which makes the copies, or mirror until they are there",
+        )

@@ -1,0 +1,180 @@
+"""A worker: one member of the group, from its start to SIGTERM."""
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from processor.codec.codec import Codec
+from processor.errors import BrokerUnavailable, OutcomeUnknown, OwnershipLost
+from processor.kafka.log import KafkaLog
+from processor.kafka.topic_admin import read_topics
+from processor.observe.health import Health, HealthServer
+from processor.observe.logs import make_logger
+from processor.observe.metrics import Metrics
+from processor.observe.worker import Observer
+from processor.processes.collecting import tune_garbage_collection
+from processor.processes.starting import place
+from processor.runtime.asking import Asking
+from processor.runtime.task import Task
+from processor.runtime.worker import Worker
+from processor.settings.model import Settings
+from processor.settings.sources import Loaded
+from processor.wiring import SystemClock, log_conf, schemas
+
+_START_BACKOFF_S: Final = 0.3
+
+
+def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
+    """Run one worker in this process until SIGTERM or SIGINT.
+
+    With a `first_slot` it is one of a supervisor's: it begins in that slot, and stops when the supervisor is gone.
+
+    Raises:
+        A3CPError: it cannot start, or cannot go on.
+    """
+    settings = loaded.settings
+    if first_slot is not None:
+        settings = settings.model_copy(update={"slot": None})
+    log = make_logger("processor", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    for note in loaded.notes:
+        log.info(note, operation="start")
+    for warning in loaded.warnings:
+        log.warning(warning, operation="start")
+    stopped = threading.Event()
+    worker: Worker | None = None
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+        if worker is not None:
+            worker.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    tune_garbage_collection()
+    registry = CollectorRegistry()
+    health = Health(live_s=settings.live_ms / 1000)
+    observer = Observer(Metrics(registry), health, log, raw=settings.topics().raw)
+    pages = _Pages(settings, health, registry)
+
+    def leave() -> None:
+        if worker is None:  # Nothing has begun.
+            observer.stopped()
+            os._exit(0)
+
+    _on_signal(leave)
+    if first_slot is not None:
+        threading.Thread(target=_stop_with_supervisor, daemon=True).start()
+    given = settings.slot if first_slot is None else first_slot
+    try:
+        while worker is None and not stopped.is_set():
+            try:
+                observer.beat()
+                if given is not None:
+                    observer.slot(given)
+                    pages.serve(given)  # Before there is a broker: that none answers is to be seen.
+                slot, partitions = place(settings, given, observer.beat)
+                observer.slot(slot)
+                pages.serve(slot)
+                worker = _worker(settings, slot, partitions, observer, stopped)
+                observer.broker(None)
+            except (BrokerUnavailable, OutcomeUnknown, OwnershipLost) as error:
+                observer.broker(str(error))
+                stopped.wait(_START_BACKOFF_S)
+        if worker is not None and not stopped.is_set():
+            observer.started(partitions, settings.group_id)
+            worker.run()
+        observer.stopped()
+    finally:
+        pages.close()
+
+
+class _Pages:
+    """The worker's pages, if it is to have some, from when its slot is known, which the port depends on."""
+
+    def __init__(self, settings: Settings, health: Health, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._health = health
+        self._registry = registry
+        self._server: HealthServer | None = None
+
+    def serve(self, slot: int) -> None:
+        """Serve them, unless that is done already. Raises as `HealthServer` does."""
+        host, port = self._settings.metrics_host, self._settings.metrics_port
+        if self._server is None and port:
+            self._server = HealthServer(host, port + slot, self._health, self._registry)
+            self._server.start()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+
+def _on_signal(act: Callable[[], None]) -> None:
+    """Call `act` in a thread on the first signal: Python's own handlers wait until a call of the Kafka client returns.
+
+    That can take 10 s while no broker answers.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        os.read(reader, 1)
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _stop_with_supervisor() -> None:
+    """Wait until the supervisor's end of the standard input is closed, as it is when it was killed; then stop."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, stopped: threading.Event) -> Worker:
+    known = schemas(settings)
+    codec = Codec(known, strict=settings.strict)
+    rules, topics = settings.rules(), settings.topics()
+    conf = log_conf(settings, slot, partitions)
+    client_bytes_max = int(conf.producer["message.max.bytes"])
+    limits = {
+        name: min(client_bytes_max, int(topic.configs["max.message.bytes"]))
+        for name, topic in read_topics(settings.kafka_conf(), topics).items()
+    }
+
+    def task_of(partition: int) -> Task:
+        return Task(
+            partition,
+            partitions,
+            codec=codec,
+            rules=rules,
+            topics=topics,
+            record_bytes_max=min(limits[name] for name in topics if name != topics.raw),
+            raw_bytes_max=limits[topics.raw],
+            reroutes=not settings.reads_another_log,
+        )
+
+    log, clock = KafkaLog(conf, observer), SystemClock()
+    return Worker(
+        log,
+        task_of,
+        clock,
+        observer,
+        batch_records_max=settings.batch_records_max,
+        punctuate_ms=settings.punctuate_ms,
+        # Two workers that fence each other must not do so in step for ever.
+        sleep=lambda seconds: stopped.wait(seconds * random.uniform(0.5, 1.0)),  # noqa: S311
+        asking=Asking(known, log, observer, clock, raw=topics.raw, start=_in_background),
+    )
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    """Run `work` in a thread that nobody waits for at the end."""
+    threading.Thread(target=work, name="a3cp-asking", daemon=True).start()

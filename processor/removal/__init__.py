@@ -1,0 +1,1 @@
+"""Removing sessions from where they were written to."""

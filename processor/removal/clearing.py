@@ -1,0 +1,268 @@
+"""Removes sessions from where they were exported to: bundles, and rows of the training data set.
+
+What is there is looked through, whatever a store remembers of it, and also what runs that were killed have left: so
+nothing stays that the next run does not find.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, assert_never
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from processor.bundles import index
+from processor.bundles.check import name_of
+from processor.bundles.placing import leftovers, remove_bundle, remove_folder
+from processor.bundles.reading import METADATA_BYTES_MAX
+from processor.codec.isotime import parse_time
+from processor.removal.below import DATE, Kind, places_below
+from processor.targets.locks import alone_at
+from processor.targets.paths import METADATA, bundle_path, date_part, path_part
+from processor.targets.target import NotAFile, Target
+from processor.training.dataset import ROWS_AT_ONCE
+
+IsGone: TypeAlias = Callable[[str, str], bool]
+"""Whether the session of a user id and a session id is to go."""
+
+
+class Cleared(NamedTuple):
+    """What was removed below a root, or would be."""
+
+    root: str
+    bundles: int
+    rows: int  # of the data set
+    dates: tuple[str, ...]  # of the data set's files that had them
+    unreadable: tuple[str, ...]  # bundles of which nobody can tell whose they are
+    others: tuple[
+        str, ...
+    ]  # what else nobody can tell, or what is still there under another name; each with the reason
+    leftovers: int  # of runs that were killed: folders of bundles, files of the data set
+
+    @property
+    def found(self) -> int:
+        """How much there was."""
+        return self.bundles + self.rows + self.leftovers
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is below the root was judged, and nothing of what went is left elsewhere."""
+        return not self.unreadable and not self.others
+
+
+class _Named(msgspec.Struct):
+    """What decides, of session_metadata.json: bundles of other releases are found too."""
+
+    session_id: str
+    user_id: str
+    start_time: str
+
+
+def clear(
+    target: Target,
+    is_gone: IsGone,
+    *,
+    known: Iterable[tuple[str, int]] = (),
+    until: str | None = None,
+    dry_run: bool = False,
+) -> Cleared:
+    """Remove the bundles and the rows of the data set below `target` that are to go, and what killed runs left of such.
+
+    Args:
+        target: the root of bundles, of a data set, or of both.
+        is_gone: asked for each session that is there.
+        known: id and start, ms, of sessions that are to go for certain: also when their bundle cannot be read.
+        until: the UTC date, YYYY-MM-DD, of the latest start to look at; by default all.
+        dry_run: change nothing.
+
+    Raises:
+        TargetUnavailable: it cannot be read or written; what was removed until then is removed.
+    """
+    with target.told("cleared", "give the right to, then run it again"):
+        return _Clearing(target, is_gone, dict(known), dry_run=dry_run).run(until)
+
+
+class _Clearing:
+    """One walk through what is below a root."""
+
+    def __init__(self, target: Target, is_gone: IsGone, known: Mapping[str, int], *, dry_run: bool) -> None:
+        self._target = target
+        self._is_gone = is_gone
+        self._known = {target.path(bundle_path(*session)): session[1] for session in known.items()}
+        self._known_names = {path_part(session_id) for session_id in known}
+        self._dry_run = dry_run
+        self._gone: list[tuple[str, _Named | None]] = []  # bundles
+        self._leftovers = 0
+        self._rows: dict[str, int] = {}
+        self._unreadable: list[str] = []
+        self._others: list[str] = []
+        self._names: dict[tuple[int, int], int] = {}  # files that went -> how many further names they have
+
+    def run(self, until: str | None) -> Cleared:
+        target = self._target
+        if not target.is_local:
+            target.files.invalidate_cache()  # Others may have written since it was listed.
+        self._clear_leftovers()
+        aliases = []
+        for place in places_below(target, until=until):
+            match place.kind:
+                case Kind.BUNDLE:
+                    self._bundle(place.path)
+                case Kind.ROWS:
+                    self._file(place.path)
+                case Kind.PART:
+                    self._leftovers += 1
+                    self._remove_file(place.path)
+                case Kind.ALIAS:
+                    aliases.append(Path(place.path))
+                case Kind.OTHER:
+                    self._others.append(f"{place.path}: {place.why}")
+                case _:
+                    assert_never(place.kind)
+        if not self._dry_run:
+            self._remove_bundles()
+            for link in aliases:
+                if not link.exists():
+                    link.unlink()
+        if elsewhere := sum(count > 0 for count in self._names.values()):
+            self._others.append(f"{target.root}: {elsewhere:,} files that go have other names too, as hard links")
+        dates = tuple(sorted(self._rows))
+        unreadable, others = tuple(sorted(self._unreadable)), tuple(sorted(self._others))
+        rows = sum(self._rows.values())
+        return Cleared(target.root, len(self._gone), rows, dates, unreadable, others, self._leftovers)
+
+    def _clear_leftovers(self) -> None:
+        """Remove bundles that were not finished or not put away, those too that nobody can read."""
+        for path in leftovers(self._target):
+            named = _named(self._target, str(path))
+            if named is None or self._is_gone(named.user_id, named.session_id):
+                self._leftovers += 1
+                self._note_names(path)
+                if not self._dry_run:
+                    remove_folder(path)
+
+    def _bundle(self, path: str) -> None:
+        named = _named(self._target, path)
+        if path in self._known or (named is None and name_of(path) in self._known_names):
+            pass
+        elif named is None:
+            self._unreadable.append(path)
+            return
+        elif not self._is_gone(named.user_id, named.session_id):
+            return
+        self._gone.append((path, named))
+        if self._target.is_local:
+            self._note_names(Path(path))
+
+    def _remove_bundles(self) -> None:
+        """Remove them, from the index first: so it never lists what need not be there."""
+        by_date: dict[str, list[str]] = {}
+        for path, named in self._gone:
+            start_ms = self._known.get(path) if named is None else parse_time(named.start_time)
+            if start_ms is not None:
+                session_id = name_of(path) if named is None else named.session_id
+                by_date.setdefault(date_part(start_ms), []).append(session_id)
+        for date, sessions in by_date.items():
+            index.forget(self._target, date, sessions)
+        for path, _ in self._gone:
+            remove_bundle(self._target, path)
+
+    def _note_names(self, folder: Path) -> None:
+        """Note what is still there under another name when `folder` goes."""
+        for above, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                path = Path(above, name)
+                status = path.lstat()
+                if path.is_symlink():
+                    self._others.append(f"{path}: a link that is not followed")
+                elif name in files and status.st_nlink > 1:
+                    self._note_name(status)
+
+    def _note_name(self, status: os.stat_result) -> None:
+        file = status.st_dev, status.st_ino
+        self._names[file] = self._names.get(file, status.st_nlink) - 1
+
+    def _remove_file(self, path: str) -> None:
+        if self._target.is_local and (status := Path(path).lstat()).st_nlink > 1:
+            self._note_name(status)
+        if not self._dry_run:
+            self._target.files.rm_file(path)
+
+    def _file(self, path: str) -> None:
+        """Remove rows of one Parquet file, or all of it when none is left."""
+        folder = name_of(path.rpartition("/")[0])
+        with nullcontext() if self._dry_run else alone_at(self._target, folder):
+            try:
+                count = self._clear_file(path)
+            except FileNotFoundError:  # By another run.
+                return
+            except (pa.ArrowInvalid, KeyError):
+                self._others.append(f"{path}: it cannot be read, so nobody can tell whose it is")
+                return
+        if count:
+            date = folder.removeprefix(DATE)
+            self._rows[date] = self._rows.get(date, 0) + count
+
+    def _clear_file(self, path: str) -> int:
+        target, is_gone = self._target, self._is_gone
+        with target.open(path) as source:
+            file: Any = pq.ParquetFile(source)
+            known: dict[tuple[str, str], bool] = {}
+            gone = total = 0
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=["user_id", "session_id"]):
+                total += batch.num_rows
+                gone += sum(_are_gone(batch, is_gone, known))
+            if gone and gone < total and not self._dry_run:
+                _write_rest(target, path, file, lambda batch: _are_gone(batch, is_gone, known))
+        if gone and gone == total:
+            self._remove_file(path)
+            if target.is_local and not self._dry_run:
+                with suppress(OSError):  # Others have something there.
+                    Path(path).parent.rmdir()
+        return gone
+
+
+def _named(target: Target, path: str) -> _Named | None:
+    """Return what the bundle in the folder `path` says of itself; None when that cannot be read."""
+    file = f"{path}/{METADATA}"
+    try:
+        named = msgspec.json.decode(target.read(file, METADATA_BYTES_MAX), type=_Named)
+        parse_time(named.start_time)
+    except (FileNotFoundError, NotAFile, msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return named
+
+
+def _are_gone(batch: Any, is_gone: IsGone, known: dict[tuple[str, str], bool]) -> list[bool]:
+    told = []
+    for pair in zip(batch.column("user_id").to_pylist(), batch.column("session_id").to_pylist(), strict=True):
+        if pair not in known:
+            known[pair] = is_gone(*pair)
+        told.append(known[pair])
+    return told
+
+
+def _write_rest(target: Target, path: str, file: Any, are_gone: Callable[[Any], list[bool]]) -> None:
+    """Write the file again without what is gone; it appears whole, where renaming is one step."""
+    folder, _, name = path.rpartition("/")
+    beside = f"{folder}/.{name}.tmp"  # Readers of a data set leave out what begins with a dot.
+    try:
+        with (
+            target.files.open(beside, "wb") as out,
+            pq.ParquetWriter(out, file.schema_arrow, compression="zstd") as writer,
+        ):
+            for number in range(file.num_row_groups):  # Each was limited by its bytes when it was written.
+                _write_kept(writer, file.read_row_group(number), are_gone)
+        target.files.mv(beside, path)
+    finally:
+        if target.files.exists(beside):
+            target.files.rm_file(beside)
+
+
+def _write_kept(writer: Any, group: Any, are_gone: Callable[[Any], list[bool]]) -> None:
+    kept = group.filter(pa.array([not gone for gone in are_gone(group)])).to_pylist()
+    if kept:  # Made anew from values: a filtered column keeps the words of the rows that went.
+        writer.write_table(pa.Table.from_pylist(kept, group.schema))

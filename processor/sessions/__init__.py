@@ -1,0 +1,1 @@
+"""The read model: tagged messages and session events become rows."""

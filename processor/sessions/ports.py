@@ -1,0 +1,270 @@
+"""What the exporter needs of the outside: a store to write and read, and the output topics to follow."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+from processor.runtime.identities import Identities
+from processor.runtime.ports import Assigned, Revoked
+from processor.sessions.model import EventRow, MessageRow, SessionRow, TextRow, UnreadableRow
+
+TAGGED: Final = "tagged"
+SESSIONS: Final = "sessions"
+
+Source: TypeAlias = tuple[str, int]
+"""A partition that is followed: `TAGGED` or `SESSIONS`, and its number."""
+
+
+Place: TypeAlias = tuple[str, int, int]
+"""Where a record is: a source and an offset in it."""
+
+
+class OutputRecord(NamedTuple):
+    """A record of one of the two topics."""
+
+    topic: str  # TAGGED or SESSIONS
+    partition: int
+    offset: int
+    append_ms: int
+    value: bytes | None
+
+
+class Feed(Protocol):
+    """The two topics as a member of the exporters' group reads them: committed records only, from where the store is.
+
+    Every method raises `BrokerUnavailable` when no broker answers and `OwnershipLost` when the group goes on without
+    this member; then it is closed and another one made.
+    """
+
+    def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
+        """Return the next records of the assigned partitions, in the order of each; empty after `timeout_s`.
+
+        Changes of assignment happen in here and are told by `assignments`.
+        """
+
+    def assignments(self) -> Sequence[Assigned | Revoked]:
+        """Return the changes of assignment since the last call. A partition's number stands for it in both topics."""
+
+    def positions(self) -> Mapping[Source, int]:
+        """Return the next offset of each assigned partition that was polled or found to be at its end."""
+
+    def ends(self) -> Mapping[Source, int]:
+        """Return where every partition of both topics ends now, for a reader of committed records."""
+
+    def identities(self) -> Identities:
+        """Return the ids of the cluster and, by their names, of the two topics, as they are now."""
+
+    def read(self, places: Iterable[Place]) -> Sequence[OutputRecord]:
+        """Return the records at `places`, as far as they are still there; it moves no position."""
+
+    def stored(self, offsets: Mapping[Source, int]) -> None:
+        """Take note that the store holds everything before `offsets`; only for those who look at the group's lag."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class Rows(NamedTuple):
+    """What records say, as rows."""
+
+    messages: list[MessageRow]
+    events: list[EventRow]
+    texts: list[TextRow]
+    unreadable: list[UnreadableRow]
+
+
+class SessionFilter(NamedTuple):
+    """Which sessions are wanted; None and 0 let all pass."""
+
+    user_id: str | None = None
+    since_ms: int | None = None  # started then or later
+    until_ms: int | None = None  # started before then
+    notices: int = 0  # at least one of these bits of `Notice`
+    status: str | None = None  # the value of a `Status`
+    session_id: str | None = None
+    ended: bool = False  # those that are partial or complete
+
+
+class Found(NamedTuple):
+    """A text that matches a search."""
+
+    session_id: str | None
+    user_id: str
+    at_ms: int
+    place: str
+    text: str
+
+
+class Gone(NamedTuple):
+    """Which rows are to go: all of a user's, or those of sessions that ended long ago."""
+
+    user_id: str | None = None
+    ended_before_ms: int | None = None  # sessions that ended before; what is in none and has an older time or arrival
+
+
+class Removed(NamedTuple):
+    """What was removed, or would be."""
+
+    sessions: Sequence[tuple[str, int, int | None]]  # id, start and end, oldest start first
+    messages: int
+    without_session: int  # of the messages
+    events: int
+    texts: int
+
+
+class Totals(NamedTuple):
+    """How much a store holds."""
+
+    sessions: Mapping[str, int]  # by `Status`
+    messages: int
+    without_session: int
+    events: int
+    unreadable: int
+
+
+class Transaction(Protocol):
+    """What is written at once. What belongs to a session that was removed for its age is left out."""
+
+    last_removal: str | None
+    """A word that each `Store.remove` makes anew: when it is another one, what was known of sessions is void."""
+
+    def add(self, new: Rows) -> None:
+        """Insert rows."""
+
+    def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
+        """Return those of `session_ids` that are held."""
+
+    def hashes(self, session_id: str) -> Iterable[tuple[int, bytes]]:
+        """Return `seq` and `content_hash` of each message of a session, in the order of the log."""
+
+    def event_values(self, session_id: str) -> Iterable[bytes]:
+        """Return the `value` of each event of a session, in the order of the log."""
+
+    def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow]) -> None:
+        """Write sessions as they are now: `sessions` whole, of `counted` only what messages change."""
+
+
+class Store(Protocol):
+    """The tables. Every method raises `StoreUnavailable` when the database does not answer."""
+
+    identity: str
+    """A word that no other store has; exporters with the same store are one consumer group."""
+
+    def follow(self, topics: str) -> None:
+        """Take note that this store holds what is in `topics`.
+
+        Raises:
+            UsageError: it holds what is in others.
+        """
+
+    def recognise(self, identities: Identities) -> None:
+        """Take note of the ids of the cluster and the topics that this store is filled from; see `Feed.identities`.
+
+        Raises:
+            UsageError: it was filled from another cluster, or from topics of these names that were deleted since.
+        """
+
+    def last_records(self) -> Mapping[Source, tuple[int, int]]:
+        """Return the offset of the last record that is held of each partition, and when that was appended."""
+
+    def note_reader(self, reader: str) -> bool:
+        """Take note that `reader` makes the rows from now on; return whether it has made all that there are."""
+
+    def offsets(self) -> Mapping[Source, int]:
+        """Return the next offset of each partition that was read."""
+
+    def transaction(self, offsets: Mapping[Source, tuple[int | None, int]]) -> AbstractContextManager[Transaction]:
+        """Begin to write; what follows is written whole when the `with` ends, and not at all when that raises.
+
+        Args:
+            offsets: by partition, what the store must hold (None: nothing yet) and what it holds then.
+
+        Raises:
+            StoreMoved: the offsets are not those expected, or rows are there already; nothing is written.
+        """
+
+    def correction(self, places: Sequence[Place]) -> AbstractContextManager[Transaction]:
+        """Begin to write records that were set aside and can be read now, as `transaction` does; no offset moves.
+
+        Args:
+            places: those records, which count as set aside no longer.
+
+        Raises:
+            StoreMoved: another exporter was first; nothing is written.
+        """
+
+    def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
+        """Return the sessions that pass, newest start first."""
+
+    def sessions_beginning(self, beginning: str, *, limit: int) -> Sequence[SessionRow]:
+        """Return sessions whose id begins so, in order of their ids."""
+
+    def count(self, wanted: SessionFilter) -> int:
+        """Return how many sessions pass."""
+
+    def messages(self, session_id: str, *, count_max: int | None = None) -> Iterator[MessageRow]:
+        """Yield a session's messages in order of `seq`, reading some at a time."""
+
+    def without_session(self, user_id: str | None = None) -> Iterator[MessageRow]:
+        """Yield the messages that belong to no session, in the order of the log."""
+
+    def events(self, session_id: str, *, count_max: int | None = None) -> Iterator[EventRow]:
+        """Yield a session's events in the order of the log."""
+
+    def unreadable(self) -> Iterator[UnreadableRow]:
+        """Yield the records that could not be read."""
+
+    def search(self, words: str, *, limit: int, user_id: str | None = None) -> Sequence[Found]:
+        """Return texts that hold all of `words`, latest first."""
+
+    def totals(self) -> Totals:
+        """Return how much is held."""
+
+    def unexported(
+        self, target: str, wanted: SessionFilter, *, limit: int, after: SessionRow | None = None
+    ) -> Sequence[SessionRow]:
+        """Return sessions that were never noted as exported to `target`, or have changed since; oldest start first.
+
+        `after`: only those behind it in that order.
+        """
+
+    def note_exported(self, target: str, changes: Mapping[str, int]) -> None:
+        """Take note that sessions, with their `SessionRow.changes`, were exported to `target`."""
+
+    def targets(self, gone: Gone | None = None) -> frozenset[str]:
+        """Return what `note_exported` was told of as targets; those alone that have sessions that are to go, if given.
+
+        A target that had all its sessions removed stays among them.
+        """
+
+    def users(self) -> Iterator[str]:
+        """Yield the ids of users who have a session, or a message in none."""
+
+    def exported(self, root: str, date: str | None = None) -> Iterator[tuple[str, int]]:
+        """Yield id and start, ms, of the sessions with a bundle below the root that targets call `root`.
+
+        `date`: those alone that started on that UTC date.
+        """
+
+    def removable(self, gone: Gone) -> Removed:
+        """Return what `remove` would remove now."""
+
+    def remove(self, gone: Gone) -> Removed:
+        """Remove rows, all of them or none. The offsets stay, so nothing is read again.
+
+        Sessions that go for their age are remembered by their ids: what the topics still tell of them is left out
+        from now on, or it would come back as half a session.
+        """
+
+    def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of `session_ids` that were removed for their age."""
+
+    def scrub(self) -> None:
+        """Take what removed rows held out of the database's files, as far as that is in a client's hands.
+
+        Raises:
+            StoreUnavailable: others use the store at the moment.
+        """
+
+    def close(self) -> None:
+        """Let go of the connections."""

@@ -1,0 +1,31 @@
+"""Finds the project's documents: schemas, topics and examples, in an installed package as in a checkout."""
+
+from pathlib import Path
+
+from processor.errors import UsageError
+
+_PACKAGE = Path(__file__).parents[1]
+# A wheel carries the folders inside the package (pyproject.toml, force-include); a checkout has them at its root.
+_ROOT = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
+
+
+def schema_text(name: str) -> str:
+    """Return the text of the Avro schema `name`, a record type such as `A3CPMessage`.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    known = {path.stem: path for path in (_ROOT / "schemas" / "avro").glob("*.avsc")}
+    if name not in known:
+        raise UsageError(f"no schema {name}", remedy=f"there are {', '.join(sorted(known)) or 'none'}")
+    return known[name].read_text("utf-8")
+
+
+def topic_files() -> list[Path]:
+    """Return the topics' files, sorted by name."""
+    return sorted((_ROOT / "topics").glob("*.yaml"))
+
+
+def example_messages() -> list[bytes]:
+    """Return the example messages, as A3CP's modules send them today, a line each."""
+    return (_ROOT / "examples" / "messages.jsonl").read_bytes().splitlines()

@@ -1,0 +1,1 @@
+"""Where files go: a folder, or what else fsspec reaches."""

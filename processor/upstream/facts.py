@@ -1,0 +1,225 @@
+"""What is looked for in a message: who is behind it, what a reviewer wants to find, and words to search.
+
+Upstream's modules name the same thing differently, and most of their examples fit no schema: so everything is looked
+for, nothing is demanded.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from processor.codec.events import EventView
+from processor.codec.jsonvalue import plain_value
+from processor.upstream.notices import Actor, Notice
+from processor.upstream.words import top_label
+
+TEXT_CHARS_MAX: Final = 10_000  # of one text that can be searched
+TEXTS_MAX: Final = 32  # of one record
+
+_ROLES: Final = {"communicator": Actor.USER, "caregiver": Actor.PARTNER, "system": Actor.SYSTEM}
+_PARTNERS_MODULES: Final = frozenset(
+    {
+        "feedback_log",
+        "landmark_visualizer",
+        "partner_ui",
+        "recorded_schemas",
+        "sound_playback",
+        "speech_transcriber",
+    }
+)
+_USERS_MODULES: Final = frozenset({"audio_feed_worker", "gateway", "ui"})
+_WORDS: Final = {word: 1 << bit for bit, word in enumerate(Notice.WORDS)}
+_TEXT_KEYS: Final = (
+    "transcript",
+    "partner_speech",
+    "context_partner_speech",
+    "output_phrase",
+    "prompt_text",
+    "user_response",
+    "session_notes",
+    "annotation_context",
+    "environment_label",
+    "context_location",
+    "context_prompt_type",
+    "context_topic_tag",
+    "intent_label",
+    "label_correction",
+    "phrase",
+    "notes",
+)
+_FEEDBACK: Final = {
+    "confirmed": "confirmed",
+    "accept": "confirmed",
+    "accepted": "confirmed",
+    "corrected": "corrected",
+    "correct": "corrected",
+    "rejected": "rejected",
+    "reject": "rejected",
+}
+_FEEDBACK_NOTICES: Final = {"corrected": Notice.CORRECTED, "rejected": Notice.REJECTED}
+_NUMBERS: Final = (int, float)  # By type: a truth value is an `int` to `isinstance`.
+_TEXT_SETS: Final = frozenset((*_TEXT_KEYS, "context", "annotation", "clarification"))
+
+
+class Facts(NamedTuple):
+    """What the content of one message shows."""
+
+    actor: str
+    notices: int  # bits of `Notice`, without those of the tag
+    confidence: float | None  # of a classifier's best label
+    feedback: str | None  # confirmed, corrected or rejected
+    abort_code: str | None
+    escalates: bool
+    opens_capture: bool
+    consents: bool
+    texts: tuple[tuple[str, str], ...]  # where they stand, and what they say
+
+
+def actor_of(fields: Mapping[str, Any]) -> Actor:
+    """Return who is behind the message with `fields`.
+
+    A role in `source` says it; else the performer (`system`, the user's own id, or anybody else); else the module.
+    """
+    source, performer_id = fields.get("source"), fields.get("performer_id")
+    if isinstance(source, str) and source in _ROLES:
+        return _ROLES[source]
+    if isinstance(performer_id, str) and performer_id.strip():
+        if performer_id == "system":
+            return Actor.SYSTEM
+        return Actor.USER if performer_id == fields["user_id"] else Actor.PARTNER
+    module = source if isinstance(source, str) else ""
+    if module in _USERS_MODULES:
+        return Actor.USER
+    if module in _PARTNERS_MODULES or ("label_status" in fields and "entry_id" in fields):  # The latter: feedback_log.
+        return Actor.PARTNER
+    return Actor.SYSTEM
+
+
+def facts_of(fields: Mapping[str, Any]) -> Facts:
+    """Return what the message with `fields`, as `TaggedView` has them, shows."""
+    notices = 0
+    confidence = abort_code = None
+    event = fields.get("event")
+    output = fields.get("classifier_output") or fields.get("intent_predictions")
+    if output is not None:
+        confidence, is_unknown = _judgement(output)
+        if is_unknown:
+            notices |= Notice.UNKNOWN
+    if event == "capture.abort":
+        notices |= Notice.CAPTURE_ABORT
+        abort_code = _word(fields.get("error_code")) or "unknown"
+    clarification = fields.get("clarification")
+    if fields.get("output_type") == "clarification" or (
+        isinstance(clarification, dict) and clarification.get("needed") is True
+    ):
+        notices |= Notice.CLARIFICATION
+    judged = fields.get("label_status") or fields.get("partner_action")
+    feedback = None if judged is None else _FEEDBACK.get(_word(judged) or "")
+    if feedback is not None:
+        notices |= _FEEDBACK_NOTICES.get(feedback, 0)
+    context = fields.get("context")
+    flags = context.get("flags") if isinstance(context, dict) else fields.get("context_flags")
+    escalates = isinstance(flags, dict) and flags.get("requires_attention") is True
+    if escalates:
+        notices |= Notice.REQUIRES_ATTENTION
+    consent = fields.get("consent_given", "final_label" not in fields)  # A training example must tell.
+    if consent is not True:
+        notices |= Notice.NO_CONSENT
+    if fields.get("is_demo") is True:
+        notices |= Notice.DEMO
+    texts = () if _TEXT_SETS.isdisjoint(fields) else tuple(_texts(fields))
+    return Facts(
+        actor_of(fields).value,
+        notices,
+        confidence,
+        feedback,
+        abort_code,
+        escalates or event in ("escalation", "escalated") or fields.get("final_decision") == "escalate",
+        event == "capture.open",
+        consent is True and "consent_given" in fields,
+        texts,
+    )
+
+
+def tag_notices(flags: tuple[str, ...]) -> int:
+    """Return the bits for the words of a tag's flags; one that a newer release made is left out."""
+    bits = 0
+    for word in flags:
+        bits |= _WORDS.get(word, 0)
+    return bits
+
+
+def event_texts(event: EventView) -> list[tuple[str, str]]:
+    """Return the words in a session event: its notes, what it trains, and every text among its arguments."""
+    texts = []
+    if event.session_notes:
+        texts.append(("note" if event.kind == "note" else "session_notes", event.session_notes))
+    if event.training_intent_label:
+        texts.append(("training_intent_label", event.training_intent_label))
+    if event.details:
+        try:
+            details = plain_value(event.details)
+        except ValueError:
+            details = event.details
+        texts += [(event.kind, text) for text in _leaves(details)]
+    return [(place, text[:TEXT_CHARS_MAX]) for place, text in texts[:TEXTS_MAX]]
+
+
+def _judgement(output: Any) -> tuple[float | None, bool]:
+    """Return the confidence of the best label, and whether the classifier knew none."""
+    if isinstance(output, dict):
+        confidence = _share(output.get("confidence"))
+        if "intent" in output or confidence is not None:
+            return confidence, output.get("intent") == "unknown"
+        unknown = _share(output.get("unknown"))
+        best = None
+        for label, value in output.items():
+            if label != "unknown" and type(value) in _NUMBERS and 0 <= value <= 1 and (best is None or value > best):
+                best = value
+        return None if best is None else float(best), unknown == 1.0
+    label, score = top_label(output) or (None, None)
+    return _share(score), label == "unknown"
+
+
+def _share(value: Any) -> float | None:
+    """Return a number from 0 to 1, and None for anything else, truth values among it."""
+    return float(value) if type(value) in _NUMBERS and 0 <= value <= 1 else None
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _texts(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    count = 0
+    for place, value in _places(fields):
+        for text in _leaves(value):
+            if count == TEXTS_MAX:
+                return
+            count += 1
+            yield place, text[:TEXT_CHARS_MAX]
+
+
+def _places(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key in _TEXT_KEYS:
+        if key in fields:
+            yield key, fields[key]
+    context, annotation, clarification = (fields.get(key) for key in ("context", "annotation", "clarification"))
+    if isinstance(context, dict):
+        yield "context", context
+    if isinstance(annotation, dict):
+        yield "annotation.intent", annotation.get("intent")
+    if isinstance(clarification, dict):
+        yield "clarification.reason", clarification.get("reason")
+
+
+def _leaves(value: Any, depth: int = 0) -> Iterator[str]:
+    """Yield the texts in `value`, at most a few levels deep."""
+    if isinstance(value, str):
+        if value.strip():
+            yield value
+    elif depth < 8 and isinstance(value, dict):
+        for inner in value.values():
+            yield from _leaves(inner, depth + 1)
+    elif depth < 8 and isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, depth + 1)

@@ -1,0 +1,175 @@
+"""From the topics through the store to bundles and training data: whole, proven, and the same for every store."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+
+from processor.bundles.bundle import Outcome
+from processor.bundles.verify import verify
+from processor.bundles.writing import BundleWriter
+from processor.errors import TargetUnavailable
+from processor.sessions.due import hand_on, one_by_one, view_of
+from processor.sessions.following import Progress
+from processor.sessions.model import Status
+from processor.sessions.ports import SessionFilter
+from processor.store import open_store
+from processor.store.sql import SqlStore
+from processor.targets.target import Target
+from processor.training.writer import TrainingWriter
+from tests.sessions.outputs import CODEC, message, processed
+from tests.sessions.test_following import following
+
+NOW_MS = 1_763_740_800_000
+RECORDS = processed([
+    message(
+        f"user-{n % 7}", n * 900_000, source="ui", transcript=f"word{n}", capture_id=f"c{n // 9}",
+        consent_given=n % 2 == 0, is_partial=n % 10 == 0,
+    )
+    for n in range(70)
+])  # fmt: skip
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "manifest.json")
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def written(store: SqlStore, root: Path) -> BundleWriter:
+    target = Target(str(root))
+    writer = BundleWriter(target, CODEC, now_ms=lambda: NOW_MS)
+    hand_on(store, str(root), SessionFilter(), one_by_one(store, writer.take))
+    training = TrainingWriter(store, Target(str(root / "training")), CODEC)
+    hand_on(store, f"{root} parquet", SessionFilter(), one_by_one(store, training.take))
+    return writer
+
+
+def test_bundles_and_training_data(store, tmp_path):
+    """Every session becomes a bundle that verifies, every message a row; a second run has nothing to do."""
+    following(store, RECORDS).run(to_end=True)
+    root = tmp_path / "bundles"
+    writer = written(store, root)
+    totals = store.totals()
+    assert set(writer.outcomes) == {Outcome.WRITTEN}
+    assert (writer.messages, writer.statuses[Status.COMPLETE]) == (totals.messages, totals.sessions["complete"])
+    reports = list(verify(str(root)))
+    assert [str(problem) for report in reports for problem in report.problems] == []
+    assert len(reports) == sum(totals.sessions.values())
+    rows = ds.dataset(root / "training" / "messages", partitioning="hive").to_table()
+    assert rows.num_rows == totals.messages
+    assert not any(b"word10\\" in content or b'"word10"' in content for content in tree(root).values())
+    assert written(store, root).messages == 0
+
+
+class OnTheWay(list[Progress]):
+    """Writes bundles after every so many batches."""
+
+    def __init__(self, store: SqlStore, root: Path) -> None:
+        super().__init__()
+        self._store, self._root = store, root
+
+    def append(self, progress: Progress) -> None:
+        super().append(progress)
+        if len(self) % 9 == 0:
+            written(self._store, self._root)
+
+
+def test_in_batches_of_any_size_the_same_tree(tmp_path):
+    """A store that was filled bit by bit, with bundles written on the way, ends with the tree of one calm run."""
+    trees = []
+    for name, chunk in (("calm", 1000), ("restless", 3)):
+        store = open_store(f"sqlite:///{tmp_path / name}.db")
+        seen = OnTheWay(store, tmp_path / name) if name == "restless" else None
+        following(store, RECORDS, chunk=chunk, seen=seen).run(to_end=True)
+        written(store, tmp_path / name)
+        store.close()
+        trees.append(tree(tmp_path / name))
+    assert trees[0] == trees[1]
+
+
+def test_a_target_that_cannot_be_written_is_told(tmp_path):
+    """A file where the root should be, a full disk: one error with what to do; afterwards the export goes on."""
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    following(store, RECORDS, chunk=1000).run(to_end=True)
+    root = tmp_path / "bundles"
+    root.write_text("in the way")
+    with pytest.raises(TargetUnavailable, match="cannot be written"):
+        written(store, root)
+    root.unlink()
+    assert written(store, root).messages == store.totals().messages
+    training = TrainingWriter(store, Target("/dev/null/training"), CODEC)
+    with pytest.raises(TargetUnavailable, match="cannot be written"):
+        hand_on(store, "parquet", SessionFilter(), one_by_one(store, training.take))
+    store.close()
+
+
+def test_a_date_is_written_once_and_again_when_it_changed(tmp_path):
+    """One writer, as `--follow` has it: a date's sessions cost one writing, and one that changed later another."""
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    target = Target(str(tmp_path / "training"))
+    training = TrainingWriter(store, target, CODEC)
+    rows = []
+    for end in (len(RECORDS) // 2, len(RECORDS)):
+        following(store, RECORDS[:end]).run(to_end=True)
+        for _ in range(2):
+            hand_on(store, "parquet", SessionFilter(), one_by_one(store, training.take))
+            rows.append(ds.dataset(tmp_path / "training" / "messages").count_rows())
+        assert rows[-1] == store.totals().messages
+    assert rows[0] == rows[1] < rows[2] == rows[3]
+    files = list((tmp_path / "training").rglob("*.parquet"))
+    before = [path.stat().st_mtime_ns for path in files]
+    training.take(view_of(store, store.sessions(SessionFilter(), limit=1)[0]))
+    assert [path.stat().st_mtime_ns for path in files] == before
+    store.close()
+
+
+class Interrupted:
+    """A store to which somebody else comes, once, after a date's sessions were read and before their messages are."""
+
+    def __init__(self, store: SqlStore, come: Callable[[], None]) -> None:
+        self._store, self._come = store, come
+        self._has_come = False
+
+    def messages(self, *args: Any, **named: Any) -> Any:
+        if not self._has_come:
+            self._has_come = True
+            self._come()
+        return self._store.messages(*args, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_two_exporters_of_one_date(tmp_path):
+    """A session that one stores while another has read the date and not yet written it stays in the data set."""
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    root = tmp_path / "training"
+    records = processed([message("anna", 0), message("emil", 1_000)])  # In two partitions.
+    store = open_store(address)
+    following(store, records[:2]).run(to_end=True)
+
+    def write(store: Any) -> None:
+        training = TrainingWriter(store, Target(str(root)), CODEC)
+        hand_on(store, "parquet", SessionFilter(), one_by_one(store, training.take))
+
+    def store_and_write() -> None:
+        later = open_store(address)
+        following(later, records).run(to_end=True)
+        write(later)
+        later.close()
+
+    other = threading.Thread(target=store_and_write)
+
+    def come() -> None:
+        other.start()
+        other.join(2)  # It is done, or waits for its turn.
+
+    write(Interrupted(store, come))
+    other.join()
+    assert sorted(ds.dataset(root / "messages").to_table()["user_id"].to_pylist()) == ["anna", "emil"]
+    write(store)
+    assert sorted(ds.dataset(root / "messages").to_table()["user_id"].to_pylist()) == ["anna", "emil"]
+    store.close()

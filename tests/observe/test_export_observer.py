@@ -1,0 +1,112 @@
+"""What an exporter that follows tells its operator."""
+
+import io
+import json
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from processor.bundles.bundle import Outcome
+from processor.errors import BrokerUnavailable, StoreUnavailable, TargetUnavailable
+from processor.observe.exporter import ExportObserver
+from processor.observe.health import Health
+from processor.observe.logs import make_logger
+from processor.observe.metrics import ExportMetrics
+from processor.sessions.following import Progress
+from processor.sessions.model import UnreadableRow
+
+AWAY = BrokerUnavailable("no broker answers")
+NO_ROOM = StoreUnavailable("the store is full")
+FULL = TargetUnavailable("the disk is full")
+
+
+class Told:
+    """An observer, and all that it tells."""
+
+    def __init__(self) -> None:
+        self.registry, self.health, self.stream = CollectorRegistry(), Health(), io.StringIO()
+        log = make_logger("exporter", log_format="json", stream=self.stream)
+        self.observer = ExportObserver(ExportMetrics(self.registry), self.health, log)
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        return [(line["level"], line["operation"], line["message"]) for line in map(json.loads, self.log())]
+
+    def log(self) -> list[str]:
+        return self.stream.getvalue().splitlines()
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def test_counts(told: Told) -> None:
+    """Totals become counters that only grow; the time of the last stored record moves with records alone."""
+    told.observer.followed(Progress())
+    assert told.value("a3cp_export_records_total", kind="messages") == 0
+    assert told.value("a3cp_export_last_stored_timestamp_seconds") == 0
+    told.observer.followed(Progress(5, 2, 1, left=40))
+    told.observer.followed(Progress(7, 2, 1, left=3))
+    told.observer.wrote({Outcome.WRITTEN.value: 2})
+    told.observer.wrote({Outcome.WRITTEN.value: 3, Outcome.REPLACED.value: 1})
+    kinds = [told.value("a3cp_export_records_total", kind=kind) for kind in ("messages", "events", "unreadable")]
+    assert kinds == [7, 2, 1]
+    outcomes = [told.value("a3cp_export_bundles_total", outcome=outcome.value) for outcome in Outcome]
+    assert outcomes == [3, 1, 0, 0]
+    assert told.value("a3cp_export_lag_offsets") == 3
+    assert told.value("a3cp_export_last_stored_timestamp_seconds") != 0
+
+
+def test_ready_once_it_follows(told: Told) -> None:
+    """Not before it is in its group."""
+    assert told.health.not_ready() != []
+    told.observer.followed(Progress())
+    assert told.health.not_ready() == []
+
+
+def test_trouble_is_told_once_and_is_over_when_something_was_stored(told: Told) -> None:
+    """An empty poll while it is behind is no proof, since the store may still have no room; being at the end is."""
+    told.observer.followed(Progress(1, left=2))
+    for _ in range(2):
+        told.observer.not_followed(NO_ROOM)
+        told.observer.followed(Progress(1, left=2))
+        assert told.health.not_ready() == ["the store is full"]
+        assert told.health.not_alive() == []
+    told.observer.followed(Progress(2, left=2))
+    assert told.health.not_ready() == []
+    told.observer.not_followed(NO_ROOM)
+    told.observer.followed(Progress(2, left=0))
+    assert told.health.not_ready() == []
+    assert told.lines() == [("warning", "store", "trying again"), ("info", "store", "it goes on")] * 2
+
+
+def test_a_broker_that_answers_an_exporter_without_partitions(told: Told) -> None:
+    """It stores nothing, others do and are behind: it is ready all the same."""
+    told.observer.not_followed(AWAY)
+    told.observer.followed(Progress(left=50))
+    assert told.health.not_ready() == []
+
+
+def test_a_target_and_a_store_are_troubles_of_their_own(told: Told) -> None:
+    """That records are stored does not make a full disk empty."""
+    told.observer.not_wrote(FULL)
+    told.observer.not_followed(AWAY)
+    assert told.health.not_ready()[0] == "the disk is full; no broker answers"
+    told.observer.followed(Progress(1))
+    assert told.health.not_ready() == ["the disk is full"]
+    told.observer.wrote({})
+    assert told.health.not_ready() == []
+
+
+def test_what_is_set_aside_is_named_once(told: Told) -> None:
+    """Each record has a line with its position and reason when it is set aside, and all have one when they are read."""
+    rows = tuple(UnreadableRow("tagged", 1, offset, "no such schema; register it", b"", 5) for offset in (7, 9))
+    told.observer.followed(Progress(unreadable=1, aside=rows[:1]))
+    told.observer.followed(Progress(unreadable=2, aside=rows))
+    told.observer.followed(Progress(unreadable=2, aside=rows, waiting=2))
+    told.observer.followed(Progress(unreadable=2, aside=rows, again=2))
+    assert told.lines() == [("warning", "store", "set aside")] * 2 + [("info", "store", "read again")]
+    assert [json.loads(line)["metadata"].get("position") for line in told.log()] == ["tagged[1]@7", "tagged[1]@9", None]
