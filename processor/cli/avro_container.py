@@ -45,7 +45,8 @@ class Container:
         self._source = _Source(file)
         try:
             metadata = self._header()
-            self.schema: SchemaJson = avroschema.parse(metadata.get("avro.schema", b"").decode())
+            self._schema_text = metadata.get("avro.schema", b"")
+            self.schema: SchemaJson = avroschema.parse(self._schema_text.decode())
             self.canonical: SchemaJson = json.loads(avroschema.canonical_form(self.schema))
             check_work(self.canonical)
             self._read, self._skip = (
@@ -56,6 +57,9 @@ class Container:
             raise Refused(f"its schema cannot be read: {error}; write it with a schema like A3CPMessage") from error
         except (DecodeError, UnicodeDecodeError) as error:
             raise Refused("its header is damaged, so none of it can be read; get the file once more") from error
+        self._take_codec(metadata)
+
+    def _take_codec(self, metadata: dict[str, bytes]) -> None:
         self.codec = metadata.get("avro.codec", b"null").decode("ascii", "replace")
         unpack = _CODECS.get(self.codec)
         if unpack is None:
@@ -85,6 +89,12 @@ class Container:
         number = block = 0
         while start := self._source.read(1):
             self._source.unread(start)
+            if start == AVRO_MAGIC[:1] and self._begins_anew():
+                why = self._joined()
+                if why is not None:
+                    yield Entry(number + 1, b"", None, why)
+                    return
+                continue
             block += 1
             count, content, why = self._block()
             if why is None:
@@ -93,6 +103,25 @@ class Container:
                 some = f"its {count} records are" if count > 1 else "what it holds is"
                 yield Entry(number + 1, b"", None, f"block {block} of the file {why}; {some} lost")
             number += count
+
+    def _begins_anew(self) -> bool:
+        head = self._source.read(len(AVRO_MAGIC))
+        self._source.unread(head)
+        return head == AVRO_MAGIC  # No block begins so: it would hold less than no records.
+
+    def _joined(self) -> str | None:
+        """Go on with another container that was joined to this one, as `cat` does; return why not, if so."""
+        what = "another Avro file begins here"
+        try:
+            metadata = self._header()
+            self._take_codec(metadata)
+        except DecodeError:
+            return f"{what}, and its header is damaged"
+        except Refused as refusal:
+            return f"{what}: {refusal}"
+        if metadata.get("avro.schema", b"") != self._schema_text:
+            return f"{what}, with another schema; send the files one by one"
+        return None
 
     def _block(self) -> tuple[int, bytes, str | None]:
         """Return how many records the next block has, its content, and what is wrong with it."""

@@ -8,12 +8,15 @@ next one is found again at a line that can only begin a new one.
 import re
 from typing import Final, NamedTuple
 
+from processor.cli.file_forms import Damaged
+
 TEXT_BYTES_MAX: Final = 4 << 20  # of one object
 START_BYTES: Final = 256  # kept of an object that is longer
+DEPTH_MAX: Final = 100_000  # of brackets; no parser takes so many
 BOM: Final = b"\xef\xbb\xbf"
 SEPARATOR: Final = b"\x1e"  # RFC 7464's, before each text; it stands in no valid JSON
-_BETWEEN: Final = re.compile(rb"(?:[ \t\r\n,\x1e]|\xef\xbb\xbf)*")
-_ELEMENT: Final = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[^"{}\[\],\x1e\r\n])+', re.DOTALL)
+_BETWEEN: Final = re.compile(rb"(?:[ \t\r\n,\x1e]++|\xef\xbb\xbf)*+")
+_ELEMENT: Final = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[^"{}\[\],\x1e\r\n]++)++', re.DOTALL)
 _TOKEN: Final = re.compile(rb'["{}\[\]\x1e]')
 _STRING_END: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
@@ -74,6 +77,9 @@ class Cutter:
         """Return the objects that end in `part` of line `number`.
 
         A line that holds anything else outside of an array is told as a whole, and no object of it is taken.
+
+        Raises:
+            Damaged: more brackets are open than any file of messages has.
         """
         texts: list[Text] = []
         is_own = is_start and is_end and not self.is_open and not self._arrays
@@ -89,6 +95,8 @@ class Cutter:
                 self._parts.append(b"")
             elif byte == b"[":
                 self._arrays.append(number)
+                if len(self._arrays) > DEPTH_MAX:
+                    raise _too_deep()
                 pos += 1
             elif byte == b"]" and self._arrays:
                 self._arrays.pop()
@@ -133,6 +141,8 @@ class Cutter:
                 self._in_string = True
             elif byte in b"{[":
                 self._brackets += byte
+                if len(self._brackets) > DEPTH_MAX:
+                    raise _too_deep()
             elif byte == SEPARATOR:
                 self._keep(part[start : pos - 1])
                 texts.append(self.give_up())
@@ -157,3 +167,7 @@ class Cutter:
 def _match_end(form: re.Pattern[bytes], text: bytes, pos: int) -> int:
     found = form.match(text, pos)
     return pos if found is None else found.end()
+
+
+def _too_deep() -> Damaged:
+    return Damaged(f"more than {DEPTH_MAX} brackets are open")

@@ -264,10 +264,22 @@ def test_what_strict_refuses() -> None:
 
 def test_memory_is_bounded() -> None:
     """A gzip of 30 KB that unpacks to 30 MB without a line end is told, in the memory of a message or two."""
-    bomb = gzip.compress(b'{"x":"' + b"y" * (30 << 20) + b'"}\n' + A)
+    assert_memory_is_bounded(b'{"x":"' + b"y" * (30 << 20) + b'"}\n' + A, ["1!", "2:ann"])
+
+
+def test_memory_for_blanks_and_brackets_is_bounded() -> None:
+    """What stands around objects is left out as it comes; brackets without an end are no layout of messages."""
+    assert_memory_is_bounded(b" " * (30 << 20) + A, ["1:ann"])
+    assert_memory_is_bounded(A + b"\n" + b"[" * (4 << 20), ["1:ann", "2!"])
+    assert_memory_is_bounded(A + b'\n{"x":' + b"[" * (30 << 20), ["1:ann", "2!"])
+    assert told(b"[" * 50 + A.strip() + b"]" * 50) == ["1:ann"]
+
+
+def assert_memory_is_bounded(content: bytes, expected: list[str]) -> None:
+    bomb = gzip.compress(content)
     tracemalloc.start()
     try:
-        assert told(bomb) == ["1!", "2:ann"]
+        assert told(bomb) == expected
         assert tracemalloc.get_traced_memory()[1] < 6 * TEXT_BYTES_MAX
     finally:
         tracemalloc.stop()

@@ -281,6 +281,23 @@ def test_a_damaged_block_is_told_and_the_next_one_read(codec: str, where: str) -
     assert min(item.number for item in bad) >= 11
 
 
+def test_containers_joined_in_one_file() -> None:
+    """Two files joined by `cat` are no damage: what has the same schema is read, another one is named."""
+    values = [message(user_id=f"user-{n}") for n in range(20)]
+    first, second = (packed_container(shipped("A3CPMessage"), values, codec) for codec in ("deflate", "null"))
+    items = read(first + second)
+    assert [item.number for item in items if isinstance(item, Good)] == list(range(1, 41))
+    for follower, why in (
+        (container(shipped("SessionCommand")), "with another schema"),
+        (second[:40], "its header is damaged"),
+        (second.replace(b"\x08null", b"\x08nope", 1), "no codec of Avro"),
+    ):
+        *good, bad = read(first + follower)
+        assert len(good) == 20
+        assert isinstance(bad, Bad)
+        assert (bad.number, why in bad.why, bad.why.startswith("another Avro file begins here")) == (21, True, True)
+
+
 def test_a_block_that_unpacks_to_too_much() -> None:
     """The memory it takes is bounded; the next block is read."""
     sync = b"0123456789abcdef"
