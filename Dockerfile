@@ -1,4 +1,4 @@
-# The command a3cp, from this checkout and the files that requirements.lock names; compose.yaml says how to run it.
+# The command a3cp, from this checkout and the files that requirements.lock names; docker-compose.yml says how to run it.
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY requirements.lock ./

@@ -1,4 +1,4 @@
-"""compose.yaml and Dockerfile name what is there; tests/broker/test_compose.py runs them."""
+"""docker-compose.yml and Dockerfile name what is there; tests/broker/test_compose.py runs them."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ from tests.conftest import KAFKA_IMAGE
 from tests.test_repository import ALL_COMMANDS
 
 ROOT = Path(__file__).parent.parent
-PROJECT = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+PROJECT = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, Any] = PROJECT["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))

@@ -16,9 +16,6 @@ SHOWN: Final = 50
 
 def audit(
     *,
-    topic: Annotated[  # noqa: ARG001  # The issue spells the command so; there is nothing else to audit.
-        bool, typer.Option("--topic", help="Audit the topics: what it always does, so this may be left out.")
-    ] = True,
     rules_changed: Annotated[
         bool,
         typer.Option(
@@ -29,7 +26,7 @@ def audit(
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Prove that each raw record has exactly one outcome, and that messages, sessions and states agree.
 
     The processor may be running: what it has not come to is counted, not called missing. Nothing is written.

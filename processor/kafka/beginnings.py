@@ -76,7 +76,7 @@ class Beginnings:
             self._alarm(partition, Alarm.LOST_INPUT, lost_words(offset, start), lost=start - offset)
 
     def _alarm(self, partition: int, alarm: Alarm, why: str, *, lost: int = 0) -> None:
-        remedy = f"see what is missing with a3cp audit --topic; {_SEE}"
+        remedy = f"see what is missing with a3cp audit; {_SEE}"
         self._observer.alarm(partition, alarm, why, remedy=remedy, lost=lost)
 
 

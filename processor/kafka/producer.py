@@ -128,11 +128,6 @@ class RecordProducer:
         self._producer.poll(0)
         return len(self._producer)
 
-    def abandon(self) -> None:
-        """Forget what is not delivered yet."""
-        self._producer.purge()
-        self._producer.poll(0)
-
     def raise_failures(self) -> None:
         """Raise what came of records that had no callback and were not delivered, once."""
         with self._lock:

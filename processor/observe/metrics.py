@@ -6,41 +6,19 @@ for each message.
 
 import platform
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from processor.core.model import CommandName, EndReason, Flag, Odd, StartReason, flag_words, odd_words
+from processor.runtime.tally import Tally
 
 COMMIT_SECONDS: Final = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 TRANSACTION_RECORDS: Final = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # When a counter was made is of no use, and doubles their number.
-
-
-class Counts(Protocol):
-    """What a batch did; `processor.runtime.tally.Tally` is one."""
-
-    @property
-    def tagged(self) -> int: ...
-    @property
-    def rerouted(self) -> int: ...
-    @property
-    def repeated(self) -> int: ...
-    @property
-    def started(self) -> Mapping[str, int]: ...
-    @property
-    def ended(self) -> Mapping[str, int]: ...
-    @property
-    def flags(self) -> Mapping[int, int]: ...
-    @property
-    def odd(self) -> Mapping[int, int]: ...
-    @property
-    def dead(self) -> Mapping[str, int]: ...
-    @property
-    def commands(self) -> Mapping[tuple[str, str], int]: ...
 
 
 class Metrics:
@@ -148,18 +126,7 @@ class Metrics:
         for kind in ("assigned", "revoked", "lost"):
             self._rebalances.labels(kind)
 
-    def batch(self, tally: Counts, records: int, seconds: float) -> None:
-        """Count one committed transaction.
-
-        Args:
-            tally: what it did.
-            records: input records in it.
-            seconds: how long its commit took.
-        """
-        self.count(tally)
-        self.committed(records, seconds)
-
-    def count(self, tally: Counts) -> None:
+    def count(self, tally: Tally) -> None:
         """Count what one partition's part of a committed transaction did."""
         self._tagged.inc(tally.tagged)
         if tally.rerouted:

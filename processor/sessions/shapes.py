@@ -17,7 +17,6 @@ Count = Annotated[int, Meta(ge=0)]
 Seq = Annotated[int, Meta(ge=1, description="of the message that says it; null where a session command does")]
 Speaker = Annotated[Literal["user", "partner", "system"], Meta(description="who is behind that message")]
 Ms = Annotated[int, Meta(ge=0, description="milliseconds")]
-Ratio = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Proof(msgspec.Struct, forbid_unknown_fields=True):

@@ -55,7 +55,7 @@ def test_a_real_run_and_damage(kafka: str, topics: str, tmp_path: Path, monkeypa
         worker = fleet.start()
         fleet.await_processed()
         assert worker.stop() == 0  # Else the clock ends sessions meanwhile, and states that change are not compared.
-        code, output = run(fleet, monkeypatch, "audit", "--topic")
+        code, output = run(fleet, monkeypatch, "audit")
         assert code == 0, output
         code, output = run(fleet, monkeypatch, "audit", "--json")
         told = json.loads(output)
@@ -66,7 +66,7 @@ def test_a_real_run_and_damage(kafka: str, topics: str, tmp_path: Path, monkeypa
         code, output = run(fleet, monkeypatch, "verify", "--topic", "--broken")
         assert code == 0, output
         _damage(kafka, fleet)
-        code, output = run(fleet, monkeypatch, "audit", "--topic")
+        code, output = run(fleet, monkeypatch, "audit")
         assert code == 1
         names = fleet.names
         for wanted in (
@@ -114,7 +114,7 @@ def test_while_the_processor_works(kafka: str, topics: str, tmp_path: Path, monk
                     workers[0].kill()
                     fleet.start()
                 tagged.await_count(processed + 1)  # Then more is processed than the last audit has found.
-                code, output = run(fleet, monkeypatch, "audit", "--topic", "--json")
+                code, output = run(fleet, monkeypatch, "audit", "--json")
                 told = json.loads(output)
                 assert code == 0, told["problems"][:10]
                 assert told["raw"] - told["waiting"] > processed
@@ -135,7 +135,7 @@ def test_after_the_retention(kafka: str, topics: str, tmp_path: Path, monkeypatc
         wanted = [TopicPartition(name, partition, offset) for (name, partition), offset in cuts.items()]
         futures = admin.delete_records(wanted)
         wait(futures.values())
-        code, output = run(fleet, monkeypatch, "audit", "--topic")
+        code, output = run(fleet, monkeypatch, "audit")
         assert code == 0
         for (name, partition), offset in cuts.items():
             assert f"note: {name}[{partition}] begins at {offset}" in output

@@ -32,7 +32,7 @@ def engine_answers() -> bool:
 
 
 class Project:
-    """compose.yaml under a name and a port of its own."""
+    """docker-compose.yml under a name and a port of its own."""
 
     def __init__(self) -> None:
         (port,) = free_ports(1)
@@ -42,7 +42,15 @@ class Project:
 
     def run(self, *arguments: str, given: bytes = b"", may_fail: bool = False) -> str:
         """Run `docker compose ...` and return its output."""
-        command = ["docker", "compose", "--project-name", self.name, "--file", str(ROOT / "compose.yaml"), *arguments]
+        command = [
+            "docker",
+            "compose",
+            "--project-name",
+            self.name,
+            "--file",
+            str(ROOT / "docker-compose.yml"),
+            *arguments,
+        ]
         ran = subprocess.run(
             command, env=self._environ, input=given, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False
         )
@@ -92,10 +100,10 @@ def test_a_life(project: Project) -> None:
     assert "sent 1 to a3cp.raw" in project.run("exec", "-T", "processor", "a3cp", "produce", "-", given=line)
 
     def all_processed() -> bool:
-        return bool(project.asked("processor", "audit", "--topic")["waiting"] == 0)
+        return bool(project.asked("processor", "audit")["waiting"] == 0)
 
     await_true("all processed", all_processed)
-    audited = project.asked("processor", "audit", "--topic")
+    audited = project.asked("processor", "audit")
     assert (audited["sound"], audited["raw"], audited["notes"]) == (True, SENT + 1, [])
     # Their event times are long past, so once nothing arrives the clock ends them all, and each gets its bundle.
     await_true("a bundle each", lambda: bundles(project) == audited["sessions"])

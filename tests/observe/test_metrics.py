@@ -20,7 +20,8 @@ def test_a_batch_is_counted_once() -> None:
     tally.ended["timeout"] = 2
     tally.dead["decode"] = 4
     tally.commands["end", "not_found"] = 1
-    metrics.batch(tally, 12, 0.004)
+    metrics.count(tally)
+    metrics.committed(12, 0.004)
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(name, labels)
