@@ -11,6 +11,9 @@ A3CPError
 ├── OutcomeUnknown         new producer, abort, restore, go on
 ├── BrokerUnavailable      retry with backoff, not ready meanwhile
 ├── RegistryUnavailable    what needs it waits, and is tried again; never guess a schema
+├── StoreUnavailable       start again from what the store holds, with backoff
+├── StoreMoved             forget what is in memory, go on from what the store holds
+├── TargetUnavailable      what was written stays; try again, with backoff
 ├── UsageError             tell the caller what to do instead
 └── Fatal                  stop
 
