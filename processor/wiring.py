@@ -3,8 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from processor.broker import bootstrap_of_running
@@ -14,7 +15,7 @@ from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
 from processor.kafka.log import LogConf
 from processor.settings.documents import schema_text
 from processor.settings.model import Settings
-from processor.settings.sources import Loaded, load
+from processor.settings.sources import Loaded, Option, load
 
 if TYPE_CHECKING:
     from processor.store.sql import SqlStore
@@ -34,13 +35,15 @@ class SystemClock:
         return time.monotonic()
 
 
-def load_settings() -> Loaded:
+def load_settings(options: Mapping[str, Option] = MappingProxyType({})) -> Loaded:
     """Return the settings; without a named Kafka, the running embedded one's address is filled in.
+
+    `options`: those of the command line, by the setting that they replace.
 
     Raises:
         UsageError: a setting is wrong, or no Kafka is named and none runs.
     """
-    loaded = load(os.environ, Path.cwd())
+    loaded = load(os.environ, Path.cwd(), options)
     if loaded.settings.bootstrap_servers or loaded.settings.kafka.get("bootstrap.servers"):
         return loaded
     servers = bootstrap_of_running()

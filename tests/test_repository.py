@@ -33,6 +33,8 @@ def type_words(info: FieldInfo) -> str:
         return "list"
     if get_origin(kind) is Literal:
         return ", ".join(f"`{word}`" for word in get_args(kind))
+    if any(get_origin(arm) is Literal for arm in get_args(kind)):
+        return f"whole number or {', '.join(f'`{word}`' for arm in get_args(kind)[1:] for word in get_args(arm))}"
     kind = (
         next((arm for arm in get_args(kind) if arm is not type(None)), kind) if get_origin(kind) is not dict else kind
     )

@@ -9,9 +9,11 @@ from processor.errors import A3CPError
 
 def process(
     workers: Annotated[
-        int | None,
-        typer.Option(min=1, max=64, help="Worker processes of one consumer group; more than partitions are idle.",
-                     envvar="A3CP_WORKERS", show_default="1"),
+        str | None,
+        typer.Option(
+            "--workers", metavar="N|auto", show_default="A3CP_WORKERS, else 1",
+            help="Worker processes; auto: one a core, at most one a partition.",
+        ),
     ] = None,
     first_slot: Annotated[int | None, typer.Option(hidden=True, help="Given by the supervisor of several.")] = None,
 ) -> None:  # fmt: skip
@@ -22,11 +24,12 @@ def process(
     from processor.observe.logs import make_logger
     from processor.processes.supervisor import run_workers
     from processor.processes.worker import run_worker
+    from processor.settings.sources import Option
     from processor.wiring import load_settings
 
-    loaded = load_settings()
+    loaded = load_settings({} if workers is None else {"workers": Option("--workers", workers)})
     settings = loaded.settings
-    count = workers or settings.workers
+    count = settings.workers
     try:
         if count == 1:
             run_worker(loaded, first_slot)

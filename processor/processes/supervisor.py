@@ -6,13 +6,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, Literal
 
 from processor.errors import BrokerUnavailable, Fatal, UsageError
 from processor.kafka.slots import choose_slots
+from processor.kafka.topic_admin import check_topics
 from processor.observe.logs import make_logger
+from processor.settings.model import WORKERS_MAX
 from processor.settings.sources import Loaded
 
 _POLL_S: Final = 0.2
@@ -21,6 +25,7 @@ _RESTARTS_MAX: Final = 10  # of one worker, in a row, each within `_CALM_S` of t
 _CALM_S: Final = 60.0
 _STOP_S: Final = 30.0
 _START_BACKOFF_S: Final = 0.3
+_CPU_LIMIT: Final = Path("/sys/fs/cgroup/cpu.max")  # of a container on Linux: microseconds it may use in a period
 
 
 def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str], None]) -> None:
@@ -91,8 +96,17 @@ def _stop_all(running: Mapping[int, subprocess.Popen[bytes]]) -> None:
                 worker.kill()
 
 
-def run_workers(loaded: Loaded, count: int) -> None:
-    """Run `count` workers, a process each, until SIGTERM or SIGINT.
+def cores(cpu_limit: Path = _CPU_LIMIT) -> int:
+    """Return how many cores this process may use: those of the machine, or of its container if that has fewer."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # Without this file there is no limit, and so it is where it says "max".
+        quota, period = (int(part) for part in cpu_limit.read_text("ascii").split())
+        allowed = min(allowed, max(1, -(-quota // period)))
+    return allowed
+
+
+def run_workers(loaded: Loaded, count: int | Literal["auto"]) -> None:
+    """Run `count` workers, a process each, until SIGTERM or SIGINT; `auto`: one a core, at most one a partition.
 
     Raises:
         A3CPError: they cannot start, or one cannot go on.
@@ -103,7 +117,10 @@ def run_workers(loaded: Loaded, count: int) -> None:
         signal.signal(number, lambda *_: os._exit(0))
     while True:
         try:
-            slots = choose_slots(settings.kafka_conf(), settings.group_id, count)
+            conf = settings.kafka_conf()
+            partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
+            many = min(cores(), partitions, WORKERS_MAX) if count == "auto" else count
+            slots = choose_slots(conf, settings.group_id, many)
             break
         except BrokerUnavailable as error:
             log.warning("no broker answers", operation="start", reason=str(error))

@@ -48,6 +48,7 @@ OWNED: Final = {
 }
 """librdkafka properties that the guarantees rest on, and why they are not free."""
 
+WORKERS_MAX: Final = 64  # of one command
 _YEAR_MS: Final = 366 * DAY_MS
 _TOPIC_NAME: Final = r"^[A-Za-z0-9._-]{1,200}$"
 
@@ -138,7 +139,9 @@ class Settings(BaseSettings):
         50_000, "Most records in one transaction.", "records", ge=1, le=1_000_000
     )  # fmt: skip
     punctuate_ms: int = _setting(500, "How often the clock is looked at for idle sessions.", "ms", ge=10, le=60_000)
-    workers: int = _setting(1, "Worker processes that `a3cp process` runs.", "processes", ge=1, le=64)
+    workers: Annotated[int, Field(ge=1, le=WORKERS_MAX)] | Literal["auto"] = _setting(
+        1, "Worker processes that `a3cp process` runs; `auto`: one a core, at most one a partition.", "processes"
+    )
     slot: int | None = _setting(
         None, "Number of this worker in its group, for its transactional id; unset: the lowest free one.", "",
         ge=0, le=9999,
@@ -191,7 +194,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("log_level", "log_format", "group_protocol", "session_id_format", mode="before")
+    @field_validator("workers", "log_level", "log_format", "group_protocol", "session_id_format", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
@@ -211,7 +214,8 @@ class Settings(BaseSettings):
         for name in self.kafka:
             if name in OWNED:
                 raise ValueError(f"kafka.{name} cannot be set: {OWNED[name]}")
-        if self.metrics_port and self.metrics_port + (self.slot or 0) + self.workers - 1 > 65_535:
+        workers = WORKERS_MAX if self.workers == "auto" else self.workers
+        if self.metrics_port and self.metrics_port + (self.slot or 0) + workers - 1 > 65_535:
             raise ValueError("metrics_port leaves no room for a port for each worker")
         return self
 
