@@ -156,6 +156,12 @@ class _PartitionAudit:
 
     def _tell_what_is_lost(self) -> None:
         """Tell which raw records were removed before the processor read them: it noted some, others it has to read."""
+        if (late := self._topics.late().get(self._partition)) is not None:
+            self._report.never_read += late
+            self._report.notes.append(
+                f"{self._names.raw}[{self._partition}] began at {late} when the processor first read it: "
+                "what was before was never read"
+            )
         if (lost := self._topics.lost().get(self._partition)) is not None:
             self._report.add(self._at(self._names.raw, lost[0]), f"{_lost(*lost)} the processor had read them")
         if self._partition in self._scene.committed and self._done < self._raw.start:

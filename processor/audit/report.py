@@ -24,6 +24,7 @@ class AuditReport:
     dead: int = 0
     rerouted: int = 0
     waiting: int = 0  # raw records that the processor has not come to
+    never_read: int = 0  # raw offsets that were gone before the processor came to the partition
     alone: int = 0  # raw records whose tagged ones are cut off
     sessions: int = 0
     ends: int = 0

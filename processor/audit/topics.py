@@ -48,5 +48,8 @@ class Topics(Protocol):
         The latest ones of each partition.
         """
 
+    def late(self) -> Mapping[int, int]:
+        """Return where a raw partition began when the processor first read it, if its beginning was gone by then."""
+
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         """Yield the partition's committed records in offset order."""

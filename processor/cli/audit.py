@@ -88,13 +88,16 @@ def _tell(report: "AuditReport", names: "TopicNames", group_id: str) -> None:
         print(f"and {hidden:,} more; --json has the first {len(report.problems):,}")
     if report.problem_count:
         print(f"BROKEN: {report.problem_count:,} things are wrong")
+    elif report.never_read:
+        told = "offsets were gone before the processor first read their partitions"
+        print(f"not all was read: {report.never_read:,} {told}; nothing else is wrong")
     else:
         print("sound: every record that was looked at has exactly one outcome, and nothing is wrong")
 
 
 def _fields(report: "AuditReport", group_id: str) -> dict[str, Any]:
     return {
-        "sound": not report.problem_count,
+        "sound": not report.problem_count and not report.never_read,
         "group_id": group_id,
         "raw": report.raw,
         "waiting": report.waiting,
@@ -102,6 +105,7 @@ def _fields(report: "AuditReport", group_id: str) -> dict[str, Any]:
         "dead": report.dead,
         "answered": report.answered,
         "rerouted": report.rerouted,
+        "never_read": report.never_read,
         "not_compared": report.alone,
         "sessions": report.sessions,
         "ends": report.ends,

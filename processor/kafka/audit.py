@@ -20,7 +20,7 @@ from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import is_marker
 from processor.kafka.identities import identities
-from processor.kafka.marks import lost_in
+from processor.kafka.marks import late_in, lost_in
 from processor.kafka.offsets import EARLIEST, LATEST, committed_places, log_offsets, patiently
 from processor.kafka.origin import require_same
 from processor.kafka.producer import unreachable
@@ -113,6 +113,11 @@ class KafkaTopics:
         """See `Topics.lost`: it stands beside the committed offsets."""
         told = ((place.partition, lost_in(place.metadata)) for place in self._committed)
         return {partition: lost for partition, lost in told if lost is not None}
+
+    def late(self) -> Mapping[int, int]:
+        """See `Topics.late`: it stands there too."""
+        told = ((place.partition, late_in(place.metadata)) for place in self._committed)
+        return {partition: start for partition, start in told if start is not None}
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         """See `Topics.read`.

@@ -6,7 +6,7 @@ from typing import Final
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.kafka.marks import is_ours, lost_in
+from processor.kafka.marks import is_ours, late_in, lost_in
 from processor.kafka.offsets import EARLIEST, LATEST, log_offsets
 from processor.runtime.ports import Alarm, Cause, LogObserver
 
@@ -22,6 +22,8 @@ class Beginnings:
         self._observer = observer
         self.lost: dict[int, tuple[int, int]] = {}
         """Partition -> the latest offsets, first and next, that were removed before they were read."""
+        self.late: dict[int, int] = {}
+        """Partition -> where it began when the group first read it, if its beginning was gone."""
 
     def find(self, admin: AdminClient, committed: Sequence[TopicPartition]) -> dict[int, int]:
         """Return where to begin to read; a partition that has to stand still is told and left out.
@@ -56,6 +58,7 @@ class Beginnings:
     def _remember(self, place: TopicPartition) -> None:
         partition, text = place.partition, place.metadata
         self.lost.pop(partition, None)
+        self.late.pop(partition, None)
         if place.offset < 0:
             return
         if not is_ours(text):
@@ -63,6 +66,9 @@ class Beginnings:
                 partition, Alarm.OFFSETS_SET,
                 f"the group's offset, {place.offset}, was set by somebody else: what it skips is never tagged",
             )  # fmt: skip
+        late = late_in(text)
+        if late is not None:
+            self.late[partition] = late
         lost = lost_in(text)
         if lost is not None:
             self.lost[partition] = lost
@@ -70,6 +76,7 @@ class Beginnings:
 
     def _compare(self, partition: int, offset: int, start: int) -> None:
         if offset < 0 < start:
+            self.late[partition] = start
             self._alarm(partition, Alarm.LATE_BEGINNING, f"it begins at {start}; what was before was never read")
         elif 0 <= offset < start:
             self.lost[partition] = offset, start

@@ -23,7 +23,7 @@ from processor.kafka.beginnings import Beginnings
 from processor.kafka.failures import AWAY, error_of, failure
 from processor.kafka.hidden import Hidden
 from processor.kafka.identities import identities
-from processor.kafka.marks import with_lost
+from processor.kafka.marks import with_gone
 from processor.kafka.offsets import LATEST, log_offsets, newest_ms
 from processor.kafka.origin import Origin
 from processor.kafka.restorer import Restorer
@@ -285,9 +285,9 @@ class KafkaLog:
         assert self._transactions is not None
         # The ends too: with no offset at all, as when only the clock ended sessions, nothing would fence a late owner.
         positions = {**self._next, **self._ends}
-        raw, text, lost = self._conf.raw, self._origin.text, self._beginnings.lost
+        raw, text, gone = self._conf.raw, self._origin.text, self._beginnings
         offsets = [
-            TopicPartition(raw, partition, offset, with_lost(text, lost.get(partition)))
+            TopicPartition(raw, partition, offset, with_gone(text, gone.late.get(partition), gone.lost.get(partition)))
             for partition, offset in positions.items()
         ]
         try:

@@ -542,6 +542,13 @@ def test_input_that_was_removed_before_it_was_read_is_wrong() -> None:
     (told,) = found(topics, stage.clock.now_ms()).problems
     assert told == (f"{RAW}[{partition}]@2", "the offsets up to 3 (2) were removed before the processor had read them")
     topics.gone.clear()
+    topics.begun[partition] = 3
+    report = found(topics, stage.clock.now_ms())
+    assert (report.problems, report.never_read) == ([], 3)
+    assert (
+        f"{RAW}[{partition}] began at 3 when the processor first read it: what was before was never read"
+        in report.notes
+    )
     topics.starts[RAW, partition] = topics.done[partition] + 7
     told = found(topics, stage.clock.now_ms()).problems[0]
     assert told.where == f"{RAW}[{partition}]@{topics.done[partition]}"

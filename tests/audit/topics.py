@@ -21,6 +21,7 @@ class MemoryTopics:
         }
         self.done: dict[int, int] = dict(broker.committed)
         self.gone: dict[int, tuple[int, int]] = {}
+        self.begun: dict[int, int] = {}
         self.certain: dict[tuple[str, int], int] = {}
         self.starts: dict[tuple[str, int], int] = {}
 
@@ -35,6 +36,9 @@ class MemoryTopics:
 
     def lost(self) -> Mapping[int, tuple[int, int]]:
         return self.gone
+
+    def late(self) -> Mapping[int, int]:
+        return self.begun
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         start = self.starts.get((topic, partition), 0)

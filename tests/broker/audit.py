@@ -232,6 +232,9 @@ class _Held:
     def lost(self) -> dict[int, tuple[int, int]]:
         return {}
 
+    def late(self) -> dict[int, int]:
+        return {}
+
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         for row in self._logs[topic][partition]:
             yield TopicRecord(row.offset, row.append_ms, row.key, row.value, row.headers)

@@ -146,6 +146,24 @@ def test_after_the_retention(kafka: str, topics: str, tmp_path: Path, monkeypatc
         assert run(fleet, monkeypatch, "verify", "--topic", "--broken")[0] == 0
 
 
+def test_a_beginning_that_was_never_read_is_not_sound(
+    kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removed before the processor first came: nothing is wrong with its work, and yet not all was read."""
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        produce(kafka, fleet.names.raw, day(seed=5, count=400, users=20))
+        admin = AdminClient({"bootstrap.servers": kafka})
+        wait(admin.delete_records([TopicPartition(fleet.names.raw, 1, 7)]).values())
+        fleet.start()
+        fleet.await_processed()
+        code, output = run(fleet, monkeypatch, "audit")
+        assert code == 0
+        assert f"note: {fleet.names.raw}[1] began at 7 when the processor first read it" in output
+        assert output.splitlines()[-1].startswith("not all was read: 7 offsets were gone")
+        told = json.loads(run(fleet, monkeypatch, "audit", "--json")[1])
+        assert (told["sound"], told["never_read"], told["problem_count"]) == (False, 7, 0)
+
+
 def test_nothing_to_audit(kafka: str, topics: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Empty topics are sound; topics that are not there are the caller's to mend; either a bundle or the topics."""
     fleet = Fleet(kafka, topics, tmp_path)

@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.errors import UsageError
+from processor.kafka.audit import KafkaTopics
 from processor.runtime.ports import Alarm, Cause
 from tests.broker.audit import read_topic
 from tests.broker.fleet import TIMEOUT_S, Fleet, await_true, day, produce
@@ -56,6 +57,14 @@ def move(world: KafkaWorld, partition: int, offset: int) -> None:
     consumer.close()
 
 
+def gone(world: KafkaWorld, partition: int) -> tuple[int | None, tuple[int, int] | None]:
+    """Return what an audit learns: where the log began for the group, and which offsets were lost later."""
+    names = world.names
+    conf = {"bootstrap.servers": world.bootstrap}
+    topics = KafkaTopics(conf, [names.tagged, names.raw], raw=names.raw, group_id=world.prefix)
+    return topics.late().get(partition), topics.lost().get(partition)
+
+
 def caught_up(member: Member, partition: int) -> None:
     member.run_until("caught up", lambda: member.log.caught_up(partition))
 
@@ -102,12 +111,20 @@ def test_input_that_is_removed_under_a_running_worker_is_told(world: KafkaWorld)
 
 
 def test_a_log_whose_beginning_is_gone_is_told_to_a_new_group(world: KafkaWorld) -> None:
-    """It never had more to read, so nothing counts as lost."""
+    """It never had more to read, so nothing counts as lost; but it stays known, also beside what is lost later."""
     world.produce(1, b"a", b"b")
     remove(world, 1, 1)
-    caught_up(Member(world), 1)
+    member = Member(world)
+    caught_up(member, 1)
     why = "it begins at 1; what was before was never read"
     assert world.alarms == {(1, Alarm.LATE_BEGINNING): (why, 0)}
+    assert gone(world, 1) == (1, None)
+    member.log.close()
+    world.produce(1, b"c", b"d")
+    remove(world, 1, 3)
+    caught_up(Member(world), 1)
+    late, lost = gone(world, 1)
+    assert (late, lost is not None and lost[1]) == (1, 3)
 
 
 def test_offsets_that_somebody_set_are_told(world: KafkaWorld) -> None:
