@@ -130,9 +130,9 @@ class _PartitionAudit:
         self._tell_what_is_lost()
         for record in self._topics.read(self._names.dlq, self._partition):
             self._letters.letter(record)
+        self._states.read(self._topics.read(self._names.state, self._partition), self._sessions)
         self._read_events()
-        states = self._topics.read(self._names.state, self._partition)
-        self._states.read(states, self._sessions, since_ms=self._raw_since_ms())
+        self._states.check(self._sessions, since_ms=self._raw_since_ms())
         raw_from, tagged_from = self._beginnings()
         for pair in align(self._expected(raw_from), self._actual(tagged_from)):
             self._take(pair)
@@ -331,6 +331,11 @@ class _PartitionAudit:
             self._report.add(where, f"{surplus} events answer no command, or one that is answered already")
         self._events.finish()
         self._states.compare(self._scene.now_ms)
+        if count := self._states.erasures:
+            self._report.notes.append(
+                f"{self._names.state}[{self._partition}]: a3cp erase took the state of a person {count:,} times; "
+                "what came of them later is compared as a new user's"
+            )
         for sid, where in self._sessions.opened_twice:
             self._report.note_twice(f"{sid} is opened again at {where}: its records were sent again (docs/adr/0006)")
         for report in self._sessions.reports():

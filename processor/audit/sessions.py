@@ -4,6 +4,7 @@ Read the events first, then the tagged messages, then ask for the reports. Memor
 message.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,6 +15,7 @@ from processor.codec.codec import Codec, TaggedView
 from processor.codec.events import EventView
 from processor.core.ids import belongs_to
 from processor.errors import NoRegistry, RecordError, UsageError
+from processor.runtime.erased import read_mark
 from processor.sessions.report import PROBLEMS_MAX, Problem, Report
 
 _OPEN_KINDS: Final = ("paused", "resumed", "note", "context", "step", "status", "unchanged")
@@ -71,10 +73,19 @@ class SessionsCheck:
         self._sessions: dict[str, _Session] = {}
         self._earlier: dict[str, list[_Session]] = {}  # of those that were opened more than once (ADR 0006)
         self._open: dict[str, tuple[str, int, int]] = {}  # user -> the open session; offset and time of what opened it
+        self._erased: dict[str, list[int]] = {}  # user -> when they were erased, ms
         self.elsewhere: list[Problem] = []  # what is wrong with records that name no session
         self.elsewhere_count = 0
         self.messages = 0
         self.events = 0
+
+    def erased(self, user_id: str, at_ms: int) -> None:
+        """Take that the user's state was erased; before all events."""
+        self._erased.setdefault(user_id, []).append(at_ms)
+
+    def _was_erased(self, user_id: str, since_ms: int, until_ms: float = math.inf) -> bool:
+        """Return whether the user was erased in that time, so that what was open is known to nobody any more."""
+        return any(since_ms <= at_ms <= until_ms for at_ms in self._erased.get(user_id, ()))
 
     def event(self, record: TopicRecord) -> EventView | None:
         """Take the sessions topic's next record; return the event, None when it is none."""
@@ -126,7 +137,7 @@ class SessionsCheck:
         sid = event.session_id
         assert sid is not None
         if session is not None:
-            if session.is_open:
+            if session.is_open and not self._was_erased(event.user_id, session.told_ms, record.timestamp_ms):
                 self._wrong(sid, where, "it starts a second time, and has not ended")
                 return
             self._earlier.setdefault(sid, []).append(session)
@@ -137,7 +148,8 @@ class SessionsCheck:
             self._wrong(sid, where, "its id is not one of its user's")
         if event.reason == "late":
             return
-        if (other := self._open.get(event.user_id)) is not None:
+        other = self._open.get(event.user_id)
+        if other is not None and not self._was_erased(event.user_id, other[2], record.timestamp_ms):
             self._wrong(sid, where, f"it starts while the user's {other[0]} is open")
         self._open[event.user_id] = sid, record.offset, record.timestamp_ms
 
@@ -177,9 +189,12 @@ class SessionsCheck:
         session.state_count, session.state_where = count, where
 
     def open_sessions(self, since_ms: float) -> Iterator[tuple[str, str]]:
-        """Yield user and session id of what was open when the audit began, as far as that was told since `since_ms`."""
+        """Yield user and session id of what was open when the audit began, as far as that was told since `since_ms`.
+
+        Not what was open when its user was erased.
+        """
         for user_id, (sid, offset, told_ms) in self._open.items():
-            if offset < self._events.certain and told_ms >= since_ms:
+            if offset < self._events.certain and told_ms >= since_ms and not self._was_erased(user_id, told_ms):
                 yield user_id, sid
 
     def _unreadable(self, where: str, what: str, error: RecordError) -> None:
@@ -334,11 +349,14 @@ def _seed(session_id: str) -> bytes:
     return sha256(session_id.encode()).digest()
 
 
-def verify_topics(topics: Topics, codec: Codec, names: TopicPair) -> Iterator[Report]:
-    """Yield a report for each session of the topics, partition by partition."""
+def verify_topics(topics: Topics, codec: Codec, names: TopicPair, state: str) -> Iterator[Report]:
+    """Yield a report for each session of the topics, partition by partition; of `state` only the erasures count."""
     for partition in range(topics.partitions):
         spans = topics.span(names.tagged, partition), topics.span(names.sessions, partition)
         check = SessionsCheck(codec, names, partition, tagged=spans[0], sessions=spans[1])
+        for record in topics.read(state, partition):
+            if record.key is not None and (erased := read_mark(record.key)) is not None:
+                check.erased(erased.user.decode(errors="replace"), record.timestamp_ms)
         for record in topics.read(names.sessions, partition):
             check.event(record)
         for record in topics.read(names.tagged, partition):

@@ -15,9 +15,9 @@ from processor.core.limits import forget_after_ms
 from processor.core.model import Event, Record, Rules, Session, UserState
 from processor.core.session import step
 from processor.errors import DecodeError
-from processor.runtime.ports import ERASED
+from processor.runtime.erased import read_mark
 
-# An erasure's tombstone says so, but is gone some days later; and a later state of the user displaces it.
+# An erasure leaves a mark that stays longer than raw records do, with the retention that ships.
 _GONE: Final = "it is lost, or a3cp erase took it away long ago and the person's records are still there"
 
 
@@ -40,20 +40,30 @@ class StatesCheck:
         self._rules = rules
         self._latest: dict[bytes, tuple[int, bytes | None]] = {}  # user -> offset and value of the state
         self._fold: dict[bytes, UserState] = {}
-        self._erased: dict[bytes, int] = {}  # user -> when they were erased, ms
+        self._erased: dict[bytes, list[int]] = {}  # user -> the raw offsets at which they were erased, in order
 
-    def read(self, records: Iterable[TopicRecord], sessions: SessionsCheck, *, since_ms: float) -> None:
-        """Take the state topic's records, and check the latest by `sessions`, which has all events.
+    @property
+    def erasures(self) -> int:
+        """How often a person was erased, as far as marks say so."""
+        return sum(map(len, self._erased.values()))
 
-        Sessions opened before `since_ms` may be without a state: of a person who was erased the tombstone may be gone.
-        """
+    def read(self, records: Iterable[TopicRecord], sessions: SessionsCheck) -> None:
+        """Take the state topic's records, and tell `sessions` of erasures; it has no event yet."""
         for record in records:
             if record.key is None:
                 self._report.add(self._at(record.offset), "it has no key, so it is nobody's state")
                 continue
-            self._latest[record.key] = record.offset, record.value
-            if any(name == ERASED for name, _ in record.headers):
-                self._erased[record.key] = record.timestamp_ms
+            if (erased := read_mark(record.key)) is None:
+                self._latest[record.key] = record.offset, record.value
+            else:
+                self._erased.setdefault(erased.user, []).append(erased.offset)
+                sessions.erased(erased.user.decode(errors="replace"), record.timestamp_ms)
+
+    def check(self, sessions: SessionsCheck, *, since_ms: float) -> None:
+        """Check the latest states by `sessions`, which has all events.
+
+        Sessions opened before `since_ms` may be without a state: of a person who was erased the mark may be gone.
+        """
         for key, (offset, value) in self._latest.items():
             if value is None:
                 continue
@@ -73,7 +83,7 @@ class StatesCheck:
         for user_id, sid in sessions.open_sessions(since_ms):
             key = user_id.encode()
             offset, value = self._latest.get(key, (-1, None))
-            if value is None and offset < self._certain and key not in self._erased:
+            if value is None and offset < self._certain:
                 told = f"it has no state for {sid}, which is open: {_GONE}"
                 self._report.add(f"{self._name}[{self._partition}]", told)
 
@@ -86,14 +96,19 @@ class StatesCheck:
         if self._rules is None:
             return None, ()
         key = record.user_id.encode()
-        if record.append_ms > self._erased.get(key, record.append_ms):  # Who comes back is unknown.
-            self._fold.pop(key, None)
+        self._forget_erased(key, offset)
         after, events = step(self._fold.get(key), record, offset, self._rules)
         if after is None:
             self._fold.pop(key, None)
         else:
             self._fold[key] = after
         return after, events
+
+    def _forget_erased(self, key: bytes, before: int) -> None:
+        """Drop the fold of a user who was erased since their latest record, and before the offset `before`."""
+        state = self._fold.get(key)
+        if state is not None and any(state.last_offset < offset <= before for offset in self._erased.get(key, ())):
+            del self._fold[key]
 
     def compare(self, now_ms: int) -> None:
         """Compare the states with the fold's, but for what the clock decides: when ends were told.
@@ -103,6 +118,8 @@ class StatesCheck:
         """
         if self._rules is None:
             return
+        for key, offsets in self._erased.items():
+            self._forget_erased(key, max(offsets))
         for key, expected in self._fold.items():
             offset, value = self._latest.get(key, (self._certain - 1, None))
             if offset >= self._certain:  # The processor has changed it since the audit began.
@@ -110,7 +127,7 @@ class StatesCheck:
             after_ms = forget_after_ms(expected, self._rules)
             may_be_forgotten = after_ms is not None and now_ms > after_ms
             if value is None:
-                if not may_be_forgotten and key not in self._erased:
+                if not may_be_forgotten:
                     told = f"a user of the raw log has no state, and is not to be forgotten yet: {_GONE}"
                     self._report.add(f"{self._name}[{self._partition}]", told)
                 continue

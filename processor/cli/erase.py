@@ -313,7 +313,7 @@ def _tell_topics(told: Mapping[str, Any], configs: Mapping[str, str], *, dry_run
         print(
             f"  what was there before goes by compaction, about {hours:.1f} h after the processor writes there again,"
         )
-        print(f"  the tombstone, whose key is the user id, about {days:.0f} days later")
+        print(f"  the tombstone and the mark beside it, whose keys hold the user id, about {days:.0f} days later")
     if remains:
         print("this remains: Kafka takes records out of these topics by their age only")
         for one in remains:

@@ -98,8 +98,11 @@ def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) ->
     settings = chosen(bootstrap, prefix)
     names = TopicPair(settings.topics().tagged, settings.topics().sessions)
     with progress_bar(quiet=quiet) as on_read:
-        topics = KafkaTopics(settings.kafka_conf(), names, on_read=lambda offsets: on_read(offsets, topics.offsets))
-        yield from verify_topics(topics, Codec(schemas(settings)), names)
+        state = settings.topics().state
+        topics = KafkaTopics(
+            settings.kafka_conf(), (*names, state), on_read=lambda offsets: on_read(offsets, topics.offsets)
+        )
+        yield from verify_topics(topics, Codec(schemas(settings)), names, state)
 
 
 def _show(report: "Report") -> None:

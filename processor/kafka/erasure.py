@@ -18,7 +18,7 @@ from processor.kafka.failures import error_of, failure
 from processor.kafka.log import LogConf
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.kafka.reader import Reader
-from processor.runtime.ports import ERASED
+from processor.runtime.erased import Erased, mark_of, read_mark
 
 _TIMEOUT_S: Final = 10.0
 _STABLE_S: Final = 30.0  # longer than a dead worker's transaction stays open
@@ -53,7 +53,7 @@ def held_of(conf: Mapping[str, Any], topic: str, key: bytes, others: set[bytes] 
         _await_stable(conf, topic, reader.partitions)
         for record in reader.read_all():
             if record.key != key:
-                if others is not None and record.key is not None:
+                if others is not None and record.key is not None and read_mark(record.key) is None:
                     others.add(record.key)
             else:
                 number, offset = record.partition, record.offset
@@ -170,8 +170,9 @@ def _write_tombstones(conf: LogConf, consumer: Consumer, key: bytes, places: Map
     producer.init_transactions(_TIMEOUT_S)
     try:
         producer.begin_transaction()
-        for partition in places:
-            producer.produce(conf.state, None, key, partition, headers=[(ERASED, b"1")])
+        for partition, place in places.items():
+            for each in (key, mark_of(Erased(key, place.offset))):
+                producer.produce(conf.state, None, each, partition)
         # The offsets stay what they are; with them the group's generation counts, so that a new owner fences us.
         producer.send_offsets_to_transaction(list(places.values()), consumer.consumer_group_metadata(), _TIMEOUT_S)
         producer.commit_transaction(_TIMEOUT_S)

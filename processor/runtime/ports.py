@@ -10,9 +10,6 @@ Headers: TypeAlias = list[tuple[str, bytes | None]]
 LOG_APPEND_TIME: Final = 2
 """The kind of a record's timestamp that the broker gave it."""
 
-ERASED: Final = "a3cp-erased"
-"""Header of a tombstone in the state topic that a person's erasure wrote, and not the processor."""
-
 Output: TypeAlias = tuple[str, bytes | None, bytes | None, int, Headers | None]
 """A record to be produced: topic, value, key, partition, headers. A plain tuple: one is made for every message."""
 

@@ -134,4 +134,4 @@ def test_what_needs_a_registry_is_not_judged_without_one(topic: str) -> None:
         audit(topics, CODEC, NAMES, LIVELY)
     if topic != "raw":
         with pytest.raises(UsageError, match="set SCHEMA_REGISTRY_URL"):
-            list(verify_topics(topics, CODEC, TopicPair(NAMES.tagged, NAMES.sessions)))
+            list(verify_topics(topics, CODEC, TopicPair(NAMES.tagged, NAMES.sessions), NAMES.state))

@@ -13,7 +13,7 @@ from processor.audit.report import AuditReport
 from processor.audit.sessions import TopicPair, verify_topics
 from processor.audit.topics import TopicRecord
 from processor.codec.state import decode_state, encode_state
-from processor.runtime.ports import ERASED
+from processor.runtime.erased import Erased, mark_of
 from tests.audit.topics import MemoryTopics
 from tests.broker.fleet import BASE_MS
 from tests.runtime.stage import CODEC, NAMES, RULES, Stage
@@ -40,7 +40,7 @@ def found(topics: MemoryTopics, now_ms: int = 0, *, rules: bool = True) -> Audit
 
 
 def verified(topics: MemoryTopics) -> list[str]:
-    return [f"{problem}" for report in verify_topics(topics, CODEC, PAIR) for problem in report.problems]
+    return [f"{problem}" for report in verify_topics(topics, CODEC, PAIR, STATE) for problem in report.problems]
 
 
 def busiest(topics: MemoryTopics) -> int:
@@ -78,24 +78,104 @@ def test_what_the_clock_did_between_is_sound(seed: int) -> None:
     assert found(MemoryTopics(stage.broker, NAMES), stage.clock.now_ms()).problems == []
 
 
-def test_an_erased_person_is_no_loss() -> None:
-    """What the person said stays in raw, the state is gone by a tombstone that says why; and they may come back."""
-    topics, stage = made()
-    partition = busiest(topics)
-    key = topics.logs[STATE][partition][-1].key
-    assert key is not None
-    member = stage.member().finish()
-    while stage.clock.time_ms < BASE_MS + 40 * 60_000:  # All sessions end; nobody is forgotten yet.
+def erase(stage: Stage, key: bytes, partition: int) -> None:
+    """Take a state away as `a3cp erase` does: no worker runs, and each later one restores what this leaves."""
+    for each in (key, mark_of(Erased(key, stage.broker.committed[partition]))):
+        stage.broker.append((STATE, None, each, partition, None))
+
+
+def compacted(stage: Stage) -> MemoryTopics:
+    """Return the topics after compaction of the state topic: a later state displaces the tombstone of its user."""
+    topics = MemoryTopics(stage.broker, NAMES)
+    for log in topics.logs[STATE]:
+        log[:] = sorted({each.key: each for each in log}.values(), key=lambda each: each.offset)
+    return topics
+
+
+def proven(stage: Stage) -> AuditReport:
+    """Return what an audit finds after compaction; `verify` agrees that all is sound."""
+    topics = compacted(stage)
+    assert verified(topics) == []
+    report = found(topics, stage.clock.now_ms())
+    assert report.problems == []
+    return report
+
+
+def work(stage: Stage, *, minutes: int = 0) -> None:
+    """Let a worker restore, read all and stop, after so many minutes in which nothing comes."""
+    member = stage.member(batch_records_max=10).finish()
+    for _ in range(minutes):
         stage.clock.time_ms += 60_000
         member.worker.step()
-    stage.broker.append((STATE, None, key, partition, [(ERASED, b"1")]))
-    assert found(MemoryTopics(stage.broker, NAMES), stage.clock.now_ms()).problems == []
+    member.log.close()
+
+
+def come_back(stage: Stage, user: str) -> None:
+    """Let a user say something, and a worker that starts then tag it."""
     stage.clock.time_ms += 1
-    restarted = stage.member()
-    stage.say(key.decode(), stage.clock.time_ms - BASE_MS)
-    restarted.finish()
-    report = found(MemoryTopics(stage.broker, NAMES), stage.clock.now_ms())
-    assert report.problems == []
+    stage.say(user, stage.clock.time_ms - BASE_MS)
+    work(stage)
+
+
+def someone() -> tuple[Stage, str, bytes, int]:
+    """Return the topics after a lively day, and a user with an open session: id, key and partition."""
+    stage = Stage()
+    fill(stage, COUNT, 3)
+    work(stage)
+    topics = MemoryTopics(stage.broker, NAMES)
+    partition = busiest(topics)
+    states = {each.key: each.value for each in topics.logs[STATE][partition]}
+    for key, value in states.items():
+        state = None if key is None or value is None else decode_state(value)
+        if key is not None and state is not None and state.current is not None and state.current.end_ms is None:
+            return stage, key.decode(), key, partition
+    raise AssertionError("nobody has an open session")
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_erased_person_is_no_loss(times: int, *, is_open: bool) -> None:
+    """Their words stay in raw, their state is gone; and they may come back, also to be erased again."""
+    stage, user, key, partition = someone()
+    come_back(stage, user)
+    work(stage, minutes=0 if is_open else 5)  # In which all sessions end; nobody is forgotten yet.
+    for number in range(times):
+        erase(stage, key, partition)
+        report = proven(stage)
+        assert [note for note in report.notes if f"of a person {number + 1} times" in note]
+        come_back(stage, user)
+        come_back(stage, user)
+        proven(stage)
+
+
+def test_what_an_erased_person_sends_again_is_no_fault() -> None:
+    """The session that was open then is opened a second time: its id is made of the message that opens it."""
+    stage, user, key, partition = someone()
+    erase(stage, key, partition)
+    value = stage.say(user, stage.clock.time_ms - BASE_MS)
+    work(stage)
+    for _ in range(2):
+        erase(stage, key, partition)
+        stage.clock.time_ms += 1
+        stage.send(partition, value, key)
+        work(stage)
+    assert proven(stage).opened_twice == 2
+
+
+def test_an_erasure_excuses_nothing_that_came_later() -> None:
+    """A state that is lost, and an event that is told again, after the person has come back."""
+    stage, user, key, partition = someone()
+    erase(stage, key, partition)
+    come_back(stage, user)
+    topics = compacted(stage)
+    topics.logs[STATE][partition] = [each for each in topics.logs[STATE][partition] if each.key != key]
+    told = [what for _, what in found(topics, stage.clock.now_ms()).problems]
+    assert any("which is open: it is lost" in what for what in told)
+    assert any("is not to be forgotten yet" in what for what in told)
+    topics = compacted(stage)
+    log = topics.logs[SESSIONS][partition]
+    log.append(log[-1]._replace(offset=log[-1].offset + 1, timestamp_ms=stage.clock.now_ms() + 1))
+    assert found(topics, stage.clock.now_ms()).problems
 
 
 @pytest.mark.parametrize("text", [b"1", b"", b"a3cp.raw[0]@0", b"a3cp.raw[99]@1", b"b.raw[0]@77777"])

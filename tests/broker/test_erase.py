@@ -59,7 +59,7 @@ class Place:
         self.bundles, self.training = folder / "bundles", folder / "training"
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        store = () if arguments[0] == "audit" else ("--store", self.address)
+        store = () if arguments[0] in ("audit", "verify") else ("--store", self.address)
         done = subprocess.run(
             [*PROGRAM, *arguments, *store], env={**self.environ, "PYTHONWARNINGS": "error"},
             cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
@@ -201,6 +201,9 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
         store.close()
         assert counts == {ANNA: [1], "ben": [2, 1], "cleo": [2, 1]}
         assert (new.previous_session_id, new.start_reason) == (None, "message")
+        for proof in (("audit",), ("verify", "--topic")):  # The session that was open when they were erased too.
+            proven = place.run(*proof)
+            assert proven.returncode == 0, proven.stdout
 
 
 def test_what_would_come_after_is_in_the_way(kafka: str, topics: str, tmp_path: Path) -> None:

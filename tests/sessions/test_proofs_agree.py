@@ -45,7 +45,8 @@ def outputs(stage: Stage, shares: Sequence[Shares]) -> Iterator[OutputRecord]:
 def audited(stage: Stage, rules: Rules = RULES) -> AuditReport:
     """Audit the topics, which `verify --topic` must find sound as well."""
     pair = TopicPair(NAMES.tagged, NAMES.sessions)
-    assert not [one for one in verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair) if one.problems]
+    reports = verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair, NAMES.state)
+    assert not [one for one in reports if one.problems]
     return audit(MemoryTopics(stage.broker, NAMES), CODEC, NAMES, rules, now_ms=stage.clock.now_ms())
 
 
@@ -117,7 +118,8 @@ def test_what_is_sent_again_much_later(clocked: bool, tmp_path: Path) -> None:
     problems, found = verified(stage, tmp_path / "root", (ALL, ALL))
     assert (problems, "partial" in found) == ([], True)
     pair = TopicPair(NAMES.tagged, NAMES.sessions)
-    twice = {one.session_id: one.status for one in verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair)
+    reports = verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair, NAMES.state)
+    twice = {one.session_id: one.status for one in reports
              if one.is_opened_twice}  # fmt: skip
     assert twice == {one.session_id: one.status for one in verify(str(tmp_path / "root")) if one.is_opened_twice}
 
