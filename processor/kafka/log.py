@@ -26,6 +26,7 @@ from processor.kafka.identities import identities
 from processor.kafka.marks import with_gone
 from processor.kafka.offsets import LATEST, log_offsets, newest_ms
 from processor.kafka.origin import Origin
+from processor.kafka.other_groups import OtherGroups
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.survey import Survey
@@ -88,6 +89,7 @@ class KafkaLog:
         self._next: dict[int, int] = {}  # partition -> next offset, likewise
         self._topics = {"raw": conf.raw, "state": conf.state, "tagged": conf.tagged, "sessions": conf.sessions}
         self._survey = Survey(conf.common, self._topics, conf.partitions, observer)
+        self._other_groups = OtherGroups(conf.common, conf.group_id, conf.tagged, observer)
         self._origin = Origin(conf.group_id, self._topics)
         self._ids: Identities | None = None  # asked for once an assignment
         self._beginnings = Beginnings(conf.raw, observer)
@@ -247,6 +249,7 @@ class KafkaLog:
             self._hidden.look(hidden, self._admin)
         if self._survey.look(self._ids or {}, self._owned):
             self._stop_reading(self._owned)
+        self._other_groups.look(self._ids or {}, self._owned)
         return lag | self._behind | self._lag_of_held()
 
     def _lag_of_held(self) -> dict[int, int]:
@@ -331,6 +334,7 @@ class KafkaLog:
         self._let_go()
         self._unread.close()
         self._survey.close()
+        self._other_groups.close()
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.close()
 

@@ -63,7 +63,7 @@ def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partit
 
 
 def committed_places(
-    conf: Mapping[str, Any], group_id: str, topic: str, partitions: Iterable[int]
+    conf: Mapping[str, Any], group_id: str, topic: str, partitions: Iterable[int], timeout_s: float = _TIMEOUT_S
 ) -> list[TopicPartition]:
     """Return what the group has committed of those of `partitions` where it has: the offset, and the text beside it.
 
@@ -78,7 +78,7 @@ def committed_places(
     own = {"group.id": group_id, "isolation.level": "read_committed", "enable.auto.commit": False}
     consumer = Consumer({**conf, **own})
     try:
-        answers = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=_TIMEOUT_S)
+        answers = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=timeout_s)
     finally:
         consumer.close()
     for answer in answers:

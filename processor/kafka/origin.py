@@ -63,7 +63,7 @@ def require_same(
         UsageError: it belongs to others.
     """
     for place in committed:
-        known = _ids_in(place.metadata)
+        known = ids_in(place.metadata)
         others = differing(known, now)
         if CLUSTER in others:
             raise UsageError(
@@ -79,7 +79,7 @@ def require_same(
             )
 
 
-def _ids_in(metadata: Any) -> Identities:
+def ids_in(metadata: Any) -> Identities:
     """Return the ids that are written beside an offset; none when another program, or an older release, wrote it."""
     ours, *pairs = str(metadata or "").split(" ")
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair) if ours == _OURS else {}

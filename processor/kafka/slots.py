@@ -17,6 +17,12 @@ def client_id(group_id: str, slot: int) -> str:
     return f"{group_id}-{slot}"
 
 
+def slot_of(group_id: str, client: str | None) -> int | None:
+    """Return the slot in which a member of the group runs, by its client id; None when it is no worker."""
+    match = re.fullmatch(re.escape(f"{group_id}-") + r"(\d+)", client or "")
+    return None if match is None else int(match[1])
+
+
 def _members(admin: AdminClient, group_id: str) -> list[tuple[int, str]]:
     """Return the slot and the member id of each present member of the group.
 
@@ -33,9 +39,8 @@ def _members(admin: AdminClient, group_id: str) -> list[tuple[int, str]]:
         if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:  # It was never used.
             return []
         raise failure(f"describing group {group_id}", error) from error
-    pattern = re.compile(re.escape(f"{group_id}-") + r"(\d+)")
-    found = ((pattern.fullmatch(member.client_id or ""), member.member_id) for member in described.members)
-    return [(int(match[1]), member_id) for match, member_id in found if match]
+    found = ((slot_of(group_id, member.client_id), member.member_id) for member in described.members)
+    return [(slot, member_id) for slot, member_id in found if slot is not None]
 
 
 def choose_slots(conf: Mapping[str, Any], group_id: str, count: int) -> list[int]:

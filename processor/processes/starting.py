@@ -11,6 +11,7 @@ from processor.errors import UsageError
 from processor.kafka.audit import KafkaTopics
 from processor.kafka.lost_offsets import refuse_lost_offsets
 from processor.kafka.offsets import committed_offsets, patiently
+from processor.kafka.other_groups import refuse_another_group
 from processor.kafka.slots import choose_slots
 from processor.kafka.topic_admin import check_topics
 from processor.settings.model import Settings
@@ -29,6 +30,7 @@ def place(settings: Settings, slot: int | None, beat: Callable[[], None]) -> tup
     if slot is None:
         (slot,) = choose_slots(conf, settings.group_id, 1)
     refuse_lost_offsets(conf, settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions)
+    refuse_another_group(conf, settings.group_id, topics.tagged)
     if settings.reads_another_log and not _has_begun(settings, partitions):
         _refuse_missing_copies(settings, beat)
     return slot, partitions

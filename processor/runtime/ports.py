@@ -66,6 +66,7 @@ class Alarm(StrEnum):
     LOST_INPUT = "lost_input"
     LATE_BEGINNING = "late_beginning"
     OFFSETS_SET = "offsets_set"
+    ANOTHER_GROUP = "another_group"
 
 
 class LogObserver(Protocol):

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 
 from processor.errors import UsageError
 from processor.kafka.audit import KafkaTopics
+from processor.kafka.other_groups import refuse_another_group
 from processor.runtime.ports import Alarm, Cause
 from tests.broker.audit import read_topic
 from tests.broker.fleet import TIMEOUT_S, Fleet, await_true, day, produce
@@ -157,6 +158,40 @@ def test_an_offset_beyond_the_end_stands_still(world: KafkaWorld) -> None:
         assert not member.turn()
     assert world.values("tagged", 1) == [b"a"]
     assert 1 not in member.log.lag()
+
+
+def test_another_group_that_tags_the_same_is_told(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both began on fresh topics, so neither was refused: both tell it, and a third one does not begin."""
+    monkeypatch.setattr("processor.kafka.other_groups._EVERY_S", 0.2)
+    other = KafkaWorld(world.bootstrap, world.prefix)
+    other.group_id = f"{world.prefix}-2"
+    reader = Consumer({"bootstrap.servers": world.bootstrap, "group.id": f"{world.prefix}-reader", "client.id": "r-0"})
+    reader.subscribe([world.names.raw])  # It tags nothing.
+    try:
+        member, second = Member(world), Member(other)
+        ready = lambda: all(each.log.caught_up(p) for each in (member, second) for p in range(4))  # noqa: E731
+        member.run_until("both read", ready, second)
+        for each in (member, second):
+            each.log.lag()
+        assert not world.alarms | other.alarms
+        world.produce(1, b"a")
+
+        def told() -> bool:
+            return all(each.log.lag() for each in (member, second)) and len(world.alarms) == len(other.alarms) == 4
+
+        member.run_until("both tell it", told, second)
+        for ours, theirs in ((world, other.group_id), (other, world.group_id)):
+            why = f"group {theirs} tags messages into {world.names.tagged} too, so they are there twice"
+            assert ours.alarms == {(partition, Alarm.ANOTHER_GROUP): (why, 0) for partition in range(4)}
+        conf = {"bootstrap.servers": world.bootstrap}
+        with pytest.raises(UsageError, match=f"group {world.prefix}.* tags messages into {world.names.tagged} too"):
+            refuse_another_group(conf, f"{world.prefix}-3", world.names.tagged)
+        second.log.close()
+        refuse_another_group(conf, world.group_id, world.names.tagged)
+        refuse_another_group(conf, f"{world.prefix}-3", world.names.raw)
+    finally:
+        reader.close()
+        other.close()
 
 
 def test_more_partitions_are_told_and_left_alone(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:

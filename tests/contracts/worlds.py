@@ -68,7 +68,7 @@ class KafkaWorld:
     """On a real Kafka."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
-        self.bootstrap, self.prefix = bootstrap, prefix
+        self.bootstrap, self.prefix, self.group_id = bootstrap, prefix, prefix
         self.names = names_of(prefix)
         self.logs: list[KafkaLog] = []
         self.broker_said: list[str | None] = []
@@ -80,7 +80,7 @@ class KafkaWorld:
 
     def settings(self, **more: Any) -> Settings:
         return Settings(
-            bootstrap_servers=self.bootstrap, topic_prefix=self.prefix, group_id=self.prefix,
+            bootstrap_servers=self.bootstrap, topic_prefix=self.prefix, group_id=self.group_id,
             session_timeout_ms=EXPELLED_AFTER_MS, **more,
         )  # fmt: skip
 
