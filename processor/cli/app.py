@@ -1,5 +1,6 @@
 """Puts the command groups together, and turns what goes wrong into one line and an exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -102,5 +103,11 @@ def main() -> None:
         # The reader, such as `head`, has what it wanted; else the interpreter complains when it flushes at its end.
         sys.stderr.close()
         sys.exit(EXIT_FAILED)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = plain(str(error.filename)[:60])
+        print(f"error: no file can have so long a name: {name}…; name another", file=sys.stderr)
+        sys.exit(UsageError.exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -109,6 +109,17 @@ def test_mistakes_in_arguments_are_told(tmp_path: Path) -> None:
         assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["sessions timeline {}", "replay {} --to t", "sessions list --store sqlite:///{}", "demo --out {}", "verify {}"],
+)
+def test_a_name_that_no_file_can_have_is_one_line(words: str, tmp_path: Path) -> None:
+    result = a3cp(*words.format("a" * 300).split(), cwd=tmp_path)
+    assert result.returncode in (1, 2), result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("error: ")
+
+
 def test_a_broker_that_cannot_start_is_one_line(tmp_path: Path) -> None:
     """Without the progress bar, which has nothing to show."""
     with socket.create_server(("127.0.0.1", 0)) as server:
