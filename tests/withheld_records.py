@@ -2,11 +2,18 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 SECRET: Final = "SECRETSECRETSECRETSECRETSECRET"  # stands in all that must not be kept
 PNG: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + SECRET.encode()
 _CODE: Final = base64.b64encode(bytes(range(256)) * 2).decode()  # 684 characters of base64
+_STARTS: Final = (b"\xff\xd8\xff\xe0", b"RIFF\4\0\0\0WAVE", b"GIF89a", b"OggS", b"fLaC", b"\x1aE\xdf\xa3")  # of a file
+_CODES: Final[dict[str, Callable[[bytes], str]]] = {
+    "base64": lambda content: base64.b64encode(content).decode(),
+    "hex": bytes.hex,
+    "HEX": lambda content: content.hex().upper(),
+}
 
 MEDIA: Final[dict[str, dict[str, Any]]] = {
     "a data URI": {"x": f"data:image/png;base64,{SECRET}"},
@@ -46,6 +53,14 @@ MEDIA: Final[dict[str, dict[str, Any]]] = {
     "a PNG in base64 in any field": {"x": base64.b64encode(PNG).decode(), "y": SECRET},
     "a JPEG, URL-safe": {"x": "_9j_4AAQSkZJRgABAQAAAQ" + SECRET},
     "a PNG in hex": {"x": PNG.hex(), "y": SECRET},
+    **{
+        f"{start!r} in {how}": {"x": write(start + bytes(24)), "y": SECRET}
+        for start in _STARTS
+        for how, write in _CODES.items()
+    },
+    "code that says so": {"x": "base64:" + base64.b64encode(PNG).decode(), "y": SECRET},
+    "an MP3 in base64": {"x": base64.b64encode(b"ID3\4\0" + bytes(24)).decode(), "y": SECRET},
+    "an MP4 in base64": {"x": base64.b64encode(b"\0\0\0\x18ftyp" + bytes(24)).decode(), "y": SECRET},
     "a WAV file in base64": {"x": "UklGRiQAAABXQVZFZm10IBAAAAABAAEA" + SECRET},
     "long base64 in any field": {"x": _CODE, "y": SECRET},
     "long base64 within a text": {"x": f"see: {_CODE}!", "y": SECRET},

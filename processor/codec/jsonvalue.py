@@ -54,15 +54,17 @@ def plain_value(text: bytes | str) -> Any:
     """Return what JSON `text` holds, likewise."""
     if isinstance(text, bytes):
         text = text.decode()
-    if "\\u" in text or text.count("{") + text.count("[") > DEPTH_MAX:  # Else `_decode` is as strict as msgspec.
-        _check(text.encode())
-    return _decode(text)
-
-
-def _check(text: bytes) -> None:
-    """Raise ValueError if `text` is too deep, or has a lone surrogate, which no store and no file could hold."""
-    if is_too_deep(text):
+    if text.count("{") + text.count("[") > DEPTH_MAX and is_too_deep(text.encode()):
         raise ValueError(f"JSON is more than {DEPTH_MAX} levels deep")
+    try:
+        return msgspec.json.decode(text)  # Three times as quick as `_decode`; where it has a value, it is the same.
+    except msgspec.DecodeError:  # No JSON, or a number that no float holds.
+        _check(text)
+        return _decode(text)
+
+
+def _check(text: str) -> None:
+    """Raise ValueError if `text` is no JSON, or has a lone surrogate, which no store and no file could hold."""
     try:
         msgspec.json.decode(text, type=msgspec.Raw)
     except msgspec.DecodeError as error:

@@ -86,17 +86,18 @@ _known_names: Final = lru_cache(maxsize=1_024)(_names)  # The messages of one mo
 class _Look:
     """A look through the fields of a record."""
 
-    __slots__ = ("_has_media", "_names", "_partial")
+    __slots__ = ("_has_marks", "_has_media", "_names", "_partial")
 
     def __init__(self, names: Callable[[str, tuple[str, ...]], _Names]) -> None:
         self._names = names
         self._has_media = False
+        self._has_marks = False  # whether any name tells that something is partial
         self._partial: list[tuple[Mapping[str, Any], PartialNames]] = []
 
     @property
     def why(self) -> str | None:
         """Why the record must not be kept."""
-        if self._partial and is_partial(self._partial):
+        if self._has_marks and is_partial(self._partial):
             return PARTIAL
         return MEDIA if self._has_media else None
 
@@ -115,7 +116,11 @@ class _Look:
             for name, inner in items:
                 kind = type(inner)
                 if kind is str:
-                    if len(inner) >= _TEXT_CHARS_MIN and (inner[0] in _STARTS or len(inner) >= CODED_CHARS_MIN):
+                    if len(inner) >= _TEXT_CHARS_MIN and (
+                        inner[0] in _INNER_STARTS
+                        or (inner[0] in _CODE_STARTS and inner[:2] in ENCODED_STARTS)
+                        or len(inner) >= CODED_CHARS_MIN
+                    ):
                         self._into_text(name, inner, todo)
                 elif kind is dict or kind is list:
                     todo.append((name, inner))
@@ -135,6 +140,7 @@ class _Look:
             self._has_media |= any(is_content(name, fields[name]) for name in media)
         if partial is not None:
             self._partial.append((fields, partial))
+            self._has_marks |= bool(partial.marks)
 
     def _into_text(self, name: str, text: str, todo: list[tuple[str, Any]]) -> None:
         if is_media_text(text):
@@ -147,5 +153,6 @@ class _Look:
 
 
 _INNER: Final = frozenset('{["')  # what JSON begins with
-_STARTS: Final = _INNER | ENCODED_STARTS | frozenset(" \t\r\n")
+_INNER_STARTS: Final = _INNER | frozenset(" \t\r\n")
+_CODE_STARTS: Final = frozenset(start[0] for start in ENCODED_STARTS)  # Asked first, since it is quicker.
 _NUMBERS: Final = frozenset((int, float))

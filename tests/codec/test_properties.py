@@ -1,6 +1,8 @@
 """What holds for any value: tagging is undone exactly, paths agree, and nonsense is refused in one way."""
 
+import contextlib
 import json
+import math
 from collections.abc import Callable
 from hashlib import sha256
 from typing import TypeVar
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from processor.codec import CONFLUENT, avro, decode_state, encode_state, events, jsontext
 from processor.codec.isotime import format_time
-from processor.codec.jsonvalue import plain_object
+from processor.codec.jsonvalue import plain_object, plain_value
 from processor.codec.spine import Origin
 from processor.core.model import (
     Command,
@@ -242,3 +244,19 @@ def test_depth_has_one_limit(depth):
     else:
         with pytest.raises(DecodeError, match="256 levels"):
             CODEC.decode(value, 1)
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,320})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+@example("1e400")
+@example("-0")
+@example("1.7976931348623157e308")
+@example("9" * 4_301)
+def test_numbers_are_read_as_python_reads_them(text: str):
+    """Those that no float holds, and the longest of the whole ones, are their own text."""
+    with contextlib.suppress(ValueError):  # Too long for a whole number.
+        number = json.loads(text)
+        is_held = isinstance(number, int) or math.isfinite(number)
+        (plain,) = plain_value(f"[{text}]")
+        assert (type(plain), plain) == ((type(number), number) if is_held else (str, text))
+        return
+    assert plain_value(text) == text
