@@ -159,6 +159,7 @@ def test_no_person_in_a_label() -> None:
         "kind",
         "version",
         "python",
+        "topic",
     }
     assert {label for _, labels in metrics() for label in labels} <= allowed
 

@@ -73,6 +73,7 @@ def export(
     formats = formats_of(format_ or [])
     bundles, dataset = (None if root is None else Target(root) for root in (to, training))
     settings = chosen(bootstrap, prefix, store)
+    topics = {TAGGED: settings.topics().tagged, SESSIONS: settings.topics().sessions}
     stopped = threading.Event()
     _stop_on_signals(stopped)
     with ExitStack() as stack:
@@ -104,12 +105,11 @@ def export(
                 decoders.decode,
                 to_end=not follow,
                 stopped=stopped,
-                on_progress=shown_and_written if follow else show,
+                on_progress=shown_and_written if follow else _standing_told(show, topics),
                 on_trouble=on_trouble,
             )
         opened.close()  # With its cache: what follows asks little of it.
         bundling.finish()
-        topics = {TAGGED: settings.topics().tagged, SESSIONS: settings.topics().sessions}
         outcome = _outcome(opened, done, topics)
         is_missing = session is not None and not opened.count(SessionFilter(session_id=session))
     if as_json:
@@ -123,7 +123,7 @@ def export(
         )
     if not follow:
         bundling.warn()
-        if bundling.has_set_aside or done.unreadable or done.waiting:
+        if bundling.has_set_aside or done.unreadable or done.waiting or done.standing:
             raise typer.Exit(1)
 
 
@@ -136,6 +136,21 @@ def _stop_on_signals(stopped: threading.Event) -> None:
 
 def _warn(error: "A3CPError") -> None:
     print(f"warning: {error}; trying again", file=sys.stderr)
+
+
+def _standing_told(show: "Callable[[Progress], None]", topics: Mapping[str, str]) -> "Callable[[Progress], None]":
+    """Return what does as `show`, and warns of partitions that stand still."""
+    told: set[tuple[str, str]] = set()
+
+    def shown(progress: "Progress") -> None:
+        show(progress)
+        for topic, partition, offset, _, why, _ in progress.standing:
+            position = f"{topics[topic]}[{partition}]@{offset}"
+            if (position, why) not in told:
+                told.add((position, why))
+                print(f"warning: {position} waits: {why}; trying again", file=sys.stderr)
+
+    return shown
 
 
 @contextmanager
@@ -180,6 +195,15 @@ def _outcome(store: "StorePort", done: "Progress", topics: Mapping[str, str]) ->
             {"position": f"{topics[row.topic]}[{row.partition}]@{row.offset}", "reason": row.error}
             for row in islice(store.unreadable(), ASIDE_SHOWN)
         ],
+        "standing": [
+            {
+                "position": f"{topics[topic]}[{partition}]@{offset}",
+                "cause": cause.value,
+                "reason": why,
+                "remedy": remedy,
+            }
+            for topic, partition, offset, cause, why, remedy in done.standing
+        ],
         "partial": [
             {
                 "session_id": row.session_id,
@@ -223,6 +247,10 @@ def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
     if outcome["read_again"]:
         print(f"{outcome['read_again']:,} records that were set aside could be read now, and are among them")
     _tell_set_aside(outcome["set_aside"], held["unreadable"])
+    for place in outcome["standing"]:
+        print(f"stands still: {place['position']}: {place['reason']}; {place['remedy']}")
+    if outcome["standing"]:
+        print(f"{outcome['left']:,} offsets are left there; the next export goes on from them")
     tell_partial(outcome["partial"])
     if (hidden := sessions["partial"] - len(outcome["partial"])) > 0:
         print(f"and {hidden:,} more; a3cp sessions list --status partial shows them")

@@ -16,10 +16,10 @@ from processor.kafka.failures import failure
 from processor.kafka.identities import identities
 from processor.kafka.offsets import LATEST, log_offsets, patiently, read_spans
 from processor.kafka.producer import unreachable
-from processor.kafka.unreadable import reading_error
+from processor.kafka.unreadable import REMEDY, Probes, is_unreadable, unreadable_because
 from processor.runtime.identities import Identities
-from processor.runtime.ports import Assigned, Revoked
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Source
+from processor.runtime.ports import Assigned, Cause, Revoked
+from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Source, Standing
 
 BATCH_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
 _CHUNK_RECORDS: Final = 500
@@ -120,10 +120,13 @@ class KafkaFeed:
         self._owned: frozenset[int] = frozenset()
         self._paused: list[TopicPartition] = []
         self._positions: dict[Source, int] = {}
+        self._began: Mapping[Source, int] = {}  # where each assigned partition is read from
+        self._held: set[Source] = set()
+        self._unreadable: dict[Source, Standing] = {}
         self._failed: A3CPError | None = None
         self._ask_at_s = 0.0
         self._partitions = 0
-        ours = {
+        ours: dict[str, Any] = {
             "group.id": group_id,
             "session.timeout.ms": session_timeout_ms,
             "heartbeat.interval.ms": max(100, session_timeout_ms // 6),
@@ -133,18 +136,27 @@ class KafkaFeed:
             self._admin = AdminClient(dict(conf))
             known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
             self._partitions = self._count_partitions({name: len(topic.partitions) for name, topic in known.items()})
-            self._consumer = Consumer({**_CONSUMER, **conf, **_OURS, **ours})
-            self._consumer.subscribe(
-                list(self._words), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
-            )
+            self._consumer_conf = {**_CONSUMER, **conf, **_OURS, **ours}
+            self._probes = {word: Probes(self._consumer_conf, name) for word, name in self._topics.items()}
+            self._consumer = self._join()
         except KafkaException as error:
             raise unreachable("connecting", error, conf) from error
+
+    def _join(self) -> Consumer:
+        consumer = Consumer(self._consumer_conf)
+        consumer.subscribe(
+            list(self._words), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+        return consumer
 
     def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
         """See `Feed.poll`."""
         told = len(self._changes)
         records: list[OutputRecord] = []
         try:
+            if any(probes.one_is_readable() for probes in self._probes.values()):
+                self._rejoin()
+                return []
             if not told and self._paused:
                 self._consumer.resume(self._paused)
                 self._paused = []
@@ -168,15 +180,21 @@ class KafkaFeed:
             self._ask_whether_a_broker_answers()
         if len(self._changes) > told:  # What was read before the change comes again, or is another member's.
             records = []
+        self._go_beyond(records)
+        if self._failed is not None and not records:
+            raise self._failed
+        self._failed = None
+        return records
+
+    def _go_beyond(self, records: Sequence[OutputRecord]) -> None:
+        """Move the positions behind `records`, and read no more of what cannot be read."""
         for record in records:
             source = record.topic, record.partition
             self._positions[source] = max(
                 record.offset + 1, self._positions.get(source, 0)
             )  # Or the end, found already.
-        if self._failed is not None and not records:
-            raise self._failed
-        self._failed = None
-        return records
+        if self._unreadable.keys() - self._held:
+            self._stop_reading(self._unreadable)
 
     def _ask_whether_a_broker_answers(self) -> None:
         """Ask, since without a record to read nothing else tells for sure: librdkafka's callback can stay away."""
@@ -195,6 +213,24 @@ class KafkaFeed:
     def positions(self) -> Mapping[Source, int]:
         """See `Feed.positions`."""
         return self._positions
+
+    def hold_back(self, source: Source, offset: int) -> None:
+        """See `Feed.hold_back`."""
+        self._positions[source] = offset
+        self._stop_reading([source])
+
+    def go_on(self, source: Source) -> None:
+        """See `Feed.go_on`."""
+        if source in self._unreadable:  # Behind where it was held back; this client must not read it any more.
+            self._rejoin()
+            return
+        if source in self._held:
+            self._held.discard(source)
+            self._assign(self._consumer)
+
+    def unreadable(self) -> Sequence[Standing]:
+        """See `Feed.unreadable`."""
+        return list(self._unreadable.values())
 
     def ends(self) -> Mapping[Source, int]:
         """See `Feed.ends`."""
@@ -242,13 +278,14 @@ class KafkaFeed:
         While a commit has no answer, as when the broker went away with it, librdkafka waits for one for ever (its issue
         3740). Such a client is left behind; it closes once a broker answers.
         """
-        closing = threading.Thread(target=self._close, name="a3cp-feed-closing", daemon=True)
+        for probes in self._probes.values():
+            probes.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        closing = threading.Thread(target=_close, args=(self._consumer,), name="a3cp-feed-closing", daemon=True)
         closing.start()
         closing.join(_CLOSE_TIMEOUT_S)
-
-    def _close(self) -> None:
-        with contextlib.suppress(KafkaException, RuntimeError):
-            self._consumer.close()
 
     def _count_partitions(self, known: Mapping[str, int]) -> int:
         for name in self._words:
@@ -265,14 +302,20 @@ class KafkaFeed:
     def _record(self, message: Message) -> OutputRecord | None:
         error = message.error()
         topic, partition, offset = message.topic(), message.partition(), message.offset()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF and not is_unreadable(message):
+            raise KafkaException(error)
+        assert topic is not None
+        assert partition is not None
+        assert offset is not None
+        source = self._words[topic], partition
+        if source in self._unreadable:  # Behind such a batch nothing counts.
+            return None
         if error is not None:
-            if error.code() != KafkaError._PARTITION_EOF:
-                raise reading_error(message)
-            assert topic is not None
-            assert partition is not None
-            assert offset is not None
-            source = self._words[topic], partition
-            if partition in self._owned and self._positions.get(source, 0) <= offset:
+            if partition in self._owned and is_unreadable(message):
+                why = unreadable_because(message)
+                self._unreadable[source] = Standing(*source, offset, Cause.UNREADABLE, why, REMEDY)
+                self._probes[source[0]].put_off(partition, offset)
+            elif partition in self._owned and self._positions.get(source, 0) <= offset:
                 self._positions[source] = (
                     offset  # Transaction markers take offsets, so this may be beyond the last record.
                 )
@@ -293,25 +336,65 @@ class KafkaFeed:
             starts = self._starts()
         except A3CPError as error:  # Raised by `poll`: an exception must not pass through the client.
             self._failed = error
-        assigned = [
-            TopicPartition(tp.topic, tp.partition, starts.get((self._words[tp.topic], tp.partition), 0))
-            for tp in partitions
-        ]
-        consumer.assign(assigned)
-        if assigned:
-            consumer.pause(assigned)
-        self._paused = assigned
-        self._positions.clear()
+        self._begin_anew({source: starts.get(source, 0) for source in map(self._source, partitions)})
+        self._paused = self._assign(consumer)
+        if self._paused:
+            consumer.pause(self._paused)
         self._owned = frozenset(tp.partition for tp in partitions)
         self._changes.append(Assigned(self._owned))
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         consumer.unassign()
+        if consumer is not self._consumer:  # It was left behind.
+            return
         self._paused = []
-        self._positions.clear()
+        self._begin_anew({})
         self._changes.append(Revoked(self._owned, lost=True))
         self._owned = frozenset()
+
+    def _source(self, place: TopicPartition) -> Source:
+        return self._words[place.topic], place.partition
+
+    def _begin_anew(self, starts: Mapping[Source, int]) -> None:
+        self._began = starts
+        self._positions.clear()
+        self._held.clear()
+        self._unreadable.clear()
+        for probes in self._probes.values():
+            probes.close()
+
+    def _stop_reading(self, sources: Iterable[Source]) -> None:
+        """Read the other partitions only. One that is merely paused slows the others down."""
+        self._held.update(sources)
+        self._assign(self._consumer)
+
+    def _assign(self, consumer: Consumer) -> list[TopicPartition]:
+        """Read what is not held back, each partition from its position; return that."""
+        assigned = [
+            TopicPartition(self._topics[source[0]], source[1], self._positions.get(source, start))
+            for source, start in self._began.items()
+            if source not in self._held
+        ]
+        try:
+            consumer.assign(assigned)
+        except KafkaException as error:
+            raise failure("reading the output topics", error) from error
+        return assigned
+
+    def _rejoin(self) -> None:
+        """Become another member, with a new client; see `Probes`."""
+        self._leave()
+        if self._owned:  # The client left without a word.
+            self._changes.append(Revoked(self._owned, lost=True))
+            self._owned = frozenset()
+        self._begin_anew({})
+        self._consumer = self._join()
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._failed = failure("reading the output topics", error)
+
+
+def _close(consumer: Consumer) -> None:
+    with contextlib.suppress(KafkaException, RuntimeError):
+        consumer.close()

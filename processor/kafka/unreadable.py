@@ -46,16 +46,22 @@ def reading_error(message: Message) -> Fatal | KafkaException:
 
 def tell_unreadable(observer: LogObserver, message: Message) -> None:
     """Tell `observer` which batch cannot be read, and why."""
-    partition, error = message.partition(), message.error()
+    partition = message.partition()
     assert partition is not None
-    assert error is not None
     observer.waiting(
         partition,
         Cause.UNREADABLE,
-        f"the batch cannot be read: {error.str()}",
+        unreadable_because(message),
         position=_position(message),
         remedy=REMEDY,
     )
+
+
+def unreadable_because(message: Message) -> str:
+    """Return why the batch that `message` tells of cannot be read."""
+    error = message.error()
+    assert error is not None
+    return f"the batch cannot be read: {error.str()}"
 
 
 def _position(message: Message) -> str:
@@ -103,17 +109,19 @@ class Probes:
     """
 
     def __init__(self, conf: Mapping[str, Any], topic: str) -> None:
-        """Use `conf`, librdkafka's properties with the group's id, whose committed offset is where a try begins."""
+        """Use `conf`, librdkafka's properties with the group's id."""
         self._conf = dict(conf)
         self._topic = topic
         self._pauses = Pauses()
         self._clients: dict[int, Consumer] = {}
+        self._offsets: dict[int, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._pauses)
 
-    def put_off(self, partition: int) -> None:
-        """Try `partition` later."""
+    def put_off(self, partition: int, offset: int = OFFSET_STORED) -> None:
+        """Try `partition` later, from `offset`, else from what the group has committed."""
+        self._offsets[partition] = offset
         self._pauses.put_off(partition)
 
     def forget(self, partition: int) -> None:
@@ -125,7 +133,7 @@ class Probes:
         """Return whether a partition can be read again, at once; to be asked again and again."""
         for partition in self._pauses.due():
             client = self._clients[partition] = Consumer(self._conf)
-            client.assign([TopicPartition(self._topic, partition, OFFSET_STORED)])
+            client.assign([TopicPartition(self._topic, partition, self._offsets[partition])])
         for partition, client in list(self._clients.items()):
             message = client.poll(0)
             if message is None:

@@ -7,16 +7,23 @@ from structlog.typing import FilteringBoundLogger
 from processor.errors import A3CPError, StoreUnavailable
 from processor.observe.health import Health
 from processor.observe.metrics import ExportMetrics
+from processor.runtime.ports import Cause
 from processor.sessions.following import Progress
+from processor.sessions.ports import Place, Standing
 
 
 class ExportObserver:
     """What is told of one exporter; used by its thread."""
 
-    def __init__(self, metrics: ExportMetrics, health: Health, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, metrics: ExportMetrics, health: Health, log: FilteringBoundLogger, topics: Mapping[str, str]
+    ) -> None:
+        """`topics`: the names of `TAGGED` and `SESSIONS`."""
         self._metrics = metrics
         self._health = health
         self._log = log
+        self._topics = topics
+        self._standing: dict[tuple[str, int, Cause], Standing] = {}
         self._stored = 0
         self._again = 0  # records that were set aside and are written
         self._told_aside = 0
@@ -32,12 +39,12 @@ class ExportObserver:
         if progress.left is not None:
             self._metrics.lag(progress.left)
         for row in progress.aside[self._told_aside :]:
-            place = f"{row.topic}[{row.partition}]@{row.offset}"
-            self._log.warning("set aside", operation="store", position=place, reason=row.error)
+            self._log.warning("set aside", operation="store", position=self._position(row[:3]), reason=row.error)
         self._told_aside = len(progress.aside)
         if progress.again > self._again:
             self._log.info("read again", operation="store", records=progress.again - self._again)
             self._again = progress.again
+        self._tell_standing({(place.topic, place.partition, place.cause): place for place in progress.standing})
         stored = progress.messages + progress.events + progress.unreadable
         # That there was nothing to store says nothing of a store that could not be written.
         if stored != self._stored or progress.left == 0 or not self._is_store:
@@ -67,6 +74,27 @@ class ExportObserver:
     def not_wrote(self, error: A3CPError) -> None:
         """The target cannot be written; it is tried again."""
         self._is_away("write", error)
+
+    def _tell_standing(self, now: dict[tuple[str, int, Cause], Standing]) -> None:
+        """Tell which partitions stand still, once for each place and reason, and which go on."""
+        for (topic, partition, cause), place in now.items():
+            if self._standing.get((topic, partition, cause)) == place:
+                continue
+            position = self._position(place[:3])
+            remedy = f"; {place.remedy}" if place.remedy else ""
+            self._metrics.waiting(self._topics[topic], partition, cause.value, True)
+            self._health.waiting(partition, f"{topic} {cause}", f"waits at {position}: {place.why}{remedy}")
+            tell = self._log.error if cause is Cause.UNREADABLE else self._log.warning  # No time mends the former.
+            tell("stands still", operation="store", cause=cause.value, position=position, reason=place.why,
+                 remedy=place.remedy)  # fmt: skip
+        for topic, partition, cause in self._standing.keys() - now.keys():
+            self._metrics.waiting(self._topics[topic], partition, cause.value, False)
+            self._health.waiting(partition, f"{topic} {cause}", None)
+            self._log.info("goes on", operation="store", cause=cause.value, topic=topic, partition=partition)
+        self._standing = now
+
+    def _position(self, place: Place) -> str:
+        return f"{self._topics[place[0]]}[{place[1]}]@{place[2]}"
 
     def _is_away(self, operation: str, error: A3CPError) -> None:
         if self._troubles.get(operation) != str(error):  # Only what is new is told.

@@ -242,6 +242,10 @@ class ExportMetrics:
             "a3cp_export_last_stored_timestamp_seconds", "When records were stored last, s since the epoch.",
             registry=registry,
         )  # fmt: skip
+        self._waiting = Gauge(
+            "a3cp_export_partition_waiting", "1 while the partition stands still, by what it waits for.",
+            ["topic", "partition", "cause"], registry=registry,
+        )  # fmt: skip
         _say_what_runs(registry)
         self._told: dict[str, int] = {}
         for kind in ("messages", "events", "unreadable"):
@@ -262,6 +266,10 @@ class ExportMetrics:
     def lag(self, offsets: int) -> None:
         """Set how far the store is behind."""
         self._lag.set(offsets)
+
+    def waiting(self, topic: str, partition: int, cause: str, waits: bool) -> None:
+        """Set whether a partition stands still."""
+        self._waiting.labels(topic, str(partition), cause).set(waits)
 
     def _rise(self, counter: Counter, name: str, total: int) -> None:
         counter.inc(total - self._told.get(name, 0))

@@ -75,11 +75,14 @@ def export_observer(settings: Settings, metrics_port: int) -> "Iterator[ExportOb
         UsageError: it cannot listen there.
     """
     from processor.observe.exporter import ExportObserver
+    from processor.sessions.ports import SESSIONS, TAGGED
 
     log = make_logger("exporter", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
     registry = CollectorRegistry()
     health = Health(live_s=_EXPORT_LIVE_S)
-    observer = ExportObserver(ExportMetrics(registry), health, log)
+    topics = settings.topics()
+    names = {TAGGED: topics.tagged, SESSIONS: topics.sessions}
+    observer = ExportObserver(ExportMetrics(registry), health, log, names)
     with contextlib.ExitStack() as stack:
         if metrics_port:
             stack.enter_context(HealthServer(settings.metrics_host, metrics_port, health, registry))

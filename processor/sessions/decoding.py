@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
 from processor.codec.isotime import TIME_MS_MAX
-from processor.codec.wire import JSON
-from processor.errors import DecodeError, RecordError
+from processor.codec.wire import CONFLUENT_HEADER_BYTES, JSON
+from processor.errors import DecodeError, RecordError, RegistryUnavailable
 from processor.runtime.withholding import why_text_is_withheld, why_withheld
 from processor.sessions.model import EventRow, MessageRow, TextRow, UnreadableRow
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord
+from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place
 from processor.upstream.facts import Facts, event_texts, facts_of, tag_notices
 from processor.upstream.notices import Notice
 
@@ -47,11 +47,20 @@ class Part(NamedTuple):
     unreadable: list[UnreadableRow]
 
 
+class RecordWaits(RegistryUnavailable):
+    """The schema registry does not answer for the record at `place`."""
+
+    def __init__(self, what: str, place: Place, *, remedy: str = "") -> None:
+        super().__init__(what, remedy=remedy)
+        self.args = what, place  # With these another process makes it anew.
+        self.place = place
+
+
 def decode(codec: Codec, records: Sequence[OutputRecord]) -> Iterator[Part]:
     """Yield what `records` say, some at a time.
 
     Raises:
-        RegistryUnavailable: as `Codec.decode` raises it.
+        RecordWaits: the registry does not answer for one of them.
     """
     for part in parts_of(records):
         yield decode_part(codec, part)
@@ -75,7 +84,15 @@ def decode_part(codec: Codec, records: Iterable[OutputRecord]) -> Part:
                 part.events.append(_event(codec, record))
         except RecordError as error:
             part.unreadable.append(_unreadable(record, error))
+        except RegistryUnavailable as error:
+            raise RecordWaits(error.what, record[:3], remedy=error.remedy) from error
     return part
+
+
+def schema_header(record: OutputRecord) -> bytes:
+    """Return the header that names the record's schema in the registry, b"" when none does."""
+    value = record.value or b""
+    return value[:CONFLUENT_HEADER_BYTES] if value[:1] == b"\0" else b""
 
 
 def _require_time(record: OutputRecord) -> None:

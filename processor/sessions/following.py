@@ -17,9 +17,11 @@ from processor.errors import (
 )
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned
+from processor.sessions.decoding import RecordWaits
 from processor.sessions.materializer import Materializer
 from processor.sessions.model import UnreadableRow
-from processor.sessions.ports import Feed, OutputRecord, Source, Store
+from processor.sessions.ports import Feed, OutputRecord, Source, Standing, Store
+from processor.sessions.waiting import Waiting
 
 BATCH_RECORDS_MAX: Final = 30_000  # in one transaction: of many sessions side by side, each is written once in it
 POLL_TIMEOUT_S: Final = 0.2
@@ -45,6 +47,7 @@ class Progress(NamedTuple):
     again: int = 0  # set aside before, and written by this run
     waiting: int = 0  # set aside before, and still in the topics, but not to be read
     aside: tuple[UnreadableRow, ...] = ()  # the first of those that this run set aside
+    standing: tuple[Standing, ...] = ()  # partitions that stand still at the moment
 
 
 class Following:
@@ -69,7 +72,8 @@ class Following:
             stopped: whether to stop; wait: waits for some seconds, or until it is to stop.
             on_progress: told after each batch and each empty poll.
             on_trouble: told what does not answer, before the next attempt.
-            give_up_s: how long to try without progress before the trouble is raised; None for ever.
+            give_up_s: how long to try without progress before the trouble is raised, or an export with an end leaves
+                the partitions that stand still as they are; None for ever.
         """
         self._feed_of = feed_of
         self._store = store
@@ -84,17 +88,20 @@ class Following:
         self._recognised: Identities = {}
         self._again_s = AGAIN_MIN_S / 2
         self._again_at_s = 0.0
-        self._worked_s = time.monotonic()
+        self._worked_s = self._moved_s = time.monotonic()
+        self._waiting = Waiting(materializer.read)
 
     def run(self, *, to_end: bool) -> Progress:
         """Follow until stopped; with `to_end`, until the store holds all that was committed when this began.
+
+        What stands still longer than all else takes is left; `Progress.standing` tells it.
 
         Raises:
             UsageError: the store holds what was in other topics than these.
             A3CPError: what did not answer for `give_up_s`.
         """
         backoff_s = BACKOFF_MIN_S
-        self._worked_s = time.monotonic()
+        self._worked_s = self._moved_s = time.monotonic()
         while not self._stopped():
             before = self._progress
             try:
@@ -111,6 +118,7 @@ class Following:
 
     def _follow_a_while(self, *, to_end: bool) -> None:
         feed = self._feed_of()
+        self._waiting.forget()
         try:
             self._check(feed)
             self._read_again(feed)
@@ -128,6 +136,7 @@ class Following:
             records = feed.poll(BATCH_RECORDS_MAX, POLL_TIMEOUT_S)
             for change in feed.assignments():
                 self._materializer.forget()
+                self._waiting.forget()
                 if isinstance(change, Assigned):
                     self._recognise(feed)
                     owned |= change.partitions
@@ -135,8 +144,13 @@ class Following:
                     owned -= change.partitions
                 stored = self._store.offsets()
                 held = {source: offset for source, offset in stored.items() if source[1] in owned}
+            self._waiting.look(feed)
             moved = self._write(feed, records, held, owned)
+            is_over = False
             self._worked_s = now_s = time.monotonic()
+            if moved:
+                self._moved_s = now_s
+            self._progress = self._progress._replace(standing=(*self._waiting.standing(), *feed.unreadable()))
             if self._ends is None:
                 if now_s > look_at_s:
                     look_at_s = now_s + LAG_ASKED_S
@@ -150,28 +164,35 @@ class Following:
                     look_at_s = now_s + OTHERS_ASKED_S
                     known = {**self._store.offsets(), **held}
                 self._note_left(self._ends, known)
+                is_over = self._progress.left == 0 or self._gives_up(self._ends, known)
             self._on_progress(self._progress)
-            if self._ends is not None and self._progress.left == 0:
+            if is_over:
                 return
 
     def _write(
         self, feed: Feed, records: Sequence[OutputRecord], held: dict[Source, int], owned: frozenset[int]
     ) -> bool:
         """Write `records` and how far they are; return whether there was anything to write."""
-        positions = {
-            source: (held.get(source), position)
-            for source, position in feed.positions().items()
-            if source[1] in owned and held.get(source, 0) < position
-        }
-        if not positions:
-            return False
-        self._recognise(feed)  # After the poll: what it returned is of these topics, or of none.
-        new = [
+        new: Sequence[OutputRecord] = [
             record
             for record in records
             if record.partition in owned and record.offset >= held.get((record.topic, record.partition), 0)
         ]
-        applied = self._materializer.apply(new, positions)
+        while True:
+            new = self._waiting.ready(feed, new)
+            positions = {
+                source: (held.get(source), position)
+                for source, position in feed.positions().items()
+                if source[1] in owned and held.get(source, 0) < position
+            }
+            if not positions:
+                return False
+            self._recognise(feed)  # After the poll: what it returned is of these topics, or of none.
+            try:
+                applied = self._materializer.apply(new, positions)
+                break
+            except RecordWaits as error:  # Each time one partition less is left.
+                self._waiting.hold_back(feed, new, error)
         if applied.aside:
             self._again_s = AGAIN_MIN_S
             self._again_at_s = time.monotonic() + AGAIN_MIN_S
@@ -190,6 +211,13 @@ class Following:
     def _note_left(self, ends: Mapping[Source, int], held: Mapping[Source, int]) -> None:
         left = sum(max(0, end - held.get(source, 0)) for source, end in ends.items())
         self._progress = self._progress._replace(left=left)
+
+    def _gives_up(self, ends: Mapping[Source, int], held: Mapping[Source, int]) -> bool:
+        """Return whether all that is left stands still, and has done so for long enough."""
+        if self._give_up_s is None or time.monotonic() - self._moved_s <= self._give_up_s:
+            return False
+        still = {(place.topic, place.partition) for place in self._progress.standing}
+        return all(source in still or held.get(source, 0) >= end for source, end in ends.items())
 
     def _check(self, feed: Feed) -> None:
         """Check that what the store holds is what these topics held.

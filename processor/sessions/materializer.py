@@ -41,12 +41,17 @@ class Materializer:
         """Forget what is known of the store: another exporter may have written, or a batch was not written."""
         self._folds.clear()
 
+    def read(self, record: OutputRecord) -> None:
+        """Read `record` and write nothing. Raises `RecordWaits` as `apply` does."""
+        for _ in self._decode([record]):
+            pass
+
     def apply(self, records: Sequence[OutputRecord], offsets: Mapping[Source, tuple[int | None, int]]) -> Applied:
         """Write what `records` tell, and `offsets` as in `Store.transaction`, in one transaction.
 
         Raises:
             StoreMoved, StoreUnavailable: nothing was written, or it is not known; `forget` is done already.
-            RegistryUnavailable: as `Codec.decode` raises it.
+            RecordWaits: the schema registry does not answer for one of `records`; nothing was written.
         """
         try:
             with self._store.transaction(offsets) as transaction:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from processor.runtime.identities import Identities
-from processor.runtime.ports import Assigned, Revoked
+from processor.runtime.ports import Assigned, Cause, Revoked
 from processor.sessions.model import EventRow, MessageRow, SessionRow, TextRow, UnreadableRow
 
 TAGGED: Final = "tagged"
@@ -29,6 +29,17 @@ class OutputRecord(NamedTuple):
     value: bytes | None
 
 
+class Standing(NamedTuple):
+    """A partition that stands still at a record; what is behind it is not read meanwhile."""
+
+    topic: str  # TAGGED or SESSIONS
+    partition: int
+    offset: int
+    cause: Cause
+    why: str
+    remedy: str
+
+
 class Feed(Protocol):
     """The two topics as a member of the exporters' group reads them: committed records only, from where the store is.
 
@@ -47,6 +58,15 @@ class Feed(Protocol):
 
     def positions(self) -> Mapping[Source, int]:
         """Return the next offset of each assigned partition that was polled or found to be at its end."""
+
+    def hold_back(self, source: Source, offset: int) -> None:
+        """Read no more of `source`, whose position is `offset` from now on, until `go_on` or an assignment."""
+
+    def go_on(self, source: Source) -> None:
+        """Read `source` again, from where it was held back."""
+
+    def unreadable(self) -> Sequence[Standing]:
+        """Return where partitions stand still since a batch cannot be read. They are tried again without being told."""
 
     def ends(self) -> Mapping[Source, int]:
         """Return where every partition of both topics ends now, for a reader of committed records."""

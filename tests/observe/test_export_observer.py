@@ -12,9 +12,12 @@ from processor.observe.exporter import ExportObserver
 from processor.observe.health import Health
 from processor.observe.logs import make_logger
 from processor.observe.metrics import ExportMetrics
+from processor.runtime.ports import Cause
 from processor.sessions.following import Progress
 from processor.sessions.model import UnreadableRow
+from processor.sessions.ports import SESSIONS, TAGGED, Standing
 
+TOPICS = {TAGGED: "a3cp.tagged", SESSIONS: "a3cp.sessions"}
 AWAY = BrokerUnavailable("no broker answers")
 NO_ROOM = StoreUnavailable("the store is full")
 FULL = TargetUnavailable("the disk is full")
@@ -26,7 +29,7 @@ class Told:
     def __init__(self) -> None:
         self.registry, self.health, self.stream = CollectorRegistry(), Health(), io.StringIO()
         log = make_logger("exporter", log_format="json", stream=self.stream)
-        self.observer = ExportObserver(ExportMetrics(self.registry), self.health, log)
+        self.observer = ExportObserver(ExportMetrics(self.registry), self.health, log, TOPICS)
 
     def lines(self) -> list[tuple[str, str, str]]:
         return [(line["level"], line["operation"], line["message"]) for line in map(json.loads, self.log())]
@@ -109,4 +112,31 @@ def test_what_is_set_aside_is_named_once(told: Told) -> None:
     told.observer.followed(Progress(unreadable=2, aside=rows, waiting=2))
     told.observer.followed(Progress(unreadable=2, aside=rows, again=2))
     assert told.lines() == [("warning", "store", "set aside")] * 2 + [("info", "store", "read again")]
-    assert [json.loads(line)["metadata"].get("position") for line in told.log()] == ["tagged[1]@7", "tagged[1]@9", None]
+    assert [json.loads(line)["metadata"].get("position") for line in told.log()] == [
+        "a3cp.tagged[1]@7",
+        "a3cp.tagged[1]@9",
+        None,
+    ]
+
+
+def test_a_partition_that_stands_still(told: Told) -> None:
+    """It is told once with its place, on `/readyz` and by a metric, each topic for itself, until it goes on."""
+    why = "schema registry does not answer for schema id 7"
+    tagged = Standing(TAGGED, 1, 5, Cause.REGISTRY, why, "look at it")
+    sessions = Standing(SESSIONS, 1, 9, Cause.UNREADABLE, "the batch cannot be read", "see the docs")
+    name = "a3cp_export_partition_waiting"
+    labels = {"topic": "a3cp.tagged", "partition": "1", "cause": "registry"}
+    for _ in range(2):
+        told.observer.followed(Progress(standing=(tagged, sessions)))
+    assert told.lines() == [("warning", "store", "stands still"), ("error", "store", "stands still")]
+    assert json.loads(told.log()[0])["metadata"]["position"] == "a3cp.tagged[1]@5"
+    assert told.health.not_ready() == [
+        "waits at a3cp.sessions[1]@9: the batch cannot be read; see the docs",
+        f"waits at a3cp.tagged[1]@5: {why}; look at it",
+    ]
+    assert told.value(name, **labels) == 1
+    told.observer.followed(Progress(standing=(sessions,)))
+    assert told.value(name, **labels) == 0
+    told.observer.followed(Progress())
+    assert told.health.not_ready() == []
+    assert told.lines()[2:] == [("info", "store", "goes on")] * 2

@@ -14,7 +14,7 @@ from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Assigned, Revoked
 from processor.runtime.task import Task
 from processor.sessions.decoding import decode
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Source
+from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Source, Standing
 from processor.settings.documents import schema_text
 from processor.settings.model import TopicNames
 from processor.testing import MemoryRecord
@@ -93,18 +93,32 @@ class MemoryFeed:
         for record in records:
             self._logs[record.topic, record.partition].append(record)
         self._left = [record for record in records if record.offset >= starts.get((record.topic, record.partition), 0)]
+        self._back: dict[Source, int] = {}  # held back, from these offsets on
         self._positions: dict[Source, int] = {}
         self._changes: list[Assigned | Revoked] = [Assigned(frozenset(range(PARTITIONS)))]
         self.closed = False
 
     def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
         count = min(records_max, self._chunk)
-        taken, self._left = self._left[:count], self._left[count:]
+        reading = [record for record in self._left if (record.topic, record.partition) not in self._back]
+        taken = reading[:count]
+        self._left = [record for record in self._left if record not in taken]
         for record in taken:
             self._positions[record.topic, record.partition] = record.offset + 1
-        if not self._left:
-            self._positions.update(self.ends())
+        if len(taken) == len(reading):
+            self._positions.update({source: end for source, end in self.ends().items() if source not in self._back})
         return taken
+
+    def hold_back(self, source: Source, offset: int) -> None:
+        self._back[source] = self._positions[source] = offset
+
+    def go_on(self, source: Source) -> None:
+        offset = self._back.pop(source)
+        again = [record for record in self._logs[source] if record.offset >= offset]
+        self._left = [record for record in self._left if (record.topic, record.partition) != source] + again
+
+    def unreadable(self) -> Sequence[Standing]:
+        return ()
 
     def assignments(self) -> Sequence[Assigned | Revoked]:
         changes, self._changes = self._changes, []
