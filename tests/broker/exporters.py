@@ -114,7 +114,10 @@ class Exporter:
         return tables
 
     def files(self) -> dict[str, Any]:
-        """Return what each file below the targets holds; of a manifest, all but when it was written."""
+        """Return what each file below the targets holds; of a manifest, all but when it was written.
+
+        An index stands in a folder that is named after its store.
+        """
         found: dict[str, Any] = {}
         for path in (*self.root.rglob("*"), *self.training.rglob("*")):
             content = path.read_bytes() if path.is_file() else b""
@@ -123,7 +126,8 @@ class Exporter:
                 assert told.pop("written_at")
                 assert told.pop("sha256")  # The manifest's own, in which the time is.
                 content = json.dumps(told).encode()
-            found[str(path.relative_to(self.targets))] = content
+            name = str(path.relative_to(self.targets))
+            found[name.replace(f"index/{self.store.identity}", "index/STORE")] = content
         return found
 
     def __enter__(self) -> Self:
