@@ -57,6 +57,7 @@ class Bundling:
         self._wanted = wanted
         self._stopped = stopped
         self._next_s = self._training_next_s = self._index_next_s = 0.0
+        self._index_is_whole = False  # since this exporter began
 
     def write(self) -> None:
         """Write all that is due, and the training data of the dates that changed.
@@ -71,7 +72,7 @@ class Bundling:
         else:
             self._hand_to(writer, self._wanted, self._stopped)
         if writer is not None:
-            write_index(self._store, writer, all_dates=True)
+            self._write_index(writer)
         self._hand_to(self._training, SessionFilter(), self._stopped)
 
     def finish(self) -> None:
@@ -84,7 +85,12 @@ class Bundling:
             self.write()
         elif self._writer is not None:
             with suppress(TargetUnavailable):
-                write_index(self._store, self._writer)
+                self._write_index(self._writer)
+
+    def _write_index(self, writer: BundleWriter) -> None:
+        """Write the index of all dates the first time: an exporter that was killed may have left it behind the store."""
+        write_index(self._store, writer, all_dates=not self._index_is_whole)
+        self._index_is_whole = True
 
     def _are_many_due(self, writer: BundleWriter) -> bool:
         return len(self._store.unexported(writer.name, self._wanted, limit=SESSIONS_MIN)) == SESSIONS_MIN
@@ -101,7 +107,7 @@ class Bundling:
         try:
             self._hand_to(self._writer, self._wanted._replace(status=self._wanted.status or "complete"), over)
             if self._writer is not None and time.monotonic() >= self._index_next_s:
-                write_index(self._store, self._writer)
+                self._write_index(self._writer)
                 self._index_next_s = time.monotonic() + INDEX_S
             if time.monotonic() >= self._training_next_s:
                 began_s = time.monotonic()

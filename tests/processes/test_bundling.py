@@ -86,3 +86,13 @@ def test_while_following_it_is_told_once(
     made.write_some(told.observer)
     assert told.lines()[2:] == [("info", "write", "no longer set aside")] * 2
     assert told.value("a3cp_export_bundles_total", outcome="written") == 5
+
+
+def test_an_index_that_was_left_behind_is_made_good(store: SqlStore, tmp_path: Path) -> None:
+    """An exporter that was killed before it wrote the index is followed by one that has nothing else to write."""
+    bundling(store, tmp_path).write()
+    (index,) = (tmp_path / "bundles" / "index").rglob("*.json")
+    whole = index.read_bytes()
+    index.unlink()
+    bundling(store, tmp_path).write_some(Told().observer)
+    assert index.read_bytes() == whole
