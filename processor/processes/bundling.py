@@ -88,7 +88,7 @@ class Bundling:
                 self._write_index(self._writer)
 
     def _write_index(self, writer: BundleWriter) -> None:
-        """Write the index of all dates the first time: an exporter that was killed may have left it behind the store."""
+        """Write the index; the first time of all dates, since one that was killed may have left it behind the store."""
         write_index(self._store, writer, all_dates=not self._index_is_whole)
         self._index_is_whole = True
 
