@@ -18,8 +18,8 @@ from processor.cli.terminal import print_json
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from processor.cli.input_files import Bad, FileReader, Item
     from processor.errors import A3CPError
+    from processor.intake.files import Bad, FileReader, Item
     from processor.kafka.producer import RecordProducer
 
 STDIN: Final = "-"
@@ -78,8 +78,8 @@ def produce(
     are sent all the same, also those that do not conform, which are told too (A3CP_STRICT refuses them). Exit code 1
     when anything was bad, 2 when a file could not be read.
     """
-    from processor.cli.input_files import FileReader
     from processor.errors import BrokerUnavailable, UsageError
+    from processor.intake.files import FileReader
     from processor.kafka.producer import RecordProducer
 
     if missing := [name for name in files if name != STDIN and not _is_there(name)]:
@@ -169,8 +169,8 @@ def _send_file(
 
 
 def _send(item: "Item", name: str, producer: "RecordProducer", summary: Summary, *, unchecked: bool) -> None:
-    from processor.cli.input_files import Good
     from processor.errors import A3CPError, BrokerUnavailable
+    from processor.intake.files import Good
 
     def done(error: A3CPError | None) -> None:
         if error is None:

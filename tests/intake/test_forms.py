@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from processor.cli.input_files import Bad, FileReader, Good, Item
-from processor.cli.json_texts import TEXT_BYTES_MAX
+from processor.intake.files import Bad, FileReader, Good, Item
+from processor.intake.texts import TEXT_BYTES_MAX
 
 
 class Pipe(io.RawIOBase):

@@ -15,12 +15,12 @@ import fastavro
 import pyarrow as pa
 import pytest
 
-from processor.cli.input_files import Bad, FileReader, Good, Item
-from processor.cli.json_texts import TEXT_BYTES_MAX
 from processor.codec.avro import write_long
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
 from processor.core.model import Message, Odd, odd_words
+from processor.intake.files import Bad, FileReader, Good, Item
+from processor.intake.texts import TEXT_BYTES_MAX
 from processor.settings.documents import schema_text
 
 CODEC = Codec(Schemas({name: schema_text(name) for name in SHIPPED}))

@@ -8,7 +8,7 @@ next one is found again at a line that can only begin a new one.
 import re
 from typing import Final, NamedTuple
 
-from processor.cli.file_forms import Damaged
+from processor.intake.forms import Damaged
 
 TEXT_BYTES_MAX: Final = 4 << 20  # of one object
 START_BYTES: Final = 256  # kept of an object that is longer

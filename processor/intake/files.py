@@ -10,9 +10,6 @@ from uuid import UUID
 import fastavro
 import msgspec
 
-from processor.cli.avro_container import Container
-from processor.cli.file_forms import Damaged, Refused, opened
-from processor.cli.json_texts import SEPARATOR, TEXT_BYTES_MAX, Cutter, Text, bare
 from processor.codec import avroschema
 from processor.codec.codec import Codec
 from processor.codec.isotime import parse_time
@@ -22,6 +19,9 @@ from processor.codec.schema import SHIPPED, Schemas
 from processor.codec.wire import avro_header
 from processor.core.model import Command, Odd
 from processor.errors import DecodeError, InvalidMessage, RecordError
+from processor.intake.container import Container
+from processor.intake.forms import Damaged, Refused, opened
+from processor.intake.texts import SEPARATOR, TEXT_BYTES_MAX, Cutter, Text, bare
 from processor.settings.documents import schema_text
 
 _UNITS: Final = {"millis": 1, "micros": 1_000, "nanos": 1_000_000}

@@ -12,11 +12,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from processor.cli.file_forms import AVRO_MAGIC, Refused
 from processor.codec import avroschema
 from processor.codec.avroschema import Compiler, SchemaError, SchemaJson, read_long
 from processor.codec.schemawork import check_work
 from processor.errors import DecodeError
+from processor.intake.forms import AVRO_MAGIC, Refused
 
 BLOCK_BYTES_MAX: Final = 64 << 20  # packed, and unpacked
 _HEADER_BYTES_MAX: Final = 4 << 20
