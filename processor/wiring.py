@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from processor.broker import bootstrap_of_running
+from processor.codec.codec import Codec
 from processor.codec.schema import Schemas
 from processor.errors import A3CPError, UsageError
 from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
@@ -18,6 +19,7 @@ from processor.settings.model import Settings
 from processor.settings.sources import Loaded, Option, load
 
 if TYPE_CHECKING:
+    from processor.audit.report import AuditReport
     from processor.store.sql import SqlStore
 
 SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand")
@@ -114,3 +116,33 @@ def await_kafka(
     return await_broker(
         settings.kafka_conf(), stopped=stopped.is_set, on_trouble=on_trouble, give_up_s=GIVE_UP_S if to_end else None
     )
+
+
+def audited(
+    settings: Settings, *, rules_changed: bool = False, on_read: Callable[[int, int], None] = lambda _read, _all: None
+) -> "AuditReport":
+    """Audit the topics that the settings name.
+
+    Args:
+        settings: of the processor; its rules are those that outputs are compared with.
+        rules_changed: whether other rules were in force since the raw log begins; then nothing is compared with these.
+        on_read: told how many offsets were passed now, and how many there are in all.
+
+    Raises as `KafkaTopics` and `audit` do.
+    """
+    from processor.audit.outcomes import audit  # Only those who audit need them.
+    from processor.kafka.audit import KafkaTopics
+
+    names = settings.topics()
+    topics = KafkaTopics(
+        settings.kafka_conf(),
+        (names.tagged, names.sessions, names.state, names.dlq, names.raw),
+        raw=names.raw,
+        group_id=settings.group_id,
+        origin={"raw": names.raw, "state": names.state, "tagged": names.tagged, "sessions": names.sessions},
+        on_read=lambda offsets: on_read(offsets, topics.offsets),
+    )
+    codec = Codec(schemas(settings), strict=settings.strict)
+    rules = None if rules_changed else settings.rules()
+    is_mirror = settings.reads_another_log
+    return audit(topics, codec, names, rules, now_ms=SystemClock().now_ms(), is_mirror=is_mirror)

@@ -32,32 +32,15 @@ def audit(
     The processor may be running: what it has not come to is counted, not called missing. Nothing is written.
     Exit codes: 0 nothing is wrong, 1 something is, 2 there are no such topics, or they were made anew.
     """
-    import time
-
-    from processor.audit.outcomes import audit as audit_topics
-    from processor.codec import Codec
-    from processor.kafka.audit import KafkaTopics
-    from processor.wiring import schemas
+    from processor.wiring import audited
 
     settings = chosen(bootstrap, prefix)
-    names = settings.topics()
     with progress_bar(quiet=as_json) as on_read:
-        topics = KafkaTopics(
-            settings.kafka_conf(),
-            (names.tagged, names.sessions, names.state, names.dlq, names.raw),
-            raw=names.raw,
-            group_id=settings.group_id,
-            origin={"raw": names.raw, "state": names.state, "tagged": names.tagged, "sessions": names.sessions},
-            on_read=lambda offsets: on_read(offsets, topics.offsets),
-        )
-        codec = Codec(schemas(settings), strict=settings.strict)
-        rules = None if rules_changed else settings.rules()
-        now_ms, is_mirror = time.time_ns() // 1_000_000, settings.reads_another_log
-        report = audit_topics(topics, codec, names, rules, now_ms=now_ms, is_mirror=is_mirror)
+        report = audited(settings, rules_changed=rules_changed, on_read=on_read)
     if as_json:
         print_json(_fields(report, settings.group_id))
     else:
-        _tell(report, names, settings.group_id)
+        _tell(report, settings.topics(), settings.group_id)
     if report.problem_count:
         raise typer.Exit(1)
 

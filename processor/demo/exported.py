@@ -4,17 +4,21 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from processor.bundles.verify import verify
-from processor.demo.outcome import Check, Outcome
 from processor.errors import Fatal, UsageError
 from processor.kafka.fresh import DEMO_PREFIX, demo_topics
 from processor.processes.supervisor import this_command
 from processor.runtime.identities import Identities
+from processor.sessions.model import SessionRow, Status
+from processor.sessions.ports import SessionFilter
+from processor.store import open_store
 from processor.targets.paths import PAGE, bundle_path
 
 TRAINED_USER: Final = "heron-07"  # Her morning has a bit of everything: the timeline to look at first.
@@ -23,6 +27,7 @@ _BUNDLES: Final = "bundles"
 _OURS: Final = (_STORE, f"{_STORE}-wal", f"{_STORE}-shm", _BUNDLES)
 _MARK: Final = ".a3cp-demo"  # Who exports for real may name store and bundles alike: the names prove nothing.
 _LIMIT_S: Final = 120.0
+_SESSIONS_MAX: Final = 100_000
 
 
 class Exported(NamedTuple):
@@ -30,10 +35,15 @@ class Exported(NamedTuple):
 
     folder: Path
     store: str  # its address
-    sessions: Mapping[str, int]  # held, by completeness
+    sessions: Sequence[SessionRow]  # that it holds, by user and start
     bundles: int
     sound: int  # of them, as `a3cp verify` says
     timeline: Path | None  # of the session to look at first
+
+    @property
+    def held(self) -> Counter[Status]:
+        """How many of the sessions are complete, open, partial."""
+        return Counter(session.status for session in self.sessions)
 
     @property
     def root(self) -> Path:
@@ -85,7 +95,7 @@ def _marked(folder: Path) -> Identities:
     return noted if isinstance(noted, dict) else {}
 
 
-def export(outcome: Outcome, folder: Path, environ: Mapping[str, str]) -> Exported:
+def export(folder: Path, environ: Mapping[str, str]) -> Exported:
     """Run `a3cp export` into `folder`, emptied first, and verify every bundle.
 
     Raises:
@@ -93,21 +103,24 @@ def export(outcome: Outcome, folder: Path, environ: Mapping[str, str]) -> Export
         Fatal: the export failed.
     """
     make_room(folder)
-    store = f"sqlite:///{folder / _STORE}"
-    command = [*this_command("export"), "--json", "--store", store, "--to", str(folder / _BUNDLES)]
+    address = f"sqlite:///{folder / _STORE}"
+    command = [*this_command("export"), "--json", "--store", address, "--to", str(folder / _BUNDLES)]
     done = subprocess.run(  # noqa: S603  # The command is our own.
         command, env=dict(environ), capture_output=True, text=True, timeout=_LIMIT_S, check=False
     )
     if done.returncode:
         words = done.stderr.strip().splitlines() or ["none"]
         raise Fatal(f"the export ended with code {done.returncode}", remedy=f"its last words: {words[-1]}")
+    with closing(open_store(address)) as store:
+        rows = store.sessions(SessionFilter(), limit=_SESSIONS_MAX)
+    sessions = sorted(rows, key=lambda row: (row.user_id, row.start_ms))
     reports = list(verify(str(folder / _BUNDLES)))
-    first = next((seen for seen in outcome.sessions if seen.user_id == TRAINED_USER), None)
+    first = next((row for row in sessions if row.user_id == TRAINED_USER), None)
     page = None if first is None else folder / _BUNDLES / bundle_path(first.session_id, first.start_ms) / PAGE
     return Exported(
         folder,
-        store,
-        json.loads(done.stdout)["held"]["sessions"],
+        address,
+        sessions,
         len(reports),
         sum(report.is_sound for report in reports),
         page if page is not None and page.is_file() else None,
@@ -122,18 +135,3 @@ def make_room(folder: Path) -> None:
     for name in _OURS:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def check(outcome: Outcome, exported: Exported) -> Check:
-    """Return whether all sessions are there, those that have ended whole, each as a bundle that verifies."""
-    ended = sum(session.end is not None for session in outcome.sessions)
-    held = exported.sessions
-    kept = (held["complete"], held["partial"]) == (ended, 0) and (
-        exported.bundles == exported.sound == len(outcome.sessions)
-    )
-    return Check(
-        "every session is exported, whole if it ended, and its bundle verifies to the bit",
-        kept,
-        f"{held['complete']} complete, {held['open']} open, {held['partial']} partial; "
-        f"{exported.sound} of {exported.bundles} bundles sound",
-    )

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from processor.codec.isotime import format_time
 from processor.codec.wire import ENCODING_NAMES
-from processor.demo.outcome import KINDS, SessionSeen
+from processor.core.model import Flag
+from processor.demo.outcome import KINDS
+from processor.sessions.model import SessionRow, Status
 
 if TYPE_CHECKING:
     from processor.demo.run import Demo
@@ -68,14 +70,14 @@ def as_json(demo: "Demo") -> dict[str, Any]:
                 "user_id": session.user_id,
                 "session_id": session.session_id,
                 "start_time": format_time(session.start_ms),
-                "opened_by": session.opened_by,
-                "end_time": format_time(session.last_ms) if session.end else None,
-                "reason": session.end.reason if session.end else None,
-                "revision": session.end.revision if session.end else None,
-                "message_count": len(session.messages),
-                "flags": dict(session.flags),
+                "opened_by": session.start_reason,
+                "end_time": None if session.end_ms is None else format_time(session.end_ms),
+                "reason": session.reason,
+                "revision": session.revision,
+                "message_count": session.held_count,
+                "flags": _flags(session),
             }
-            for session in outcome.sessions
+            for session in demo.exported.sessions
         ],
         "events": dict(_kinds(demo)),
         "dead_letters": [
@@ -84,7 +86,7 @@ def as_json(demo: "Demo") -> dict[str, Any]:
         ],
         "exported": {
             "folder": str(demo.exported.folder),
-            "sessions": dict(demo.exported.sessions),
+            "sessions": {status.value: demo.exported.held[status] for status in Status},
             "bundles": demo.exported.bundles,
             "sound": demo.exported.sound,
             "timeline": None if demo.exported.timeline is None else str(demo.exported.timeline),
@@ -103,21 +105,26 @@ def _sessions(demo: "Demo", console: Console, *, wide: bool) -> None:
     table.add_column("messages" if wide else "msgs", justify="right", no_wrap=True)
     table.add_column("flagged")
     before = ""
-    for session in demo.outcome.sessions:
+    for session in demo.exported.sessions:
         user = session.user_id if session.user_id != before else ""
         before = session.user_id
         start = f"{session.session_id[:26]}…" if wide else f"{_moment(session.start_ms):%d %b %H:%M}"
-        length = _length(session.last_ms - session.start_ms)
-        flags = ", ".join(_count(flag, n) for flag, n in sorted(session.flags.items()) if flag != "nonconforming")
-        table.add_row(Text(user), start, length, _reason(session), str(len(session.messages)), flags)
+        flags = ", ".join(_count(flag, n) for flag, n in _flags(session).items() if flag != "nonconforming")
+        table.add_row(Text(user), start, _length(session.duration_ms), _reason(session), str(session.held_count), flags)
     console.print(table)
 
 
-def _reason(session: SessionSeen) -> Text:
-    if session.end is None:
+def _flags(session: SessionRow) -> dict[str, int]:
+    """Return how many of its messages have which flag of their tag."""
+    counts = session.summary.notices
+    return {flag: counts[flag] for flag in sorted(Flag.WORDS) if flag in counts}
+
+
+def _reason(session: SessionRow) -> Text:
+    if session.end_ms is None:
         return Text("still open", style="green")
-    again = f" (told {session.end.revision + 1}×)" if session.end.revision else ""
-    return Text(f"{session.end.reason}{again}")
+    again = f" (told {session.revision + 1}×)" if session.revision else ""
+    return Text(f"{session.reason}{again}")
 
 
 def _events(demo: "Demo", console: Console) -> None:
@@ -153,12 +160,12 @@ def _totals(demo: "Demo", console: Console) -> None:
     odd = sum("nonconforming" in message.flags for message in outcome.tagged)
     modules = {record.module for record in demo.sent} - {"?"}
     lines = [
-        f"{len(users)} users, {len(modules)} modules, {len(outcome.sessions)} sessions.",
+        f"{len(users)} users, {len(modules)} modules, {len(demo.exported.sessions)} sessions.",
         f"{len(outcome.tagged)} messages tagged ({spoken}), {len(outcome.dead)} dead letters.",
         f"{odd} messages are not as A3CP's own model wants them: flagged nonconforming, and tagged all the same.",
     ]
-    if outcome.rerouted:
-        lines.append(f"{outcome.rerouted} records came in a wrong partition and were sent on to the right one.")
+    if demo.audited.rerouted:
+        lines.append(f"{demo.audited.rerouted} records came in a wrong partition and were sent on to the right one.")
     outside = [message for message in outcome.tagged if message.session_id is None]
     if outside:
         sources = sorted({message.source or "?" for message in outside})

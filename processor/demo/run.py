@@ -13,13 +13,13 @@ from typing import IO, Final, NamedTuple, Self
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
 
 from processor import broker
+from processor.audit.report import AuditReport
 from processor.broker import BrokerInfo
 from processor.codec.codec import Codec
 from processor.core.model import HOUR_MS
 from processor.demo.day import lifelike_day
 from processor.demo.exported import Exported, export, mark, prefix_for, require_ours
-from processor.demo.exported import check as check_export
-from processor.demo.outcome import Check, Outcome, check, read_outcome
+from processor.demo.outcome import Check, Outcome, check, check_export, read_outcome
 from processor.demo.report import Steps
 from processor.demo.script import Sent
 from processor.errors import Fatal, UsageError
@@ -29,11 +29,10 @@ from processor.kafka.producer import RecordProducer
 from processor.kafka.reader import Reader
 from processor.kafka.topic_admin import ensure_topics
 from processor.processes.supervisor import this_command
-from processor.runtime.task import REROUTED
 from processor.settings.documents import example_messages
 from processor.settings.model import Settings
 from processor.settings.sources import Option, load
-from processor.wiring import schemas
+from processor.wiring import audited, schemas
 
 QUIET_MS: Final = 3_000  # By default the clock waits 10 s before it ends an idle session.
 SESSION_TIMEOUT_MS: Final = 1_500  # of a dead worker, on the embedded broker, which allows so little
@@ -51,6 +50,7 @@ class Demo(NamedTuple):
     started_broker: bool
     sent: list[Sent]
     outcome: Outcome
+    audited: AuditReport
     exported: Exported
     checks: list[Check]
     seconds: float
@@ -111,10 +111,11 @@ def run_demo(
     log: IO[bytes]
     with tempfile.TemporaryFile() as log, _Readers(settings, codec) as readers:
         outcome = _process(steps, settings, environ=environ, producer=producer, sent=sent, readers=readers, log=log)
-    exported = export(outcome, out, environ)
+    report = audited(settings)
+    exported = export(out, environ)
     steps.done("Export", f"{exported.bundles} bundles, each verified: {exported.root}")
-    checks = [*check(sent, outcome), check_export(outcome, exported)]
-    return Demo(settings, info, started, sent, outcome, exported, checks, time.monotonic() - began_s)
+    checks = [*check(sent, outcome, report, settings.topics()), check_export(outcome, exported)]
+    return Demo(settings, info, started, sent, outcome, report, exported, checks, time.monotonic() - began_s)
 
 
 def _settings(environ: Mapping[str, str], prefix: str) -> Settings:
@@ -133,7 +134,8 @@ def _process(
         return readers.read().answered
 
     def ended() -> int:
-        return sum(session.end is not None for session in readers.read().sessions)
+        outcome = readers.read()
+        return outcome.started - len(outcome.open_sessions())
 
     with _Processor(environ, log) as first:
         _send(producer, sent[:1])  # Once this one is through, the processor is up.
@@ -151,8 +153,7 @@ def _process(
         _wait(steps, "idle sessions are ended", second, _ended_by_now(readers.read(), settings), ended)
         second.stop()
     outcome = readers.read()
-    outcome.rerouted = readers.rerouted()
-    steps.done("Sessions", f"{len(outcome.sessions)} started, those of silent users ended; the processor is stopped")
+    steps.done("Sessions", f"{outcome.started} started, those of silent users ended; the processor is stopped")
     return outcome
 
 
@@ -161,7 +162,7 @@ def _ended_by_now(outcome: Outcome, settings: Settings) -> int:
     # Only the newest session of a user may be open, and then only one whose silence is shorter than any gap in use.
     now_ms = time.time_ns() // 1_000_000
     longest_ms = max(settings.gap_ms, HOUR_MS)
-    return sum(session.end is not None or now_ms - session.last_ms > longest_ms for session in outcome.sessions)
+    return outcome.started - sum(now_ms - last_ms <= longest_ms for last_ms in outcome.open_sessions().values())
 
 
 def _broker_up(steps: Steps) -> BrokerInfo:
@@ -215,15 +216,11 @@ class _Readers:
         conf, topics = settings.kafka_conf(), settings.topics()
         self._codec = codec
         self._dlq = topics.dlq
-        self._readers = [Reader(conf, topic) for topic in (topics.tagged, topics.sessions, topics.dlq, topics.raw)]
+        self._readers = [Reader(conf, topic) for topic in (topics.tagged, topics.sessions, topics.dlq)]
 
     def read(self) -> Outcome:
-        tagged, sessions, dead, _ = self._readers
+        tagged, sessions, dead = self._readers
         return read_outcome(self._codec, tagged.read_all(), sessions.read_all(), read_letters(dead, self._dlq))
-
-    def rerouted(self) -> int:
-        """Return how many records the processor sent on to their right partition."""
-        return sum(any(name == REROUTED for name, _ in record.headers) for record in self._readers[-1].read_all())
 
     def __enter__(self) -> Self:
         return self

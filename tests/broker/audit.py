@@ -188,7 +188,7 @@ def audit(
         Broken: a promise was broken.
     """
     codec = make_codec()
-    report = audit_topics(_Held(topics, names), codec, names, rules, now_ms=now_ms)
+    report = audit_topics(HeldTopics(topics, names), codec, names, rules, now_ms=now_ms)
     if report.problems:
         raise Broken(f"{report.problem_count} problems: {report.problems[:5]}")
     found = Audit(tagged=report.tagged, rerouted=report.rerouted, dead=report.dead)
@@ -213,8 +213,8 @@ def audit(
     return found
 
 
-class _Held:
-    """The topics as `a3cp audit` reads them."""
+class HeldTopics:
+    """Topics that were read, as `a3cp audit` reads them."""
 
     def __init__(self, topics: Topics, names: TopicNames) -> None:
         self._logs = dict(zip(names, (getattr(topics, name) for name in TopicNames._fields), strict=True))
