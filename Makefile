@@ -1,6 +1,6 @@
 # One recipe a task. Each sets up what it needs: only Python >= 3.11, make and a network are taken for granted.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports coverage bench lock clean
+.PHONY: help demo test test-long check format lint types imports coverage bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,19 +10,25 @@ PYTHON ?=
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3 python
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+# A worker for each core; each starts a Kafka of its own once a test of it needs one.
+SIDE_BY_SIDE := -n logical --maxprocesses 8 --dist loadgroup
 DEMO_ARGS ?=
 
 help:  ## Print this list.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(READY)  ## Run the whole system on a lifelike day: broker, topics, messages, sessions, a readable table.
 	@$(BIN)/a3cp demo $(DEMO_ARGS)
 
-test: $(READY)  ## Run all tests; PYTEST_ARGS="-m 'not broker'" leaves out those that need a Kafka.
+test: $(READY)  ## Run the tests but the long ones; PYTEST_ARGS="-m 'not broker'" leaves out those that need a Kafka too.
 	@echo "==> tests: those marked 'broker' use KAFKA_BOOTSTRAP_SERVERS, Docker or an embedded Kafka, whichever is there first"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(PYTEST_ARGS)
 
-check: format lint types imports test  ## Format, lint, types, import contracts, tests.
+test-long: $(READY)  ## Run the long tests: kills at random moments, and long loads.
+	@echo "==> long tests"
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m long $(PYTEST_ARGS)
+
+check: format lint types imports test  ## Format, lint, types, import contracts, tests but the long ones.
 
 format: $(READY)  ## Check the format (`.venv/bin/ruff format .` changes it).
 	@echo "==> format"
@@ -42,7 +48,7 @@ imports: $(READY)  ## Check the import contracts.
 
 coverage: $(READY)  ## Check that tests without a Kafka go through every branch of rules and codec.
 	@echo "==> coverage of core and codec, by branches"
-	@$(BIN)/python -m pytest -q -m "not broker" tests/core tests/codec tests/contracts --cov=processor.core --cov=processor.codec \
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not broker" tests/core tests/codec tests/contracts --cov=processor.core --cov=processor.codec \
 	    --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 bench: $(READY)  ## Measure, with the peers beside it.

@@ -35,6 +35,12 @@ PARTITIONS = 4
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the tests that need a Kafka when they run side by side: the quick ones fill the gaps at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("broker") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_java() -> Iterator[None]:
     """Start and warm up brokers in half the time."""

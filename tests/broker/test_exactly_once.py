@@ -24,7 +24,7 @@ def _has_grown_everywhere(tagged: Watcher, before: dict[int, int]) -> bool:
     return bool(tagged.look()) and all(tagged.counts[partition] > count + 100 for partition, count in before.items())
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_killed_at_random_moments(kafka: str, topics: str, tmp_path: Path, workers: int) -> None:
     """Kill -9 in the middle of transactions, again and again: nothing is lost and nothing doubled."""
     chance = random.Random(workers)

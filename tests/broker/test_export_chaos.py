@@ -20,7 +20,7 @@ from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import Fleet, await_true, day, message, produce
 from tests.postgres import programs
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.long]
 
 KILLS = {"sqlite": 20, "postgresql": 8}
 STARTING_SHARE = 0.4  # of the kills, in the first two seconds; the others come within a second of its first work

@@ -18,7 +18,7 @@ from tests.broker.apicurio import Apicurio
 from tests.broker.test_materializer import PROGRAM, Site
 from tests.strategies import SCHEMA_TEXTS, avro_body
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("registry")]
 
 FIELDS = {
     "schema_version": "1.0.1",
