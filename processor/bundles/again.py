@@ -23,8 +23,7 @@ from processor.errors import A3CPError
 from processor.sessions.decoding import decode_part
 from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionView
 from processor.sessions.ports import TAGGED, OutputRecord
-from processor.sessions.shapes import AuditLine, File, Metadata
-from processor.sessions.shapes import Summary as ToldSummary
+from processor.sessions.shapes import AuditLine, File, Metadata, Summary
 from processor.sessions.summary import SessionFold, new_session
 from processor.targets.paths import AUDIT, BUNDLE, PAGE, RECORDS, TABLE
 from processor.targets.target import Target
@@ -206,7 +205,7 @@ def _with_told_sums(session: SessionRow, target: Target, listed: Mapping[str, Fi
     if BUNDLE not in listed:
         return session
     told = next(
-        msgspec.json.decode(line.partition(b":")[2].rstrip(b","), type=ToldSummary)
+        msgspec.json.decode(line.partition(b":")[2].rstrip(b","), type=Summary)
         for line in lines(target, target.path(BUNDLE))
         if line.startswith(b'"summary":')
     )

@@ -39,7 +39,7 @@ class ExportObserver:
         if progress.left is not None:
             self._metrics.lag(progress.left)
         for row in progress.aside[self._told_aside :]:
-            self._log.warning("set aside", operation="store", position=self._position(row[:3]), reason=row.error)
+            self._log.warning("set aside", operation="store", position=self._position(row.place), reason=row.error)
         self._told_aside = len(progress.aside)
         if progress.again > self._again:
             self._log.info("read again", operation="store", records=progress.again - self._again)

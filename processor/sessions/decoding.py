@@ -186,7 +186,7 @@ def _unreadable(record: OutputRecord, error: RecordError) -> UnreadableRow:
     value = record.value or b""
     digest = sha256(value).digest()
     why = str(error).removesuffix(_TO_PROCESSOR)
-    return UnreadableRow(record.topic, record.partition, record.offset, _clean(why), digest, len(value))
+    return UnreadableRow(record.topic, _clean(why), digest, len(value), record.partition, record.offset)
 
 
 def _clean(text: str) -> str:

@@ -249,7 +249,7 @@ class Following:
         """Read what was set aside once more: what can be read now comes into its session."""
         again = waiting = 0
         aside = self._store.unreadable()
-        while rows := {row[:3]: row.content_hash for row in islice(aside, AGAIN_RECORDS)}:
+        while rows := {row.place: row.content_hash for row in islice(aside, AGAIN_RECORDS)}:
             found = feed.read(rows)
             records = [record for record in found if sha256(record.value or b"").digest() == rows[record[:3]]]
             try:

@@ -4,7 +4,7 @@ Rows are `NamedTuple`s: one is made for every message (see processor/core/model.
 how many batches the records were read, so two runs over one log give equal rows.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -72,11 +72,16 @@ class UnreadableRow(NamedTuple):
     """A record that is no tagged message or no session event: counted and told, never silently left out."""
 
     topic: str  # `tagged` or `sessions`
-    partition: int
-    offset: int
     error: str
     content_hash: bytes
     size_bytes: int
+    partition: int
+    offset: int
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Where the record is."""
+        return self.topic, self.partition, self.offset
 
 
 class Status(Enum):
@@ -87,16 +92,16 @@ class Status(Enum):
     COMPLETE = "complete"  # count and digest of its latest end match the messages held
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a session's messages add up to."""
+@dataclass(slots=True)
+class Sums:
+    """What messages add up to."""
 
-    actors: Mapping[str, int] = field(default_factory=dict)  # messages by `Actor`
-    sources: Mapping[str, int] = field(default_factory=dict)
-    modalities: Mapping[str, int] = field(default_factory=dict)
-    notices: Mapping[str, int] = field(default_factory=dict)  # messages by the words of `Notice`
-    abort_codes: Mapping[str, int] = field(default_factory=dict)  # capture.abort by error_code
-    feedback: Mapping[str, int] = field(default_factory=dict)  # confirmed, corrected, rejected
+    actors: dict[str, int] = field(default_factory=dict)  # messages by `Actor`
+    sources: dict[str, int] = field(default_factory=dict)
+    modalities: dict[str, int] = field(default_factory=dict)
+    notices: dict[str, int] = field(default_factory=dict)  # messages by the words of `Notice`
+    abort_codes: dict[str, int] = field(default_factory=dict)  # capture.abort by error_code
+    feedback: dict[str, int] = field(default_factory=dict)  # confirmed, corrected, rejected
     escalations: int = 0  # messages that called for a person's attention
     captures: int = 0  # capture.open events
     confidence_sum: float = 0.0  # of the classifiers' best labels, in order of the session
@@ -118,28 +123,28 @@ class SessionRow(NamedTuple):
     user_id: str
     partition: int
     start_ms: int
-    # What its events say, the latest of each kind.
-    state: str  # active, paused or ended
-    end_ms: int | None  # None while it has not ended
-    reason: str | None  # why it ended
-    revision: int | None  # of its latest end
-    expected_count: int | None
-    expected_digest: str | None  # 64 hex digits
-    active_ms: int | None  # length without pauses, once it has ended
-    paused_ms: int
-    start_reason: str | None
-    previous_session_id: str | None
-    performer_id: str | None  # who started it
-    template: str | None
-    is_training_data: bool | None
-    session_notes: str | None  # given with its start; later notes are events
-    training_intent_label: str | None
-    event_count: int
     # What its messages add up to.
-    held_count: int
-    held_digest: str | None  # None when messages before the first held one are missing
-    notices: int  # bits of `Notice` that any of its messages has, or that it was opened twice
-    summary: Summary
+    held_digest: str | None  # 64 hex digits; None when messages before the first held one are missing
+    summary: Sums
+    held_count: int = 0
+    notices: int = 0  # bits of `Notice` that any of its messages has, or that it was opened twice
+    # What its events say, the latest of each kind.
+    state: str = "active"  # active, paused or ended
+    end_ms: int | None = None  # None while it has not ended
+    reason: str | None = None  # why it ended
+    revision: int | None = None  # of its latest end
+    expected_count: int | None = None
+    expected_digest: str | None = None
+    active_ms: int | None = None  # length without pauses, once it has ended
+    paused_ms: int = 0
+    start_reason: str | None = None
+    previous_session_id: str | None = None
+    performer_id: str | None = None  # who started it
+    template: str | None = None
+    is_training_data: bool | None = None
+    session_notes: str | None = None  # given with its start; later notes are events
+    training_intent_label: str | None = None
+    event_count: int = 0
 
     @property
     def status(self) -> Status:

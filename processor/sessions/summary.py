@@ -1,14 +1,14 @@
 """Adds up what belongs to a session, record by record, and sessions to roll-ups. No storage, no clock."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 
 from processor.codec.events import EventView
 from processor.core.model import Flag
-from processor.sessions.model import MessageRow, SessionRow, Status, Summary
+from processor.sessions.model import MessageRow, SessionRow, Status, Sums
 from processor.upstream.facts import Facts
 from processor.upstream.notices import Notice, notice_words
 
@@ -25,19 +25,7 @@ class SessionFold:
         self._digest = None if row.held_digest is None else bytes.fromhex(row.held_digest)
         self._held = row.held_count
         self._notices = row.notices
-        summary = row.summary
-        self._actors = dict(summary.actors)
-        self._sources = dict(summary.sources)
-        self._modalities = dict(summary.modalities)
-        self._words = dict(summary.notices)
-        self._abort_codes = dict(summary.abort_codes)
-        self._feedback = dict(summary.feedback)
-        self._escalations = summary.escalations
-        self._captures = summary.captures
-        self._confidence_sum = summary.confidence_sum
-        self._confidence_count = summary.confidence_count
-        self._consented = summary.consented
-        self._first_ms, self._last_ms = summary.first_ms, summary.last_ms
+        self._sums = _copied(row.summary)
 
     def add_message(self, row: MessageRow, facts: Facts) -> None:
         """Add the session's next message."""
@@ -48,29 +36,30 @@ class SessionFold:
             self._digest = sha256(self._digest + row.content_hash).digest() if is_next else None
         self._held += 1
         self._notices |= row.notices
-        _count(self._actors, row.actor)
+        sums = self._sums
+        _count(sums.actors, row.actor)
         if row.source is not None:
-            _count(self._sources, row.source)
+            _count(sums.sources, row.source)
         if row.modality is not None:
-            _count(self._modalities, row.modality)
+            _count(sums.modalities, row.modality)
         if row.notices:
             for word in notice_words(row.notices):
-                _count(self._words, word)
+                _count(sums.notices, word)
         if facts.abort_code is not None:
-            _count(self._abort_codes, facts.abort_code)
+            _count(sums.abort_codes, facts.abort_code)
         if facts.feedback is not None:
-            _count(self._feedback, facts.feedback)
+            _count(sums.feedback, facts.feedback)
         if facts.confidence is not None:
-            self._confidence_sum += facts.confidence
-            self._confidence_count += 1
-        self._escalations += facts.escalates
-        self._captures += facts.opens_capture
-        self._consented += facts.consents
+            sums.confidence_sum += facts.confidence
+            sums.confidence_count += 1
+        sums.escalations += facts.escalates
+        sums.captures += facts.opens_capture
+        sums.consented += facts.consents
         at_ms = row.append_ms if row.notices & Flag.CLOCK_SKEW else row.timestamp_ms  # Rule R10.
-        if self._first_ms is None or at_ms < self._first_ms:
-            self._first_ms = at_ms
-        if self._last_ms is None or at_ms > self._last_ms:
-            self._last_ms = at_ms
+        if sums.first_ms is None or at_ms < sums.first_ms:
+            sums.first_ms = at_ms
+        if sums.last_ms is None or at_ms > sums.last_ms:
+            sums.last_ms = at_ms
 
     def add_event(self, event: EventView) -> None:
         """Add the session's next event."""
@@ -116,21 +105,7 @@ class SessionFold:
             held_count=self._held,
             held_digest=None if self._digest is None else self._digest.hex(),
             notices=self._notices,
-            summary=Summary(
-                dict(self._actors),
-                dict(self._sources),
-                dict(self._modalities),
-                dict(self._words),
-                dict(self._abort_codes),
-                dict(self._feedback),
-                self._escalations,
-                self._captures,
-                self._confidence_sum,
-                self._confidence_count,
-                self._consented,
-                self._first_ms,
-                self._last_ms,
-            ),
+            summary=_copied(self._sums),
         )
 
 
@@ -160,35 +135,11 @@ def in_order(row: SessionRow, hashes: Iterable[tuple[int, bytes]], events: Itera
 
 def new_session(session_id: str, user_id: str, partition: int, start_ms: int) -> SessionRow:
     """Return a session of which nothing was read yet."""
-    return SessionRow(
-        session_id=session_id,
-        user_id=user_id,
-        partition=partition,
-        start_ms=start_ms,
-        state="active",
-        end_ms=None,
-        reason=None,
-        revision=None,
-        expected_count=None,
-        expected_digest=None,
-        active_ms=None,
-        paused_ms=0,
-        start_reason=None,
-        previous_session_id=None,
-        performer_id=None,
-        template=None,
-        is_training_data=None,
-        session_notes=None,
-        training_intent_label=None,
-        event_count=0,
-        held_count=0,
-        held_digest=sha256(session_id.encode()).hexdigest(),
-        notices=0,
-        summary=Summary(),
-    )
+    digest = sha256(session_id.encode()).hexdigest()
+    return SessionRow(session_id, user_id, partition, start_ms, digest, Sums())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rollup:
     """Several sessions together."""
 
@@ -197,19 +148,16 @@ class Rollup:
     duration_ms: int = 0
     paused_ms: int = 0
     partial: int = 0  # sessions of which not all is held
-    summary: Summary = field(default_factory=Summary)
+    summary: Sums = field(default_factory=Sums)
 
-
-def add(total: Rollup, row: SessionRow) -> Rollup:
-    """Return `total` with one session more."""
-    return Rollup(
-        total.sessions + 1,
-        total.messages + row.held_count,
-        total.duration_ms + row.duration_ms,
-        total.paused_ms + row.paused_ms,
-        total.partial + (row.status is Status.PARTIAL),
-        _sum(total.summary, row.summary),
-    )
+    def add(self, row: SessionRow) -> None:
+        """Add a session."""
+        self.sessions += 1
+        self.messages += row.held_count
+        self.duration_ms += row.duration_ms
+        self.paused_ms += row.paused_ms
+        self.partial += row.status is Status.PARTIAL
+        _add(self.summary, row.summary)
 
 
 def day_of(session: SessionRow) -> str:
@@ -230,31 +178,33 @@ def by_user(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
 def _by(sessions: Iterable[SessionRow], key_of: Callable[[SessionRow], str]) -> dict[str, Rollup]:
     totals: dict[str, Rollup] = {}
     for row in sessions:
-        key = key_of(row)
-        totals[key] = add(totals.get(key, Rollup()), row)
-    return {key: totals[key] for key in sorted(totals)}
+        totals.setdefault(key_of(row), Rollup()).add(row)
+    return dict(sorted(totals.items()))
 
 
-def _sum(one: Summary, other: Summary) -> Summary:
-    merged = {}
-    for name in ("actors", "sources", "modalities", "notices", "abort_codes", "feedback"):
-        counts = dict(getattr(one, name))
-        for key, count in getattr(other, name).items():
-            counts[key] = counts.get(key, 0) + count
-        merged[name] = counts
-    times = [ms for ms in (one.first_ms, other.first_ms) if ms is not None]
-    lasts = [ms for ms in (one.last_ms, other.last_ms) if ms is not None]
+def _copied(sums: Sums) -> Sums:
     return replace(
-        one,
-        **merged,
-        escalations=one.escalations + other.escalations,
-        captures=one.captures + other.captures,
-        confidence_sum=one.confidence_sum + other.confidence_sum,
-        confidence_count=one.confidence_count + other.confidence_count,
-        consented=one.consented + other.consented,
-        first_ms=min(times, default=None),
-        last_ms=max(lasts, default=None),
+        sums,
+        actors=sums.actors.copy(),
+        sources=sums.sources.copy(),
+        modalities=sums.modalities.copy(),
+        notices=sums.notices.copy(),
+        abort_codes=sums.abort_codes.copy(),
+        feedback=sums.feedback.copy(),
     )
+
+
+def _add(sums: Sums, other: Sums) -> None:
+    """Add `other` to `sums`: counts and numbers are summed, and the times are the least and the greatest."""
+    for each in fields(Sums):
+        mine, theirs = getattr(sums, each.name), getattr(other, each.name)
+        if isinstance(mine, dict):
+            for key, count in theirs.items():
+                mine[key] = mine.get(key, 0) + count
+        elif not each.name.endswith("_ms"):
+            setattr(sums, each.name, mine + theirs)
+    sums.first_ms = min((ms for ms in (sums.first_ms, other.first_ms) if ms is not None), default=None)
+    sums.last_ms = max((ms for ms in (sums.last_ms, other.last_ms) if ms is not None), default=None)
 
 
 def _count(counts: dict[str, int], key: str) -> None:

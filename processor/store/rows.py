@@ -1,21 +1,25 @@
-"""From rows of the tables to the exporter's values, and back."""
+"""From the exporter's rows to those of the tables, and back: a record's place is one number there."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from sqlalchemy import Table
 
-from processor.sessions.model import EventRow, MessageRow, SessionRow, Summary, TextRow, UnreadableRow
-from processor.store.tables import EVENTS, MESSAGES, SESSIONS, TEXTS, UNREADABLE, partition_and_offset, position_of
+from processor.sessions.model import EventRow, MessageRow, SessionRow, Sums, UnreadableRow
+from processor.store.tables import TEXTS, partition_and_offset, position_of
 
 Values: TypeAlias = tuple[Any, ...]
 """A row's values in the order of its table's columns."""
 
-_SUMMARY: Final = msgspec.json.Decoder(Summary)
+R = TypeVar("R", MessageRow, EventRow, UnreadableRow)
+
+_SUMMARY: Final = msgspec.json.Decoder(Sums)
+_SUMMARY_AT: Final = SessionRow._fields.index("summary")
+_TRAINING_AT: Final = SessionRow._fields.index("is_training_data")
 COUNTED: Final = ("held_count", "held_digest", "notices", "summary", "status", "changes")
 """The columns of `sessions` that messages change."""
-_SESSION_COLUMNS: Final = len(SessionRow._fields)
 
 
 def columns(table: Table) -> list[str]:
@@ -23,59 +27,34 @@ def columns(table: Table) -> list[str]:
     return [column.name for column in table.columns if not (table is TEXTS and column.name == "id")]
 
 
-def message_values(rows: Iterable[MessageRow]) -> list[Values]:
-    """Return rows of `messages`."""
-    return [(position_of(row[18], row[19]), *row[:18]) for row in rows]
+def record_values(rows: Iterable[Values]) -> list[Values]:
+    """Return the values of rows that are made of records, whose last fields are partition and offset."""
+    return [(position_of(row[-2], row[-1]), *row[:-2]) for row in rows]
 
 
-def message(values: Sequence[Any]) -> MessageRow:
-    """Return the message in a row of `messages`."""
-    position, *rest = values
-    return MessageRow._make((*rest, *partition_and_offset(position)))
+def record(kind: type[R], values: Sequence[Any]) -> R:
+    """Return the row in a row of the table of such rows."""
+    return kind._make((*values[1:], *partition_and_offset(values[0])))
 
 
-def event_values(rows: Iterable[EventRow]) -> list[Values]:
-    """Return rows of `events`."""
-    return [(position_of(row.partition, row.offset), *row[:6]) for row in rows]
-
-
-def event(values: Sequence[Any]) -> EventRow:
-    """Return the event in a row of `events`."""
-    position, *rest = values
-    return EventRow._make((*rest, *partition_and_offset(position)))
-
-
-def text_values(rows: Iterable[TextRow]) -> list[Values]:
-    """Return rows of `texts`, without their numbers."""
-    return [(*row[:6], position_of(row.partition, row.offset)) for row in rows]
-
-
-def unreadable_values(rows: Iterable[UnreadableRow]) -> list[Values]:
-    """Return rows of `unreadable`."""
-    return [(row.topic, position_of(row.partition, row.offset), *row[3:]) for row in rows]
-
-
-def unreadable(values: Sequence[Any]) -> UnreadableRow:
-    """Return the record in a row of `unreadable`."""
-    topic, position, *rest = values
-    return UnreadableRow(topic, *partition_and_offset(position), *rest)
+message: Final = partial(record, MessageRow)
+event: Final = partial(record, EventRow)
+unreadable: Final = partial(record, UnreadableRow)
 
 
 def session_values(rows: Iterable[SessionRow]) -> list[Values]:
     """Return rows of `sessions`."""
-    return [(*row[:-1], msgspec.json.encode(row.summary).decode(), row.status.value, row.changes) for row in rows]
+    encode = msgspec.json.encode
+    return [
+        (*row[:_SUMMARY_AT], encode(row.summary).decode(), *row[_SUMMARY_AT + 1 :], row.status.value, row.changes)
+        for row in rows
+    ]
 
 
 def session(values: Sequence[Any]) -> SessionRow:
     """Return the session in a row of `sessions`."""
-    *plain, text = values[:_SESSION_COLUMNS]
-    row = SessionRow._make((*plain, _SUMMARY.decode(text)))
-    known = row.is_training_data
-    return row if known is None else row._replace(is_training_data=bool(known))  # SQLite has 0 and 1.
-
-
-assert columns(MESSAGES) == ["position", *MessageRow._fields[:18]]
-assert columns(EVENTS) == ["position", *EventRow._fields[:6]]
-assert columns(TEXTS) == [*TextRow._fields[:6], "position"]
-assert columns(UNREADABLE) == ["topic", "position", *UnreadableRow._fields[3:]]
-assert columns(SESSIONS)[:_SESSION_COLUMNS] == list(SessionRow._fields)
+    held = list(values[: len(SessionRow._fields)])
+    held[_SUMMARY_AT] = _SUMMARY.decode(held[_SUMMARY_AT])
+    if held[_TRAINING_AT] is not None:
+        held[_TRAINING_AT] = bool(held[_TRAINING_AT])  # SQLite has 0 and 1.
+    return SessionRow._make(held)

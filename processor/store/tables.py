@@ -1,6 +1,10 @@
-"""The tables. A record's `position` is partition and offset in one number, so rows stand in the order of the log."""
+"""The tables: a column for each field of the rows in `sessions.model`.
 
-from typing import Final
+A record's `position` is partition and offset in one number, so rows stand in the order of the log.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, get_args, get_type_hints
 
 from sqlalchemy import (
     BigInteger,
@@ -10,9 +14,12 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
 )
+
+from processor.sessions.model import EventRow, MessageRow, SessionRow, Sums, TextRow, UnreadableRow
 
 SCHEMA_VERSION: Final = 3
 OFFSET_BITS: Final = 40
@@ -21,6 +28,23 @@ OFFSET_BITS: Final = 40
 METADATA: Final = MetaData()
 
 _KEY: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number must be an INTEGER.
+
+_TYPES: Final[Mapping[Any, Any]] = {str: Text, int: BigInteger, bool: Boolean, bytes: LargeBinary, Sums: Text}
+_SMALL: Final = frozenset({"encoding", "notices", "partition"})  # numbers that 32 bits hold
+
+
+def _columns_of(row: Any) -> Iterator[Column[Any]]:
+    """Yield the columns that hold the fields of `row`, a `NamedTuple`; `position` holds a record's place."""
+    for name, hint in get_type_hints(row).items():
+        if name in ("partition", "offset") and "offset" in row._fields:
+            continue
+        kinds = get_args(hint) or (hint,)
+        yield Column(name, Integer if name in _SMALL else _TYPES[kinds[0]], nullable=type(None) in kinds)
+
+
+def _position_key() -> Column[Any]:
+    return Column("position", _KEY, primary_key=True, autoincrement=False)
+
 
 META: Final = Table("meta", METADATA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
 
@@ -32,29 +56,7 @@ SOURCES: Final = Table(
     Column("next_offset", BigInteger, nullable=False),
 )
 
-MESSAGES: Final = Table(
-    "messages",
-    METADATA,
-    Column("position", _KEY, primary_key=True, autoincrement=False),
-    Column("session_id", Text),
-    Column("seq", BigInteger),
-    Column("user_id", Text, nullable=False),
-    Column("record_id", Text, nullable=False),
-    Column("timestamp_ms", BigInteger, nullable=False),
-    Column("append_ms", BigInteger, nullable=False),
-    Column("source", Text),
-    Column("modality", Text),
-    Column("performer_id", Text),
-    Column("actor", Text, nullable=False),
-    Column("capture_id", Text),
-    Column("notices", Integer, nullable=False),
-    Column("claimed_session_id", Text),
-    Column("content_hash", LargeBinary, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("value", LargeBinary),
-    Column("withheld", Text),
-    Column("encoding", Integer, nullable=False),
-)
+MESSAGES: Final = Table("messages", METADATA, _position_key(), *_columns_of(MessageRow))
 # Not unique with `seq`: a record that comes again after its session was forgotten opens one of the same id (rule R6).
 Index("messages_by_session", MESSAGES.c.session_id, MESSAGES.c.position)
 Index(
@@ -64,72 +66,33 @@ Index(
     postgresql_where=MESSAGES.c.session_id.is_(None),
 )
 
-EVENTS: Final = Table(
-    "events",
-    METADATA,
-    Column("position", _KEY, primary_key=True, autoincrement=False),
-    Column("session_id", Text),
-    Column("user_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("timestamp_ms", BigInteger, nullable=False),
-    Column("append_ms", BigInteger, nullable=False),
-    Column("value", LargeBinary, nullable=False),
-)
+EVENTS: Final = Table("events", METADATA, _position_key(), *_columns_of(EventRow))
 Index("events_by_session", EVENTS.c.session_id, EVENTS.c.position)
 
 TEXTS: Final = Table(
     "texts",
     METADATA,
     Column("id", _KEY, primary_key=True),
-    Column("session_id", Text),
-    Column("user_id", Text, nullable=False),
-    Column("at_ms", BigInteger, nullable=False),
-    Column("place", Text, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("topic", Text, nullable=False),
     Column("position", BigInteger, nullable=False),
+    *_columns_of(TextRow),
 )
 Index("texts_by_session", TEXTS.c.session_id)
 
 UNREADABLE: Final = Table(
     "unreadable",
     METADATA,
-    Column("topic", Text, primary_key=True),
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
-    Column("error", Text, nullable=False),
-    Column("content_hash", LargeBinary, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False, autoincrement=False),
+    *_columns_of(UnreadableRow),
+    PrimaryKeyConstraint("topic", "position"),
 )
 
 SESSIONS: Final = Table(
     "sessions",
     METADATA,
-    Column("session_id", Text, primary_key=True),
-    Column("user_id", Text, nullable=False),
-    Column("partition", Integer, nullable=False),
-    Column("start_ms", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("end_ms", BigInteger),
-    Column("reason", Text),
-    Column("revision", BigInteger),
-    Column("expected_count", BigInteger),
-    Column("expected_digest", Text),
-    Column("active_ms", BigInteger),
-    Column("paused_ms", BigInteger, nullable=False),
-    Column("start_reason", Text),
-    Column("previous_session_id", Text),
-    Column("performer_id", Text),
-    Column("template", Text),
-    Column("is_training_data", Boolean),
-    Column("session_notes", Text),
-    Column("training_intent_label", Text),
-    Column("event_count", BigInteger, nullable=False),
-    Column("held_count", BigInteger, nullable=False),
-    Column("held_digest", Text),
-    Column("notices", Integer, nullable=False),
-    Column("summary", Text, nullable=False),  # JSON
+    *_columns_of(SessionRow),
     Column("status", Text, nullable=False),  # these two are derived, to be asked for
     Column("changes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("session_id"),
 )
 Index("sessions_by_start", SESSIONS.c.start_ms, SESSIONS.c.session_id)
 Index("sessions_by_user", SESSIONS.c.user_id, SESSIONS.c.start_ms)

@@ -49,10 +49,10 @@ class SqlTransaction:
                 new.unreadable,
             )
         for table, values in (
-            (MESSAGES, rows.message_values(new.messages)),
-            (EVENTS, rows.event_values(new.events)),
-            (TEXTS, rows.text_values(new.texts)),
-            (UNREADABLE, rows.unreadable_values(new.unreadable)),
+            (MESSAGES, rows.record_values(new.messages)),
+            (EVENTS, rows.record_values(new.events)),
+            (TEXTS, rows.record_values(new.texts)),
+            (UNREADABLE, rows.record_values(new.unreadable)),
         ):
             if values:
                 try:

@@ -106,7 +106,7 @@ def test_a_target_and_a_store_are_troubles_of_their_own(told: Told) -> None:
 
 def test_what_is_set_aside_is_named_once(told: Told) -> None:
     """Each record has a line with its position and reason when it is set aside, and all have one when they are read."""
-    rows = tuple(UnreadableRow("tagged", 1, offset, "no such schema; register it", b"", 5) for offset in (7, 9))
+    rows = tuple(UnreadableRow("tagged", "no such schema; register it", b"", 5, 1, offset) for offset in (7, 9))
     told.observer.followed(Progress(unreadable=1, aside=rows[:1]))
     told.observer.followed(Progress(unreadable=2, aside=rows))
     told.observer.followed(Progress(unreadable=2, aside=rows, waiting=2))

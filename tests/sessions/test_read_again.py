@@ -41,7 +41,8 @@ class Reader:
             for record in some:
                 if record[:3] in self.lacking:
                     digest = sha256(record.value or b"").digest()
-                    part.unreadable.append(UnreadableRow(*record[:3], str(LACKING), digest, len(record.value or b"")))
+                    row = UnreadableRow(record.topic, str(LACKING), digest, len(record.value or b""), *record[1:3])
+                    part.unreadable.append(row)
             yield part
 
 
@@ -71,11 +72,11 @@ def test_it_comes_into_its_session(store: SqlStore, tmp_path: Path, topic: str |
     some = places if topic is None else random.Random(1).sample(places, len(places) // 2)
     first = export(store, Reader(some))
     assert (first.unreadable, first.again, first.waiting) == (len(some), 0, 0)
-    assert [row[:3] for row in first.aside] == [r[:3] for r in RECORDS if r[:3] in set(some)][:10]
+    assert [row.place for row in first.aside] == [r[:3] for r in RECORDS if r[:3] in set(some)][:10]
     half = set(some[::2])
     second = export(store, Reader(half))
     assert (second.unreadable, second.again, second.waiting) == (0, len(some) - len(half), len(half))
-    assert [row[:3] for row in store.unreadable()] == sorted(half)
+    assert [row.place for row in store.unreadable()] == sorted(half)
     assert export(store, Reader()).again == len(half)
     assert export(store, Reader()) == Progress(left=0)
     with closing(open_store(f"sqlite:///{tmp_path / 'calm.db'}")) as calm:
@@ -92,8 +93,8 @@ def test_what_is_gone_or_another_stays_set_aside(store: SqlStore) -> None:
     left = [record._replace(value=b"{}") if record[:3] == other else record for record in RECORDS if record[:3] != gone]
     done = export(store, Reader(), left)
     assert (done.again, done.waiting) == (1, 0)
-    assert {row[:3] for row in store.unreadable()} == {gone, other}
-    assert there not in {row[:3] for row in store.unreadable()}
+    assert {row.place for row in store.unreadable()} == {gone, other}
+    assert there not in {row.place for row in store.unreadable()}
 
 
 def test_a_registry_that_is_away_holds_up_nothing_else(store: SqlStore) -> None:
