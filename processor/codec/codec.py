@@ -1,7 +1,8 @@
 """The codec: record bytes in, values of the core; tagged and event bytes out, in the encoding that came in."""
 
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -181,7 +182,7 @@ class Codec:
         if parts is not None:
             fields = parts.fields
             try:
-                times = parse_time(parts.start), parse_time(fields["timestamp"])
+                times = _time_of_start(parts.start), parse_time(fields["timestamp"])
                 view = _view(fields, parts.session_id, parts.seq, times[0], parts.flags, None, JSON, times[1])
             except (ValueError, TypeError, KeyError) as error:
                 raise _no_tag() from error
@@ -279,6 +280,9 @@ class Codec:
             return events.from_json(value)
         size = AVRO_HEADER_BYTES if encoding == AVRO else CONFLUENT_HEADER_BYTES
         return events.from_avro(value, size, self._schemas.layout(value[:size], encoding).read)
+
+
+_time_of_start: Final = lru_cache(maxsize=4_096)(parse_time)  # All messages of a session have the same.
 
 
 class _JsonTag(msgspec.Struct):

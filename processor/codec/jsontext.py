@@ -359,7 +359,7 @@ def split_appended(value: bytes) -> Appended | None:
     try:
         value.decode()
         fields: dict[str, Any] = msgspec.json.decode(value)
-        flags = tuple(msgspec.json.decode(found[4], type=list[str]))
+        flags = () if found[4] == b"[]" else tuple(msgspec.json.decode(found[4], type=list[str]))
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return None
     seq = fields.pop("session_seq")

@@ -72,12 +72,11 @@ class _Names(NamedTuple):
     partial: PartialNames | None
 
 
-def _names(parent: str, names: tuple[str, ...]) -> _Names:
+def _names(parent: str, names: tuple[str, ...]) -> _Names | None:
+    """Return None if no name decides anything, which is the most common case by far."""
     partial = partial_names(names)
-    return _Names(
-        tuple(name for name in names if is_media_name(name) or (parent and is_media_name(f"{parent}_{name}"))),
-        partial if any(partial) else None,
-    )
+    media = tuple(name for name in names if is_media_name(name) or (parent and is_media_name(f"{parent}_{name}")))
+    return _Names(media, partial if any(partial) else None) if media or any(partial) else None
 
 
 _known_names: Final = lru_cache(maxsize=1_024)(_names)  # The messages of one module have the same fields.
@@ -88,7 +87,7 @@ class _Look:
 
     __slots__ = ("_has_marks", "_has_media", "_names", "_partial")
 
-    def __init__(self, names: Callable[[str, tuple[str, ...]], _Names]) -> None:
+    def __init__(self, names: Callable[[str, tuple[str, ...]], _Names | None]) -> None:
         self._names = names
         self._has_media = False
         self._has_marks = False  # whether any name tells that something is partial
@@ -103,6 +102,7 @@ class _Look:
 
     def into(self, value: Mapping[str, Any] | list[Any], parent: str = "") -> None:
         """Look through `value`, which stands in the field `parent`, however deep it is."""
+        names_of = self._names
         todo = [(parent, value)]
         while todo:
             parent, outer = todo.pop()
@@ -111,15 +111,17 @@ class _Look:
                     continue
                 items: Iterable[tuple[str, Any]] = ((parent, inner) for inner in outer)
             else:
-                self._see(parent, outer)
+                names = names_of(parent, tuple(outer))
+                if names is not None:
+                    self._see(names, outer)
                 items = outer.items()
             for name, inner in items:
                 kind = type(inner)
                 if kind is str:
-                    if len(inner) >= _TEXT_CHARS_MIN and (
-                        inner[0] in _INNER_STARTS
-                        or (inner[0] in _CODE_STARTS and inner[:2] in ENCODED_STARTS)
-                        or len(inner) >= CODED_CHARS_MIN
+                    size = len(inner)
+                    if size >= _TEXT_CHARS_MIN and (
+                        (inner[0] in _STARTS and (inner[0] in _INNER_STARTS or inner[:2] in ENCODED_STARTS))
+                        or size >= CODED_CHARS_MIN
                     ):
                         self._into_text(name, inner, todo)
                 elif kind is dict or kind is list:
@@ -130,17 +132,18 @@ class _Look:
         parent = ""
         for found in _PAIR.finditer(text):
             name, content = found[1].decode("latin-1"), found[2].decode("latin-1")
-            self._see(parent, {name: content})
+            names = self._names(parent, (name,))
+            if names is not None:
+                self._see(names, {name: content})
             if not content:  # An object follows, it seems.
                 parent = name
 
-    def _see(self, parent: str, fields: Mapping[str, Any]) -> None:
-        media, partial = self._names(parent, tuple(fields))
-        if media:
-            self._has_media |= any(is_content(name, fields[name]) for name in media)
-        if partial is not None:
-            self._partial.append((fields, partial))
-            self._has_marks |= bool(partial.marks)
+    def _see(self, names: _Names, fields: Mapping[str, Any]) -> None:
+        if names.media:
+            self._has_media |= any(is_content(name, fields[name]) for name in names.media)
+        if names.partial is not None:
+            self._partial.append((fields, names.partial))
+            self._has_marks |= bool(names.partial.marks)
 
     def _into_text(self, name: str, text: str, todo: list[tuple[str, Any]]) -> None:
         if is_media_text(text):
@@ -154,5 +157,5 @@ class _Look:
 
 _INNER: Final = frozenset('{["')  # what JSON begins with
 _INNER_STARTS: Final = _INNER | frozenset(" \t\r\n")
-_CODE_STARTS: Final = frozenset(start[0] for start in ENCODED_STARTS)  # Asked first, since it is quicker.
+_STARTS: Final = _INNER_STARTS | {start[0] for start in ENCODED_STARTS}  # Asked first, since it is quicker.
 _NUMBERS: Final = frozenset((int, float))

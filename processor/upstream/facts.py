@@ -5,6 +5,7 @@ for, nothing is demanded.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from processor.codec.events import EventView
@@ -126,7 +127,7 @@ def facts_of(fields: Mapping[str, Any]) -> Facts:
         notices |= Notice.NO_CONSENT
     if fields.get("is_demo") is True:
         notices |= Notice.DEMO
-    texts = () if _TEXT_SETS.isdisjoint(fields) else tuple(_texts(fields))
+    texts = () if _TEXT_SETS.isdisjoint(fields) else tuple(islice(_texts(fields), TEXTS_MAX))
     return Facts(
         actor_of(fields).value,
         notices,
@@ -170,12 +171,10 @@ def _judgement(output: Any) -> tuple[float | None, bool]:
         confidence = _share(output.get("confidence"))
         if "intent" in output or confidence is not None:
             return confidence, output.get("intent") == "unknown"
-        unknown = _share(output.get("unknown"))
-        best = None
-        for label, value in output.items():
-            if label != "unknown" and type(value) in _NUMBERS and 0 <= value <= 1 and (best is None or value > best):
-                best = value
-        return None if best is None else float(best), unknown == 1.0
+        shares = [
+            share for label, value in output.items() if (share := _share(value)) is not None and label != "unknown"
+        ]
+        return max(shares, default=None), _share(output.get("unknown")) == 1.0
     label, score = top_label(output) or (None, None)
     return _share(score), label == "unknown"
 
@@ -190,26 +189,21 @@ def _word(value: Any) -> str | None:
 
 
 def _texts(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    count = 0
-    for place, value in _places(fields):
-        for text in _leaves(value):
-            if count == TEXTS_MAX:
-                return
-            count += 1
-            yield place, text[:TEXT_CHARS_MAX]
-
-
-def _places(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key in _TEXT_KEYS:
         if key in fields:
-            yield key, fields[key]
-    context, annotation, clarification = (fields.get(key) for key in ("context", "annotation", "clarification"))
-    if isinstance(context, dict):
-        yield "context", context
-    if isinstance(annotation, dict):
-        yield "annotation.intent", annotation.get("intent")
-    if isinstance(clarification, dict):
-        yield "clarification.reason", clarification.get("reason")
+            value = fields[key]
+            if type(value) is str and value.strip():  # By far the most common case, and four times as quick.
+                yield key, value[:TEXT_CHARS_MAX]
+            else:
+                yield from _texts_at(key, value)
+    for key, inner in (("context", None), ("annotation", "intent"), ("clarification", "reason")):
+        value = fields.get(key)
+        if isinstance(value, dict):
+            yield from _texts_at(key, value) if inner is None else _texts_at(f"{key}.{inner}", value.get(inner))
+
+
+def _texts_at(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    return ((place, text[:TEXT_CHARS_MAX]) for text in _leaves(value))
 
 
 def _leaves(value: Any, depth: int = 0) -> Iterator[str]:
