@@ -5,7 +5,7 @@ They follow from the session alone, so writing twice gives the same bytes.
 
 import base64
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
@@ -17,14 +17,15 @@ from processor.bundles.page import page
 from processor.bundles.sink import Sink
 from processor.bundles.table import Table
 from processor.codec import Codec
+from processor.codec.events import from_json
 from processor.codec.isotime import format_time
-from processor.codec.jsonvalue import plain_object
 from processor.codec.wire import JSON
 from processor.core.model import Flag, flag_words
-from processor.sessions.metadata import Told, metadata_of
+from processor.sessions.jsonforms import summary_of
+from processor.sessions.metadata import MetadataFold
 from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionView
 from processor.sessions.remarks import Remarks
-from processor.sessions.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine, Summary
+from processor.sessions.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine
 from processor.sessions.timeline import SPINE, Spool, event_line, message_line
 from processor.targets.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE
 
@@ -62,9 +63,9 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
             sinks.append(made)
             return made
 
-        spool, remarks = Spool(), Remarks()
-        stack.callback(spool.close)
-        stack.callback(remarks.close)
+        timeline, events = stack.enter_context(closing(Spool())), stack.enter_context(closing(Spool()))
+        remarks = stack.enter_context(closing(Remarks()))
+        told = MetadataFold()
         records = sink(RECORDS)
         table = Table(sink(TABLE)) if Format.CSV in formats else None
         audit = sink(AUDIT) if Format.JSONL in formats else None
@@ -79,30 +80,35 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
                     table.write(line.entry)
                 remarks.add_message(line)
             else:
-                line = event_line(row, number)
-            spool.add(*line)
+                event = from_json(row.value)
+                line = event_line(row, event, number)
+                told.add(event)
+                remarks.add_event(event)
+                events.add(number, 0, line.entry.record)
+            timeline.add(*line)
             if audit is not None:
                 audit.write(_encode(AuditLine(line.entry.recorded_at, line.entry.record)) + b"\n")
 
         if table is not None:
             table.flush()
-        told = Told(view)
-        metadata = metadata_of(told, audit_path=AUDIT if audit is not None else None)
+        metadata = told.metadata(session, audit_path=AUDIT if audit is not None else None)
         sink(METADATA).write(msgspec.json.format(_encode(metadata), indent=2) + b"\n")
         if Format.JSON in formats:
-            remarks.add_commands(told)
             out = sink(BUNDLE)
-            for part in _bundle_head(metadata, digest.hex(), view):
+            for part in _bundle_head(metadata, digest.hex(), session):
                 out.write(part)
-            _write_list(out, "notes", remarks.notes)
-            _write_list(out, "context", remarks.contexts)
-            _write_list(out, "steps", map(_encode, told.steps()))
-            _write_list(out, "session_events", (_encode(plain_object(row.value)) for row in view.events()))
-            _write_list(out, "timeline", spool)
+            for name, items in (
+                ("notes", remarks.notes),
+                ("context", remarks.contexts),
+                ("steps", remarks.steps),
+                ("session_events", events),
+                ("timeline", timeline),
+            ):
+                _write_list(out, name, items)
             out.write(b"\n}\n")
         if Format.HTML in formats:
             out = sink(PAGE)
-            for part in page(session, spool):
+            for part in page(session, timeline):
                 out.write(part)
         return [made.close() for made in sinks]
 
@@ -154,29 +160,7 @@ def _known(row: MessageRow) -> dict[str, str]:
     return {"timestamp": format_time(row.timestamp_ms), **spine}
 
 
-def _summary(session: SessionRow) -> Summary:
-    summary = session.summary
-    return Summary(
-        duration_ms=session.duration_ms,
-        active_ms=session.active_ms,
-        paused_ms=session.paused_ms,
-        messages=session.held_count,
-        events=session.event_count,
-        actors=dict(sorted(summary.actors.items())),
-        sources=dict(sorted(summary.sources.items())),
-        modalities=dict(sorted(summary.modalities.items())),
-        flags=dict(sorted(summary.notices.items())),
-        abort_codes=dict(sorted(summary.abort_codes.items())),
-        feedback=dict(sorted(summary.feedback.items())),
-        escalations=summary.escalations,
-        captures=summary.captures,
-        average_confidence=None if summary.confidence is None else round(summary.confidence, 6),
-        consented=summary.consented,
-    )
-
-
-def _bundle_head(metadata: Metadata, digest: str, view: SessionView) -> Iterator[bytes]:
-    session = view.session
+def _bundle_head(metadata: Metadata, digest: str, session: SessionRow) -> Iterator[bytes]:
     proof = Proof(
         session.status.value,
         session.expected_count,
@@ -186,7 +170,7 @@ def _bundle_head(metadata: Metadata, digest: str, view: SessionView) -> Iterator
         session.revision,
     )
     yield b'{\n"format":%b' % _encode(FORMAT)
-    for name, value in (("metadata", metadata), ("summary", _summary(session)), ("proof", proof)):
+    for name, value in (("metadata", metadata), ("summary", summary_of(session)), ("proof", proof)):
         yield b',\n"%b":%b' % (name.encode(), _encode(value))
 
 

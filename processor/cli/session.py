@@ -199,8 +199,9 @@ def _ask(name: "CommandWord", user: str, arguments: dict[str, Any], asked: Asked
         past = client.past(user) if needs_past else Past(None, None)
     event = outcome.event
     if asked.as_json:
-        told = {key: value for key, value in event._asdict().items() if value is not None}
-        print_json({"accepted": outcome.accepted, **told})
+        from processor.sessions.jsonforms import event_fields
+
+        print_json({"accepted": outcome.accepted, **event_fields(event)})
     elif outcome.accepted:
         words = _UNCHANGED.get(event.reason or "", "{session}") if event.kind == "unchanged" else _DONE[event.kind]
         print(

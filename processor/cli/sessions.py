@@ -87,12 +87,13 @@ def show(
 ) -> None:
     """Show what one session is made of: its boundaries, what its messages add up to, its events."""
     from processor.codec.events import from_json
+    from processor.sessions.jsonforms import event_fields
 
     with closing(stored(store)) as opened:
         row = session_of(opened, session_id)
         events = [from_json(event.value) for event in opened.events(row.session_id, count_max=row.event_count)]
     if as_json:
-        print_json({**fields_of(row), "events": [_event_fields(event._asdict()) for event in events]})
+        print_json({**fields_of(row), "events": [event_fields(event) for event in events]})
         return
     console = new_console()
     console.print(f"session   {row.session_id}")
@@ -132,13 +133,14 @@ def search(
     from rich.text import Text
 
     from processor.errors import UsageError
+    from processor.sessions.jsonforms import found_fields
 
     if not words.strip():
         raise UsageError("no words are given", remedy="name some that are to be found")
     with closing(stored(store)) as opened:
         found = opened.search(words, limit=limit, user_id=user)
     if as_json:
-        print_json({"found": [_event_fields(row._asdict()) for row in found]})
+        print_json({"found": [found_fields(row) for row in found]})
         return
     if not found:
         print("nothing found")
@@ -189,19 +191,13 @@ def bundle_or_view(session: str, address: str | None) -> "Iterator[Target | Sess
 
 
 def fields_of(row: "SessionRow") -> dict[str, Any]:
-    """Return a session as `--json` prints it: times as text, what is derived beside what is held."""
-    from dataclasses import asdict
+    """Return a session as `--json` prints it."""
+    import msgspec
 
-    from processor.codec.isotime import format_time
+    from processor.sessions import jsonforms
 
-    fields = row._asdict()
-    fields["summary"] = {**asdict(row.summary), "confidence": row.summary.confidence}
-    for name in ("start_ms", "end_ms"):
-        moment = fields.pop(name)
-        fields[name.replace("_ms", "_time")] = None if moment is None else format_time(moment)
-    fields["flags"] = list(row.flags)
-    del fields["notices"]
-    return {**fields, "status": row.status.value, "duration_ms": row.duration_ms}
+    fields: dict[str, Any] = msgspec.to_builtins(jsonforms.session_of(row))
+    return fields
 
 
 def _whole_words(row: "SessionRow") -> str:
@@ -220,30 +216,20 @@ def _every(store: "StorePort", wanted: "SessionFilter") -> "Iterator[SessionRow]
 
 
 def _show_rollups(by: str, sessions: "Iterator[SessionRow]", *, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from rich.text import Text
 
+    from processor.sessions.jsonforms import rollup_fields
     from processor.sessions.summary import by_day, by_user
 
     totals = by_user(sessions) if by == "user" else by_day(sessions)
     if as_json:
-        print_json({by: {key: asdict(total) for key, total in totals.items()}})
+        print_json({by: {key: rollup_fields(total) for key, total in totals.items()}})
         return
     table = _new_table(by, "sessions", "partial", "length", "messages", "flags")
     for key, total in totals.items():
         numbers = (f"{total.sessions:,}", f"{total.partial:,}", _length(total.duration_ms), f"{total.messages:,}")
         table.add_row(Text(plain_id(key)), *numbers, _counts(total.summary.notices))
     new_console().print(table)
-
-
-def _event_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    from processor.codec.isotime import format_time
-
-    for name in ("timestamp", "start_time", "end_time", "at_ms"):
-        if isinstance(fields.get(name), int):
-            fields[name] = format_time(fields[name])
-    return {name.replace("at_ms", "time"): field for name, field in fields.items() if field is not None}
 
 
 def _table(rows: "list[SessionRow] | Any") -> None:

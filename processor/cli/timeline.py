@@ -60,7 +60,7 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
     from processor.bundles.reading import read_metadata, read_timeline
     from processor.cli.sessions import bundle_or_view
     from processor.cli.settings import codec_of_settings
-    from processor.sessions.metadata import Told, metadata_of
+    from processor.sessions.metadata import metadata_of
     from processor.sessions.shapes import Entry
     from processor.sessions.timeline import spooled
     from processor.targets.target import Target
@@ -71,7 +71,7 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
             return
         with closing(spooled(place, codec_of_settings())) as spool:
             entries = (msgspec.json.decode(text, type=Entry) for text in spool)
-            yield msgspec.to_builtins(metadata_of(Told(place))), entries
+            yield msgspec.to_builtins(metadata_of(place)), entries
 
 
 def show(heads: Iterable[str], entries: "Iterable[Entry]", *, everything: bool = False) -> None:

@@ -5,15 +5,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from processor.codec.isotime import format_time
 from processor.codec.wire import ENCODING_NAMES
 from processor.core.model import Flag
 from processor.demo.outcome import KINDS
+from processor.sessions.jsonforms import session_of
 from processor.sessions.model import SessionRow, Status
 
 if TYPE_CHECKING:
@@ -65,20 +66,7 @@ def as_json(demo: "Demo") -> dict[str, Any]:
         "sent": len(demo.sent),
         "tagged": len(outcome.tagged),
         "commands": sum(record.command_id is not None for record in demo.sent),
-        "sessions": [
-            {
-                "user_id": session.user_id,
-                "session_id": session.session_id,
-                "start_time": format_time(session.start_ms),
-                "opened_by": session.start_reason,
-                "end_time": None if session.end_ms is None else format_time(session.end_ms),
-                "reason": session.reason,
-                "revision": session.revision,
-                "message_count": session.held_count,
-                "flags": _flags(session),
-            }
-            for session in demo.exported.sessions
-        ],
+        "sessions": [msgspec.to_builtins(session_of(session)) for session in demo.exported.sessions],
         "events": dict(_kinds(demo)),
         "dead_letters": [
             {"source": letter.source, "stage": letter.stage, "why": letter.why, "withheld": letter.withheld}

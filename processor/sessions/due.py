@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from processor.sessions.metadata import EVENTS_HELD_MAX
-from processor.sessions.model import EventRow, SessionRow, SessionView
+from processor.sessions.model import SessionRow, SessionView
 from processor.sessions.ports import SessionFilter, Store
 
 PAGE_SESSIONS: Final = 200  # noted in one transaction; after a kill, at most as many are handed on again
@@ -12,19 +11,11 @@ PAGE_SESSIONS: Final = 200  # noted in one transaction; after a kill, at most as
 
 def view_of(store: Store, session: SessionRow) -> SessionView:
     """Return `session` with what it counts, and nothing that came later."""
-    held: list[EventRow] = []
-
-    def events() -> Iterator[EventRow]:
-        """Read them, once only where they are few: whoever writes a bundle wants them several times."""
-        if held:
-            return iter(held)
-        told = store.events(session.session_id, count_max=session.event_count)
-        if session.event_count > EVENTS_HELD_MAX:
-            return told
-        held.extend(told)
-        return iter(held)
-
-    return SessionView(session, lambda: store.messages(session.session_id, count_max=session.held_count), events)
+    return SessionView(
+        session,
+        lambda: store.messages(session.session_id, count_max=session.held_count),
+        lambda: store.events(session.session_id, count_max=session.event_count),
+    )
 
 
 def one_by_one(

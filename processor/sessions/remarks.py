@@ -1,47 +1,50 @@
-"""What is told of a session beside what happened in it: notes and context, by session commands and by messages."""
+"""What is told of a session beside what happened in it: notes, context and steps, by commands and by messages."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from processor.codec.isotime import parse_time
-from processor.sessions.metadata import Told
+from processor.codec.events import EventView
+from processor.sessions.metadata import context_in, note_in, step_in
 from processor.sessions.shapes import Context, Entry, Note
 from processor.sessions.timeline import Line, Spool
 from processor.upstream.words import notes_in
 
 
 class Remarks:
-    """Takes messages and commands; `notes` and `contexts` give what they tell, in order of time."""
+    """Takes messages and events in order of the log; notes and contexts come back in order of time."""
 
     def __init__(self) -> None:
         self.notes = Spool()
         self.contexts = Spool()
+        self.steps = Spool()
         self._context: Mapping[str, Any] = {}  # that a message told last: some tell it each time
 
     def add_message(self, line: Line) -> None:
-        """Take what a message tells, in order of the log."""
+        """Take what a message tells."""
         entry, who = line.entry, _performer(line.entry)
         for note in notes_in(entry.record):
             self.notes.add(line.at_ms, line.rank, Note(entry.at, who, note, entry.seq, _speaker(entry)))
-        context = context_in(entry.record)
+        context = message_context(entry.record)
         if context and context != self._context:
             self._context = context
             self.contexts.add(line.at_ms, line.rank, Context(entry.at, who, context, entry.seq, _speaker(entry)))
 
-    def add_commands(self, told: Told) -> None:
-        """Take what all session commands told."""
-        for note in told.notes():
-            self.notes.add(parse_time(note.at), 0, note)
-        for context in told.contexts():
-            self.contexts.add(parse_time(context.at), 0, context)
+    def add_event(self, event: EventView) -> None:
+        """Take what a session command told."""
+        if (note := note_in(event)) is not None:
+            self.notes.add(event.timestamp, 0, note)
+        if (context := context_in(event)) is not None:
+            self.contexts.add(event.timestamp, 0, context)
+        if (step := step_in(event)) is not None:
+            self.steps.add(len(self.steps), 0, step)
 
     def close(self) -> None:
         """Let go of the files."""
-        self.notes.close()
-        self.contexts.close()
+        for spool in (self.notes, self.contexts, self.steps):
+            spool.close()
 
 
-def context_in(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def message_context(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the circumstances that a message tells: its `context`, else what is named `context_…`."""
     context = record.get("context")
     if isinstance(context, dict):

@@ -81,6 +81,38 @@ class Summary(msgspec.Struct, forbid_unknown_fields=True):
     consented: Count
 
 
+class Session(msgspec.Struct):
+    """A session, as `--json` and HTTP tell it."""
+
+    session_id: str
+    user_id: str
+    status: Literal["active", "paused", "closed"]
+    completeness: Literal["open", "partial", "complete"]
+    template: str | None
+    created_at: Time
+    start_time: Time
+    last_activity: Time
+    end_time: Time | None
+    start_reason: str | None
+    end_reason: str | None
+    revision: Count | None
+    performer_id: str | None
+    previous_session_id: str | None
+    is_training_data: bool | None
+    training_intent_label: str | None
+    session_notes: str | None
+    flags: list[str]
+    message_count: Count
+    event_count: Count
+    duration_ms: Ms
+    active_ms: Ms | None
+    paused_ms: Ms
+    expected_count: Count | None
+    expected_digest: Hash | None
+    held_digest: Hash | None
+    summary: Summary
+
+
 class Metadata(msgspec.Struct, forbid_unknown_fields=True):
     """session_metadata.json: the session in short."""
 

@@ -15,7 +15,7 @@ from processor.codec.jsonvalue import plain_object, plain_value
 from processor.errors import DecodeError, RecordError
 from processor.runtime.withholding import why_withheld
 from processor.sessions.model import EventRow, MessageRow, SessionView
-from processor.sessions.shapes import Context, Entry, Note
+from processor.sessions.shapes import Context, Entry, Note, Step
 from processor.upstream.words import detail_words, event_words, message_words
 
 SPOOL_BYTES_MAX: Final = 8 << 20  # kept in memory; beyond it a temporary file takes over
@@ -86,9 +86,8 @@ def _actor(row: MessageRow) -> Any:  # One of the words of `Entry.actor`.
     return row.actor
 
 
-def event_line(row: EventRow, number: int) -> Line:
+def event_line(row: EventRow, event: EventView, number: int) -> Line:
     """Return the entry of a session event, the `number`th of its session. An end stands where the session ended."""
-    event = from_json(row.value)
     at_ms = event.timestamp
     if event.kind in _LAST and event.end_time is not None:
         at_ms = event.end_time
@@ -121,7 +120,7 @@ class Spool:
         self._rank = array("b")
         self._start = array("q", [0])
 
-    def add(self, at_ms: int, rank: int, item: Entry | Note | Context) -> None:
+    def add(self, at_ms: int, rank: int, item: Entry | Note | Context | Step | dict[str, Any]) -> None:
         """Take what stands at `at_ms`, with its `rank` among those of the same ms."""
         text = _encode(item)
         self._file.write(text)
@@ -157,5 +156,5 @@ def spooled(view: SessionView, codec: Codec) -> Spool:
     for row in view.messages():
         spool.add(*message_line(row, codec)[0])
     for number, event in enumerate(view.events(), 1):
-        spool.add(*event_line(event, number))
+        spool.add(*event_line(event, from_json(event.value), number))
     return spool

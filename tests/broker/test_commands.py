@@ -88,7 +88,7 @@ def test_a_session_from_start_to_end(a3cp: Commands, processing: None) -> None:
     assert a3cp("session", "resume", "elias01").stdout.startswith(f"resumed session {session} (paused for ")
     assert a3cp.json("session", "note", "elias01", "looked tired")["session_notes"] == "looked tired"
     told = a3cp.json("session", "context", "elias01", "location=kitchen", "people=2")
-    assert json.loads(told["details"]) == {"context": {"location": "kitchen", "people": 2}}
+    assert told["details"] == {"context": {"location": "kitchen", "people": 2}}
     renewed = a3cp.json("session", "start", "elias01", "--force-new")
     assert renewed["previous_session_id"] == session
     refused = a3cp("session", "end", "elias01", "--session", session, code=1).stderr

@@ -246,7 +246,7 @@ def test_never_half_a_bundle(tmp_path, monkeypatch):
         (contents, "page"),
         (contents, "_bundle_head"),
         (placing, "_rename"),
-        (contents, "metadata_of"),
+        (contents, "summary_of"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, full)

@@ -65,7 +65,8 @@ def test_show_and_search(address: str) -> None:
     """A session with its events; a text with its session."""
     (found,) = run_json("search", "DAY 7", "--store", address)["found"]
     shown = run_json("show", found["session_id"], "--store", address)
-    assert (shown["status"], shown["held_count"], shown["user_id"]) == ("complete", 1, "user-1")
+    assert (shown["status"], shown["completeness"], shown["message_count"]) == ("closed", "complete", 1)
+    assert shown["user_id"] == "user-1"
     assert [event["kind"] for event in shown["events"]] == ["started", "ended"]
     assert "held      1 messages, 1 expected: complete" in run("show", found["session_id"], "--store", address)
     assert "nothing found" in run("search", "nowhere", "--store", address)

@@ -1,0 +1,87 @@
+"""The one JSON form of a session and of a session event: for `--json`, for bundles, for whoever else speaks JSON.
+
+An entry of a timeline is `shapes.Entry`. Times are ISO 8601 text.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+from processor.codec.events import EventView, to_json
+from processor.codec.isotime import format_time
+from processor.codec.jsonvalue import plain_object
+from processor.sessions.model import SessionRow, Sums
+from processor.sessions.ports import Found
+from processor.sessions.shapes import Session, Summary
+from processor.sessions.summary import Rollup
+
+_SAME = frozenset(SessionRow._fields).intersection(Session.__struct_fields__) - {"summary"}
+
+
+def session_of(row: SessionRow) -> Session:
+    """Return a session as JSON tells it."""
+    start = format_time(row.start_ms)
+    same: dict[str, Any] = {name: getattr(row, name) for name in _SAME}
+    return Session(
+        status="closed" if row.state == "ended" else row.state,  # type: ignore[arg-type]  # The store's words.
+        completeness=row.status.value,
+        created_at=start,
+        start_time=start,
+        last_activity=format_time(row.last_ms),
+        end_time=None if row.end_ms is None else format_time(row.end_ms),
+        end_reason=row.reason,
+        flags=list(row.flags),
+        message_count=row.held_count,
+        duration_ms=row.duration_ms,
+        summary=summary_of(row),
+        **same,
+    )
+
+
+def summary_of(row: SessionRow) -> Summary:
+    """Return what a session's messages add up to."""
+    return Summary(
+        duration_ms=row.duration_ms,
+        active_ms=row.active_ms,
+        paused_ms=row.paused_ms,
+        messages=row.held_count,
+        events=row.event_count,
+        **sums_fields(row.summary),
+    )
+
+
+def sums_fields(sums: Sums) -> dict[str, Any]:
+    """Return sums by the names that they have in JSON, each count's keys sorted."""
+    return {
+        "actors": dict(sorted(sums.actors.items())),
+        "sources": dict(sorted(sums.sources.items())),
+        "modalities": dict(sorted(sums.modalities.items())),
+        "flags": dict(sorted(sums.notices.items())),
+        "abort_codes": dict(sorted(sums.abort_codes.items())),
+        "feedback": dict(sorted(sums.feedback.items())),
+        "escalations": sums.escalations,
+        "captures": sums.captures,
+        "average_confidence": None if sums.confidence is None else round(sums.confidence, 6),
+        "consented": sums.consented,
+    }
+
+
+def event_fields(event: EventView) -> dict[str, Any]:
+    """Return a session event as the sessions topic has it in JSON."""
+    return plain_object(to_json(event))
+
+
+def found_fields(found: Found) -> dict[str, Any]:
+    """Return a text that a search found."""
+    return {
+        "session_id": found.session_id,
+        "user_id": found.user_id,
+        "time": format_time(found.at_ms),
+        "place": found.place,
+        "text": found.text,
+    }
+
+
+def rollup_fields(total: Rollup) -> dict[str, Any]:
+    """Return several sessions together."""
+    counts = {each.name: getattr(total, each.name) for each in fields(total) if each.name != "summary"}
+    return {**counts, "summary": sums_fields(total.summary)}
