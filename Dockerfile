@@ -2,10 +2,10 @@
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY requirements.lock ./
-# First every file of the lock, each against its hash; then only those of them that the project needs to run.
+# First every file of the lock, each against its hash; then only those of them that the processor and the exporter need.
 RUN pip download --quiet --require-hashes --no-deps --requirement requirements.lock --dest /wheels
 COPY . .
-RUN python -m venv /opt/a3cp && /opt/a3cp/bin/pip install --quiet --no-index --find-links /wheels .
+RUN python -m venv /opt/a3cp && /opt/a3cp/bin/pip install --quiet --no-index --find-links /wheels '.[postgres]'
 
 FROM python:3.13-slim-bookworm
 COPY --from=build /opt/a3cp /opt/a3cp

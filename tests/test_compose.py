@@ -89,7 +89,7 @@ def test_the_health_check_asks_whether_it_is_ready(name: str, tmp_path: Path) ->
 
 
 def test_the_image() -> None:
-    """Its Python is one that is supported, its user is not root, and what it starts is our command."""
+    """Its Python is one that is supported, its user is not root, it starts our command, and has what stores need."""
     text = (ROOT / "Dockerfile").read_text("utf-8")
     instructions = re.findall(r"^([A-Z]+) (.+)$", text, re.MULTILINE)
     versions = set(re.findall(r"^FROM python:(\d\.\d+)-slim-\w+", text, re.MULTILINE))
@@ -97,6 +97,7 @@ def test_the_image() -> None:
     assert f"Programming Language :: Python :: {versions.pop()}" in PYPROJECT["project"]["classifiers"]
     users = [value for name, value in instructions if name == "USER"]
     assert users == ["a3cp"]
+    assert " '.[postgres]'\n" in text
     assert instructions[-1] == ("ENTRYPOINT", f'["{next(iter(PYPROJECT["project"]["scripts"]))}"]')
 
 

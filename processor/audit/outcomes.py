@@ -26,6 +26,7 @@ from processor.codec.codec import Codec
 from processor.core.model import Message, Record, Rules, Tagged
 from processor.errors import NoRegistry, RecordError
 from processor.runtime.partitioner import partition_of
+from processor.settings.documents import located
 from processor.settings.model import TopicNames
 
 Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
@@ -337,7 +338,8 @@ class _PartitionAudit:
                 "what came of them later is compared as a new user's"
             )
         for sid, where in self._sessions.opened_twice:
-            self._report.note_twice(f"{sid} is opened again at {where}: its records were sent again (docs/adr/0006)")
+            why = located("docs/adr/0006-a-session-opened-twice.md")
+            self._report.note_twice(f"{sid} is opened again at {where}: its records were sent again ({why})")
         for report in self._sessions.reports():
             self._report.sessions += report.session_id is not None
             for problem in report.problems:

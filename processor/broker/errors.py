@@ -16,7 +16,7 @@ class NoSpace(Fatal):
 
 
 class NoJava(Fatal):
-    """There is no Java runtime for this platform."""
+    """The Java runtime cannot be run."""
 
 
 class BrokerFailed(Fatal):

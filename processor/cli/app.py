@@ -15,6 +15,7 @@ from processor.cli.audit import audit
 from processor.cli.demo import demo
 from processor.cli.erase import erase
 from processor.cli.export import export
+from processor.cli.extras import missing_extra
 from processor.cli.process import process
 from processor.cli.produce import produce
 from processor.cli.replay import replay
@@ -24,6 +25,7 @@ from processor.cli.timeline import timeline
 from processor.cli.verify import verify
 from processor.errors import A3CPError, UsageError
 from processor.settings.addresses import masked
+from processor.settings.documents import located
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -31,6 +33,7 @@ EXIT_INTERRUPTED = 130
 app = typer.Typer(
     name="a3cp",
     help="Tag A3CP messages with their session, exactly once, over Kafka.",
+    epilog=f"\b\nDocuments: {located('docs/README.md')}",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -70,10 +73,18 @@ def _root(
 
 
 @contextmanager
-def _client_errors_told() -> Iterator[None]:
-    """Make ours of what the Kafka client raises by itself, such as for a property that it does not know."""
+def _told_as_ours() -> Iterator[None]:
+    """Make our errors of a package that is not installed, and of what the Kafka client raises by itself.
+
+    The latter is so for a property that the client does not know.
+    """
     try:
         yield
+    except ModuleNotFoundError as error:
+        told: A3CPError | None = missing_extra(error)
+        if told is None:
+            raise
+        raise told from error
     except Exception as error:
         if "confluent_kafka" not in sys.modules:  # Loading it takes a while, and most commands do without.
             raise
@@ -89,10 +100,10 @@ def main() -> None:
     """Run the command line: exit code 0 fine, 1 failed, 2 wrong usage; a user's mistake never shows a traceback."""
     os.umask(0o077)  # What people said stands in most files that are written: their owner reads them, nobody else.
     try:
-        with _client_errors_told():
+        with _told_as_ours():
             app()
     except A3CPError as error:
-        print(f"error: {plain(masked(str(error)))}", file=sys.stderr)
+        print(f"error: {plain(located(masked(str(error))))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except UnicodeEncodeError as error:
         if not any("\ud800" <= char <= "\udfff" for argument in sys.argv for char in argument):

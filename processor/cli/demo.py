@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from processor.cli.extras import require
 from processor.cli.terminal import print_json
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def demo(
     It uses the Kafka that KAFKA_BOOTSTRAP_SERVERS or a3cp.toml names, else the embedded one, which goes on running.
     Exit code 1 when anything that was promised is not so.
     """
+    require("broker", "export")
     from rich.console import Console
 
     from processor import broker

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from processor.cli.extras import require
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
 from processor.cli.terminal import print_json
 
@@ -62,6 +63,7 @@ def export(
     from processor.targets.target import Target
     from processor.wiring import await_kafka, store_of
 
+    require("export")
     if metrics_port and not follow:
         raise UsageError("--metrics-port is for an export that goes on", remedy="add --follow, or leave it out")
     for option, given in (
@@ -74,8 +76,7 @@ def export(
     bundles, dataset = (None if root is None else Target(root) for root in (to, training))
     settings = chosen(bootstrap, prefix, store)
     topics = {TAGGED: settings.topics().tagged, SESSIONS: settings.topics().sessions}
-    stopped = threading.Event()
-    _stop_on_signals(stopped)
+    stopped = _stopped_by_signals()
     with ExitStack() as stack:
         observer = stack.enter_context(export_observer(settings, metrics_port))
         on_trouble = observer.not_followed if follow else _warn
@@ -127,11 +128,13 @@ def export(
             raise typer.Exit(1)
 
 
-def _stop_on_signals(stopped: threading.Event) -> None:
+def _stopped_by_signals() -> threading.Event:
     import signal
 
+    stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    return stopped
 
 
 def _warn(error: "A3CPError") -> None:

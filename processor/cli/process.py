@@ -19,7 +19,7 @@ def process(
 ) -> None:  # fmt: skip
     """Tag the messages of a3cp.raw, exactly once, until stopped (Ctrl-C or SIGTERM).
 
-    Settings: docs/configuration.md. Exit codes: 0 stopped, 1 failed, 2 wrong usage.
+    Exit codes: 0 stopped, 1 failed, 2 wrong usage.
     """
     from processor.observe.logs import make_logger
     from processor.processes.supervisor import run_workers

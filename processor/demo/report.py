@@ -16,6 +16,7 @@ from processor.core.model import Flag
 from processor.demo.outcome import KINDS
 from processor.sessions.jsonforms import session_of
 from processor.sessions.model import SessionRow, Status
+from processor.settings.documents import located
 
 if TYPE_CHECKING:
     from processor.demo.run import Demo
@@ -197,7 +198,7 @@ def _next(demo: "Demo", console: Console, command: str, *, broker_runs: bool) ->
             "what comes out, as any consumer reads it (.tagged: the messages)",
             f"{python} examples/consume.py {prefix}.sessions{'' if demo.broker else f' {servers}'}",
         ),
-        ("what the reasons and flags mean; and everything else", "docs/sessions.md and docs/README.md"),
+        ("what the reasons and flags mean; and everything else", located("docs/sessions.md and docs/README.md")),
     ):
         if what:
             console.print(Text(f"# {what}", style="dim"))

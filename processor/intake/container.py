@@ -16,7 +16,7 @@ from processor.codec import avroschema
 from processor.codec.avroschema import Compiler, SchemaError, SchemaJson, read_long
 from processor.codec.schemawork import check_work
 from processor.errors import DecodeError
-from processor.intake.forms import AVRO_MAGIC, Refused
+from processor.intake.forms import AVRO_MAGIC, Refused, arrow
 
 BLOCK_BYTES_MAX: Final = 64 << 20  # packed, and unpacked
 _HEADER_BYTES_MAX: Final = 4 << 20
@@ -67,6 +67,8 @@ class Container:
                 f"its blocks are compressed as {self.codec!r}, which is no codec of Avro that is known; "
                 f"write it with one of {', '.join(_CODECS)}"
             )
+        if self.codec in ("snappy", "zstandard"):
+            arrow(self.codec)  # Here the whole file is refused, not each block.
         self._unpack = unpack
 
     def _header(self) -> dict[str, bytes]:

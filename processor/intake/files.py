@@ -22,7 +22,7 @@ from processor.errors import DecodeError, InvalidMessage, RecordError
 from processor.intake.container import Container
 from processor.intake.forms import Damaged, Refused, opened
 from processor.intake.texts import SEPARATOR, TEXT_BYTES_MAX, Cutter, Text, bare
-from processor.settings.documents import schema_text
+from processor.settings.documents import located, schema_text
 
 _UNITS: Final = {"millis": 1, "micros": 1_000, "nanos": 1_000_000}
 # What stands for null where the shipped schemas have none.
@@ -217,7 +217,9 @@ class _Writer:
             except ValueError:
                 raise InvalidMessage(f"{name} is bytes that are no text", remedy="write it as a string") from None
         if not isinstance(value, bool if kind == "boolean" else str | None):
-            raise InvalidMessage(f"{name} is not of the type that {self._name} has", remedy="see docs/schemas.md")
+            raise InvalidMessage(
+                f"{name} is not of the type that {self._name} has", remedy=located("see docs/schemas.md")
+            )
         return value
 
     def _time(self, value: Any) -> int:

@@ -137,6 +137,20 @@ def _packed_as(head: bytes) -> str | None:
     return next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
 
 
+def arrow(packed: str) -> Any:
+    """Return pyarrow, which unpacks data that is `packed` so.
+
+    Raises:
+        Refused: it is not installed.
+    """
+    try:
+        import pyarrow  # Of an extra, and few files need it.
+    except ModuleNotFoundError as error:
+        install = "pip install 'a3cp-session-manager[export]'"
+        raise Refused(f"to unpack {packed} needs the export extra; install it: {install}") from error
+    return pyarrow
+
+
 def _unpacked(file: io.BufferedReader, packed: str) -> Callable[[int], bytes]:
     some: Callable[[int], bytes]
     match packed:
@@ -147,8 +161,7 @@ def _unpacked(file: io.BufferedReader, packed: str) -> Callable[[int], bytes]:
         case "xz":
             some = lzma.LZMAFile(file).read1  # noqa: SIM115  # It lives as long as its reader.
         case _:
-            import pyarrow as pa
-
+            pa = arrow(packed)
             stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), packed)
 
             def read_some(_size: int) -> bytes:

@@ -19,6 +19,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from processor.settings.addresses import MASK, masked
+from processor.settings.documents import located
 
 REDACTED: Final = MASK
 LEFT_OUT: Final = "[left out]"
@@ -113,7 +114,7 @@ class _Private:
             listed = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
             # The name in the plural speaks of what is in it: `user_ids`.
             return [self._value(name.removesuffix("s"), below, clear, depth + 1) for below in listed]
-        return _SECRET_IN_TEXT.sub(lambda match: match[1] + REDACTED, masked(str(value)))
+        return _SECRET_IN_TEXT.sub(lambda match: match[1] + REDACTED, masked(located(str(value))))
 
 
 def _exception(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:

@@ -8,7 +8,6 @@ from sqlalchemy.exc import ArgumentError
 
 from processor.errors import UsageError
 from processor.settings.addresses import masked
-from processor.store.postgres import PostgresDialect, postgres_engine
 from processor.store.sql import SqlStore
 from processor.store.sqlite import SqliteDialect, sqlite_engine
 
@@ -29,6 +28,8 @@ def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
     url = _url(address)
     name = masked(url.render_as_string(hide_password=True))
     if url.get_backend_name() in ("postgresql", "postgres"):
+        from processor.store.postgres import PostgresDialect, postgres_engine  # noqa: PLC0415  # Of an extra of its own.
+
         return SqlStore(postgres_engine(url), PostgresDialect(), name)
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         raise UsageError(f"no store can be at {name}", remedy=_FORMS)

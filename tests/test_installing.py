@@ -1,0 +1,201 @@
+"""What pip installs: the base without any extra, what needs one says so, and what is printed is there.
+
+The wheel is built from the tree. Its dependencies are those of this environment: each package that the wheel asks for,
+and no other, is linked into a folder, so that no network is needed.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterator
+from email.parser import HeaderParser
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from processor.cli.extras import MODULES
+
+ROOT = Path(__file__).parents[1]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+OURS = "a3cp-session-manager"
+BASE_MB_MAX = 90
+A3cp = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel, from the sdist as registries do."""
+    folder = tmp_path_factory.mktemp("built")
+    run = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    subprocess.run([*run, "-t", "sdist"], cwd=ROOT, check=True, capture_output=True)
+    shutil.unpack_archive(next(folder.glob("*.tar.gz")), folder, filter="data")
+    tree = next(path for path in folder.iterdir() if path.is_dir())
+    subprocess.run([*run, "-t", "wheel"], cwd=tree, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def needed(requirements: list[str], extra: str = "") -> Iterator[str]:
+    """Yield the names of the packages that `requirements` ask for with `extra`, and those that they ask for."""
+    for text in requirements:
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        name = canonicalize_name(requirement.name)
+        if name == OURS:
+            continue
+        yield name
+        for inner in requirement.extras or {""}:
+            yield from needed(distribution(name).requires or [], inner)
+
+
+def installed(wheel: Path, site: Path, extra: str = "") -> Path:
+    """Make of `site` a folder of packages, the wheel's and those that it asks for with `extra`, and a command."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    metadata = HeaderParser().parsestr(next(site.glob("*.dist-info/METADATA")).read_text("utf-8"))
+    for name in set(needed(metadata.get_all("Requires-Dist", []), extra)):
+        files = distribution(name).files or []
+        for top in {file.parts[0] for file in files if not file.is_absolute()} - {"..", "__pycache__"}:
+            (site / top).symlink_to(str(distribution(name).locate_file(top)))
+    program = (
+        f"import sys; sys.path.insert(0, '{site}'); sys.argv[0] = 'a3cp'; from processor.cli.app import main; main()"
+    )
+    command = site / "bin" / "a3cp"
+    command.parent.mkdir()
+    # -I -S: no package of this environment, and nothing of the folder that one is in.
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S -c "{program}" "$@"\n')
+    command.chmod(0o755)
+    return site
+
+
+@pytest.fixture(scope="module")
+def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what is installed without an extra."""
+    return installed(wheel, tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def environ(base: Path, tmp_path: Path) -> dict[str, str]:
+    """Return an environment in which the installed command is found, and no Kafka."""
+    kept = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
+    return {**kept, "PATH": f"{base / 'bin'}:{kept['PATH']}", "A3CP_BROKER_DIR": str(tmp_path / "broker")}
+
+
+@pytest.fixture
+def a3cp(environ: dict[str, str], tmp_path: Path) -> A3cp:
+    """Return what runs the installed command, in an empty folder."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        every = {**environ, **environment}
+        command = [shutil.which("a3cp", path=every["PATH"]) or "", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=every, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+def python(site: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """Run `program` with the packages of `site`."""
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, '{site}'); {program}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_extras_are_those_of_the_project() -> None:
+    """Each package of an extra is known, by a name that is its module's too; `all` has all."""
+    for extra, modules in MODULES.items():
+        packages = {Requirement(text).name.lower() for text in EXTRAS[extra]} - {OURS}
+        assert packages == set(modules)
+    assert EXTRAS["all"] == [f"{OURS}[{','.join(MODULES)}]"]
+    assert f"{OURS}[all]" in EXTRAS["dev"]
+
+
+def test_the_base_is_small(base: Path) -> None:
+    """Without an extra all packages together take tens of MB: no Java, no Arrow, no database."""
+    assert not any((base / module).exists() for modules in MODULES.values() for module in modules)
+    files = (Path(folder) / name for folder, _, names in os.walk(base, followlinks=True) for name in names)
+    size = sum(file.stat().st_size for file in files if file.suffix != ".pyc")
+    assert size < BASE_MB_MAX * 10**6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extras"),
+    [
+        ("broker up", "broker"),
+        ("demo", "broker,export"),
+        ("export", "export"),
+        ("sessions list", "export"),
+        ("retention --older-than 400d --yes", "export"),
+    ],
+)
+def test_a_command_says_which_extra_it_needs(a3cp: A3cp, arguments: str, extras: str) -> None:
+    """In one line, with what to type, and exit code 2; no traceback."""
+    result = a3cp(*arguments.split(), A3CP_CACHE_DIR="/nonexistent")
+    words = f"the {extras} extra" if "," not in extras else f"the extras {extras.replace(',', ' and ')}"
+    install = f"pip install '{OURS}[{extras}]'"
+    assert result.stderr == f"error: a3cp {arguments.split(maxsplit=1)[0]} needs {words}; install it: {install}\n"
+    assert result.returncode == 2
+
+
+def test_postgresql_is_an_extra_of_its_own(wheel: Path, a3cp: A3cp, tmp_path: Path) -> None:
+    """With `export` alone a store is SQLite's; one in PostgreSQL names the extra that it needs."""
+    path = f"{installed(wheel, tmp_path / 'site', 'export') / 'bin'}:{os.environ['PATH']}"
+    assert "no store at a3cp.db" in a3cp("sessions", "list", PATH=path).stderr
+    result = a3cp("sessions", "list", "--store", "postgresql://127.0.0.1:1/x", PATH=path)
+    assert (result.returncode, result.stderr) == (
+        2, f"error: a3cp sessions needs the postgres extra; install it: pip install '{OURS}[postgres]'\n"
+    )  # fmt: skip
+
+
+def test_files_that_need_arrow_are_refused(base: Path) -> None:
+    """A file that only an extra can unpack is told as such, like others that cannot be read."""
+    program = (
+        "import io; from processor.intake.forms import opened; opened(io.BytesIO(b'\\x28\\xb5\\x2f\\xfd....'), 'a.zst')"
+    )
+    told = python(base, program).stderr.splitlines()[-1]
+    assert told.endswith(f"Refused: to unpack zstd needs the export extra; install it: pip install '{OURS}[export]'")
+
+
+def test_what_needs_no_extra_works(a3cp: A3cp, base: Path) -> None:
+    """Help, settings, files and a Kafka that is away are met as ever; so is what an application imports."""
+    for command in ("process", "export", "broker"):
+        assert "Usage: a3cp" in a3cp(command, "--help").stdout
+    away = a3cp("session", "start", "elias01", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert away.stderr.startswith("error: no Kafka broker answers at 127.0.0.1:1")
+    imported = python(
+        base, "from processor.client import SessionClient; from processor.codec import SHIPPED, Codec, Schemas"
+    )
+    assert (imported.stderr, imported.returncode) == ("", 0)
+
+
+@pytest.mark.broker
+def test_first_steps(kafka: str, prefix: str, environ: dict[str, str], tmp_path: Path) -> None:
+    """The lines of docs/installing.md work as they stand, but for the Kafka's address, and end in a sound audit."""
+    lines = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "installing.md").read_text("utf-8"), re.DOTALL)[-1]
+    script = "set -e\ntrap 'kill %1' EXIT\n" + lines.replace("127.0.0.1:9092", kafka)
+    every = {**environ, "A3CP_TOPIC_PREFIX": prefix, "A3CP_GROUP_ID": prefix}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=every, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("sound: ")
+
+
+def test_what_is_printed_is_there(a3cp: A3cp, base: Path) -> None:
+    """A document that a message or the help names is a path that leads to it, also in an installed package."""
+    printed = a3cp("--help").stdout + a3cp("topics", "plan", A3CP_TOPIC_PREFIX="no/such").stderr
+    named = re.findall(r"\S*docs/[\w/-]+\.md", printed)
+    assert len(named) == 2
+    assert all(Path(path).is_file() for path in named)
+
+
+def test_the_documents_are_whole(base: Path) -> None:
+    """Each link of an installed document to a file leads to one."""
+    for document in (base / "processor" / "_data").rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text("utf-8")):
+            assert (document.parent / target).exists(), f"{document}: {target}"
