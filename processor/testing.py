@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from processor.codec.headers import Headers
 from processor.errors import Aborted, OutcomeUnknown
 from processor.runtime.partitioner import partition_of
-from processor.runtime.ports import Assigned, Headers, Output, RawRecord, Revoked, StateChunk
+from processor.runtime.ports import Assigned, Output, RawRecord, Revoked, StateChunk
 
 
 class ManualClock:

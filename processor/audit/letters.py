@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from processor.audit.alignment import HASH_BYTES
 from processor.audit.report import AuditReport
-from processor.audit.topics import TopicRecord
-from processor.runtime.deadletters import START, WITHHELD
+from processor.codec.headers import DLQ_START, DLQ_WITHHELD
+from processor.runtime.ports import TopicRecord
 
 
 class _Letter(NamedTuple):
@@ -32,7 +32,7 @@ class LettersCheck:
         """Take the dead letters' next record."""
         where = self._at(self._dlq, record.offset)
         headers = {key: (content or b"").decode(errors="replace") for key, content in record.headers}
-        topic, partition, offset = (headers.get(START + word, "") for word in ("topic", "partition", "offset"))
+        topic, partition, offset = (headers.get(DLQ_START + word, "") for word in ("topic", "partition", "offset"))
         if topic != self._raw or partition != str(self._partition) or not (offset.isascii() and offset.isdigit()):
             self._report.add(where, f"it does not say which record of {self._raw}[{self._partition}] it was")
             return
@@ -41,8 +41,8 @@ class LettersCheck:
             first = self._at(self._dlq, self._letters[source].offset)
             self._report.add(where, f"it sets aside {self._at(self._raw, source)} again, as {first} did")
             return
-        content = None if WITHHELD in headers else _fingerprint(record)
-        self._letters[source] = _Letter(record.offset, headers.get(START + "sha256", ""), content)
+        content = None if DLQ_WITHHELD in headers else _fingerprint(record)
+        self._letters[source] = _Letter(record.offset, headers.get(DLQ_START + "sha256", ""), content)
 
     def has(self, offset: int) -> bool:
         """Return whether the raw record at `offset` is set aside."""
@@ -73,5 +73,5 @@ class LettersCheck:
 def _fingerprint(record: TopicRecord) -> bytes:
     """Return a hash of value, key and the headers that came."""
     key = b"-" if record.key is None else b"%d " % len(record.key) + record.key
-    came = repr([(name, content) for name, content in record.headers if not name.startswith(START)]).encode()
+    came = repr([(name, content) for name, content in record.headers if not name.startswith(DLQ_START)]).encode()
     return sha256(b"%d " % len(came) + came + key + (record.value or b"")).digest()[:HASH_BYTES]

@@ -9,7 +9,7 @@ misplaced records alone is in sessions.py, events.py, states.py, letters.py and 
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple, TypeAlias
@@ -29,7 +29,7 @@ from processor.runtime.partitioner import partition_of
 from processor.settings.documents import located
 from processor.settings.model import TopicNames
 
-Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
+Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 
 
 class _Raw(NamedTuple):

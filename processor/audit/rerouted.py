@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from processor.audit.alignment import short_hash
 from processor.audit.report import AuditReport
-from processor.audit.topics import TopicRecord, Topics
+from processor.audit.topics import Topics
 from processor.codec.codec import Codec
+from processor.codec.headers import REROUTED, RETRIED
 from processor.errors import RecordError
-from processor.runtime.deadletters import RETRIED
 from processor.runtime.partitioner import partition_of
-from processor.runtime.task import REROUTED
+from processor.runtime.ports import TopicRecord
 
 
 class _Misplaced(NamedTuple):

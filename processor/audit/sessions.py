@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from processor.audit.topics import Span, TopicRecord, Topics
+from processor.audit.topics import Span, Topics
 from processor.codec.codec import Codec, TaggedView
 from processor.codec.events import EventView
 from processor.core.ids import belongs_to
 from processor.errors import NoRegistry, RecordError, UsageError
 from processor.runtime.erased import read_mark
+from processor.runtime.ports import TopicRecord
 from processor.sessions.report import PROBLEMS_MAX, Problem, Report
 
 _OPEN_KINDS: Final = ("paused", "resumed", "note", "context", "step", "status", "unchanged")

@@ -9,13 +9,13 @@ from typing import Final
 
 from processor.audit.report import AuditReport
 from processor.audit.sessions import SessionsCheck
-from processor.audit.topics import TopicRecord
 from processor.codec.state import decode_state
 from processor.core.limits import forget_after_ms
 from processor.core.model import Event, Record, Rules, Session, UserState
 from processor.core.session import step
 from processor.errors import DecodeError
 from processor.runtime.erased import read_mark
+from processor.runtime.ports import TopicRecord
 
 # An erasure leaves a mark that stays longer than raw records do, with the retention that ships.
 _GONE: Final = "it is lost, or a3cp erase took it away long ago and the person's records are still there"

@@ -7,15 +7,7 @@ began, and all that belongs to it lies below the `end` of the other topics, whic
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-
-class TopicRecord(NamedTuple):
-    """A committed record; one is made for each that is read."""
-
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
+from processor.runtime.ports import TopicRecord
 
 
 class Span(NamedTuple):

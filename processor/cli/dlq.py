@@ -43,7 +43,7 @@ def list_command(
     settings = chosen(bootstrap, prefix)
     topic = settings.topics().dlq
     with Reader(settings.kafka_conf(), topic) as reader:
-        matching = [letter for letter in read_letters(reader, topic) if _matches(letter, stage, why)]
+        matching = [letter for letter in read_letters(reader) if _matches(letter, stage, why)]
     letters = [letter for letter in matching if everything or letter.status != "retried"]
     latest = sorted(letters, key=lambda letter: letter.dead_ms, reverse=True)[:limit]
     if as_json:
@@ -83,7 +83,7 @@ def retry(
     statuses = ("waiting", "failed again") if again else ("waiting",)
 
     with Reader(conf, topics.dlq) as reader:
-        matching = [x for x in deadletters.read_letters(reader, topics.dlq) if _matches(x, stage, why)]
+        matching = [x for x in deadletters.read_letters(reader) if _matches(x, stage, why)]
     left = Counter(dict.fromkeys(("withheld", "failed again", "retried"), 0))
     left.update(letter.status for letter in matching if letter.status not in statuses)
     judged = [(letter, deadletters.refusal(letter, raw)) for letter in matching if letter.status in statuses]

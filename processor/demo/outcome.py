@@ -9,7 +9,7 @@ from processor.codec.events import EventView
 from processor.demo.exported import Exported
 from processor.demo.script import Sent
 from processor.kafka.deadletters import DeadLetter
-from processor.kafka.reader import ReadRecord
+from processor.runtime.ports import TopicRecord
 from processor.sessions.model import Status
 from processor.settings.model import TopicNames
 
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
 
 def read_outcome(
-    codec: Codec, tagged: Iterable[ReadRecord], events: Iterable[ReadRecord], dead: Sequence[DeadLetter]
+    codec: Codec, tagged: Iterable[TopicRecord], events: Iterable[TopicRecord], dead: Sequence[DeadLetter]
 ) -> Outcome:
     """Return what the records of the three output topics say."""
     return Outcome(

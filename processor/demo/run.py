@@ -215,12 +215,11 @@ class _Readers:
     def __init__(self, settings: Settings, codec: Codec) -> None:
         conf, topics = settings.kafka_conf(), settings.topics()
         self._codec = codec
-        self._dlq = topics.dlq
         self._readers = [Reader(conf, topic) for topic in (topics.tagged, topics.sessions, topics.dlq)]
 
     def read(self) -> Outcome:
         tagged, sessions, dead = self._readers
-        return read_outcome(self._codec, tagged.read_all(), sessions.read_all(), read_letters(dead, self._dlq))
+        return read_outcome(self._codec, tagged.read_all(), sessions.read_all(), read_letters(dead))
 
     def __enter__(self) -> Self:
         return self

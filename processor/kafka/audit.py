@@ -1,36 +1,27 @@
 """The five topics on Kafka as an audit reads them: read_committed, without a group, nothing is written."""
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, IsolationLevel
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
-from processor.audit.topics import Span, TopicRecord
-from processor.errors import BrokerUnavailable, UsageError
+from processor.audit.topics import Span
+from processor.errors import UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import is_marker
+from processor.kafka.failures import reaching
 from processor.kafka.identities import identities
 from processor.kafka.marks import late_in, lost_in
 from processor.kafka.offsets import EARLIEST, LATEST, committed_places, log_offsets, patiently
 from processor.kafka.origin import require_same
-from processor.kafka.producer import unreachable
-from processor.kafka.unreadable import reading_error
-from processor.runtime.headers import headers_of
-from processor.runtime.ports import RawRecord
+from processor.kafka.reading import read_spans
+from processor.runtime.ports import TopicRecord
 
 _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 60.0  # an open transaction is waited for; a dead worker's ends after 10 s
-_BATCH_RECORDS: Final = 1_000
 _ASKING: Final = "asking how far the topics go"
 
 
@@ -63,7 +54,7 @@ class KafkaTopics:
         """
         self._conf = conf
         self._on_read = on_read
-        try:
+        with reaching(_ASKING, conf):
             admin = AdminClient(dict(conf))
             known = admin.list_topics(timeout=_TIMEOUT_S).topics
             if missing := [topic for topic in topics if topic not in known]:
@@ -89,8 +80,6 @@ class KafkaTopics:
             for topic in topics:
                 ends.update(self._offsets(admin, [topic], LATEST, IsolationLevel.READ_UNCOMMITTED))
             starts = self._offsets(admin, topics, EARLIEST, IsolationLevel.READ_COMMITTED)
-        except KafkaException as error:
-            raise unreachable(_ASKING, error, conf) from error
         self._spans = {
             place: Span(starts[place], max(starts[place], certain[place]), max(starts[place], end))
             for place, end in ends.items()
@@ -128,43 +117,14 @@ class KafkaTopics:
         span = self._spans[topic, partition]
         if span.start >= span.end:
             return
-        try:
-            consumer = Consumer(reader_conf(self._conf, if_gone="earliest"))
-            consumer.assign([TopicPartition(topic, partition, span.start)])
-            with contextlib.closing(consumer):
-                yield from self._records(consumer, topic, span.start, span.end)
-        except KafkaException as error:
-            raise unreachable(f"reading {topic}", error, self._conf) from error
-
-    def _records(self, consumer: Consumer, topic: str, position: int, end: int) -> Iterator[TopicRecord]:
-        silent_s = 0.0
-        while position < end:
-            asked_s = time.monotonic()
-            first = consumer.poll(0.2)
-            # `consume` with a time-out would wait for it to run out whenever the batch is not full.
-            messages = [] if first is None else [first, *consumer.consume(_BATCH_RECORDS - 1, 0)]
-            before = position
-            for message in messages:
-                offset = message.offset()
-                assert offset is not None
-                if message.error() is None:
-                    position = offset + 1
-                    if offset >= end:
-                        break
-                    headers = tuple(headers_of(cast("RawRecord", message)))
-                    if not is_marker(name for name, _ in headers):
-                        yield TopicRecord(offset, message.timestamp()[1], message.key(), message.value(), headers)
-                elif message.error().code() == KafkaError._PARTITION_EOF:  # type: ignore[union-attr]
-                    position = max(position, offset)  # Transaction markers take offsets, so no record may be last.
-                else:
-                    raise reading_error(message)
-            self._on_read(min(position, end) - before)
-            silent_s = 0.0 if position > before else silent_s + time.monotonic() - asked_s
-            if silent_s > _SILENCE_S:
-                raise BrokerUnavailable(
-                    f"{topic}: nothing came for {_SILENCE_S:.0f} s, {end - position} offsets before the end",
-                    remedy="try again; if it stays so, a transaction hangs (kafka-transactions.sh find-hanging)",
-                )
+        spans = {(topic, partition): (span.start, span.end)}
+        with (
+            reaching(f"reading {topic}", self._conf),
+            contextlib.closing(Consumer(reader_conf(self._conf, if_gone="earliest"))) as consumer,
+        ):
+            for record in read_spans(consumer, spans, silence_s=_SILENCE_S, on_read=self._on_read):
+                if not is_marker(name for name, _ in record.headers):
+                    yield record
 
     def _offsets(
         self, admin: AdminClient, topics: Sequence[str], spec: OffsetSpec, isolation: IsolationLevel

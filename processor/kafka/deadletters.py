@@ -11,19 +11,14 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaException, Producer
 
+from processor.codec.headers import DLQ_RETRIED, DLQ_STAGE, DLQ_START, DLQ_WITHHELD, RETRIED, headers_bytes
 from processor.errors import OutcomeUnknown, UsageError
-from processor.kafka.failures import failure
-from processor.kafka.producer import unreachable
-from processor.kafka.reader import Reader, ReadRecord
+from processor.kafka.failures import failure, reaching
+from processor.kafka.reader import Reader
 from processor.kafka.topic_admin import read_topics
 from processor.kafka.topics import Topic
-from processor.runtime.deadletters import RETRIED, START, WITHHELD
-from processor.runtime.headers import headers_bytes
+from processor.runtime.ports import TopicRecord
 
-MARKER: Final = "a3cp-dlq-retried"
-"""Header of the marker in a3cp.dlq: the position of the dead letter that was retried."""
-
-_STAGE: Final = f"{START}stage"
 _BATCH_RECORDS: Final = 500
 _INIT_TIMEOUT_S: Final = 20.0
 _BATCH_BYTES_MAX: Final = 1_000_000
@@ -81,16 +76,15 @@ class DeadLetter(NamedTuple):
         return Group(self.status, self.stage, self.error, self.why)
 
 
-def read_letters(reader: Reader, topic: str) -> list[DeadLetter]:
-    """Return all dead letters in `topic`, by partition and offset."""
+def read_letters(reader: Reader) -> list[DeadLetter]:
+    """Return all dead letters in the topic, by partition and offset."""
     letters: dict[str, DeadLetter] = {}
     retried: dict[str, int] = {}
     for record in reader.read_all():
-        headers = _headers(record)
-        if is_marker(headers):
-            retried[headers[MARKER]] = record.timestamp_ms
+        letter = letter_of(record)
+        if letter is None:
+            retried[_headers(record)[DLQ_RETRIED]] = record.timestamp_ms
         else:
-            letter = _letter(record, headers, topic)
             letters[letter.position] = letter
     told = [letter._replace(retried_ms=retried.get(letter.position)) for letter in letters.values()]
     return sorted(told, key=lambda letter: _place(letter.position))
@@ -99,7 +93,7 @@ def read_letters(reader: Reader, topic: str) -> list[DeadLetter]:
 def is_marker(headers: Iterable[str]) -> bool:
     """Whether a record with headers of these names is a marker; a dead letter keeps what its record came with."""
     names = frozenset(headers)
-    return MARKER in names and _STAGE not in names
+    return DLQ_RETRIED in names and DLQ_STAGE not in names
 
 
 def topic_to_fill(conf: Mapping[str, Any], raw: str) -> Topic:
@@ -141,21 +135,19 @@ def retry(
         OutcomeUnknown: it is not known whether the next part was committed; running it again does what is missing.
     """
     batches = {"batch.size": min(_BATCH_BYTES_MAX, _bytes_max(raw))}  # The topic's limit is one of batches.
-    try:
+    with reaching("preparing the retry", conf):
         producer = Producer({**_PRODUCER, **batches, **conf, "transactional.id": f"{group_id}-dlq-retry"})
         producer.init_transactions(_INIT_TIMEOUT_S)  # Ends what another retry left open, before we look what is marked.
-    except KafkaException as error:
-        raise unreachable("preparing the retry", error, conf) from error
     wanted = {letter.position for letter in letters}
     with Reader(conf, dlq) as reader:
         chosen = {
             letter.position: letter
-            for letter in read_letters(reader, dlq)
+            for letter in read_letters(reader)
             if letter.position in wanted and letter.status != "retried"
         }
-        records = (record for record in reader.read_all() if _position(dlq, record) in chosen) if chosen else iter(())
+        records = (record for record in reader.read_all() if record.position in chosen) if chosen else iter(())
         while batch := list(islice(records, _BATCH_RECORDS)):
-            pairs = [(record, chosen[_position(dlq, record)]) for record in batch]
+            pairs = [(record, chosen[record.position]) for record in batch]
             _commit(producer, pairs, raw.name, dlq)
             yield [letter for _, letter in pairs]
 
@@ -164,24 +156,24 @@ def _bytes_max(raw: Topic) -> int:
     return int(raw.configs["max.message.bytes"])
 
 
-def _back(record: ReadRecord, position: str) -> list[tuple[str, bytes | None]]:
+def _back(record: TopicRecord, position: str) -> list[tuple[str, bytes | None]]:
     """Return the headers of a record that is put back; `position` is that of its dead letter."""
-    kept = [(name, text) for name, text in record.headers if not name.startswith(START) and name != RETRIED]
+    kept = [(name, text) for name, text in record.headers if not name.startswith(DLQ_START) and name != RETRIED]
     return [*kept, (RETRIED, position.encode())]
 
 
-def _record_bytes(record: ReadRecord, position: str) -> int:
+def _record_bytes(record: TopicRecord, position: str) -> int:
     headers = headers_bytes(_back(record, position))
     return len(record.value or b"") + len(record.key or b"") + headers + _RECORD_BYTES
 
 
-def _commit(producer: Producer, batch: Iterable[tuple[ReadRecord, DeadLetter]], raw: str, dlq: str) -> None:
+def _commit(producer: Producer, batch: Iterable[tuple[TopicRecord, DeadLetter]], raw: str, dlq: str) -> None:
     try:
         producer.begin_transaction()
         for record, letter in batch:
             headers: Any = _back(record, letter.position)
             producer.produce(raw, record.value, record.key, letter.partition, headers=headers)
-            marker: Any = [(MARKER, letter.position.encode())]
+            marker: Any = [(DLQ_RETRIED, letter.position.encode())]
             producer.produce(dlq, None, record.key, record.partition, headers=marker)
             producer.poll(0)
         producer.commit_transaction()
@@ -195,19 +187,24 @@ def _commit(producer: Producer, batch: Iterable[tuple[ReadRecord, DeadLetter]], 
         ) from error
 
 
-def _headers(record: ReadRecord) -> dict[str, str]:
+def _headers(record: TopicRecord) -> dict[str, str]:
     return {name: (text or b"").decode(errors="replace") for name, text in record.headers}
 
 
-def _letter(record: ReadRecord, headers: Mapping[str, str], topic: str) -> DeadLetter:
+def letter_of(record: TopicRecord) -> DeadLetter | None:
+    """Return the dead letter that `record` is; None when it is the marker beside one that was put back."""
+    headers = _headers(record)
+    if is_marker(headers):
+        return None
+
     def told(name: str, otherwise: str = "") -> str:
-        return headers.get(START + name, otherwise)
+        return headers.get(DLQ_START + name, otherwise)
 
     def number(name: str, otherwise: int) -> int:
         text = told(name)
         return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX else otherwise
 
-    position = _position(topic, record)
+    position = record.position
     partition = number("partition", record.partition)
     append_ms = number("timestamp", -1)
     return DeadLetter(
@@ -222,14 +219,10 @@ def _letter(record: ReadRecord, headers: Mapping[str, str], topic: str) -> DeadL
         number("size", len(record.value or b"")),
         _record_bytes(record, position),
         told("sha256"),
-        headers.get(WITHHELD),
+        headers.get(DLQ_WITHHELD),
         headers.get(RETRIED),
         None,
     )
-
-
-def _position(topic: str, record: ReadRecord) -> str:
-    return f"{topic}[{record.partition}]@{record.offset}"
 
 
 def _place(position: str) -> tuple[int, int]:

@@ -1,6 +1,8 @@
 """Turns librdkafka's errors into ours: what happens next is what distinguishes them."""
 
-from typing import Final
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -106,3 +108,23 @@ def usage_error(exception: Exception) -> UsageError | None:
         f"the Kafka client refuses a property: {error_of(exception).str()}",
         remedy="mend it in [kafka] of a3cp.toml, or the A3CP_KAFKA__ variable",
     )
+
+
+def unreachable(doing: str, error: KafkaException, conf: Mapping[str, Any]) -> A3CPError:
+    """Return our error for one met outside of the processor: it names the address that was tried."""
+    outcome = usage_error(error) or failure(doing, error)
+    if isinstance(outcome, BrokerUnavailable | OutcomeUnknown):
+        return BrokerUnavailable(
+            f"no Kafka broker answers at {conf.get('bootstrap.servers', '')}",
+            remedy="start one with a3cp broker up, or name another with --bootstrap or KAFKA_BOOTSTRAP_SERVERS",
+        )
+    return outcome
+
+
+@contextmanager
+def reaching(doing: str, conf: Mapping[str, Any]) -> Iterator[None]:
+    """Raise what `unreachable` makes of the client's errors."""
+    try:
+        yield
+    except KafkaException as error:
+        raise unreachable(doing, error, conf) from error

@@ -11,22 +11,22 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import A3CPError, BrokerUnavailable, UsageError
-from processor.kafka.conf import READING
-from processor.kafka.failures import failure
+from processor.kafka.answering import Answering
+from processor.kafka.conf import READING, reader_conf
+from processor.kafka.failures import failure, reaching, unreachable
 from processor.kafka.identities import identities
-from processor.kafka.offsets import LATEST, log_offsets, patiently, read_spans
-from processor.kafka.producer import unreachable
+from processor.kafka.offsets import LATEST, log_offsets, patiently
+from processor.kafka.reading import fetch, place_of, read_spans
 from processor.kafka.unreadable import REMEDY, Probes, is_unreadable, unreadable_because
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Cause, Revoked
 from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Source, Standing
 
-BATCH_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
-_CHUNK_RECORDS: Final = 500
 _TIMEOUT_S: Final = 10.0
 _ASK_EVERY_S: Final = 2.0
 _ASK_TIMEOUT_S: Final = 5.0
 _CLOSE_TIMEOUT_S: Final = 3.0
+_QUEUED: Final = 500  # records that are fetched ahead to read some again: mostly one is wanted
 _RUN_GAP: Final = 1_000  # offsets between two records that are wanted; reading so many is quicker than beginning anew
 
 _CONSUMER: Final[dict[str, Any]] = {
@@ -65,10 +65,8 @@ def await_broker(
     """
     began_s = time.monotonic()
     is_told = False
-    try:
+    with reaching("connecting", conf):
         admin = AdminClient(dict(conf))
-    except KafkaException as error:
-        raise unreachable("connecting", error, conf) from error
     while not stopped():
         try:
             admin.list_topics(timeout=_ASK_EVERY_S)
@@ -113,6 +111,7 @@ class KafkaFeed:
             BrokerUnavailable: no broker answers.
         """
         self._conf = conf
+        self._reader_conf = {**reader_conf(conf, if_gone="earliest"), "queued.min.messages": _QUEUED}
         self._topics = {TAGGED: tagged, SESSIONS: sessions}
         self._words = {name: word for word, name in self._topics.items()}
         self._starts = starts
@@ -124,7 +123,7 @@ class KafkaFeed:
         self._held: set[Source] = set()
         self._unreadable: dict[Source, Standing] = {}
         self._failed: A3CPError | None = None
-        self._ask_at_s = 0.0
+        self._answering = Answering(tagged, _ASK_TIMEOUT_S)
         self._partitions = 0
         ours: dict[str, Any] = {
             "group.id": group_id,
@@ -132,15 +131,13 @@ class KafkaFeed:
             "heartbeat.interval.ms": max(100, session_timeout_ms // 6),
             "error_cb": self._on_error,
         }
-        try:
+        with reaching("connecting", conf):
             self._admin = AdminClient(dict(conf))
             known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
             self._partitions = self._count_partitions({name: len(topic.partitions) for name, topic in known.items()})
             self._consumer_conf = {**_CONSUMER, **conf, **_OURS, **ours}
             self._probes = {word: Probes(self._consumer_conf, name) for word, name in self._topics.items()}
             self._consumer = self._join()
-        except KafkaException as error:
-            raise unreachable("connecting", error, conf) from error
 
     def _join(self) -> Consumer:
         consumer = Consumer(self._consumer_conf)
@@ -152,7 +149,6 @@ class KafkaFeed:
     def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
         """See `Feed.poll`."""
         told = len(self._changes)
-        records: list[OutputRecord] = []
         try:
             if any(probes.one_is_readable() for probes in self._probes.values()):
                 self._rejoin()
@@ -160,24 +156,15 @@ class KafkaFeed:
             if not told and self._paused:
                 self._consumer.resume(self._paused)
                 self._paused = []
-            size = 0
-            wait_s = timeout_s
-            while len(records) < records_max and size < BATCH_BYTES_MAX:
-                messages = self._consumer.consume(1 if wait_s else min(_CHUNK_RECORDS, records_max), wait_s)
-                if not messages:
-                    break
-                wait_s = 0
-                for message in messages:
-                    record = self._record(message)
-                    if record is not None:
-                        records.append(record)
-                        size += len(record.value or b"")
+            messages = fetch(self._consumer, records_max, timeout_s)
+            records = [record for record in map(self._record, messages) if record is not None]
         except KafkaException as error:
             raise failure("reading the output topics", error) from error
         if records:
-            self._ask_at_s = time.monotonic() + _ASK_EVERY_S
-        else:
-            self._ask_whether_a_broker_answers()
+            self._answering.heard()
+        elif self._failed is None and self._answering.is_due:
+            unanswered = self._answering.ask(self._consumer)
+            self._failed = None if unanswered is None else unreachable("reading", unanswered, self._conf)
         if len(self._changes) > told:  # What was read before the change comes again, or is another member's.
             records = []
         self._go_beyond(records)
@@ -195,15 +182,6 @@ class KafkaFeed:
             )  # Or the end, found already.
         if self._unreadable.keys() - self._held:
             self._stop_reading(self._unreadable)
-
-    def _ask_whether_a_broker_answers(self) -> None:
-        """Ask, since without a record to read nothing else tells for sure: librdkafka's callback can stay away."""
-        if self._failed is None and time.monotonic() > self._ask_at_s:
-            try:
-                self._consumer.list_topics(self._topics[TAGGED], timeout=_ASK_TIMEOUT_S)
-            except KafkaException as error:
-                self._failed = unreachable("reading", error, self._conf)
-            self._ask_at_s = time.monotonic() + _ASK_EVERY_S
 
     def assignments(self) -> Sequence[Assigned | Revoked]:
         """See `Feed.assignments`."""
@@ -254,15 +232,17 @@ class KafkaFeed:
         runs: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for word, number, offset in sorted(wanted):
             known = runs.setdefault((self._topics[word], number), [])
-            if known and offset - known[-1][1] <= _RUN_GAP:
-                known[-1] = known[-1][0], offset
+            if known and offset - known[-1][1] < _RUN_GAP:
+                known[-1] = known[-1][0], offset + 1
             else:
-                known.append((offset, offset))
+                known.append((offset, offset + 1))
 
         def read() -> list[OutputRecord]:
             rounds = zip_longest(*([(place, run) for run in each] for place, each in runs.items()))
-            found = chain.from_iterable(read_spans(self._conf, dict(filter(None, spans))) for spans in rounds)
-            return [record for record in map(self._as_output, found) if record[:3] in wanted]
+            with contextlib.closing(Consumer(self._reader_conf)) as consumer:
+                found = chain.from_iterable(read_spans(consumer, dict(filter(None, spans))) for spans in rounds)
+                records = (OutputRecord(self._words[record.topic], *record[1:4], record.value) for record in found)
+                return [record for record in records if record[:3] in wanted]
 
         return patiently(read, "reading the output topics", self._conf)
 
@@ -301,12 +281,9 @@ class KafkaFeed:
 
     def _record(self, message: Message) -> OutputRecord | None:
         error = message.error()
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
         if error is not None and error.code() != KafkaError._PARTITION_EOF and not is_unreadable(message):
             raise KafkaException(error)
-        assert topic is not None
-        assert partition is not None
-        assert offset is not None
+        topic, partition, offset = place_of(message)
         source = self._words[topic], partition
         if source in self._unreadable:  # Behind such a batch nothing counts.
             return None
@@ -320,14 +297,7 @@ class KafkaFeed:
                     offset  # Transaction markers take offsets, so this may be beyond the last record.
                 )
             return None
-        return self._as_output(message)
-
-    def _as_output(self, message: Message) -> OutputRecord:
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        assert topic is not None
-        assert partition is not None
-        assert offset is not None
-        return OutputRecord(self._words[topic], partition, offset, message.timestamp()[1], message.value())
+        return OutputRecord(*source, offset, message.timestamp()[1], message.value())
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions, to be read from where the store is, once the change has been told."""

@@ -9,9 +9,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import BrokerUnavailable, UsageError
-from processor.kafka.failures import error_of
+from processor.kafka.failures import error_of, reaching
 from processor.kafka.identities import ids_of
-from processor.kafka.producer import unreachable
 from processor.kafka.topics import desired_topics
 from processor.runtime.identities import CLUSTER, Identities
 
@@ -55,7 +54,7 @@ def remove_demo(conf: Mapping[str, Any], prefix: str, group_id: str) -> bool:
     """
     require_demo_prefix(prefix)
     wanted = [topic.name for topic in desired_topics(prefix)]
-    try:
+    with reaching("preparing the demo", conf):
         admin = AdminClient({"socket.connection.setup.timeout.ms": 5_000, **conf})
         present = _present(admin, wanted)
         _delete_group(admin, group_id)
@@ -70,8 +69,6 @@ def remove_demo(conf: Mapping[str, Any], prefix: str, group_id: str) -> bool:
                     remedy="look at the broker's log, then try again",
                 )
             time.sleep(_POLL_S)
-    except KafkaException as error:
-        raise unreachable("preparing the demo", error, conf) from error
     return bool(present)
 
 

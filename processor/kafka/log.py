@@ -19,6 +19,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import A3CPError, Aborted, BrokerUnavailable
+from processor.kafka.answering import Answering
 from processor.kafka.beginnings import Beginnings
 from processor.kafka.failures import AWAY, error_of, failure
 from processor.kafka.hidden import Hidden
@@ -27,6 +28,7 @@ from processor.kafka.marks import with_gone
 from processor.kafka.offsets import LATEST, log_offsets, newest_ms
 from processor.kafka.origin import Origin
 from processor.kafka.other_groups import OtherGroups
+from processor.kafka.reading import fetch
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.survey import Survey
@@ -36,11 +38,8 @@ from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, LogObserver, Output, RawRecord, Revoked, StateChunk
 
 _ASK_TIMEOUT_S: Final = 1.0
-_ASK_EVERY_S: Final = 2.0
 _SETTLE_AFTER_S: Final = 2.0
 _COMMITTED_TIMEOUT_S: Final = 1.0  # Then it is asked again.
-_FETCHED_BYTES_MAX: Final = 32 << 20  # a poll stops at the first chunk beyond
-_FETCHED_RECORDS: Final = 200  # a chunk's, so that large ones do not add up to much more
 _PARTITION: Final = methodcaller("partition")
 
 
@@ -79,7 +78,7 @@ class KafkaLog:
         self._observer = observer
         self._unread = Probes({**conf.consumer, "group.id": conf.group_id}, conf.raw)
         self._away = False
-        self._ask_at_s = 0.0
+        self._answering = Answering(conf.raw, _ASK_TIMEOUT_S)
         self._changes: list[Assigned | Revoked] = []
         self._owned: set[int] = set()
         self._reading: set[int] = set()  # those of them that are read
@@ -111,11 +110,13 @@ class KafkaLog:
             if self._unread and self._unread.one_is_readable():
                 self._rejoin()
                 return []
-            messages = self._fetch(records_max, timeout_s)
+            messages = fetch(self._consumer, records_max, timeout_s)
         except KafkaException as error:
             raise failure("polling", error) from error
         if not messages:
-            self._ask_whether_a_broker_answers()
+            if self._away or self._answering.is_due:
+                unanswered = self._answering.ask(self._consumer)
+                self._set_away(None if unanswered is None else error_of(unanswered).str())
             return []
         # What is no error is a record, whose fields are never None, though the client's types allow it.
         records = cast("list[RawRecord]", [message for message in messages if message.error() is None])
@@ -128,21 +129,6 @@ class KafkaLog:
             self._note_positions(records)
         self._set_away(None)
         return records
-
-    def _fetch(self, records_max: int, timeout_s: float) -> list[Message]:
-        """Return what is there within `timeout_s`, little more than `_FETCHED_BYTES_MAX` of it."""
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return []
-        messages = [first]
-        size = len(first)
-        while len(messages) < records_max and size < _FETCHED_BYTES_MAX:
-            chunk = self._consumer.consume(min(_FETCHED_RECORDS, records_max - len(messages)), 0)
-            if not chunk:
-                break
-            messages += chunk
-            size += sum(map(len, chunk))
-        return messages
 
     def _note_positions(self, records: Sequence[RawRecord]) -> None:
         for partition, run in groupby(records, _PARTITION):
@@ -520,23 +506,6 @@ class KafkaLog:
         if (why is not None) != self._away:
             self._away = why is not None
             self._observer.broker(why)
-
-    def _ask_whether_a_broker_answers(self) -> None:
-        """Ask, since without a record to read nothing else tells for sure.
-
-        librdkafka's own word that all brokers are down can stay away: one that went soon after it had come back was
-        missed.
-        """
-        now_s = time.monotonic()
-        if not self._away and now_s < self._ask_at_s:
-            return
-        self._ask_at_s = now_s + _ASK_EVERY_S
-        try:
-            self._consumer.list_topics(self._conf.raw, timeout=_ASK_TIMEOUT_S)
-        except KafkaException as error:
-            self._set_away(error_of(error).str())
-        else:
-            self._set_away(None)
 
     def _positions(self) -> list[TopicPartition]:
         try:

@@ -1,14 +1,17 @@
 """Refuses to begin where the outputs say that the work was begun already, but the group has no offsets."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, KafkaException
+from confluent_kafka import Consumer, IsolationLevel, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import UsageError
+from processor.kafka.conf import reader_conf
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, patiently, read_spans
+from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, patiently
+from processor.kafka.reading import read_spans
 
 
 def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, state: str, partitions: int) -> None:
@@ -31,9 +34,11 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
         begun = {number for (_, number), end in ends.items() if end > 0}
         lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
         if lost:
-            # Those that hold a record: what was aborted takes offsets too.
-            first = dict.fromkeys(((state, number) for number in lost), (OFFSET_BEGINNING, 0))
-            holding = {record.partition() or 0 for record in read_spans(conf, first)}
+            with contextlib.closing(Consumer(reader_conf(conf, if_gone="earliest"))) as consumer:
+                # Those that hold a record: what was aborted takes offsets too.
+                spans = [{(state, number): (0, ends[state, number])} for number in lost]
+                first = (next(read_spans(consumer, span), None) for span in spans)
+                holding = {record.partition for record in first if record is not None}
             # Asked anew: another worker may have begun in between, and its states and offsets come together.
             lost = holding - committed_offsets(conf, group_id, raw, holding).keys()
     except KafkaException as error:

@@ -1,25 +1,21 @@
 """How far logs go, and which offsets a group has committed."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
 from processor.errors import BrokerUnavailable
-from processor.kafka.conf import reader_conf
-from processor.kafka.producer import unreachable
-from processor.kafka.unreadable import reading_error
+from processor.kafka.failures import unreachable
 
 T = TypeVar("T")
 
 
 _TIMEOUT_S: Final = 10.0
 _RETRY_S: Final = 0.05
-_POLL_S: Final = 0.5
-_QUEUED: Final = 500  # records that are fetched ahead: mostly one is wanted
 EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 NEWEST: Final[OffsetSpec] = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
@@ -85,44 +81,6 @@ def committed_places(
         if answer.error is not None:
             raise KafkaException(answer.error)
     return [answer for answer in answers if answer.offset >= 0]
-
-
-def read_spans(conf: Mapping[str, Any], spans: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Message]:
-    """Yield the committed records of each topic and partition in `spans`: from its first offset to the last, or to the
-    first record behind that when it is gone.
-
-    Raises:
-        KafkaException, Fatal: a partition cannot be read.
-        BrokerUnavailable: nothing came for 10 s.
-    """
-    if not spans:
-        return
-    consumer = Consumer({**reader_conf(conf, if_gone="earliest"), "queued.min.messages": _QUEUED})
-    left = set(spans)
-    silent_since_s = time.monotonic()
-    try:
-        consumer.assign([TopicPartition(topic, number, start) for (topic, number), (start, _) in spans.items()])
-        while left:
-            message = consumer.poll(_POLL_S)
-            if message is None:
-                if time.monotonic() - silent_since_s > _TIMEOUT_S:
-                    topic, number = min(left)
-                    what = f"{topic}[{number}]: nothing came for {_TIMEOUT_S:.0f} s"
-                    raise BrokerUnavailable(what, remedy="look at the broker")
-                continue
-            silent_since_s = time.monotonic()
-            error, place, offset = message.error(), (message.topic() or "", message.partition() or 0), message.offset()
-            assert offset is not None
-            if error is not None:
-                if error.code() != KafkaError._PARTITION_EOF:
-                    raise reading_error(message)
-                left.discard(place)
-            elif place in left:
-                yield message
-                if offset >= spans[place][1]:
-                    left.discard(place)
-    finally:
-        consumer.close()
 
 
 def patiently(ask: Callable[[], T], doing: str, conf: Mapping[str, Any]) -> T:

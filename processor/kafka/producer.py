@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from processor.errors import A3CPError, BrokerUnavailable, OutcomeUnknown, UsageError
-from processor.kafka.failures import failure
+from processor.codec.headers import Headers
+from processor.errors import A3CPError, BrokerUnavailable, UsageError
+from processor.kafka.failures import failure, reaching
 from processor.runtime.partitioner import partition_of
-from processor.runtime.ports import Headers
 
 QUEUE_RECORDS_MAX: Final = 10_000
 DELIVERY_TIMEOUT_S: Final = 30.0
@@ -58,11 +58,9 @@ class RecordProducer:
         self._failed = 0
         self._first: A3CPError | None = None
         ours = {"queue.buffering.max.messages": queue_records_max, "message.timeout.ms": int(delivery_timeout_s * 1000)}
-        try:
+        with reaching("connecting", conf):
             self._producer = Producer({**_PRODUCER, **conf, **ours, **_OURS})
             known = self._producer.list_topics(timeout=_METADATA_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise unreachable("connecting", error, conf) from error
         if topic not in known:
             raise UsageError(f"no topic {topic}", remedy="make the topics with a3cp topics apply")
         self.partitions = len(known[topic].partitions)
@@ -150,17 +148,3 @@ class RecordProducer:
                 remedy="leave media out of messages; max.message.bytes in topics/ is the limit",
             )
         return failure(f"writing to {self._topic}", error)
-
-
-def unreachable(doing: str, error: KafkaException, conf: Mapping[str, Any]) -> A3CPError:
-    """Return our error for one met outside of the processor: it names the address that was tried."""
-    outcome = failure(doing, error)
-    servers = conf.get("bootstrap.servers", "")
-    if isinstance(outcome, BrokerUnavailable | OutcomeUnknown):
-        return BrokerUnavailable(
-            f"no Kafka broker answers at {servers}",
-            remedy="start one with a3cp broker up, or name another with --bootstrap or KAFKA_BOOTSTRAP_SERVERS",
-        )
-    if error.args[0].code() == KafkaError._INVALID_ARG:
-        return UsageError(error.args[0].str(), remedy="correct the property in [kafka] or A3CP_KAFKA__*")
-    return outcome

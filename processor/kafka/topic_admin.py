@@ -15,8 +15,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
     ResourceType,
 )
 
-from processor.errors import A3CPError, BrokerUnavailable, Fatal, UsageError
-from processor.kafka.failures import AWAY, REFUSED
+from processor.errors import BrokerUnavailable, Fatal, UsageError
+from processor.kafka.failures import AWAY, REFUSED, error_of, unreachable
 from processor.kafka.topics import (
     DEFAULT_PREFIX,
     Action,
@@ -223,19 +223,13 @@ def _result(future: "Future[T]", conf: KafkaConf) -> T:
 
 def _raise(error: KafkaException, conf: KafkaConf) -> Never:
     """Raise what `error` means for the caller."""
-    kafka_error: KafkaError = error.args[0]
+    if error_of(error).code() in AWAY:
+        raise unreachable("asking for topics", error, conf) from error
     servers = conf.get("bootstrap.servers", "")
-    outcome: A3CPError
-    if kafka_error.code() in AWAY:
-        outcome = BrokerUnavailable(
-            f"no Kafka broker answers at {servers}",
-            remedy="start one with a3cp broker up, or name another with --bootstrap or KAFKA_BOOTSTRAP_SERVERS",
-        )
-    elif kafka_error.code() in REFUSED:
-        outcome = UsageError(
-            f"the broker at {servers} forbids it ({kafka_error.name()})",
+    if error_of(error).code() in REFUSED:
+        raise UsageError(
+            f"the broker at {servers} forbids it ({error_of(error).name()})",
             remedy="check the user, its rights (docs/security.md) and the [kafka] settings",
-        )
-    else:
-        outcome = Fatal(f"the broker at {servers} refused: {kafka_error.str()}", remedy="look at the broker's log")
-    raise outcome from error
+        ) from error
+    what = f"the broker at {servers} refused: {error_of(error).str()}"
+    raise Fatal(what, remedy="look at the broker's log") from error

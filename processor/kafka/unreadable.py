@@ -37,10 +37,13 @@ def is_unreadable(message: Message) -> bool:
 
 def reading_error(message: Message) -> Fatal | KafkaException:
     """Return what to raise where the error `message` ends what was to be read."""
+    return unreadable_error(message) if is_unreadable(message) else KafkaException(message.error())
+
+
+def unreadable_error(message: Message) -> Fatal:
+    """Return the same of a batch that cannot be read."""
     error = message.error()
     assert error is not None
-    if not is_unreadable(message):
-        return KafkaException(error)
     return Fatal(f"{_position(message)} cannot be read: {error.str()}", remedy=REMEDY)
 
 

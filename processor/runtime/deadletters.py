@@ -9,16 +9,11 @@ from hashlib import sha256
 from typing import Final
 
 from processor.codec.codec import Codec
+from processor.codec.headers import DLQ_START, DLQ_WITHHELD, Headers, headers_bytes, headers_of
 from processor.errors import A3CPError, DecodeError
-from processor.runtime.headers import headers_bytes, headers_of
-from processor.runtime.ports import Headers, Output, RawRecord
+from processor.runtime.ports import Output, RawRecord
 from processor.runtime.withholding import why_bytes_are_withheld, why_withheld
 
-START: Final = "a3cp-dlq-"
-"""What our headers begin with; one that a record came with is not ours, and is left out."""
-
-WITHHELD: Final = "a3cp-dlq-withheld"
-RETRIED: Final = "a3cp-retried"  # on a raw record that was put back: the position of its dead letter
 _RECORD_OVERHEAD_BYTES: Final = 1024  # what Kafka adds to a record and its batch, rounded up
 _TOO_LARGE: Final = "too large"
 
@@ -44,7 +39,7 @@ def dead_letter(
     """
     value = record.value()
     _, append_ms = record.timestamp()
-    came: Headers = [(name, content) for name, content in headers_of(record) if not name.startswith(START)]
+    came: Headers = [(name, content) for name, content in headers_of(record) if not name.startswith(DLQ_START)]
     described = {
         "topic": raw_topic,
         "partition": record.partition(),
@@ -56,14 +51,14 @@ def dead_letter(
         "sha256": sha256(value or b"").hexdigest(),
         "size": len(value or b""),
     }
-    headers: Headers = [(START + name, str(content).encode()) for name, content in described.items()]
+    headers: Headers = [(DLQ_START + name, str(content).encode()) for name, content in described.items()]
     kept, key = value, record.key()
     why = _why_withheld(value or b"", codec)
     room_bytes = bytes_max - _RECORD_OVERHEAD_BYTES - headers_bytes(headers)
     if why is None and len(value or b"") + len(key or b"") + headers_bytes(came) > room_bytes:
         why = _TOO_LARGE
     if why is not None:
-        headers.append((WITHHELD, why.encode()))
+        headers.append((DLQ_WITHHELD, why.encode()))
         kept = json.dumps({"withheld": why, "sha256": described["sha256"], "size": described["size"]}).encode()
         if len(kept) + len(key or b"") + headers_bytes(came) > room_bytes:
             came, key = [], None

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-Headers: TypeAlias = list[tuple[str, bytes | None]]
-"""A record's headers, in order; Kafka lets a name come twice and a value be null."""
+from processor.codec.headers import Headers
 
 LOG_APPEND_TIME: Final = 2
 """The kind of a record's timestamp that the broker gave it."""
@@ -26,6 +25,23 @@ class RawRecord(Protocol):
         """Return the timestamp's kind and its value, ms; of `a3cp.raw` it is the append time."""
 
     def headers(self) -> Sequence[tuple[str, bytes | None]] | None: ...
+
+
+class TopicRecord(NamedTuple):
+    """A committed record of any topic, as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+    @property
+    def position(self) -> str:
+        """Where it is, such as a3cp.raw[1]@1042."""
+        return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
 class Assigned(NamedTuple):

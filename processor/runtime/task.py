@@ -5,6 +5,7 @@ from typing import Final
 
 from processor.codec.codec import Codec
 from processor.codec.foreign import framing_in_headers
+from processor.codec.headers import NOT_READ, REROUTED, Headers, ask_headers, headers_bytes, headers_of, stand_in
 from processor.codec.state import decode_state, encode_state
 from processor.core.deadlines import due_ms, punctuate
 from processor.core.memory import evolve
@@ -26,14 +27,12 @@ from processor.core.model import (
 from processor.core.session import step
 from processor.errors import DecodeError, InvalidMessage, RecordError
 from processor.runtime.deadletters import Stage, dead_letter
-from processor.runtime.headers import NOT_READ, ask_headers, headers_bytes, headers_of, stand_in
 from processor.runtime.partitioner import partition_of
-from processor.runtime.ports import Headers, Output, RawRecord
+from processor.runtime.ports import Output, RawRecord
 from processor.runtime.tally import BOUNDARIES_MAX, Boundary, Tally
 from processor.runtime.wheel import Wheel
 from processor.settings.model import TopicNames
 
-REROUTED: Final = "a3cp-rerouted"
 _RECORD_OVERHEAD_BYTES: Final = 1024  # the key and what Kafka adds to a record and its batch, rounded up
 _PUNCTUATED_MAX: Final = 10_000  # users looked at in one go
 _UNTOLD: Final = (PolicySet, Forgotten)  # events that go out in no record

@@ -11,9 +11,9 @@ from processor.audit.alignment import align
 from processor.audit.outcomes import audit
 from processor.audit.report import AuditReport
 from processor.audit.sessions import TopicPair, verify_topics
-from processor.audit.topics import TopicRecord
 from processor.codec.state import decode_state, encode_state
 from processor.runtime.erased import Erased, mark_of
+from processor.runtime.ports import TopicRecord
 from tests.audit.topics import MemoryTopics
 from tests.broker.fleet import BASE_MS
 from tests.runtime.stage import CODEC, NAMES, RULES, Stage
@@ -311,7 +311,7 @@ def _no_state(topics: MemoryTopics, partition: int) -> None:
 def _erased(topics: MemoryTopics, partition: int) -> None:
     """As an erasure leaves it: a tombstone, and the raw records."""
     log = topics.logs[STATE][partition]
-    log.append(TopicRecord(log[-1].offset + 1, 0, log[-1].key, None))
+    log.append(TopicRecord(STATE, partition, log[-1].offset + 1, 0, log[-1].key, None))
 
 
 def _letter_without_source(topics: MemoryTopics, partition: int) -> None:
@@ -322,7 +322,7 @@ def _letter_without_source(topics: MemoryTopics, partition: int) -> None:
 
 def _letter_without_headers(topics: MemoryTopics, partition: int) -> None:
     log = topics.logs[DLQ][partition]
-    log.append(TopicRecord(log[-1].offset + 1, 0, None, b"x"))
+    log.append(TopicRecord(DLQ, partition, log[-1].offset + 1, 0, None, b"x"))
 
 
 def _letter_twice(topics: MemoryTopics, partition: int) -> None:
@@ -344,7 +344,7 @@ def _letter_of_a_good_one(topics: MemoryTopics, partition: int) -> None:
         "sha256": sha256(good.value or b"").hexdigest(),
     }
     headers = tuple((f"a3cp-dlq-{name}", str(content).encode()) for name, content in told.items())
-    log.append(TopicRecord(log[-1].offset + 1, 0, good.key, good.value, headers))
+    log.append(TopicRecord(DLQ, partition, log[-1].offset + 1, 0, good.key, good.value, headers))
 
 
 def _letter_hash(topics: MemoryTopics, partition: int) -> None:

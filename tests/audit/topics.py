@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 
-from processor.audit.topics import Span, TopicRecord
+from processor.audit.topics import Span
+from processor.runtime.ports import TopicRecord
 from processor.settings.model import TopicNames
-from processor.testing import MemoryBroker
+from processor.testing import MemoryBroker, MemoryRecord
+
+
+def _record(topic: str, r: MemoryRecord) -> TopicRecord:
+    return TopicRecord(topic, r.number, r.position, r.append_ms, r.raw_key, r.raw_value, r.raw_headers or ())
 
 
 class MemoryTopics:
@@ -12,13 +17,7 @@ class MemoryTopics:
 
     def __init__(self, broker: MemoryBroker, names: TopicNames) -> None:
         self.partitions = broker.partitions
-        self.logs = {
-            name: [
-                [TopicRecord(r.position, r.append_ms, r.raw_key, r.raw_value, tuple(r.raw_headers or ())) for r in log]
-                for log in broker.topics[name]
-            ]
-            for name in names
-        }
+        self.logs = {name: [[_record(name, r) for r in log] for log in broker.topics[name]] for name in names}
         self.done: dict[int, int] = dict(broker.committed)
         self.gone: dict[int, tuple[int, int]] = {}
         self.begun: dict[int, int] = {}

@@ -15,16 +15,17 @@ from confluent_kafka import Consumer, IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.audit.outcomes import audit as audit_topics
-from processor.audit.topics import Span, TopicRecord
+from processor.audit.topics import Span
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
+from processor.codec.headers import headers_of
 from processor.codec.schema import Schemas
 from processor.codec.state import encode_state
 from processor.core.model import Forgotten, Message, PolicySet, Rules, Tagged, UserState
 from processor.core.session import step
 from processor.errors import DecodeError, RecordError
-from processor.runtime.headers import headers_of
 from processor.runtime.partitioner import partition_of
+from processor.runtime.ports import TopicRecord
 from processor.settings.documents import schema_text
 from processor.settings.model import TopicNames
 from processor.testing import MemoryBroker
@@ -237,7 +238,7 @@ class HeldTopics:
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         for row in self._logs[topic][partition]:
-            yield TopicRecord(row.offset, row.append_ms, row.key, row.value, row.headers)
+            yield TopicRecord(topic, partition, row.offset, row.append_ms, row.key, row.value, row.headers)
 
 
 class _Fold:

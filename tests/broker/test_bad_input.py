@@ -13,12 +13,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
     ResourceType,
 )
 
+from processor.codec.headers import REROUTED, UNREADABLE
 from processor.kafka.audit import KafkaTopics
 from processor.kafka.deadletters import read_letters, retry, topic_to_fill
 from processor.kafka.reader import Reader
-from processor.runtime.headers import UNREADABLE
 from processor.runtime.partitioner import partition_of
-from processor.runtime.task import REROUTED
 from tests.broker.any_header import send_with_header
 from tests.broker.audit import Row, make_codec, read_kafka
 from tests.broker.fleet import BASE_MS, Fleet, message, names_of
@@ -147,7 +146,7 @@ def test_a_header_name_that_is_no_text(kafka: str, topics: str, tmp_path: Path) 
     assert {name for row in found.raw[right] for name, _ in row.headers} == {UNREADABLE, REROUTED}
     conf = {"bootstrap.servers": kafka}
     with Reader(conf, names.dlq) as reader:
-        assert [each.stage for each in read_letters(reader, names.dlq)] == ["validate"] * 50 + ["unknown"]
+        assert [each.stage for each in read_letters(reader)] == ["validate"] * 50 + ["unknown"]
     audited = KafkaTopics(conf, [names.dlq])
     assert [record.headers for record in audited.read(names.dlq, 1)] == [foreign.headers]
 
@@ -178,7 +177,7 @@ def test_records_without_an_append_time(kafka: str, topics: str, tmp_path: Path)
         assert fleet.audit().dead == 3
         raw = topic_to_fill(conf, names.raw)
         with Reader(conf, names.dlq) as reader:
-            letters = read_letters(reader, names.dlq)
+            letters = read_letters(reader)
         assert {(letter.stage, letter.appended_ms) for letter in letters} == {("validate", None)}
         assert all("append time (its timestamp is -1)" in letter.why for letter in letters)
         assert sum(len(done) for done in retry(conf, letters, raw=raw, dlq=names.dlq, group_id=topics)) == 3

@@ -19,8 +19,9 @@ from processor.errors import (
     RegistryUnavailable,
     UsageError,
 )
-from processor.kafka.reader import Reader, ReadRecord
+from processor.kafka.reader import Reader
 from processor.runtime.partitioner import partition_of
+from processor.runtime.ports import TopicRecord
 from processor.settings.documents import schema_text
 from tests.strategies import avro_body
 
@@ -32,7 +33,7 @@ def message(user_id: str = "elias01", **fields: Any) -> dict[str, Any]:
     return {**spine, "timestamp": "2025-06-15T12:34:56.789Z", "source": "ui", **fields}
 
 
-def records(kafka: str, topic: str) -> list[ReadRecord]:
+def records(kafka: str, topic: str) -> list[TopicRecord]:
     with Reader({"bootstrap.servers": kafka}, topic) as reader:
         return list(reader.read_all())
 

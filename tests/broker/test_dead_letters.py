@@ -9,7 +9,8 @@ from confluent_kafka import Producer
 from processor.errors import OutcomeUnknown
 from processor.kafka.audit import KafkaTopics
 from processor.kafka.deadletters import DeadLetter, grouped, read_letters, refusal, retry, topic_to_fill
-from processor.kafka.reader import Reader, ReadRecord
+from processor.kafka.reader import Reader
+from processor.runtime.ports import TopicRecord
 
 pytestmark = pytest.mark.broker
 
@@ -28,10 +29,10 @@ def write(kafka: str, topics: str, number: int, *, stage: str = "decode", **more
 
 def letters(kafka: str, topics: str) -> list[DeadLetter]:
     with Reader({"bootstrap.servers": kafka}, f"{topics}.dlq") as reader:
-        return read_letters(reader, f"{topics}.dlq")
+        return read_letters(reader)
 
 
-def raw(kafka: str, topics: str) -> list[ReadRecord]:
+def raw(kafka: str, topics: str) -> list[TopicRecord]:
     with Reader({"bootstrap.servers": kafka}, f"{topics}.raw") as reader:
         return list(reader.read_all())
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from processor.codec.headers import DLQ_START
 from processor.kafka.deadletters import read_letters, retry, topic_to_fill
 from processor.kafka.reader import Reader
-from processor.runtime.deadletters import START
 from processor.runtime.partitioner import partition_of
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, message
 
@@ -38,9 +38,9 @@ def test_headers_travel(kafka: str, topics: str, tmp_path: Path) -> None:
         fleet.start()
         fleet.audit()
         with Reader(conf, names.dlq) as reader:
-            letters = read_letters(reader, names.dlq)
+            letters = read_letters(reader)
             (letter,) = reader.read_all()
-        assert [header for header in letter.headers if not header[0].startswith(START)] == CAME
+        assert [header for header in letter.headers if not header[0].startswith(DLQ_START)] == CAME
         raw = topic_to_fill(conf, names.raw)
         assert len(list(retry(conf, letters, raw=raw, dlq=names.dlq, group_id=topics))) == 1
         with Reader(conf, names.raw) as reader:

@@ -17,7 +17,7 @@ from processor.demo.outcome import Check, Outcome, check, read_outcome
 from processor.demo.script import Sent
 from processor.errors import RecordError
 from processor.kafka.deadletters import read_letters
-from processor.kafka.reader import ReadRecord
+from processor.runtime.ports import TopicRecord
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
 from processor.settings.documents import example_messages, schema_text
@@ -70,15 +70,15 @@ class Reading:
     def __init__(self, rows: Partitions) -> None:
         self._rows = rows
 
-    def read_all(self) -> Iterator[ReadRecord]:
+    def read_all(self) -> Iterator[TopicRecord]:
         for row in chain.from_iterable(self._rows):
-            yield ReadRecord(row.partition, row.offset, row.append_ms, row.key, row.value, row.headers)
+            yield TopicRecord(self._name, row.partition, row.offset, row.append_ms, row.key, row.value, row.headers)
 
 
 def outcome_of(topics: Topics) -> Outcome:
     letters: Any = Reading(topics.dlq)
     tagged, events = Reading(topics.tagged).read_all(), Reading(topics.sessions).read_all()
-    return read_outcome(CODEC, tagged, events, read_letters(letters, TOPICS.dlq))
+    return read_outcome(CODEC, tagged, events, read_letters(letters))
 
 
 def checks_of(topics: Topics) -> list[Check]:

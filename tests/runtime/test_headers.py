@@ -2,10 +2,8 @@
 
 import pytest
 
-from processor.runtime.headers import UNREADABLE, headers_of
+from processor.codec.headers import REROUTED, UNREADABLE, Headers, headers_of
 from processor.runtime.partitioner import partition_of
-from processor.runtime.ports import Headers
-from processor.runtime.task import REROUTED
 from processor.testing import MemoryRecord
 from tests.broker.fleet import BASE_MS, message
 from tests.runtime.stage import NAMES, PARTITIONS, Stage

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from processor.codec.headers import REROUTED
 from processor.codec.state import decode_state
 from processor.runtime.partitioner import partition_of
-from processor.runtime.task import REROUTED
 from tests.broker.audit import compacted, read_memory
 from tests.broker.fleet import BASE_MS, message
 from tests.runtime.stage import CODEC, NAMES, PARTITIONS, RULES, Stage

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
+from processor.codec.headers import DLQ_WITHHELD, Headers
 from processor.codec.wire import confluent_header
 from processor.core.model import Rules
-from processor.runtime.deadletters import WITHHELD
-from processor.runtime.ports import Headers
 from processor.runtime.task import Task
 from processor.testing import MemoryRecord
 from tests.broker.fleet import BASE_MS
@@ -63,7 +62,7 @@ def test_fields_that_bytes_do_not_show(fields: dict[str, Any], why: bytes) -> No
     """A registry's Avro does not hold the names of its fields: it is read, and leaves hash and size."""
     value = camera(**fields)
     kept, headers = dead(value)
-    assert headers[WITHHELD] == why
+    assert headers[DLQ_WITHHELD] == why
     assert kept is not None
     assert SECRET not in kept
     assert json.loads(kept) == {"withheld": why.decode(), "sha256": sha256(value).hexdigest(), "size": len(value)}
@@ -83,7 +82,7 @@ def test_the_rest_is_kept(value: bytes) -> None:
     """Also what cannot be read, since nothing else could be retried."""
     kept, headers = dead(value)
     assert kept == value
-    assert WITHHELD not in headers
+    assert DLQ_WITHHELD not in headers
 
 
 NOBODY = {"user_id": " ", "timestamp": "2025-06-15T15:06:40.000Z"}
@@ -100,7 +99,7 @@ def is_told(value: bytes, why: str) -> bool:
     """Whether the dead letter of `value` holds hash and size in its place, for this reason."""
     kept, headers = dead(value)
     instead = {"withheld": why, "sha256": sha256(value).hexdigest(), "size": len(value)}
-    return headers.get(WITHHELD) == why.encode() and json.loads(kept or b"") == instead
+    return headers.get(DLQ_WITHHELD) == why.encode() and json.loads(kept or b"") == instead
 
 
 @pytest.mark.parametrize(("records", "why"), [(MEDIA, "raw media"), (PARTIAL, "partial transcript")])
@@ -127,7 +126,7 @@ def test_what_only_looks_like_it_is_kept() -> None:
     for name, more in KEPT.items():
         value = json.dumps({**NOBODY, **more}).encode()
         kept, headers = dead(value)
-        assert (kept, headers.get(WITHHELD)) == (value, None), name
+        assert (kept, headers.get(DLQ_WITHHELD)) == (value, None), name
 
 
 @pytest.mark.parametrize(

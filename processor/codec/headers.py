@@ -1,10 +1,25 @@
-"""The headers of a record, also of one whose headers the Kafka client cannot read."""
+"""The headers of a record: the names of ours, and those of a record whose headers the Kafka client cannot read."""
 
 from collections.abc import Iterable, Sequence
 from operator import methodcaller
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
-from processor.runtime.ports import Headers
+Headers: TypeAlias = list[tuple[str, bytes | None]]
+"""A record's headers, in order; Kafka lets a name come twice and a value be null."""
+
+DLQ_START: Final = "a3cp-dlq-"
+"""What the headers of a dead letter that are ours begin with; one that a record came with is left out."""
+
+DLQ_STAGE: Final = f"{DLQ_START}stage"
+DLQ_WITHHELD: Final = f"{DLQ_START}withheld"
+DLQ_RETRIED: Final = f"{DLQ_START}retried"
+"""The only header of the marker beside a dead letter that was put back: the position of the dead letter."""
+
+RETRIED: Final = "a3cp-retried"
+"""On a raw record that was put back: the position of its dead letter."""
+
+REROUTED: Final = "a3cp-rerouted"
+"""On the copy of a raw record that was in a wrong partition: where it was."""
 
 UNREADABLE: Final = "a3cp-headers-unreadable"
 """Header that stands for all that a record came with, when the client cannot read them."""

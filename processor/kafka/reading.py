@@ -1,0 +1,114 @@
+"""Reads partitions as any consumer would: committed records only, without a group, nothing is written."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, TypeAlias, cast
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from processor.codec.headers import headers_of
+from processor.errors import BrokerUnavailable
+from processor.kafka.unreadable import reading_error
+from processor.runtime.ports import RawRecord, TopicRecord
+
+TopicPlace: TypeAlias = tuple[str, int]
+"""A topic and a partition of it."""
+
+SILENCE_S: Final = 30.0  # longer than the transaction of a worker that died stays open
+FETCHED_BYTES_MAX: Final = 32 << 20  # a fetch stops at the first chunk beyond
+_CHUNK_RECORDS: Final = 200  # so that large records do not add up to much more
+_FETCHED_RECORDS: Final = 1_000
+_POLL_S: Final = 0.2
+
+
+def fetch(consumer: Consumer, records_max: int, timeout_s: float) -> list[Message]:
+    """Return what is there within `timeout_s`, little more than `FETCHED_BYTES_MAX` of it.
+
+    `Consumer.consume` with a time-out would wait for it to run out whenever there are fewer records.
+    """
+    first = consumer.poll(timeout_s)
+    if first is None:
+        return []
+    messages = [first]
+    size = len(first)
+    while len(messages) < records_max and size < FETCHED_BYTES_MAX:
+        chunk = consumer.consume(min(_CHUNK_RECORDS, records_max - len(messages)), 0)
+        if not chunk:
+            break
+        messages += chunk
+        size += sum(map(len, chunk))
+    return messages
+
+
+def place_of(message: Message) -> tuple[str, int, int]:
+    """Return topic, partition and offset of a record, or of an error that belongs to a partition."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return topic, partition, offset
+
+
+def as_record(message: Message) -> TopicRecord:
+    """Return the record that `message` is."""
+    headers = headers_of(cast("RawRecord", message))
+    return TopicRecord(*place_of(message), message.timestamp()[1], message.key(), message.value(), headers)
+
+
+def read_spans(
+    consumer: Consumer,
+    spans: Mapping[TopicPlace, tuple[int, int]],
+    *,
+    silence_s: float = SILENCE_S,
+    on_read: Callable[[int], None] = lambda _: None,
+) -> Iterator[TopicRecord]:
+    """Yield the committed records of partitions, those of each in their order.
+
+    A partition is done when the reader's position reaches its end: transaction markers take offsets too, so there may
+    be no record just before the end.
+
+    Args:
+        consumer: one with the properties of `reader_conf`; it is assigned anew.
+        spans: by partition, the first offset and the first one that is not read.
+        silence_s: how long to wait for the next record; meanwhile an open transaction may end.
+        on_read: told how many offsets were passed.
+
+    Raises:
+        KafkaException, Fatal: a partition cannot be read.
+        BrokerUnavailable: nothing came for `silence_s`.
+    """
+    left = {place: span for place, span in spans.items() if span[0] < span[1]}
+    consumer.assign([TopicPartition(*place, start) for place, (start, _) in left.items()])
+    waited_s = 0.0
+    while left:
+        asked_s = time.monotonic()
+        messages = fetch(consumer, _FETCHED_RECORDS, _POLL_S)
+        waited_s += time.monotonic() - asked_s
+        passed = 0
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise reading_error(message)
+            topic, partition, offset = place_of(message)
+            place = topic, partition
+            if place not in left:
+                continue
+            position, end = left[place]
+            if error is None and offset < end:
+                yield as_record(message)
+            reached = min(end, offset if error is not None else offset + 1)
+            passed += max(0, reached - position)
+            if reached >= end:
+                del left[place]
+            elif reached > position:
+                left[place] = reached, end
+        if passed:
+            on_read(passed)
+            waited_s = 0.0
+        if waited_s > silence_s:
+            (topic, partition), (position, end) = min(left.items())
+            raise BrokerUnavailable(
+                f"{topic}[{partition}]@{position}: nothing came for {silence_s:.0f} s, {end - position} offsets before "
+                "the end",
+                remedy="try again; if it stays so, a transaction hangs (kafka-transactions.sh find-hanging)",
+            )
