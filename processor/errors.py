@@ -10,6 +10,7 @@ A3CPError
 ├── OwnershipLost          drop the partition's task, rejoin the group
 ├── OutcomeUnknown         new producer, abort, restore, go on
 ├── BrokerUnavailable      retry with backoff, not ready meanwhile
+├── RecordsGone            what was to be read next was removed from the log: begin again from another source
 ├── RegistryUnavailable    what needs it waits, and is tried again; never guess a schema
 ├── StoreUnavailable       start again from what the store holds, with backoff
 ├── StoreMoved             forget what is in memory, go on from what the store holds
@@ -71,6 +72,10 @@ class OutcomeUnknown(A3CPError):
 
 class BrokerUnavailable(A3CPError):
     """No broker answers at the moment."""
+
+
+class RecordsGone(A3CPError):
+    """Records were removed from the log before they were read: by retention, or with their topic."""
 
 
 class RegistryUnavailable(A3CPError):

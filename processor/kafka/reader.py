@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from confluent_kafka import Consumer, IsolationLevel, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor.errors import UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.failures import reaching
 from processor.kafka.offsets import EARLIEST, LATEST, log_offsets, patiently
-from processor.kafka.reading import as_record, read_spans
+from processor.kafka.reading import read_spans
 from processor.runtime.ports import TopicRecord
 
 _TIMEOUT_S: Final = 10.0
@@ -51,15 +51,6 @@ class Reader:
         spans = {(self._topic, partition): (starts[partition], ends[partition]) for partition in wanted}
         with reaching(f"reading {self._topic}", self._conf):
             yield from read_spans(self._consumer, spans)
-
-    def start_at_end(self, partition: int) -> None:
-        """Make `next` return what is appended to `partition` from now on."""
-        self._consumer.assign([TopicPartition(self._topic, partition, self._offsets(LATEST)[partition])])
-
-    def next(self, timeout_s: float) -> TopicRecord | None:
-        """Return the next record; None when none came within `timeout_s`."""
-        message = self._consumer.poll(timeout_s)
-        return as_record(message) if message is not None and message.error() is None else None
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -2,14 +2,15 @@
 
 import json
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
-from processor.client import NoOutcome, SessionClient
+from processor.client import NoOutcome, Outcome, SessionClient
 from processor.codec.wire import confluent_header
 from processor.errors import (
     A3CPError,
@@ -23,6 +24,7 @@ from processor.kafka.reader import Reader
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.settings.documents import schema_text
+from tests.broker.fleet import Fleet
 from tests.strategies import avro_body
 
 pytestmark = pytest.mark.broker
@@ -183,6 +185,26 @@ def test_a_command_without_a_processor(kafka: str, topics: str) -> None:
     sent = json.loads(record.value or b"")
     assert (sent["command"], sent["performer_id"], sent["source"]) == ("start", "carer01", "session_client")
     assert "session_id" not in sent
+
+
+def test_hundreds_of_commands_at_a_time(kafka: str, topics: str, tmp_path: Path) -> None:
+    """From many threads by one client: each is answered with what came of it, not of another."""
+    users = [f"user{number}" for number in range(200)]
+    with Fleet(kafka, topics, tmp_path) as fleet, SessionClient(kafka, topic_prefix=topics) as client:
+        fleet.start()
+
+        def ask(user: str) -> tuple[Future[Outcome], ...]:
+            started, noted = client.submit(user, "start"), client.submit(user, "note", note=f"of {user}")
+            return started, noted, client.submit(user, "end", session_id=f"sess_of_nobody_{user}")
+
+        with ThreadPoolExecutor(8) as threads:
+            asked = list(threads.map(ask, users))
+        found = {user: [future.result() for future in futures] for user, futures in zip(users, asked, strict=True)}
+    for user, (started, noted, refused) in found.items():
+        assert (started.kind, started.event.user_id) == ("started", user)
+        assert (noted.kind, noted.session_id, noted.event.session_notes) == ("note", started.session_id, f"of {user}")
+        assert (refused.accepted, refused.reason, refused.event.user_id) == (False, "not_found", user)
+    assert len({outcomes[0].session_id for outcomes in found.values()}) == len(users)
 
 
 def test_clear_errors(kafka: str, prefix: str) -> None:

@@ -67,8 +67,8 @@ def processed(sent: Iterable[Sent]) -> Topics:
 class Reading:
     """A topic in memory, read as `Reader` reads one."""
 
-    def __init__(self, rows: Partitions) -> None:
-        self._rows = rows
+    def __init__(self, name: str, rows: Partitions) -> None:
+        self._name, self._rows = name, rows
 
     def read_all(self) -> Iterator[TopicRecord]:
         for row in chain.from_iterable(self._rows):
@@ -76,9 +76,9 @@ class Reading:
 
 
 def outcome_of(topics: Topics) -> Outcome:
-    letters: Any = Reading(topics.dlq)
-    tagged, events = Reading(topics.tagged).read_all(), Reading(topics.sessions).read_all()
-    return read_outcome(CODEC, tagged, events, read_letters(letters))
+    tagged, events = Reading(TOPICS.tagged, topics.tagged), Reading(TOPICS.sessions, topics.sessions)
+    letters: Any = Reading(TOPICS.dlq, topics.dlq)
+    return read_outcome(CODEC, tagged.read_all(), events.read_all(), read_letters(letters))
 
 
 def checks_of(topics: Topics) -> list[Check]:

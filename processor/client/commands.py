@@ -1,0 +1,119 @@
+"""The commands, as applications say them and as records."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
+from uuid import uuid4
+
+from processor.codec.events import SCHEMA_VERSION
+from processor.codec.oddities import hidden_in
+from processor.errors import UsageError
+
+CommandWord: TypeAlias = Literal["start", "end", "pause", "resume", "note", "context", "step", "status"]
+
+KINDS: Final[Mapping[str, str]] = {
+    "start": "started",
+    "end": "ended",
+    "pause": "paused",
+    "resume": "resumed",
+    "note": "note",
+    "context": "context",
+    "step": "step",
+    "status": "status",
+}
+"""The kind of event that a command causes when it is carried out."""
+
+WITHOUT: Final = "leave them out: with them it is another one"
+"""What to do about hidden characters in an id."""
+
+_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "start": ("force_new", "template", "is_training_data", "session_notes", "training_intent_label"),
+    "note": ("session_notes", "note"),
+    "context": ("context",),
+    "step": ("step",),
+    "status": ("status",),
+}
+
+
+class Arguments(TypedDict, total=False):
+    """What commands can be told; docs/producing.md says which takes what."""
+
+    force_new: bool
+    template: str
+    is_training_data: bool
+    session_notes: str
+    training_intent_label: str
+    note: str
+    context: Mapping[str, Any]
+    step: Mapping[str, Any]
+    status: str
+
+
+class CommandRecord(NamedTuple):
+    """A command, ready to be sent."""
+
+    record_id: str
+    key: bytes
+    value: bytes
+    kind: str  # of the event that it causes when it is carried out
+
+
+def command_record(
+    user_id: str,
+    name: str,
+    *,
+    performer_id: str | None,
+    session_id: str | None,
+    source: str,
+    arguments: Mapping[str, Any],
+) -> CommandRecord:
+    """Return the record of a command. The codec refuses an unknown one.
+
+    Raises:
+        UsageError: it takes no such argument, or an id has outer blanks or invisible characters.
+    """
+    _refuse_unknown(name, arguments)
+    record_id = str(uuid4())
+    fields = {
+        "schema_version": SCHEMA_VERSION,
+        "record_id": record_id,
+        "user_id": user_id,
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "performer_id": performer_id,
+        "source": source,
+        "session_id": session_id,
+        "command": name,
+        **arguments,
+    }
+    value = as_json({key: field for key, field in fields.items() if field is not None})
+    for key, typed in (("user_id", user_id), ("performer_id", performer_id), ("session_id", session_id)):
+        if hidden := hidden_in(typed or ""):
+            raise UsageError(f"{key} {hidden}", remedy=WITHOUT)
+    return CommandRecord(record_id, user_id.encode(), value, KINDS.get(name, ""))
+
+
+def _refuse_unknown(name: str, arguments: Iterable[str]) -> None:
+    """Refuse arguments that the command `name` does not take."""
+    known = _ARGUMENTS.get(name, ())
+    unknown = [argument for argument in arguments if argument not in known]
+    if unknown and name in KINDS:
+        near = get_close_matches(unknown[0], known, 1)
+        remedy = f"do you mean {near[0]}?" if near else f"it takes {', '.join(known) or 'no arguments of its own'}"
+        raise UsageError(f"the command {name} takes no {unknown[0]}", remedy=remedy)
+
+
+def as_json(fields: Mapping[str, Any]) -> bytes:
+    """Return a message's fields as JSON.
+
+    Raises:
+        UsageError: they cannot be written so.
+    """
+    try:
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"the message cannot be written as JSON ({type(error).__name__})",
+            remedy="use text, numbers other than NaN, lists and objects; times as ISO 8601 text",
+        ) from None

@@ -1,0 +1,238 @@
+"""The producer that modules import."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Final, Self, Unpack
+
+from processor.client.commands import WITHOUT, Arguments, CommandWord, as_json, command_record
+from processor.client.connecting import codec_registry, connected
+from processor.client.outcomes import Outcome, Outcomes
+from processor.client.past import Past, past_of
+from processor.codec.codec import Codec
+from processor.codec.oddities import hidden_in
+from processor.codec.schema import SHIPPED, Schemas
+from processor.errors import A3CPError, InvalidMessage, RecordError, UsageError
+from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer
+from processor.kafka.reader import Reader
+from processor.kafka.tail import Following, Tail
+from processor.runtime.ports import TopicRecord
+from processor.settings.documents import schema_text
+from processor.settings.model import Settings
+
+OUTCOME_TIMEOUT_S: Final = 30.0
+PAST_TIMEOUT_S: Final = 10.0
+
+
+class SessionClient:
+    """Writes to the raw topic and reads outcomes; may be used by several threads.
+
+    A context manager: leaving it waits until all is delivered, and raises when something was not.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | None = None,
+        *,
+        topic_prefix: str | None = None,
+        kafka: Mapping[str, str] | None = None,
+        settings: Settings | None = None,
+        source: str = "session_client",
+        queue_records_max: int = QUEUE_RECORDS_MAX,
+        delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+    ) -> None:
+        """Connect. What is not given comes from the settings (environment, a3cp.toml), then from the embedded broker.
+
+        Args:
+            bootstrap_servers: Kafka's address.
+            topic_prefix: start of the topics' names.
+            kafka: further librdkafka properties.
+            settings: instead of those of environment and file.
+            source: what commands name as their source: the module that sends them.
+            queue_records_max: messages that wait to be delivered; `send` waits when there are as many.
+            delivery_timeout_s: how long a message is tried for.
+
+        Raises:
+            UsageError: a setting is wrong, no Kafka is named, the topics do not exist, or A3CP_RAW_TOPIC is set.
+            BrokerUnavailable: no broker answers.
+        """
+        known = connected(settings, bootstrap_servers, topic_prefix, kafka)
+        self._conf = known.kafka_conf()
+        raw = known.raw_to_write()
+        self._source = source
+        self._topics = known.topics()
+        schemas = Schemas({name: schema_text(name) for name in SHIPPED}, source=codec_registry(known))
+        self._codec, self._strict_codec = Codec(schemas), Codec(schemas, strict=True)
+        self._strict = known.strict
+        self._producer = RecordProducer(
+            self._conf, raw, queue_records_max=queue_records_max, delivery_timeout_s=delivery_timeout_s
+        )
+        self._outcomes = Outcomes(self._codec.decode_event)
+        self._following: Following | None = None  # once a command was sent
+        self._following_lock = threading.Lock()
+
+    def send(
+        self,
+        message: Mapping[str, Any] | bytes,
+        *,
+        user_id: str | None = None,
+        strict: bool | None = None,
+        on_done: Callable[[A3CPError | None], None] | None = None,
+    ) -> None:
+        """Queue a message; it is delivered in the background, in the order of the calls.
+
+        Args:
+            message: the message's fields, or its bytes in one of the three encodings, sent as they are.
+            user_id: whose message it is. When not given it is read from the message, which is checked with that: what
+                the processor could not tag is refused here, where its sender can mend it.
+            strict: refuse what would be flagged `nonconforming`, and say why; by default as A3CP_STRICT says.
+            on_done: called once the message is delivered (None) or was not (why), by a thread
+                that sends or flushes, or by the one that follows the outcomes of commands.
+
+        Raises:
+            DecodeError, InvalidMessage: the message could not be tagged, does not conform though `strict`, or its user
+                id has outer blanks or invisible characters, which make it another person's.
+            RegistryUnavailable: it is in Confluent framing, and the registry with its schema does not answer.
+            BrokerUnavailable: the queue has been full for the delivery time-out.
+            A3CPError: an earlier message without `on_done` was not delivered; this one was not sent, then.
+        """
+        value = message if isinstance(message, bytes) else as_json(message)
+        strict = self._strict if strict is None else strict
+        if user_id is None or strict:
+            read_id = (self._strict_codec if strict else self._codec).decode(value, _now_ms()).user_id
+            user_id = read_id if user_id is None else user_id
+        if hidden := hidden_in(user_id):
+            raise InvalidMessage(f"user_id {hidden}", remedy=WITHOUT)
+        self._producer.send(value, user_id.encode(), on_done=on_done)
+
+    def flush(self) -> None:
+        """Wait until every message is delivered or has failed.
+
+        Raises:
+            A3CPError: some were not delivered.
+        """
+        self._producer.flush()
+
+    def command(
+        self,
+        user_id: str,
+        name: CommandWord,
+        *,
+        performer_id: str | None = None,
+        session_id: str | None = None,
+        timeout_s: float = OUTCOME_TIMEOUT_S,
+        **arguments: Unpack[Arguments],
+    ) -> Outcome:
+        """Ask for something and wait for what came of it.
+
+        Args:
+            user_id: whose session is meant.
+            name: start, end, pause, resume, note, context, step or status.
+            performer_id: who asks.
+            session_id: the session that is meant; the open one when None.
+            timeout_s: how long to wait.
+            arguments: the command's own (docs/producing.md): force_new, template, is_training_data, session_notes,
+                training_intent_label, context, step, status.
+
+        Raises:
+            UsageError: the command is not as it should be, takes no such argument, or an id has outer blanks or
+                invisible characters; nothing was sent.
+            NoOutcome: it was sent, but no outcome came in time.
+            BrokerUnavailable: it could not be sent.
+        """
+        return self.submit(
+            user_id, name, performer_id=performer_id, session_id=session_id, timeout_s=timeout_s, **arguments
+        ).result()
+
+    def submit(
+        self,
+        user_id: str,
+        name: CommandWord,
+        *,
+        performer_id: str | None = None,
+        session_id: str | None = None,
+        timeout_s: float = OUTCOME_TIMEOUT_S,
+        **arguments: Unpack[Arguments],
+    ) -> "Future[Outcome]":
+        """Ask for something without waiting; any number may be under way.
+
+        The future holds what `command` returns or raises. A callback of it must be quick: the thread that calls it
+        follows the outcomes of all commands. Arguments as for `command`.
+
+        Raises:
+            UsageError: as `command` raises it.
+            BrokerUnavailable: it could not be sent.
+        """
+        command = command_record(
+            user_id,
+            name,
+            performer_id=performer_id,
+            session_id=session_id,
+            source=self._source,
+            arguments=arguments,
+        )
+        try:
+            self._codec.decode(command.value, _now_ms())
+        except RecordError as error:
+            raise UsageError(error.what, remedy=error.remedy) from error
+        self._follow()
+        future = self._outcomes.expect(command, timeout_s)
+
+        def sent(error: A3CPError | None) -> None:
+            if error is not None:
+                self._outcomes.fail(command, error)
+
+        try:
+            self._producer.send(command.value, command.key, on_done=sent)
+        except A3CPError as error:
+            self._outcomes.fail(command, error)
+            raise
+        return future
+
+    def past(self, user_id: str, *, timeout_s: float = PAST_TIMEOUT_S) -> Past:
+        """Return what a3cp.sessions tells of a user, as far as it can be read in time.
+
+        Raises:
+            BrokerUnavailable: no broker answers.
+        """
+        with Reader(self._conf, self._topics.sessions) as reader:
+            return past_of(user_id.encode(), reader, self._codec.decode_event, timeout_s)
+
+    def close(self) -> None:
+        """Deliver what is queued and let go of the connections.
+
+        Raises:
+            A3CPError: some messages were not delivered.
+        """
+        try:
+            self._producer.flush()
+        finally:
+            if self._following is not None:
+                self._following.close()
+                self._following = None
+            self._outcomes.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _follow(self) -> None:
+        """Follow the session events from now on; one follower does for all commands."""
+        with self._following_lock:
+            if self._following is None:
+                tail = Tail(self._conf, [self._topics.sessions])
+                self._following = Following(tail, self._take, self._outcomes.trouble)
+
+    def _take(self, records: Sequence[TopicRecord]) -> None:
+        self._producer.waiting()  # Calls back for what was delivered, and for what was not.
+        self._outcomes.take(records)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
