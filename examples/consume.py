@@ -1,24 +1,33 @@
-"""A consumer in a few lines: prints a topic of the session manager, and goes on until Ctrl-C.
+"""A consumer that needs nothing of ours but the schemas: prints `a3cp.tagged` or `a3cp.sessions`, until Ctrl-C.
 
-    .venv/bin/python examples/consume.py a3cp-demo.sessions [HOST:PORT]
+    python examples/consume.py a3cp.sessions 127.0.0.1:9092
 
-Without an address it takes KAFKA_BOOTSTRAP_SERVERS, else the embedded Kafka. Values in JSON and Avro are shown alike.
+It needs the packages confluent-kafka and fastavro, and the folder schemas/ beside this one.
 """
 
-import os
+import io
+import json
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from fastavro import schemaless_reader
+from fastavro.schema import fingerprint, load_schema, to_parsing_canonical_form
 
-from processor.broker import bootstrap_of_running
-from processor.codec import SHIPPED, Codec, Schemas
-from processor.settings.documents import schema_text
+SCHEMAS = {}  # by the first ten bytes of a value
+for file in (Path(__file__).parents[1] / "schemas" / "avro").glob("*.avsc"):
+    schema = load_schema(file)
+    SCHEMAS["c301" + fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")] = schema
 
-topic = sys.argv[1]
-servers = sys.argv[2] if len(sys.argv) > 2 else os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or bootstrap_of_running()
-if not servers:
-    sys.exit("no Kafka is named and the embedded one does not run; a3cp broker up starts it")
-codec = Codec(Schemas({name: schema_text(name) for name in SHIPPED}))
+
+def decode(value: bytes) -> dict:
+    """Return the fields of a value in JSON, or in Avro with one of the schemas."""
+    schema = SCHEMAS.get(value[:10].hex())
+    return schemaless_reader(io.BytesIO(value[10:]), schema, None) if schema else json.loads(value)
+
+
+topic, servers = sys.argv[1:]
 consumer = Consumer(
     {
         "bootstrap.servers": servers,
@@ -29,18 +38,9 @@ consumer = Consumer(
 )
 partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
 consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
-try:
+with suppress(KeyboardInterrupt, BrokenPipeError):
     while True:
         record = consumer.poll(1.0)
-        if record is None or record.error():
-            continue
-        if topic.endswith(".tagged"):
-            view = codec.decode_tagged(record.value())
-            print(view.session_id, view.session_seq, view.user_id, view.source, *view.flags, flush=True)
-        elif topic.endswith(".sessions"):
-            event = codec.decode_event(record.value())
-            print(event.session_id, event.user_id, event.kind, event.reason or "", flush=True)
-        else:
-            print(record.key(), record.value(), flush=True)
-except (KeyboardInterrupt, BrokenPipeError):
-    consumer.close()
+        if record is not None and not record.error():
+            print(json.dumps(decode(record.value()), default=str), flush=True)
+consumer.close()

@@ -1,10 +1,13 @@
-"""The example files say what the processor does, and fit their schema."""
+"""The example files say what the processor does, and fit their schema; what programs need of the documents is there."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
+from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from processor.codec import Codec
 from processor.core.model import Rules
@@ -13,7 +16,9 @@ from processor.settings.model import TopicNames
 from processor.testing import MemoryRecord
 from tests.sessions.outputs import SCHEMAS
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+SCHEMAS_DOC = (ROOT / "docs" / "schemas.md").read_text("utf-8")
 TOPICS = TopicNames(*(f"a3cp.{name}" for name in TopicNames._fields))
 
 
@@ -57,3 +62,17 @@ def test_both_fit_the_schema() -> None:
     assert not is_valid("tagged_message", example("input_example")[1])
     assert not is_valid("session_event", output[TOPICS.tagged][0])
     assert not is_valid("message", {"timestamp": "2025-06-15T12:34:56.789Z"})
+
+
+def test_the_fingerprints_are_those_of_the_schemas() -> None:
+    """The table in docs/schemas.md has those of all schemas, as another library than ours computes them."""
+    schemas = {file.stem: json.loads(file.read_text("utf-8")) for file in (ROOT / "schemas" / "avro").glob("*.avsc")}
+    found = {name: fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO") for name, schema in schemas.items()}
+    assert dict(re.findall(r"^\| `(\w+)` \| `c301` `(\w+)` \|$", SCHEMAS_DOC, re.MULTILINE)) == found
+
+
+@pytest.mark.parametrize(("file", "language"), [("consume.py", "python"), ("node/consume.mjs", "js")])
+def test_the_documented_decoder_is_the_examples(file: str, language: str) -> None:
+    """The decoders in docs/schemas.md stand in the examples, which run."""
+    (code,) = re.findall(rf"```{language}\n(.*?)```", SCHEMAS_DOC, re.DOTALL)
+    assert code in (EXAMPLES / file).read_text("utf-8")

@@ -196,7 +196,7 @@ def _next(demo: "Demo", console: Console, command: str, *, broker_runs: bool) ->
         ("", f'{command} session note robin-15 "Sings along." --prefix {prefix}{own}'),
         (
             "what comes out, as any consumer reads it (.tagged: the messages)",
-            f"{python} examples/consume.py {prefix}.sessions{'' if demo.broker else f' {servers}'}",
+            f"{python} examples/consume.py {prefix}.sessions {servers}",
         ),
         ("what the reasons and flags mean; and everything else", located("docs/sessions.md and docs/README.md")),
     ):
