@@ -16,6 +16,7 @@ import msgspec
 
 from processor.codec.isotime import format_time
 from processor.sessions.model import SessionRow, Status
+from processor.upstream.vocabulary import ENDS, FLAGS, ODD, QUIET, flag_counts
 
 PAGE_ENTRIES_MAX: Final = 50_000  # of a page; the rest is in the other files, as the page says
 PAGE_BYTES_MAX: Final = 64 << 20
@@ -29,38 +30,14 @@ _UNSAFE: Final = (
     ("\u2028".encode(), b"\\u2028"),
     ("\u2029".encode(), b"\\u2029"),
 )
-_STATUS: Final = {"active": "going on", "paused": "paused", "ended": "ended"}
-_ENDS: Final = {
-    "timeout": "after a silence",
-    "pause_timeout": "in a pause that nobody ended",
-    "max_duration": "at its longest length",
-    "command": "on request",
-    "superseded": "when a new one was started",
-    "late": "at once (made for late messages)",
-}
-_NOTABLE: Final = {
-    "clarification": "asked back",
-    "corrected": "corrected",
-    "rejected": "not right",
-    "unknown": "not recognised",
-    "capture_abort": "broken off",
-    "requires_attention": "needing attention",
-    "no_consent": "without consent",
-    "late": "late",
-    "duplicate": "repeated",
-    "clock_skew": "with a wrong clock",
-    "while_paused": "in a pause",
-    "session_mismatch": "moved here",
-    "demo": "demo",
-    "withheld": "not kept",
-}
+_WORDS: Final = {"flags": FLAGS, "reasons": ODD, "quiet": QUIET}  # in the page's data, for its script
 
 
 def page(session: SessionRow, entries: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the timeline as one HTML page; `entries` are those of a `Spool`."""
     before, after = _frame(session)
     yield before
-    yield json_in_script(_encode({"session": _page_session(session)})[:-1]) + b',"timeline":['
+    yield json_in_script(_encode({"session": _page_session(session), "words": _WORDS})[:-1]) + b',"timeline":['
     size = told = left_out = 0
     for entry in entries:
         size += len(entry)
@@ -129,12 +106,9 @@ def _facts(session: SessionRow) -> str:
     actors = ", ".join(
         f"{name} {summary.actors[name]:,}" for name in ("user", "partner", "system") if summary.actors.get(name)
     )
-    ended = _STATUS.get(session.state, session.state)
+    ended = session.state
     if session.state == "ended" and session.reason:
-        ended += f" {_ENDS.get(session.reason, session.reason)}"
-    notable = ", ".join(
-        f"{summary.notices[word]:,} {words}" for word, words in _NOTABLE.items() if summary.notices.get(word)
-    )
+        ended += f" {ENDS.get(session.reason, session.reason)}"
     training = None
     if session.is_training_data:
         training = "yes" + (f", “{session.training_intent_label}”" if session.training_intent_label else "")
@@ -143,7 +117,9 @@ def _facts(session: SessionRow) -> str:
         "Paused": span_words(session.paused_ms) if session.paused_ms else None,
         "Session": ended,
         "Messages": f"{session.held_count:,}" + (f" ({actors})" if actors else ""),
-        "Worth knowing": notable or None,
+        "Worth knowing": flag_counts(
+            {word: count for word, count in summary.notices.items() if word != "nonconforming"}
+        ),
         "For training": training,
         "Notes at the start": session.session_notes,
         "Complete": "yes, proven" if session.status is Status.COMPLETE else None,

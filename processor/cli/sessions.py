@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The sessions in the store: list, show, search.", no_args_is_help=True)
 
-STATUSES: Final = ("open", "partial", "complete")
+STATUSES: Final = ("active", "paused", "closed", "open", "partial", "complete")
 PAGE: Final = 20
 _ROWS_AT_ONCE: Final = 1_000
 _WIDE: Final = 140  # columns of a terminal that has room for whole ids
@@ -88,6 +88,7 @@ def show(
     """Show what one session is made of: its boundaries, what its messages add up to, its events."""
     from processor.codec.events import from_json
     from processor.sessions.jsonforms import event_fields
+    from processor.upstream.vocabulary import ENDS, flag_counts
 
     with closing(stored(store)) as opened:
         row = session_of(opened, session_id)
@@ -99,7 +100,9 @@ def show(
     console.print(f"session   {row.session_id}")
     console.print(f"user      {plain_id(row.user_id)}")
     console.print(f"started   {when(row.start_ms)}")
-    ended = f"{when(row.end_ms)} ({row.reason}, revision {row.revision})" if row.end_ms is not None else row.state
+    ended = row.state
+    if row.end_ms is not None:
+        ended = f"{when(row.end_ms)} {ENDS.get(row.reason or '', row.reason)}, revision {row.revision}"
     console.print(f"ended     {ended}")
     console.print(f"length    {_length(row.duration_ms)}, paused {_length(row.paused_ms)}")
     console.print(f"held      {row.held_count:,} messages{_whole_words(row)}")
@@ -107,12 +110,13 @@ def show(
     for name, counts in (
         ("actors", summary.actors),
         ("sources", summary.sources),
-        ("flags", summary.notices),
         ("feedback", summary.feedback),
         ("aborts", summary.abort_codes),
     ):
         if counts:
             console.print(f"{name:<9} {_counts(counts)}")
+    if summary.notices:
+        console.print(f"flags     {plain(flag_counts(summary.notices))}")
     if summary.confidence is not None:
         console.print(f"confidence {summary.confidence:.2f} on average of {summary.confidence_count:,}")
     for event in events:
@@ -220,6 +224,7 @@ def _show_rollups(by: str, sessions: "Iterator[SessionRow]", *, as_json: bool) -
 
     from processor.sessions.jsonforms import rollup_fields
     from processor.sessions.summary import by_day, by_user
+    from processor.upstream.vocabulary import flag_counts
 
     totals = by_user(sessions) if by == "user" else by_day(sessions)
     if as_json:
@@ -228,12 +233,14 @@ def _show_rollups(by: str, sessions: "Iterator[SessionRow]", *, as_json: bool) -
     table = _new_table(by, "sessions", "partial", "length", "messages", "flags")
     for key, total in totals.items():
         numbers = (f"{total.sessions:,}", f"{total.partial:,}", _length(total.duration_ms), f"{total.messages:,}")
-        table.add_row(Text(plain_id(key)), *numbers, _counts(total.summary.notices))
+        table.add_row(Text(plain_id(key)), *numbers, plain(flag_counts(total.summary.notices)))
     new_console().print(table)
 
 
 def _table(rows: "list[SessionRow] | Any") -> None:
     from rich.text import Text
+
+    from processor.upstream.vocabulary import flag_text
 
     console = new_console()
     # On a narrow terminal the time that an id begins with has to do.
@@ -243,7 +250,9 @@ def _table(rows: "list[SessionRow] | Any") -> None:
         ended = row.status.value if row.end_ms is not None else row.state
         name = _short_id(row.session_id, console)
         cells = (*(when(row.start_ms) for _ in first), name, plain_id(row.user_id), _length(row.duration_ms))
-        table.add_row(*(Text(cell) for cell in cells), f"{row.held_count:,}", ended, ", ".join(row.flags))
+        table.add_row(
+            *(Text(cell) for cell in cells), f"{row.held_count:,}", ended, ", ".join(map(flag_text, row.flags))
+        )
     console.print(table)
 
 
@@ -271,9 +280,12 @@ def _short_id(session_id: str, console: "Console") -> str:
 
 def _notices(words: list[str]) -> int:
     from processor.upstream.notices import Notice
+    from processor.upstream.vocabulary import FLAGS
 
+    by_text = {text: word for word, (text, _) in FLAGS.items()}  # As the list shows them.
     bits = 0
-    for word in words:
+    for text in words:
+        word = by_text.get(text.lower(), text)
         _one_of("--flag", word, Notice.WORDS)
         bits |= 1 << Notice.WORDS.index(word)
     return bits

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 IDLE_MS: Final = 120_000  # a longer silence is told as one
 FOLD_MIN: Final = 3  # lines alike from which on they are one
 _STYLES: Final = {"user": "green", "partner": "yellow", "system": "blue", "session": "bold"}
-_QUIET: Final = ("nonconforming", "demo")
 
 
 class Shown(NamedTuple):
@@ -100,6 +99,7 @@ def show(heads: Iterable[str], entries: "Iterable[Entry]", *, everything: bool =
 def lines(entries: "Iterable[Entry]", *, everything: bool = False) -> Iterator[Shown]:
     """Yield what is shown of `entries`: silences as lines of their own, and lines that are alike as one."""
     from processor.codec.isotime import parse_time
+    from processor.upstream.vocabulary import ODD, QUIET, flag_text
 
     before_ms: int | None = None
     alike: list[Shown] = []
@@ -107,9 +107,10 @@ def lines(entries: "Iterable[Entry]", *, everything: bool = False) -> Iterator[S
     for entry in entries:
         at_ms = parse_time(entry.at)
         words = entry.words + (f": {entry.detail}" if entry.detail else "")
-        marks = tuple(word.replace("_", " ") for word in entry.notices if word not in _QUIET)
+        marks = tuple(flag_text(word) for word in entry.notices if word not in QUIET)
         if everything and entry.reasons:
-            marks += (f"nonconforming: {plain(', '.join(entry.reasons)).replace('_', ' ')}",)
+            why = "; ".join(ODD.get(reason, reason) for reason in entry.reasons)
+            marks += (f"{flag_text('nonconforming')}: {plain(why)}",)
         line = Shown(entry.at[11:19], entry.actor, plain(words), marks)
         is_idle = before_ms is not None and at_ms - before_ms > IDLE_MS
         key = f"{entry.actor} {_numberless(words)}" if entry.kind == "message" and not marks and not everything else ""

@@ -100,7 +100,7 @@ class SessionFilter(NamedTuple):
     since_ms: int | None = None  # started then or later
     until_ms: int | None = None  # started before then
     notices: int = 0  # at least one of these bits of `Notice`
-    status: str | None = None  # the value of a `Status`
+    status: str | None = None  # active, paused or closed; or the value of a `Status`
     session_id: str | None = None
     ended: bool = False  # those that are partial or complete
 

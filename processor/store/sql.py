@@ -52,6 +52,7 @@ from processor.store.tables import (
 )
 from processor.store.transaction import SqlTransaction, removed_of
 
+_STATES: Final = {"closed": "ended"}  # What has ended is `closed` everywhere else.
 _FIRST: Final = text("INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
 _TOPICS: Final = "topics"
 _ID_OF: Final = "id of {}"
@@ -504,7 +505,7 @@ def _conditions(wanted: SessionFilter) -> list[Any]:
     if wanted.ended:
         conditions.append(table.state == "ended")
     if wanted.status is not None:
-        conditions.append(table.status == wanted.status)
+        conditions.append(or_(table.status == wanted.status, table.state == _STATES.get(wanted.status, wanted.status)))
     return conditions
 
 

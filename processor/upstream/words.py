@@ -9,27 +9,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from processor.codec.events import EventView
+from processor.upstream.vocabulary import ENDS, REJECTED, UNCHANGED
 
 WORDS_CHARS_MAX: Final = 400  # of one line; the whole text is in the record
-_REASONS: Final = {
-    "timeout": "nothing more happened",
-    "pause_timeout": "the pause was never ended",
-    "max_duration": "it had reached the longest a session may be",
-    "command": "asked for",
-    "superseded": "a new session was started",
-    "late": "made for messages that came late",
-}
-_UNCHANGED: Final = {
-    "already_active": "the session was already running",
-    "already_paused": "the session was already paused",
-    "not_paused": "the session was not paused",
-    "duplicate": "it had been asked before",
-}
-_REJECTED: Final = {
-    "not_found": "there is no such session",
-    "user_mismatch": "the session is another user's",
-    "already_closed": "the session had already ended",
-}
 
 
 def message_words(fields: Mapping[str, Any]) -> str:
@@ -52,8 +34,7 @@ def event_words(event: EventView) -> str:
             how = {"message": " with the first message", "late": " for messages that came late"}.get(reason, by)
             line = f"Session started{how}" + _quoted(": ", event.session_notes)
         case "ended":
-            why = by or f": {_REASONS.get(reason, reason)}"
-            line = f"Session ended{why}"
+            line = f"Session ended{by or f' {ENDS.get(reason, reason)}'}"
             if event.revision:
                 line = f"The end is told again, since a message came later (revision {event.revision})"
         case "reopened":
@@ -67,9 +48,9 @@ def event_words(event: EventView) -> str:
         case "context" | "step" | "status":
             line = f"{event.kind.capitalize()}{by}"
         case "unchanged":
-            line = f"Request{by} changed nothing: {_UNCHANGED.get(reason, reason)}"
+            line = f"Request{by} changed nothing: {UNCHANGED.get(reason, reason)}"
         case "rejected":
-            line = f"Request{by} refused: {_REJECTED.get(reason, reason)}"
+            line = f"Request{by} refused: {REJECTED.get(reason, reason)}"
         case _:
             line = _readable(event.kind)
     return _short(line)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from html.parser import HTMLParser
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import pytest
 
 from processor.bundles.bundle import write_bundle
 from processor.bundles.page import json_in_script
-from processor.core.model import Odd
 from processor.sessions.model import SessionView
 from processor.targets.target import Target
+from processor.upstream.vocabulary import FLAGS, ODD, QUIET
 from tests.bundles.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
 from tests.sessions.views import CODEC, NOW_MS, day_view, made_view, varied
 
@@ -64,12 +63,14 @@ def page_of(tmp_path: Path, view: SessionView) -> str:
     return (Path(written.path) / "timeline.html").read_text("utf-8")
 
 
-def test_the_page_has_words_for_each_reason() -> None:
-    """Why a message does not conform is told in plain words, whatever the reason."""
-    script = (files("processor.bundles") / "templates" / "timeline.js").read_text("utf-8")
-    block = re.search(r"const REASONS = \{(.*?)\};", script, re.DOTALL)
-    assert block is not None
-    assert tuple(re.findall(r"^\s+(\w+): \"", block[1], re.MULTILINE)) == Odd.WORDS
+def test_the_page_has_the_words_of_all_faces(tmp_path: Path) -> None:
+    """What is notable and why a message does not conform is told in the plain words that lists and terminals have."""
+    data = Page(page_of(tmp_path, day_view("heron-07"))).data
+    assert data["words"] == {
+        "flags": {word: list(told) for word, told in FLAGS.items()},
+        "reasons": ODD,
+        "quiet": list(QUIET),
+    }
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)

@@ -127,7 +127,7 @@ def test_a_timeline_in_the_terminal(bundle):
     assert "\x1b" not in output
     everything = run("sessions", "timeline", str(bundle), "--all")[1].splitlines()
     assert len(everything) > len(told) + 30
-    assert any(line.endswith("  [nonconforming: record id missing]") for line in everything)
+    assert any(line.endswith("  [not to the letter: it has no id of its own]") for line in everything)
     assert "nonconforming" not in output
 
 

@@ -48,6 +48,12 @@ def test_list(address: str) -> None:
     assert run_json("list", "--store", address, "--since", "2025-06-16", "--until", "2025-06-17")["count"] == 4
     assert "page 1 of 3, 13 sessions" in run("list", "--store", address, "--limit", "5")
     assert "no such sessions" in run("list", "--store", address, "--status", "open")
+    assert run_json("list", "--store", address, "--status", "active")["count"] == 0
+    assert run_json("list", "--store", address, "--status", "closed")["count"] == 13
+    assert (
+        run_json("list", "--store", address, "--flag", "not to the letter")["count"]
+        == run_json("list", "--store", address, "--flag", "nonconforming")["count"]
+    )
     assert "no page 9" in run("list", "--store", address, "--page", "9")
 
 

@@ -7,40 +7,6 @@
   const HEIGHTS = { idle: 30, day: 34, session: 46, chips: 20 };
 
   const ACTORS = { user: "User", partner: "Partner", system: "System", session: "Session" };
-  const NOTICES = {
-    late: ["Late", "It arrived after newer messages; it stands where it belongs in time."],
-    duplicate: ["Repeat", "The same message had come before."],
-    clock_skew: ["Clock ahead", "The sender's clock was wrong; it stands at the time when it arrived."],
-    while_paused: ["In the pause", "It came while the session was paused."],
-    session_mismatch: ["Moved here", "It named another session, and belongs to this one."],
-    nonconforming: ["Not to the letter", "It lacks something that A3CP asks of a message. Its content is unchanged."],
-    clarification: ["Asked back", "The system was not sure and asked."],
-    corrected: ["Corrected", "A person corrected what was recognised."],
-    rejected: ["Not right", "A person said that this was not right."],
-    unknown: ["Not recognised", "The system knew no label for it."],
-    capture_abort: ["Broken off", "The recording was broken off."],
-    requires_attention: ["Needs attention", "It asks for a person's attention."],
-    no_consent: ["No consent", "There is no consent to use this for training."],
-    demo: ["Demo", "Made for a demonstration."],
-    withheld: ["Content not kept", "Raw media and half-heard sentences are never kept; their fingerprint is."],
-  };
-  const REASONS = {
-    schema_version_missing: "it does not say which version of A3CP it follows",
-    schema_version_not_semver: "the version of A3CP that it names is none",
-    record_id_missing: "it has no id of its own",
-    record_id_not_uuid: "its own id has another form",
-    user_id_blanks: "the user's id begins or ends with a blank",
-    user_id_invisible: "the user's id holds characters that cannot be seen",
-    timestamp_without_zone: "its time names no time zone, and may be hours off",
-    performer_id_not_text: "who did it is not told as text",
-    modality_unknown: "its kind of input is none that A3CP knows",
-    source_not_text: "who sent it is not told as text",
-    capture_id_not_text: "its recording is not told as text",
-    session_id_not_text: "its session is not told as text",
-    tag_fields: "it had been through the session manager before",
-    session_policy_wrong: "the user's limits in it are wrong, and do not count",
-  };
-  const QUIET = new Set(["nonconforming", "demo"]);  // told in the details only
   const LOUD_EVENTS = new Set(["rejected", "reopened"]);
   const SPINE = new Set(["schema_version", "record_id", "user_id", "timestamp", "session_id", "capture_id", "entry_id"]);
   const TECHNICAL = new Set(["kind", "reason", "revision", "digest", "start_time", "end_time", "command_record_id", "previous_session_id", "event",
@@ -54,7 +20,8 @@
   // A number that this language cannot hold is shown as its text.
   const exact = (key, value, at) => (typeof value !== "number" || Number.isSafeInteger(value) || Number.isFinite(value) && value % 1 ? value : at?.source ?? String(value));
   const text = byId("data").textContent, data = /\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
-  const entries = data.timeline;
+  const entries = data.timeline, FLAGS = data.words.flags, REASONS = data.words.reasons;
+  const QUIET = new Set(data.words.quiet);  // told in the details only
   const list = byId("list"), details = byId("details"), detailsBody = byId("details-body"), query = byId("query");
   const narrow = window.matchMedia("(max-width: 860px)");
   const state = { lanes: new Set(["user", "partner", "system", "session"]), text: "", notable: false, utc: false, selected: null, unfolded: new Set() };
@@ -104,7 +71,7 @@
     return words.charAt(0).toUpperCase() + words.slice(1);
   }
   const moduleWords = (source) => MODULES[source] || String(source).replace(/_/g, " ");
-  const noticeWords = (word) => (NOTICES[word] || [readable(word), ""])[0];
+  const noticeWords = (word) => readable(Object.hasOwn(FLAGS, word) ? FLAGS[word][0] : word);
 
   function element(tag, className, text) {
     const made = document.createElement(tag);
@@ -367,7 +334,7 @@
       detailsBody.append(element("h3", "", "Worth knowing"));
       const ul = element("ul");
       for (const word of new Set([...entry.loud, ...entry.notices])) {
-        const li = element("li"), told = NOTICES[word];
+        const li = element("li"), told = Object.hasOwn(FLAGS, word) && FLAGS[word];
         const why = word === "nonconforming" ? (entry.reasons || []).map((reason) => REASONS[reason] || readable(reason)).join("; ") : "";
         li.append(element("b", "", noticeWords(word)), document.createTextNode((told && told[1] ? `. ${told[1]}` : "") + (why ? ` Why: ${why}.` : "")));
         ul.append(li);
