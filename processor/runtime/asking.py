@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from processor.codec.schema import EVENTS, Schemas
 from processor.errors import RegistryUnavailable
+from processor.runtime.backoff import backoff_s
 from processor.runtime.ports import Cause, Clock, Log, RawRecord
 
 PATIENCE_S: Final = 0.5  # of the loop, for answers to a batch; usually they take some ms
@@ -180,7 +181,7 @@ class Asking:
                 self._failures.pop(need, None)
             elif isinstance(error, RegistryUnavailable):
                 tries = self._failures[need].tries + 1 if need in self._failures else 1
-                again_s = now_s + min(_AGAIN_MAX_S, _AGAIN_FIRST_S * 2 ** (tries - 1))
+                again_s = now_s + backoff_s(tries, first_s=_AGAIN_FIRST_S, max_s=_AGAIN_MAX_S)
                 self._failures[need] = _Failure(error, tries, again_s)
             else:
                 raise error

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from processor.errors import Aborted, BrokerUnavailable, OutcomeUnknown, OwnershipLost, RegistryUnavailable
 from processor.runtime.asking import Asking
+from processor.runtime.backoff import backoff_s
 from processor.runtime.brokertime import BrokerTime
 from processor.runtime.ports import LOG_APPEND_TIME, Cause, Clock, Log, RawRecord, Revoked
 from processor.runtime.tally import Tally
@@ -244,8 +245,8 @@ class Worker:
             self._failures = 0
         self._failed_s = now_s
         self._failures += 1
-        backoff_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** (self._failures - 1))
-        self._observer.failed(error, backoff_s)
+        wait_s = backoff_s(self._failures, first_s=_BACKOFF_FIRST_S, max_s=_BACKOFF_MAX_S)
+        self._observer.failed(error, wait_s)
         self._tasks.clear()
         self._restoring.clear()
-        self._sleep(backoff_s)
+        self._sleep(wait_s)
