@@ -20,6 +20,7 @@ from tests.test_repository import ALL_COMMANDS
 ROOT = Path(__file__).parent.parent
 PROJECT = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, Any] = PROJECT["services"]
+PARTITIONS = yaml.safe_load((ROOT / "topics" / "a3cp.raw.yaml").read_text("utf-8"))["spec"]["partitions"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
@@ -55,10 +56,10 @@ def test_store_and_metrics_are_where_others_look_for_them(tmp_path: Path) -> Non
     """What looks into the store opens the one that is written; Prometheus asks the port that is served."""
     exporter, processor = settings_of("exporter", tmp_path), settings_of("processor", tmp_path)
     assert exporter.store_url == option("exporter", "--store")
-    assert (processor.metrics_host, exporter.metrics_host, processor.slot) == ("0.0.0.0", "0.0.0.0", 0)
+    assert (processor.metrics_host, exporter.metrics_host) == ("0.0.0.0", "0.0.0.0")
     scraped = yaml.safe_load(PROJECT["configs"]["prometheus"]["content"])["scrape_configs"][0]["static_configs"]
-    ports = (processor.metrics_port, option("exporter", "--metrics-port"))
-    assert scraped == [{"targets": [f"processor:{ports[0]}", f"exporter:{ports[1]}"]}]
+    workers = [f"processor:{processor.metrics_port + number}" for number in range(PARTITIONS)]
+    assert scraped == [{"targets": [*workers, f"exporter:{exporter.metrics_port}"]}]
 
 
 def option(name: str, of: str) -> str:
@@ -72,8 +73,7 @@ def test_the_health_check_asks_whether_it_is_ready(name: str, tmp_path: Path) ->
     """It fails until the worker or exporter has joined, and where nothing listens; then it passes."""
     kind, program, *arguments = SERVICES[name]["healthcheck"]["test"]
     assert (kind, program) == ("CMD", "python")
-    worker_port = str(settings_of("processor", tmp_path).metrics_port)
-    served = worker_port if name == "processor" else option("exporter", "--metrics-port")
+    served = str(settings_of(name, tmp_path).metrics_port)
     assert any(served in argument for argument in arguments)
     health = Health()
 

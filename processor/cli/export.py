@@ -43,9 +43,14 @@ def export(
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     metrics_port: Annotated[
-        int,
-        typer.Option(min=0, max=65535, help="With --follow: port of /metrics, /livez and /readyz; 0 for none."),
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            show_default="A3CP_METRICS_PORT",
+            help="With --follow: port of /metrics, /livez and /readyz; 0 for none.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write what the processor has tagged into the store, and bundles from there: to the topics' end, or on and on.
@@ -78,7 +83,7 @@ def export(
     topics = {TAGGED: settings.topics().tagged, SESSIONS: settings.topics().sessions}
     stopped = _stopped_by_signals()
     with ExitStack() as stack:
-        observer = stack.enter_context(export_observer(settings, metrics_port))
+        observer = stack.enter_context(export_observer(settings, metrics_port if follow else 0))
         on_trouble = observer.not_followed if follow else _warn
         if not await_kafka(settings, to_end=not follow, stopped=stopped, on_trouble=on_trouble):
             print("stopped before Kafka answered: nothing was read, and nothing written", file=sys.stderr)

@@ -21,6 +21,9 @@ def process(
 
     Exit codes: 0 stopped, 1 failed, 2 wrong usage.
     """
+    from processor.processes.signals import leave_on_signals
+
+    leave_on_signals()  # Before all that takes a while to load.
     from processor.observe.logs import make_logger
     from processor.processes.supervisor import run_workers
     from processor.processes.worker import run_worker

@@ -23,6 +23,7 @@ _FENCED: Final = frozenset(
         KafkaError._MAX_POLL_EXCEEDED,
     }
 )
+_FENCED_MEMBER: Final = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()  # A consumer tells this code as words only.
 _OUTDATED: Final = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -89,7 +90,7 @@ def failure(doing: str, exception: KafkaException | KafkaError, *, in_transactio
     code, text = error.code(), f"{doing}: {error.str()}"
     if code in REFUSED:
         return Fatal(text, remedy="check the credentials, the rights (docs/security.md) and the [kafka] settings")
-    if code in _FENCED:
+    if code in _FENCED or _FENCED_MEMBER in text:
         return OwnershipLost(
             text, remedy="if it goes on, two workers run in the same slot: give each its own A3CP_SLOT"
         )

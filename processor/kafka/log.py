@@ -40,6 +40,8 @@ from processor.runtime.ports import Assigned, LogObserver, Output, RawRecord, Re
 _ASK_TIMEOUT_S: Final = 1.0
 _SETTLE_AFTER_S: Final = 2.0
 _COMMITTED_TIMEOUT_S: Final = 1.0  # Then it is asked again.
+_LEAVE_S: Final = 1.0  # It takes some ms when a broker answers.
+_LEAVE_POLL_S: Final = 0.002
 _PARTITION: Final = methodcaller("partition")
 
 
@@ -321,8 +323,18 @@ class KafkaLog:
         self._unread.close()
         self._survey.close()
         self._other_groups.close()
+        if self._conf.is_static:
+            self._leave()
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.close()
+
+    def _leave(self) -> None:
+        """Leave the group as a static member, whose partitions stay taken otherwise until its session times out."""
+        deadline_s = time.monotonic() + _LEAVE_S
+        with contextlib.suppress(KafkaException, RuntimeError):
+            self._consumer.unsubscribe()
+            while self._consumer.memberid() and time.monotonic() < deadline_s:
+                self._consumer.poll(_LEAVE_POLL_S)
 
     def _let_go(self) -> None:
         """Abort and forget whatever is under way."""
@@ -478,7 +490,7 @@ class KafkaLog:
                 self._ends[partition] = offset
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._begin_again(message)
-        elif error.fatal():
+        elif error.fatal() or error.code() == KafkaError._FATAL:
             self._fatal = failure("polling", error)
             raise self._fatal
         else:

@@ -68,6 +68,9 @@ def dead_slots(admin: AdminClient, group_id: str, own: int, slots: int) -> list[
 
 
 def is_shared(admin: AdminClient, group_id: str, slot: int, member_id: str) -> bool:
-    """Whether another member runs in `slot` too, and it is ours to give way: that with the lowest id stays."""
+    """Whether another member runs in `slot`, and it is ours, `member_id`, to give way: that with the lowest id stays.
+
+    The group knows one static member of a slot only, the latest: the one before it gives way.
+    """
     rivals = [other for taken, other in _members(admin, group_id) if taken == slot]
-    return len(rivals) > 1 and min(rivals) != member_id
+    return bool(member_id and rivals) and min(rivals) != member_id

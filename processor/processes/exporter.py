@@ -68,8 +68,10 @@ def follow(
 
 
 @contextlib.contextmanager
-def export_observer(settings: Settings, metrics_port: int) -> "Iterator[ExportObserver]":
-    """Yield what an exporter that follows tells how it goes: the log, and the pages at `metrics_port` unless that is 0.
+def export_observer(settings: Settings, metrics_port: int | None) -> "Iterator[ExportObserver]":
+    """Yield what an exporter that follows tells how it goes: the log, and the pages at `metrics_port`; 0 for none.
+
+    Without a `metrics_port` it is the settings'.
 
     Raises:
         UsageError: it cannot listen there.
@@ -83,7 +85,6 @@ def export_observer(settings: Settings, metrics_port: int) -> "Iterator[ExportOb
     topics = settings.topics()
     names = {TAGGED: topics.tagged, SESSIONS: topics.sessions}
     observer = ExportObserver(ExportMetrics(registry), health, log, names)
-    with contextlib.ExitStack() as stack:
-        if metrics_port:
-            stack.enter_context(HealthServer(settings.metrics_host, metrics_port, health, registry))
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    with HealthServer(settings.metrics_host, port, health, registry) if port else contextlib.nullcontext():
         yield observer

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,24 +16,30 @@ from processor.errors import BrokerUnavailable, Fatal, UsageError
 from processor.kafka.slots import choose_slots
 from processor.kafka.topic_admin import check_topics
 from processor.observe.logs import make_logger
+from processor.runtime.backoff import backoff_s
 from processor.settings.model import WORKERS_MAX
 from processor.settings.sources import Loaded
 
-_POLL_S: Final = 0.2
-_RESTART_BACKOFF_S: Final = 1.0
-_RESTARTS_MAX: Final = 10  # of one worker, in a row, each within `_CALM_S` of the last
-_CALM_S: Final = 60.0
+_POLL_S: Final = 0.05
+_AGAIN_FIRST_S: Final = 1.0
+_AGAIN_MAX_S: Final = 30.0
+_CALM_S: Final = 60.0  # When a worker has run for so long, its end counts as the first.
 _STOP_S: Final = 30.0
 _START_BACKOFF_S: Final = 0.3
 _CPU_LIMIT: Final = Path("/sys/fs/cgroup/cpu.max")  # of a container on Linux: microseconds it may use in a period
 
 
-def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str], None]) -> None:
+def supervise(
+    slots: Sequence[int], command: Sequence[str], say: Callable[[str], None], *, metrics_port: int = 0
+) -> None:
     """Run `command` once for each slot (option --first-slot) until told to stop (SIGTERM, SIGINT).
 
-    A worker that was killed or stopped is started again, so that its slot's open transaction is aborted at once; one
-    that says itself that it cannot go on (exit code 1 or 2) stops all. The workers' standard input is a pipe from here:
-    they stop when it closes, so none is left behind when this process is killed.
+    The first worker serves its metrics at `metrics_port`, the next one at the port after it, and so on; 0: none does.
+
+    A worker that was killed or stopped is started again, at once and in its slot: that aborts what it left open, and
+    the group gives it the partitions that it had. One that says itself that it cannot go on (exit code 1 or 2) stops
+    all. The workers' standard input is a pipe from here: they stop when it closes, so none is left behind when this
+    process is killed.
 
     Raises:
         Fatal: a worker cannot go on.
@@ -46,31 +52,68 @@ def supervise(slots: Sequence[int], command: Sequence[str], say: Callable[[str],
         stopping = True
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    running = {slot: _start(slot, command) for slot in slots}
-    crashes = {slot: [time.monotonic()] for slot in slots}
+    workers = [
+        _Supervised(slot, command, say, metrics_port + number if metrics_port else 0)
+        for number, slot in enumerate(slots)
+    ]
     try:
         while not stopping:
             time.sleep(_POLL_S)
-            for slot, worker in running.items():
-                code = worker.poll()
-                if code is None or stopping:
-                    continue
-                if code > 0:
-                    kind = UsageError if code == UsageError.exit_code else Fatal
-                    raise kind(f"the worker in slot {slot} ended with code {code}", remedy="its last log line says why")
-                recent = [moment for moment in crashes[slot] if time.monotonic() - moment < _CALM_S]
-                if len(recent) >= _RESTARTS_MAX:
-                    raise Fatal(f"the worker in slot {slot} ended {len(recent)} times within a minute")
-                ended = f"was killed by signal {-code}" if code else "was stopped"
-                say(f"the worker in slot {slot} {ended}; starting it again")
-                crashes[slot] = [*recent, time.monotonic()]
-                time.sleep(_RESTART_BACKOFF_S)
+            for worker in workers:
                 if not stopping:
-                    running[slot] = _start(slot, command)
+                    worker.look()
     finally:
-        _stop_all(running)
+        _stop_all([worker.process for worker in workers])
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+class _Supervised:
+    """The worker of a slot, whichever process that is at the moment."""
+
+    def __init__(self, slot: int, command: Sequence[str], say: Callable[[str], None], metrics_port: int) -> None:
+        self._slot = slot
+        self._command = [*command, "--first-slot", str(slot)]
+        self._environ = {**os.environ, "A3CP_WORKERS": "1", "A3CP_METRICS_PORT": str(metrics_port)}
+        self._say = say
+        self._ends = 0  # in a row
+        self._again_s: float | None = None  # when it is started again, if it has ended
+        self._start()
+
+    def _start(self) -> None:
+        self._again_s = None
+        self._started_s = time.monotonic()
+        self.process = subprocess.Popen(self._command, env=self._environ, stdin=subprocess.PIPE)  # noqa: S603  # Ours.
+
+    def look(self) -> None:
+        """Start it again if it has ended: at once, but ever later while it ends again and again.
+
+        Raises:
+            Fatal, UsageError: it has said that it cannot go on.
+        """
+        if self._again_s is None:
+            self._notice(self.process.poll())
+        if self._again_s is not None and time.monotonic() >= self._again_s:
+            self._start()
+
+    def _notice(self, code: int | None) -> None:
+        if code is None:
+            return
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        if code > 0:
+            kind = UsageError if code == UsageError.exit_code else Fatal
+            raise kind(f"the worker in slot {self._slot} ended with code {code}", remedy="its last log line says why")
+        now_s = time.monotonic()
+        self._ends = 1 if now_s - self._started_s >= _CALM_S else self._ends + 1
+        wait_s = 0.0
+        when = "again"
+        if self._ends > 1:
+            wait_s = backoff_s(self._ends - 1, first_s=_AGAIN_FIRST_S, max_s=_AGAIN_MAX_S)
+            when = f"again in {wait_s:.0f} s, since that happened {self._ends} times in a row"
+        ended = f"was killed by signal {-code}" if code else "was stopped"
+        self._say(f"the worker in slot {self._slot} {ended}; starting it {when}")
+        self._again_s = now_s + wait_s
 
 
 def this_command(*arguments: str) -> list[str]:
@@ -78,22 +121,16 @@ def this_command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from processor.cli.app import main; main()", *arguments]
 
 
-def _start(slot: int, command: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603  # The command is our own.
-        [*command, "--first-slot", str(slot)], env={**os.environ, "A3CP_WORKERS": "1"}, stdin=subprocess.PIPE
-    )
-
-
-def _stop_all(running: Mapping[int, subprocess.Popen[bytes]]) -> None:
-    for worker in running.values():
-        worker.terminate()
+def _stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
     deadline_s = time.monotonic() + _STOP_S
-    for worker in running.values():
-        with worker:  # Closes its standard input.
+    for process in processes:
+        with process:  # Closes its standard input.
             try:
-                worker.wait(max(0.0, deadline_s - time.monotonic()))
+                process.wait(max(0.0, deadline_s - time.monotonic()))
             except subprocess.TimeoutExpired:
-                worker.kill()
+                process.kill()
 
 
 def cores(cpu_limit: Path = _CPU_LIMIT) -> int:
@@ -113,8 +150,6 @@ def run_workers(loaded: Loaded, count: int | Literal["auto"]) -> None:
     """
     settings = loaded.settings
     log = make_logger("supervisor", level=settings.log_level, log_format=settings.log_format)
-    for number in (signal.SIGTERM, signal.SIGINT):  # Nothing has begun; a client that waits for answers cannot be left.
-        signal.signal(number, lambda *_: os._exit(0))
     while True:
         try:
             conf = settings.kafka_conf()
@@ -125,4 +160,5 @@ def run_workers(loaded: Loaded, count: int | Literal["auto"]) -> None:
         except BrokerUnavailable as error:
             log.warning("no broker answers", operation="start", reason=str(error))
             time.sleep(_START_BACKOFF_S)
-    supervise(slots, this_command("process"), partial(log.warning, operation="supervise"))
+    say = partial(log.warning, operation="supervise")
+    supervise(slots, this_command("process"), say, metrics_port=settings.metrics_port)

@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import FrameType
 from typing import Final
 
@@ -33,14 +34,16 @@ _START_BACKOFF_S: Final = 0.3
 def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     """Run one worker in this process until SIGTERM or SIGINT.
 
-    With a `first_slot` it is one of a supervisor's: it begins in that slot, and stops when the supervisor is gone.
+    With a `first_slot` it is one of a supervisor's: it begins in that slot, where the group keeps its partitions while
+    it is started again, and stops when the supervisor is gone.
 
     Raises:
         A3CPError: it cannot start, or cannot go on.
     """
     settings = loaded.settings
     if first_slot is not None:
-        settings = settings.model_copy(update={"slot": None})
+        is_static = settings.static_membership or settings.group_protocol == "classic"
+        settings = settings.model_copy(update={"slot": None, "static_membership": is_static})
     log = make_logger("processor", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
     for note in loaded.notes:
         log.info(note, operation="start")
@@ -60,7 +63,7 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     registry = CollectorRegistry()
     health = Health(live_s=settings.live_ms / 1000)
     observer = Observer(Metrics(registry), health, log, raw=settings.topics().raw)
-    pages = _Pages(settings, health, registry)
+    host, port = settings.metrics_host, settings.metrics_port
 
     def leave() -> None:
         if worker is None:  # Nothing has begun.
@@ -71,16 +74,15 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     if first_slot is not None:
         threading.Thread(target=_stop_with_supervisor, daemon=True).start()
     given = settings.slot if first_slot is None else first_slot
-    try:
+    if given is not None:
+        observer.slot(given)
+    # Served before there is a broker: that none answers is to be seen.
+    with HealthServer(host, port, health, registry) if port else nullcontext():
         while worker is None and not stopped.is_set():
             try:
                 observer.beat()
-                if given is not None:
-                    observer.slot(given)
-                    pages.serve(given)  # Before there is a broker: that none answers is to be seen.
                 slot, partitions = place(settings, given, observer.beat)
                 observer.slot(slot)
-                pages.serve(slot)
                 worker = _worker(settings, slot, partitions, observer, stopped)
                 observer.broker(None)
             except (BrokerUnavailable, OutcomeUnknown, OwnershipLost) as error:
@@ -90,29 +92,6 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
             observer.started(partitions, settings.group_id)
             worker.run()
         observer.stopped()
-    finally:
-        pages.close()
-
-
-class _Pages:
-    """The worker's pages, if it is to have some, from when its slot is known, which the port depends on."""
-
-    def __init__(self, settings: Settings, health: Health, registry: CollectorRegistry) -> None:
-        self._settings = settings
-        self._health = health
-        self._registry = registry
-        self._server: HealthServer | None = None
-
-    def serve(self, slot: int) -> None:
-        """Serve them, unless that is done already. Raises as `HealthServer` does."""
-        host, port = self._settings.metrics_host, self._settings.metrics_port
-        if self._server is None and port:
-            self._server = HealthServer(host, port + slot, self._health, self._registry)
-            self._server.start()
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
 
 
 def _on_signal(act: Callable[[], None]) -> None:

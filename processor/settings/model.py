@@ -168,8 +168,8 @@ class Settings(BaseSettings):
     )
 
     metrics_port: int = _setting(
-        0, "Port of /metrics, /livez and /readyz; 0 turns them off. The worker in slot N takes port + N.", "", ge=0,
-        le=65_535,
+        0, "Port of /metrics, /livez and /readyz; 0 turns them off. Of several workers the first has it, each other "
+        "one the next port.", "", ge=0, le=65_535,
     )  # fmt: skip
     metrics_host: str = _setting("127.0.0.1", "Address to serve them on; 0.0.0.0 for all.")
     live_ms: int = _setting(
@@ -215,7 +215,7 @@ class Settings(BaseSettings):
             if name in OWNED:
                 raise ValueError(f"kafka.{name} cannot be set: {OWNED[name]}")
         workers = WORKERS_MAX if self.workers == "auto" else self.workers
-        if self.metrics_port and self.metrics_port + (self.slot or 0) + workers - 1 > 65_535:
+        if self.metrics_port and self.metrics_port + workers - 1 > 65_535:
             raise ValueError("metrics_port leaves no room for a port for each worker")
         return self
 

@@ -69,9 +69,11 @@ def test_workers_come_and_go(kafka: str, topics: str, tmp_path: Path, settings: 
         assert fleet.audit().tagged > 500
 
 
-def test_a_clean_stop_hands_over_at_once(kafka: str, topics: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("static", [0, 1], ids=["classic", "static membership"])
+def test_a_clean_stop_hands_over_at_once(kafka: str, topics: str, tmp_path: Path, static: int) -> None:
     """SIGTERM: what was begun is committed, the group is left, and the other goes on without waiting for a time-out."""
-    with Fleet(kafka, topics, tmp_path, session_timeout_ms=2_000 * int(TIMEOUT_S)) as fleet:
+    settings = {"session_timeout_ms": 2_000 * int(TIMEOUT_S), "static_membership": static}
+    with Fleet(kafka, topics, tmp_path, **settings) as fleet:
         with Load(kafka, fleet.names.raw), Watcher(kafka, fleet.names.tagged) as tagged:
             workers = [fleet.start(slot=0), fleet.start(slot=1)]
             await_true("both have partitions", lambda: all(worker.said("restored") for worker in workers))
@@ -102,9 +104,10 @@ def test_started_in_the_same_second(kafka: str, topics: str, tmp_path: Path) -> 
         assert fleet.audit().tagged > 1_000
 
 
-def test_two_in_the_same_fixed_slot(kafka: str, topics: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("static", [0, 1], ids=["classic", "static membership"])
+def test_two_in_the_same_fixed_slot(kafka: str, topics: str, tmp_path: Path, static: int) -> None:
     """They fence each other, back off and say what to do; nothing is tagged twice, and with one gone it goes on."""
-    with Fleet(kafka, topics, tmp_path) as fleet:
+    with Fleet(kafka, topics, tmp_path, static_membership=static) as fleet:
         with Load(kafka, fleet.names.raw), Watcher(kafka, fleet.names.tagged) as tagged:
             first, second = fleet.start(slot=0), fleet.start(slot=0)
             await_true(
@@ -137,4 +140,21 @@ def test_takeover_after_a_kill(kafka: str, topics: str, tmp_path: Path) -> None:
             sys.stdout.write(
                 f"first new output at most {tagged.gap_ms / 1000:.1f} s after kill -9, in every partition\n"
             )
+        assert fleet.audit().tagged > 2_000
+
+
+def test_a_killed_worker_is_back_at_once(kafka: str, topics: str, tmp_path: Path) -> None:
+    """The supervisor starts it again in its slot, and the group waits for no time-out: its partitions go on."""
+    with Fleet(kafka, topics, tmp_path, session_timeout_ms=2_000 * int(TIMEOUT_S)) as fleet:
+        with Load(kafka, fleet.names.raw), Watcher(kafka, fleet.names.tagged) as tagged:
+            supervisor = fleet.start("--workers", "2")
+            await_true("all have partitions", lambda: supervisor.said("restored") >= 4)
+            for child in supervisor.children():
+                tagging(tagged, 100)
+                tagged.measure()
+                child.kill()
+                tagging(tagged, 1_000)
+                sys.stdout.write(f"went on {tagged.gap_ms / 1000:.1f} s after kill -9\n")
+            assert supervisor.stop() == 0
+        fleet.start()
         assert fleet.audit().tagged > 2_000

@@ -1,5 +1,7 @@
 """Workers that end by themselves."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +18,55 @@ def test_a_workers_exit_code_is_handed_on(code: int) -> None:
     with pytest.raises(A3CPError, match=f"the worker in slot 3 ended with code {code}") as caught:
         supervise([3], [sys.executable, "-c", f"import sys; sys.exit({code})"], lambda _: None)
     assert caught.value.exit_code == code
+
+
+_STARTED = """
+import os, signal, sys
+_, file, stop_at, ends_by, _, slot = sys.argv
+with open(file, "a") as starts:
+    starts.write(os.environ["A3CP_METRICS_PORT"] + " " + slot + "\\n")
+if sum(1 for _ in open(file)) == int(stop_at):
+    os.kill(os.getppid(), signal.SIGTERM)
+if ends_by == "itself":
+    os.kill(os.getpid(), signal.SIGKILL)
+signal.pause()
+"""
+
+
+def test_a_worker_that_dies_again_and_again_is_backed_off(tmp_path: Path) -> None:
+    """It is started again at once, then ever later; each time that is told, and it keeps slot and port."""
+    starts, told = tmp_path / "starts", list[str]()
+    supervise([7], [sys.executable, "-c", _STARTED, str(starts), "3", "itself"], told.append, metrics_port=9000)
+    assert starts.read_text("ascii") == "9000 7\n" * 3
+    ended = "the worker in slot 7 was killed by signal 9; starting it again"
+    assert told[:2] == [ended, f"{ended} in 1 s, since that happened 2 times in a row"]
+
+
+@pytest.mark.parametrize(("port", "ports"), [(9000, {"9000 4", "9001 6"}), (0, {"0 4", "0 6"})])
+def test_each_worker_has_a_metrics_port(tmp_path: Path, port: int, ports: set[str]) -> None:
+    """The first has the one that is set, whatever its slot, the next one the port after it; 0 stays 0."""
+    starts = tmp_path / "starts"
+    supervise([4, 6], [sys.executable, "-c", _STARTED, str(starts), "2", "signal"], lambda _: None, metrics_port=port)
+    assert set(starts.read_text("ascii").splitlines()) == ports
+
+
+_STOPPED_EARLY = """
+import os, signal, sys
+class Loading:
+    def find_spec(self, name, *_):
+        if name == "processor.observe.logs":
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Loading())
+from processor.cli.app import main
+main()
+"""
+
+
+def test_a_stop_while_it_loads_is_a_clean_stop() -> None:
+    """SIGTERM before a worker has read its settings: exit code 0, as later."""
+    environ = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    command = [sys.executable, "-c", _STOPPED_EARLY, "process"]
+    assert subprocess.run(command, env=environ, timeout=60, check=False).returncode == 0
 
 
 def test_a_container_limits_the_cores(tmp_path: Path) -> None:
