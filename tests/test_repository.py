@@ -176,3 +176,24 @@ def test_secrets_do_not_print() -> None:
     """Settings that may hold a secret are left out of the settings' own text."""
     secret = ("kafka", "log_key", "schema_registry_url", "store_url")
     assert not any(Settings.model_fields[name].repr for name in secret)
+
+
+def test_decisions_have_one_form() -> None:
+    """Each decision has status, date and the same sections; the index lists all, and says why a number is missing."""
+    index = document("adr/README.md")
+    files = sorted(path for path in (ROOT / "docs" / "adr").glob("*.md") if path.name != "README.md")
+    for file in files:
+        title, _, status, *_ = file.read_text("utf-8").splitlines()
+        number, _, name = title.removeprefix("# ").partition(" ")
+        assert file.name.startswith(f"{number}-")
+        assert f"| [{number}]({file.name}) | {name} | " in index
+        assert re.fullmatch(
+            r"Status: (accepted|superseded by .+?)(; supersedes .+?)?\. Date: \d{4}-\d\d-\d\d\.", status
+        ), file
+        sections = re.findall(r"^## (.+)$", file.read_text("utf-8"), re.MULTILINE)
+        wanted = ["Context", "Decision", "Considered", "Consequences", "What would reverse it"]
+        assert [name for name in wanted if name in sections or name != "Considered"] == sections, file
+    assert len(files) == index.count("\n| [")
+    numbers = {int(file.name[:4]) for file in files}
+    assert set(range(1, max(numbers))) - numbers == {7, 8, 9}
+    assert "0007 to 0009 were never given" in index
