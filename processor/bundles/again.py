@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from processor.bundles.agreement import AuditText
 from processor.bundles.contents import Format, write_files
-from processor.bundles.reading import Record, lines, read_records
+from processor.bundles.reading import Record, lines, members, read_records
 from processor.codec import Codec
 from processor.codec.events import from_json, to_json
 from processor.codec.isotime import parse_time
@@ -118,14 +119,11 @@ def _events(target: Target, metadata: Metadata, listed: Mapping[str, File]) -> I
 
 def _events_of_bundle(target: Target) -> Iterator[tuple[str, bytes]]:
     texts, recorded = [], {}
-    section = b""
-    for line in lines(target, target.path(BUNDLE)):
-        if line[:1] == b'"':
-            section = line.partition(b":")[0]
-        elif line[:1] == b"{" and section == b'"session_events"':
-            texts.append(line.rstrip(b","))
-        elif line[:1] == b"{" and section == b'"timeline"':
-            place = msgspec.json.decode(line.rstrip(b","), type=_EventPlace)
+    for member, _, text in members(enumerate(lines(target, target.path(BUNDLE)))):
+        if member == "session_events":
+            texts.append(text)
+        elif member == "timeline":
+            place = msgspec.json.decode(text, type=_EventPlace)
             if place.number is not None:
                 recorded[place.number] = place.recorded_at
     for number, text in enumerate(texts, 1):
@@ -136,16 +134,12 @@ def _events_of_audit(target: Target) -> Iterator[tuple[str, bytes]]:
     for text in lines(target, target.path(AUDIT)):
         line = msgspec.json.decode(text, type=AuditLine)
         if line.event.get("source") == "session_manager" and "kind" in line.event:
-            yield line.recorded_at, bytes(msgspec.json.decode(text, type=_AuditText).event)
+            yield line.recorded_at, bytes(msgspec.json.decode(text, type=AuditText).event)
 
 
 class _EventPlace(msgspec.Struct):
     number: int | None
     recorded_at: str
-
-
-class _AuditText(msgspec.Struct):
-    event: msgspec.Raw
 
 
 def _messages(target: Target, metadata: Metadata, codec: Codec) -> Iterator[tuple[MessageRow, Facts]]:
@@ -204,11 +198,8 @@ def _with_told_sums(session: SessionRow, target: Target, listed: Mapping[str, Fi
     """Return `session` with what bundle.json says of messages that are withheld: their content alone could prove it."""
     if BUNDLE not in listed:
         return session
-    told = next(
-        msgspec.json.decode(line.partition(b":")[2].rstrip(b","), type=Summary)
-        for line in lines(target, target.path(BUNDLE))
-        if line.startswith(b'"summary":')
-    )
+    found = members(enumerate(lines(target, target.path(BUNDLE))))
+    told = next(msgspec.json.decode(text, type=Summary) for member, _, text in found if member == "summary")
     sums: dict[str, Any] = {
         name: getattr(told, name) for name in ("abort_codes", "feedback", "escalations", "captures", "consented")
     }

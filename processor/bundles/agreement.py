@@ -65,7 +65,7 @@ def event_form(text: msgspec.Raw | bytes) -> bytes:
     return sha256(_encode(plain_object(bytes(text)))).digest()
 
 
-class Told:
+class Boundaries:
     """What a session's events say of it, one after the other."""
 
     def __init__(self) -> None:

@@ -5,7 +5,6 @@ and the digest that the session's end event carries is chained over the messages
 event, which the log would not have, could hide that.
 """
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from processor.bundles import manifest as manifests
-from processor.bundles.agreement import AuditText, EntryText, Told, event_form, message_form, record_form
-from processor.bundles.reading import METADATA_BYTES_MAX, lines
+from processor.bundles.agreement import AuditText, Boundaries, EntryText, event_form, message_form, record_form
+from processor.bundles.reading import METADATA_BYTES_MAX, NOT_READABLE, content_of, lines, members
 from processor.codec.isotime import parse_time
 from processor.codec.jsonvalue import plain_object
 from processor.sessions.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
@@ -27,7 +26,6 @@ from processor.upstream.notices import Notice, notice_words
 
 _CHUNK_BYTES: Final = 1 << 20
 _NEEDED: Final = (METADATA, RECORDS)
-_NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)  # ValueError: no UTF-8, base64 or object
 OPENED_TWICE: Final = notice_words(Notice.OPENED_TWICE)[0]
 _KNOWN: Final = frozenset((METADATA, RECORDS, BUNDLE, AUDIT, PAGE, TABLE))
 
@@ -52,13 +50,12 @@ class Messages:
 class _Seen:
     """What was read of bundle.json so far."""
 
-    section: str = ""
     at: str = ""  # of the latest entry
     messages: set[_Key] = field(default_factory=set)
     events: int = 0  # in the timeline
     listed: list[bytes] = field(default_factory=list)  # the forms of the session events
     proof: Proof | None = None
-    told: Told = field(default_factory=Told)
+    told: Boundaries = field(default_factory=Boundaries)
 
 
 class BundleCheck:
@@ -140,7 +137,7 @@ class BundleCheck:
         except OSError as error:
             self._add(METADATA, "", unreadable(error))
             return None
-        except _NOT_READABLE as error:
+        except NOT_READABLE as error:
             self._add(METADATA, "", f"it is not what a bundle has: {error}")
             return None
         if metadata.session_id != session_id is not None:
@@ -164,9 +161,9 @@ class BundleCheck:
             try:
                 line = msgspec.json.decode(text, type=RecordLine)
                 wanted = bytes.fromhex(line.content_hash)
-                content = _content(line)
+                content = content_of(line)
                 form = record_form(line)
-            except _NOT_READABLE as error:
+            except NOT_READABLE as error:
                 self._add(RECORDS, f"line {number}", f"it is not what a bundle has: {error}")
                 continue
             if line.seq == 1 and may_begin_anew:
@@ -192,19 +189,19 @@ class BundleCheck:
     def bundle(self, metadata: Metadata | None, messages: Messages) -> list[bytes]:
         """Check bundle.json; return the forms of its session events."""
         seen = _Seen()
-        for number, text in self._lines(BUNDLE):
-            name = _member(text)
+        for member, number, text in members(self._lines(BUNDLE)):
             try:
-                if name is not None:
-                    seen.section = name
-                    self._head(name, text.partition(b":")[2].rstrip(b","), metadata, seen)
-                elif text[:1] == b"{" and seen.section == "timeline":
-                    self._entry(number, text.rstrip(b","), messages, seen)
-                elif text[:1] == b"{" and seen.section == "session_events":
-                    event = text.rstrip(b",")
-                    seen.listed.append(event_form(event))
-                    seen.told.add(plain_object(event))
-            except _NOT_READABLE as error:
+                if member == "proof":
+                    seen.proof = msgspec.json.decode(text, type=Proof)
+                elif member == "metadata":
+                    if metadata not in (None, msgspec.json.decode(text, type=Metadata)):
+                        self._add(BUNDLE, "metadata", f"it is not what {METADATA} says")
+                elif member == "timeline":
+                    self._entry(number, text, messages, seen)
+                elif member == "session_events":
+                    seen.listed.append(event_form(text))
+                    seen.told.add(plain_object(text))
+            except NOT_READABLE as error:
                 self._add(BUNDLE, f"line {number}", f"it is not what a bundle has: {error}")
         if len(seen.messages) != len(messages.hashes):
             self._add(BUNDLE, "timeline", f"it has {len(seen.messages)} messages, {RECORDS} has {len(messages.hashes)}")
@@ -217,12 +214,6 @@ class BundleCheck:
             self._proof(seen.proof, messages, seen.told)
         self._session(BUNDLE, metadata, messages, seen.told)
         return seen.listed
-
-    def _head(self, name: str, text: bytes, metadata: Metadata | None, seen: _Seen) -> None:
-        if name == "proof":
-            seen.proof = msgspec.json.decode(text, type=Proof)
-        elif name == "metadata" and metadata not in (None, msgspec.json.decode(text, type=Metadata)):
-            self._add(BUNDLE, "metadata", f"it is not what {METADATA} says")
 
     def _entry(self, number: int, text: bytes, messages: Messages, seen: _Seen) -> None:
         entry, record = msgspec.json.decode(text, type=Entry), msgspec.json.decode(text, type=EntryText).record
@@ -244,7 +235,7 @@ class BundleCheck:
         elif messages.forms[key] not in (None, message_form(record, entry.recorded_at)):
             self._add(BUNDLE, where, f"its record is not the one in {RECORDS}")
 
-    def _proof(self, proof: Proof, messages: Messages, told: Told) -> None:
+    def _proof(self, proof: Proof, messages: Messages, told: Boundaries) -> None:
         if (proof.held_count, proof.held_digest) != (len(messages.hashes), messages.digest):
             self._add(BUNDLE, "proof", f"count or digest are not those of the messages in {RECORDS}")
         end = told.last_end
@@ -253,7 +244,7 @@ class BundleCheck:
         if proof.status != (status := _status(messages, told.end)):
             self._add(BUNDLE, "proof", f"it says {proof.status}, but the session is {status}")
 
-    def _session(self, name: str, metadata: Metadata | None, messages: Messages, told: Told) -> None:
+    def _session(self, name: str, metadata: Metadata | None, messages: Messages, told: Boundaries) -> None:
         """Check the metadata against the session events in the file `name`."""
         if metadata is None:
             return
@@ -267,15 +258,13 @@ class BundleCheck:
 
     def audit(self, metadata: Metadata | None, messages: Messages, events: list[bytes] | None) -> None:
         """Check timeline.jsonl; `events` are those of bundle.json, if there is one."""
-        told, found = Told(), 0
+        told, found = Boundaries(), 0
         count = len(messages.forms)
         listed = iter(messages.forms.items())
         for number, text in self._lines(AUDIT):
             try:
-                line, record = (
-                    msgspec.json.decode(text, type=AuditLine),
-                    msgspec.json.decode(text, type=AuditText).event,
-                )
+                line = msgspec.json.decode(text, type=AuditLine)
+                record = msgspec.json.decode(text, type=AuditText).event
                 if line.event.get("source") == "session_manager" and "kind" in line.event:
                     found += 1
                     told.add(line.event)
@@ -287,7 +276,7 @@ class BundleCheck:
                 if form not in (None, message_form(record, line.recorded_at)):
                     seq = key if isinstance(key, int) else key[0]
                     self._add(AUDIT, f"line {number}", f"it is not message {seq} of {RECORDS}")
-            except _NOT_READABLE as error:
+            except NOT_READABLE as error:
                 self._add(AUDIT, f"line {number}", f"it is not what a bundle has: {error}")
         if count:
             has = len(messages.forms)
@@ -325,26 +314,8 @@ def _is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _content(line: RecordLine) -> bytes | None:
-    """Return a message as it came; None when its content is withheld."""
-    if line.text is not None:
-        return line.text.encode()
-    if line.base64 is not None:
-        return base64.b64decode(line.base64, validate=True)
-    if line.withheld is None:
-        raise ValueError("it has neither content nor a reason for having none")
-    return None
-
-
 def _status(messages: Messages, end: Mapping[str, object]) -> str:
     if not end:
         return "open"
     whole = (len(messages.hashes), messages.digest) == (end.get("message_count"), end.get("digest"))
     return "complete" if whole else "partial"
-
-
-def _member(text: bytes) -> str | None:
-    """Return the name of the member of bundle.json that begins in this line."""
-    if text[:1] != b'"':
-        return None
-    return text[1:].partition(b'"')[0].decode("utf-8", "replace")

@@ -2,7 +2,7 @@
 
 import base64
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -17,7 +17,7 @@ from processor.targets.target import NotAFile, Target
 METADATA_BYTES_MAX: Final = 16 << 20
 LINE_BYTES_MAX: Final = 128 << 20  # A message is below what Kafka takes, and stands twice in a line, escaped.
 # No JSON, or no JSON of this kind; no UTF-8, no base64, no time; too deep.
-_NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 class Record(NamedTuple):
@@ -35,7 +35,7 @@ def read_metadata(target: Target) -> Metadata:
     """
     try:
         return msgspec.json.decode(target.read(target.path(METADATA), METADATA_BYTES_MAX), type=Metadata)
-    except (OSError, *_NOT_READABLE) as error:
+    except (OSError, *NOT_READABLE) as error:
         raise UsageError(f"{target.root} is no bundle that can be read", remedy="a3cp verify says why") from error
 
 
@@ -45,13 +45,10 @@ def read_timeline(target: Target) -> Iterator[Entry]:
     Raises:
         UsageError: as above, or the bundle was written without bundle.json.
     """
-    inside = False
-    for text in _lines(target, BUNDLE):
-        if text[:1] == b'"':
-            inside = text.startswith(b'"timeline":')
-        elif inside and text[:1] == b"{":
+    for member, _, text in members(enumerate(_lines(target, BUNDLE))):
+        if member == "timeline":
             with _damage_told(target):
-                entry = msgspec.json.decode(text.rstrip(b","), type=Entry)
+                entry = msgspec.json.decode(text, type=Entry)
                 parse_time(entry.at)
             yield entry
 
@@ -66,19 +63,30 @@ def read_records(target: Target) -> Iterator[Record]:
         with _damage_told(target):
             line = msgspec.json.decode(text, type=RecordLine)
             parse_time(line.appended_at)
-            content = None
-            if line.text is not None:
-                content = line.text.encode()
-            elif line.base64 is not None:
-                content = base64.b64decode(line.base64)
+            content = content_of(line)
         yield Record(line, content)
+
+
+def content_of(line: RecordLine) -> bytes | None:
+    """Return a message as it came; None when its content is withheld.
+
+    Raises:
+        ValueError: it has no content, and no reason for having none.
+    """
+    if line.text is not None:
+        return line.text.encode()
+    if line.base64 is not None:
+        return base64.b64decode(line.base64, validate=True)
+    if line.withheld is None:
+        raise ValueError("it has neither content nor a reason for having none")
+    return None
 
 
 @contextmanager
 def _damage_told(target: Target) -> Iterator[None]:
     try:
         yield
-    except _NOT_READABLE as error:
+    except NOT_READABLE as error:
         raise UsageError(f"{target.root} is damaged", remedy="a3cp verify says where") from error
 
 
@@ -94,6 +102,24 @@ def lines(target: Target, path: str) -> Iterator[bytes]:
             if len(line) == LINE_BYTES_MAX:
                 raise NotAFile(errno.EFBIG, f"a line has more than {LINE_BYTES_MAX:,} bytes")
             yield line.rstrip(b"\n")
+
+
+def members(numbered: Iterable[tuple[int, bytes]]) -> Iterator[tuple[str, int, bytes]]:
+    """Yield what bundle.json holds: a member's name, the line's number, and the value or the next item of the list.
+
+    Args:
+        numbered: the lines of the file, each with its number.
+    """
+    name = ""
+    for number, text in numbered:
+        value = text
+        if text[:1] == b'"':
+            head, _, value = text.partition(b":")
+            name = head.strip(b'"').decode("utf-8", "replace")
+        elif text[:1] != b"{" or not name:
+            continue
+        if value != b"[":
+            yield name, number, value.rstrip(b",")
 
 
 def _lines(target: Target, name: str) -> Iterator[bytes]:

@@ -50,6 +50,17 @@ _FEATURES: Final = (
     ("features_dtype", _WORD),
     ("features_format", _WORD),
 )
+_SAID: Final = (  # A capture has the latest that its messages say.
+    ("annotation_intent", _TEXT),
+    ("classifier_label", _TEXT),
+    ("classifier_confidence", pa.float64()),
+    ("classifier_scores", _SCORES),
+    ("model_version", _WORD),
+    *_FEATURES,
+    ("predicted_label", _TEXT),
+    ("final_label", _TEXT),
+)
+_ALLOWED: Final = (("consent_given", pa.bool_()), ("is_demo", pa.bool_()))
 MESSAGES: Final = pa.schema(
     [
         *_SESSION,
@@ -63,16 +74,8 @@ MESSAGES: Final = pa.schema(
         ("actor", _WORD),
         ("performer_id", _TEXT),
         ("event", _WORD),
-        ("consent_given", pa.bool_()),
-        ("is_demo", pa.bool_()),
-        ("annotation_intent", _TEXT),
-        ("classifier_label", _TEXT),
-        ("classifier_confidence", pa.float64()),
-        ("classifier_scores", _SCORES),
-        ("model_version", _WORD),
-        *_FEATURES,
-        ("predicted_label", _TEXT),
-        ("final_label", _TEXT),
+        *_ALLOWED,
+        *_SAID,
         ("final_decision", _TEXT),
         ("intent_label", _TEXT),
         ("label_status", _WORD),
@@ -93,16 +96,8 @@ CAPTURES: Final = pa.schema(
         ("closed_at", _TIME),
         ("frames", pa.int64()),
         ("aborted", _TEXT),
-        ("consent_given", pa.bool_()),
-        ("is_demo", pa.bool_()),
-        ("annotation_intent", _TEXT),
-        ("classifier_label", _TEXT),
-        ("classifier_confidence", pa.float64()),
-        ("classifier_scores", _SCORES),
-        ("model_version", _WORD),
-        *_FEATURES,
-        ("predicted_label", _TEXT),
-        ("final_label", _TEXT),
+        *_ALLOWED,
+        *_SAID,
         ("partner_action", _WORD),
         ("messages", pa.int64()),
         ("first_seq", pa.int64()),
@@ -292,10 +287,7 @@ class Capture:
         }
 
 
-_JOINED: Final = (
-    "annotation_intent", "classifier_label", "classifier_confidence", "classifier_scores", "model_version",
-    *(name for name, _ in _FEATURES), "predicted_label", "final_label", "partner_action",
-)  # fmt: skip
+_JOINED: Final = (*(name for name, _ in _SAID), "partner_action")
 
 
 def _truth(record: Mapping[str, Any], name: str) -> bool | None:
