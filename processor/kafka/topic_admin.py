@@ -232,4 +232,6 @@ def _raise(error: KafkaException, conf: KafkaConf) -> Never:
             remedy="check the user, its rights (docs/security.md) and the [kafka] settings",
         ) from error
     what = f"the broker at {servers} refused: {error_of(error).str()}"
+    if error_of(error).code() == KafkaError.INVALID_REPLICATION_FACTOR:
+        raise UsageError(what, remedy="ask for fewer copies: --replicas 1 with a single broker") from error
     raise Fatal(what, remedy="look at the broker's log") from error
