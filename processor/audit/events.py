@@ -51,7 +51,7 @@ class EventsCheck:
             if not isinstance(event, _UNTOLD):
                 self._told.pop(self._nth(view_of(user_id, event), self._folded_starts), None)
         current = None if after is None else after.current
-        if after is None or current is None or (current.session_id, current.count) not in self._ends:
+        if after is None or current is None or (current.session_id, current.messages) not in self._ends:
             return
         assert self._rules is not None
         by_clock = ended_by_silence(after, self._rules, at_ms=0)

@@ -79,7 +79,7 @@ class StatesCheck:
             self._report.states += 1
             is_certain = offset < self._certain
             for one in (*state.closed, *(() if state.current is None else (state.current,))):
-                sessions.state(user_id, one.session_id, one.count, one.digest, where, certain=is_certain)
+                sessions.state(user_id, one.session_id, one.messages, one.digest, where, certain=is_certain)
         for user_id, sid in sessions.open_sessions(since_ms):
             key = user_id.encode()
             offset, value = self._latest.get(key, (-1, None))

@@ -89,7 +89,7 @@ def _session_fields(session: "Session") -> dict[str, Any]:
         "session_id": session.session_id,
         "start_time": time(session.start_ms),
         "last_time": time(session.last_ms),
-        "messages": session.count,
+        "messages": session.messages,
         "digest": session.digest.hex(),
         "template": session.template,
         "paused_at": time(session.paused_at_ms),

@@ -80,7 +80,7 @@ def view_of(user_id: str, event: SessionEvent) -> EventView:
         case Resumed():
             kind, paused_ms = "resumed", event.paused_ms
         case Ended():
-            kind, reason, revision, count = "ended", event.reason.value, event.revision, event.count
+            kind, reason, revision, count = "ended", event.reason.value, event.revision, event.messages
             digest, paused_ms, end_ms = event.digest.hex(), event.paused_ms, event.end_ms
             active_ms = max(0, event.end_ms - event.start_ms - event.paused_ms)
         case Noted():

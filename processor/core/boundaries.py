@@ -44,7 +44,7 @@ def end_session(session: Session, end_ms: int, reason: EndReason, at_ms: int, co
         end_ms,
         reason,
         session.ends,
-        session.count,
+        session.messages,
         session.digest,
         paused_ms,
         at_ms,

@@ -207,7 +207,7 @@ class Session(NamedTuple):
     session_id: str
     start_ms: int
     last_ms: int  # event time of the latest activity
-    count: int  # type: ignore[assignment]  # messages; nobody counts the values of this tuple
+    messages: int
     digest: bytes
     template: str | None = None
     paused_at_ms: int | None = None  # None while not paused
@@ -298,7 +298,7 @@ class Ended(NamedTuple):
     end_ms: int
     reason: EndReason
     revision: int
-    count: int  # type: ignore[assignment]  # messages; nobody counts the values of this tuple
+    messages: int
     digest: bytes
     paused_ms: int
     at_ms: int

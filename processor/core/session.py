@@ -195,7 +195,7 @@ def _opening(state: UserState | None, arrival: _Arrival, reason: StartReason, ru
 
 
 def _next_tagged(session: Session, arrival: _Arrival, flags: int = 0) -> Tagged:
-    return _tagged(session.session_id, session.count + 1, session.start_ms, arrival, flags)
+    return _tagged(session.session_id, session.messages + 1, session.start_ms, arrival, flags)
 
 
 def _tagged(sid: str, seq: int, start_ms: int, arrival: _Arrival, flags: int = 0) -> Tagged:

@@ -228,7 +228,7 @@ class Observer:
                 case Started():
                     tell("session started", operation="session", **told, reason=event.reason.value)
                 case Ended():
-                    reason, count, length_ms = event.reason.value, event.count, event.end_ms - event.start_ms
+                    reason, count, length_ms = event.reason.value, event.messages, event.end_ms - event.start_ms
                     tell(
                         "session ended",
                         operation="session",

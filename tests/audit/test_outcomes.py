@@ -279,7 +279,7 @@ def _count_in_state(topics: MemoryTopics, partition: int) -> None:
     log = topics.logs[STATE][partition]
     state = decode_state(log[-1].value or b"")
     assert state.current is not None
-    current = state.current._replace(count=state.current.count + 1)
+    current = state.current._replace(messages=state.current.messages + 1)
     log[-1] = log[-1]._replace(value=encode_state(state._replace(current=current)))
 
 

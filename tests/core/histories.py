@@ -253,7 +253,7 @@ class Run:
     def _check_end(self, told: Telling, number: int) -> None:
         """Assert that the end told last of a session is what the oracle knows of it by now."""
         last, chapter = told.ends[number][-1], self.oracle.chapters[number]
-        assert last.count == len(told.tags[number]) == len(chapter.hashes)
+        assert last.messages == len(told.tags[number]) == len(chapter.hashes)
         assert last.digest == chapter.digest(last.session_id)
         assert (last.start_ms, last.end_ms, last.paused_ms) == (chapter.start, chapter.last, chapter.paused())
         assert last.revision == len(told.ends[number]) - 1

@@ -190,7 +190,7 @@ def test_r12_the_end_proves_the_session():
     for count, content in enumerate((b"a", b"b", b"c"), start=1):
         digest = sha256(digest + sha256(content).digest()).digest()
         expected.append((count, digest))
-    assert [(end.count, end.digest) for end in ends] == expected[1:]
+    assert [(end.messages, end.digest) for end in ends] == expected[1:]
     assert [end.revision for end in ends] == [0, 1]
 
 
