@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
-from processor.codec.schema import Schemas
+from processor.codec.schema import SHIPPED, Schemas
 from processor.errors import A3CPError, UsageError
 from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
 from processor.kafka.log import LogConf
@@ -21,8 +21,6 @@ from processor.settings.sources import Loaded, Option, load
 if TYPE_CHECKING:
     from processor.audit.report import AuditReport
     from processor.store.sql import SqlStore
-
-SHIPPED: Final = ("A3CPMessage", "TaggedA3CPMessage", "SessionEvent", "SessionCommand")
 
 
 class SystemClock:

@@ -19,7 +19,7 @@ from processor.audit.topics import Span
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.codec.headers import headers_of
-from processor.codec.schema import Schemas
+from processor.codec.schema import SHIPPED, Schemas
 from processor.codec.state import encode_state
 from processor.core.model import Forgotten, Message, PolicySet, Rules, Tagged, UserState
 from processor.core.session import step
@@ -29,7 +29,6 @@ from processor.runtime.ports import TopicRecord
 from processor.settings.documents import schema_text
 from processor.settings.model import TopicNames
 from processor.testing import MemoryBroker
-from processor.wiring import SHIPPED
 
 READ_TIMEOUT_S = 60.0
 
