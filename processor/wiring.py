@@ -44,7 +44,7 @@ def load_settings(options: Mapping[str, Option] = MappingProxyType({})) -> Loade
         UsageError: a setting is wrong, or no Kafka is named and none runs.
     """
     loaded = load(os.environ, Path.cwd(), options)
-    if loaded.settings.bootstrap_servers or loaded.settings.kafka.get("bootstrap.servers"):
+    if loaded.settings.kafka_conf().get("bootstrap.servers"):
         return loaded
     servers = bootstrap_of_running()
     if not servers:
@@ -124,7 +124,7 @@ def audited(
     Args:
         settings: of the processor; its rules are those that outputs are compared with.
         rules_changed: whether other rules were in force since the raw log begins; then nothing is compared with these.
-        on_read: told how many offsets were passed now, and how many there are in all.
+        on_read: told how many offsets were passed, and how many there are in all.
 
     Raises as `KafkaTopics` and `audit` do.
     """
@@ -138,7 +138,7 @@ def audited(
         raw=names.raw,
         group_id=settings.group_id,
         origin={"raw": names.raw, "state": names.state, "tagged": names.tagged, "sessions": names.sessions},
-        on_read=lambda offsets: on_read(offsets, topics.offsets),
+        on_read=on_read,
     )
     codec = Codec(schemas(settings), strict=settings.strict)
     rules = None if rules_changed else settings.rules()

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-import typer.main
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic.fields import FieldInfo
 
-from processor.cli.app import app
+from processor.cli.commands import COMMANDS, load
 from processor.core.model import IdFormat
 from processor.observe.metrics import ExportMetrics, Metrics
 from processor.settings.documents import topic_files
@@ -95,15 +94,14 @@ def test_variables_named_anywhere_exist() -> None:
             assert start in known, f"{path.relative_to(ROOT)} speaks of {variable}"
 
 
-def commands(command: Any, path: str = "a3cp") -> Iterator[tuple[str, Any]]:
-    if hasattr(command, "commands"):
-        for name, inner in command.commands.items():
-            yield from commands(inner, f"{path} {name}")
-    else:
-        yield path, command
+def commands() -> Iterator[tuple[str, Any]]:
+    for name in COMMANDS:
+        command = load(name)
+        for word, inner in getattr(command, "commands", {"": command}).items():
+            yield f"a3cp {name} {word}".strip(), inner
 
 
-ALL_COMMANDS = dict(commands(typer.main.get_command(app)))
+ALL_COMMANDS = dict(commands())
 
 
 def test_every_command_is_documented() -> None:

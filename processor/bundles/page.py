@@ -17,6 +17,7 @@ import msgspec
 from processor.codec.isotime import format_time
 from processor.sessions.model import SessionRow, Status
 from processor.upstream.vocabulary import ENDS, FLAGS, ODD, QUIET, flag_counts
+from processor.upstream.words import span_words
 
 PAGE_ENTRIES_MAX: Final = 50_000  # of a page; the rest is in the other files, as the page says
 PAGE_BYTES_MAX: Final = 64 << 20
@@ -136,11 +137,3 @@ def _notices(session: SessionRow) -> str:
     if session.status is Status.OPEN:
         return '<p class="notice">This session had not ended when this page was made. There may be more.</p>'
     return ""
-
-
-def span_words(ms: int) -> str:
-    """Return a length of time in words."""
-    minutes = round(ms / 60_000)
-    if ms < 59_500:
-        return f"{round(ms / 1000)} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

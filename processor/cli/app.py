@@ -1,4 +1,4 @@
-"""Puts the command groups together, and turns what goes wrong into one line and an exit code."""
+"""The command `a3cp`: what goes wrong becomes one line and an exit code."""
 
 import errno
 import os
@@ -10,19 +10,9 @@ from typing import Annotated
 
 import typer
 
-from processor.cli import broker, dlq, session, sessions, state, topics
-from processor.cli.audit import audit
-from processor.cli.demo import demo
-from processor.cli.erase import erase
-from processor.cli.export import export
+from processor.cli.commands import App, Root
 from processor.cli.extras import missing_extra
-from processor.cli.process import process
-from processor.cli.produce import produce
-from processor.cli.replay import replay
-from processor.cli.retention import retention
-from processor.cli.terminal import plain
-from processor.cli.timeline import timeline
-from processor.cli.verify import verify
+from processor.cli.text import plain
 from processor.errors import A3CPError, UsageError
 from processor.settings.addresses import masked
 from processor.settings.documents import located
@@ -30,31 +20,13 @@ from processor.settings.documents import located
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
-app = typer.Typer(
+app = App(
+    "Tag A3CP messages with their session, exactly once, over Kafka.",
+    cls=Root,
     name="a3cp",
-    help="Tag A3CP messages with their session, exactly once, over Kafka.",
-    epilog=f"\b\nDocuments: {located('docs/README.md')}",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    epilog=f"\b\na3cp help COMMAND says what it takes, and so does COMMAND -h.\nDocuments: {located('docs/README.md')}",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(broker.app, name="broker")
-app.add_typer(topics.app, name="topics")
-app.add_typer(session.app, name="session")
-sessions.app.command()(timeline)
-app.add_typer(sessions.app, name="sessions")
-app.add_typer(state.app, name="state")
-app.add_typer(dlq.app, name="dlq")
-app.command()(process)
-app.command()(produce)
-app.command()(export)
-app.command()(verify)
-app.command()(audit)
-app.command()(replay)
-app.command()(retention)
-app.command()(erase)
-app.command()(demo)
 
 
 def _print_version(wanted: bool) -> None:
@@ -88,7 +60,7 @@ def _told_as_ours() -> Iterator[None]:
     except Exception as error:
         if "confluent_kafka" not in sys.modules:  # Loading it takes a while, and most commands do without.
             raise
-        from processor.kafka.failures import usage_error
+        from processor.kafka.failures import usage_error  # noqa: PLC0415
 
         told = usage_error(error)
         if told is None:
@@ -101,15 +73,15 @@ def main() -> None:
     os.umask(0o077)  # What people said stands in most files that are written: their owner reads them, nobody else.
     try:
         with _told_as_ours():
-            app()
+            sys.exit(app(prog_name="a3cp", standalone_mode=False))
     except A3CPError as error:
-        print(f"error: {plain(located(masked(str(error))))}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(located(str(error)), error.exit_code)
+    except typer.TyperException as error:
+        _end(_usage_words(error), error.exit_code)
     except UnicodeEncodeError as error:
         if not any("\ud800" <= char <= "\udfff" for argument in sys.argv for char in argument):
             raise
-        print(f"error: an argument is not UTF-8 ({error.reason}); write it in UTF-8", file=sys.stderr)
-        sys.exit(UsageError.exit_code)
+        _end(f"an argument is not UTF-8 ({error.reason}); write it in UTF-8", UsageError.exit_code)
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted; else the interpreter complains when it flushes at its end.
         sys.stderr.close()
@@ -117,8 +89,20 @@ def main() -> None:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        name = plain(str(error.filename)[:60])
-        print(f"error: no file can have so long a name: {name}…; name another", file=sys.stderr)
-        sys.exit(UsageError.exit_code)
-    except KeyboardInterrupt:
+        name = str(error.filename)[:60]
+        _end(f"no file can have so long a name: {name}…; name another", UsageError.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _end(what: str, code: int) -> None:
+    print(f"error: {plain(masked(what))}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _usage_words(error: typer.TyperException) -> str:
+    """Return what is wrong with the command line in our hand: one line, lower case, with a way to more."""
+    words = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    hint = "" if context is None or words.endswith("?") else f"; {context.command_path} --help says what it takes"
+    return f"{words[:1].lower()}{words[1:]}{hint}"

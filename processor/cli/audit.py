@@ -1,15 +1,15 @@
 """`a3cp audit`: whether the processor kept its promises, from the topics alone."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
+from processor.audit.report import TWICE_SHOWN, AuditReport
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import print_json, progress_bar
-
-if TYPE_CHECKING:
-    from processor.audit.report import AuditReport
-    from processor.settings.model import TopicNames
+from processor.cli.terminal import progress_bar
+from processor.cli.text import print_json
+from processor.settings.model import TopicNames
+from processor.wiring import audited
 
 SHOWN: Final = 50
 
@@ -27,16 +27,16 @@ def audit(
     prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:
-    """Prove that each raw record has exactly one outcome, and that messages, sessions and states agree.
+    """Prove that each raw record has exactly one outcome.
+
+    Messages, sessions and states must agree, too.
 
     The processor may be running: what it has not come to is counted, not called missing. Nothing is written.
     Exit codes: 0 nothing is wrong, 1 something is, 2 there are no such topics, or they were made anew.
     """
-    from processor.wiring import audited
-
     settings = chosen(bootstrap, prefix)
-    with progress_bar(quiet=as_json) as on_read:
-        report = audited(settings, rules_changed=rules_changed, on_read=on_read)
+    with progress_bar("reading", quiet=as_json) as show:
+        report = audited(settings, rules_changed=rules_changed, on_read=show)
     if as_json:
         print_json(_fields(report, settings.group_id))
     else:
@@ -45,9 +45,7 @@ def audit(
         raise typer.Exit(1)
 
 
-def _tell(report: "AuditReport", names: "TopicNames", group_id: str) -> None:
-    from processor.audit.report import TWICE_SHOWN
-
+def _tell(report: AuditReport, names: TopicNames, group_id: str) -> None:
     processed = report.raw - report.waiting
     print(f"{names.raw}: {processed:,} records processed by the group {group_id}, {report.waiting:,} not yet")
     print(
@@ -78,7 +76,7 @@ def _tell(report: "AuditReport", names: "TopicNames", group_id: str) -> None:
         print("sound: every record that was looked at has exactly one outcome, and nothing is wrong")
 
 
-def _fields(report: "AuditReport", group_id: str) -> dict[str, Any]:
+def _fields(report: AuditReport, group_id: str) -> dict[str, Any]:
     return {
         "sound": not report.problem_count and not report.never_read,
         "group_id": group_id,

@@ -4,15 +4,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from processor import broker
 from processor.broker import BrokerInfo
-from processor.cli.terminal import print_json
+from processor.cli.commands import App
+from processor.cli.terminal import progress_bar
+from processor.cli.text import print_json
 
-app = typer.Typer(help="The embedded Kafka: start it, stop it, look whether it runs.", no_args_is_help=True)
+app = App("The embedded Kafka: start it, stop it, look whether it runs.")
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", envvar="A3CP_BROKER_DIR", help="Where its data is; default: a folder of this user."),
+    typer.Option(
+        "--data-dir", metavar="DIR", envvar="A3CP_BROKER_DIR", help="Where its data is; default: a folder of this user."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -22,34 +28,24 @@ def up(
     port: Annotated[
         int | None,
         typer.Option(
-            "--port", min=1, max=65535, help="Listen here, on 127.0.0.1; default: as last time, or any free port."
+            "--port",
+            metavar="N",
+            min=1,
+            max=65535,
+            help="Listen here, on 127.0.0.1; default: as last time, or any free port.",
         ),
     ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Start Kafka and wait until it takes work; where it runs already, say so. The first start fetches 45 MB once."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    """Start Kafka, and wait until it takes work.
 
-    from processor import broker
-
+    Where it runs already, that is fine. The first start fetches 45 MB once.
+    """
     console = Console(stderr=True, highlight=False)
     before = broker.status(data_dir)
-    bar = Progress(
-        TextColumn("fetching Kafka, once"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
-    )
-    task = bar.add_task("fetch", total=None)
-
-    def progress(done: int, total: int) -> None:
-        bar.start()
-        bar.update(task, completed=done, total=total)
-
-    try:
-        info = broker.up(port, data_dir, say=lambda text: bar.console.print(f"{text} ..."), progress=progress)
-    finally:
-        if bar.live.is_started:  # Else it would print an empty line.
-            bar.stop()
+    with progress_bar("fetching Kafka, once", console=console) as show:
+        info = broker.up(port, data_dir, say=lambda text: console.print(f"{text} ..."), progress=show)
     if as_json:
         print_json({**_fields(info), "started": before is None})
         return
@@ -62,9 +58,7 @@ def up(
 
 @app.command()
 def down(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Stop Kafka cleanly; its data stays for the next start."""
-    from processor import broker
-
+    """Stop Kafka cleanly. Its data stays for the next start."""
     stopped = broker.down(data_dir)
     if as_json:
         print_json({"stopped": stopped})
@@ -74,9 +68,10 @@ def down(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 @app.command()
 def status(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Say whether Kafka runs, and where; exit code 1 when it does not."""
-    from processor import broker
+    """Say whether Kafka runs, and where.
 
+    Exit code 1: it does not run.
+    """
     info = broker.status(data_dir)
     if as_json:
         print_json({"running": info is not None, **(_fields(info) if info else {})})

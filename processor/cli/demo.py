@@ -4,15 +4,17 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from processor import broker
 from processor.cli.extras import require
-from processor.cli.terminal import print_json
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from processor.cli.terminal import progress_bar
+from processor.cli.text import print_json
+from processor.demo.report import Steps, show
+from processor.demo.report import as_json as to_json
 
 PIPE_WIDTH = 110
 
@@ -21,17 +23,25 @@ def demo(
     *,
     prefix: Annotated[
         str | None,
-        typer.Option("--prefix", help="Start of the demo's topics, which are deleted and made anew: a3cp-demo…."),
+        typer.Option(
+            "--prefix", metavar="NAME", help="Start of the demo's topics, which are deleted and made anew: a3cp-demo…."
+        ),
     ] = None,
     messages: Annotated[
-        list[Path] | None, typer.Option("--messages", help="A file of JSON lines to send besides; may come repeatedly.")
+        list[Path] | None,
+        typer.Option("--messages", metavar="FILE", help="A file of JSON lines to send besides; may come repeatedly."),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", help="A folder for the sessions' store and bundles; the last demo's go first.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="A folder for the sessions' store and bundles; the last demo's go first."
+        ),
     ] = Path("a3cp-demo"),
     replicas: Annotated[
         int | None,
-        typer.Option("--replicas", min=1, help="Copies of each partition, where your Kafka wants more than one."),
+        typer.Option(
+            "--replicas", metavar="N", min=1, help="Copies of each partition, where your Kafka wants more than one."
+        ),
     ] = None,
     down: Annotated[
         bool, typer.Option("--down", help="Stop the embedded Kafka at the end, when the demo has started it.")
@@ -40,21 +50,17 @@ def demo(
         bool, typer.Option("--json", help="Print one JSON object; what is being done goes to standard error.")
     ] = False,
 ) -> None:
-    """Run the whole system on a lifelike day: Kafka, topics, messages, the processor, bundles, a readable table.
+    """Run the whole system on a lifelike day, and check it.
 
+    Kafka, topics, messages, the processor, bundles, a readable table: nothing else is needed.
     It uses the Kafka that KAFKA_BOOTSTRAP_SERVERS or a3cp.toml names, else the embedded one, which goes on running.
     Exit code 1 when anything that was promised is not so.
     """
     require("broker", "export")
-    from rich.console import Console
+    from processor.demo.run import run_demo  # noqa: PLC0415  # It needs both.
 
-    from processor import broker
-    from processor.demo.report import Steps, show
-    from processor.demo.report import as_json as to_json
-    from processor.demo.run import run_demo
-
-    console = _console(Console, stderr=as_json)
-    shown = run_demo(Steps(console), prefix=prefix, files=messages or [], out=out, replicas=replicas)
+    console = _console(stderr=as_json)
+    shown = run_demo(Steps(console, progress_bar), prefix=prefix, files=messages or [], out=out, replicas=replicas)
     stopped = down and shown.started_broker and broker.down()
     if as_json:
         print_json(to_json(shown))
@@ -64,11 +70,11 @@ def demo(
         raise typer.Exit(1)
 
 
-def _console(make: "type[Console]", *, stderr: bool) -> "Console":
+def _console(*, stderr: bool) -> Console:
     """Return a console that is wide enough in a pipe, where nobody says how wide it is."""
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     width = None if is_terminal or os.environ.get("COLUMNS") else PIPE_WIDTH
-    return make(stderr=stderr, width=width, highlight=False)
+    return Console(stderr=stderr, width=width, highlight=False)
 
 
 def _this_command() -> str:

@@ -1,25 +1,30 @@
 """`a3cp dlq`: the dead letters, and their way back."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
+from rich.text import Text
 
-from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import new_console, plain, print_json, when
+from processor.cli.commands import App
+from processor.cli.settings import Bootstrap, Json, Prefix, chosen, one_of
+from processor.cli.terminal import new_console, new_table
+from processor.cli.text import plain, print_json, when
+from processor.errors import BrokerUnavailable, OutcomeUnknown
+from processor.kafka import deadletters
+from processor.kafka.deadletters import DeadLetter, grouped, read_letters
+from processor.kafka.reader import Reader
 
-if TYPE_CHECKING:
-    from processor.kafka.deadletters import DeadLetter
-
-app = typer.Typer(help="Dead letters: what could not be tagged, and why.", no_args_is_help=True)
+app = App("Dead letters: what could not be tagged, and why.")
 
 STAGES: Final = ("decode", "validate", "size", "unknown")
 SHOWN: Final = 20
 
 Stage = Annotated[
-    str | None, typer.Option("--stage", help=f"Only those that came as far as this: {', '.join(STAGES)}.")
+    str | None,
+    typer.Option("--stage", metavar="STAGE", help=f"Only those that came as far as this: {', '.join(STAGES)}."),
 ]
-Why = Annotated[str | None, typer.Option("--why", help="Only those whose reason has this text.")]
+Why = Annotated[str | None, typer.Option("--why", metavar="TEXT", help="Only those whose reason has this text.")]
 
 
 @app.command("list")
@@ -29,17 +34,14 @@ def list_command(
     why: Why = None,
     everything: Annotated[bool, typer.Option("--all", help="Also those that were put back.")] = False,
     limit: Annotated[
-        int, typer.Option("--limit", min=0, help="How many to show one by one, the latest first.")
+        int, typer.Option("--limit", metavar="N", min=0, help="How many to show one by one, the latest first.")
     ] = SHOWN,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:
-    """Show why records were set aside, how many for each reason, and where the latest of them were."""
-    from processor.kafka.deadletters import read_letters
-    from processor.kafka.reader import Reader
-
-    _check_stage(stage)
+    """Show why records were set aside, and how many for each reason."""
+    one_of("--stage", stage, STAGES)
     settings = chosen(bootstrap, prefix)
     topic = settings.topics().dlq
     with Reader(settings.kafka_conf(), topic) as reader:
@@ -65,18 +67,19 @@ def retry(
     stage: Stage = None,
     why: Why = None,
     again: Annotated[bool, typer.Option("--again", help="Also those whose retry failed again.")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, the first first.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many, the first first.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be put back.")] = False,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:
-    """Put dead letters back into a3cp.raw, unchanged, each once, however often this runs."""
-    from processor.errors import BrokerUnavailable, OutcomeUnknown
-    from processor.kafka import deadletters
-    from processor.kafka.reader import Reader
+    """Put dead letters back into a3cp.raw, unchanged, each once.
 
-    _check_stage(stage)
+    Each is put back once, however often this runs.
+    """
+    one_of("--stage", stage, STAGES)
     settings = chosen(bootstrap, prefix)
     conf, topics = settings.kafka_conf(), settings.topics()
     raw = deadletters.topic_to_fill(conf, settings.raw_to_write())
@@ -117,7 +120,7 @@ def retry(
         raise interruption
 
 
-def _show_left(withheld: int, failed_again: int, refused: "list[tuple[DeadLetter, str]]") -> None:
+def _show_left(withheld: int, failed_again: int, refused: list[tuple[DeadLetter, str]]) -> None:
     """Say what was not put back, and why."""
     if withheld:
         print(f"{withheld:,} whose content (raw media, partial transcripts) was not kept; send it anew")
@@ -131,17 +134,9 @@ def _show_left(withheld: int, failed_again: int, refused: "list[tuple[DeadLetter
         print(f"{failed_again:,} failed again after a retry; --again puts them back once more")
 
 
-def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+def _show(letters: list[DeadLetter], latest: list[DeadLetter]) -> None:
 
-    from processor.kafka.deadletters import grouped
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("#", "how many", "status", "stage", "latest"):
-        table.add_column(heading, no_wrap=True, justify="right" if heading == "how many" else "left")
-    table.add_column("why", overflow="fold")
+    table = new_table("#", "how many", "status", "stage", "latest", "why", right=("how many",), folded=("why",))
     numbers = {}
     for number, (group, members) in enumerate(grouped(letters), 1):
         numbers[group] = str(number)
@@ -153,9 +148,7 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     console.print(table)
     if not latest:
         return
-    detail = Table(box=box.SIMPLE_HEAD)
-    for heading in ("#", "dead letter", "was at", "set aside", "bytes"):
-        detail.add_column(heading, overflow="fold")
+    detail = new_table("#", "dead letter", "was at", "set aside", "bytes", right=("bytes",))
     for letter in latest:
         detail.add_row(
             numbers[letter.group], letter.position, plain(letter.source), when(letter.dead_ms), f"{letter.size_bytes:,}"
@@ -163,22 +156,13 @@ def _show(letters: "list[DeadLetter]", latest: "list[DeadLetter]") -> None:
     console.print(detail)
 
 
-def _check_stage(stage: str | None) -> None:
-    from processor.errors import UsageError
-
-    if stage is not None and stage not in STAGES:
-        raise UsageError(f"no stage {stage}", remedy=f"there are {', '.join(STAGES)}")
-
-
-def _matches(letter: "DeadLetter", stage: str | None, why: str | None) -> bool:
+def _matches(letter: DeadLetter, stage: str | None, why: str | None) -> bool:
     return stage in (None, letter.stage) and (why is None or why.lower() in letter.why.lower())
 
 
-def _groups(letters: "list[DeadLetter]") -> list[dict[str, Any]]:
-    from processor.kafka.deadletters import grouped
-
+def _groups(letters: list[DeadLetter]) -> list[dict[str, Any]]:
     return [{**group._asdict(), "count": len(members)} for group, members in grouped(letters)]
 
 
-def _fields(letter: "DeadLetter") -> dict[str, Any]:
+def _fields(letter: DeadLetter) -> dict[str, Any]:
     return {**letter._asdict(), "status": letter.status}

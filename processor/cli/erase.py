@@ -5,25 +5,27 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
+from processor.cli.places import is_there, targets_of, unnamed_roots
 from processor.cli.proof import NEW_FILE, Proof
-from processor.cli.retention import Roots, fields_of, is_there, targets_of, tell, unnamed_roots
-from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
-from processor.cli.spelling import nearest, quoted
-from processor.cli.terminal import print_json
+from processor.cli.removals import removal_fields, tell
+from processor.cli.settings import Bootstrap, Json, Prefix, Roots, Store, chosen
+from processor.cli.text import nearest, print_json, quoted
+from processor.codec.isotime import format_time
 from processor.errors import UsageError
-
-if TYPE_CHECKING:
-    from processor.kafka.erasure import Held
-    from processor.kafka.log import LogConf
-    from processor.removal.clearing import Cleared
-    from processor.sessions.ports import Removed, Source
-    from processor.sessions.ports import Store as StorePort
-    from processor.settings.model import TopicNames
-    from processor.targets.target import Target
+from processor.kafka.erasure import Held, committed, forget, gone_by_ms, held_of, is_at_work, processor_at_work
+from processor.kafka.identities import ids_of
+from processor.kafka.log import LogConf
+from processor.kafka.topic_admin import check_topics, read_topics
+from processor.removal.clearing import Cleared, clear
+from processor.sessions.ports import SESSIONS, TAGGED, Gone, Removed, Source
+from processor.sessions.ports import Store as StorePort
+from processor.settings.model import TopicNames
+from processor.targets.target import Target
+from processor.wiring import log_conf, store_of
 
 NOT_TOUCHED: Final = (
     "what upstream's modules keep themselves",
@@ -49,12 +51,10 @@ def erase(
     prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a person from the store, the bundles, the training data and the processor's state; leave a proof."""
-    from processor.codec.isotime import format_time
-    from processor.kafka.topic_admin import check_topics, read_topics
-    from processor.sessions.ports import Gone
-    from processor.wiring import log_conf, store_of
+    """Remove a person from everywhere, and leave a proof.
 
+    Their sessions go from the store, the bundles, the training data and the processor's state.
+    """
     key = _key(user)
     targets = targets_of(to)
     settings = chosen(bootstrap, prefix, store)
@@ -89,12 +89,12 @@ def erase(
             with told_where(begun):
                 _forget(conf, key, states, begun)
                 removed, cleared = remove(opened, targets, user, begun, is_whole=not gone)
-            if not (proof or states or any(fields_of(removed).values()) or any(one.found for one in cleared)):
+            if not (proof or states or any(removal_fields(removed).values()) or any(one.found for one in cleared)):
                 begun.drop()
                 begun = None
     is_complete = not gone and all(one.is_whole for one in cleared)
     if as_json:
-        outcome = {"store": fields_of(removed), "targets": [one._asdict() for one in cleared], **told}
+        outcome = {"store": removal_fields(removed), "targets": [one._asdict() for one in cleared], **told}
         blocked = {"in_the_way": [str(way) for way in ways], "complete": is_complete and not dry_run}
         print_json({"dry_run": dry_run, **outcome, **blocked, **_proven_by(begun)})
     else:
@@ -133,7 +133,7 @@ def _key(user: str) -> bytes:
 
 
 def _check_spelling(
-    user: str, store: "StorePort", targets: "Sequence[Target]", searched: Sequence[str], others: set[bytes]
+    user: str, store: StorePort, targets: Sequence[Target], searched: Sequence[str], others: set[bytes]
 ) -> None:
     """Look whether there is anything of a person of whom the topics have nothing.
 
@@ -141,10 +141,7 @@ def _check_spelling(
         UsageError: nothing is there.
         StoreUnavailable, TargetUnavailable: nobody can tell.
     """
-    from processor.removal.clearing import clear
-    from processor.sessions.ports import Gone
-
-    if any(fields_of(store.removable(Gone(user_id=user))).values()):
+    if any(removal_fields(store.removable(Gone(user_id=user))).values()):
         return
     known = {key.decode(errors="replace") for key in others} | set(store.users())
 
@@ -168,14 +165,12 @@ def _not_named(root: str) -> UsageError:
     )
 
 
-def _exported(store: "StorePort", kafka: Mapping[str, Any], topics: "TopicNames") -> "Mapping[Source, int]":
+def _exported(store: StorePort, kafka: Mapping[str, Any], topics: TopicNames) -> Mapping[Source, int]:
     """Return how far the store is in these topics; of others, what is not exported could not be told.
 
     Raises:
         UsageError: it is filled from others.
     """
-    from processor.kafka.identities import ids_of
-
     offsets = store.offsets()
     if offsets:
         store.follow(f"{topics.tagged} and {topics.sessions}")
@@ -195,9 +190,7 @@ def told_where(proof: Proof) -> Iterator[None]:
         raise
 
 
-def _forget(conf: "LogConf", key: bytes, partitions: Sequence[int], proof: Proof) -> None:
-    from processor.kafka.erasure import forget
-
+def _forget(conf: LogConf, key: bytes, partitions: Sequence[int], proof: Proof) -> None:
     if not partitions:
         return
     try:
@@ -208,8 +201,8 @@ def _forget(conf: "LogConf", key: bytes, partitions: Sequence[int], proof: Proof
 
 
 def remove(
-    store: "StorePort", targets: "Sequence[Target]", user: str, proof: Proof | None = None, *, is_whole: bool = True
-) -> "tuple[Removed, list[Cleared]]":
+    store: StorePort, targets: Sequence[Target], user: str, proof: Proof | None = None, *, is_whole: bool = True
+) -> tuple[Removed, list[Cleared]]:
     """Remove `user` from the store and the targets, and note it in `proof`; without one only return what would be.
 
     The proof says `complete` if nothing was left that nobody can judge, and `is_whole`: that all places were named.
@@ -217,9 +210,6 @@ def remove(
     Raises:
         StoreUnavailable, TargetUnavailable: the proof says what was removed until then.
     """
-    from processor.removal.clearing import clear
-    from processor.sessions.ports import Gone
-
     gone = Gone(user_id=user)
     removed = store.remove(gone) if proof else store.removable(gone)
     if proof:
@@ -236,27 +226,24 @@ def remove(
     return removed, cleared
 
 
-def _proven(cleared: "Cleared") -> dict[str, Any]:
+def _proven(cleared: Cleared) -> dict[str, Any]:
     """Return what a proof may say of a root: of what nobody can judge the count, since names may tell of a person."""
     return {**cleared._asdict(), "others": len(cleared.others)}
 
 
-def _counts(removed: "Removed") -> dict[str, Any]:
+def _counts(removed: Removed) -> dict[str, Any]:
     """Return what a proof may say of the store: no session's start, which would help to guess whose it is."""
-    return {name: count for name, count in fields_of(removed).items() if not name.endswith("_start")}
+    return {name: count for name, count in removal_fields(removed).items() if not name.endswith("_start")}
 
 
 def _look(
-    conf: "LogConf", topics: "TopicNames", key: bytes, offsets: "Mapping[Source, int]", others: set[bytes]
-) -> "tuple[list[Held], list[UsageError]]":
+    conf: LogConf, topics: TopicNames, key: bytes, offsets: Mapping[Source, int], others: set[bytes]
+) -> tuple[list[Held], list[UsageError]]:
     """Return what the topics hold of the person, and what is in the way of erasing them now.
 
     What the processor has not read, or the exporter not written, would come after the erasure. The raw topic is read
     first: what is committed there is in the other topics. `others` takes the keys of all others.
     """
-    from processor.kafka.erasure import committed, held_of, is_at_work, processor_at_work
-    from processor.sessions.ports import SESSIONS, TAGGED
-
     raw = held_of(conf.common, topics.raw, key, others)
     done = committed(conf, [one.partition for one in raw]) if raw else {}
     tagged, sessions, state, dead = (
@@ -284,15 +271,12 @@ def _look(
     return [*raw, *tagged, *sessions, *dead, *state], ways
 
 
-def _place(held: "Held") -> str:
+def _place(held: Held) -> str:
     return f"{held.topic}[{held.partition}]@{held.last_offset}"
 
 
-def _remains(held: "Sequence[Held]", configs: Mapping[str, Mapping[str, str]], state: str) -> list[dict[str, Any]]:
+def _remains(held: Sequence[Held], configs: Mapping[str, Mapping[str, str]], state: str) -> list[dict[str, Any]]:
     """Return what stays in the append-only topics, and until when."""
-    from processor.codec.isotime import format_time
-    from processor.kafka.erasure import gone_by_ms
-
     told = []
     for one in held:
         if one.topic != state:
@@ -329,6 +313,4 @@ def _tell_topics(told: Mapping[str, Any], configs: Mapping[str, str], *, dry_run
 
 
 def _stamp(now_ms: int) -> str:
-    from processor.codec.isotime import format_time
-
     return format_time(now_ms)[:19].replace("-", "").replace(":", "") + "Z"

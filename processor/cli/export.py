@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processor.cli.extras import require
-from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
-from processor.cli.terminal import print_json
+from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen, time_ms
+from processor.cli.text import print_json
 
 if TYPE_CHECKING:
     from processor.errors import A3CPError
@@ -30,21 +30,30 @@ def export(
     ] = None,
     format_: Annotated[
         list[str] | None,
-        typer.Option("--format", help="Only this in bundles; may be repeated: json, jsonl, html, csv."),
+        typer.Option(
+            "--format", metavar="FORMAT", help="Only this in bundles; may be repeated: json, jsonl, html, csv."
+        ),
     ] = None,
     training: Annotated[
         str | None, typer.Option("--training", metavar="ROOT", help="Write the Parquet data set below this folder.")
     ] = None,
-    user: Annotated[str | None, typer.Option("--user", help="Bundles of this user only.")] = None,
-    session: Annotated[str | None, typer.Option("--session", help="The bundle of this session only.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Bundles of sessions started then or later.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Bundles of sessions started before then.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Bundles of this user only.")] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="ID", help="The bundle of this session only.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Bundles of sessions started then or later.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Bundles of sessions started before then.")
+    ] = None,
     store: Store = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(
+            metavar="PORT",
             min=0,
             max=65535,
             show_default="A3CP_METRICS_PORT",
@@ -53,12 +62,13 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write what the processor has tagged into the store, and bundles from there: to the topics' end, or on and on.
+    """Write what was tagged into the store, and bundles from there.
+
+    It goes to the topics' end, or on and on.
 
     Run it as often as you like: the store knows how far it is, and each record counts once. Several exporters with one
     store share the work.
     """
-    from processor.cli.sessions import time_ms
     from processor.errors import UsageError
     from processor.processes.bundling import Bundling, formats_of
     from processor.processes.decoders import Decoders

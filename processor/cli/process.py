@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from processor.errors import A3CPError
+from processor.processes.signals import leave_on_signals
 
 
 def process(
@@ -17,12 +18,12 @@ def process(
     ] = None,
     first_slot: Annotated[int | None, typer.Option(hidden=True, help="Given by the supervisor of several.")] = None,
 ) -> None:  # fmt: skip
-    """Tag the messages of a3cp.raw, exactly once, until stopped (Ctrl-C or SIGTERM).
+    """Tag the messages of a3cp.raw, exactly once, until stopped.
+
+    Ctrl-C and SIGTERM stop it.
 
     Exit codes: 0 stopped, 1 failed, 2 wrong usage.
     """
-    from processor.processes.signals import leave_on_signals
-
     leave_on_signals()  # Before all that takes a while to load.
     from processor.observe.logs import make_logger
     from processor.processes.supervisor import run_workers

@@ -8,19 +8,18 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import print_json
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from processor.errors import A3CPError
-    from processor.intake.files import Bad, FileReader, Item
-    from processor.kafka.producer import RecordProducer
+from processor.cli.terminal import Show, progress_bar
+from processor.cli.text import counted, print_json
+from processor.codec.oddities import explained
+from processor.core.model import odd_words
+from processor.errors import A3CPError, BrokerUnavailable, UsageError
+from processor.intake.files import Bad, FileReader, Good, Item
+from processor.kafka.producer import RecordProducer
 
 STDIN: Final = "-"
 BAD_SHOWN_MAX: Final = 20
@@ -41,7 +40,7 @@ class Summary:
     odd: list[tuple[str, int, int]] = field(default_factory=list)  # file, line or record, bits of `Odd`
     odd_words: Counter[str] = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)  # files, each with why
-    undelivered: "A3CPError | None" = None
+    undelivered: A3CPError | None = None
 
     def add_bad(self, name: str, number: int, why: str) -> None:
         """Count what was bad, and list it while the list is not too long."""
@@ -51,7 +50,6 @@ class Summary:
 
     def add_odd(self, name: str, number: int, odd: int) -> None:
         """Count what does not conform, and list it while the list is not too long."""
-        from processor.core.model import odd_words
 
         self.odd_count += 1
         self.odd_words.update(odd_words(odd))
@@ -62,7 +60,7 @@ class Summary:
 def produce(
     files: Annotated[
         list[str],
-        typer.Argument(help="JSON or Avro container files, compressed or not; - is standard input.", metavar="FILE..."),
+        typer.Argument(help="JSON or Avro container files, compressed or not; - is standard input.", metavar="FILE"),
     ],
     unchecked: Annotated[
         bool, typer.Option("--unchecked", help="Send bad lines too; the processor puts them into the dead letters.")
@@ -78,10 +76,6 @@ def produce(
     are sent all the same, also those that do not conform, which are told too (A3CP_STRICT refuses them). Exit code 1
     when anything was bad, 2 when a file could not be read.
     """
-    from processor.errors import BrokerUnavailable, UsageError
-    from processor.intake.files import FileReader
-    from processor.kafka.producer import RecordProducer
-
     if missing := [name for name in files if name != STDIN and not _is_there(name)]:
         folders = [name for name in missing if _is_folder(name)]
         if folders:
@@ -124,25 +118,17 @@ def _is_folder(name: str) -> bool:
 
 def _send_all(
     files: list[str],
-    reader: "FileReader",
-    producer: "RecordProducer",
+    reader: FileReader,
+    producer: RecordProducer,
     summary: Summary,
     *,
     unchecked: bool,
     quiet: bool,
 ) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[sent]} sent"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    with progress_bar(quiet=quiet) as show:
         for name in files:
             try:
-                _send_file(name, reader, producer, summary, bar, unchecked=unchecked)
+                _send_file(name, reader, producer, summary, show, unchecked=unchecked)
             except OSError as error:
                 summary.unread.append(f"{name} ({error.strerror or type(error).__name__})")
             if summary.undelivered is not None:
@@ -151,27 +137,22 @@ def _send_all(
 
 
 def _send_file(
-    name: str, reader: "FileReader", producer: "RecordProducer", summary: Summary, bar: "Progress", *, unchecked: bool
+    name: str, reader: FileReader, producer: RecordProducer, summary: Summary, show: Show, *, unchecked: bool
 ) -> None:
     shown = "standard input" if name == STDIN else name
     with ExitStack() as stack:
         file: BinaryIO = sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
         told = None if name == STDIN else Path(name).stat()
         size = told.st_size if told and stat.S_ISREG(told.st_mode) else None  # A pipe's is not known.
-        task = bar.add_task(shown, total=size, sent=0)
         for count, item in enumerate(reader.read(file, name), 1):
             _send(item, shown, producer, summary, unchecked=unchecked)
             if count % 500 == 0:
-                bar.update(task, completed=None if size is None else file.tell(), sent=summary.sent)
+                show(0 if size is None else file.tell(), size, f"{shown}: {summary.sent:,} sent")
             if summary.undelivered is not None:
                 break
-        bar.update(task, completed=size, sent=summary.sent)
 
 
-def _send(item: "Item", name: str, producer: "RecordProducer", summary: Summary, *, unchecked: bool) -> None:
-    from processor.errors import A3CPError, BrokerUnavailable
-    from processor.intake.files import Good
-
+def _send(item: Item, name: str, producer: RecordProducer, summary: Summary, *, unchecked: bool) -> None:
     def done(error: A3CPError | None) -> None:
         if error is None:
             summary.sent += 1
@@ -191,14 +172,14 @@ def _send(item: "Item", name: str, producer: "RecordProducer", summary: Summary,
         summary.add_bad(name, item.number, item.why)
         if not unchecked or not item.value:
             return
-        key = _key_of(item)
+        key = _keycounted(item)
     try:
         producer.send(item.value, key, on_done=done)
     except A3CPError as error:  # The client itself refuses what it could never send.
         done(error)
 
 
-def _key_of(bad: "Bad") -> bytes | None:
+def _keycounted(bad: Bad) -> bytes | None:
     """Return the user a bad message names, as well as can be told."""
     try:
         user_id = json.loads(bad.value)["user_id"]
@@ -208,8 +189,6 @@ def _key_of(bad: "Bad") -> bytes | None:
 
 
 def _print_json(summary: Summary, seconds: float) -> None:
-    from processor.core.model import odd_words
-
     bad = [{"file": name, "number": number, "why": why} for name, number, why in summary.bad]
     odd = [{"file": name, "number": number, "reasons": odd_words(bits)} for name, number, bits in summary.odd]
     answer: dict[str, Any] = {
@@ -231,8 +210,8 @@ def _print(summary: Summary, files: list[str], seconds: float, topic: str, unche
     rate = f", {summary.sent / seconds:,.0f} a second" if summary.sent >= 1_000 else ""
     told = f"{summary.commands} of them commands, " if summary.commands else ""
     print(
-        f"sent {summary.sent:,} to {topic} ({told}{_of(len(summary.users), 'user')}, {_of(len(files), 'file')}, "
-        f"{seconds:.1f} s{rate})"
+        f"sent {summary.sent:,} to {topic} ({told}{counted(len(summary.users), 'user')}, "
+        f"{counted(len(files), 'file')}, {seconds:.1f} s{rate})"
     )
     if summary.unwrapped:
         print(f'{summary.unwrapped:,} were taken out of upstream\'s {{"module", "direction", "message"}}')
@@ -241,7 +220,7 @@ def _print(summary: Summary, files: list[str], seconds: float, topic: str, unche
         return
     went = "sent unchecked" if unchecked else "not sent"
     what = "bad line" if any(number for _, number, _ in summary.bad) else "bad file"
-    print(f"{_of(summary.bad_count, what)}, {went}:", file=sys.stderr)
+    print(f"{counted(summary.bad_count, what)}, {went}:", file=sys.stderr)
     for name, number, why in summary.bad[:BAD_SHOWN_MAX]:
         print(f"  {name}{f':{number}' if number else ''}: {why}", file=sys.stderr)
     if summary.bad_count > BAD_SHOWN_MAX:
@@ -252,18 +231,12 @@ def _print(summary: Summary, files: list[str], seconds: float, topic: str, unche
 
 
 def _print_odd(summary: Summary) -> None:
-    from processor.codec.oddities import explained
-
     if not summary.odd_count:
         return
-    print(f"{_of(summary.odd_count, 'message')} sent though nonconforming:", file=sys.stderr)
+    print(f"{counted(summary.odd_count, 'message')} sent though nonconforming:", file=sys.stderr)
     for name, number, odd in sorted(summary.odd)[:BAD_SHOWN_MAX]:
         print(f"  {name}:{number}: {explained(odd)}", file=sys.stderr)
     if summary.odd_count > BAD_SHOWN_MAX:
         print(f"  ... and {summary.odd_count - BAD_SHOWN_MAX:,} more; the reasons:", file=sys.stderr)
         for word, count in summary.odd_words.most_common():
             print(f"  {count:,} x {word}", file=sys.stderr)
-
-
-def _of(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -7,9 +7,14 @@ from typing import Annotated, Final, NamedTuple
 
 import typer
 
-from processor.cli.sessions import bundle_or_view
+from processor.bundles.reading import read_metadata, read_records
+from processor.cli.places import bundle_or_view
 from processor.cli.settings import Bootstrap, Json, Store, chosen, codec_of_settings
-from processor.cli.terminal import print_json
+from processor.cli.text import print_json
+from processor.codec.isotime import parse_time
+from processor.errors import UsageError
+from processor.kafka.producer import RecordProducer
+from processor.targets.target import Target
 
 MAX_SPEED: Final = "max"
 SLOWEST: Final = 0.001  # A minute's silence then takes most of a day; what is much longer no clock can wait for.
@@ -30,20 +35,20 @@ def replay(
     ],
     *,
     to: Annotated[str, typer.Option("--to", metavar="TOPIC", help="The topic that the messages go to.")],
-    speed: Annotated[str, typer.Option("--speed", help="How many times as fast as they came, or max.")] = "1",
+    speed: Annotated[
+        str, typer.Option("--speed", metavar="FACTOR", help="How many times as fast as they came, or max.")
+    ] = "1",
     store: Store = None,
     bootstrap: Bootstrap = None,
     as_json: Json = False,
 ) -> None:
-    """Send a session's messages to a topic once more: the same keys and bytes, spaced as they came.
+    """Send a session's messages to a topic once more.
 
+    They have the same keys and bytes, and are spaced as they came.
     Messages only: no session events, no commands, no tags. A processor that reads the topic makes its own.
 
     Exit code 1: some could not be sent, since their content was withheld.
     """
-    from processor.errors import UsageError
-    from processor.kafka.producer import RecordProducer
-
     factor = _factor(speed)
     settings = chosen(bootstrap, None)
     names = settings.topics()
@@ -90,8 +95,6 @@ def paced(
 
 
 def _factor(speed: str) -> float | None:
-    from processor.errors import UsageError
-
     if speed == MAX_SPEED:
         return None
     try:
@@ -105,10 +108,6 @@ def _factor(speed: str) -> float | None:
 
 @contextmanager
 def _messages(session: str, address: str | None) -> Iterator[Iterable[Sent]]:
-    from processor.bundles.reading import read_metadata, read_records
-    from processor.codec.isotime import parse_time
-    from processor.targets.target import Target
-
     with bundle_or_view(session, address) as place:
         if isinstance(place, Target):
             read_metadata(place)

@@ -1,30 +1,35 @@
 """`a3cp session`: ask something of a user's session, and wait for what came of it."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from processor.cli.commands import App
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import print_json
+from processor.cli.text import counted, plain, print_json, when
+from processor.client import CommandWord, Past, SessionClient
+from processor.errors import UsageError
+from processor.sessions.jsonforms import event_fields
+from processor.upstream.words import span_words
 
-if TYPE_CHECKING:
-    from processor.client import CommandWord, Past
-
-app = typer.Typer(
-    help="Start, end, pause, ...: ask, and wait for the outcome.",
-    no_args_is_help=True,
-)
+app = App("Start, end, pause a session: ask, and wait for the outcome.")
 
 User = Annotated[str, typer.Argument(help="Whose session: the user's pseudonym.", metavar="USER")]
-Performer = Annotated[str | None, typer.Option("--performer", help="Who asks: a pseudonym, or system.")]
-Session = Annotated[str | None, typer.Option("--session", help="The session that is meant; default: the open one.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="How long to wait for the outcome, seconds.")]
+Performer = Annotated[str | None, typer.Option("--performer", metavar="WHO", help="Who asks: a pseudonym, or system.")]
+Session = Annotated[
+    str | None, typer.Option("--session", metavar="ID", help="The session that is meant; default: the open one.")
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait for the outcome.")
+]
 
 TIMEOUT_S: Final = 30.0
 _DONE: Final = {
     "started": "started {session}",
-    "ended": "ended {session} ({count}, {length})",
+    "ended": "ended {session} ({count}, active for {length})",
     "paused": "paused {session}",
     "resumed": "resumed {session} (paused for {paused})",
     "note": "noted in {session}",
@@ -44,9 +49,13 @@ def start(
     *,
     performer: Performer = None,
     training: Annotated[bool, typer.Option("--training", help="The session is training data.")] = False,
-    label: Annotated[str | None, typer.Option("--label", help="The intent that the session is to train.")] = None,
-    notes: Annotated[str | None, typer.Option("--notes", help="Notes on the session.")] = None,
-    template: Annotated[str | None, typer.Option("--template", help="The session template to use.")] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="INTENT", help="The intent that the session is to train.")
+    ] = None,
+    notes: Annotated[str | None, typer.Option("--notes", metavar="TEXT", help="Notes on the session.")] = None,
+    template: Annotated[
+        str | None, typer.Option("--template", metavar="NAME", help="The session template to use.")
+    ] = None,
     force_new: Annotated[
         bool, typer.Option("--force-new", help="End the open session, if any, and start anew.")
     ] = False,
@@ -66,49 +75,33 @@ def start(
     _ask("start", user, arguments, Asked(performer, None, timeout, bootstrap, prefix, as_json))
 
 
-@app.command()
-def end(
-    user: User,
-    *,
-    performer: Performer = None,
-    session: Session = None,
-    timeout: Timeout = TIMEOUT_S,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    as_json: Json = False,
-) -> None:
-    """End the session."""
-    _ask("end", user, {}, Asked(performer, session, timeout, bootstrap, prefix, as_json))
+_PLAIN: Final[dict[CommandWord, str]] = {
+    "end": "End the session.",
+    "pause": "Pause the session: the time no longer counts as active.",
+    "resume": "Resume the paused session.",
+}
 
 
-@app.command()
-def pause(
-    user: User,
-    *,
-    performer: Performer = None,
-    session: Session = None,
-    timeout: Timeout = TIMEOUT_S,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    as_json: Json = False,
-) -> None:
-    """Pause the session: messages stay in it, but the time does not count as active."""
-    _ask("pause", user, {}, Asked(performer, session, timeout, bootstrap, prefix, as_json))
+def _plain(word: CommandWord) -> Callable[..., None]:
+    """Return the command that asks for `word`, and needs no more than the session."""
+
+    def ask(
+        user: User,
+        *,
+        performer: Performer = None,
+        session: Session = None,
+        timeout: Timeout = TIMEOUT_S,
+        bootstrap: Bootstrap = None,
+        prefix: Prefix = None,
+        as_json: Json = False,
+    ) -> None:
+        _ask(word, user, {}, Asked(performer, session, timeout, bootstrap, prefix, as_json))
+
+    return ask
 
 
-@app.command()
-def resume(
-    user: User,
-    *,
-    performer: Performer = None,
-    session: Session = None,
-    timeout: Timeout = TIMEOUT_S,
-    bootstrap: Bootstrap = None,
-    prefix: Prefix = None,
-    as_json: Json = False,
-) -> None:
-    """Resume the paused session."""
-    _ask("resume", user, {}, Asked(performer, session, timeout, bootstrap, prefix, as_json))
+for _word, _line in _PLAIN.items():
+    app.command(_word, help=_line)(_plain(_word))
 
 
 @app.command()
@@ -131,7 +124,7 @@ def note(
 def context(
     user: User,
     values: Annotated[
-        list[str], typer.Argument(help="What is so now: location=kitchen, or one JSON object.", metavar="NAME=VALUE...")
+        list[str], typer.Argument(help="What is so now: location=kitchen, or one JSON object.", metavar="NAME=VALUE")
     ],
     *,
     performer: Performer = None,
@@ -141,14 +134,12 @@ def context(
     prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:
-    """Add context to the session: where it takes place, who is there, what it is about."""
+    """Add context to the session: place, people, topic."""
     _ask("context", user, {"context": _context(values)}, Asked(performer, session, timeout, bootstrap, prefix, as_json))
 
 
 def _context(values: list[str]) -> dict[str, Any]:
     """Return the object that the arguments tell; a value that is JSON is taken as such, else as text."""
-    from processor.errors import UsageError
-
     whole = _json_or_text(values[0]) if len(values) == 1 else None
     if isinstance(whole, dict):
         return whole
@@ -179,12 +170,7 @@ class Asked(NamedTuple):
     as_json: bool
 
 
-def _ask(name: "CommandWord", user: str, arguments: dict[str, Any], asked: Asked) -> None:
-    import sys
-
-    from processor.cli.terminal import plain
-    from processor.client import Past, SessionClient
-
+def _ask(name: CommandWord, user: str, arguments: dict[str, Any], asked: Asked) -> None:
     settings = chosen(asked.bootstrap, asked.prefix)
     with SessionClient(settings=settings, source="a3cp_cli") as client:
         outcome = client.command(
@@ -199,17 +185,15 @@ def _ask(name: "CommandWord", user: str, arguments: dict[str, Any], asked: Asked
         past = client.past(user) if needs_past else Past(None, None)
     event = outcome.event
     if asked.as_json:
-        from processor.sessions.jsonforms import event_fields
-
         print_json({"accepted": outcome.accepted, **event_fields(event)})
     elif outcome.accepted:
         words = _UNCHANGED.get(event.reason or "", "{session}") if event.kind == "unchanged" else _DONE[event.kind]
         print(
             words.format(
                 session=f"session {event.session_id}",
-                count=f"{event.message_count} message{'' if event.message_count == 1 else 's'}",
-                length=f"active for {_duration(event.active_ms)}",
-                paused=_duration(event.paused_ms),
+                count=counted(event.message_count or 0, "message"),
+                length=span_words(event.active_ms or 0),
+                paused=span_words(event.paused_ms or 0),
             )
         )
     else:
@@ -218,15 +202,13 @@ def _ask(name: "CommandWord", user: str, arguments: dict[str, Any], asked: Asked
         raise typer.Exit(1)
 
 
-def _why(code: str | None, user: str, session: str | None, past: "Past") -> str:
+def _why(code: str | None, user: str, session: str | None, past: Past) -> str:
     """Return why a command was refused, and what to do, from what is known of the user."""
-    from processor.codec.isotime import format_time
-
     if code == "user_mismatch":
         return "the session is another user's; check USER and --session"
     ended = ""
     if past.last_end_ms is not None:
-        ended = f" (the last ended {format_time(past.last_end_ms)[:19].replace('T', ' ')} UTC)"
+        ended = f" (the last ended {when(past.last_end_ms)})"
     if code == "already_closed":
         return f"the session has ended{ended}; start a new one with a3cp session start {user}"
     if past.seen is False:
@@ -236,12 +218,3 @@ def _why(code: str | None, user: str, session: str | None, past: "Past") -> str:
     if past.seen is None:
         ended = " (whether it was ever seen could not be read in time)"
     return f"{user} has no open session{ended}; start one with a3cp session start {user}"
-
-
-def _duration(ms: int | None) -> str:
-    seconds = (ms or 0) / 1000
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

@@ -1,65 +1,76 @@
 """`a3cp sessions`: look into the store."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Annotated, Any, Final
 
+import msgspec
 import typer
+from rich.console import Console
+from rich.text import Text
 
-from processor.cli.settings import Json, Store, stored
-from processor.cli.terminal import new_console, plain, plain_id, print_json, when
+from processor.cli.commands import App
+from processor.cli.places import session_of
+from processor.cli.settings import Json, Store, one_of, stored, time_ms
+from processor.cli.terminal import new_console, new_table
+from processor.cli.text import counts, plain, plain_id, print_json, when
+from processor.cli.timeline import timeline
+from processor.codec.events import from_json
+from processor.errors import UsageError
+from processor.sessions import jsonforms
+from processor.sessions.jsonforms import event_fields, found_fields, rollup_fields
+from processor.sessions.model import SessionRow
+from processor.sessions.ports import SessionFilter
+from processor.sessions.ports import Store as StorePort
+from processor.sessions.summary import by_day, by_user
+from processor.upstream.notices import Notice
+from processor.upstream.vocabulary import ENDS, FLAGS, flag_counts, flag_text
+from processor.upstream.words import span_words
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from processor.sessions.model import SessionRow, SessionView
-    from processor.sessions.ports import SessionFilter
-    from processor.sessions.ports import Store as StorePort
-    from processor.store.sql import SqlStore
-    from processor.targets.target import Target
-
-app = typer.Typer(help="The sessions in the store: list, show, search.", no_args_is_help=True)
+app = App("The sessions in the store.")
 
 STATUSES: Final = ("active", "paused", "closed", "open", "partial", "complete")
 PAGE: Final = 20
 _ROWS_AT_ONCE: Final = 1_000
 _WIDE: Final = 140  # columns of a terminal that has room for whole ids
 _SHORT_ID: Final = 26  # characters: date, time, and five digits of the hash
+_NUMBERS: Final = ("sessions", "partial", "length", "messages")
 _is_dated: Final = re.compile(r"sess_\d{8}_\d{6}_").match
 
-User = Annotated[str | None, typer.Option("--user", help="Only this user's.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")]
+User = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only this user's.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="At most so many.")]
 
 
 @app.command("list")
 def list_command(
     *,
     user: User = None,
-    since: Annotated[str | None, typer.Option("--since", help="Started at this time or later, ISO 8601, UTC.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Started before this time.")] = None,
-    flag: Annotated[
-        list[str] | None, typer.Option("--flag", help="With a message so flagged; may be repeated.")
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Started at this time or later, ISO 8601, UTC.")
     ] = None,
-    status: Annotated[str | None, typer.Option("--status", help=f"Only those that are {', '.join(STATUSES)}.")] = None,
-    by: Annotated[str | None, typer.Option("--by", help="Add them up by user or day instead.")] = None,
-    page: Annotated[int, typer.Option("--page", min=1, max=1_000_000_000, help="Which page.")] = 1,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Started before this time.")] = None,
+    flag: Annotated[
+        list[str] | None, typer.Option("--flag", metavar="FLAG", help="With a message so flagged; may be repeated.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="STATUS", help=f"Only those that are {', '.join(STATUSES)}.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="user|day", help="Add them up instead.")] = None,
+    page: Annotated[int, typer.Option("--page", metavar="N", min=1, max=1_000_000_000, help="Which page.")] = 1,
     limit: Limit = PAGE,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
     """List sessions, newest first."""
-    from processor.sessions.ports import SessionFilter
-
     wanted = SessionFilter(
         user_id=user,
         since_ms=time_ms("--since", since),
         until_ms=time_ms("--until", until),
         notices=_notices(flag or []),
-        status=_one_of("--status", status, STATUSES),
+        status=one_of("--status", status, STATUSES),
     )
-    _one_of("--by", by, ("user", "day"))
+    one_of("--by", by, ("user", "day"))
     with closing(stored(store)) as opened:
         if by is not None:
             _show_rollups(by, _every(opened, wanted), as_json=as_json)
@@ -85,11 +96,7 @@ def show(
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Show what one session is made of: its boundaries, what its messages add up to, its events."""
-    from processor.codec.events import from_json
-    from processor.sessions.jsonforms import event_fields
-    from processor.upstream.vocabulary import ENDS, flag_counts
-
+    """Show one session: boundaries, sums of its messages, events."""
     with closing(stored(store)) as opened:
         row = session_of(opened, session_id)
         events = [from_json(event.value) for event in opened.events(row.session_id, count_max=row.event_count)]
@@ -104,17 +111,17 @@ def show(
     if row.end_ms is not None:
         ended = f"{when(row.end_ms)} {ENDS.get(row.reason or '', row.reason)}, revision {row.revision}"
     console.print(f"ended     {ended}")
-    console.print(f"length    {_length(row.duration_ms)}, paused {_length(row.paused_ms)}")
+    console.print(f"length    {span_words(row.duration_ms)}, paused {span_words(row.paused_ms)}")
     console.print(f"held      {row.held_count:,} messages{_whole_words(row)}")
     summary = row.summary
-    for name, counts in (
+    for name, found in (
         ("actors", summary.actors),
         ("sources", summary.sources),
         ("feedback", summary.feedback),
         ("aborts", summary.abort_codes),
     ):
-        if counts:
-            console.print(f"{name:<9} {_counts(counts)}")
+        if found:
+            console.print(f"{name:<9} {counts(found)}")
     if summary.notices:
         console.print(f"flags     {plain(flag_counts(summary.notices))}")
     if summary.confidence is not None:
@@ -133,12 +140,10 @@ def search(
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Find notes, context, transcripts and phrases that hold all of the words; latest first."""
-    from rich.text import Text
+    """Find notes, context, transcripts and phrases with these words.
 
-    from processor.errors import UsageError
-    from processor.sessions.jsonforms import found_fields
-
+    All of the words must be there. The latest come first.
+    """
     if not words.strip():
         raise UsageError("no words are given", remedy="name some that are to be found")
     with closing(stored(store)) as opened:
@@ -150,7 +155,7 @@ def search(
         print("nothing found")
         return
     console = new_console()
-    table = _new_table("when", "session", "user", "where", "text")
+    table = new_table("when", "session", "user", "where", "text", folded=("user", "where", "text"))
     for row in found:
         name = _short_id(row.session_id or "(none)", console)
         cells = (when(row.at_ms), name, plain_id(row.user_id), plain(row.place), plain(row.text))
@@ -158,53 +163,13 @@ def search(
     console.print(table)
 
 
-def session_of(store: "SqlStore", name: str) -> "SessionRow":
-    """Return the session whose id is `name`, or begins so.
-
-    Raises:
-        UsageError: there is none, or more than one; or no name is given.
-    """
-    from processor.errors import UsageError
-
-    name = name.rstrip("…")  # As a narrow terminal shows it.
-    if not name:
-        raise UsageError("no session is named", remedy="a3cp sessions list shows those there are")
-    found = store.sessions_beginning(name, limit=2)
-    exact = [row for row in found if row.session_id == name]
-    if not found:
-        raise UsageError(f"no session {name} in {store.name}", remedy="a3cp sessions list shows those there are")
-    if len(found) > 1 and not exact:
-        raise UsageError(f"several sessions begin with {name}", remedy="give more of the id")
-    return (exact or found)[0]
-
-
-@contextmanager
-def bundle_or_view(session: str, address: str | None) -> "Iterator[Target | SessionView]":
-    """Yield the bundle `session`, if that is a folder or URL, else what the store at `address` holds of it.
-
-    Raises as `session_of`.
-    """
-    from processor.sessions.due import view_of
-    from processor.targets.target import Target
-
-    if "://" in session or Path(session).is_dir():
-        yield Target(session)
-        return
-    with closing(stored(address)) as opened:
-        yield view_of(opened, session_of(opened, session))
-
-
-def fields_of(row: "SessionRow") -> dict[str, Any]:
+def fields_of(row: SessionRow) -> dict[str, Any]:
     """Return a session as `--json` prints it."""
-    import msgspec
-
-    from processor.sessions import jsonforms
-
     fields: dict[str, Any] = msgspec.to_builtins(jsonforms.session_of(row))
     return fields
 
 
-def _whole_words(row: "SessionRow") -> str:
+def _whole_words(row: SessionRow) -> str:
     """Return whether all of the session is held, in words that follow how many messages are."""
     if row.is_opened_twice:
         return f", opened twice: {row.expected_count or 0:,} expected of the second time"
@@ -212,66 +177,44 @@ def _whole_words(row: "SessionRow") -> str:
     return f"{expected}: {row.status.value}"
 
 
-def _every(store: "StorePort", wanted: "SessionFilter") -> "Iterator[SessionRow]":
+def _every(store: StorePort, wanted: SessionFilter) -> Iterator[SessionRow]:
     skip = 0
     while rows := store.sessions(wanted, limit=_ROWS_AT_ONCE, skip=skip):
         yield from rows
         skip += len(rows)
 
 
-def _show_rollups(by: str, sessions: "Iterator[SessionRow]", *, as_json: bool) -> None:
-    from rich.text import Text
-
-    from processor.sessions.jsonforms import rollup_fields
-    from processor.sessions.summary import by_day, by_user
-    from processor.upstream.vocabulary import flag_counts
-
+def _show_rollups(by: str, sessions: Iterator[SessionRow], *, as_json: bool) -> None:
     totals = by_user(sessions) if by == "user" else by_day(sessions)
     if as_json:
         print_json({by: {key: rollup_fields(total) for key, total in totals.items()}})
         return
-    table = _new_table(by, "sessions", "partial", "length", "messages", "flags")
+    table = new_table(by, *_NUMBERS, "flags", right=_NUMBERS, folded=("user", "flags"))
     for key, total in totals.items():
-        numbers = (f"{total.sessions:,}", f"{total.partial:,}", _length(total.duration_ms), f"{total.messages:,}")
+        numbers = (f"{total.sessions:,}", f"{total.partial:,}", span_words(total.duration_ms), f"{total.messages:,}")
         table.add_row(Text(plain_id(key)), *numbers, plain(flag_counts(total.summary.notices)))
     new_console().print(table)
 
 
-def _table(rows: "list[SessionRow] | Any") -> None:
-    from rich.text import Text
-
-    from processor.upstream.vocabulary import flag_text
-
+def _table(rows: Sequence[SessionRow]) -> None:
     console = new_console()
     # On a narrow terminal the time that an id begins with has to do.
     first = [] if console.width < _WIDE and all(_is_dated(row.session_id) for row in rows) else ["started"]
-    table = _new_table(*first, "session", "user", "length", "messages", "status", "flags")
+    table = new_table(
+        *first, "session", "user", "length", "messages", "status", "flags",
+        right=_NUMBERS, folded=("user", "flags"),
+    )  # fmt: skip
     for row in rows:
         ended = row.status.value if row.end_ms is not None else row.state
         name = _short_id(row.session_id, console)
-        cells = (*(when(row.start_ms) for _ in first), name, plain_id(row.user_id), _length(row.duration_ms))
+        cells = (*(when(row.start_ms) for _ in first), name, plain_id(row.user_id), span_words(row.duration_ms))
         table.add_row(
             *(Text(cell) for cell in cells), f"{row.held_count:,}", ended, ", ".join(map(flag_text, row.flags))
         )
     console.print(table)
 
 
-def _new_table(*headings: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in headings:
-        table.add_column(
-            heading,
-            overflow="fold",
-            no_wrap=heading not in ("user", "flags", "text", "where"),
-            justify="right" if heading in ("messages", "length", "sessions", "partial") else "left",
-        )
-    return table
-
-
-def _short_id(session_id: str, console: "Console") -> str:
+def _short_id(session_id: str, console: Console) -> str:
     """Return the id, on a narrow terminal its beginning, which is enough for `show` and the others."""
     if console.width >= _WIDE or len(session_id) <= _SHORT_ID:
         return session_id
@@ -279,46 +222,13 @@ def _short_id(session_id: str, console: "Console") -> str:
 
 
 def _notices(words: list[str]) -> int:
-    from processor.upstream.notices import Notice
-    from processor.upstream.vocabulary import FLAGS
-
     by_text = {text: word for word, (text, _) in FLAGS.items()}  # As the list shows them.
     bits = 0
     for text in words:
         word = by_text.get(text.lower(), text)
-        _one_of("--flag", word, Notice.WORDS)
+        one_of("--flag", word, Notice.WORDS)
         bits |= 1 << Notice.WORDS.index(word)
     return bits
 
 
-def _one_of(option: str, word: str | None, words: tuple[str, ...]) -> str | None:
-    from processor.errors import UsageError
-
-    if word is not None and word not in words:
-        raise UsageError(f"{option} cannot be {word}", remedy=f"there are {', '.join(words)}")
-    return word
-
-
-def time_ms(option: str, text: str | None) -> int | None:
-    """Return the time that `option` gives, ms since the epoch.
-
-    Raises:
-        UsageError: it is none.
-    """
-    from processor.codec.isotime import parse_time
-    from processor.errors import UsageError
-
-    try:
-        return None if text is None else parse_time(text)
-    except ValueError:
-        raise UsageError(f"{option} is no ISO 8601 time", remedy="such as 2027-01-15 or 2027-01-15T09:00Z") from None
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{plain(name)} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
-
-
-def _length(ms: int) -> str:
-    minutes, seconds = divmod(ms // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
+app.command()(timeline)

@@ -1,19 +1,27 @@
-"""The options that most commands share, and the settings they lead to."""
+"""The options that several commands share, and the settings they lead to."""
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from processor.codec.codec import Codec
+from processor.codec.isotime import parse_time
+from processor.errors import UsageError
+from processor.settings.model import Settings
+from processor.settings.sources import Loaded, Option, load
+from processor.wiring import load_settings, schemas, store_of
+
 if TYPE_CHECKING:
-    from processor.codec import Codec
-    from processor.settings.model import Settings
-    from processor.store.sql import SqlStore
+    from processor.store.sql import SqlStore  # Of an extra, and not each of these commands has a store.
 
 Bootstrap = Annotated[
     str | None,
     typer.Option(
         "--bootstrap",
+        metavar="HOST:PORT",
         help="Kafka's address; default: KAFKA_BOOTSTRAP_SERVERS, a3cp.toml, then the running embedded one.",
         show_default=False,
     ),
@@ -21,35 +29,31 @@ Bootstrap = Annotated[
 Prefix = Annotated[
     str | None,
     typer.Option(
-        "--prefix", help="Start of the topics' names; default: A3CP_TOPIC_PREFIX, else a3cp.", show_default=False
+        "--prefix", metavar="NAME", help="Start of the topics' names; default: A3CP_TOPIC_PREFIX, else a3cp.",
+        show_default=False,
     ),
-]
+]  # fmt: skip
 Store = Annotated[
     str | None,
-    typer.Option("--store", help="The store's address; default: A3CP_STORE_URL, else ./a3cp.db.", show_default=False),
+    typer.Option(
+        "--store", metavar="URL", help="The store's address; default: A3CP_STORE_URL, else ./a3cp.db.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Roots = Annotated[
+    list[str] | None,
+    typer.Option("--to", metavar="ROOT", help="Also below this root of bundles or training data; may be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def chosen(bootstrap: str | None, prefix: str | None, store: str | None = None) -> "Settings":
+def chosen(bootstrap: str | None, prefix: str | None, store: str | None = None) -> Settings:
     """Return the settings with what the options say; odd variables are warned of on standard error.
 
     Raises:
         UsageError: a setting is wrong, or no Kafka is named and the embedded one does not run.
     """
-    from processor.broker import bootstrap_of_running
-    from processor.errors import UsageError
-
-    settings = _loaded(bootstrap, prefix, store)
-    if settings.kafka_conf().get("bootstrap.servers"):
-        return settings
-    servers = bootstrap_of_running()
-    if not servers:
-        raise UsageError(
-            "no Kafka is named and the embedded one does not run",
-            remedy="start it with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
-        )
-    return settings.model_copy(update={"bootstrap_servers": servers})
+    return _told(load_settings(_options(bootstrap, prefix, store)))
 
 
 def stored(address: str | None) -> "SqlStore":
@@ -59,38 +63,49 @@ def stored(address: str | None) -> "SqlStore":
         UsageError: a setting is wrong, or there is no such store.
         StoreUnavailable: it does not answer.
     """
-    from processor.wiring import store_of
-
-    return store_of(_loaded(None, None, address), must_exist=True)
+    return store_of(_told(load(os.environ, Path.cwd(), _options(None, None, address))), must_exist=True)
 
 
-def codec_of_settings() -> "Codec":
+def codec_of_settings() -> Codec:
     """Return the codec that the settings ask for; no Kafka is needed to read what a store holds."""
-    import os
-    from pathlib import Path
-
-    from processor.codec import Codec
-    from processor.settings.sources import load
-    from processor.wiring import schemas
-
-    return Codec(schemas(load(dict(os.environ), Path.cwd()).settings))
+    return Codec(schemas(load(os.environ, Path.cwd()).settings))
 
 
-def _loaded(bootstrap: str | None, prefix: str | None, store: str | None) -> "Settings":
-    import os
-    from pathlib import Path
-
-    from processor.settings.sources import Option, load
-
+def _options(bootstrap: str | None, prefix: str | None, store: str | None) -> dict[str, Option]:
     given = {
         "bootstrap_servers": ("--bootstrap", bootstrap),
         "topic_prefix": ("--prefix", prefix),
         "store_url": ("--store", store),
     }
-    options = {field: Option(name, value) for field, (name, value) in given.items() if value is not None}
-    loaded = load(os.environ, Path.cwd(), options)
+    return {field: Option(name, value) for field, (name, value) in given.items() if value is not None}
+
+
+def _told(loaded: Loaded) -> Settings:
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     for note in loaded.notes:
         print(f"note: {note}", file=sys.stderr)
     return loaded.settings
+
+
+def time_ms(option: str, text: str | None) -> int | None:
+    """Return the time that `option` gives, ms since the epoch.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError:
+        raise UsageError(f"{option} is no ISO 8601 time", remedy="such as 2027-01-15 or 2027-01-15T09:00Z") from None
+
+
+def one_of(option: str, word: str | None, words: tuple[str, ...]) -> str | None:
+    """Return `word`, which `option` gives.
+
+    Raises:
+        UsageError: it is none of `words`.
+    """
+    if word is not None and word not in words:
+        raise UsageError(f"{option} cannot be {word}", remedy=f"there are {', '.join(words)}")
+    return word

@@ -1,21 +1,21 @@
 """`a3cp state`: what the processor remembers of a user."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from processor.cli.commands import App
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import print_json
+from processor.cli.text import print_json
+from processor.codec.isotime import format_time
+from processor.codec.state import decode_state
+from processor.codec.wire import ENCODING_NAMES
+from processor.core.model import FINGERPRINT_BYTES, Session, UserState
+from processor.errors import DecodeError, UsageError
+from processor.kafka.reader import Reader
+from processor.runtime.partitioner import partition_of
 
-if TYPE_CHECKING:
-    from processor.core.model import Session, UserState
-
-app = typer.Typer(help="Look at what is remembered of a user.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    pass
+app = App("Look at what the processor remembers of a user.")
 
 
 @app.command()
@@ -26,15 +26,12 @@ def show(
     prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:
-    """Print the committed state of a user as JSON, read from the state topic; nothing is written.
+    """Print the committed state of a user as JSON.
+
+    It is read from the state topic; nothing is written.
 
     Exit codes: 0 it is printed, 1 it cannot be read, 2 nothing is remembered of that user.
     """
-    from processor.codec.state import decode_state
-    from processor.errors import DecodeError, UsageError
-    from processor.kafka.reader import Reader
-    from processor.runtime.partitioner import partition_of
-
     settings = chosen(bootstrap, prefix)
     topics, key = settings.topics(), user.encode()
     with Reader(settings.kafka_conf(), topics.state) as reader:
@@ -57,16 +54,12 @@ def show(
     print_json({"user_id": user, "position": position, **fields}, indent=None if as_json else 2)
 
 
-def state_fields(state: "UserState", raw: str) -> dict[str, Any]:
+def state_fields(state: UserState, raw: str) -> dict[str, Any]:
     """Return all that `state` holds, for JSON: times as ISO text, bytes as hexadecimal digits.
 
     Args:
         raw: the partition that the user's records are in, such as a3cp.raw[3].
     """
-    from processor.codec.isotime import format_time
-    from processor.codec.wire import ENCODING_NAMES
-    from processor.core.model import FINGERPRINT_BYTES
-
     recent = state.recent
     return {
         "current": None if state.current is None else _session_fields(state.current),
@@ -79,9 +72,7 @@ def state_fields(state: "UserState", raw: str) -> dict[str, Any]:
     }
 
 
-def _session_fields(session: "Session") -> dict[str, Any]:
-    from processor.codec.isotime import format_time
-
+def _session_fields(session: Session) -> dict[str, Any]:
     def time(ms: int | None) -> str | None:
         return None if ms is None else format_time(ms)
 

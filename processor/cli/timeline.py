@@ -3,15 +3,24 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
+import msgspec
 import typer
+from rich.console import Console
+from rich.text import Text
 
-from processor.cli.settings import Json, Store
-from processor.cli.terminal import plain, plain_id, print_json
-
-if TYPE_CHECKING:
-    from processor.sessions.shapes import Entry
+from processor.bundles.reading import read_metadata, read_timeline
+from processor.cli.places import bundle_or_view
+from processor.cli.settings import Json, Store, codec_of_settings
+from processor.cli.text import plain, plain_id, print_json
+from processor.codec.isotime import parse_time
+from processor.sessions.metadata import metadata_of
+from processor.sessions.shapes import Entry
+from processor.sessions.timeline import spooled
+from processor.targets.target import Target
+from processor.upstream.vocabulary import ODD, QUIET, flag_text
+from processor.upstream.words import span_words
 
 IDLE_MS: Final = 120_000  # a longer silence is told as one
 FOLD_MIN: Final = 3  # lines alike from which on they are one
@@ -36,11 +45,12 @@ def timeline(
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Show what happened in a session, oldest first: who, when, and in plain words. Times are UTC."""
+    """Show what happened in a session: who, when, in plain words.
+
+    The oldest comes first. Times are UTC.
+    """
     with _opened(session, store) as (fields, entries):
         if as_json:
-            import msgspec
-
             timeline = [msgspec.to_builtins(entry) for entry in entries]
             print_json({**fields, "timeline": timeline})
             return
@@ -52,18 +62,8 @@ def timeline(
 
 
 @contextmanager
-def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any], Iterable[Entry]]]":
+def _opened(session: str, address: str | None) -> Iterator[tuple[dict[str, Any], Iterable[Entry]]]:
     """Yield a session's metadata and its timeline, from a bundle if there is one of this name, else from the store."""
-    import msgspec
-
-    from processor.bundles.reading import read_metadata, read_timeline
-    from processor.cli.sessions import bundle_or_view
-    from processor.cli.settings import codec_of_settings
-    from processor.sessions.metadata import metadata_of
-    from processor.sessions.shapes import Entry
-    from processor.sessions.timeline import spooled
-    from processor.targets.target import Target
-
     with bundle_or_view(session, address) as place:
         if isinstance(place, Target):
             yield msgspec.to_builtins(read_metadata(place)), read_timeline(place)
@@ -73,11 +73,8 @@ def _opened(session: str, address: str | None) -> "Iterator[tuple[dict[str, Any]
             yield msgspec.to_builtins(metadata_of(place)), entries
 
 
-def show(heads: Iterable[str], entries: "Iterable[Entry]", *, everything: bool = False) -> None:
+def show(heads: Iterable[str], entries: Iterable[Entry], *, everything: bool = False) -> None:
     """Print a timeline under its head lines."""
-    from rich.console import Console
-    from rich.text import Text
-
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for head in heads:
         console.print(Text(head, style="bold"))
@@ -96,11 +93,8 @@ def show(heads: Iterable[str], entries: "Iterable[Entry]", *, everything: bool =
         console.print(text)
 
 
-def lines(entries: "Iterable[Entry]", *, everything: bool = False) -> Iterator[Shown]:
+def lines(entries: Iterable[Entry], *, everything: bool = False) -> Iterator[Shown]:
     """Yield what is shown of `entries`: silences as lines of their own, and lines that are alike as one."""
-    from processor.codec.isotime import parse_time
-    from processor.upstream.vocabulary import ODD, QUIET, flag_text
-
     before_ms: int | None = None
     alike: list[Shown] = []
     alike_key = ""
@@ -118,7 +112,7 @@ def lines(entries: "Iterable[Entry]", *, everything: bool = False) -> Iterator[S
             yield from _folded(alike)
             alike = []
         if is_idle and before_ms is not None:
-            yield Shown("", "", f"{_span(at_ms - before_ms)} without messages", ())
+            yield Shown("", "", f"{span_words(at_ms - before_ms)} without messages", ())
         alike.append(line)
         alike_key = key
         before_ms = max(at_ms, before_ms or 0)
@@ -134,8 +128,3 @@ def _folded(alike: list[Shown]) -> Iterable[Shown]:
 
 def _numberless(words: str) -> str:
     return re.sub(r" \d+$", "", words)
-
-
-def _span(ms: int) -> str:
-    minutes = round(ms / 60_000)
-    return f"{minutes} minutes" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,25 +1,27 @@
 """`a3cp topics`: the topics as their files in topics/ want them."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from processor.cli.commands import App
 from processor.cli.settings import Bootstrap, Prefix, chosen
-from processor.cli.terminal import new_console, print_json
+from processor.cli.terminal import new_console, new_table
+from processor.cli.text import print_json
+from processor.kafka import topic_admin
+from processor.kafka.topics import Difference, Topic, desired_topics, plan
 
-if TYPE_CHECKING:
-    from processor.kafka.topics import Difference, Topic
-
-app = typer.Typer(
-    help="The topics as code: what differs from topics/*.yaml, and the making of it.", no_args_is_help=True
-)
+app = App("The topics as code: what differs from topics/*.yaml, and the making of it.")
 
 Partitions = Annotated[
-    int | None, typer.Option("--partitions", min=1, help="Partitions of each topic; default: as in the files.")
+    int | None,
+    typer.Option("--partitions", metavar="N", min=1, help="Partitions of each topic; default: as in the files."),
 ]
 Replicas = Annotated[
     int | None,
-    typer.Option("--replicas", min=1, help="Copies of each partition; in production 3. Default: as in the files."),
+    typer.Option(
+        "--replicas", metavar="N", min=1, help="Copies of each partition; in production 3. Default: as in the files."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: a list of differences.")]
 
@@ -32,7 +34,10 @@ def plan_command(
     bootstrap: Bootstrap = None,
     as_json: Json = False,
 ) -> None:
-    """Show what `apply` would do; exit code 1 when it would refuse something."""
+    """Show what apply would do.
+
+    Exit code 1: it would refuse something.
+    """
     _conf, _desired, differences = _differences(prefix, partitions, replicas, bootstrap)
     _show(differences, as_json, done=False)
     if any(difference.action.value == "refuse" for difference in differences):
@@ -47,9 +52,10 @@ def apply_command(
     bootstrap: Bootstrap = None,
     as_json: Json = False,
 ) -> None:
-    """Make missing topics and set what differs; nothing at all when something would shrink or be deleted."""
-    from processor.kafka import topic_admin
+    """Make missing topics and set what differs.
 
+    Nothing at all is done when something would shrink or be deleted.
+    """
     conf, desired, differences = _differences(prefix, partitions, replicas, bootstrap)
     refused = any(difference.action.value == "refuse" for difference in differences)
     if not refused:
@@ -61,17 +67,14 @@ def apply_command(
 
 def _differences(
     prefix: str | None, partitions: int | None, replicas: int | None, bootstrap: str | None
-) -> "tuple[dict[str, str], list[Topic], list[Difference]]":
-    from processor.kafka import topic_admin
-    from processor.kafka.topics import desired_topics, plan
-
+) -> tuple[dict[str, str], list[Topic], list[Difference]]:
     settings = chosen(bootstrap, prefix)
     conf = settings.kafka_conf()
     desired = desired_topics(settings.topic_prefix, partitions=partitions, replicas=replicas)
     return conf, desired, plan(desired, topic_admin.read_topics(conf, [topic.name for topic in desired]))
 
 
-def _show(differences: "list[Difference]", as_json: bool, *, done: bool) -> None:
+def _show(differences: list[Difference], as_json: bool, *, done: bool) -> None:
     if as_json:
         fields = ("topic", "subject", "actual", "desired", "remedy")
         listed = [
@@ -83,12 +86,7 @@ def _show(differences: "list[Difference]", as_json: bool, *, done: bool) -> None
     if not differences:
         print("the topics are as their files want them")
         return
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("topic", "what", "is", "should be", "done" if done else "to do"):
-        table.add_column(heading, overflow="fold")
+    table = new_table("topic", "what", "is", "should be", "done" if done else "to do")
     words = {"create": "created", "set": "set"} if done else {"create": "create", "set": "set", "refuse": "refused"}
     for difference in differences:
         word = words[difference.action.value]

@@ -2,16 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
+from processor.audit.sessions import TopicPair, verify_topics
+from processor.bundles.verify import is_root, listed
+from processor.bundles.verify import verify as reports_of
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
-from processor.cli.terminal import print_json, progress_bar
+from processor.cli.terminal import progress_bar
+from processor.cli.text import counted, print_json
+from processor.codec.codec import Codec
 from processor.errors import UsageError
-
-if TYPE_CHECKING:
-    from processor.sessions.report import Report
+from processor.kafka.audit import KafkaTopics
+from processor.sessions.report import Report
+from processor.wiring import schemas
 
 NOT_RENDERED_SHOWN: Final = 5  # reasons
 
@@ -30,13 +35,13 @@ def verify(
     prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Check bundles: every byte against the manifest, count, order and digest against the session's end.
+    """Check that bundles are whole and unaltered.
+
+    Every byte is compared with the manifest; count, order and digest with the session's end.
 
     With --topic, check count, order and digest of the sessions in the topics.
     Exit codes: 0 nothing is wrong, 1 something is, 2 there is nothing to check.
     """
-    from processor.bundles.verify import listed
-    from processor.bundles.verify import verify as reports_of
 
     if (target is None) != topic:
         raise UsageError(
@@ -69,7 +74,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _tell_rendered(reports: "Sequence[Report]") -> None:
+def _tell_rendered(reports: Sequence[Report]) -> None:
     """Say of how many bundles what people read was proven too, and of which it was not."""
     alike = sum(report.is_rendered for report in reports if report.is_sound)
     print(f"words, page and CSV rendered again from the records: {alike:,} alike")
@@ -80,40 +85,31 @@ def _tell_rendered(reports: "Sequence[Report]") -> None:
 
 def _tell_index(target: str) -> None:
     """Say whether anybody would miss a bundle."""
-    from processor.bundles.verify import is_root, listed
-
     if is_root(target):
         count = listed(target)
         told = "there is none, so nobody can tell whether a bundle is missing" if count is None else f"lists {count:,}"
         print(f"index: {told}")
 
 
-def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) -> "Iterator[Report]":
+def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) -> Iterator[Report]:
     """Yield a report for each session in the topics."""
-    from processor.audit.sessions import TopicPair, verify_topics
-    from processor.codec import Codec
-    from processor.kafka.audit import KafkaTopics
-    from processor.wiring import schemas
-
     settings = chosen(bootstrap, prefix)
     names = TopicPair(settings.topics().tagged, settings.topics().sessions)
-    with progress_bar(quiet=quiet) as on_read:
+    with progress_bar("reading", quiet=quiet) as show:
         state = settings.topics().state
-        topics = KafkaTopics(
-            settings.kafka_conf(), (*names, state), on_read=lambda offsets: on_read(offsets, topics.offsets)
-        )
+        topics = KafkaTopics(settings.kafka_conf(), (*names, state), on_read=show)
         yield from verify_topics(topics, Codec(schemas(settings)), names, state)
 
 
-def _show(report: "Report") -> None:
+def _show(report: Report) -> None:
     status = f"{report.status or 'unreadable'}{' (opened twice)' if report.is_opened_twice else ''}"
-    messages = f"{report.messages:,} message{'' if report.messages == 1 else 's'}"
+    messages = counted(report.messages, "message")
     print(f"{'sound ' if report.is_sound else 'BROKEN'}  {report.path}  {messages}, {status}")
     for problem in report.problems:
         print(f"        {problem}")
 
 
-def _fields(report: "Report") -> dict[str, Any]:
+def _fields(report: Report) -> dict[str, Any]:
     return {
         "path": report.path,
         "session_id": report.session_id,

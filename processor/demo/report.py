@@ -1,9 +1,11 @@
 """Shows the demo: steps as they are done, then tables, checks and where to look next."""
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 from rich import box
@@ -17,18 +19,27 @@ from processor.demo.outcome import KINDS
 from processor.sessions.jsonforms import session_of
 from processor.sessions.model import SessionRow, Status
 from processor.settings.documents import located
+from processor.upstream.words import span_words
 
 if TYPE_CHECKING:
     from processor.demo.run import Demo
 
 WIDE: Final = 100
 
+Bar: TypeAlias = AbstractContextManager[Callable[[int, int], None]]
+
 
 class Steps:
     """Says what is done, a line each."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, bar: Callable[..., Bar]) -> None:
+        """Print on `console`; `bar` makes what shows there how far something is."""
         self.console = console
+        self._bar = bar
+
+    def bar(self, what: str) -> Bar:
+        """Return what shows how far something is: called with how much is done, and of how much."""
+        return self._bar(f"  {what}", console=self.console)
 
     def done(self, subject: str, what: str) -> None:
         """Say that a step is done."""
@@ -99,7 +110,9 @@ def _sessions(demo: "Demo", console: Console, *, wide: bool) -> None:
         before = session.user_id
         start = f"{session.session_id[:26]}…" if wide else f"{_moment(session.start_ms):%d %b %H:%M}"
         flags = ", ".join(_count(flag, n) for flag, n in _flags(session).items() if flag != "nonconforming")
-        table.add_row(Text(user), start, _length(session.duration_ms), _reason(session), str(session.held_count), flags)
+        table.add_row(
+            Text(user), start, span_words(session.duration_ms), _reason(session), str(session.held_count), flags
+        )
     console.print(table)
 
 
@@ -245,9 +258,3 @@ def _count(word: str, number: int) -> str:
 
 def _moment(time_ms: int) -> datetime:
     return datetime.fromtimestamp(time_ms // 1000, UTC)
-
-
-def _length(ms: int) -> str:
-    minutes, seconds = divmod(ms // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02}" if hours else f"{minutes} min" if minutes else f"{seconds} s"

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Final, NamedTuple, Self
 
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
-
 from processor import broker
 from processor.audit.report import AuditReport
 from processor.broker import BrokerInfo
@@ -166,14 +164,12 @@ def _ended_by_now(outcome: Outcome, settings: Settings) -> int:
 
 
 def _broker_up(steps: Steps) -> BrokerInfo:
-    columns = (TextColumn("  fetching Kafka, once"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=steps.console, transient=True, disable=not steps.console.is_terminal) as bar:
-        task = bar.add_task("fetch", total=None, visible=False)
-        told = 0
+    told = 0
+    with steps.bar("fetching Kafka, once") as show:
 
         def progress(done: int, total: int) -> None:
             nonlocal told
-            bar.update(task, completed=done, total=total, visible=True)
+            show(done, total)
             quarter = 4 * done // total if total else 0
             if quarter > told and not steps.console.is_terminal:
                 steps.say(f"fetching Kafka, once: {done >> 20} of {total >> 20} MiB")
@@ -194,12 +190,10 @@ def _wait(steps: Steps, what: str, running: "_Processor", enough: int, count: Ca
     Raises:
         Fatal: the processor ended, or it takes too long.
     """
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
     deadline_s = time.monotonic() + WAIT_S
-    with Progress(*columns, console=steps.console, transient=True, disable=not steps.console.is_terminal) as bar:
-        task = bar.add_task(what, total=enough)
+    with steps.bar(what) as show:
         while (found := count()) < enough:
-            bar.update(task, completed=found)
+            show(found, enough)
             running.require_alive()
             if time.monotonic() > deadline_s:
                 raise Fatal(

@@ -36,7 +36,7 @@ class KafkaTopics:
         raw: str | None = None,
         group_id: str = "",
         origin: Mapping[str, str] = MappingProxyType({}),
-        on_read: Callable[[int], None] = lambda _: None,
+        on_read: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
         """Look how far the topics go.
 
@@ -45,7 +45,7 @@ class KafkaTopics:
             topics: those to be read; one that explains another comes after it, the dead letters and raw last.
             raw, group_id: the raw topic and the processor's group, when it matters what is processed.
             origin: the topics, by role, that the group must have worked on.
-            on_read: told how many offsets were passed.
+            on_read: told how many offsets were passed, and how many there are.
 
         Raises:
             UsageError: a topic does not exist, they have different numbers of partitions, the group worked on others of
@@ -54,6 +54,7 @@ class KafkaTopics:
         """
         self._conf = conf
         self._on_read = on_read
+        self._passed = 0  # offsets
         with reaching(_ASKING, conf):
             admin = AdminClient(dict(conf))
             known = admin.list_topics(timeout=_TIMEOUT_S).topics
@@ -84,11 +85,7 @@ class KafkaTopics:
             place: Span(starts[place], max(starts[place], certain[place]), max(starts[place], end))
             for place, end in ends.items()
         }
-
-    @property
-    def offsets(self) -> int:
-        """How many offsets there are to read."""
-        return sum(span.end - span.start for span in self._spans.values())
+        self._size = sum(span.end - span.start for span in self._spans.values())
 
     def span(self, topic: str, partition: int) -> Span:
         """See `Topics.span`."""
@@ -122,9 +119,13 @@ class KafkaTopics:
             reaching(f"reading {topic}", self._conf),
             contextlib.closing(Consumer(reader_conf(self._conf, if_gone="earliest"))) as consumer,
         ):
-            for record in read_spans(consumer, spans, silence_s=_SILENCE_S, on_read=self._on_read):
+            for record in read_spans(consumer, spans, silence_s=_SILENCE_S, on_read=self._count):
                 if not is_marker(name for name, _ in record.headers):
                     yield record
+
+    def _count(self, offsets: int) -> None:
+        self._passed += offsets
+        self._on_read(self._passed, self._size)
 
     def _offsets(
         self, admin: AdminClient, topics: Sequence[str], spec: OffsetSpec, isolation: IsolationLevel

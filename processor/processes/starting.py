@@ -50,7 +50,7 @@ def _refuse_missing_copies(settings: Settings, beat: Callable[[], None]) -> None
     raw, codec = settings.topics().raw, Codec(schemas(settings), strict=settings.strict)
 
     def without_copy() -> list[str]:
-        topics = KafkaTopics(settings.kafka_conf(), [raw], on_read=lambda _: beat())
+        topics = KafkaTopics(settings.kafka_conf(), [raw], on_read=lambda *_: beat())
         return misplaced_without_copy(topics, codec, raw)
 
     alone = without_copy()

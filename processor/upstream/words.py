@@ -56,6 +56,14 @@ def event_words(event: EventView) -> str:
     return _short(line)
 
 
+def span_words(ms: int) -> str:
+    """Return a length of time in words."""
+    minutes = round(ms / 60_000)
+    if ms < 59_500:
+        return f"{round(ms / 1000)} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def detail_words(kind: str, details: Mapping[str, Any]) -> str:
     """Return what the arguments of a `context`, `step` or `status` say, or nothing."""
     if kind == "step" and isinstance(step := details.get("step"), Mapping):

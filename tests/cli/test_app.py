@@ -2,13 +2,18 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import pytest
 
+from processor.cli.app import main
+from processor.cli.commands import COMMANDS, load
 from processor.store import open_store
 
 CANARY = "c4n4ry"
@@ -20,6 +25,31 @@ def a3cp(*arguments: str, cwd: Path | None = None, **environment: str) -> subpro
     command = [sys.executable, "-c", program, *arguments]
     environ = {**kept, "PYTHONPATH": str(Path(__file__).parents[2]), **environment}
     return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+class Ended(NamedTuple):
+    """How a call ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Called: TypeAlias = Callable[..., Ended]
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
+    """Call `a3cp` in this process, at 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["a3cp", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
 
 
 def test_wrong_usage_is_2(tmp_path: Path) -> None:
@@ -81,11 +111,81 @@ def test_no_password_of_a_store_is_printed(tmp_path: Path, address: str) -> None
     assert result.stderr.startswith("error: ")
 
 
-def test_fine_is_0_and_the_clients_are_not_loaded_for_help() -> None:
-    """Help and version come without the Kafka client, which would make them slow."""
-    assert a3cp("--version").returncode == 0
-    program = "import sys, processor.cli.app; sys.exit('confluent_kafka' in sys.modules or 'jgo' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+SLOW_TO_LOAD = ("confluent_kafka", "sqlalchemy", "rich", "pyarrow", "jgo")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["help"], ["--version"], ["sessio"]])
+def test_what_is_slow_to_load_is_not_loaded_for_help(arguments: list[str]) -> None:
+    """Help, version and a mistyped command come at once: a command's module is loaded when it is called."""
+    program = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print('loaded:', *(sys.modules.keys() & {set(SLOW_TO_LOAD)})))\n"
+        "from processor.cli.app import main\n"
+        f"sys.argv[1:] = {arguments}\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1] == "loaded:"
+    assert done.returncode == (2 if arguments == ["sessio"] else 0)
+
+
+def test_the_list_of_commands_is_what_is_there(called: Called) -> None:
+    """Each line stands whole in 80 columns, and names the commands that the loaded module has."""
+    told = called("--help").out
+    for name, entry in COMMANDS.items():
+        command = load(name)
+        assert tuple(getattr(command, "commands", ())) == entry.words
+        assert re.search(rf"^  {name} +{re.escape(entry.line)}$", told, re.MULTILINE)
+        listed = called(name, "--help").out
+        assert "..." not in listed.replace("COMMAND [ARGS]...", "").replace("FILE...", "").replace("NAME=VALUE...", "")
+        assert all(re.search(rf"^  {word} +\w", listed, re.MULTILINE) for word in entry.words)
+        assert not re.search(r"<(str|int|float|list)\b|\{[A-Z]", listed)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("proces", "no command 'proces' in a3cp; did you mean a3cp process or a3cp produce?"),
+        ("session list", "no command 'list' in a3cp session; did you mean a3cp sessions list?"),
+        ("sessions start", "no command 'start' in a3cp sessions; did you mean a3cp session start?"),
+        ("sessions timelin", "no command 'timelin' in a3cp sessions; did you mean a3cp sessions timeline?"),
+        ("list", "no command 'list' in a3cp; did you mean a3cp sessions list or a3cp dlq list?"),
+        ("topics verify", "no command 'verify' in a3cp topics; did you mean a3cp verify?"),
+        ("help sesions", "no command 'sesions' in a3cp; did you mean a3cp sessions or a3cp session?"),
+        ("xyzzy", "no command 'xyzzy' in a3cp; a3cp --help says what it takes"),
+        ("demo --dwn", "no such option: --dwn (Possible options: --down); a3cp demo --help says what it takes"),
+        ("produce", "missing argument 'FILE'; a3cp produce --help says what it takes"),
+    ],
+)  # fmt: skip
+def test_a_slip_is_one_line_with_what_was_meant(called: Called, words: str, told: str) -> None:
+    """Also between `session` and `sessions`, and when only the command's own word is known."""
+    assert called(*words.split()) == (2, "", f"error: {told}\n")
+
+
+def test_help_is_the_same_however_it_is_asked_for(called: Called) -> None:
+    texts = {called(*words.split()).out for words in ("help sessions list", "sessions list -h", "sessions help list")}
+    (text,) = texts
+    assert text.startswith("Usage: a3cp sessions list [OPTIONS]")
+    assert called("help").out == called("--help").out == called().err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a3cp ses", ["session", "sessions"]),
+        ("a3cp sessions ", ["list", "show", "search", "timeline"]),
+        ("a3cp sessions list --un", ["--until"]),
+        ("a3cp help re", ["replay", "retention"]),
+    ],
+)
+def test_tab_completes_commands_and_options(line: str, words: list[str]) -> None:
+    """As the shell asks for it, once `a3cp --install-completion` was run."""
+    word = str(len(line.split(" ")) - 1)
+    assert a3cp(_A3CP_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=word).stdout.split() == words
+    assert (
+        "_A3CP_COMPLETE=complete_bash"
+        in a3cp("--show-completion", _TYPER_FORCE_DISABLE_TERMINAL="1", SHELL="/bin/bash").stdout
+    )
 
 
 def test_json_says_whether_the_broker_runs(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_timeline_in_the_terminal(bundle):
     assert told[0] == "Session of heron-07, 2025-11-20 09:00:00 to 09:32:00 UTC"
     assert "09:01:00  partner  14 × Camera picture, until 09:01:02" in told
     assert "09:15:25  partner  Corrected: “more” means “drink”  [corrected]" in told
-    assert "                   ⋯ 16 minutes without messages" in told
+    assert "                   ⋯ 16 min without messages" in told
     assert "\x1b" not in output
     everything = run("sessions", "timeline", str(bundle), "--all")[1].splitlines()
     assert len(everything) > len(told) + 30
