@@ -56,7 +56,7 @@ class Tail:
             offsets: where to begin instead, for those partitions that it names.
 
         Raises:
-            UsageError: a topic does not exist, or a property is none.
+            UsageError: a topic or partition does not exist, or a property is none.
             BrokerUnavailable: no broker answers.
         """
         self._conf = conf
@@ -71,6 +71,9 @@ class Tail:
             self._consumer = Consumer(self._reader_conf)
         self._partitions = self._count_partitions(_CONNECT_TIMEOUT_S)
         starts = self._ask(from_beginning=from_beginning)
+        if strange := offsets.keys() - starts.keys():
+            topic, partition = min(strange)
+            raise UsageError(f"there is no {topic}[{partition}]", remedy="see the partitions with a3cp topics plan")
         self._read_from({**starts, **offsets})
         self._look_at_s = time.monotonic() + _LOOK_EVERY_S
 

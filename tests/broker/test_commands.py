@@ -113,6 +113,21 @@ def test_a_session_from_start_to_end(a3cp: Commands, processing: None) -> None:
     assert "elias01 has no session of this id (the last ended " in other
 
 
+def test_records_as_they_come(a3cp: Commands, processing: None) -> None:
+    """A user's tagged messages, from the beginning or a position, in words and as JSON; a wrong place is refused."""
+    lines = "".join(message(second, user_id=user, source="ui") + "\n" for second in range(3) for user in ("ann", "ben"))
+    a3cp("produce", "-", stdin=lines)
+    shown = a3cp("tail", "tagged", "--from", "beginning", "--user", "ann", "-n", "3").stdout.splitlines()
+    assert [re.sub(r".*  ann  sess_\w+ ", "", line) for line in shown] == ["#1  Ui", "#2  Ui", "#3  Ui"]
+    position = shown[1].split("  ")[1]
+    told = a3cp.json("tail", position.partition("[")[0], "--from", position, "--user", "ann", "-n", "1")
+    assert (told["position"], told["session_seq"], told["message"]["source"]) == (position, 2, "ui")
+    event = a3cp("tail", "sessions", "--from", "beginning", "--user", "ann", "-n", "1").stdout
+    assert event.endswith("  Session started with the first message\n")
+    refused = a3cp("tail", "raw", "--from", "99@0", code=2).stderr
+    assert f"there is no {a3cp.environ['A3CP_TOPIC_PREFIX']}.raw[99]" in refused
+
+
 def test_wrong_usage_of_session(a3cp: Commands) -> None:
     """What cannot be asked is not sent: exit code 2, one line."""
     assert "no NAME=VALUE" in a3cp("session", "context", "elias01", "kitchen", code=2).stderr
