@@ -11,10 +11,11 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from processor.audit.topics import Span, Topics
-from processor.codec.codec import Codec, TaggedView
+from processor.codec.codec import Codec
 from processor.codec.events import EventView
+from processor.codec.tagged import TaggedView
 from processor.core.ids import belongs_to
-from processor.errors import NoRegistry, RecordError, UsageError
+from processor.errors import NoRegistry, RecordError, SchemaUnknown, UsageError
 from processor.runtime.erased import read_mark
 from processor.runtime.ports import TopicRecord
 from processor.sessions.report import PROBLEMS_MAX, Problem, Report
@@ -95,7 +96,7 @@ class SessionsCheck:
         try:
             event = self._codec.decode_event(record.value or b"")
         except RecordError as error:
-            self._unreadable(where, "no session event", error)
+            self._unreadable(record, where, "no session event", error)
             return None
         if record.key != event.user_id.encode():
             self._wrong(event.session_id, where, "its key is not the user whose event it is")
@@ -198,10 +199,9 @@ class SessionsCheck:
             if offset < self._events.certain and told_ms >= since_ms and not self._was_erased(user_id, told_ms):
                 yield user_id, sid
 
-    def _unreadable(self, where: str, what: str, error: RecordError) -> None:
-        """Note that a record is `what`, unless only a registry could tell. Raises as `cannot_tell` says."""
-        if isinstance(error, NoRegistry):
-            raise cannot_tell(where, error) from error
+    def _unreadable(self, record: TopicRecord, where: str, what: str, error: RecordError) -> None:
+        """Note that a record is `what`. Raises as `need_its_schema` does."""
+        need_its_schema(record, where, error)
         self._wrong(None, where, f"it is {what}: {error.what}")
 
     def message(self, record: TopicRecord) -> tuple[TaggedView, bytes] | None:
@@ -211,7 +211,7 @@ class SessionsCheck:
         try:
             view, source = self._codec.untag(record.value or b"")
         except RecordError as error:
-            self._unreadable(where, "no tagged message", error)
+            self._unreadable(record, where, "no tagged message", error)
             return None
         sid, seq = view.session_id, view.session_seq
         if record.key != view.user_id.encode():
@@ -337,12 +337,18 @@ class SessionsCheck:
             problems.append(Problem(where, sid if session is None and sid is not None else "", what))
 
 
-def cannot_tell(where: str, error: NoRegistry) -> UsageError:
-    """Return why a proof that cannot read the record at `where` for want of a registry ends: it may be sound."""
-    return UsageError(
-        f"{where}: {error.what}, so nobody can tell whether it is right",
-        remedy="set SCHEMA_REGISTRY_URL to the processor's registry, then try again",
-    )
+def need_its_schema(record: TopicRecord, where: str, error: RecordError) -> None:
+    """End the proof if `record` cannot be read for want of a schema of the registry: it may be sound.
+
+    Raises:
+        UsageError: there is no registry, or it does not know the record's schema id.
+    """
+    if isinstance(error, SchemaUnknown) and (record.value or b"").startswith(b"\0"):
+        missing = "" if isinstance(error, NoRegistry) else ", or register the schema there again"
+        raise UsageError(
+            f"{where}: {error.what}, so nobody can tell whether it is right",
+            remedy=f"set SCHEMA_REGISTRY_URL to the processor's registry{missing}, then try again",
+        ) from error
 
 
 def _seed(session_id: str) -> bytes:

@@ -1,9 +1,10 @@
 """Record bytes to the core's values and back: the three encodings, tags, events, state. Schemas are handed in."""
 
-from processor.codec.codec import Codec, TaggedView
+from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.codec.schema import SHIPPED, Schemas, SchemaSource
 from processor.codec.state import decode_state, encode_state
+from processor.codec.tagged import TaggedView
 from processor.codec.wire import AVRO, CONFLUENT, ENCODING_NAMES, JSON, encoding_of
 
 __all__ = [

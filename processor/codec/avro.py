@@ -1,175 +1,151 @@
-"""Avro messages: read what is needed, copy the bytes, append the tag.
+"""Avro messages, single-object or Confluent-framed: read what is needed, copy the bytes, append the tag."""
 
-The shipped layout has a path of its own, unrolled by hand: a quarter of the time of the readers of avroschema.py
-(docs/schemas.md). It only takes what is certainly in order; the readers decide the rest, so the two never disagree.
-"""
-
-import re
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
-from processor.codec.oddities import MODALITIES
-from processor.codec.spine import POLICY_SOURCE, new_message
-from processor.core.model import Message, Tagged, flag_words
-
-SOURCES_MAX: Final = 1_024  # names of sources that are remembered
-
-_POLICY_SOURCE: Final = POLICY_SOURCE.encode()
-_NULL: Final = b"\x00"
-# A six-byte varint holds the sum of its bytes, each shifted by seven, less their five marks "more follows".
-SIX_BYTE_MARKS: Final = sum(128 << 7 * index for index in range(5))
-
-_TEXT: Final = rb"([\x00-\x7e][ -~]*)"  # A length of one byte, then printable ASCII, at least up to the next length.
-_OPTIONAL: Final = rb"(?:\x00|\x02" + _TEXT + rb")"
-_VERSION: Final = rb"(?:\x0a\d\.\d\.\d|\x0c(?:\d\d\.\d\.\d|\d\.\d\d\.\d|\d\.\d\.\d\d))"
-_UUID: Final = rb"\x48([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})"
-_USER_ID: Final = rb"([\x02-\x7e][!-~][ -~]*)(?<! )"  # without outer blanks
-_TIME: Final = rb"([\x80-\xff]{5}[\x00-\x7f])"
-_MODALITY: Final = (
-    rb"(?:\x00|\x02(?:" + b"|".join(re.escape(bytes((2 * len(m),)) + m.encode()) for m in MODALITIES) + rb"))"
-)
-_CAPTURE: Final = rb"(?:\x00|\x02\x48[ -~]{36})"
-# All fields but `extra`. What follows a text is no printable ASCII, so where a text ends is unambiguous; that its
-# length says the same is checked afterwards.
-_spine: Final = re.compile(
-    _VERSION + _UUID + _USER_ID + _TIME + _OPTIONAL + _MODALITY + _OPTIONAL + _CAPTURE + _OPTIONAL,
-    re.DOTALL,
-).match
+from processor.codec.avroshort import Parts, read_conforming, read_plain
+from processor.codec.avrowriting import Tagger
+from processor.codec.isotime import format_time, parse_time
+from processor.codec.jsonmembers import checked_members
+from processor.codec.jsonvalue import as_json, plain_object
+from processor.codec.layouts import Layout, TaggedLayout
+from processor.codec.schema import Schemas
+from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Origin, command_of, message_of
+from processor.codec.tagged import Tag, TaggedView, no_tag, view_of, with_extra
+from processor.codec.wire import AVRO, AVRO_HEADER_BYTES, encoding_of, header_of
+from processor.core.model import Command, Message, Tagged
+from processor.errors import DecodeError
 
 
-_sources: Final[dict[bytes, str]] = {}  # as read, of the few that there are
+class AvroMessages:
+    """Reads, tags and untags messages in Avro. Holds nothing but caches."""
+
+    def __init__(self, schemas: Schemas, *, strict: bool) -> None:
+        """Use `schemas`; `strict` as the codec has it."""
+        self._schemas: Final = schemas
+        self._strict: Final = strict
+        self._shipped_header: Final = schemas.shipped_header
+        self._shipped_tag: Final = schemas.layout(schemas.shipped_header).tagged_header
+        self._tags: Final = Tagger()
+
+    def decode(self, value: bytes, append_ms: int) -> Message | Command:
+        """Return the message or command in `value`. Raises as `Codec.decode` does."""
+        encoding, header = AVRO, value[:AVRO_HEADER_BYTES]
+        if header != self._shipped_header:
+            encoding, header = encoding_of(value), header_of(value)
+        if header == self._shipped_header or self._schemas.layout(header).is_shipped:
+            message = read_conforming(value, len(header), append_ms, encoding)
+            if message is not None:
+                return message
+        return self.read(value, append_ms)
+
+    def read(self, value: bytes, append_ms: int) -> Message | Command:
+        """Return the same, read with its schema, whatever it is."""
+        header = header_of(value)
+        layout = self._schemas.layout(header)
+        fields = _whole(value, header, layout)
+        origin = Origin(append_ms, sha256(value).digest(), encoding_of(value), self._strict, layout.odd)
+        return _record_of(fields, layout, origin)
+
+    def fields_of(self, value: bytes) -> dict[str, Any]:
+        """Return the fields of the record `value`, as JSON has them. Raises as `Codec.fields_of` does."""
+        header = header_of(value)
+        fields: dict[str, Any] = as_json(self._schemas.layout(header).read(value, len(header), 0)[0])
+        return with_extra(fields, fields.pop("extra", None)) if isinstance(fields.get("extra"), str) else fields
+
+    def tag(self, value: bytes, tagged: Tagged) -> bytes:
+        """Return `value`, which `decode` took for a message, with the tag behind its fields."""
+        header = value[:AVRO_HEADER_BYTES]
+        if header == self._shipped_header:
+            return self._shipped_tag + value[AVRO_HEADER_BYTES:] + self._tags.tag(tagged)
+        header = header_of(value)
+        return self._schemas.layout(header).tagged_header + value[len(header) :] + self._tags.tag(tagged)
+
+    def strip(self, value: bytes) -> bytes:
+        """Return the bytes that a tagged `value` came in as. Raises as `Codec.strip` does."""
+        return self._content(value)[1]
+
+    def untag(self, value: bytes) -> tuple[TaggedView, bytes]:
+        """Return all that a tagged `value` says, and the bytes that it came in as. Raises as `Codec.strip` does."""
+        if value[:AVRO_HEADER_BYTES] == self._shipped_tag:  # The common case before all else.
+            parts = read_plain(value, AVRO_HEADER_BYTES)
+            if parts is not None:
+                return _plain_view(parts), self._shipped_header + value[AVRO_HEADER_BYTES : parts.end]
+        return self.untag_any(value)
+
+    def untag_any(self, value: bytes) -> tuple[TaggedView, bytes]:
+        """Return the same, read with its schema, whatever it is."""
+        layout, source, content, end = self._content(value)
+        tag, end = layout.read_tag(value, end, 0)
+        if end != len(value):
+            raise no_tag()
+        try:
+            return _view(content, tag, layout.time_unit, encoding_of(value)), source
+        except (ValueError, TypeError, KeyError, AssertionError) as error:
+            raise no_tag() from error
+
+    def _content(self, value: bytes) -> tuple[TaggedLayout, bytes, dict[str, Any], int]:
+        """Return the layout of a tagged `value`, the bytes that it came in as, its own fields, and where they end."""
+        header = header_of(value)
+        layout = self._schemas.tagged_layout(header)
+        fields, end = layout.read_content(value, len(header), 0)
+        return layout, layout.source_header + value[len(header) : end], fields, end
 
 
-def _read_source(source: bytes) -> str | None:
-    if source[0] != 2 * len(source) - 2 or source[1:] == _POLICY_SOURCE:
-        return None
-    text = source[1:].decode()
-    if len(_sources) < SOURCES_MAX:
-        _sources[source] = text
-    return text
+def _whole(value: bytes, header: bytes, layout: Layout) -> dict[str, Any]:
+    """Return the fields of `value`, a message or a command to its last byte."""
+    if not layout.is_message and not layout.is_command:
+        raise DecodeError(
+            f"value is a {layout.name}, neither a message nor a command",
+            remedy="write A3CPMessage or SessionCommand, or a schema with their fields user_id and timestamp",
+        )
+    fields: dict[str, Any]
+    fields, end = layout.read(value, len(header), 0)
+    if end != len(value):
+        raise DecodeError(
+            f"value has {len(value) - end} bytes after its last field",
+            remedy="write it with the schema that its header names",
+        )
+    return fields
 
 
-def read_conforming(value: bytes, pos: int, append_ms: int, encoding: int) -> Message | None:
-    """Return the message that starts at `pos` in the shipped layout; None unless it is surely conforming.
+def _record_of(fields: dict[str, Any], layout: Layout, origin: Origin) -> Message | Command:
+    if layout.time_unit and isinstance(fields["timestamp"], int):
+        fields["timestamp"] //= layout.time_unit
+    if layout.is_command:
+        text = fields.get("details")
+        details = checked_members(text.encode()) if isinstance(text, str) and text.strip() else {}
+        return command_of(fields, {key: bytes(raw) for key, raw in details.items()}, origin)
+    extra = fields.get("extra")
+    if fields.get("source") == POLICY_SOURCE and POLICY_KEY not in fields and isinstance(extra, str):
+        fields[POLICY_KEY] = _policy_in(extra)
+    return message_of(fields, origin)
 
-    Sure are texts of printable ASCII below 64 bytes, times from 1970-07 to 2039, and an `extra` below 8 KiB.
-    """
-    match = _spine(value, pos)
-    if match is None:
-        return None
-    record_id, user, time, performer, source, claim = match.groups()
-    at = match.end()
+
+def _policy_in(extra: str) -> object:
     try:
-        end = at + 1
-        if value[at]:
-            size = value[end]
-            end += 1
-            if size > 127:
-                size += (value[end] - 1) << 7
-                if value[end] > 127:
-                    return None
-                end += 1
-            if size & 1 or value[at] != 2:
-                return None
-            start = end
-            end += size >> 1
-            value[start:end].decode()
-    except (IndexError, UnicodeDecodeError):  # It ends early, or is no UTF-8.
-        return None
-    b0, b1, b2, b3, b4, b5 = time
-    role: str | None = None
-    if (
-        end != len(value)
-        or b0 & 1
-        or user[0] != 2 * len(user) - 2
-        or (performer and performer[0] != 2 * len(performer) - 2)
-        or (source is not None and (role := _sources.get(source) or _read_source(source)) is None)
-        or (claim and claim[0] != 2 * len(claim) - 2)
-    ):
-        return None
-    return new_message(
-        Message,
-        (
-            user[1:].decode(),
-            record_id.decode(),
-            (b0 + (b1 << 7) + (b2 << 14) + (b3 << 21) + (b4 << 28) + (b5 << 35) - SIX_BYTE_MARKS) >> 1,
-            append_ms,
-            sha256(value).digest(),
-            role,
-            (claim and claim[1:].strip() and claim[1:].decode()) or None,
-            0,
-            encoding,
-            None,
-            0,
-        ),
-    )
+        return plain_object(extra).get(POLICY_KEY)
+    except ValueError:
+        return False  # `extra` is no JSON object: a policy that cannot be read.
 
 
-# Varints are put together from tables of 14 bits, two bytes, in a third of the time that it takes byte by byte.
-_LOW: Final = (1 << 14) - 1
-_MORE: Final = tuple(bytes((rest & 127 | 128, rest >> 7 | 128)) for rest in range(1 << 14))  # more bytes follow
-_LAST: Final = tuple(
-    bytes((rest,)) if rest < 1 << 7 else bytes((rest & 127 | 128, rest >> 7)) for rest in range(1 << 14)
-)
-_MORE_TEXT: Final = tuple(two.decode("latin-1") for two in _MORE)
-_LAST_TEXT: Final = tuple(last.decode("latin-1") for last in _LAST)
+def _plain_view(parts: Parts) -> TaggedView:
+    fields, claim, timestamp_ms = parts.fields, parts.fields.get("session_id"), parts.fields["timestamp"]
+    fields["timestamp"] = format_time(timestamp_ms)
+    return view_of(with_extra(fields, parts.extra), timestamp_ms, parts.tag, claim, AVRO)
 
 
-def write_long(number: int) -> bytes:
-    """Return `number`, 64 bits with sign, as a zigzag varint."""
-    rest = (number << 1) ^ (number >> 63)
-    if rest < 1 << 14:
-        return _LAST[rest]
-    if rest < 1 << 28:
-        return _MORE[rest & _LOW] + _LAST[rest >> 14]
-    if rest < 1 << 42:  # All times up to 2039.
-        return _MORE[rest & _LOW] + _MORE[rest >> 14 & _LOW] + _LAST[rest >> 28]
-    assert rest >> 64 == 0
-    return _rest(rest)
-
-
-def _rest(rest: int) -> bytes:
-    return _LAST[rest] if rest < 1 << 14 else _MORE[rest & _LOW] + _rest(rest >> 14)
-
-
-def write_text(text: str) -> bytes:
-    """Return `text` as an Avro string."""
-    content = text.encode()
-    size = len(content)
-    return (_LAST[size << 1] if size < 1 << 13 else write_long(size)) + content
-
-
-def optional_text(text: str | None) -> bytes:
-    """Return `text` as the union of null and string."""
-    return _NULL if text is None else b"\x02" + write_text(text)
-
-
-class Tagger:
-    """Writes tags. Remembers nothing of sessions: that would help only as long as few are open."""
-
-    def __init__(self) -> None:
-        self._flags: dict[int, str] = {0: _LAST_TEXT[0]}
-
-    def tag(self, tagged: Tagged) -> bytes:
-        """Return the tag's fields: session_id, session_seq, session_start, session_flags.
-
-        They are put together as one text, in which each character is a byte: half of the time of joining bytes.
-        """
-        session_id, seq, start_ms, flags, _, _, _ = tagged
-        flags_text = self._flags.get(flags) or self._flags_text(flags)
-        if session_id is None:
-            return f"\0\0\0{flags_text}".encode("latin-1")
-        size, start = len(session_id), start_ms << 1
-        if size < 1 << 13 and seq < 1 << 13 and 1 << 28 <= start < 1 << 42 and session_id.isascii():
-            return (
-                f"\x02{_LAST_TEXT[size << 1]}{session_id}\x02{_LAST_TEXT[seq << 1]}"
-                f"\x02{_MORE_TEXT[start & _LOW]}{_MORE_TEXT[start >> 14 & _LOW]}{_LAST_TEXT[start >> 28]}{flags_text}"
-            ).encode("latin-1")
-        numbers = b"\x02" + write_long(seq) + b"\x02" + write_long(start_ms)
-        return optional_text(session_id) + numbers + flags_text.encode("latin-1")
-
-    def _flags_text(self, flags: int) -> str:
-        words = flag_words(flags)
-        written = write_long(len(words)) + b"".join(map(write_text, words)) + _NULL
-        self._flags[flags] = text = written.decode("latin-1")
-        return text
+def _view(content: dict[str, Any], tag: dict[str, Any], time_unit: int, encoding: int) -> TaggedView:
+    """Return what a message with the fields `content`, as they were read, and the `tag` says."""
+    extra = content.pop("extra") if isinstance(content.get("extra"), str) else None
+    fields = {
+        name: field if type(field) is str else as_json(field) for name, field in content.items() if field is not None
+    }
+    timestamp = content["timestamp"]
+    if time_unit:
+        timestamp_ms = timestamp // time_unit
+        fields["timestamp"] = format_time(timestamp_ms)
+    else:
+        timestamp_ms = parse_time(timestamp)
+    told = Tag(tag["session_id"], tag["session_seq"], tag["session_start"], tuple(tag["session_flags"]))
+    return view_of(with_extra(fields, extra), timestamp_ms, told, content.get("session_id"), encoding)

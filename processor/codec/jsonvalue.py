@@ -11,7 +11,6 @@ import json
 import math
 import re
 from base64 import b64encode
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -74,11 +73,13 @@ def _check(text: str) -> None:
 def as_json(value: Any) -> Any:
     """Return `value`, as an Avro reader has it, with the texts of what JSON cannot say."""
     match value:
+        case str():
+            return value
         case bytes():
             return BYTES_MARK + b64encode(value).decode()
         case float() if not math.isfinite(value):
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        case Mapping():
+        case dict():
             return {key: as_json(inner) for key, inner in value.items()}
         case list():
             return [as_json(inner) for inner in value]

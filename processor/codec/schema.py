@@ -7,13 +7,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from processor.codec import avroschema
-from processor.codec.avroschema import Compiler, Reader, SchemaError, SchemaJson
+from processor.codec.avroschema import SchemaError, SchemaJson
 from processor.codec.foreign import unknown_id
-from processor.codec.oddities import TAG_KEYS
+from processor.codec.layouts import (
+    SOURCE_ID,
+    TAG_FIELDS,
+    Layout,
+    TaggedLayout,
+    layout_of,
+    tagged_layout_of,
+    tagged_schema,
+)
 from processor.codec.remembered import Remembered
-from processor.codec.schemawork import check_work
-from processor.codec.wire import AVRO, CONFLUENT, CONFLUENT_HEADER_BYTES, avro_header, confluent_header
-from processor.core.model import Odd
+from processor.codec.wire import CONFLUENT_HEADER_BYTES, avro_header, confluent_header
 from processor.errors import DecodeError, NoRegistry, RegistryUnavailable, SchemaUnknown
 
 LAYOUTS_MAX: Final = 1024  # schemas of a registry that are remembered; then they are asked for again
@@ -21,17 +27,8 @@ LAYOUTS_CHARS_MAX: Final = 4 * 1024 * 1024  # of their texts together; what is m
 REFUSALS_MAX: Final = 8192  # ids that are remembered as of no use
 REFUSAL_S: Final = 30.0  # for how long; then they are asked for again
 EVENTS: Final = b""  # in place of a header: the schema of session events
-SOURCE_ID: Final = "a3cp_source_id"  # in a tagged schema of a registry: the id of the schema that came in
-_RENAMED: Final = frozenset({"session_id", *TAG_KEYS})
 SHIPPED: Final = ("A3CPMessage", "SessionCommand", "SessionEvent", "TaggedA3CPMessage")
 _TAGGED_ONLY: Final = "give a record of the tagged topic"
-_EVENT: Final = "SessionEvent"  # It looks like a message and is none.
-_UNITS: Final = {
-    "timestamp-micros": 1000,
-    "local-timestamp-micros": 1000,
-    "timestamp-nanos": 10**6,
-    "local-timestamp-nanos": 10**6,
-}
 
 
 class _HasValue(Protocol):
@@ -58,28 +55,6 @@ class SchemaSource(Protocol):
             DecodeError: it refuses the schema, for example as incompatible.
         """
         ...
-
-
-class Layout(NamedTuple):
-    """How the values of one writer's schema are read, and what becomes of them."""
-
-    name: str
-    read: Reader
-    is_shipped: bool  # laid out like the shipped A3CPMessage
-    is_message: bool
-    is_command: bool
-    time_unit: int  # what one ms is in `timestamp`; 0 when it is text
-    odd: int  # what is odd about all of its messages: bits of `Odd`
-    tagged_header: bytes
-
-
-class TaggedLayout(NamedTuple):
-    """How tagged values are read: the fields of the message as it came, then those of the tag."""
-
-    source_header: bytes
-    content: tuple[tuple[str, Reader], ...]  # under the names they came with
-    tag: tuple[tuple[str, Reader], ...]
-    time_unit: int
 
 
 class _Refusal(NamedTuple):
@@ -132,7 +107,7 @@ class Schemas:
         self._events_text = current["SessionEvent"]
         self._events_id: int | None = None
         tagged = avroschema.parse(current["TaggedA3CPMessage"])
-        self._tag_fields: list[SchemaJson] = tagged["fields"][-4:]
+        self._tag_fields: list[SchemaJson] = tagged["fields"][-TAG_FIELDS:]
         shipped = avroschema.parse(current["A3CPMessage"])
         self.shipped_header: Final = avro_header(avroschema.fingerprint(shipped))
         self._shipped_fields = json.loads(avroschema.canonical_form(shipped))["fields"]
@@ -146,7 +121,7 @@ class Schemas:
             if header not in self.layouts:
                 self.layouts[header] = self._layout(schema, header)
 
-    def layout(self, header: bytes, encoding: int) -> Layout:
+    def layout(self, header: bytes) -> Layout:
         """Return the layout of values with `header`.
 
         Raises:
@@ -156,24 +131,24 @@ class Schemas:
         known = self.layouts.get(header) or self._registered.known.get(header)
         if known is not None:
             return known
-        if encoding == AVRO:
+        if header[0]:
             raise SchemaUnknown(
                 f"value has schema fingerprint {header[:1:-1].hex()}, which no shipped schema has",
                 remedy="write with a shipped schema, or use a schema registry",
             )
         return self._learn(header, self._registered, self._layout)
 
-    def tagged_layout(self, header: bytes, encoding: int) -> TaggedLayout:
+    def tagged_layout(self, header: bytes) -> TaggedLayout:
         """Return the layout of tagged values with `header`. Raises as `layout` does."""
         known = self._tagged.get(header) or self._registered_tagged.known.get(header)
         if known is not None:
             return known
-        if encoding == AVRO:
+        if header[0]:
             raise SchemaUnknown(
                 f"value has schema fingerprint {header[:1:-1].hex()}, which no tagged schema has",
                 remedy=_TAGGED_ONLY,
             )
-        return self._learn(header, self._registered_tagged, self._tagged_layout_by_id)
+        return self._learn(header, self._registered_tagged, _tagged_layout_by_id)
 
     def events_header(self) -> bytes:
         """Return the header of Confluent-framed session events.
@@ -222,7 +197,7 @@ class Schemas:
             self.events_header()
             return
         with contextlib.suppress(DecodeError):  # It is remembered.
-            self.layout(header, CONFLUENT)
+            self.layout(header)
 
     def _registry(self) -> SchemaSource:
         if self._source is None:
@@ -256,33 +231,13 @@ class Schemas:
         return made
 
     def _layout(self, schema: SchemaJson, header: bytes) -> Layout:
-        canonical = json.loads(avroschema.canonical_form(schema))
-        if not isinstance(canonical, dict) or canonical["type"] != "record":
-            raise SchemaError("it is no record")
-        read = _compiler(canonical).reader(canonical)
-        record = _record(schema)
-        types = {field["name"]: field["type"] for field in record["fields"]}
-        name = canonical["name"].rpartition(".")[2]
-        unit = _time_unit(types.get("timestamp"))
-        odd = Odd.TIMESTAMP_WITHOUT_ZONE if unit and "local-timestamp-" in json.dumps(types["timestamp"]) else 0
-        is_ours = name == _EVENT or "user_id" not in types or unit is None
-        is_command = not is_ours and "command" in types
-        is_message = not is_ours and not is_command
-        return Layout(
-            name,
-            read,
-            canonical["fields"] == self._shipped_fields and unit == 1 and not odd,
-            is_message,
-            is_command,
-            unit or 0,
-            odd,
-            self._tagged_header(record, canonical["name"], header) if is_message else b"",
-        )
+        layout = layout_of(schema, self._shipped_fields)
+        return layout._replace(tagged_header=self._tagged_header(schema, header)) if layout.is_message else layout
 
-    def _tagged_header(self, record: SchemaJson, name: str, header: bytes) -> bytes:
+    def _tagged_header(self, schema: SchemaJson, header: bytes) -> bytes:
         source_id = int.from_bytes(header[1:], "big") if header[0] == 0 else None
-        tagged = tagged_schema(record, name, self._tag_fields, source_id)
-        layout = self._tagged_layout(tagged, header)
+        tagged = tagged_schema(schema, self._tag_fields, source_id)
+        layout = tagged_layout_of(tagged, header)
         if source_id is None:
             tagged_header = avro_header(avroschema.fingerprint(tagged))
             self._tagged[tagged_header] = layout
@@ -297,83 +252,13 @@ class Schemas:
         self._registered_tagged.known.put(tagged_header, layout, len(text))
         return tagged_header
 
-    def _tagged_layout_by_id(self, schema: SchemaJson, header: bytes) -> TaggedLayout:
-        source_id = schema.get(SOURCE_ID) if isinstance(schema, dict) else None
-        if not isinstance(source_id, int) or not 0 <= source_id < 1 << 32:
-            schema_id = int.from_bytes(header[1:], "big")
-            raise DecodeError(f"schema {schema_id} is not that of a tagged message", remedy=_TAGGED_ONLY)
-        return self._tagged_layout(schema, confluent_header(source_id))
 
-    def _tagged_layout(self, tagged: SchemaJson, source_header: bytes) -> TaggedLayout:
-        canonical = json.loads(avroschema.canonical_form(tagged))
-        if canonical["type"] != "record" or len(canonical["fields"]) <= len(self._tag_fields):
-            raise SchemaError("it is not that of a tagged message")
-        compiler = _compiler(canonical)
-        fields = tuple((field["name"], compiler.reader(field["type"])) for field in canonical["fields"])
-        content = tuple((_came_as(name), read) for name, read in fields[:-4])
-        types = {field["name"]: field["type"] for field in tagged["fields"]}
-        return TaggedLayout(source_header, content, fields[-4:], _time_unit(types.get("timestamp")) or 0)
-
-
-def _compiler(canonical: SchemaJson) -> Compiler:
-    """Return a compiler for the types in `canonical`, whose work is bounded."""
-    check_work(canonical)
-    return Compiler()
-
-
-def _came_as(name: str) -> str:
-    came = name.removeprefix("claimed_")
-    return came if name != came and came in _RENAMED else name
-
-
-def _record(schema: SchemaJson) -> dict[str, Any]:
-    """Return the record of `schema`, which may be wrapped in objects that only have a type."""
-    while isinstance(schema["type"], dict):
-        schema = schema["type"]
-    assert isinstance(schema, dict)
-    return schema
-
-
-def tagged_schema(record: SchemaJson, name: str, tag_fields: list[SchemaJson], source_id: int | None) -> SchemaJson:
-    """Return the schema of what `record`'s values become: their bytes, then the tag.
-
-    A field whose name the tag needs is called claimed_<name>; so `session_id` becomes `claimed_session_id`.
-
-    Raises:
-        SchemaError: then two fields would have one name.
-    """
-    namespace, _, local = name.rpartition(".")
-    fields = [dict(field) for field in record["fields"]]
-    for field in fields:
-        field.pop("aliases", None)
-        if field["name"] in _RENAMED:
-            field["name"] = f"claimed_{field['name']}"
-    fields += tag_fields
-    if len({field["name"] for field in fields}) < len(fields):
-        raise SchemaError("its fields and those of the tag have names in common")
-    result: dict[str, SchemaJson] = {
-        "type": "record",
-        "name": f"Tagged{local}",
-        "doc": f"{local}, its bytes as they came, followed by the session tag.",
-        "fields": fields,
-    }
-    if namespace:
-        result["namespace"] = namespace
-    if source_id is not None:
-        result[SOURCE_ID] = source_id
-    return result
-
-
-def _time_unit(kind: SchemaJson) -> int | None:
-    """Return what one ms is in a field of this type, 0 for text, None when it holds no time."""
-    if isinstance(kind, list):
-        units = [_time_unit(branch) for branch in kind if branch != "null"]
-        return units[0] if len(units) == 1 else None
-    if isinstance(kind, dict):
-        if kind.get("type") not in ("long", "string"):
-            return None
-        return _UNITS.get(str(kind.get("logicalType")), 1) if kind["type"] == "long" else 0
-    return {"long": 1, "string": 0}.get(kind) if isinstance(kind, str) else None
+def _tagged_layout_by_id(schema: SchemaJson, header: bytes) -> TaggedLayout:
+    source_id = schema.get(SOURCE_ID) if isinstance(schema, dict) else None
+    if not isinstance(source_id, int) or not 0 <= source_id < 1 << 32:
+        schema_id = int.from_bytes(header[1:], "big")
+        raise DecodeError(f"schema {schema_id} is not that of a tagged message", remedy=_TAGGED_ONLY)
+    return tagged_layout_of(schema, confluent_header(source_id))
 
 
 def _made_of(text: str, schema_id: int, make: Callable[[SchemaJson], T]) -> T:

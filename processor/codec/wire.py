@@ -60,3 +60,8 @@ def avro_header(fingerprint: int) -> bytes:
 def confluent_header(schema_id: int) -> bytes:
     """Return the header of Confluent framing for the registry's `schema_id`."""
     return b"\x00" + schema_id.to_bytes(4, "big")
+
+
+def header_of(value: bytes) -> bytes:
+    """Return the header of `value`, which is Avro in one of its two framings: it names the schema."""
+    return value[: AVRO_HEADER_BYTES if value[0] else CONFLUENT_HEADER_BYTES]

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from processor.audit.report import AuditReport
-from processor.codec.codec import Codec, TaggedView
+from processor.codec.codec import Codec
 from processor.codec.events import EventView
+from processor.codec.tagged import TaggedView
 from processor.demo.exported import Exported
 from processor.demo.script import Sent
 from processor.kafka.deadletters import DeadLetter

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from processor.codec import avroschema
-from processor.codec.avroschema import Compiler, SchemaError, SchemaJson, read_long
-from processor.codec.schemawork import check_work
+from processor.codec.avroreading import VARINT_BYTES_MAX, Compiler, read_long, reader_of
+from processor.codec.avroschema import SchemaError, SchemaJson
 from processor.errors import DecodeError
 from processor.intake.forms import AVRO_MAGIC, Refused, arrow
 
@@ -48,11 +48,8 @@ class Container:
             self._schema_text = metadata.get("avro.schema", b"")
             self.schema: SchemaJson = avroschema.parse(self._schema_text.decode())
             self.canonical: SchemaJson = json.loads(avroschema.canonical_form(self.schema))
-            check_work(self.canonical)
-            self._read, self._skip = (
-                Compiler().reader(self.canonical),
-                Compiler().reader(_skimmed(self.canonical, set())),
-            )
+            self._read = reader_of(self.canonical)
+            self._skip = Compiler().reader(_skimmed(self.canonical, set()))
         except SchemaError as error:
             raise Refused(f"its schema cannot be read: {error}; write it with a schema like A3CPMessage") from error
         except (DecodeError, UnicodeDecodeError) as error:
@@ -194,7 +191,7 @@ class _Source:
 
     def long(self) -> int:
         digits = b""
-        while (byte := self.read(1)) and byte[0] > 127 and len(digits) < avroschema.VARINT_BYTES_MAX:
+        while (byte := self.read(1)) and byte[0] > 127 and len(digits) < VARINT_BYTES_MAX:
             digits += byte
         return read_long(digits + byte, 0)[0]
 

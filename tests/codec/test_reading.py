@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, encoding_of, jsontext
+from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, encoding_of
 from processor.codec.avroschema import fingerprint, parse
 from processor.codec.isotime import format_time, parse_time
+from processor.codec.jsonmembers import scan
 from processor.codec.oddities import explained, hidden_in
 from processor.codec.remembered import Remembered
 from processor.codec.schema import LAYOUTS_MAX, REFUSAL_S
@@ -680,7 +681,7 @@ def test_an_older_shipped_schema_is_read():
 def test_scan_finds_members_by_position():
     """Keys and values of any form, at their places."""
     value = b' { "a" : [1,{"b":"]"}] ,"c":"x\\"y", "d":{} , "e":-1.5e3\n,"f":null} '
-    found = [(m.key(value), value[m.start : m.end]) for m in jsontext.scan(value)]
+    found = [(m.key(value), value[m.start : m.end]) for m in scan(value)]
     assert found == [
         ("a", b'[1,{"b":"]"}]'),
         ("c", b'"x\\"y"'),

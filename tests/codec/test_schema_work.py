@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.codec.avroschema import DEPTH_MAX, Compiler, Reader, SchemaError, SchemaJson, canonical_form
+from processor.codec.avroreading import Compiler, Reader
+from processor.codec.avroschema import DEPTH_MAX, SchemaError, SchemaJson, canonical_form
 from processor.codec.schemawork import READS_FREE, RUN_MAX, check_work
 from processor.errors import DecodeError
 

@@ -11,8 +11,9 @@ import pytest
 from fastavro.utils import generate_many
 
 from processor.codec import SHIPPED, Schemas, events
-from processor.codec.avroschema import SCHEMA_CHARS_MAX, Compiler, SchemaError, canonical_form, fingerprint, parse
-from processor.codec.schema import tagged_schema
+from processor.codec.avroreading import Compiler
+from processor.codec.avroschema import SCHEMA_CHARS_MAX, SchemaError, canonical_form, fingerprint, parse
+from processor.codec.layouts import tagged_schema
 from processor.errors import DecodeError
 from scripts.check_schemas import CURRENT, RELEASED, check, last_release, problems
 from tests.strategies import SCHEMA_TEXTS
@@ -73,9 +74,9 @@ def test_the_hand_written_layouts_are_those_of_the_files():
 def test_the_tagged_schema_is_derived_as_shipped():
     """What is derived from A3CPMessage is the file TaggedA3CPMessage."""
     tag = PARSED["TaggedA3CPMessage"]["fields"][-4:]
-    derived = tagged_schema(PARSED["A3CPMessage"], "a3cp.A3CPMessage", tag, None)
+    derived = tagged_schema(PARSED["A3CPMessage"], tag, None)
     assert canonical_form(derived) == canonical_form(PARSED["TaggedA3CPMessage"])
-    assert "namespace" not in tagged_schema(PARSED["A3CPMessage"], "A3CPMessage", tag, None)
+    assert "namespace" not in tagged_schema({**PARSED["A3CPMessage"], "namespace": ""}, tag, None)
 
 
 def test_compatible_with_the_last_release():

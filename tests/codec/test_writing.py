@@ -9,7 +9,18 @@ import fastavro
 import msgspec
 import pytest
 
-from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, avro, decode_state, encode_state, jsontext
+from processor.codec import (
+    AVRO,
+    CONFLUENT,
+    JSON,
+    Codec,
+    Schemas,
+    avroshort,
+    decode_state,
+    encode_state,
+    jsontext,
+)
+from processor.codec.avrowriting import Tagger
 from processor.codec.spine import TEMPLATE_BYTES_MAX
 from processor.codec.wire import confluent_header
 from processor.core.model import (
@@ -256,6 +267,7 @@ def test_a_registry_schema_that_only_looks_tagged():
         json.dumps({**base, "a3cp_source_id": "1"}),
         '"string"',
         json.dumps({"type": "fixed", "name": "F", "size": 1, "a3cp_source_id": 1}),
+        json.dumps({"type": "string", "a3cp_source_id": 1}),
     ]
     codec = make_codec(*texts)
     for schema_id in range(1, len(texts) + 1):
@@ -284,12 +296,12 @@ def test_a_tag_is_avro_at_every_size(session_id, seq):
     for start_ms in (0, 1, (1 << 27) - 1, 1 << 27, AT_MS, (1 << 41) - 1, 1 << 41, 1 << 47):
         written = io.BytesIO()
         fastavro.schemaless_writer(written, schema, {"i": session_id, "n": seq, "s": start_ms, "f": []})
-        assert avro.Tagger().tag(Tagged(session_id, seq, start_ms, 0, AT_MS, bytes(32), True)) == written.getvalue()
+        assert Tagger().tag(Tagged(session_id, seq, start_ms, 0, AT_MS, bytes(32), True)) == written.getvalue()
 
 
 def test_what_is_remembered_of_sources_is_bounded(monkeypatch):
     """A source that is not remembered is read all the same."""
-    monkeypatch.setattr(avro, "SOURCES_MAX", 0)
+    monkeypatch.setattr(avroshort, "SOURCES_MAX", 0)
     value = single_object("A3CPMessage", {**SPINE, "source": "never_seen_before"})
     message = make_codec().decode(value, 1)
     assert isinstance(message, Message)

@@ -15,7 +15,7 @@ import fastavro
 import pyarrow as pa
 import pytest
 
-from processor.codec.avro import write_long
+from processor.codec.avrowriting import write_long
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
 from processor.core.model import Message, Odd, odd_words
