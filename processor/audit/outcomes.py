@@ -19,12 +19,12 @@ from processor.audit.events import EventsCheck
 from processor.audit.letters import LettersCheck
 from processor.audit.report import AuditReport
 from processor.audit.rerouted import ReroutedCheck
-from processor.audit.sessions import SessionsCheck, TopicPair, cannot_tell
+from processor.audit.sessions import SessionsCheck, TopicPair, need_its_schema
 from processor.audit.states import StatesCheck
 from processor.audit.topics import Topics
 from processor.codec.codec import Codec
 from processor.core.model import Message, Record, Rules, Tagged
-from processor.errors import NoRegistry, RecordError
+from processor.errors import RecordError
 from processor.runtime.partitioner import partition_of
 from processor.settings.documents import located
 from processor.settings.model import TopicNames
@@ -223,12 +223,9 @@ class _PartitionAudit:
                 continue
             try:
                 decoded = self._codec.decode(record.value, record.timestamp_ms)
-            except NoRegistry as error:
-                if is_due and counting:  # One that waits may become a dead letter.
-                    raise cannot_tell(where, error) from error
-                continue
             except RecordError as error:
-                if is_due and counting:
+                if is_due and counting:  # One that waits may become a dead letter.
+                    need_its_schema(record, where, error)
                     self._report.add(where, f"it is neither tagged nor set aside, and cannot be tagged: {error.what}")
                 continue
             assert record.value is not None

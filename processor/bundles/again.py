@@ -21,7 +21,7 @@ from processor.codec.events import from_json, to_json
 from processor.codec.isotime import parse_time
 from processor.core.model import Tagged
 from processor.errors import A3CPError
-from processor.sessions.decoding import decode_part
+from processor.sessions.decoding import decode_part, reason_of
 from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionView
 from processor.sessions.ports import TAGGED, OutputRecord
 from processor.sessions.shapes import AuditLine, File, Metadata, Summary
@@ -67,7 +67,7 @@ def differences(target: Target, metadata: Metadata, listed: Mapping[str, File], 
                 if file != listed.get(file.name):
                     yield Difference(file.name, _first_difference(target, file.name, Path(made, file.name)))
     except A3CPError as error:
-        raise NotComparable(str(error)) from error
+        raise NotComparable(reason_of(error)) from error
 
 
 def _first_difference(target: Target, name: str, rendered: Path) -> int:

@@ -9,7 +9,7 @@ from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
 from processor.codec.isotime import TIME_MS_MAX
 from processor.codec.wire import CONFLUENT_HEADER_BYTES, JSON
-from processor.errors import DecodeError, RecordError, RegistryUnavailable
+from processor.errors import A3CPError, DecodeError, RecordError, RegistryUnavailable
 from processor.runtime.withholding import why_text_is_withheld, why_withheld
 from processor.sessions.model import EventRow, MessageRow, TextRow, UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place
@@ -185,8 +185,13 @@ def _texts(texts: Iterable[tuple[str, str]], row: MessageRow | EventRow, topic: 
 def _unreadable(record: OutputRecord, error: RecordError) -> UnreadableRow:
     value = record.value or b""
     digest = sha256(value).digest()
-    why = str(error).removesuffix(_TO_PROCESSOR)
-    return UnreadableRow(record.topic, _clean(why), digest, len(value), record.partition, record.offset)
+    why = _clean(reason_of(error))
+    return UnreadableRow(record.topic, why, digest, len(value), record.partition, record.offset)
+
+
+def reason_of(error: A3CPError) -> str:
+    """Return what `error` says to those who read what a processor has tagged: here nothing is a dead letter."""
+    return str(error).removesuffix(_TO_PROCESSOR)
 
 
 def _clean(text: str) -> str:

@@ -9,11 +9,14 @@ import pytest
 from processor.audit.outcomes import audit
 from processor.audit.report import AuditReport
 from processor.audit.sessions import TopicPair, verify_topics
+from processor.codec import Codec
+from processor.codec.wire import confluent_header
 from processor.core.model import Policy, Rules
 from processor.errors import UsageError
 from tests.audit.topics import MemoryTopics
 from tests.broker.fleet import BASE_MS
 from tests.runtime.stage import CODEC, NAMES, RULES, Stage
+from tests.strategies import make_codec
 
 LIVELY = Rules(
     gap_ms=RULES.gap_ms,
@@ -124,14 +127,21 @@ def test_a_changed_word_is_found_at_its_place(kind: str, reason: str | None, fie
 
 
 @pytest.mark.parametrize("topic", ["tagged", "sessions", "raw"])
-def test_what_needs_a_registry_is_not_judged_without_one(topic: str) -> None:
+@pytest.mark.parametrize(
+    ("codec", "what"),
+    [
+        (CODEC, "no schema registry is configured.*set SCHEMA_REGISTRY_URL"),
+        (make_codec(), "schema id 99, which the registry does not know.*or register the schema there again"),
+    ],
+)
+def test_what_needs_a_registry_is_not_judged_without_it(topic: str, codec: Codec, what: str) -> None:
     """A proof ends with what to set; it calls nothing wrong that nobody here can read."""
     topics = MemoryTopics(lived(0).broker, NAMES)
     name: str = getattr(NAMES, topic)
     log = next(log for log in topics.logs[name] if log)
-    log[0] = log[0]._replace(value=bytes(5) + b"x")
-    with pytest.raises(UsageError, match=r"\]@\d+: .* no schema registry is configured.*set SCHEMA_REGISTRY_URL"):
-        audit(topics, CODEC, NAMES, LIVELY)
+    log[0] = log[0]._replace(value=confluent_header(99) + b"x")
+    with pytest.raises(UsageError, match=rf"\]@\d+: .* {what}"):
+        audit(topics, codec, NAMES, LIVELY)
     if topic != "raw":
-        with pytest.raises(UsageError, match="set SCHEMA_REGISTRY_URL"):
-            list(verify_topics(topics, CODEC, TopicPair(NAMES.tagged, NAMES.sessions), NAMES.state))
+        with pytest.raises(UsageError, match=what):
+            list(verify_topics(topics, codec, TopicPair(NAMES.tagged, NAMES.sessions), NAMES.state))
