@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import drain, export, kstreams, latency, machine, memory, million, parts, pure, restore, workers
+from bench import drain, export, kstreams, latency, machine, memory, million, parts, pure, restore, takeover, workers
 from bench.cluster import Cluster
 from bench.context import Context
 from bench.report import Section, replace_measured, text_of, write
@@ -27,6 +27,7 @@ LINES: dict[str, Callable[[Context], Section]] = {
     "restore": restore.measure,
     "million": million.measure,
     "workers": workers.measure,
+    "takeover": takeover.measure,
     "parts": parts.measure,
     "export": export.measure,
 }

@@ -79,6 +79,10 @@ class Launched:
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
 
+    def kill_child(self) -> None:
+        """Kill the first of the processes that it started."""
+        self._process.children()[0].kill()
+
     def stop(self) -> None:
         """Ask it to stop; kill it if it does not."""
         self._popen.terminate()

@@ -3,7 +3,7 @@
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -77,7 +77,19 @@ class System:
 NO_CLOCK: Final = (("A3CP_QUIET_MS", str(QUIET_NEVER_MS)),)
 OURS_DRAIN: Final = System("ours", "a3cp process, one worker, exactly once", OURS, "ours", (), NO_CLOCK)
 OURS_LIVE: Final = System("ours", "a3cp process, one worker, exactly once, defaults", OURS, "ours")
-OURS_TWO: Final = System("ours, 2 workers", "a3cp process --workers 2", OURS, "ours", ("--workers", "2"), NO_CLOCK)
+
+
+def ours_drain(workers: int) -> System:
+    """Return ours with so many workers, for the drain."""
+    return replace(ours_live(workers), environ=NO_CLOCK)
+
+
+def ours_live(workers: int) -> System:
+    """Return ours with so many workers and defaults."""
+    arguments = ("--workers", str(workers))
+    return System(f"ours, {workers} workers", f"a3cp process --workers {workers}", OURS, "ours", arguments)
+
+
 BARE_DRAIN: Final = System(
     "bare loop",
     "bytes in, same bytes out in transactions of 100 ms, no decoding, no state",
@@ -92,9 +104,15 @@ BARE_LIVE: Final = System(
     "bare",
     ("--commit-ms=0", "--linger=0"),
 )
-STREAMS_DRAIN: Final = System(
-    "Kafka Streams", "EOS v2, two threads, RocksDB, its default commit interval", PEERS, "kstreams", ("--threads=2",)
-)
+
+
+def streams_drain(threads: int) -> System:
+    """Return Kafka Streams with so many threads, for the drain."""
+    what = f"EOS v2, {threads} threads, RocksDB, its default commit interval"
+    return System("Kafka Streams", what, PEERS, "kstreams", (f"--threads={threads}",))
+
+
+STREAMS_DRAIN: Final = streams_drain(2)
 STREAMS_LIVE: Final = System(
     "Kafka Streams, default", "EOS v2, two threads, commit interval 100 ms", PEERS, "kstreams", ("--threads=2",)
 )
