@@ -174,17 +174,12 @@ class Metrics:
         """Count input that is lost."""
         self._lost.inc(offsets)
 
-    def open_sessions(self, partition: int, users: int) -> None:
-        """Set how many users of `partition` have an open session."""
-        self._open.labels(str(partition)).set(users)
-
-    def users(self, partition: int, users: int) -> None:
-        """Set how many users of `partition` are remembered."""
-        self._users.labels(str(partition)).set(users)
-
-    def last_processed(self, partition: int, unix_seconds: float) -> None:
-        """Set when `partition` was last committed."""
-        self._last.labels(str(partition)).set(unix_seconds)
+    def holds(self, partition: int, *, users: int, open_sessions: int, unix_s: float) -> None:
+        """Set how many users of `partition` are remembered, how many have an open session, and when that was so."""
+        label = str(partition)
+        self._users.labels(label).set(users)
+        self._open.labels(label).set(open_sessions)
+        self._last.labels(label).set(unix_s)
 
     def restoring(self, partition: int, records: int, finished: bool) -> None:
         """Set how many state `records` were restored, and whether that was all."""

@@ -125,13 +125,8 @@ class Observer:
             )
 
     def holds(self, partition: int, task: Task) -> None:
-        """A partition is restored: what is remembered of it is known before anything more comes."""
-        self._measure(partition, task)
-
-    def _measure(self, partition: int, task: Task) -> None:
-        self._metrics.open_sessions(partition, task.open_sessions)
-        self._metrics.users(partition, task.users)
-        self._metrics.last_processed(partition, time.time())
+        """What is remembered of a partition, once it is restored and after each commit."""
+        self._metrics.holds(partition, users=task.users, open_sessions=task.open_sessions, unix_s=time.time())
 
     def stuck(self, where: str) -> None:
         """A restore stands still, though the broker answers."""
@@ -186,7 +181,7 @@ class Observer:
         now_s = self._monotonic_s()
         for partition, tally in tallies.items():
             metrics.count(tally)
-            self._measure(partition, tasks[partition])
+            self.holds(partition, tasks[partition])
             self._moved_s[partition] = now_s
             self._tell_boundaries(partition, tally)
             if tally.repeated:

@@ -55,9 +55,7 @@ def test_a_partition_that_left_says_nothing_more() -> None:
     for partition in (0, 1):
         metrics.restoring(partition, 5, finished=True)
         metrics.lag(partition, 3)
-        metrics.open_sessions(partition, 2)
-        metrics.users(partition, 4)
-        metrics.last_processed(partition, 1.5)
+        metrics.holds(partition, users=4, open_sessions=2, unix_s=1.5)
     assert registry.get_sample_value("a3cp_restore_records", {"partition": "1"}) == 5
     assert registry.get_sample_value("a3cp_restore_done", {"partition": "1"}) == 1
     metrics.revoked([1])
