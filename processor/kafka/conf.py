@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 from processor.errors import UsageError
 
+_SESSION_MS: Final = 6_000
 READING: Final[dict[str, Any]] = {
     # Of all codecs librdkafka bounds only zstd, by this, and tries sizes that grow threefold; with its default it fails
     # for good at some batches of 34 MB, with the most that it takes, at none below 716 MB.
@@ -71,11 +72,20 @@ def consumer_conf(common: Mapping[str, Any], *, session_timeout_ms: int, group_p
     if group_protocol == "classic":
         conf["partition.assignment.strategy"] = "cooperative-sticky"  # Partitions are assigned and revoked one by one.
         conf["session.timeout.ms"] = session_timeout_ms
-        # By a heartbeat a member learns that another has left: a second at most, however long the session time-out.
-        conf["heartbeat.interval.ms"] = max(100, min(1_000, session_timeout_ms // 6))
+        conf["heartbeat.interval.ms"] = _heartbeat_ms(session_timeout_ms)
     # Else the broker decides all three.
     _refuse_changes(common, _CONSUMER_OURS)
     return conf
+
+
+def _heartbeat_ms(session_timeout_ms: int) -> int:
+    """Return how often a member says that it lives, and learns by the answer that another has joined, left or died.
+
+    Two heartbeats take a little longer than a session of 6 s, the shortest that Kafka allows by default. Members beat
+    in step, since a rebalance begins with them all: with their second beat after a member's last one, the others learn
+    that it is dead. At 3 s sharp, Kafka's default, now and then only the third beat tells them.
+    """
+    return 3_100 if session_timeout_ms >= _SESSION_MS else max(100, session_timeout_ms // 6)
 
 
 def producer_conf(common: Mapping[str, Any], *, transaction_timeout_ms: int) -> dict[str, Any]:

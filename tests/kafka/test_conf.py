@@ -31,6 +31,15 @@ def test_partitions_come_and_go_one_by_one() -> None:
     assert strategy not in consumer({}, "consumer")
 
 
+@pytest.mark.parametrize(
+    ("session_ms", "heartbeat_ms"), [(45_000, 3_100), (6_000, 3_100), (3_000, 500), (1_000, 166), (300, 100)]
+)
+def test_how_often_a_member_says_that_it_lives(session_ms: int, heartbeat_ms: int) -> None:
+    """Two heartbeats take a little longer than the shortest session that Kafka allows by default; of others six fit."""
+    conf = consumer_conf({}, session_timeout_ms=session_ms, group_protocol="classic")
+    assert conf["heartbeat.interval.ms"] == heartbeat_ms
+
+
 def test_all_read_what_a_topic_takes() -> None:
     """Whoever reads has the largest limit to unpack a batch, and looks at checksums; a user's limit wins."""
     confs = [consumer({}), restorer_conf({}, group_id="g"), reader_conf({}, if_gone="error"), feed._CONSUMER]
