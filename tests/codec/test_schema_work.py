@@ -142,6 +142,28 @@ def test_readings_are_bounded_by_the_bytes(schema, value):
     assert counting.reads <= READS_FREE + (len(value) + 1) * (2 * RUN_MAX + 1)
 
 
+SIZE = 1 << 14
+LEAST, MOST = b"\xff" * 9 + b"\x01", b"\xfe" + b"\xff" * 8 + b"\x01"  # -2^63 and 2^63 - 1
+HOSTILE = {
+    "always the second branch": b"\2" * SIZE,
+    "only nothing": bytes(SIZE),
+    "2^63 items, entries or bytes": MOST + b"\2" * SIZE,
+    "2^63 in a block of a size": LEAST + MOST + bytes(SIZE),
+    "blocks of a negative size": b"\1\1" * SIZE,
+    "a number without end": b"\x80" * SIZE,
+}
+
+
+@pytest.mark.parametrize(("title", "schema"), BOUNDED)
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_values_cost_what_their_bytes_allow(title, schema, value):
+    """Huge counts and lengths, depth and negative sizes end in a value or a reason, after a bounded number of readings."""
+    counting = Counting()
+    with contextlib.suppress(DecodeError):
+        counting.reader(json.loads(canonical_form(schema)))(value, 0, 0)
+    assert counting.reads <= READS_FREE + (len(value) + 1) * (2 * RUN_MAX + 1)
+
+
 def test_a_deep_value_ends():
     """A list as long as its value is refused by its depth."""
     schema = record("Node", ["null", "Node"])
