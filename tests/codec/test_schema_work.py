@@ -157,7 +157,7 @@ HOSTILE = {
 @pytest.mark.parametrize(("title", "schema"), BOUNDED)
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_values_cost_what_their_bytes_allow(title, schema, value):
-    """Huge counts, lengths and depths and negative sizes end in a value or a reason, after a bounded number of readings."""
+    """Huge counts, lengths, depths, negative sizes end in a value or a reason, after a bounded number of readings."""
     counting = Counting()
     with contextlib.suppress(DecodeError):
         counting.reader(json.loads(canonical_form(schema)))(value, 0, 0)
