@@ -15,6 +15,7 @@ from processor.errors import (
     StoreUnavailable,
     UsageError,
 )
+from processor.runtime.backoff import backoff_s
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned
 from processor.sessions.decoding import RecordWaits
@@ -25,8 +26,8 @@ from processor.sessions.waiting import Waiting
 
 BATCH_RECORDS_MAX: Final = 30_000  # in one transaction: of many sessions side by side, each is written once in it
 POLL_TIMEOUT_S: Final = 0.2
-BACKOFF_MIN_S: Final = 0.2
-BACKOFF_MAX_S: Final = 10.0
+_BACKOFF_FIRST_S: Final = 0.2
+_BACKOFF_MAX_S: Final = 10.0
 GIVE_UP_S: Final = 60.0  # for an export with an end; one that follows never gives up
 OTHERS_ASKED_S: Final = 0.5  # how often the store is asked how far other exporters are
 LAG_ASKED_S: Final = 5.0  # how often one that follows looks how far behind it is
@@ -100,7 +101,7 @@ class Following:
             UsageError: the store holds what was in other topics than these.
             A3CPError: what did not answer for `give_up_s`.
         """
-        backoff_s = BACKOFF_MIN_S
+        failures = 0  # in a row
         self._worked_s = self._moved_s = time.monotonic()
         while not self._stopped():
             before = self._progress
@@ -112,8 +113,8 @@ class Following:
                 self._on_trouble(error)
                 if self._give_up_s is not None and time.monotonic() - self._worked_s > self._give_up_s:
                     raise
-                backoff_s = BACKOFF_MIN_S if self._progress != before else min(2 * backoff_s, BACKOFF_MAX_S)
-                self._wait(backoff_s)
+                failures = 1 if self._progress != before else failures + 1
+                self._wait(backoff_s(failures, first_s=_BACKOFF_FIRST_S, max_s=_BACKOFF_MAX_S))
         return self._progress
 
     def _follow_a_while(self, *, to_end: bool) -> None:
