@@ -37,7 +37,7 @@ COMMANDS: Final = {
     "retention": Entry("Remove sessions that ended long ago"),
     "erase": Entry("Remove a person, and leave a proof"),
     "state": Entry("Look at what the processor remembers of a user", ("show",)),
-    "dlq": Entry("Look at dead letters, and put them back", ("list", "retry")),
+    "dlq": Entry("Look at dead letters, and put them back", ("list", "show", "retry")),
 }
 
 

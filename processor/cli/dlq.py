@@ -1,5 +1,6 @@
 """`a3cp dlq`: the dead letters, and their way back."""
 
+import re
 from collections import Counter
 from typing import Annotated, Any, Final
 
@@ -10,14 +11,25 @@ from processor.cli.commands import App
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen, one_of
 from processor.cli.terminal import new_console, new_table
 from processor.cli.text import plain, print_json, when
-from processor.errors import BrokerUnavailable, OutcomeUnknown
+from processor.codec.codec import Codec
+from processor.codec.headers import DLQ_START
+from processor.errors import BrokerUnavailable, OutcomeUnknown, UsageError
 from processor.kafka import deadletters
-from processor.kafka.deadletters import DeadLetter, grouped, read_letters
+from processor.kafka.deadletters import DeadLetter, grouped, read_letter, read_letters
 from processor.kafka.reader import Reader
+from processor.runtime.deadletters import why_value_is_withheld
+from processor.wiring import schemas
 
 app = App("Dead letters: what could not be tagged, and why.")
 
-STAGES: Final = ("decode", "validate", "size", "unknown")
+STAGES: Final = {
+    "decode": "its bytes cannot be read",
+    "validate": "a field that it needs is missing or wrong",
+    "size": "it is too large once it is tagged",
+    "unknown": "no header says how far it came",
+}
+VALUE_SHOWN_BYTES: Final = 4_000
+_is_position: Final = re.compile(r"(?P<topic>[\w.-]+)\[(?P<partition>\d{1,9})\]@(?P<offset>\d{1,18})").fullmatch
 SHOWN: Final = 20
 
 Stage = Annotated[
@@ -41,7 +53,7 @@ def list_command(
     as_json: Json = False,
 ) -> None:
     """Show why records were set aside, and how many for each reason."""
-    one_of("--stage", stage, STAGES)
+    one_of("--stage", stage, tuple(STAGES))
     settings = chosen(bootstrap, prefix)
     topic = settings.topics().dlq
     with Reader(settings.kafka_conf(), topic) as reader:
@@ -62,6 +74,80 @@ def list_command(
 
 
 @app.command()
+def show(
+    position: Annotated[str, typer.Argument(metavar="TOPIC[P]@O", help="Its position, as a3cp dlq list shows it.")],
+    *,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    as_json: Json = False,
+) -> None:
+    """Show one dead letter whole: why, what to do, where it was.
+
+    Headers and value are shown too. Raw media and partial transcripts are not.
+
+    Exit code 2: there is no dead letter at this position.
+    """
+    settings = chosen(bootstrap, prefix)
+    topic = settings.topics().dlq
+    place = _is_position(position)
+    if place is None or place["topic"] != topic:
+        raise UsageError(f"{position} is no position in {topic}", remedy=f"such as '{topic}[0]@12'; see a3cp dlq list")
+    with Reader(settings.kafka_conf(), topic) as reader:
+        partition = int(place["partition"])
+        found = read_letter(reader, partition, int(place["offset"])) if partition < reader.partitions else None
+    if found is None:
+        raise UsageError(f"no dead letter at {position}", remedy="a3cp dlq list shows those there are")
+    letter, record = found
+    value = record.value or b""
+    hidden = letter.withheld or why_value_is_withheld(value, Codec(schemas(settings)))
+    headers = [(name, _text(content or b"")) for name, content in record.headers if not name.startswith(DLQ_START)]
+    key = None if record.key is None else _text(record.key)
+    if as_json:
+        told = {"key": key, "headers": headers, "not_shown": hidden, "value": None if hidden else _text(value)}
+        print_json({**_fields(letter), **told})
+    else:
+        _show_whole(letter, key, headers, value, hidden)
+
+
+def _text(content: bytes) -> str:
+    """Return bytes as text if they are UTF-8, else as hexadecimal digits."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return f"hex {content.hex()}"
+
+
+def _show_whole(
+    letter: DeadLetter, key: str | None, headers: list[tuple[str, str]], value: bytes, hidden: str | None
+) -> None:
+    why, _, remedy = letter.why.partition("; ")
+    appended = "" if letter.appended_ms is None else f", appended {when(letter.appended_ms)}"
+    lines = [
+        ("dead letter", letter.position),
+        ("was at", f"{letter.source}{appended}"),
+        ("set aside", when(letter.dead_ms)),
+        ("status", letter.status + (f" of {letter.retry_of}" if letter.retry_of else "")),
+        ("stage", f"{letter.stage}: {STAGES.get(letter.stage, 'unknown to this release')}"),
+        ("why", why),
+        ("what to do", remedy or "see docs/dead-letters.md"),
+        ("key", "none" if key is None else key),
+        ("size", f"{letter.size_bytes:,} bytes"),
+        ("sha256", letter.sha256),
+        *(("header", f"{name}: {text}") for name, text in headers),
+    ]
+    for name, text in lines:
+        print(f"{name:11}  {plain(text)}")
+    if hidden:
+        print(f"value        not shown: {hidden}")
+        return
+    print("value")
+    for line in _text(value[:VALUE_SHOWN_BYTES]).splitlines():
+        print(f"  {plain(line)}")
+    if (more := len(value) - VALUE_SHOWN_BYTES) > 0:
+        print(f"  … {more:,} bytes more; --json has them all")
+
+
+@app.command()
 def retry(
     *,
     stage: Stage = None,
@@ -79,7 +165,7 @@ def retry(
 
     Each is put back once, however often this runs.
     """
-    one_of("--stage", stage, STAGES)
+    one_of("--stage", stage, tuple(STAGES))
     settings = chosen(bootstrap, prefix)
     conf, topics = settings.kafka_conf(), settings.topics()
     raw = deadletters.topic_to_fill(conf, settings.raw_to_write())

@@ -208,7 +208,7 @@ def _why(code: str | None, user: str, session: str | None, past: Past) -> str:
         return "the session is another user's; check USER and --session"
     ended = ""
     if past.last_end_ms is not None:
-        ended = f" (the last ended {when(past.last_end_ms)})"
+        ended = f" (the last ended {when(past.last_end_ms)[:-1]} UTC)"
     if code == "already_closed":
         return f"the session has ended{ended}; start a new one with a3cp session start {user}"
     if past.seen is False:

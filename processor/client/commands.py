@@ -89,7 +89,7 @@ def command_record(
     }
     value = as_json({key: field for key, field in fields.items() if field is not None})
     for key, typed in (("user_id", user_id), ("performer_id", performer_id), ("session_id", session_id)):
-        if hidden := hidden_in(typed or ""):
+        if typed and not typed.isspace() and (hidden := hidden_in(typed)):
             raise UsageError(f"{key} {hidden}", remedy=WITHOUT)
     return CommandRecord(record_id, user_id.encode(), value, KINDS.get(name, ""))
 

@@ -90,6 +90,21 @@ def read_letters(reader: Reader) -> list[DeadLetter]:
     return sorted(told, key=lambda letter: _place(letter.position))
 
 
+def read_letter(reader: Reader, partition: int, offset: int) -> tuple[DeadLetter, TopicRecord] | None:
+    """Return the dead letter at `offset`, and its record; None when there is none.
+
+    Its partition is read as a whole: the marker of a retry comes anywhere after it.
+    """
+    found: tuple[DeadLetter, TopicRecord] | None = None
+    for record in reader.read_all([partition]):
+        if record.offset == offset:
+            letter = letter_of(record)
+            found = None if letter is None else (letter, record)
+        elif found and letter_of(record) is None and _headers(record)[DLQ_RETRIED] == found[0].position:
+            found = found[0]._replace(retried_ms=record.timestamp_ms), found[1]
+    return found
+
+
 def is_marker(headers: Iterable[str]) -> bool:
     """Whether a record with headers of these names is a marker; a dead letter keeps what its record came with."""
     names = frozenset(headers)

@@ -53,7 +53,7 @@ def dead_letter(
     }
     headers: Headers = [(DLQ_START + name, str(content).encode()) for name, content in described.items()]
     kept, key = value, record.key()
-    why = _why_withheld(value or b"", codec)
+    why = why_value_is_withheld(value or b"", codec)
     room_bytes = bytes_max - _RECORD_OVERHEAD_BYTES - headers_bytes(headers)
     if why is None and len(value or b"") + len(key or b"") + headers_bytes(came) > room_bytes:
         why = _TOO_LARGE
@@ -65,7 +65,8 @@ def dead_letter(
     return topic, kept, key, record.partition(), came + headers
 
 
-def _why_withheld(value: bytes, codec: Codec) -> str | None:
+def why_value_is_withheld(value: bytes, codec: Codec) -> str | None:
+    """Return why the value of a record must not be kept, or shown; None when it may be."""
     try:
         fields = codec.fields_of(value)
     except DecodeError:

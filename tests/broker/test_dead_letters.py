@@ -1,12 +1,15 @@
 """Dead letters are listed with their reasons, and go back once."""
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Producer
+from typer.testing import CliRunner
 
-from processor.errors import OutcomeUnknown
+from processor.cli.app import app
+from processor.errors import OutcomeUnknown, UsageError
 from processor.kafka.audit import KafkaTopics
 from processor.kafka.deadletters import DeadLetter, grouped, read_letters, refusal, retry, topic_to_fill
 from processor.kafka.reader import Reader
@@ -180,3 +183,50 @@ def test_a_letter_is_no_marker(kafka: str, topics: str) -> None:
     assert [record.offset for record in KafkaTopics({"bootstrap.servers": kafka}, names).read(names[0], 1)] == [0, 1]
     assert len(run(kafka, topics)) == 2
     assert [record.offset for record in KafkaTopics({"bootstrap.servers": kafka}, names).read(names[0], 1)] == [0, 1]
+
+
+def shown(kafka: str, topics: str, position: str, *arguments: str) -> str:
+    done = CliRunner().invoke(
+        app, ["dlq", "show", position, "--bootstrap", kafka, "--prefix", topics, *arguments], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    return done.output
+
+
+def test_one_is_shown_whole(kafka: str, topics: str) -> None:
+    """Why, what to do, where it was, key, headers and value; what was put back meanwhile says so."""
+    write(kafka, topics, 0)
+    position = f"{topics}.dlq[1]@0"
+    lines = shown(kafka, topics, position).splitlines()
+    assert {
+        f"dead letter  {position}",
+        f"was at       {topics}.raw[1]@0, appended 2023-11-14 22:13:20Z",
+        "status       waiting",
+        "stage        decode: its bytes cannot be read",
+        "why          value is broken",
+        "what to do   mend it",
+        "key          elias01",
+        "header       trace: t1",
+        "  v0",
+    } <= set(lines)
+    assert len(run(kafka, topics)) == 1
+    told = json.loads(shown(kafka, topics, position, "--json"))
+    assert (told["status"], told["value"], told["headers"]) == ("retried", "v0", [["trace", "t1"], ["empty", ""]])
+    for wrong in (f"{topics}.dlq[1]@7", f"{topics}.dlq[99]@0", f"{topics}.raw[1]@0", "12"):
+        with pytest.raises(UsageError, match=r"no dead letter at|is no position in"):
+            shown(kafka, topics, wrong)
+
+
+def test_what_is_shown_steers_no_terminal_and_holds_no_media(kafka: str, topics: str) -> None:
+    """Bytes come as digits, control characters marked; media that a dead letter holds all the same is left out."""
+    producer = Producer({"bootstrap.servers": kafka})
+    media = b'{"image": "data:image/png;base64,iVBORw0KGgo%s"' % (b"A" * 400)
+    for value in (b"\x1b[2Jtext", b"\x00\xff", media):
+        producer.produce(f"{topics}.dlq", value, b"\x1b", 2)
+    producer.flush(10)
+    first, second, third = (shown(kafka, topics, f"{topics}.dlq[2]@{offset}") for offset in range(3))
+    assert "  \N{REPLACEMENT CHARACTER}[2Jtext" in first
+    assert "  hex 00ff" in second
+    assert "not shown: raw media" in third
+    assert "\x1b" not in first + second + third
+    assert "iVBOR" not in third + shown(kafka, topics, f"{topics}.dlq[2]@2", "--json")
