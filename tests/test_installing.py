@@ -20,7 +20,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from processor.bundles.bundle import write_bundle
 from processor.cli.extras import MODULES
+from processor.targets.target import Target
+from tests.sessions.views import CODEC, NOW_MS, day_view
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
@@ -171,6 +174,14 @@ def test_what_needs_no_extra_works(a3cp: A3cp, base: Path) -> None:
         base, "from processor.client import SessionClient; from processor.codec import SHIPPED, Codec, Schemas"
     )
     assert (imported.stderr, imported.returncode) == ("", 0)
+
+
+def test_bundles_are_verified_without_an_extra(a3cp: A3cp, tmp_path: Path) -> None:
+    """Who receives bundles needs neither a database nor Arrow to check them."""
+    write_bundle(Target(str(tmp_path / "bundles")), day_view("heron-07"), CODEC, now_ms=NOW_MS)
+    result = a3cp("verify", "bundles")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "1 bundles: 1 sound, 0 broken" in result.stdout
 
 
 @pytest.mark.broker

@@ -195,3 +195,20 @@ def test_decisions_have_one_form() -> None:
     numbers = {int(file.name[:4]) for file in files}
     assert set(range(1, max(numbers))) - numbers == {7, 8, 9}
     assert "0007 to 0009 were never given" in index
+
+
+def slug(heading: str) -> str:
+    """Return what a link calls a heading, as GitHub does."""
+    return re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def test_links_lead_somewhere() -> None:
+    """Each link of a document leads to a file, and to a heading of it where it names one."""
+    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
+        text = document.read_text("utf-8")
+        for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+            target = (document.parent / path) if path else document
+            assert target.exists(), f"{document}: {path}"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+                assert anchor in map(slug, headings), f"{document}: {path}#{anchor}"

@@ -13,8 +13,6 @@ from processor import broker
 from processor.cli.extras import require
 from processor.cli.terminal import progress_bar
 from processor.cli.text import print_json
-from processor.demo.report import Steps, show
-from processor.demo.report import as_json as to_json
 
 PIPE_WIDTH = 110
 
@@ -57,15 +55,17 @@ def demo(
     Exit code 1 when anything that was promised is not so.
     """
     require("broker", "export")
-    from processor.demo.run import run_demo  # noqa: PLC0415  # It needs both.
+    from processor.demo import report, run  # noqa: PLC0415  # They need both.
 
     console = _console(stderr=as_json)
-    shown = run_demo(Steps(console, progress_bar), prefix=prefix, files=messages or [], out=out, replicas=replicas)
+    shown = run.run_demo(
+        report.Steps(console, progress_bar), prefix=prefix, files=messages or [], out=out, replicas=replicas
+    )
     stopped = down and shown.started_broker and broker.down()
     if as_json:
-        print_json(to_json(shown))
+        print_json(report.as_json(shown))
     else:
-        show(shown, console, _this_command(), broker_runs=shown.broker is not None and not stopped)
+        report.show(shown, console, _this_command(), broker_runs=shown.broker is not None and not stopped)
     if not all(check.kept for check in shown.checks):
         raise typer.Exit(1)
 

@@ -58,3 +58,9 @@ def test_what_the_rules_rest_on_is_checked(kafka: str, topics: str) -> None:
         check_topics(conf, topics)
     put(state, "cleanup.policy", "compact,delete")
     assert check_topics(conf, topics) == 4
+
+
+def test_more_copies_than_brokers_name_the_way_out(kafka: str, prefix: str) -> None:
+    """A Kafka with fewer brokers than copies refuses, and the message says what to type."""
+    with pytest.raises(UsageError, match="--replicas 1"):
+        ensure_topics({"bootstrap.servers": kafka}, prefix, replicas=99)
