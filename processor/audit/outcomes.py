@@ -19,7 +19,7 @@ from processor.audit.events import EventsCheck
 from processor.audit.letters import LettersCheck
 from processor.audit.report import AuditReport
 from processor.audit.rerouted import ReroutedCheck
-from processor.audit.sessions import SessionsCheck, TopicPair, need_its_schema
+from processor.audit.sessions import SessionsCheck, need_its_schema
 from processor.audit.states import StatesCheck
 from processor.audit.topics import Topics
 from processor.codec.codec import Codec
@@ -113,7 +113,7 @@ class _PartitionAudit:
         self._letters = LettersCheck(self._names.dlq, self._names.raw, partition, self._report)
         self._sessions = SessionsCheck(
             self._codec,
-            TopicPair(self._names.tagged, self._names.sessions),
+            self._names,
             partition,
             tagged=self._spans[self._names.tagged],
             sessions=self._spans[self._names.sessions],

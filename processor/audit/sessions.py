@@ -19,17 +19,11 @@ from processor.errors import NoRegistry, RecordError, SchemaUnknown, UsageError
 from processor.runtime.erased import read_mark
 from processor.runtime.ports import TopicRecord
 from processor.sessions.report import PROBLEMS_MAX, Problem, Report
+from processor.settings.model import TopicNames
 
 _OPEN_KINDS: Final = ("paused", "resumed", "note", "context", "step", "status", "unchanged")
 
 _TOGETHER_MS: Final = 10_000  # between the append times of what one transaction wrote
-
-
-class TopicPair(NamedTuple):
-    """The names of the two topics that hold the sessions."""
-
-    tagged: str
-    sessions: str
 
 
 class _Promise(NamedTuple):
@@ -67,7 +61,7 @@ class _Session:
 class SessionsCheck:
     """The sessions of one partition."""
 
-    def __init__(self, codec: Codec, names: TopicPair, partition: int, *, tagged: Span, sessions: Span) -> None:
+    def __init__(self, codec: Codec, names: TopicNames, partition: int, *, tagged: Span, sessions: Span) -> None:
         self._codec = codec
         self._names = names
         self._partition = partition
@@ -356,12 +350,12 @@ def _seed(session_id: str) -> bytes:
     return sha256(session_id.encode()).digest()
 
 
-def verify_topics(topics: Topics, codec: Codec, names: TopicPair, state: str) -> Iterator[Report]:
-    """Yield a report for each session of the topics, partition by partition; of `state` only the erasures count."""
+def verify_topics(topics: Topics, codec: Codec, names: TopicNames) -> Iterator[Report]:
+    """Yield a report for each session of the topics, partition by partition; of the states only the erasures count."""
     for partition in range(topics.partitions):
         spans = topics.span(names.tagged, partition), topics.span(names.sessions, partition)
         check = SessionsCheck(codec, names, partition, tagged=spans[0], sessions=spans[1])
-        for record in topics.read(state, partition):
+        for record in topics.read(names.state, partition):
             if record.key is not None and (erased := read_mark(record.key)) is not None:
                 check.erased(erased.user.decode(errors="replace"), record.timestamp_ms)
         for record in topics.read(names.sessions, partition):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from processor.audit.sessions import TopicPair, verify_topics
+from processor.audit.sessions import verify_topics
 from processor.bundles.verify import is_root, listed
 from processor.bundles.verify import verify as reports_of
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
@@ -94,11 +94,10 @@ def _tell_index(target: str) -> None:
 def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) -> Iterator[Report]:
     """Yield a report for each session in the topics."""
     settings = chosen(bootstrap, prefix)
-    names = TopicPair(settings.topics().tagged, settings.topics().sessions)
+    names = settings.topics()
     with progress_bar("reading", quiet=quiet) as show:
-        state = settings.topics().state
-        topics = KafkaTopics(settings.kafka_conf(), (*names, state), on_read=show)
-        yield from verify_topics(topics, Codec(schemas(settings)), names, state)
+        topics = KafkaTopics(settings.kafka_conf(), (names.tagged, names.sessions, names.state), on_read=show)
+        yield from verify_topics(topics, Codec(schemas(settings)), names)
 
 
 def _show(report: Report) -> None:

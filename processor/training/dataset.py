@@ -25,7 +25,7 @@ from processor.sessions.shapes import Entry
 from processor.sessions.timeline import message_line
 from processor.targets.paths import is_date_part
 from processor.targets.target import Target
-from processor.upstream.words import top_label
+from processor.upstream.words import number, top_label
 
 ROWS_AT_ONCE: Final = 10_000  # in memory, and in a row group, at most
 BYTES_AT_ONCE: Final = 16 << 20  # likewise, of messages as they came
@@ -302,19 +302,12 @@ def _text(record: Any, name: str) -> str | None:
 
 def _scores(output: Any) -> list[tuple[str, float]] | None:
     if isinstance(output, Mapping):
-        scores = [(str(label), score) for label, share in output.items() if (score := _number(share)) is not None]
+        scores = [(str(label), score) for label, share in output.items() if (score := number(share)) is not None]
         return scores or None
     if isinstance(output, list):
         ranked = (top_label([item]) for item in output)
         return [(found[0], found[1]) for found in ranked if found and found[1] is not None] or None
     return None
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value) if type(value) in (int, float) else None
-    except OverflowError:  # JSON's whole numbers have no end.
-        return None
 
 
 def _features(reference: Any) -> dict[str, Any]:

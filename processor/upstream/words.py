@@ -78,8 +78,8 @@ def top_label(output: Any) -> tuple[str, float | None] | None:
     """Return the likeliest label in a classifier's output and its confidence, in whichever form it came."""
     if isinstance(output, Mapping):
         if isinstance(output.get("intent"), str):
-            return output["intent"], _number(output.get("confidence"))
-        scores = {str(key): number for key, value in output.items() if (number := _number(value)) is not None}
+            return output["intent"], number(output.get("confidence"))
+        scores = {str(key): score for key, value in output.items() if (score := number(value)) is not None}
         if scores:
             label = max(sorted(scores), key=scores.__getitem__)
             return label, scores[label]
@@ -98,7 +98,7 @@ def _label(item: Any) -> str | None:
 
 def _score(item: Mapping[str, Any]) -> float | None:
     keys = ("final_score", "adjusted_score", "confidence", "score", "base_confidence")
-    return next((number for key in keys if (number := _number(item.get(key))) is not None), None)
+    return next((score for key in keys if (score := number(item.get(key))) is not None), None)
 
 
 def _capture(fields: Mapping[str, Any]) -> str | None:
@@ -247,7 +247,8 @@ def _text(fields: Mapping[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """Return `value` as a float if it is a number that fits one; a truth value is none."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from processor.audit.outcomes import audit
 from processor.audit.report import AuditReport
-from processor.audit.sessions import TopicPair, verify_topics
+from processor.audit.sessions import verify_topics
 from processor.codec import Codec
 from processor.codec.wire import confluent_header
 from processor.core.model import Policy, Rules
@@ -144,4 +144,4 @@ def test_what_needs_a_registry_is_not_judged_without_it(topic: str, codec: Codec
         audit(topics, codec, NAMES, LIVELY)
     if topic != "raw":
         with pytest.raises(UsageError, match=what):
-            list(verify_topics(topics, codec, TopicPair(NAMES.tagged, NAMES.sessions), NAMES.state))
+            list(verify_topics(topics, codec, NAMES))

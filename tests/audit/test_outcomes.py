@@ -10,7 +10,7 @@ import pytest
 from processor.audit.alignment import align
 from processor.audit.outcomes import audit
 from processor.audit.report import AuditReport
-from processor.audit.sessions import TopicPair, verify_topics
+from processor.audit.sessions import verify_topics
 from processor.codec.state import decode_state, encode_state
 from processor.runtime.erased import Erased, mark_of
 from processor.runtime.ports import TopicRecord
@@ -21,7 +21,6 @@ from tests.runtime.test_worker import fill
 
 RAW, TAGGED, SESSIONS, STATE, DLQ = NAMES
 COUNT = 400
-PAIR = TopicPair(TAGGED, SESSIONS)
 
 
 def made(*, clocked: bool = False, seed: int = 3, count: int = COUNT) -> tuple[MemoryTopics, Stage]:
@@ -40,7 +39,7 @@ def found(topics: MemoryTopics, now_ms: int = 0, *, rules: bool = True) -> Audit
 
 
 def verified(topics: MemoryTopics) -> list[str]:
-    return [f"{problem}" for report in verify_topics(topics, CODEC, PAIR, STATE) for problem in report.problems]
+    return [f"{problem}" for report in verify_topics(topics, CODEC, NAMES) for problem in report.problems]
 
 
 def busiest(topics: MemoryTopics) -> int:

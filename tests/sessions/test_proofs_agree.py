@@ -10,7 +10,7 @@ import pytest
 
 from processor.audit.outcomes import audit
 from processor.audit.report import TWICE_SHOWN, AuditReport
-from processor.audit.sessions import TopicPair, verify_topics
+from processor.audit.sessions import verify_topics
 from processor.bundles.bundle import write_bundle
 from processor.bundles.verify import verify
 from processor.codec import Codec
@@ -44,8 +44,7 @@ def outputs(stage: Stage, shares: Sequence[Shares]) -> Iterator[OutputRecord]:
 
 def audited(stage: Stage, rules: Rules = RULES) -> AuditReport:
     """Audit the topics, which `verify --topic` must find sound as well."""
-    pair = TopicPair(NAMES.tagged, NAMES.sessions)
-    reports = verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair, NAMES.state)
+    reports = verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, NAMES)
     assert not [one for one in reports if one.problems]
     return audit(MemoryTopics(stage.broker, NAMES), CODEC, NAMES, rules, now_ms=stage.clock.now_ms())
 
@@ -117,8 +116,7 @@ def test_what_is_sent_again_much_later(clocked: bool, tmp_path: Path) -> None:
     assert sum("is opened again at" in note for note in report.notes) == min(report.opened_twice, TWICE_SHOWN)
     problems, found = verified(stage, tmp_path / "root", (ALL, ALL))
     assert (problems, "partial" in found) == ([], True)
-    pair = TopicPair(NAMES.tagged, NAMES.sessions)
-    reports = verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, pair, NAMES.state)
+    reports = verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, NAMES)
     twice = {one.session_id: one.status for one in reports
              if one.is_opened_twice}  # fmt: skip
     assert twice == {one.session_id: one.status for one in verify(str(tmp_path / "root")) if one.is_opened_twice}
