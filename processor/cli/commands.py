@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "sessions": Entry("Look at the sessions in the store", ("list", "show", "search", "timeline")),
     "verify": Entry("Check that bundles are whole and unaltered"),
     "audit": Entry("Prove from the topics that each record has one outcome"),
+    "status": Entry("Say how things stand: topics, workers, lag, exporters"),
     "tail": Entry("Print the records of a topic as they come"),
     "replay": Entry("Send a session's messages to a topic once more"),
     "retention": Entry("Remove sessions that ended long ago"),

@@ -1,0 +1,118 @@
+"""What stands in Kafka now: topics, the processor's group, how far it is in each partition, and who exports."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import IsolationLevel
+from confluent_kafka.admin import AdminClient
+
+from processor.kafka.failures import reaching
+from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets, patiently
+from processor.kafka.slots import slot_of
+from processor.settings.model import TopicNames
+
+WATCHED_S: Final = 2.0  # A partition with a lag whose offset stays for so long stands still.
+_TIMEOUT_S: Final = 10.0
+_ASKING: Final = "looking how things stand"
+
+
+class TopicState(NamedTuple):
+    """A topic: how many partitions it has, 0 when there is no such topic, and how many offsets it holds."""
+
+    name: str
+    partitions: int
+    offsets: int
+
+
+class Member(NamedTuple):
+    """A member of a group."""
+
+    group_id: str
+    slot: int | None  # of a worker
+    host: str
+    partitions: tuple[int, ...]
+
+
+class Progress(NamedTuple):
+    """How far the processor is in a partition of the raw topic."""
+
+    partition: int
+    committed: int  # the next offset it reads
+    end: int
+    lag: int  # offsets that wait
+    slot: int | None  # of the worker that reads it; None when nobody does
+    stands_still: bool
+
+
+class Overview(NamedTuple):
+    """How things stand."""
+
+    topics: tuple[TopicState, ...]
+    workers: tuple[Member, ...]
+    progress: tuple[Progress, ...]
+    exporters: tuple[Member, ...]
+
+
+def overview(
+    conf: Mapping[str, Any], topics: TopicNames, group_id: str, *, sleep: Callable[[float], None] = time.sleep
+) -> Overview:
+    """Return how things stand. Where records wait, the offsets are asked for twice, `WATCHED_S` apart.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    with reaching(_ASKING, conf):
+        admin = AdminClient(dict(conf))
+        known = admin.list_topics(timeout=_TIMEOUT_S).topics
+        counts = {name: len(known[name].partitions) if name in known else 0 for name in topics}
+        places = [(name, partition) for name, count in counts.items() for partition in range(count)]
+        starts, ends = (_offsets(conf, admin, places, spec) for spec in (EARLIEST, LATEST))
+        states = tuple(
+            TopicState(name, count, sum(ends[name, p] - starts[name, p] for p in range(count)))
+            for name, count in counts.items()
+        )
+        members = _members(admin, topics)
+        workers = tuple(member for member in members if member.group_id == group_id)
+        raw = range(counts[topics.raw])
+        committed = committed_offsets(conf, group_id, topics.raw, raw) if raw else {}
+        reached = [committed.get(p, starts[topics.raw, p]) for p in raw]
+        lags = [max(0, ends[topics.raw, p] - reached[p]) for p in raw]
+        later: Mapping[int, int] = {}
+        if any(lags):
+            sleep(WATCHED_S)
+            again = committed_offsets(conf, group_id, topics.raw, raw)
+            later = {p: again.get(p, reached[p]) for p in raw if lags[p]}
+    slots = {partition: worker.slot for worker in workers for partition in worker.partitions}
+    progress = tuple(
+        Progress(p, reached[p], ends[topics.raw, p], lags[p], slots.get(p), p in later and later[p] == reached[p])
+        for p in raw
+    )
+    exporters = tuple(member for member in members if member.group_id != group_id and member.slot is None)
+    return Overview(states, workers, progress, exporters)
+
+
+def _offsets(
+    conf: Mapping[str, Any], admin: AdminClient, places: Sequence[tuple[str, int]], spec: Any
+) -> dict[tuple[str, int], int]:
+    return patiently(lambda: log_offsets(admin, places, spec, IsolationLevel.READ_COMMITTED), _ASKING, conf)
+
+
+def _members(admin: AdminClient, topics: TopicNames) -> list[Member]:
+    """Return the members of all groups that read one of `topics`."""
+    listed = admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result()
+    names = [group.group_id for group in listed.valid]
+    if not names:  # Asked for none, librdkafka refuses.
+        return []
+    described = admin.describe_consumer_groups(names, request_timeout=_TIMEOUT_S)
+    wait(described.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
+    found = []
+    for group_id, future in described.items():
+        for member in future.result().members if future.exception() is None else ():
+            read = [place for place in member.assignment.topic_partitions if place.topic in topics]
+            slot = slot_of(group_id, member.client_id)
+            if read or slot is not None:
+                partitions = tuple(sorted({place.partition for place in read}))
+                found.append(Member(group_id, slot, member.host.lstrip("/"), partitions))
+    return sorted(found, key=lambda member: (member.group_id, member.slot or 0, member.partitions))
