@@ -22,6 +22,7 @@ from processor.observe.worker import Observer
 from processor.processes.collecting import tune_garbage_collection
 from processor.processes.starting import place
 from processor.runtime.asking import Asking
+from processor.runtime.questions import in_background
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
 from processor.settings.model import Settings
@@ -150,10 +151,5 @@ def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, 
         punctuate_ms=settings.punctuate_ms,
         # Two workers that fence each other must not do so in step for ever.
         sleep=lambda seconds: stopped.wait(seconds * random.uniform(0.5, 1.0)),  # noqa: S311
-        asking=Asking(known, log, observer, clock, raw=topics.raw, start=_in_background),
+        asking=Asking(known, log, observer, clock, raw=topics.raw, start=in_background),
     )
-
-
-def _in_background(work: Callable[[], None]) -> None:
-    """Run `work` in a thread that nobody waits for at the end."""
-    threading.Thread(target=work, name="a3cp-asking", daemon=True).start()

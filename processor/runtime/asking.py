@@ -5,21 +5,12 @@ at its first record whose schema is still unknown, and read again from there onc
 that record, and the other partitions, go on meanwhile.
 """
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Protocol
 
 from processor.codec.schema import EVENTS, Schemas
-from processor.errors import RegistryUnavailable
-from processor.runtime.backoff import backoff_s
 from processor.runtime.ports import Cause, Clock, Log, RawRecord
-
-PATIENCE_S: Final = 0.5  # of the loop, for answers to a batch; usually they take some ms
-THREADS_MAX: Final = 8
-QUESTIONS_MAX: Final = 1_000  # that wait to be asked
-_AGAIN_FIRST_S: Final = 1.0
-_AGAIN_MAX_S: Final = 30.0
+from processor.runtime.questions import Questions
 
 
 class AskingObserver(Protocol):
@@ -28,14 +19,6 @@ class AskingObserver(Protocol):
     def waiting(
         self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = ""
     ) -> None: ...
-
-
-class _Failure(NamedTuple):
-    """A question to which no answer came."""
-
-    error: RegistryUnavailable
-    tries: int
-    again_s: float
 
 
 class Asking:
@@ -55,17 +38,10 @@ class Asking:
         self._schemas = schemas
         self._log = log
         self._observer = observer
-        self._clock = clock
         self._raw = raw
-        self._start = start
         self._waits: dict[int, tuple[bytes, int]] = {}  # partition -> what its record needs, the record's offset
         self._silent: set[int] = set()  # partitions whose sessions cannot be ended by the clock
-        self._failures: dict[bytes, _Failure] = {}
-        self._changed = threading.Condition()  # holds what the threads share: all below
-        self._queue: deque[bytes] = deque()
-        self._open: set[bytes] = set()  # questions in the queue or being asked
-        self._answers: dict[bytes, Exception | None] = {}
-        self._threads = 0
+        self._questions: Questions[bytes] = Questions(schemas.ask, clock, start=start)
 
     def ready(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
         """Return those of `records` that can be processed now; hold each partition back at its first that cannot."""
@@ -73,8 +49,7 @@ class Asking:
         if not lacking:
             return records
         self._ask([*lacking, EVENTS])  # What is known soon causes events.
-        with self._changed:
-            self._changed.wait_for(lambda: self._open.isdisjoint(lacking), PATIENCE_S)
+        self._questions.wait(lacking)
         self._take_answers()
         ready = []
         for record in records:
@@ -126,65 +101,13 @@ class Asking:
 
     def _insist(self, partition: int, need: bytes, position: str) -> None:
         """Tell why `need` has no answer yet, and ask for it if it is time."""
-        failure = self._failures.get(need)
+        failure = self._questions.failure(need)
         if failure is not None:
-            error = failure.error
-            self._observer.waiting(partition, Cause.REGISTRY, error.what, position=position, remedy=error.remedy)
-        if failure is None or self._clock.monotonic_s() >= failure.again_s:
-            self._ask([need])
+            self._observer.waiting(partition, Cause.REGISTRY, failure.what, position=position, remedy=failure.remedy)
+        self._ask([need])
 
-    def _ask(self, needs: Sequence[bytes]) -> None:
-        """Put the questions that are not open yet into the queue, as many as it takes."""
-        now_s = self._clock.monotonic_s()
-        with self._changed:
-            for need in needs:
-                failure = self._failures.get(need)
-                is_early = failure is not None and now_s < failure.again_s
-                if is_early or need in self._open or not self._schemas.lacks(need):
-                    continue
-                if len(self._queue) >= QUESTIONS_MAX:
-                    break
-                self._open.add(need)
-                self._queue.append(need)
-            threads = min(THREADS_MAX, len(self._queue)) - self._threads
-            self._threads += max(0, threads)
-        for _ in range(threads):
-            self._start(self._work)
-
-    def _work(self) -> None:
-        """Ask what is in the queue; a thread's work."""
-        while True:
-            with self._changed:
-                if not self._queue:
-                    self._threads -= 1
-                    return
-                need = self._queue.popleft()
-            error: Exception | None = None
-            try:
-                self._schemas.ask(need)
-            except Exception as raised:  # The loop raises it, unless it only says that there is no answer.
-                error = raised
-            with self._changed:
-                self._open.discard(need)
-                self._answers[need] = error
-                if error is not None:  # Others would fare no better; what waits is asked for again.
-                    self._open.difference_update(self._queue)
-                    self._queue.clear()
-                self._changed.notify_all()
+    def _ask(self, needs: Iterable[bytes]) -> None:
+        self._questions.ask(need for need in needs if self._schemas.lacks(need))
 
     def _take_answers(self) -> None:
-        with self._changed:
-            answers, self._answers = self._answers, {}
-        now_s = self._clock.monotonic_s()
-        for need, error in answers.items():
-            if error is None:
-                self._failures.pop(need, None)
-            elif isinstance(error, RegistryUnavailable):
-                tries = self._failures[need].tries + 1 if need in self._failures else 1
-                again_s = now_s + backoff_s(tries, first_s=_AGAIN_FIRST_S, max_s=_AGAIN_MAX_S)
-                self._failures[need] = _Failure(error, tries, again_s)
-            else:
-                raise error
-        if len(self._failures) > QUESTIONS_MAX:
-            waited = {need for need, _ in self._waits.values()} | {EVENTS}
-            self._failures = {need: failure for need, failure in self._failures.items() if need in waited}
+        self._questions.answered({EVENTS, *(need for need, _ in self._waits.values())})

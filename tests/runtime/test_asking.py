@@ -8,8 +8,9 @@ import pytest
 from processor.codec import Codec, Schemas
 from processor.codec.wire import confluent_header
 from processor.errors import RegistryUnavailable
-from processor.runtime.asking import QUESTIONS_MAX, Asking
+from processor.runtime.asking import Asking
 from processor.runtime.ports import Cause
+from processor.runtime.questions import QUESTIONS_MAX
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
 from processor.testing import Fault, MemoryLog
@@ -78,7 +79,7 @@ def users(stage: Stage, topic: str = NAMES.tagged) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processor.runtime.asking.PATIENCE_S", 0.0)
+    monkeypatch.setattr("processor.runtime.questions.PATIENCE_S", 0.0)
 
 
 def test_a_schema_is_asked_for_once_and_outside_of_any_transaction() -> None:
