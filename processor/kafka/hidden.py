@@ -5,7 +5,7 @@ seems to have read all, though records wait. How far the log really goes (the hi
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from confluent_kafka import IsolationLevel
@@ -15,7 +15,7 @@ from processor.kafka.offsets import LATEST, log_offsets
 from processor.runtime.ports import Cause, LogObserver
 
 _PATIENCE_S: Final = 10.0  # Transactions that are short are everyday.
-
+_CALM_S: Final = 20.0  # without such a transaction, and it is over; else each that follows another would begin anew
 _ASK_TIMEOUT_S: Final = 1.0
 
 
@@ -27,13 +27,15 @@ class _Seen(NamedTuple):
 class Hidden:
     """Keeps an eye on the partitions in which something waits."""
 
-    def __init__(self, raw: str, observer: LogObserver) -> None:
+    def __init__(self, raw: str, observer: LogObserver, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic_s = monotonic_s
         self._raw = raw
         self._observer = observer
         self._seen: dict[int, _Seen] = {}
+        self._told_s: dict[int, float] = {}  # partition -> when a transaction was last open there for so long
 
     def look(self, hidden: Mapping[int, tuple[int, int]], admin: AdminClient) -> None:
-        """Tell the observer what has waited for long.
+        """Tell the observer what has waited for long, steadily, also when one long transaction follows another.
 
         Args:
             hidden: by partition, where its reader stands at the last stable offset, and how many offsets are after it.
@@ -42,17 +44,20 @@ class Hidden:
         Raises:
             KafkaException: no answer.
         """
+        now_s = self._monotonic_s()
         for partition in self._seen.keys() - hidden.keys():
             del self._seen[partition]
-            self._observer.waiting(partition, Cause.OPEN_TRANSACTION, None)
-        now_s = time.monotonic()
         for partition, (offset, count) in hidden.items():
             seen = self._seen.get(partition)
             if seen is None or seen.offset != offset:
                 self._seen[partition] = _Seen(offset, now_s)
-                self._observer.waiting(partition, Cause.OPEN_TRANSACTION, None)
             elif now_s - seen.since_s >= _PATIENCE_S and self._is_end(partition, offset, admin):
+                self._told_s[partition] = now_s
                 self._tell(partition, offset, count)
+        for partition, told_s in list(self._told_s.items()):
+            if now_s - told_s >= _CALM_S:
+                del self._told_s[partition]
+                self._observer.waiting(partition, Cause.OPEN_TRANSACTION, None)
 
     def _is_end(self, partition: int, offset: int, admin: AdminClient) -> bool:
         place = (self._raw, partition)

@@ -29,6 +29,7 @@ def world(kafka: str, topics: str) -> Iterator[KafkaWorld]:
 def test_an_open_transaction_of_a_producer_is_told(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the first offset that waits and how many do; short ones are everyday, and the end of it is told too."""
     monkeypatch.setattr("processor.kafka.hidden._PATIENCE_S", 1.0)
+    monkeypatch.setattr("processor.kafka.hidden._CALM_S", 2.0)
     world.produce(2, b"a")
     member = Member(world)
     member.run_until("caught up", lambda: all(member.log.caught_up(p) for p in range(4)))
