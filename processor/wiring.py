@@ -1,7 +1,6 @@
 """The one place where ports meet their adapters; no rules."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
-from processor.errors import A3CPError, UsageError
+from processor.errors import UsageError
 from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
 from processor.kafka.log import LogConf
 from processor.settings.documents import schema_text
@@ -102,18 +101,6 @@ def store_of(settings: Settings, *, must_exist: bool = False) -> "SqlStore":
     from processor.store import open_store  # Costs a third of a second, and only those who export have a store.
 
     return open_store(settings.store_url, must_exist=must_exist)
-
-
-def await_kafka(
-    settings: Settings, *, to_end: bool, stopped: threading.Event, on_trouble: Callable[[A3CPError], None]
-) -> bool:
-    """Wait until Kafka answers; return False when `stopped` before. Raises as `await_broker` does."""
-    from processor.kafka.feed import await_broker
-    from processor.sessions.following import GIVE_UP_S
-
-    return await_broker(
-        settings.kafka_conf(), stopped=stopped.is_set, on_trouble=on_trouble, give_up_s=GIVE_UP_S if to_end else None
-    )
 
 
 def audited(

@@ -1,7 +1,7 @@
 """Writes what a store hands on: a bundle for each session."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from processor.bundles import index
@@ -10,17 +10,19 @@ from processor.bundles.contents import ALL_FORMATS, Format
 from processor.codec import Codec
 from processor.errors import RecordError
 from processor.sessions.aside import SetAside
-from processor.sessions.model import SessionRow, SessionView, Status
-from processor.sessions.ports import Store
+from processor.sessions.due import view_of
+from processor.sessions.model import SessionRow, Status
+from processor.sessions.ports import SessionReader, Store
 from processor.targets.paths import date_part
 from processor.targets.target import MAKE_ROOM, Target
 
 
 class BundleWriter:
-    """Takes sessions, one bundle each, and counts what became of them; `take` is for `one_by_one`."""
+    """Writes sessions, one bundle each, and counts what became of them; see `Taker`."""
 
     def __init__(
         self,
+        reader: SessionReader,
         target: Target,
         codec: Codec,
         *,
@@ -28,7 +30,8 @@ class BundleWriter:
         formats: frozenset[Format] = ALL_FORMATS,
         is_pure: bool = True,
     ) -> None:
-        """Arguments as of `write_bundle`."""
+        """Read sessions from `reader`; the other arguments are those of `write_bundle`."""
+        self._reader = reader
         self.target = target
         self.is_pure = is_pure
         self._codec = codec
@@ -50,21 +53,20 @@ class BundleWriter:
         """Return how often each outcome was, by its word."""
         return {outcome.value: count for outcome, count in self.outcomes.items()}
 
-    def take(self, view: SessionView) -> bool:
-        """Write the session's bundle, unless it is set aside for now; return whether it is written.
+    def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
+        """See `Taker.take`; what is set aside for now is left out. Raises as `write` does."""
+        for session in page:
+            if not self.aside.waits(session.session_id, session) and self.count(session, self.write(session)):
+                yield session
 
-        Raises as `write` does.
-        """
-        session = view.session
-        return not self.aside.waits(session.session_id, session) and self.count(session, self.write(view))
-
-    def write(self, view: SessionView) -> Written | RecordError:
+    def write(self, session: SessionRow) -> Written | RecordError:
         """Write the session's bundle; return what became of it, or why its messages cannot be read.
 
         Raises:
             TargetUnavailable: it cannot be written there.
             RegistryUnavailable, StoreUnavailable: its messages cannot be read at the moment.
         """
+        view = view_of(self._reader, session)
         try:
             with self.target.told("written", MAKE_ROOM):
                 return write_bundle(
@@ -89,7 +91,7 @@ class BundleWriter:
 
 
 def _listed(store: Store, target: Target, date: str) -> list[str]:
-    return [session_id for session_id, _ in store.exported(target.name, date)]
+    return [session_id for session_id, _ in store.ledger.exported(target.name, date)]
 
 
 def write_index(store: Store, writer: BundleWriter, *, all_dates: bool = False) -> None:
@@ -101,7 +103,7 @@ def write_index(store: Store, writer: BundleWriter, *, all_dates: bool = False) 
     target = writer.target
     dates = set(writer.dates)
     if all_dates:
-        dates |= {date_part(start_ms) for _, start_ms in store.exported(target.name)}
+        dates |= {date_part(start_ms) for _, start_ms in store.ledger.exported(target.name)}
     with target.told("written", MAKE_ROOM):
         for date in sorted(dates):
             index.note(target, store.identity, date, partial(_listed, store, target, date))

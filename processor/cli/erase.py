@@ -69,8 +69,10 @@ def erase(
         held, ways = _look(conf, topics, key, offsets, others)
         if not held:
             _check_spelling(user, opened, targets, [*topics, opened.name], others)
-        ways += [_not_named(root) for root in unnamed_roots(opened.targets(), targets) if is_there(root)]
-        gone = [root for root in unnamed_roots(opened.targets(Gone(user_id=user)), targets) if not is_there(root)]
+        ways += [_not_named(root) for root in unnamed_roots(opened.ledger.targets(), targets) if is_there(root)]
+        gone = [
+            root for root in unnamed_roots(opened.ledger.targets(Gone(user_id=user)), targets) if not is_there(root)
+        ]
         states = [one.partition for one in held if one.topic == topics.state and one.has_value]
         told: dict[str, Any] = {
             "state": {"topic": topics.state, "partitions": states},
@@ -84,7 +86,7 @@ def erase(
         if dry_run:
             removed, cleared = remove(opened, targets, user)
         else:
-            found = _counts(opened.removable(Gone(user_id=user)))
+            found = _counts(opened.removal.removable(Gone(user_id=user)))
             begun = Proof(file, user, {"erased_at": format_time(now_ms), "store": found, "targets": [], **told})
             with told_where(begun):
                 _forget(conf, key, states, begun)
@@ -141,9 +143,9 @@ def _check_spelling(
         UsageError: nothing is there.
         StoreUnavailable, TargetUnavailable: nobody can tell.
     """
-    if any(removal_fields(store.removable(Gone(user_id=user))).values()):
+    if any(removal_fields(store.removal.removable(Gone(user_id=user))).values()):
         return
-    known = {key.decode(errors="replace") for key in others} | set(store.users())
+    known = {key.decode(errors="replace") for key in others} | set(store.reader.users())
 
     def is_gone(user_id: str, _: str) -> bool:
         known.add(user_id)
@@ -171,10 +173,10 @@ def _exported(store: StorePort, kafka: Mapping[str, Any], topics: TopicNames) ->
     Raises:
         UsageError: it is filled from others.
     """
-    offsets = store.offsets()
+    offsets = store.writer.offsets()
     if offsets:
-        store.follow(f"{topics.tagged} and {topics.sessions}")
-        store.recognise(ids_of(kafka, (topics.tagged, topics.sessions)))
+        store.writer.follow(f"{topics.tagged} and {topics.sessions}")
+        store.writer.recognise(ids_of(kafka, (topics.tagged, topics.sessions)))
     return offsets
 
 
@@ -211,7 +213,7 @@ def remove(
         StoreUnavailable, TargetUnavailable: the proof says what was removed until then.
     """
     gone = Gone(user_id=user)
-    removed = store.remove(gone) if proof else store.removable(gone)
+    removed = store.removal.remove(gone) if proof else store.removal.removable(gone)
     if proof:
         proof.note(store=_counts(removed))
     known = [(session_id, start_ms) for session_id, start_ms, _ in removed.sessions]
@@ -221,7 +223,7 @@ def remove(
         if proof:
             proof.note(targets=[_proven(one) for one in cleared])
     if proof:
-        store.scrub()  # The last, since others who read the store make it fail.
+        store.removal.scrub()  # The last, since others who read the store make it fail.
         proof.note(complete=is_whole and all(one.is_whole for one in cleared))
     return removed, cleared
 

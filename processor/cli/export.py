@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -12,11 +11,16 @@ import typer
 from processor.cli.extras import require
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen, time_ms
 from processor.cli.text import print_json
+from processor.errors import A3CPError, UsageError
 
 if TYPE_CHECKING:
-    from processor.errors import A3CPError
-    from processor.sessions.following import Progress
+    from collections.abc import Iterator, Mapping
+
+    from processor.processes.exporter import Report
+    from processor.processes.files import Files, Wanted
     from processor.sessions.ports import Store as StorePort
+    from processor.sessions.progress import Progress
+    from processor.settings.model import Settings
 
 PARTIAL_SHOWN: Final = 10
 ASIDE_SHOWN: Final = 10
@@ -69,135 +73,146 @@ def export(
     Run it as often as you like: the store knows how far it is, and each record counts once. Several exporters with one
     store share the work.
     """
-    from processor.errors import UsageError
-    from processor.processes.bundling import Bundling, formats_of
-    from processor.processes.decoders import Decoders
-    from processor.processes.exporter import export_observer
-    from processor.processes.exporter import follow as follow_topics
-    from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
-    from processor.targets.target import Target
-    from processor.wiring import await_kafka, store_of
+    from processor.processes.exporter import await_kafka, export_observer, export_topics, stop_on_signals
+    from processor.processes.files import Files
+    from processor.sessions.ports import SessionFilter
+    from processor.wiring import store_of
 
     require("export")
     if metrics_port and not follow:
         raise UsageError("--metrics-port is for an export that goes on", remedy="add --follow, or leave it out")
-    for option, given in (
-        ("--format", format_), ("--user", user), ("--session", session), ("--since", since), ("--until", until),
-    ):  # fmt: skip
-        if given and to is None:
-            raise UsageError(f"{option} is for bundles", remedy="add --to, or leave it out")
-    wanted = SessionFilter(user, time_ms("--since", since), time_ms("--until", until), session_id=session)
-    formats = formats_of(format_ or [])
-    bundles, dataset = (None if root is None else Target(root) for root in (to, training))
+    wanted = _wanted(to, training, format_, user, session, since, until)
     settings = chosen(bootstrap, prefix, store)
-    topics = {TAGGED: settings.topics().tagged, SESSIONS: settings.topics().sessions}
-    stopped = _stopped_by_signals()
+    names = _names(settings)
+    stopped = threading.Event()
+    stop_on_signals(stopped)
     with ExitStack() as stack:
         observer = stack.enter_context(export_observer(settings, metrics_port if follow else 0))
-        on_trouble = observer.not_followed if follow else _warn
-        if not await_kafka(settings, to_end=not follow, stopped=stopped, on_trouble=on_trouble):
+        report: Report = observer if follow else _Warnings(names)
+        if not await_kafka(settings, report, stopped, to_end=not follow):
             print("stopped before Kafka answered: nothing was read, and nothing written", file=sys.stderr)
             raise typer.Exit(0 if follow else 1)
         opened = stack.enter_context(closing(store_of(settings)))  # Only now: a new one would be empty.
-        bundling = Bundling(
-            opened,
-            settings,
-            to=bundles,
-            training=dataset,
-            formats=formats,
-            wanted=wanted,
-            stopped=stopped.is_set,
-        )
-        with _progress_shown(quiet=as_json, follow=follow) as show, closing(Decoders(settings)) as decoders:
-
-            def shown_and_written(progress: "Progress") -> None:
-                show(progress)
-                observer.followed(progress)
-                bundling.write_some(observer)
-
-            done = follow_topics(
-                settings,
-                opened,
-                decoders.decode,
-                to_end=not follow,
-                stopped=stopped,
-                on_progress=shown_and_written if follow else _standing_told(show, topics),
-                on_trouble=on_trouble,
-            )
-        opened.close()  # With its cache: what follows asks little of it.
-        bundling.finish()
-        outcome = _outcome(opened, done, topics)
-        is_missing = session is not None and not opened.count(SessionFilter(session_id=session))
+        files = Files(opened, settings, wanted, observer, stopped.is_set)
+        with _progress_shown(report, quiet=as_json, follow=follow) as shown:
+            done = export_topics(settings, opened, files, shown, stopped, to_end=not follow)
+        outcome = _outcome(opened, done, names)
+        is_missing = session is not None and not opened.reader.count(SessionFilter(session_id=session))
     if as_json:
-        print_json({**outcome, **bundling.outcome()})
+        print_json({**outcome, **files_outcome(files)})
     else:
         _tell(outcome, opened.name, interrupted=stopped.is_set() and not follow)
-        bundling.tell()
+        tell_files(files)
     if is_missing and not stopped.is_set():
         raise UsageError(
             f"no session {session} in {opened.name}", remedy="--session wants the whole id; a3cp sessions list has them"
         )
     if not follow:
-        bundling.warn()
-        if bundling.has_set_aside or done.unreadable or done.waiting or done.standing:
+        warn_of_set_aside(files)
+        if files.has_set_aside or done.unreadable or done.waiting or done.standing:
             raise typer.Exit(1)
 
 
-def _stopped_by_signals() -> threading.Event:
-    import signal
+def _wanted(  # noqa: PLR0917  # The options, as they are.
+    to: str | None,
+    training: str | None,
+    format_: list[str] | None,
+    user: str | None,
+    session: str | None,
+    since: str | None,
+    until: str | None,
+) -> "Wanted":
+    """Return which files the options ask for.
 
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    return stopped
+    Raises:
+        UsageError: one of them says nothing, or nothing without --to.
+    """
+    from processor.bundles.contents import ALL_FORMATS, Format
+    from processor.processes.files import Wanted
+    from processor.sessions.ports import SessionFilter
+    from processor.targets.target import Target
+
+    for option, given in (
+        ("--format", format_), ("--user", user), ("--session", session), ("--since", since), ("--until", until),
+    ):  # fmt: skip
+        if given and to is None:
+            raise UsageError(f"{option} is for bundles", remedy="add --to, or leave it out")
+    sessions = SessionFilter(user, time_ms("--since", since), time_ms("--until", until), session_id=session)
+    known = {one.value: one for one in Format}
+    if unknown := [word for word in format_ or [] if word not in known]:
+        raise UsageError(f"no format {unknown[0]}", remedy=f"there are {', '.join(known)}")
+    return Wanted(
+        None if to is None else Target(to),
+        None if training is None else Target(training),
+        frozenset(known[word] for word in format_ or []) or ALL_FORMATS,
+        sessions,
+    )
 
 
-def _warn(error: "A3CPError") -> None:
-    print(f"warning: {error}; trying again", file=sys.stderr)
+def _names(settings: "Settings") -> dict[str, str]:
+    from processor.sessions.ports import SESSIONS, TAGGED
+
+    topics = settings.topics()
+    return {TAGGED: topics.tagged, SESSIONS: topics.sessions}
 
 
-def _standing_told(show: "Callable[[Progress], None]", topics: Mapping[str, str]) -> "Callable[[Progress], None]":
-    """Return what does as `show`, and warns of partitions that stand still."""
-    told: set[tuple[str, str]] = set()
+class _Warnings:
+    """Says on standard error what does not answer, and which partitions stand still; each once."""
 
-    def shown(progress: "Progress") -> None:
-        show(progress)
+    def __init__(self, names: "Mapping[str, str]") -> None:
+        self._names = names
+        self._told: set[tuple[str, str]] = set()
+
+    def followed(self, progress: "Progress") -> None:
         for topic, partition, offset, _, why, _ in progress.standing:
-            position = f"{topics[topic]}[{partition}]@{offset}"
-            if (position, why) not in told:
-                told.add((position, why))
+            position = f"{self._names[topic]}[{partition}]@{offset}"
+            if (position, why) not in self._told:
+                self._told.add((position, why))
                 print(f"warning: {position} waits: {why}; trying again", file=sys.stderr)
 
-    return shown
+    def not_followed(self, error: A3CPError) -> None:
+        print(f"warning: {error}; trying again", file=sys.stderr)
+
+
+class _WithBar:
+    """Shows on a terminal how far an export is, beside `report`."""
+
+    def __init__(self, report: "Report", bar: Any, *, follow: bool) -> None:
+        self._report = report
+        self._bar = bar
+        self._follow = follow
+        self._task = bar.add_task("", total=None, messages=0, events=0)
+
+    def followed(self, progress: "Progress") -> None:
+        done = progress.messages + progress.events
+        total = None if self._follow or progress.left is None else done + progress.left
+        self._bar.update(self._task, completed=done, total=total, messages=progress.messages, events=progress.events)
+        self._report.followed(progress)
+
+    def not_followed(self, error: A3CPError) -> None:
+        self._report.not_followed(error)
 
 
 @contextmanager
-def _progress_shown(*, quiet: bool, follow: bool) -> "Iterator[Callable[[Progress], None]]":
-    """Yield what shows how far an export is: a bar on a terminal, nothing elsewhere."""
+def _progress_shown(report: "Report", *, quiet: bool, follow: bool) -> "Iterator[Report]":
+    """Yield a report that also shows a bar, on a terminal; elsewhere `report` itself."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        yield lambda _: None
+        yield report
         return
     text = TextColumn("{task.fields[messages]:,} messages, {task.fields[events]:,} events")
     with Progress(BarColumn(), text, TimeElapsedColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, messages=0, events=0)
-
-        def show(progress: Any) -> None:
-            done = progress.messages + progress.events
-            total = None if follow or progress.left is None else done + progress.left
-            bar.update(task, completed=done, total=total, messages=progress.messages, events=progress.events)
-
-        yield show
+        yield _WithBar(report, bar, follow=follow)
 
 
-def _outcome(store: "StorePort", done: "Progress", topics: Mapping[str, str]) -> dict[str, Any]:
+def _outcome(store: "StorePort", done: "Progress", names: "Mapping[str, str]") -> dict[str, Any]:
     from processor.sessions.ports import SessionFilter
 
-    totals = store.totals()
-    partial = store.sessions(SessionFilter(status="partial"), limit=PARTIAL_SHOWN)
+    totals = store.reader.totals()
+    partial = store.reader.sessions(SessionFilter(status="partial"), limit=PARTIAL_SHOWN)
     return {
         "written": {"messages": done.messages, "events": done.events, "unreadable": done.unreadable},
         "read_again": done.again,
@@ -210,12 +225,12 @@ def _outcome(store: "StorePort", done: "Progress", topics: Mapping[str, str]) ->
             "unreadable": totals.unreadable,
         },
         "set_aside": [
-            {"position": f"{topics[row.topic]}[{row.partition}]@{row.offset}", "reason": row.error}
-            for row in islice(store.unreadable(), ASIDE_SHOWN)
+            {"position": f"{names[row.topic]}[{row.partition}]@{row.offset}", "reason": row.error}
+            for row in islice(store.reader.unreadable(), ASIDE_SHOWN)
         ],
         "standing": [
             {
-                "position": f"{topics[topic]}[{partition}]@{offset}",
+                "position": f"{names[topic]}[{partition}]@{offset}",
                 "cause": cause.value,
                 "reason": why,
                 "remedy": remedy,
@@ -274,3 +289,42 @@ def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
         print(f"and {hidden:,} more; a3cp sessions list --status partial shows them")
     if interrupted and outcome["left"]:
         print(f"stopped before the end: {outcome['left']:,} offsets are left", file=sys.stderr)
+
+
+def files_outcome(files: "Files") -> dict[str, Any]:
+    """Return what was written, for `--json`."""
+    from processor.bundles.bundle import Outcome
+
+    told: dict[str, Any] = {}
+    if (bundles := files.bundles) is not None:
+        told["bundles"] = {
+            "root": bundles.target.root,
+            **{outcome.value: bundles.outcomes[outcome] for outcome in Outcome},
+            "messages": bundles.messages,
+            "bytes": bundles.size_bytes,
+        }
+    if files.training is not None:
+        told["training"] = [date._asdict() for date in files.training.dates.values()]
+    return told
+
+
+def tell_files(files: "Files") -> None:
+    """Print what was written."""
+    if (bundles := files.bundles) is not None:
+        counts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in bundles.counts().items())
+        size = f"{bundles.messages:,} messages, {bundles.size_bytes / 1_000_000:,.1f} MB"
+        print(f"bundles in {bundles.target.root}: {f'{counts} ({size})' if counts else 'nothing new'}")
+    if files.training is not None:
+        for date in files.training.dates.values():
+            print(f"training data of {date.date}: {date.messages:,} messages, {date.captures:,} captures")
+
+
+def warn_of_set_aside(files: "Files") -> None:
+    """Say on standard error what is not written, and why."""
+    from processor.sessions.aside import NEWS_MAX
+
+    for name, why in files.news():
+        print(f"set aside: {name}: {why}", file=sys.stderr)
+    for kind, aside in files.asides():
+        if (hidden := len(aside) - NEWS_MAX) > 0:
+            print(f"set aside: {hidden:,} more, each a {kind}", file=sys.stderr)

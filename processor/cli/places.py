@@ -24,7 +24,7 @@ def session_of(store: "SqlStore", name: str) -> SessionRow:
     name = name.rstrip("…")  # As a narrow terminal shows it.
     if not name:
         raise UsageError("no session is named", remedy="a3cp sessions list shows those there are")
-    found = store.sessions_beginning(name, limit=2)
+    found = store.reader.sessions_beginning(name, limit=2)
     exact = [row for row in found if row.session_id == name]
     if not found:
         raise UsageError(f"no session {name} in {store.name}", remedy="a3cp sessions list shows those there are")
@@ -43,7 +43,7 @@ def bundle_or_view(session: str, address: str | None) -> Iterator[Target | Sessi
         yield Target(session)
         return
     with closing(stored(address)) as opened:
-        yield view_of(opened, session_of(opened, session))
+        yield view_of(opened.reader, session_of(opened, session))
 
 
 def targets_of(roots: list[str] | None) -> list[Target]:

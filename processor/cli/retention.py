@@ -45,17 +45,17 @@ def retention(
     targets = targets_of(to)
     with closing(stored(store)) as opened:
         gone = Gone(ended_before_ms=before_ms)
-        removed = opened.removable(gone)
-        unnamed = [root for root in unnamed_roots(opened.targets(gone), targets) if is_there(root)]
-        kept = sum(opened.totals().sessions.values()) - len(removed.sessions)
+        removed = opened.removal.removable(gone)
+        unnamed = [root for root in unnamed_roots(opened.ledger.targets(gone), targets) if is_there(root)]
+        kept = sum(opened.reader.totals().sessions.values()) - len(removed.sessions)
         if not (dry_run or yes):
             _ask(older_than, len(removed.sessions), kept, is_short=age < _DAY_MS)
         if not dry_run:
-            removed = opened.remove(gone)
+            removed = opened.removal.remove(gone)
         known = {session_id: start_ms for session_id, start_ms, _ in removed.sessions}
 
         def is_gone(_: str, session_id: str) -> bool:
-            return session_id in known or bool(opened.removed_of([session_id]))
+            return session_id in known or bool(opened.removal.removed_of([session_id]))
 
         until = date_part(before_ms)
         cleared: list[Cleared] = []
@@ -63,7 +63,7 @@ def retention(
             for target in targets:
                 cleared += [clear(target, is_gone, known=known.items(), until=until, dry_run=dry_run)]
             if not dry_run:
-                opened.scrub()
+                opened.removal.scrub()
         finally:  # What is removed is told, also when something did not answer then.
             if as_json:
                 told = {"dry_run": dry_run, "ended_before": format_time(before_ms), "store": removal_fields(removed)}

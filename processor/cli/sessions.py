@@ -75,8 +75,8 @@ def list_command(
         if by is not None:
             _show_rollups(by, _every(opened, wanted), as_json=as_json)
             return
-        total = opened.count(wanted)
-        rows = opened.sessions(wanted, limit=limit, skip=(page - 1) * limit)
+        total = opened.reader.count(wanted)
+        rows = opened.reader.sessions(wanted, limit=limit, skip=(page - 1) * limit)
     if as_json:
         print_json({"count": total, "page": page, "sessions": [fields_of(row) for row in rows]})
         return
@@ -99,7 +99,7 @@ def show(
     """Show one session: boundaries, sums of its messages, events."""
     with closing(stored(store)) as opened:
         row = session_of(opened, session_id)
-        events = [from_json(event.value) for event in opened.events(row.session_id, count_max=row.event_count)]
+        events = [from_json(event.value) for event in opened.reader.events(row.session_id, count_max=row.event_count)]
     if as_json:
         print_json({**fields_of(row), "events": [event_fields(event) for event in events]})
         return
@@ -147,7 +147,7 @@ def search(
     if not words.strip():
         raise UsageError("no words are given", remedy="name some that are to be found")
     with closing(stored(store)) as opened:
-        found = opened.search(words, limit=limit, user_id=user)
+        found = opened.reader.search(words, limit=limit, user_id=user)
     if as_json:
         print_json({"found": [found_fields(row) for row in found]})
         return
@@ -179,7 +179,7 @@ def _whole_words(row: SessionRow) -> str:
 
 def _every(store: StorePort, wanted: SessionFilter) -> Iterator[SessionRow]:
     skip = 0
-    while rows := store.sessions(wanted, limit=_ROWS_AT_ONCE, skip=skip):
+    while rows := store.reader.sessions(wanted, limit=_ROWS_AT_ONCE, skip=skip):
         yield from rows
         skip += len(rows)
 

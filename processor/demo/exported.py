@@ -112,7 +112,7 @@ def export(folder: Path, environ: Mapping[str, str]) -> Exported:
         words = done.stderr.strip().splitlines() or ["none"]
         raise Fatal(f"the export ended with code {done.returncode}", remedy=f"its last words: {words[-1]}")
     with closing(open_store(address)) as store:
-        rows = store.sessions(SessionFilter(), limit=_SESSIONS_MAX)
+        rows = store.reader.sessions(SessionFilter(), limit=_SESSIONS_MAX)
     sessions = sorted(rows, key=lambda row: (row.user_id, row.start_ms))
     reports = list(verify(str(folder / _BUNDLES)))
     first = next((row for row in sessions if row.user_id == TRAINED_USER), None)

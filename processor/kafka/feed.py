@@ -20,7 +20,7 @@ from processor.kafka.reading import fetch, place_of, read_spans
 from processor.kafka.unreadable import REMEDY, Probes, is_unreadable, unreadable_because
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Cause, Revoked
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Source, Standing
+from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Read, Source, Standing
 
 _TIMEOUT_S: Final = 10.0
 _ASK_EVERY_S: Final = 2.0
@@ -95,7 +95,6 @@ class KafkaFeed:
         sessions: str,
         group_id: str,
         session_timeout_ms: int,
-        starts: Callable[[], Mapping[Source, int]],
     ) -> None:
         """Join the group.
 
@@ -104,7 +103,6 @@ class KafkaFeed:
             tagged, sessions: the names of the topics.
             group_id: of all exporters with the same store.
             session_timeout_ms: after how long without a heartbeat a member counts as dead.
-            starts: returns where the store is; asked whenever partitions are assigned.
 
         Raises:
             UsageError: a topic does not exist, they have different numbers of partitions, or a property is none.
@@ -114,10 +112,8 @@ class KafkaFeed:
         self._reader_conf = {**reader_conf(conf, if_gone="earliest"), "queued.min.messages": _QUEUED}
         self._topics = {TAGGED: tagged, SESSIONS: sessions}
         self._words = {name: word for word, name in self._topics.items()}
-        self._starts = starts
         self._changes: list[Assigned | Revoked] = []
         self._owned: frozenset[int] = frozenset()
-        self._paused: list[TopicPartition] = []
         self._positions: dict[Source, int] = {}
         self._began: Mapping[Source, int] = {}  # where each assigned partition is read from
         self._held: set[Source] = set()
@@ -153,9 +149,6 @@ class KafkaFeed:
             if any(probes.one_is_readable() for probes in self._probes.values()):
                 self._rejoin()
                 return []
-            if not told and self._paused:
-                self._consumer.resume(self._paused)
-                self._paused = []
             messages = fetch(self._consumer, records_max, timeout_s)
             records = [record for record in map(self._record, messages) if record is not None]
         except KafkaException as error:
@@ -188,6 +181,12 @@ class KafkaFeed:
         changes, self._changes = self._changes, []
         return changes
 
+    def begin(self, starts: Mapping[Source, int]) -> None:
+        """See `Feed.begin`."""
+        sources = ((word, partition) for word in self._topics for partition in self._owned)
+        self._begin_anew({source: starts.get(source, 0) for source in sources})
+        self._assign()
+
     def positions(self) -> Mapping[Source, int]:
         """See `Feed.positions`."""
         return self._positions
@@ -204,7 +203,7 @@ class KafkaFeed:
             return
         if source in self._held:
             self._held.discard(source)
-            self._assign(self._consumer)
+            self._assign()
 
     def unreadable(self) -> Sequence[Standing]:
         """See `Feed.unreadable`."""
@@ -226,7 +225,7 @@ class KafkaFeed:
             lambda: identities(self._admin, {name: name for name in self._words}), "asking who they are", self._conf
         )
 
-    def read(self, places: Iterable[Place]) -> Sequence[OutputRecord]:
+    def read(self, places: Iterable[Place]) -> Read:
         """See `Feed.read`."""
         wanted = frozenset(places)
         runs: dict[tuple[str, int], list[tuple[int, int]]] = {}
@@ -237,12 +236,20 @@ class KafkaFeed:
             else:
                 known.append((offset, offset + 1))
 
-        def read() -> list[OutputRecord]:
+        def read() -> Read:
             rounds = zip_longest(*([(place, run) for run in each] for place, each in runs.items()))
+            unreadable: dict[Source, Standing] = {}
+
+            def note(error: Message) -> None:
+                standing = self._standing(error)
+                unreadable[standing.topic, standing.partition] = standing
+
             with contextlib.closing(Consumer(self._reader_conf)) as consumer:
-                found = chain.from_iterable(read_spans(consumer, dict(filter(None, spans))) for spans in rounds)
+                found = chain.from_iterable(
+                    read_spans(consumer, dict(filter(None, spans)), on_unreadable=note) for spans in rounds
+                )
                 records = (OutputRecord(self._words[record.topic], *record[1:4], record.value) for record in found)
-                return [record for record in records if record[:3] in wanted]
+                return Read([record for record in records if record[:3] in wanted], list(unreadable.values()))
 
         return patiently(read, "reading the output topics", self._conf)
 
@@ -289,8 +296,7 @@ class KafkaFeed:
             return None
         if error is not None:
             if partition in self._owned and is_unreadable(message):
-                why = unreadable_because(message)
-                self._unreadable[source] = Standing(*source, offset, Cause.UNREADABLE, why, REMEDY)
+                self._unreadable[source] = self._standing(message)
                 self._probes[source[0]].put_off(partition, offset)
             elif partition in self._owned and self._positions.get(source, 0) <= offset:
                 self._positions[source] = (
@@ -299,17 +305,15 @@ class KafkaFeed:
             return None
         return OutputRecord(*source, offset, message.timestamp()[1], message.value())
 
+    def _standing(self, message: Message) -> Standing:
+        """Return which batch cannot be read, as the error `message` tells."""
+        topic, partition, offset = place_of(message)
+        return Standing(self._words[topic], partition, offset, Cause.UNREADABLE, unreadable_because(message), REMEDY)
+
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Take the partitions, to be read from where the store is, once the change has been told."""
-        starts: Mapping[Source, int] = {}
-        try:
-            starts = self._starts()
-        except A3CPError as error:  # Raised by `poll`: an exception must not pass through the client.
-            self._failed = error
-        self._begin_anew({source: starts.get(source, 0) for source in map(self._source, partitions)})
-        self._paused = self._assign(consumer)
-        if self._paused:
-            consumer.pause(self._paused)
+        """Take the partitions; nothing of them is read before `begin`."""
+        consumer.assign([])
+        self._begin_anew({})
         self._owned = frozenset(tp.partition for tp in partitions)
         self._changes.append(Assigned(self._owned))
 
@@ -317,13 +321,9 @@ class KafkaFeed:
         consumer.unassign()
         if consumer is not self._consumer:  # It was left behind.
             return
-        self._paused = []
         self._begin_anew({})
         self._changes.append(Revoked(self._owned, lost=True))
         self._owned = frozenset()
-
-    def _source(self, place: TopicPartition) -> Source:
-        return self._words[place.topic], place.partition
 
     def _begin_anew(self, starts: Mapping[Source, int]) -> None:
         self._began = starts
@@ -336,20 +336,19 @@ class KafkaFeed:
     def _stop_reading(self, sources: Iterable[Source]) -> None:
         """Read the other partitions only. One that is merely paused slows the others down."""
         self._held.update(sources)
-        self._assign(self._consumer)
+        self._assign()
 
-    def _assign(self, consumer: Consumer) -> list[TopicPartition]:
-        """Read what is not held back, each partition from its position; return that."""
+    def _assign(self) -> None:
+        """Read what is not held back, each partition from its position."""
         assigned = [
             TopicPartition(self._topics[source[0]], source[1], self._positions.get(source, start))
             for source, start in self._began.items()
             if source not in self._held
         ]
         try:
-            consumer.assign(assigned)
+            self._consumer.assign(assigned)
         except KafkaException as error:
             raise failure("reading the output topics", error) from error
-        return assigned
 
     def _rejoin(self) -> None:
         """Become another member, with a new client; see `Probes`."""

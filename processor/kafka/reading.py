@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from processor.codec.headers import headers_of
 from processor.errors import BrokerUnavailable
-from processor.kafka.unreadable import reading_error
+from processor.kafka.unreadable import is_unreadable, reading_error
 from processor.runtime.ports import RawRecord, TopicRecord
 
 TopicPlace: TypeAlias = tuple[str, int]
@@ -61,6 +61,7 @@ def read_spans(
     *,
     silence_s: float = SILENCE_S,
     on_read: Callable[[int], None] = lambda _: None,
+    on_unreadable: Callable[[Message], None] | None = None,
 ) -> Iterator[TopicRecord]:
     """Yield the committed records of partitions, those of each in their order.
 
@@ -72,9 +73,10 @@ def read_spans(
         spans: by partition, the first offset and the first one that is not read.
         silence_s: how long to wait for the next record; meanwhile an open transaction may end.
         on_read: told how many offsets were passed.
+        on_unreadable: told of a batch that cannot be read, by the client's error; that partition is done then.
 
     Raises:
-        KafkaException, Fatal: a partition cannot be read.
+        KafkaException, Fatal: a partition cannot be read; not for a batch, with `on_unreadable`.
         BrokerUnavailable: nothing came for `silence_s`.
     """
     left = {place: span for place, span in spans.items() if span[0] < span[1]}
@@ -87,11 +89,16 @@ def read_spans(
         passed = 0
         for message in messages:
             error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            is_bad = error is not None and error.code() != KafkaError._PARTITION_EOF
+            if is_bad and (on_unreadable is None or not is_unreadable(message)):
                 raise reading_error(message)
             topic, partition, offset = place_of(message)
             place = topic, partition
             if place not in left:
+                continue
+            if is_bad and on_unreadable is not None:
+                on_unreadable(message)
+                del left[place]
                 continue
             position, end = left[place]
             if error is None and offset < end:

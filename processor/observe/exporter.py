@@ -8,8 +8,8 @@ from processor.errors import A3CPError, StoreUnavailable
 from processor.observe.health import Health
 from processor.observe.metrics import ExportMetrics
 from processor.runtime.ports import Cause
-from processor.sessions.following import Progress
 from processor.sessions.ports import Place, Standing
+from processor.sessions.progress import Progress
 
 
 class ExportObserver:

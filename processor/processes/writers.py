@@ -10,9 +10,7 @@ from processor.bundles.writing import BundleWriter
 from processor.codec import Codec
 from processor.errors import RecordError
 from processor.processes.pool import cores, pool_of, spread
-from processor.sessions.due import view_of
 from processor.sessions.model import SessionRow
-from processor.sessions.ports import Store
 from processor.settings.model import Settings
 from processor.targets.target import Target
 from processor.wiring import SystemClock, schemas, store_of
@@ -21,7 +19,7 @@ SESSIONS_MIN: Final = 1_000  # due; fewer are written sooner by one than several
 PROCESSES_MAX: Final = 8
 _CHUNK_SESSIONS: Final = 10  # handed over at a time
 
-_here: list[tuple[Store, BundleWriter]] = []  # in a process of the pool: what it reads, and how it writes
+_here: list[BundleWriter] = []  # in a process of the pool: how it writes
 
 
 def processes() -> int:
@@ -30,15 +28,16 @@ def processes() -> int:
 
 
 class Writers:
-    """A pool of processes that write bundles; `with` lets go of them."""
+    """A pool of processes that write bundles, see `Taker`; `with` lets go of them."""
 
     def __init__(self, writer: BundleWriter, settings: Settings) -> None:
         """Start them, to write where `writer` would, which counts; `settings` name the store and the schemas."""
+        self.name = writer.name
         self._writer = writer
         self._pool = pool_of(processes(), _begin, settings, writer.target.url, writer.formats, writer.is_pure)
 
     def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
-        """Write the bundles of `page`, yield each session that is written; for `hand_on`. Raises as `BundleWriter`."""
+        """See `Taker.take`. Raises as `BundleWriter`."""
         done = spread(self._pool, _write, page, chunksize=_CHUNK_SESSIONS)
         for session, result in zip(page, done, strict=True):
             if self._writer.count(session, result):
@@ -55,10 +54,10 @@ class Writers:
 
 def _begin(settings: Settings, to: str, formats: frozenset[Format], is_pure: bool) -> None:
     codec = Codec(schemas(settings))
-    writer = BundleWriter(Target(to), codec, now_ms=SystemClock().now_ms, formats=formats, is_pure=is_pure)
-    _here.append((store_of(settings, must_exist=True), writer))
+    reader = store_of(settings, must_exist=True).reader
+    _here.append(BundleWriter(reader, Target(to), codec, now_ms=SystemClock().now_ms, formats=formats, is_pure=is_pure))
 
 
 def _write(session: SessionRow) -> Written | RecordError:
-    ((store, writer),) = _here
-    return writer.write(view_of(store, session))
+    (writer,) = _here
+    return writer.write(session)

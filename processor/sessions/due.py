@@ -1,68 +1,59 @@
 """Hands on the sessions that a target does not have as they are now; each until it is noted."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from processor.sessions.model import SessionRow, SessionView
-from processor.sessions.ports import SessionFilter, Store
+from processor.sessions.ports import ExportLedger, SessionFilter, SessionReader
 
 PAGE_SESSIONS: Final = 200  # noted in one transaction; after a kill, at most as many are handed on again
 
 
-def view_of(store: Store, session: SessionRow) -> SessionView:
+class Taker(Protocol):
+    """Writes sessions to a target."""
+
+    @property
+    def name(self) -> str:
+        """What the ledger remembers the target by; a place has one name for good."""
+
+    def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
+        """Write the sessions of `page`, and yield each once it is written. One that cannot be read is left out."""
+
+
+def view_of(reader: SessionReader, session: SessionRow) -> SessionView:
     """Return `session` with what it counts, and nothing that came later."""
     return SessionView(
         session,
-        lambda: store.messages(session.session_id, count_max=session.held_count),
-        lambda: store.events(session.session_id, count_max=session.event_count),
+        lambda: reader.messages(session.session_id, count_max=session.held_count),
+        lambda: reader.events(session.session_id, count_max=session.event_count),
     )
 
 
-def one_by_one(
-    store: Store, take: Callable[[SessionView], bool]
-) -> Callable[[Sequence[SessionRow]], Iterator[SessionRow]]:
-    """Return what gives `take` each session of a page, and yields those of which it says true; for `hand_on`."""
-
-    def taken(page: Sequence[SessionRow]) -> Iterator[SessionRow]:
-        for session in page:
-            if take(view_of(store, session)):
-                yield session
-
-    return taken
-
-
 def hand_on(
-    store: Store,
-    target: str,
-    wanted: SessionFilter,
-    take: Callable[[Sequence[SessionRow]], Iterator[SessionRow]],
-    *,
-    stopped: Callable[[], bool] = lambda: False,
+    ledger: ExportLedger, taker: Taker, wanted: SessionFilter, *, stopped: Callable[[], bool] = lambda: False
 ) -> int:
-    """Give `take` all of the `wanted` sessions that `target` does not have as they are now, oldest first, each once.
+    """Let `taker` write all of the `wanted` sessions that its target does not have as they are now, oldest first.
 
     Args:
-        store: where they are.
-        target: what the store remembers them by; a place has one name for good.
+        ledger: knows what the target has; what `taker` yields is noted, the rest is handed on again the next time.
+        taker: writes them.
         wanted: which sessions; those that have not ended change with every message.
-        take: writes a page of them and yields each once it is written: then it counts as handed on; others are given to
-            it again the next time.
         stopped: asked before and after each.
 
     Returns:
-        how many were handed on.
+        how many were written.
     """
     count = 0
     last: SessionRow | None = None
-    while not stopped() and (page := store.unexported(target, wanted, limit=PAGE_SESSIONS, after=last)):
+    while not stopped() and (page := ledger.unexported(taker.name, wanted, limit=PAGE_SESSIONS, after=last)):
         last = page[-1]
         done: dict[str, int] = {}
         try:
-            for session in take(page):
+            for session in taker.take(page):
                 done[session.session_id] = session.changes
                 count += 1
                 if stopped():
                     break
         finally:
-            store.note_exported(target, done)
+            ledger.note_exported(taker.name, done)
     return count

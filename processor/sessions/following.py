@@ -1,233 +1,47 @@
-"""Follows the output topics into the store, up to their ends or on and on, whatever stops answering meanwhile."""
+"""Follows the output topics as one member of the exporters' group: what is polled is stored once, in its order."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
-from itertools import islice
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from processor.errors import (
-    A3CPError,
-    BrokerUnavailable,
-    OwnershipLost,
-    RegistryUnavailable,
-    StoreMoved,
-    StoreUnavailable,
-    UsageError,
-)
-from processor.runtime.backoff import backoff_s
+from processor.errors import UsageError
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned
 from processor.sessions.decoding import RecordWaits
-from processor.sessions.materializer import Materializer
-from processor.sessions.model import UnreadableRow
-from processor.sessions.ports import Feed, OutputRecord, Source, Standing, Store
+from processor.sessions.materializer import Applied, Materializer
+from processor.sessions.ports import Feed, OutputRecord, SessionWriter, Source, Standing
 from processor.sessions.waiting import Waiting
 
 BATCH_RECORDS_MAX: Final = 30_000  # in one transaction: of many sessions side by side, each is written once in it
 POLL_TIMEOUT_S: Final = 0.2
-_BACKOFF_FIRST_S: Final = 0.2
-_BACKOFF_MAX_S: Final = 10.0
-GIVE_UP_S: Final = 60.0  # for an export with an end; one that follows never gives up
-OTHERS_ASKED_S: Final = 0.5  # how often the store is asked how far other exporters are
-LAG_ASKED_S: Final = 5.0  # how often one that follows looks how far behind it is
-AGAIN_RECORDS: Final = 2_500  # that were set aside are read again in one transaction
-AGAIN_MIN_S: Final = 10.0  # before one that follows reads again what was set aside; twice as long each time
-AGAIN_MAX_S: Final = 600.0
-ASIDE_MAX: Final = 10  # told of one by one
+CHECK_AGAIN_S: Final = 30.0  # before a batch that could not be read is compared again
 _NEW_STORE: Final = "export into a new store with --store, or name the right Kafka with --bootstrap"
-
-
-class Progress(NamedTuple):
-    """How far an export is."""
-
-    messages: int = 0  # written by this run
-    events: int = 0
-    unreadable: int = 0  # set aside by this run
-    left: int | None = None  # offsets up to the end, when it was last looked at: at most as many records
-    again: int = 0  # set aside before, and written by this run
-    waiting: int = 0  # set aside before, and still in the topics, but not to be read
-    aside: tuple[UnreadableRow, ...] = ()  # the first of those that this run set aside
-    standing: tuple[Standing, ...] = ()  # partitions that stand still at the moment
+_NOT_COMPARED: Final = "the record that was stored last cannot be compared with this Kafka's"
 
 
 class Following:
-    """One exporter: what it reads, it writes, until it is stopped or done."""
+    """One member, from joining to leaving: what it owns, how far that is stored, what stands still."""
 
-    def __init__(
-        self,
-        feed_of: Callable[[], Feed],
-        store: Store,
-        materializer: Materializer,
-        *,
-        stopped: Callable[[], bool],
-        wait: Callable[[float], object],
-        on_progress: Callable[[Progress], None],
-        on_trouble: Callable[[A3CPError], None],
-        give_up_s: float | None,
-    ) -> None:
-        """Prepare to follow; nothing is read yet.
-
-        Args:
-            feed_of: joins the group; store, materializer: where the records go, and how.
-            stopped: whether to stop; wait: waits for some seconds, or until it is to stop.
-            on_progress: told after each batch and each empty poll.
-            on_trouble: told what does not answer, before the next attempt.
-            give_up_s: how long to try without progress before the trouble is raised, or an export with an end leaves
-                the partitions that stand still as they are; None for ever.
-        """
-        self._feed_of = feed_of
+    def __init__(self, feed: Feed, store: SessionWriter, materializer: Materializer, waiting: Waiting) -> None:
+        """Prepare to follow; nothing is read yet."""
+        self._feed = feed
         self._store = store
         self._materializer = materializer
-        self._stopped = stopped
-        self._wait = wait
-        self._on_progress = on_progress
-        self._on_trouble = on_trouble
-        self._give_up_s = give_up_s
-        self._progress = Progress()
-        self._ends: Mapping[Source, int] | None = None
+        self._waiting = waiting
         self._recognised: Identities = {}
-        self._again_s = AGAIN_MIN_S / 2
-        self._again_at_s = 0.0
-        self._worked_s = self._moved_s = time.monotonic()
-        self._waiting = Waiting(materializer.read)
+        self._owned: frozenset[int] = frozenset()
+        self._stored: dict[Source, int] = {}  # next offsets in the store, of the partitions that it owns
+        self._unknown: dict[Source, Standing] = {}  # partitions of which nobody can tell whether they are the store's
+        self._check_at_s = 0.0
 
-    def run(self, *, to_end: bool) -> Progress:
-        """Follow until stopped; with `to_end`, until the store holds all that was committed when this began.
-
-        What stands still longer than all else takes is left; `Progress.standing` tells it.
-
-        Raises:
-            UsageError: the store holds what was in other topics than these.
-            A3CPError: what did not answer for `give_up_s`.
-        """
-        failures = 0  # in a row
-        self._worked_s = self._moved_s = time.monotonic()
-        while not self._stopped():
-            before = self._progress
-            try:
-                self._follow_a_while(to_end=to_end)
-                return self._progress
-            except (BrokerUnavailable, OwnershipLost, StoreMoved, StoreUnavailable, RegistryUnavailable) as error:
-                self._materializer.forget()
-                self._on_trouble(error)
-                if self._give_up_s is not None and time.monotonic() - self._worked_s > self._give_up_s:
-                    raise
-                failures = 1 if self._progress != before else failures + 1
-                self._wait(backoff_s(failures, first_s=_BACKOFF_FIRST_S, max_s=_BACKOFF_MAX_S))
-        return self._progress
-
-    def _follow_a_while(self, *, to_end: bool) -> None:
-        feed = self._feed_of()
-        self._waiting.forget()
-        try:
-            self._check(feed)
-            self._read_again(feed)
-            if to_end and self._ends is None:
-                self._ends = feed.ends()
-            self._follow(feed)
-        finally:
-            feed.close()
-
-    def _follow(self, feed: Feed) -> None:
-        held: dict[Source, int] = {}  # next offsets in the store, of the assigned partitions that it has
-        owned: frozenset[int] = frozenset()
-        look_at_s = 0.0
-        while not self._stopped():
-            records = feed.poll(BATCH_RECORDS_MAX, POLL_TIMEOUT_S)
-            for change in feed.assignments():
-                self._materializer.forget()
-                self._waiting.forget()
-                if isinstance(change, Assigned):
-                    self._recognise(feed)
-                    owned |= change.partitions
-                else:
-                    owned -= change.partitions
-                stored = self._store.offsets()
-                held = {source: offset for source, offset in stored.items() if source[1] in owned}
-            self._waiting.look(feed)
-            moved = self._write(feed, records, held, owned)
-            is_over = False
-            self._worked_s = now_s = time.monotonic()
-            if moved:
-                self._moved_s = now_s
-            self._progress = self._progress._replace(standing=(*self._waiting.standing(), *feed.unreadable()))
-            if self._ends is None:
-                if now_s > look_at_s:
-                    look_at_s = now_s + LAG_ASKED_S
-                    if now_s > self._again_at_s and (self._progress.waiting or self._progress.unreadable):
-                        self._read_again(feed)
-                    self._recognise(feed)  # Topics made anew have nothing to write until they are as long as they were.
-                    self._note_left(feed.ends(), {**self._store.offsets(), **held})
-            else:
-                known: Mapping[Source, int] = held
-                if not moved and now_s > look_at_s:  # Other exporters may be further.
-                    look_at_s = now_s + OTHERS_ASKED_S
-                    known = {**self._store.offsets(), **held}
-                self._note_left(self._ends, known)
-                is_over = self._progress.left == 0 or self._gives_up(self._ends, known)
-            self._on_progress(self._progress)
-            if is_over:
-                return
-
-    def _write(
-        self, feed: Feed, records: Sequence[OutputRecord], held: dict[Source, int], owned: frozenset[int]
-    ) -> bool:
-        """Write `records` and how far they are; return whether there was anything to write."""
-        new: Sequence[OutputRecord] = [
-            record
-            for record in records
-            if record.partition in owned and record.offset >= held.get((record.topic, record.partition), 0)
-        ]
-        while True:
-            new = self._waiting.ready(feed, new)
-            positions = {
-                source: (held.get(source), position)
-                for source, position in feed.positions().items()
-                if source[1] in owned and held.get(source, 0) < position
-            }
-            if not positions:
-                return False
-            self._recognise(feed)  # After the poll: what it returned is of these topics, or of none.
-            try:
-                applied = self._materializer.apply(new, positions)
-                break
-            except RecordWaits as error:  # Each time one partition less is left.
-                self._waiting.hold_back(feed, new, error)
-        if applied.aside:
-            self._again_s = AGAIN_MIN_S
-            self._again_at_s = time.monotonic() + AGAIN_MIN_S
-        stored = {source: position for source, (_, position) in positions.items()}
-        held.update(stored)
-        feed.stored(stored)
-        done = self._progress
-        self._progress = done._replace(
-            messages=done.messages + applied.messages,
-            events=done.events + applied.events,
-            unreadable=done.unreadable + applied.unreadable,
-            aside=(*done.aside, *applied.aside)[:ASIDE_MAX],
-        )
-        return True
-
-    def _note_left(self, ends: Mapping[Source, int], held: Mapping[Source, int]) -> None:
-        left = sum(max(0, end - held.get(source, 0)) for source, end in ends.items())
-        self._progress = self._progress._replace(left=left)
-
-    def _gives_up(self, ends: Mapping[Source, int], held: Mapping[Source, int]) -> bool:
-        """Return whether all that is left stands still, and has done so for long enough."""
-        if self._give_up_s is None or time.monotonic() - self._moved_s <= self._give_up_s:
-            return False
-        still = {(place.topic, place.partition) for place in self._progress.standing}
-        return all(source in still or held.get(source, 0) >= end for source, end in ends.items())
-
-    def _check(self, feed: Feed) -> None:
-        """Check that what the store holds is what these topics held.
+    def check(self) -> None:
+        """Check that what the store holds is what these topics held; a partition that cannot be compared stands still.
 
         Raises:
             UsageError: it is not: another cluster, topics that were made anew, or a backup that was restored.
         """
-        self._recognise(feed)
-        ends = feed.ends()
+        self.recognise()
+        ends = self._feed.ends()
         for source, offset in self._store.offsets().items():
             if offset > (end := ends.get(source, 0)):
                 raise UsageError(
@@ -235,8 +49,93 @@ class Following:
                     "records, as when it was restored from a backup",
                     remedy=_NEW_STORE,
                 )
-        last = self._store.last_records()
-        for record in feed.read([(*source, offset) for source, (offset, _) in last.items()]):
+        self._compare(self._store.last_records())
+
+    def poll(self) -> Sequence[OutputRecord]:
+        """Return the next records that the store has not; take note of what was assigned and revoked before."""
+        records = self._feed.poll(BATCH_RECORDS_MAX, POLL_TIMEOUT_S)
+        if changes := self._feed.assignments():
+            for change in changes:
+                is_new = isinstance(change, Assigned)
+                self._owned = self._owned | change.partitions if is_new else self._owned - change.partitions
+            self._begin()
+        self._waiting.look(self._feed)
+        if self._unknown and time.monotonic() > self._check_at_s:
+            self._compare_again()
+        owned, stored = self._owned, self._stored
+        return [
+            record
+            for record in records
+            if record.partition in owned and record.offset >= stored.get((record.topic, record.partition), 0)
+        ]
+
+    def store(self, records: Sequence[OutputRecord]) -> Applied | None:
+        """Write `records`, and how far they are, in one transaction; return None when there was nothing to write."""
+        while True:
+            records = self._waiting.ready(self._feed, records)
+            moved = {
+                source: (self._stored.get(source), position)
+                for source, position in self._feed.positions().items()
+                if source[1] in self._owned and self._stored.get(source, 0) < position
+            }
+            if not moved:
+                return None
+            self.recognise()  # After the poll: what it returned is of these topics, or of none.
+            try:
+                applied = self._materializer.apply(records, moved)
+                break
+            except RecordWaits as error:  # Each time one partition less is left.
+                self._waiting.failed(records, error)
+        stored = {source: position for source, (_, position) in moved.items()}
+        self._stored.update(stored)
+        self._feed.stored(stored)
+        return applied
+
+    def recognise(self) -> None:
+        """Check that these are the topics that the store is filled from.
+
+        Raises:
+            UsageError: they are not.
+        """
+        now = self._feed.identities()
+        if now != self._recognised:
+            self._store.recognise(now)
+            self._recognised = now
+
+    def standing(self) -> Sequence[Standing]:
+        """Return the partitions that stand still at the moment."""
+        unknown = [place for source, place in self._unknown.items() if source in self._stored]
+        return [*self._waiting.standing(), *unknown, *self._feed.unreadable()]
+
+    def left(self, ends: Mapping[Source, int], *, with_others: bool) -> Mapping[Source, int]:
+        """Return how many offsets each partition is before its end in `ends`, if any.
+
+        `with_others`: the store is asked how far other exporters are.
+        """
+        stored = {**self._store.offsets(), **self._stored} if with_others else self._stored
+        return {source: end - at for source, end in ends.items() if (at := stored.get(source, 0)) < end}
+
+    def _begin(self) -> None:
+        """Begin to read what is owned, each partition from where the store is."""
+        self._materializer.forget()
+        self._waiting.forget()
+        stored = self._store.offsets()
+        self._stored = {source: offset for source, offset in stored.items() if source[1] in self._owned}
+        if self._owned:
+            self.recognise()
+            self._feed.begin(stored)
+        for source in self._unknown:
+            if source in self._stored:
+                self._feed.hold_back(source, self._stored[source])
+
+    def _compare(self, last: Mapping[Source, tuple[int, int]]) -> None:
+        """Compare the records that were stored last with those that are in the topics at their offsets.
+
+        Raises:
+            UsageError: one is another.
+        """
+        found = self._feed.read([(*source, offset) for source, (offset, _) in last.items()])
+        for record in found.records:
             source = record.topic, record.partition
             offset, held_ms = last[source]
             if record.append_ms != held_ms:
@@ -245,30 +144,19 @@ class Following:
                     "as when it was restored from a backup, and others have come since",
                     remedy=_NEW_STORE,
                 )
+        self._unknown = {
+            (place.topic, place.partition): place._replace(why=f"{_NOT_COMPARED}: {place.why}")
+            for place in found.unreadable
+        }
+        self._check_at_s = time.monotonic() + CHECK_AGAIN_S
 
-    def _read_again(self, feed: Feed) -> None:
-        """Read what was set aside once more: what can be read now comes into its session."""
-        again = waiting = 0
-        aside = self._store.unreadable()
-        while rows := {row.place: row.content_hash for row in islice(aside, AGAIN_RECORDS)}:
-            found = feed.read(rows)
-            records = [record for record in found if sha256(record.value or b"").digest() == rows[record[:3]]]
-            try:
-                applied = self._materializer.apply_again(records)
-            except RegistryUnavailable:  # What needs no schema that is not known goes on.
-                waiting += len(records)
-            else:
-                again += applied.messages + applied.events
-                waiting += applied.unreadable
-        self._again_s = AGAIN_MIN_S if again else min(2 * self._again_s, AGAIN_MAX_S)
-        self._again_at_s = time.monotonic() + self._again_s
-        self._progress = self._progress._replace(again=self._progress.again + again, waiting=waiting)
-
-    def _recognise(self, feed: Feed) -> None:
-        now = feed.identities()
-        if now != self._recognised:
-            self._store.recognise(now)
-            self._recognised = now
+    def _compare_again(self) -> None:
+        before = self._unknown
+        last = self._store.last_records()
+        self._compare({source: last[source] for source in before})
+        for source in before.keys() - self._unknown.keys():
+            if source in self._stored:
+                self._feed.go_on(source)
 
 
 def _place(source: Source) -> str:

@@ -6,15 +6,18 @@ and on nothing else: not on where batches begin, nor on which of the two topics 
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from processor.codec.events import from_json
 from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part
 from processor.sessions.model import SessionRow, UnreadableRow
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Rows, Source, Store, Transaction
+from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Rows, SessionWriter, Source, Transaction
 from processor.sessions.summary import SessionFold, in_order, new_session
 
 FOLDS_MAX: Final = 32_768  # sessions whose sums stay in memory between batches, 2 to 4 KiB each
+
+Decode: TypeAlias = Callable[[Sequence[OutputRecord]], Iterable[Part]]
+"""Returns what records say, some at a time; see `sessions.decoding`."""
 
 
 class Applied(NamedTuple):
@@ -30,8 +33,8 @@ class Applied(NamedTuple):
 class Materializer:
     """Writes to the store; used by one thread, for partitions that nobody else writes meanwhile."""
 
-    def __init__(self, store: Store, decode: Callable[[Sequence[OutputRecord]], Iterable[Part]]) -> None:
-        """`decode` returns what records say, some at a time; see `exporter.decoding`."""
+    def __init__(self, store: SessionWriter, decode: Decode) -> None:
+        """Write to `store` what `decode` returns."""
         self._store = store
         self._decode = decode
         self._folds: OrderedDict[str, SessionFold] = OrderedDict()
@@ -47,7 +50,7 @@ class Materializer:
             pass
 
     def apply(self, records: Sequence[OutputRecord], offsets: Mapping[Source, tuple[int | None, int]]) -> Applied:
-        """Write what `records` tell, and `offsets` as in `Store.transaction`, in one transaction.
+        """Write what `records` tell, and `offsets` as in `SessionWriter.transaction`, in one transaction.
 
         Raises:
             StoreMoved, StoreUnavailable: nothing was written, or it is not known; `forget` is done already.

@@ -40,8 +40,15 @@ class Standing(NamedTuple):
     remedy: str
 
 
+class Read(NamedTuple):
+    """What was found at some places."""
+
+    records: Sequence[OutputRecord]
+    unreadable: Sequence[Standing] = ()  # batches that cannot be read; what is behind them was not looked for
+
+
 class Feed(Protocol):
-    """The two topics as a member of the exporters' group reads them: committed records only, from where the store is.
+    """The two topics as a member of the exporters' group reads them: committed records only.
 
     Every method raises `BrokerUnavailable` when no broker answers and `OwnershipLost` when the group goes on without
     this member; then it is closed and another one made.
@@ -54,7 +61,13 @@ class Feed(Protocol):
         """
 
     def assignments(self) -> Sequence[Assigned | Revoked]:
-        """Return the changes of assignment since the last call. A partition's number stands for it in both topics."""
+        """Return the changes of assignment since the last call. A partition's number stands for it in both topics.
+
+        What was assigned is read after `begin`.
+        """
+
+    def begin(self, starts: Mapping[Source, int]) -> None:
+        """Read all that is assigned, each partition from its offset in `starts`, else from its beginning."""
 
     def positions(self) -> Mapping[Source, int]:
         """Return the next offset of each assigned partition that was polled or found to be at its end."""
@@ -74,8 +87,8 @@ class Feed(Protocol):
     def identities(self) -> Identities:
         """Return the ids of the cluster and, by their names, of the two topics, as they are now."""
 
-    def read(self, places: Iterable[Place]) -> Sequence[OutputRecord]:
-        """Return the records at `places`, as far as they are still there; it moves no position."""
+    def read(self, places: Iterable[Place]) -> Read:
+        """Return the records at `places`, as far as they are still there and can be read; it moves no position."""
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         """Take note that the store holds everything before `offsets`; only for those who look at the group's lag."""
@@ -146,7 +159,7 @@ class Transaction(Protocol):
     """What is written at once. What belongs to a session that was removed for its age is left out."""
 
     last_removal: str | None
-    """A word that each `Store.remove` makes anew: when it is another one, what was known of sessions is void."""
+    """A word that each `Removal.remove` makes anew: when it is another one, what was known of sessions is void."""
 
     def add(self, new: Rows) -> None:
         """Insert rows."""
@@ -164,54 +177,8 @@ class Transaction(Protocol):
         """Write sessions as they are now: `sessions` whole, of `counted` only what messages change."""
 
 
-class Store(Protocol):
-    """The tables. Every method raises `StoreUnavailable` when the database does not answer."""
-
-    identity: str
-    """A word that no other store has; exporters with the same store are one consumer group."""
-
-    def follow(self, topics: str) -> None:
-        """Take note that this store holds what is in `topics`.
-
-        Raises:
-            UsageError: it holds what is in others.
-        """
-
-    def recognise(self, identities: Identities) -> None:
-        """Take note of the ids of the cluster and the topics that this store is filled from; see `Feed.identities`.
-
-        Raises:
-            UsageError: it was filled from another cluster, or from topics of these names that were deleted since.
-        """
-
-    def last_records(self) -> Mapping[Source, tuple[int, int]]:
-        """Return the offset of the last record that is held of each partition, and when that was appended."""
-
-    def note_reader(self, reader: str) -> bool:
-        """Take note that `reader` makes the rows from now on; return whether it has made all that there are."""
-
-    def offsets(self) -> Mapping[Source, int]:
-        """Return the next offset of each partition that was read."""
-
-    def transaction(self, offsets: Mapping[Source, tuple[int | None, int]]) -> AbstractContextManager[Transaction]:
-        """Begin to write; what follows is written whole when the `with` ends, and not at all when that raises.
-
-        Args:
-            offsets: by partition, what the store must hold (None: nothing yet) and what it holds then.
-
-        Raises:
-            StoreMoved: the offsets are not those expected, or rows are there already; nothing is written.
-        """
-
-    def correction(self, places: Sequence[Place]) -> AbstractContextManager[Transaction]:
-        """Begin to write records that were set aside and can be read now, as `transaction` does; no offset moves.
-
-        Args:
-            places: those records, which count as set aside no longer.
-
-        Raises:
-            StoreMoved: another exporter was first; nothing is written.
-        """
+class SessionReader(Protocol):
+    """What is held, to be read. Any number of threads may use it at once, also while an exporter writes."""
 
     def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
         """Return the sessions that pass, newest start first."""
@@ -240,6 +207,60 @@ class Store(Protocol):
     def totals(self) -> Totals:
         """Return how much is held."""
 
+    def users(self) -> Iterator[str]:
+        """Yield the ids of users who have a session, or a message in none."""
+
+
+class SessionWriter(Protocol):
+    """How an exporter writes what it reads, and knows how far it is; used by one thread."""
+
+    def follow(self, topics: str) -> None:
+        """Take note that this store holds what is in `topics`.
+
+        Raises:
+            UsageError: it holds what is in others.
+        """
+
+    def recognise(self, identities: Identities) -> None:
+        """Take note of the ids of the cluster and the topics that this store is filled from; see `Feed.identities`.
+
+        Raises:
+            UsageError: it was filled from another cluster, or from topics of these names that were deleted since.
+        """
+
+    def note_reader(self, reader: str) -> bool:
+        """Take note that `reader` makes the rows from now on; return whether it has made all that there are."""
+
+    def offsets(self) -> Mapping[Source, int]:
+        """Return the next offset of each partition that was read."""
+
+    def last_records(self) -> Mapping[Source, tuple[int, int]]:
+        """Return the offset of the last record that is held of each partition, and when that was appended."""
+
+    def transaction(self, offsets: Mapping[Source, tuple[int | None, int]]) -> AbstractContextManager[Transaction]:
+        """Begin to write; what follows is written whole when the `with` ends, and not at all when that raises.
+
+        Args:
+            offsets: by partition, what the store must hold (None: nothing yet) and what it holds then.
+
+        Raises:
+            StoreMoved: the offsets are not those expected, or rows are there already; nothing is written.
+        """
+
+    def correction(self, places: Sequence[Place]) -> AbstractContextManager[Transaction]:
+        """Begin to write records that were set aside and can be read now, as `transaction` does; no offset moves.
+
+        Args:
+            places: those records, which count as set aside no longer.
+
+        Raises:
+            StoreMoved: another exporter was first; nothing is written.
+        """
+
+
+class ExportLedger(Protocol):
+    """Which sessions were exported to which target, and in which state."""
+
     def unexported(
         self, target: str, wanted: SessionFilter, *, limit: int, after: SessionRow | None = None
     ) -> Sequence[SessionRow]:
@@ -257,14 +278,15 @@ class Store(Protocol):
         A target that had all its sessions removed stays among them.
         """
 
-    def users(self) -> Iterator[str]:
-        """Yield the ids of users who have a session, or a message in none."""
-
     def exported(self, root: str, date: str | None = None) -> Iterator[tuple[str, int]]:
         """Yield id and start, ms, of the sessions with a bundle below the root that targets call `root`.
 
         `date`: those alone that started on that UTC date.
         """
+
+
+class Removal(Protocol):
+    """How sessions leave the store."""
 
     def removable(self, gone: Gone) -> Removed:
         """Return what `remove` would remove now."""
@@ -285,6 +307,34 @@ class Store(Protocol):
         Raises:
             StoreUnavailable: others use the store at the moment.
         """
+
+
+class Store(Protocol):
+    """The tables, by what they are used for. Every method raises `StoreUnavailable` when the database is away."""
+
+    @property
+    def name(self) -> str:
+        """What people call it, without a password."""
+
+    @property
+    def identity(self) -> str:
+        """A word that no other store has; exporters with the same store are one consumer group."""
+
+    @property
+    def reader(self) -> SessionReader:
+        """Reads what is held."""
+
+    @property
+    def writer(self) -> SessionWriter:
+        """Writes what an exporter reads."""
+
+    @property
+    def ledger(self) -> ExportLedger:
+        """Knows what was exported."""
+
+    @property
+    def removal(self) -> Removal:
+        """Removes sessions."""
 
     def close(self) -> None:
         """Let go of the connections."""

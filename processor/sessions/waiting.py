@@ -1,97 +1,114 @@
-"""Partitions that wait for the schema registry: each is held back at a record, and the others go on."""
+"""Partitions that wait for the schema registry: each is held back at a record, and the others go on.
 
-import time
-from collections.abc import Callable, Sequence
+A question can take seconds. So threads ask, before a batch is written, and again later for what has no answer.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, TypeAlias
 
-from processor.errors import RegistryUnavailable
-from processor.runtime.ports import Cause
+from processor.runtime.ports import Cause, Clock
+from processor.runtime.questions import Questions
 from processor.sessions.decoding import RecordWaits, schema_header
 from processor.sessions.ports import Feed, OutputRecord, Source, Standing
 
-AGAIN_MIN_S: Final = 1.0  # before the registry is asked again; twice as long each time
-AGAIN_MAX_S: Final = 30.0
+ANSWERED_MAX: Final = 10_000  # schemas that are known to be known
+NO_ANSWER: Final = "the schema registry was asked and has not answered yet"
 
 _Need: TypeAlias = tuple[str, bytes]
-"""What a record waits for: its topic, and the header that names its schema."""
+"""What a record needs: its topic, and the header that names its schema in the registry."""
 
 
 class Waiting:
-    """Knows which partitions are held back, and tries their records again; used by one thread."""
+    """Knows which schemas have no answer yet, and which partitions are held back for them; used by one thread."""
 
-    def __init__(self, read: Callable[[OutputRecord], object]) -> None:
-        """`read` reads a record; it raises `RegistryUnavailable` as long as there is no answer."""
-        self._read = read
-        self._records: dict[Source, OutputRecord] = {}  # where each waits; what was tried last comes last
-        self._errors: dict[_Need, RegistryUnavailable] = {}
-        self._pause_s = AGAIN_MIN_S
-        self._again_at_s = 0.0
+    def __init__(
+        self,
+        read: Callable[[OutputRecord], object],
+        clock: Clock,
+        *,
+        start: Callable[[Callable[[], None]], object],
+    ) -> None:
+        """Ask by `read`, which reads a record and raises RegistryUnavailable when no answer comes.
+
+        `start` runs a function in a thread.
+        """
+        self._samples: dict[_Need, OutputRecord] = {}  # a record of each need that is not answered
+        self._questions: Questions[_Need] = Questions(lambda need: read(self._samples[need]), clock, start=start)
+        self._answered: set[_Need] = set()
+        self._held: dict[Source, OutputRecord] = {}  # where each partition is held back
 
     def forget(self) -> None:
-        """Forget all: the partitions are assigned anew."""
-        self._records.clear()
-        self._errors.clear()
-        self._pause_s = AGAIN_MIN_S
+        """Forget what is held back: the partitions are assigned anew."""
+        self._held.clear()
 
     def standing(self) -> list[Standing]:
         """Return where each partition waits, and why."""
-        told = []
-        for record in self._records.values():
-            error = self._errors[_need(record)]
-            told.append(Standing(*record[:3], Cause.REGISTRY, error.what, error.remedy))
-        return told
+        return [Standing(*record[:3], Cause.REGISTRY, *self._why(record)) for record in self._held.values()]
+
+    def readable(self, records: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
+        """Return those of `records` whose schema is known; what is not known is asked for."""
+        lacking = self._ask(records)
+        return [record for record in records if _need(record) not in lacking] if lacking else records
 
     def ready(self, feed: Feed, records: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
-        """Return those of `records` that wait for nothing known; hold each partition back at its first that does."""
-        if not self._records:
+        """Return what can be read now of each partition; hold it back at its first record that cannot be."""
+        lacking = self._ask(records)
+        if not lacking and not self._held:
             return records
         ready = []
         for record in records:
-            if _need(record) in self._errors:
-                self._hold(feed, record)
-            waits = self._records.get((record.topic, record.partition))
-            if waits is None or record.offset < waits.offset:
+            source = record.topic, record.partition
+            if source not in self._held and _need(record) in lacking:
+                self._held[source] = record
+                feed.hold_back(source, record.offset)
+            if source not in self._held or record.offset < self._held[source].offset:
                 ready.append(record)
         return ready
 
-    def hold_back(self, feed: Feed, records: Sequence[OutputRecord], error: RecordWaits) -> None:
-        """Hold a partition back at the one of `records` that `error` names."""
+    def failed(self, records: Iterable[OutputRecord], error: RecordWaits) -> None:
+        """Take note that the one of `records` that `error` names cannot be read after all: its schema was forgotten."""
         (record,) = (record for record in records if record[:3] == error.place)
-        if not self._records:
-            self._again_at_s = time.monotonic() + self._pause_s
-        self._errors[_need(record)] = error
-        self._hold(feed, record)
+        need = _need(record)
+        assert need[1]
+        self._answered.discard(need)
+        self._samples[need] = record
+        self._questions.fail(need, error)
 
     def look(self, feed: Feed) -> None:
-        """Try a record again, if it is time; when it can be read, all that wait for the same schema go on.
-
-        One record at a time: a question takes seconds when the registry is slow, and all else waits meanwhile.
-        """
-        if not self._records or time.monotonic() < self._again_at_s:
+        """Let go on what has its answer; ask again, when it is time, for what has none."""
+        if not self._held:
             return
-        tried = next(iter(self._records.values()))
-        need = _need(tried)
-        alike = [source for source, record in self._records.items() if _need(record) == need]
-        try:
-            self._read(tried)
-        except RegistryUnavailable as error:
-            self._errors[need] = error
-            for source in alike:
-                self._records[source] = self._records.pop(source)
-            self._pause_s = min(2 * self._pause_s, AGAIN_MAX_S)
-        else:
-            del self._errors[need]
-            for source in alike:
-                del self._records[source]
+        self._take_answers()
+        for source, record in list(self._held.items()):
+            if _need(record) in self._answered:
+                del self._held[source]
                 feed.go_on(source)
-            self._pause_s = AGAIN_MIN_S
-        self._again_at_s = time.monotonic() + self._pause_s
+        self._questions.ask({_need(record) for record in self._held.values()})
 
-    def _hold(self, feed: Feed, record: OutputRecord) -> None:
-        source = record.topic, record.partition
-        if source not in self._records:
-            self._records[source] = record
-            feed.hold_back(source, record.offset)
+    def _ask(self, records: Iterable[OutputRecord]) -> Collection[_Need]:
+        """Return the needs of `records` that have no answer, once the registry was asked for a moment."""
+        framed = {_need(record): record for record in records if record.value and record.value[0] == 0}
+        lacking = {need: record for need, record in framed.items() if need[1] and need not in self._answered}
+        if not lacking:
+            return ()
+        self._samples.update(lacking)
+        self._questions.ask(lacking)
+        self._questions.wait([need for need in lacking if self._questions.failure(need) is None])
+        self._take_answers()
+        return lacking.keys() - self._answered
+
+    def _take_answers(self) -> None:
+        for need in self._questions.answered({_need(record) for record in self._held.values()}):
+            if len(self._answered) >= ANSWERED_MAX:
+                self._answered.clear()
+            self._answered.add(need)
+            self._samples.pop(need, None)
+
+    def _why(self, record: OutputRecord) -> tuple[str, str]:
+        error = self._questions.failure(_need(record))
+        if error is None:
+            return NO_ANSWER, ""
+        return error.what, error.remedy
 
 
 def _need(record: OutputRecord) -> _Need:

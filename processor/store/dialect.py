@@ -1,12 +1,18 @@
 """What databases do each in their own way."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Select
 from sqlalchemy.exc import DBAPIError
 
 from processor.store.rows import Values
+
+CONNECTIONS_MAX: Final = 40
+"""Connections of one process: as many threads as a web service reads with. More threads wait for their turn."""
+
+POOL: Final[dict[str, Any]] = {"pool_size": CONNECTIONS_MAX, "max_overflow": 0, "pool_use_lifo": True}
+"""How engines keep connections: what is used last is used next, so one thread has one connection."""
 
 
 class Dialect(Protocol):

@@ -8,6 +8,7 @@ from sqlalchemy.exc import ArgumentError
 
 from processor.errors import UsageError
 from processor.settings.addresses import masked
+from processor.store.database import Database
 from processor.store.sql import SqlStore
 from processor.store.sqlite import SqliteDialect, sqlite_engine
 
@@ -30,7 +31,7 @@ def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
     if url.get_backend_name() in ("postgresql", "postgres"):
         from processor.store.postgres import PostgresDialect, postgres_engine  # noqa: PLC0415  # Of an extra of its own.
 
-        return SqlStore(postgres_engine(url), PostgresDialect(), name)
+        return SqlStore(Database(postgres_engine(url), PostgresDialect(), name))
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         raise UsageError(f"no store can be at {name}", remedy=_FORMS)
     path = Path(url.database)
@@ -38,7 +39,7 @@ def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
         raise UsageError(f"there is no store at {path}", remedy="fill one with a3cp export, or name it with --store")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent} for the store", remedy="make it, or name another")
-    return SqlStore(sqlite_engine(path), SqliteDialect(), name)
+    return SqlStore(Database(sqlite_engine(path), SqliteDialect(), name))
 
 
 def _url(address: str) -> URL:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Select, create_engine, func, literal_
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from processor.store.dialect import POOL
 from processor.store.rows import Values
 from processor.store.tables import TEXTS
 
@@ -78,5 +79,6 @@ def postgres_engine(url: URL) -> Engine:
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
+        **POOL,
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "a3cp-export"},
     )

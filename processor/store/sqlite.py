@@ -13,12 +13,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from processor.errors import StoreUnavailable
+from processor.store.dialect import POOL
 from processor.store.rows import Values
 from processor.store.tables import TEXTS
 
 BUSY_TIMEOUT_S: Final = 30.0  # how long a writer waits for another one
 _AGAIN_S: Final = 0.02
-_CACHE_KIB: Final = 64 << 10
+_CACHE_KIB: Final = 64 << 10  # of a connection that writes; those that only read have SQLite's own 2 MiB
 _LOG_PAGES: Final = 10_000  # of the write-ahead log, 40 MiB, before it is merged into the file
 # As FTS5's unicode61 splits texts: letters and digits, with those combining marks that it takes for a part of them.
 _WORDS: Final = re.compile(
@@ -53,6 +54,7 @@ class SqliteDialect:
 
     def begin_writing(self, connection: Connection) -> None:
         """See `Dialect.begin_writing`. A transaction that began as a reader could not become a writer in its turn."""
+        connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
@@ -115,7 +117,7 @@ def _quoted(words: str) -> str:
 
 def sqlite_engine(path: Path) -> Engine:
     """Return the database in the file `path`."""
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S}, **POOL)
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: object) -> None:
@@ -123,7 +125,6 @@ def sqlite_engine(path: Path) -> Engine:
         _write_ahead(connection)
         for pragma in (
             "synchronous=NORMAL",
-            f"cache_size=-{_CACHE_KIB}",
             "temp_store=MEMORY",
             f"wal_autocheckpoint={_LOG_PAGES}",
         ):

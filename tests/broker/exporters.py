@@ -22,9 +22,9 @@ from tests.conftest import PARTITIONS
 
 # It waits less between two attempts at a target or a session, and between two times of writing training data.
 IMPATIENT = """
-from processor.processes import bundling
+from processor.processes import files
 from processor.sessions import aside
-bundling.RETRY_S, bundling.TRAINING_PAUSE, aside.WAIT_MIN_S = 1.0, 1, 1.0
+files.RETRY_S, files.TRAINING_PAUSE, aside.WAIT_MIN_S = 1.0, 1, 1.0
 """
 PROGRAM = [sys.executable, "-c", f"{IMPATIENT}\nfrom processor.cli.app import main; main()"]
 QUICK = {"A3CP_KAFKA__RECONNECT__BACKOFF__MAX__MS": "500"}
@@ -78,7 +78,7 @@ class Exporter:
 
     def held(self) -> Mapping[tuple[str, int], int]:
         """Return by source how far the store is."""
-        with self.store._engine.connect() as connection:
+        with self.store.database.engine.connect() as connection:
             return {(topic, number): offset for topic, number, offset in connection.execute(select(SOURCES))}
 
     def has_moved(self, before: Mapping[tuple[str, int], int]) -> bool:
@@ -88,7 +88,7 @@ class Exporter:
     def left(self, ends: Mapping[tuple[str, int], int]) -> int:
         """Return how many records are not in the store, and sessions not ended or not in both targets."""
         held = self.held()
-        with self.store._engine.connect() as connection:
+        with self.store.database.engine.connect() as connection:
             sessions: int = connection.execute(select(func.count()).select_from(SESSIONS)).scalar_one()
             same = (EXPORTS.c.session_id == SESSIONS.c.session_id) & (EXPORTS.c.changes == SESSIONS.c.changes)
             done = select(func.count()).select_from(SESSIONS).join(EXPORTS, same).where(SESSIONS.c.status == "complete")
@@ -101,7 +101,7 @@ class Exporter:
         tables = {}
         targets = f"{self.root} csv,html,json,jsonl", f"{self.training} parquet"
         keys = [sha256(target.encode()).hexdigest() for target in targets]
-        with self.store._engine.connect() as connection:
+        with self.store.database.engine.connect() as connection:
             for table in METADATA.sorted_tables:
                 # A text's number is the database's own; `meta` holds a word and places that no other store has.
                 columns = [column for column in table.columns if (table.name, column.name) != ("texts", "id")]

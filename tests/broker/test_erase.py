@@ -116,9 +116,12 @@ class Place:
     def of(self, user: str) -> list[Any]:
         """Return everything that is held of a user."""
         store = open_store(self.address)
-        sessions = store.sessions(SessionFilter(user_id=user), limit=100)
-        held = [sessions, [(list(store.messages(s.session_id)), list(store.events(s.session_id))) for s in sessions]]
-        found = store.search(f"word{user[:4]}", limit=100)
+        sessions = store.reader.sessions(SessionFilter(user_id=user), limit=100)
+        held = [
+            sessions,
+            [(list(store.reader.messages(s.session_id)), list(store.reader.events(s.session_id))) for s in sessions],
+        ]
+        found = store.reader.search(f"word{user[:4]}", limit=100)
         store.close()
         ids = {session.session_id for session in sessions}
         bundles = {name: content for name, content in self.files().items() if ids & set(Path(name).parts)}
@@ -196,8 +199,10 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
         fleet.await_processed()
         place.export()
         store = open_store(place.address)
-        counts = {user: [s.held_count for s in store.sessions(SessionFilter(user_id=user), limit=9)] for user in USERS}
-        (new,) = store.sessions(SessionFilter(user_id=ANNA), limit=9)
+        counts = {
+            user: [s.held_count for s in store.reader.sessions(SessionFilter(user_id=user), limit=9)] for user in USERS
+        }
+        (new,) = store.reader.sessions(SessionFilter(user_id=ANNA), limit=9)
         store.close()
         assert counts == {ANNA: [1], "ben": [2, 1], "cleo": [2, 1]}
         assert (new.previous_session_id, new.start_reason) == (None, "message")
@@ -264,7 +269,7 @@ def test_old_sessions_go(kafka: str, topics: str, tmp_path: Path) -> None:
         place.export()
         assert {path.parent.name for path in place.bundles.rglob("bundle.json")} == left
         store = open_store(place.address)
-        assert {s.session_id for s in store.sessions(SessionFilter(), limit=99)} == left
+        assert {s.session_id for s in store.reader.sessions(SessionFilter(), limit=99)} == left
         store.close()
         again = place.told("retention", "--older-than", "30d", "--yes", *place.roots)
         assert (again["store"]["sessions"], again["store"]["messages"]) == (0, 0)
@@ -304,7 +309,7 @@ def test_a_processor_that_starts_meanwhile(
         fleet.await_processed()
         place.export()
         store = open_store(place.address)
-        anna, ben = (store.sessions(SessionFilter(user_id=user), limit=1)[0] for user in (ANNA, "ben"))
+        anna, ben = (store.reader.sessions(SessionFilter(user_id=user), limit=1)[0] for user in (ANNA, "ben"))
         store.close()
         assert (anna.previous_session_id is None, anna.held_count) == (is_forgotten, 1 if is_forgotten else 2)
         assert ben.held_count == 2

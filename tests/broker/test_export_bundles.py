@@ -40,11 +40,11 @@ def test_bundles_from_the_topics(kafka: str, topics: str, tmp_path: Path) -> Non
     filled = open_store(store)
 
     def has_moved(before: object) -> bool:
-        return filled.offsets() != before
+        return filled.writer.offsets() != before
 
     for turn in range(KILLS):
         size = len(RECORDS) // KILLS + 1
-        before = filled.offsets()
+        before = filled.writer.offsets()
         site.produce(RECORDS[turn * size : (turn + 1) * size])
         command = [*PROGRAM, "export", "--follow", "--store", store, "--to", str(killed)]
         with (

@@ -96,7 +96,7 @@ def test_killed_at_random_moments(kafka: str, topics: str, tmp_path: Path, reque
         sys.stdout.write(f"{in_work} kills left a half written bundle behind\n")
         calm = stack.enter_context(Exporter(fleet.environ, f"sqlite:///{tmp_path / 'calm.db'}", tmp_path / "calm"))
         assert calm.run().returncode == 0
-        with calm.store._engine.connect() as connection:
+        with calm.store.database.engine.connect() as connection:
             revisions = list(connection.execute(select(SESSIONS.c.revision)).scalars())
             kinds = set(connection.execute(select(EVENTS.c.kind)).scalars())
         assert len(revisions) > 300

@@ -26,7 +26,7 @@ from tests.strategies import SCHEMA_TEXTS, framed
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("damaged")]
 
 USERS = [next(f"u{n}" for n in range(99) if partition_of(f"u{n}".encode(), 4) == partition) for partition in range(4)]
-SOON = "from processor.sessions import following\nfollowing.GIVE_UP_S = 2.0"
+SOON = "from processor.processes import exporter\nexporter.GIVE_UP_S = 2.0"
 RAW = (1, 2, 3)  # ids of the schemas that messages of the first partitions are written with
 
 
@@ -167,4 +167,4 @@ def test_a_batch_that_cannot_be_read(own: tuple[str, Path], tmp_path: Path) -> N
         await_true("all is stored", lambda: exporter.held() == ends)
         await_true("it is ready", lambda: probe(port, "/readyz")[0] == 200)
         assert export_once(exporter, f"sqlite:///{tmp_path}/once.db")[0] == 0
-        assert exporter.store.totals().messages == len(by_source["tagged", 0]) + len(by_source["tagged", 1])
+        assert exporter.store.reader.totals().messages == len(by_source["tagged", 0]) + len(by_source["tagged", 1])

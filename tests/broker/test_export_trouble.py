@@ -155,10 +155,14 @@ def test_a_feed_closes_while_a_commit_has_no_answer(prefix: str, tmp_path: Path)
         ensure_topics(conf, prefix, partitions=4)
         Site(running.bootstrap, prefix, tmp_path).produce(RECORDS[:100])
         names = names_of(prefix)
-        feed = KafkaFeed(
-            conf, tagged=names.tagged, sessions=names.sessions, group_id=prefix, session_timeout_ms=6_000, starts=dict
-        )
-        await_true("it reads", lambda: feed.assignments() is not None and feed.poll(100, 0.1))
+        feed = KafkaFeed(conf, tagged=names.tagged, sessions=names.sessions, group_id=prefix, session_timeout_ms=6_000)
+
+        def reads() -> bool:
+            if feed.assignments():
+                feed.begin({})
+            return bool(feed.poll(100, 0.1))
+
+        await_true("it reads", reads)
         os.kill(running.pid, signal.SIGSTOP)
         feed.stored(feed.positions())
         feed.poll(1, 0.5)  # The request is under way.
@@ -258,5 +262,5 @@ def test_a_target_that_cannot_be(site: Site, tmp_path: Path, place: str) -> None
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"error: {target}")
     store = open_store(address)
-    assert store.totals().messages > 0
+    assert store.reader.totals().messages > 0
     store.close()

@@ -96,10 +96,19 @@ def await_true(what: str, condition: Callable[[], object]) -> None:
 def held(address: str) -> list[Any]:
     """Return all that a store holds, but for when records were appended: that is Kafka's to say."""
     store = open_store(address)
-    sessions = sorted(store.sessions(SessionFilter(), limit=10_000))
-    content = [(row, list(store.messages(row.session_id)), list(store.events(row.session_id))) for row in sessions]
-    texts = sorted(store.search("said", limit=10_000))
-    found = [content, texts, sorted(store.offsets().items()), list(store.unreadable()), store.totals()]
+    sessions = sorted(store.reader.sessions(SessionFilter(), limit=10_000))
+    content = [
+        (row, list(store.reader.messages(row.session_id)), list(store.reader.events(row.session_id)))
+        for row in sessions
+    ]
+    texts = sorted(store.reader.search("said", limit=10_000))
+    found = [
+        content,
+        texts,
+        sorted(store.writer.offsets().items()),
+        list(store.reader.unreadable()),
+        store.reader.totals(),
+    ]
     store.close()
     return found
 
@@ -168,13 +177,13 @@ def test_topics_that_lost_records_are_refused(site: Site, records: list[OutputRe
     site.produce(records[:50])
     site.run("export", "--store", address)
     store = open_store(address)
-    with store._engine.begin() as connection:
+    with store.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE messages SET append_ms = append_ms + 1")
     assert "holds another record of tagged[" in refusal(site, address)
-    with store._engine.begin() as connection:
+    with store.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE messages SET append_ms = append_ms - 1")
     assert site.run("export", "--store", address)["written"]["messages"] == 0
-    with store._engine.begin() as connection:
+    with store.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE sources SET next_offset = next_offset + 1000")
     store.close()
     assert "it lost records, as when it was restored from a backup" in refusal(site, address)
@@ -201,5 +210,5 @@ def test_topics_made_anew_are_refused(
     fresh = f"sqlite:///{tmp_path / 'fresh.db'}"
     assert site.run("export", "--store", fresh)["left"] == 0
     store = open_store(address)
-    assert store.totals().messages == before["messages"]
+    assert store.reader.totals().messages == before["messages"]
     store.close()

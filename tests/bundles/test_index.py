@@ -10,7 +10,7 @@ from processor.bundles import index
 from processor.bundles.verify import listed, verify
 from processor.bundles.writing import BundleWriter, write_index
 from processor.removal.clearing import clear
-from processor.sessions.due import hand_on, one_by_one
+from processor.sessions.due import hand_on
 from processor.sessions.ports import Gone, SessionFilter
 from processor.sessions.shapes import Index
 from processor.store import open_store
@@ -31,8 +31,8 @@ def filled_store(tmp_path: Path) -> Iterator[SqlStore]:
 
 
 def export(store: SqlStore, target: Target, wanted: SessionFilter = SessionFilter()) -> None:  # noqa: B008
-    writer = BundleWriter(target, CODEC, now_ms=lambda: START_MS)
-    hand_on(store, writer.name, wanted, one_by_one(store, writer.take))
+    writer = BundleWriter(store.reader, target, CODEC, now_ms=lambda: START_MS)
+    hand_on(store.ledger, writer, wanted)
     write_index(store, writer)
 
 
@@ -51,7 +51,7 @@ def test_a_bundle_that_is_gone_is_missed(filled_store: SqlStore, target: Target)
     """One bundle, then the whole date: each is named; the next export does not hide it."""
     export(filled_store, target)
     assert (listed(target.url), told(target.url)) == (4, [])
-    sessions = filled_store.sessions(SessionFilter(), limit=9)
+    sessions = filled_store.reader.sessions(SessionFilter(), limit=9)
     target.files.rm(target.path(f"2025-06-16/{sessions[0].session_id}"), recursive=True)
     assert told(target.url) == [MISSING]
     target.files.rm(target.path("2025-06-16"), recursive=True)
@@ -65,7 +65,7 @@ def test_a_bundle_that_is_gone_is_missed(filled_store: SqlStore, target: Target)
 def test_what_we_removed_is_not_missed(filled_store: SqlStore, target: Target) -> None:
     """A person is erased: how many bundles went is told by date, and nobody is named."""
     export(filled_store, target)
-    filled_store.remove(Gone(user_id="anna-4711"))
+    filled_store.removal.remove(Gone(user_id="anna-4711"))
     assert clear(target, lambda user_id, _: user_id == "anna-4711").is_whole
     assert (listed(target.url), told(target.url)) == (2, [])
     contents = [content for _, content in index.read(target)]
@@ -79,7 +79,7 @@ def test_what_we_removed_is_not_missed(filled_store: SqlStore, target: Target) -
 def test_bundles_that_a_store_has_let_go_stay_listed(filled_store: SqlStore, target: Target) -> None:
     """Sessions went from the store, their bundles stayed, as asked for: these are counted on."""
     export(filled_store, target, SessionFilter(user_id="anna-4711"))
-    filled_store.remove(Gone(ended_before_ms=START_MS + 10**9))
+    filled_store.removal.remove(Gone(ended_before_ms=START_MS + 10**9))
     export(filled_store, target)
     assert told(target.url) == []
     assert listed(target.url) == 2
@@ -99,12 +99,12 @@ def test_several_stores_share_a_root(filled_store: SqlStore, target: Target, tmp
 def test_an_index_that_was_changed_is_told(filled_store: SqlStore, target: Target) -> None:
     """A bundle and its line are gone: the seal is broken, and the next export lists it again."""
     export(filled_store, target)
-    session = filled_store.sessions(SessionFilter(), limit=9)[0]
+    session = filled_store.reader.sessions(SessionFilter(), limit=9)[0]
     target.files.rm(target.path(f"2025-06-16/{session.session_id}"), recursive=True)
     (path,) = [path for path, _ in index.read(target) if "2025-06-16" in path]
     target.files.pipe_file(path, target.files.cat_file(path).replace(session.session_id.encode(), b"sess_x"))
     assert told(target.url) == ["its SHA-256 is not that of its content: it was changed"]
-    writer = BundleWriter(target, CODEC, now_ms=lambda: START_MS)
+    writer = BundleWriter(filled_store.reader, target, CODEC, now_ms=lambda: START_MS)
     write_index(filled_store, writer, all_dates=True)
     assert told(target.url) == [MISSING]
 

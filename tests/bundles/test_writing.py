@@ -12,16 +12,15 @@ from processor.bundles.bundle import Outcome
 from processor.bundles.verify import verify
 from processor.bundles.writing import BundleWriter
 from processor.errors import TargetUnavailable
-from processor.sessions.due import hand_on, one_by_one, view_of
-from processor.sessions.following import Progress
+from processor.sessions.due import hand_on
 from processor.sessions.model import Status
-from processor.sessions.ports import SessionFilter
+from processor.sessions.ports import SessionFilter, SessionReader
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
 from processor.training.writer import TrainingWriter
+from tests.sessions.exporting import export
 from tests.sessions.outputs import CODEC, message, processed
-from tests.sessions.test_following import following
 
 NOW_MS = 1_763_740_800_000
 RECORDS = processed([
@@ -40,19 +39,19 @@ def tree(root: Path) -> dict[str, bytes]:
 
 def written(store: SqlStore, root: Path) -> BundleWriter:
     target = Target(str(root))
-    writer = BundleWriter(target, CODEC, now_ms=lambda: NOW_MS)
-    hand_on(store, str(root), SessionFilter(), one_by_one(store, writer.take))
-    training = TrainingWriter(store, Target(str(root / "training")), CODEC)
-    hand_on(store, f"{root} parquet", SessionFilter(), one_by_one(store, training.take))
+    writer = BundleWriter(store.reader, target, CODEC, now_ms=lambda: NOW_MS)
+    hand_on(store.ledger, writer, SessionFilter())
+    training = TrainingWriter(store.reader, Target(str(root / "training")), CODEC)
+    hand_on(store.ledger, training, SessionFilter())
     return writer
 
 
 def test_bundles_and_training_data(store, tmp_path):
     """Every session becomes a bundle that verifies, every message a row; a second run has nothing to do."""
-    following(store, RECORDS).run(to_end=True)
+    export(store, RECORDS)
     root = tmp_path / "bundles"
     writer = written(store, root)
-    totals = store.totals()
+    totals = store.reader.totals()
     assert set(writer.outcomes) == {Outcome.WRITTEN}
     assert (writer.messages, writer.statuses[Status.COMPLETE]) == (totals.messages, totals.sessions["complete"])
     reports = list(verify(str(root)))
@@ -64,16 +63,16 @@ def test_bundles_and_training_data(store, tmp_path):
     assert written(store, root).messages == 0
 
 
-class OnTheWay(list[Progress]):
-    """Writes bundles after every so many batches."""
+class OnTheWay:
+    """Writes bundles in every ninth turn of an exporter."""
 
     def __init__(self, store: SqlStore, root: Path) -> None:
-        super().__init__()
         self._store, self._root = store, root
+        self._turns = 0
 
-    def append(self, progress: Progress) -> None:
-        super().append(progress)
-        if len(self) % 9 == 0:
+    def write_some(self) -> None:
+        self._turns += 1
+        if self._turns % 9 == 0:
             written(self._store, self._root)
 
 
@@ -82,8 +81,8 @@ def test_in_batches_of_any_size_the_same_tree(tmp_path):
     trees = []
     for name, chunk in (("calm", 1000), ("restless", 3)):
         store = open_store(f"sqlite:///{tmp_path / name}.db")
-        seen = OnTheWay(store, tmp_path / name) if name == "restless" else None
-        following(store, RECORDS, chunk=chunk, seen=seen).run(to_end=True)
+        files = OnTheWay(store, tmp_path / name) if name == "restless" else None
+        export(store, RECORDS, chunk=chunk, files=files)
         written(store, tmp_path / name)
         store.close()
         trees.append(tree(tmp_path / name))
@@ -93,16 +92,16 @@ def test_in_batches_of_any_size_the_same_tree(tmp_path):
 def test_a_target_that_cannot_be_written_is_told(tmp_path):
     """A file where the root should be, a full disk: one error with what to do; afterwards the export goes on."""
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    following(store, RECORDS, chunk=1000).run(to_end=True)
+    export(store, RECORDS, chunk=1000)
     root = tmp_path / "bundles"
     root.write_text("in the way")
     with pytest.raises(TargetUnavailable, match="cannot be written"):
         written(store, root)
     root.unlink()
-    assert written(store, root).messages == store.totals().messages
-    training = TrainingWriter(store, Target("/dev/null/training"), CODEC)
+    assert written(store, root).messages == store.reader.totals().messages
+    training = TrainingWriter(store.reader, Target("/dev/null/training"), CODEC)
     with pytest.raises(TargetUnavailable, match="cannot be written"):
-        hand_on(store, "parquet", SessionFilter(), one_by_one(store, training.take))
+        hand_on(store.ledger, training, SessionFilter())
     store.close()
 
 
@@ -110,37 +109,37 @@ def test_a_date_is_written_once_and_again_when_it_changed(tmp_path):
     """One writer, as `--follow` has it: a date's sessions cost one writing, and one that changed later another."""
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     target = Target(str(tmp_path / "training"))
-    training = TrainingWriter(store, target, CODEC)
+    training = TrainingWriter(store.reader, target, CODEC)
     rows = []
     for end in (len(RECORDS) // 2, len(RECORDS)):
-        following(store, RECORDS[:end]).run(to_end=True)
+        export(store, RECORDS[:end])
         for _ in range(2):
-            hand_on(store, "parquet", SessionFilter(), one_by_one(store, training.take))
+            hand_on(store.ledger, training, SessionFilter())
             rows.append(ds.dataset(tmp_path / "training" / "messages").count_rows())
-        assert rows[-1] == store.totals().messages
+        assert rows[-1] == store.reader.totals().messages
     assert rows[0] == rows[1] < rows[2] == rows[3]
     files = list((tmp_path / "training").rglob("*.parquet"))
     before = [path.stat().st_mtime_ns for path in files]
-    training.take(view_of(store, store.sessions(SessionFilter(), limit=1)[0]))
+    assert list(training.take(store.reader.sessions(SessionFilter(), limit=1)))
     assert [path.stat().st_mtime_ns for path in files] == before
     store.close()
 
 
 class Interrupted:
-    """A store to which somebody else comes, once, after a date's sessions were read and before their messages are."""
+    """A reader to whom somebody else comes, once, after a date's sessions were read and before their messages are."""
 
-    def __init__(self, store: SqlStore, come: Callable[[], None]) -> None:
-        self._store, self._come = store, come
+    def __init__(self, reader: SessionReader, come: Callable[[], None]) -> None:
+        self._reader, self._come = reader, come
         self._has_come = False
 
     def messages(self, *args: Any, **named: Any) -> Any:
         if not self._has_come:
             self._has_come = True
             self._come()
-        return self._store.messages(*args, **named)
+        return self._reader.messages(*args, **named)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+        return getattr(self._reader, name)
 
 
 def test_two_exporters_of_one_date(tmp_path):
@@ -149,15 +148,15 @@ def test_two_exporters_of_one_date(tmp_path):
     root = tmp_path / "training"
     records = processed([message("anna", 0), message("emil", 1_000)])  # In two partitions.
     store = open_store(address)
-    following(store, records[:2]).run(to_end=True)
+    export(store, records[:2])
 
-    def write(store: Any) -> None:
-        training = TrainingWriter(store, Target(str(root)), CODEC)
-        hand_on(store, "parquet", SessionFilter(), one_by_one(store, training.take))
+    def write(store: SqlStore, reader: Any = None) -> None:
+        training = TrainingWriter(reader or store.reader, Target(str(root)), CODEC)
+        hand_on(store.ledger, training, SessionFilter())
 
     def store_and_write() -> None:
         later = open_store(address)
-        following(later, records).run(to_end=True)
+        export(later, records)
         write(later)
         later.close()
 
@@ -167,7 +166,7 @@ def test_two_exporters_of_one_date(tmp_path):
         other.start()
         other.join(2)  # It is done, or waits for its turn.
 
-    write(Interrupted(store, come))
+    write(store, Interrupted(store.reader, come))
     other.join()
     assert sorted(ds.dataset(root / "messages").to_table()["user_id"].to_pylist()) == ["anna", "emil"]
     write(store)

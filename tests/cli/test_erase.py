@@ -34,7 +34,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]
 def reader(tmp_path: Path) -> Iterator[None]:
     """Another one in the middle of reading the store."""
     other = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    with other._engine.connect() as connection:
+    with other.database.engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
         connection.exec_driver_sql("SELECT count(*) FROM messages").all()
         yield

@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
     store = open_store(f"sqlite:///{path}")
     values = [message("ben", at_ms, transcript="hello") for at_ms in (0, 9_000_000)]
     records = processed([*values, message("cleo", 0, source="model_trainer")])
-    Materializer(store, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
     store.close()
     return path
 
@@ -120,9 +120,11 @@ def answered(path: Path, age: str, answer: bytes) -> tuple[int, str]:
 def test_what_is_kept_is_told(path: Path, tmp_path: Path) -> None:
     """How many sessions stay, and the roots that were written to and are not named."""
     store = open_store(f"sqlite:///{path}")
-    sessions = store.sessions(SessionFilter(), limit=9)
-    store.note_exported(f"{tmp_path} csv,html", {session.session_id: session.changes for session in sessions})
-    store.note_exported(f"{tmp_path / 'gone'} csv", {session.session_id: session.changes for session in sessions})
+    sessions = store.reader.sessions(SessionFilter(), limit=9)
+    store.ledger.note_exported(f"{tmp_path} csv,html", {session.session_id: session.changes for session in sessions})
+    store.ledger.note_exported(
+        f"{tmp_path / 'gone'} csv", {session.session_id: session.changes for session in sessions}
+    )
     store.close()
     told = run(path, "--older-than", "30d", "--dry-run").splitlines()
     assert told[-2:] == [

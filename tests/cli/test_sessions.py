@@ -22,7 +22,7 @@ def address(tmp_path: Path) -> str:
     store = open_store(found)
     values = [message(f"user-{n % 3}", n * 86_400_000 // 4, transcript=f"day {n}") for n in range(12)]
     records = processed([*values, message("eve", 0, transcript=HOSTILE, source=HOSTILE, is_demo=True)])
-    Materializer(store, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
     store.close()
     return found
 

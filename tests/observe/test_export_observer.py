@@ -13,9 +13,9 @@ from processor.observe.health import Health
 from processor.observe.logs import make_logger
 from processor.observe.metrics import ExportMetrics
 from processor.runtime.ports import Cause
-from processor.sessions.following import Progress
 from processor.sessions.model import UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED, Standing
+from processor.sessions.progress import Progress
 
 TOPICS = {TAGGED: "a3cp.tagged", SESSIONS: "a3cp.sessions"}
 AWAY = BrokerUnavailable("no broker answers")

@@ -18,10 +18,11 @@ from processor.sessions.due import hand_on
 from processor.sessions.ports import SessionFilter
 from processor.settings.sources import load
 from processor.store import open_store
+from processor.store.sql import SqlStore
 from processor.targets.target import Target
 from tests.bundles.test_writing import NOW_MS, RECORDS, tree, written
+from tests.sessions.exporting import export
 from tests.sessions.outputs import CODEC
-from tests.sessions.test_following import following
 from tests.sessions.test_set_aside import replace_a_value
 
 BEGUN = """
@@ -34,29 +35,30 @@ settings = load({"A3CP_STORE_URL": sys.argv[1], "KAFKA_BOOTSTRAP_SERVERS": "127.
 from tests.processes.test_writers import writer_to
 from processor.store import open_store
 if __name__ == "__main__":
-    with Writers(writer_to(sys.argv[2]), settings) as writers:
-        next(writers.take(open_store(sys.argv[1]).sessions(SessionFilter(), limit=1)))
+    store = open_store(sys.argv[1])
+    with Writers(writer_to(store, sys.argv[2]), settings) as writers:
+        next(writers.take(store.reader.sessions(SessionFilter(), limit=1)))
         print("ready", flush=True)
         time.sleep(60)
 """
 
 
-def writer_to(root: str) -> BundleWriter:
-    return BundleWriter(Target(root), CODEC, now_ms=lambda: NOW_MS)
+def writer_to(store: SqlStore, root: str) -> BundleWriter:
+    return BundleWriter(store.reader, Target(root), CODEC, now_ms=lambda: NOW_MS)
 
 
 def test_the_same_tree(tmp_path: Path) -> None:
     """All files are equal, and all is counted."""
     address = f"sqlite:///{tmp_path / 'store.db'}"
     store = open_store(address)
-    following(store, RECORDS).run(to_end=True)
+    export(store, RECORDS)
     alone = written(store, tmp_path / "alone")
     settings = load({"A3CP_STORE_URL": address, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings
     root = str(tmp_path / "pool")
-    writer = writer_to(root)
+    writer = writer_to(store, root)
     with Writers(writer, settings) as writers:
-        count = hand_on(store, root, SessionFilter(), writers.take)
-    assert count == sum(store.totals().sessions.values())
+        count = hand_on(store.ledger, writers, SessionFilter())
+    assert count == sum(store.reader.totals().sessions.values())
     assert (writer.outcomes, writer.statuses, writer.messages) == (alone.outcomes, alone.statuses, alone.messages)
     bundles = {name: text for name, text in tree(tmp_path / "alone").items() if not name.startswith("training")}
     assert {name: text for name, text in tree(tmp_path / "pool").items() if not name.startswith(".tmp")} == {
@@ -68,35 +70,37 @@ def test_what_fails_in_a_process_is_told(tmp_path: Path) -> None:
     """The error of one that cannot write arrives whole, and nothing counts as written."""
     address = f"sqlite:///{tmp_path / 'store.db'}"
     store = open_store(address)
-    following(store, RECORDS).run(to_end=True)
+    export(store, RECORDS)
     settings = load({"A3CP_STORE_URL": address, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings
     root = tmp_path / "file"
     root.write_text("no folder")
     with (
-        Writers(writer_to(str(root)), settings) as writers,
+        Writers(writer_to(store, str(root)), settings) as writers,
         pytest.raises(TargetUnavailable, match="make room or give the right to"),
     ):
-        hand_on(store, str(root), SessionFilter(), writers.take)
-    assert len(store.unexported(str(root), SessionFilter(), limit=99)) == sum(store.totals().sessions.values())
+        hand_on(store.ledger, writers, SessionFilter())
+    assert len(store.ledger.unexported(writer_to(store, str(root)).name, SessionFilter(), limit=99)) == sum(
+        store.reader.totals().sessions.values()
+    )
 
 
 def test_one_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
     """Its error arrives whole, all others are written, and it alone is due again."""
     address = f"sqlite:///{tmp_path / 'store.db'}"
     store = open_store(address)
-    following(store, RECORDS).run(to_end=True)
+    export(store, RECORDS)
     replace_a_value(store)
     settings = load({"A3CP_STORE_URL": address, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings
     root = str(tmp_path / "pool")
-    writer = writer_to(root)
+    writer = writer_to(store, root)
     with Writers(writer, settings) as writers:
-        hand_on(store, root, SessionFilter(), writers.take)
-    (left,) = store.unexported(root, SessionFilter(), limit=99)
+        hand_on(store.ledger, writers, SessionFilter())
+    (left,) = store.ledger.unexported(writer.name, SessionFilter(), limit=99)
     ((name, why),) = writer.aside.news()
     assert name == left.session_id
     assert "use the release and the SCHEMA_REGISTRY_URL" in str(why)
     assert writer.outcomes == {
-        Outcome.WRITTEN: sum(store.totals().sessions.values()) - 1,
+        Outcome.WRITTEN: sum(store.reader.totals().sessions.values()) - 1,
         Outcome.SET_ASIDE: 1,
     }
 
@@ -104,7 +108,7 @@ def test_one_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
 def test_they_end_with_their_parent(tmp_path: Path) -> None:
     """When the parent is killed, none of its processes stays behind."""
     address = f"sqlite:///{tmp_path / 'store.db'}"
-    following(open_store(address), RECORDS).run(to_end=True)
+    export(open_store(address), RECORDS)
     script = tmp_path / "begun.py"
     script.write_text(BEGUN)
     command = [sys.executable, str(script), address, str(tmp_path / "bundles")]

@@ -54,7 +54,7 @@ def values() -> list[bytes]:
 
 
 def filled(store: SqlStore, records: list[OutputRecord]) -> SqlStore:
-    Materializer(store, DECODE).apply(records, everything(records))
+    Materializer(store.writer, DECODE).apply(records, everything(records))
     return store
 
 
@@ -63,22 +63,25 @@ def everything(records: list[OutputRecord]) -> dict[Source, tuple[int | None, in
 
 
 def held(store: SqlStore, user_id: str) -> list[Any]:
-    sessions = store.sessions(SessionFilter(user_id=user_id), limit=100)
+    sessions = store.reader.sessions(SessionFilter(user_id=user_id), limit=100)
     return [
         sessions,
-        [(list(store.messages(s.session_id)), list(store.events(s.session_id))) for s in sessions],
-        list(store.without_session(user_id)),
-        [store.search(word + user_id[:4], limit=9) for word in ("secretword", "notedword", "phraseword", "looseword")],
+        [(list(store.reader.messages(s.session_id)), list(store.reader.events(s.session_id))) for s in sessions],
+        list(store.reader.without_session(user_id)),
+        [
+            store.reader.search(word + user_id[:4], limit=9)
+            for word in ("secretword", "notedword", "phraseword", "looseword")
+        ],
     ]
 
 
 def export(store: SqlStore, root: Path) -> Target:
     target = Target(str(root))
-    sessions = store.sessions(EVERYTHING, limit=100)
+    sessions = store.reader.sessions(EVERYTHING, limit=100)
     for session in sessions:
-        write_bundle(target, view_of(store, session), CODEC, now_ms=START_MS)
+        write_bundle(target, view_of(store.reader, session), CODEC, now_ms=START_MS)
     for date in {date_part(session.start_ms) for session in sessions}:
-        rows = [view_of(store, session) for session in sessions if date_part(session.start_ms) == date]
+        rows = [view_of(store.reader, session) for session in sessions if date_part(session.start_ms) == date]
         write_date(target, date, rows, CODEC)
     return target
 
@@ -109,14 +112,14 @@ def test_a_user_is_removed_from_the_store(store: SqlStore) -> None:
     """All of one user's rows, of no other's; what is counted before is what goes; the second time nothing is left."""
     filled(store, processed(values()))
     others = held(store, "ben")
-    offsets = store.offsets()
-    told = store.removable(ANNA)
+    offsets = store.writer.offsets()
+    told = store.removal.removable(ANNA)
     assert (len(told.sessions), told.messages, told.without_session, told.texts > 0) == (2, 5, 1, True)
-    assert store.remove(ANNA) == told
-    store.scrub()
+    assert store.removal.remove(ANNA) == told
+    store.removal.scrub()
     assert held(store, "anna-4711") == [[], [], [], [[], [], [], []]]
-    assert (held(store, "ben"), store.offsets()) == (others, offsets)
-    again = store.remove(ANNA)
+    assert (held(store, "ben"), store.writer.offsets()) == (others, offsets)
+    again = store.removal.remove(ANNA)
     assert (list(again.sessions), *again[1:]) == ([], 0, 0, 0, 0)
 
 
@@ -124,12 +127,12 @@ def test_no_byte_is_left_in_the_file(tmp_path: Path) -> None:
     """SQLite's file and its log are searched: before, all words are found, after it none; the other's are there."""
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     assert set(leaks(files(tmp_path).values())) > {b"anna", b"secretwordanna"}
-    store.remove(ANNA)
+    store.removal.remove(ANNA)
     assert leaks(files(tmp_path).values())  # Deleted rows alone are still readable.
-    store.scrub()
+    store.removal.scrub()
     assert leaks(files(tmp_path).values()) == []  # With the store still open, its log included.
     assert any(b"secretwordben" in content for content in files(tmp_path).values())
-    assert [found.user_id for found in store.search("secretwordben", limit=5)] == ["ben", "ben"]
+    assert [found.user_id for found in store.reader.search("secretwordben", limit=5)] == ["ben", "ben"]
     store.close()
 
 
@@ -138,14 +141,14 @@ def test_a_reader_in_the_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("processor.store.sqlite.BUSY_TIMEOUT_S", 0.1)
     address = f"sqlite:///{tmp_path / 'store.db'}"
     store, reader = filled(open_store(address), processed(values())), open_store(address)
-    with reader._engine.connect() as connection:
+    with reader.database.engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
         connection.exec_driver_sql("SELECT count(*) FROM messages").all()
-        store.remove(ANNA)
+        store.removal.remove(ANNA)
         with pytest.raises(StoreUnavailable, match=r"others (read|use)|does not answer"):
-            store.scrub()
+            store.removal.scrub()
         connection.exec_driver_sql("ROLLBACK")
-    store.scrub()
+    store.removal.scrub()
     assert leaks(files(tmp_path).values()) == []
     reader.close()
     store.close()
@@ -155,17 +158,17 @@ def test_sessions_go_by_their_age(store: SqlStore) -> None:
     """What ended before, and what belongs to no session and is older; the others and open sessions stay."""
     records = processed(values(), quiet=False)
     filled(store, records)
-    before = {session.session_id: session for session in store.sessions(EVERYTHING, limit=100)}
+    before = {session.session_id: session for session in store.reader.sessions(EVERYTHING, limit=100)}
     old = Gone(ended_before_ms=START_MS + DAY_MS)
-    told = store.removable(old)
+    told = store.removal.removable(old)
     assert (len(told.sessions), told.messages, told.without_session) == (2, 6, 2)
     assert [start_ms for _, start_ms, _ in told.sessions] == [START_MS, START_MS]
-    assert store.remove(old) == told
-    left = store.sessions(EVERYTHING, limit=100)
+    assert store.removal.remove(old) == told
+    left = store.reader.sessions(EVERYTHING, limit=100)
     assert [s.state for s in left] == ["active", "active"]
     assert all(s == before[s.session_id] for s in left)
-    assert store.removed_of(list(before)) == before.keys() - {s.session_id for s in left}
-    much_later = store.remove(Gone(ended_before_ms=START_MS + 99 * DAY_MS))
+    assert store.removal.removed_of(list(before)) == before.keys() - {s.session_id for s in left}
+    much_later = store.removal.remove(Gone(ended_before_ms=START_MS + 99 * DAY_MS))
     assert (list(much_later.sessions), much_later.messages) == ([], 0)
 
 
@@ -173,12 +176,12 @@ def test_a_target_has_a_name_of_any_length(store: SqlStore) -> None:
     """What was exported to a path that no index takes is known as such; a path that begins alike is another one."""
     random = Random(7)
     target = "/" + "".join(random.choices(string.ascii_letters, k=3_500)) + "\udcff json"
-    (session, *_) = sessions = filled(store, processed(values())).sessions(EVERYTHING, limit=10)
-    store.note_exported(target, {session.session_id: session.changes})
-    store.note_exported(target, {session.session_id: session.changes})
-    due = [row.session_id for row in store.unexported(target, EVERYTHING, limit=10)]
+    (session, *_) = sessions = filled(store, processed(values())).reader.sessions(EVERYTHING, limit=10)
+    store.ledger.note_exported(target, {session.session_id: session.changes})
+    store.ledger.note_exported(target, {session.session_id: session.changes})
+    due = [row.session_id for row in store.ledger.unexported(target, EVERYTHING, limit=10)]
     assert sorted(due) == sorted(row.session_id for row in sessions if row is not session)
-    assert len(store.unexported(target + ",csv", EVERYTHING, limit=10)) == len(sessions)
+    assert len(store.ledger.unexported(target + ",csv", EVERYTHING, limit=10)) == len(sessions)
 
 
 def test_a_wrong_clock_keeps_nothing(store: SqlStore) -> None:
@@ -187,10 +190,10 @@ def test_a_wrong_clock_keeps_nothing(store: SqlStore) -> None:
     (record,) = processed([ahead])
     later = record._replace(offset=1, append_ms=START_MS + DAY_MS)
     filled(store, [record, later])
-    told = store.remove(Gone(ended_before_ms=START_MS + HOUR_MS))
+    told = store.removal.remove(Gone(ended_before_ms=START_MS + HOUR_MS))
     assert (told.messages, told.without_session, told.texts) == (1, 1, 1)
-    assert [row.offset for row in store.without_session()] == [1]
-    assert len(store.search("secretwordanna", limit=5)) == 1
+    assert [row.offset for row in store.reader.without_session()] == [1]
+    assert len(store.reader.search("secretwordanna", limit=5)) == 1
 
 
 @pytest.mark.parametrize("same_exporter", [True, False])
@@ -203,18 +206,18 @@ def test_a_removed_session_does_not_come_back_by_halves(store: SqlStore, *, same
     ]
     records = processed(all_values)
     early = len(processed(all_values[:2], quiet=False))
-    exporter = Materializer(store, DECODE)
+    exporter = Materializer(store.writer, DECODE)
     exporter.apply(records[:early], everything(records[:early]))
-    assert len(store.remove(Gone(ended_before_ms=START_MS + 2 * HOUR_MS)).sessions) == 1
-    exporter = exporter if same_exporter else Materializer(store, DECODE)
-    reached = store.offsets()
+    assert len(store.removal.remove(Gone(ended_before_ms=START_MS + 2 * HOUR_MS)).sessions) == 1
+    exporter = exporter if same_exporter else Materializer(store.writer, DECODE)
+    reached = store.writer.offsets()
     rest = everything(records[early:])
     exporter.apply(records[early:], {source: (reached[source], after) for source, (_, after) in rest.items()})
-    (session,) = store.sessions(EVERYTHING, limit=10)
+    (session,) = store.reader.sessions(EVERYTHING, limit=10)
     assert (session.start_ms, session.status.value) == (START_MS + 3 * HOUR_MS, "complete")
-    assert store.search("late", limit=5) == []
-    assert store.offsets() == {source: after for source, (_, after) in rest.items()}
-    assert store.totals().messages == 1
+    assert store.reader.search("late", limit=5) == []
+    assert store.writer.offsets() == {source: after for source, (_, after) in rest.items()}
+    assert store.reader.totals().messages == 1
 
 
 def test_an_exporter_that_goes_on_remembers_no_erased_person(store: SqlStore) -> None:
@@ -228,12 +231,12 @@ def test_an_exporter_that_goes_on_remembers_no_erased_person(store: SqlStore) ->
     ]
     records = processed(all_values, quiet=False)
     early = len(processed(all_values[:3], quiet=False))
-    exporter = Materializer(store, DECODE)
+    exporter = Materializer(store.writer, DECODE)
     exporter.apply(records[:early], everything(records[:early]))
-    assert store.remove(ANNA).messages == 1
-    reached, rest = store.offsets(), everything(records[early:])
+    assert store.removal.remove(ANNA).messages == 1
+    reached, rest = store.writer.offsets(), everything(records[early:])
     exporter.apply(records[early:], {source: (reached[source], after) for source, (_, after) in rest.items()})
-    sessions = {session.user_id: session for session in store.sessions(EVERYTHING, limit=10)}
+    sessions = {session.user_id: session for session in store.reader.sessions(EVERYTHING, limit=10)}
     anna, ben = sessions["anna-4711"], sessions["ben"]
     assert (anna.session_notes, anna.held_count, anna.event_count) == (None, 1, 0)
     assert (ben.held_count, ben.event_count) == (2, 1)
@@ -244,7 +247,7 @@ def test_a_user_is_cleared_from_a_root(tmp_path: Path) -> None:
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     root = tmp_path / "root"
     target = export(store, root)
-    sessions = store.sessions(SessionFilter(user_id="ben"), limit=9)
+    sessions = store.reader.sessions(SessionFilter(user_id="ben"), limit=9)
     ids = tuple(bundle_path(session.session_id, session.start_ms) for session in sessions)
     bens = {name: content for name, content in files(root).items() if name.startswith(ids)}
     rows = rows_of(root, "ben")
@@ -279,13 +282,13 @@ def test_what_a_killed_run_has_left(tmp_path: Path) -> None:
     """Half-written bundles of sessions that are known to go are swept; a folder without metadata is told of."""
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     target = export(store, tmp_path / "root")
-    mine, other = (store.sessions(SessionFilter(user_id=user), limit=1)[0] for user in ("anna-4711", "ben"))
+    mine, other = (store.reader.sessions(SessionFilter(user_id=user), limit=1)[0] for user in ("anna-4711", "ben"))
     left = tmp_path / "root" / TEMPORARY / f"{mine.session_id}=.0123"
     left.mkdir()
     (left / "records.jsonl").write_bytes(b"anna-4711 said secretwordanna")
     for session in (mine, other):
         (tmp_path / "root" / bundle_path(session.session_id, session.start_ms) / METADATA).write_bytes(b"{")
-    known = [(session_id, start_ms) for session_id, start_ms, _ in store.removable(ANNA).sessions]
+    known = [(session_id, start_ms) for session_id, start_ms, _ in store.removal.removable(ANNA).sessions]
     cleared = clear(target, lambda user_id, _: user_id == "anna-4711", known=known)
     assert cleared.bundles == 2
     assert [Path(path).name for path in cleared.unreadable] == [other.session_id]
@@ -298,7 +301,7 @@ def test_what_is_left_of_a_person_whom_the_store_has_forgotten(tmp_path: Path) -
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     root = tmp_path / "root"
     target = export(store, root)
-    mine, other = (store.sessions(SessionFilter(user_id=user), limit=1)[0] for user in ("anna-4711", "ben"))
+    mine, other = (store.reader.sessions(SessionFilter(user_id=user), limit=1)[0] for user in ("anna-4711", "ben"))
     beside = root / TEMPORARY
     for session, name in ((mine, ""), (mine, ".old"), (other, ".old")):
         whole = root / bundle_path(session.session_id, session.start_ms)
@@ -325,7 +328,7 @@ def place(tmp_path: Path) -> Iterator[tuple[Path, Target, list[SessionRow]]]:
     """A root with bundles and data set, and Anna's sessions in it."""
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     target = export(store, tmp_path / "root")
-    yield tmp_path / "root", target, list(store.sessions(SessionFilter(user_id="anna-4711"), limit=9))
+    yield tmp_path / "root", target, list(store.reader.sessions(SessionFilter(user_id="anna-4711"), limit=9))
     store.close()
 
 
@@ -370,7 +373,7 @@ def test_a_bundle_that_is_written_again_through_a_link(place: Place, tmp_path: P
     moved_and_linked(path, tmp_path / "disk")
     (path / "manifest.json").unlink()
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    write_bundle(target, view_of(store, session), CODEC, now_ms=START_MS)
+    write_bundle(target, view_of(store.reader, session), CODEC, now_ms=START_MS)
     store.close()
     assert not path.is_symlink()
     assert files(tmp_path / "disk") == {}
@@ -459,9 +462,9 @@ def test_a_root_elsewhere(tmp_path: Path) -> None:
     """The same on a target that fsspec reaches."""
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     target = Target("memory://removal")
-    for session in store.sessions(EVERYTHING, limit=100):
-        write_bundle(target, view_of(store, session), CODEC, now_ms=START_MS)
-        write_date(target, date_part(session.start_ms), [view_of(store, session)], CODEC)
+    for session in store.reader.sessions(EVERYTHING, limit=100):
+        write_bundle(target, view_of(store.reader, session), CODEC, now_ms=START_MS)
+        write_date(target, date_part(session.start_ms), [view_of(store.reader, session)], CODEC)
     assert clear(target, lambda user_id, _: user_id == "anna-4711").bundles == 2
     assert leaks(map(target.files.cat_file, target.files.find(target.root))) == []
     store.close()

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,10 @@ from processor.codec.schema import SHIPPED
 from processor.core.model import Rules
 from processor.runtime.identities import Identities
 from processor.runtime.partitioner import partition_of
-from processor.runtime.ports import Assigned, Revoked
+from processor.runtime.ports import Assigned, Cause, Revoked
 from processor.runtime.task import Task
 from processor.sessions.decoding import decode
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Source, Standing
+from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Read, Source, Standing
 from processor.settings.documents import schema_text
 from processor.settings.model import TopicNames
 from processor.testing import MemoryRecord
@@ -80,11 +80,13 @@ class MemoryFeed:
     def __init__(
         self,
         records: Sequence[OutputRecord],
-        starts: Mapping[Source, int],
         *,
         chunk: int = 10**9,
         ids: Identities | None = None,
+        damaged: Collection[Source] = (),
     ) -> None:
+        """Read `records`, `chunk` at a time; of partitions in `damaged`, single records cannot be read."""
+        self._damaged = damaged
         self._ids = ids or {}
         self._chunk = chunk
         self._logs: dict[Source, list[OutputRecord]] = {
@@ -92,13 +94,23 @@ class MemoryFeed:
         }
         for record in records:
             self._logs[record.topic, record.partition].append(record)
-        self._left = [record for record in records if record.offset >= starts.get((record.topic, record.partition), 0)]
+        self._records = records
+        self._left: list[OutputRecord] = []
         self._back: dict[Source, int] = {}  # held back, from these offsets on
         self._positions: dict[Source, int] = {}
         self._changes: list[Assigned | Revoked] = [Assigned(frozenset(range(PARTITIONS)))]
+        self._begun = False
         self.closed = False
 
+    def begin(self, starts: Mapping[Source, int]) -> None:
+        self._back.clear()
+        self._positions.clear()
+        self._left = [record for record in self._records if record.offset >= starts.get(record[:2], 0)]
+        self._begun = True
+
     def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
+        if not self._begun:
+            return []
         count = min(records_max, self._chunk)
         reading = [record for record in self._left if (record.topic, record.partition) not in self._back]
         taken = reading[:count]
@@ -133,9 +145,13 @@ class MemoryFeed:
     def identities(self) -> Identities:
         return {"cluster": "c1", "tagged": "t1", "sessions": "s1", **self._ids}
 
-    def read(self, places: Iterable[Place]) -> Sequence[OutputRecord]:
+    def read(self, places: Iterable[Place]) -> Read:
         wanted = frozenset(places)
-        return [record for log in self._logs.values() for record in log if record[:3] in wanted]
+        found = [record for log in self._logs.values() for record in log if record[:3] in wanted]
+        return Read(
+            [record for record in found if record[:2] not in self._damaged],
+            [Standing(*r[:3], Cause.UNREADABLE, "it is damaged", "mend it") for r in found if r[:2] in self._damaged],
+        )
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         pass

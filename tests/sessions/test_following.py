@@ -1,6 +1,6 @@
 """Following: what is read is written once, whatever stops answering, and an export ends where it should."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,32 +9,37 @@ import pytest
 
 from processor.errors import A3CPError, BrokerUnavailable, StoreMoved, StoreUnavailable, UsageError
 from processor.runtime.identities import Identities
-from processor.runtime.ports import Assigned
-from processor.sessions.due import hand_on, one_by_one
-from processor.sessions.following import Following, Progress
-from processor.sessions.materializer import Materializer
-from processor.sessions.model import SessionView
-from processor.sessions.ports import OutputRecord, SessionFilter, Source, Transaction
+from processor.runtime.ports import Assigned, Cause
+from processor.sessions.due import hand_on, view_of
+from processor.sessions.model import SessionRow
+from processor.sessions.ports import TAGGED, OutputRecord, SessionFilter, SessionReader, Source, Transaction
+from processor.sessions.progress import Progress
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.sessions.outputs import DECODE, MemoryFeed, message, processed
+from tests.sessions.exporting import Seen, export, exporting, held_by
+from tests.sessions.outputs import MemoryFeed, message, processed
 
 RECORDS = processed([message(f"user-{n % 5}", n * 1000, source="ui", transcript=f"word{n}") for n in range(60)])
 
 
 class Shaky:
-    """A store that fails at chosen writes, before or after the database has taken them."""
+    """A store whose writer fails at chosen writes, before or after the database has taken them."""
 
     def __init__(self, store: SqlStore, failures: Mapping[int, tuple[bool, A3CPError]]) -> None:
         self._store = store
         self._failures = failures
         self._writes = 0
+        self.reader = store.reader
+
+    @property
+    def writer(self) -> "Shaky":
+        return self
 
     @contextmanager
     def transaction(self, offsets: Mapping[Source, tuple[int | None, int]]) -> Iterator[Transaction]:
         self._writes += 1
         lost, error = self._failures.get(self._writes, (None, None))
-        with self._store.transaction(offsets) as transaction:
+        with self._store.writer.transaction(offsets) as transaction:
             yield transaction
             if error is not None and not lost:
                 raise error
@@ -42,59 +47,27 @@ class Shaky:
             raise error
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
-def following(
-    store: Any,
-    records: list[OutputRecord] = RECORDS,
-    *,
-    chunk: int = 7,
-    troubles: list[A3CPError] | None = None,
-    feed_of: Callable[[], MemoryFeed] | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-    give_up_s: float | None = None,
-    seen: list[Progress] | None = None,
-) -> Following:
-    def feed() -> MemoryFeed:
-        starts: Mapping[Source, int] = store.offsets()
-        return MemoryFeed(records, starts, chunk=chunk)
-
-    return Following(
-        feed_of or feed,
-        store,
-        Materializer(store, DECODE),
-        stopped=stopped,
-        wait=lambda _: None,
-        on_progress=(seen if seen is not None else []).append,
-        on_trouble=(troubles if troubles is not None else []).append,
-        give_up_s=give_up_s,
-    )
+        return getattr(self._store.writer, name)
 
 
 @pytest.fixture
 def calm(tmp_path: Path) -> Any:
     """What a run without any trouble leaves."""
     store = open_store(f"sqlite:///{tmp_path / 'calm.db'}")
-    following(store).run(to_end=True)
+    export(store, RECORDS)
     held = held_by(store)
     store.close()
     return held
 
 
-def held_by(store: SqlStore) -> Any:
-    sessions = store.sessions(SessionFilter(), limit=100)
-    return [(s, list(store.messages(s.session_id)), list(store.events(s.session_id))) for s in sessions]
-
-
 def test_an_export_ends_at_the_end(store: SqlStore, calm: Any) -> None:
     """It writes all that was there, tells how far it is, and running again finds nothing to do."""
-    seen: list[Progress] = []
-    done = following(store, seen=seen).run(to_end=True)
+    report = Seen()
+    done = export(store, RECORDS, report=report)
     assert (done.messages, done.events, done.left) == (60, 10, 0)
-    assert [p.left for p in seen] == sorted((p.left for p in seen), key=lambda left: -(left or 0))
+    assert [p.left for p in report.progress] == sorted((p.left for p in report.progress), key=lambda left: -(left or 0))
     assert held_by(store) == calm
-    assert following(store).run(to_end=True) == Progress(left=0)
+    assert export(store, RECORDS) == Progress(left=0)
     assert held_by(store) == calm
 
 
@@ -102,10 +75,10 @@ def test_an_export_ends_at_the_end(store: SqlStore, calm: Any) -> None:
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreMoved("moved")], ids=["away", "moved"])
 def test_a_write_that_fails_is_made_good(store: SqlStore, calm: Any, error: A3CPError, *, lost: bool) -> None:
     """After a failure it goes on from what the store holds: nothing is lost, nothing comes twice."""
-    troubles: list[A3CPError] = []
+    report = Seen()
     shaky = Shaky(store, dict.fromkeys((1, 2, 5, 6), (lost, error)))
-    following(shaky, troubles=troubles).run(to_end=True)
-    assert len(troubles) == 4
+    export(shaky, RECORDS, report=report)
+    assert len(report.troubles) == 4
     assert held_by(store) == calm
 
 
@@ -116,9 +89,9 @@ def test_a_broker_that_is_away_is_waited_for(store: SqlStore, calm: Any) -> None
     def feed() -> MemoryFeed:
         if next(attempts) < 2:
             raise BrokerUnavailable("away")
-        return MemoryFeed(RECORDS, store.offsets())
+        return MemoryFeed(RECORDS)
 
-    following(store, feed_of=feed).run(to_end=True)
+    export(store, RECORDS, join=feed)
     assert held_by(store) == calm
 
 
@@ -129,7 +102,7 @@ def test_an_export_gives_up(store: SqlStore) -> None:
         raise BrokerUnavailable("no broker answers")
 
     with pytest.raises(BrokerUnavailable):
-        following(store, feed_of=feed, give_up_s=-1.0).run(to_end=True)
+        export(store, RECORDS, join=feed, give_up_s=-1.0)
 
 
 def test_following_stops_when_told(store: SqlStore) -> None:
@@ -137,11 +110,11 @@ def test_following_stops_when_told(store: SqlStore) -> None:
     feeds: list[MemoryFeed] = []
 
     def feed() -> MemoryFeed:
-        feeds.append(MemoryFeed(RECORDS, store.offsets(), chunk=10))
+        feeds.append(MemoryFeed(RECORDS, chunk=10))
         return feeds[-1]
 
     stops = iter([False, False, False, True, True])
-    done = following(store, feed_of=feed, stopped=lambda: next(stops)).run(to_end=False)
+    done = exporting(store, RECORDS, join=feed, stopped=lambda: next(stops)).run(to_end=False)
     assert 0 < done.messages + done.events <= 20
     assert feeds[0].closed
 
@@ -161,9 +134,9 @@ ANEW = processed([message(f"user-{n % 5}", n * 1000, source="ui", transcript="ot
 )
 def test_other_topics_are_refused(store: SqlStore, calm: Any, count: int, ids: Identities, why: str) -> None:
     """Whatever other topics of these names hold, nothing of them gets into the store."""
-    following(store).run(to_end=True)
+    export(store, RECORDS)
     with pytest.raises(UsageError, match=why):
-        following(store, feed_of=lambda: MemoryFeed(ANEW[:count], store.offsets(), ids=ids)).run(to_end=True)
+        export(store, [], join=lambda: MemoryFeed(ANEW[:count], ids=ids))
     assert held_by(store) == calm
 
 
@@ -178,11 +151,39 @@ def test_other_topics_are_refused(store: SqlStore, calm: Any, count: int, ids: I
 )
 def test_a_restored_kafka_is_refused(store: SqlStore, calm: Any, records: list[OutputRecord], why: str) -> None:
     """A backup has the ids that it had; that it went on otherwise shows at the last record that the store holds."""
-    following(store).run(to_end=True)
+    export(store, RECORDS)
     restored = [record._replace(append_ms=record.append_ms + 1) for record in records]
     with pytest.raises(UsageError, match=why):
-        following(store, restored).run(to_end=True)
+        export(store, restored)
     assert held_by(store) == calm
+
+
+def test_a_last_record_that_cannot_be_compared_stops_its_partition(
+    store: SqlStore, calm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether that partition is the store's: it waits, told with the reason, and the others go on."""
+    monkeypatch.setattr("processor.sessions.following.CHECK_AGAIN_S", 0.0)
+    stops = iter([False] * 6 + [True] * 2)
+    exporting(store, RECORDS, stopped=lambda: next(stops)).run(to_end=False)
+    before, source, damaged = store.writer.offsets(), (TAGGED, 0), {(TAGGED, 0)}
+
+    def feed() -> MemoryFeed:
+        return MemoryFeed(RECORDS, damaged=damaged)
+
+    (place,) = export(store, RECORDS, join=feed, give_up_s=-1.0).standing
+    why = "the record that was stored last cannot be compared with this Kafka's: it is damaged"
+    assert (place[:2], place.cause, place.why, place.remedy) == (source, Cause.UNREADABLE, why, "mend it")
+    assert store.writer.offsets() == {**feed().ends(), source: before[source]}
+    report = Seen()
+
+    def mended() -> bool:
+        if report.progress and report.progress[-1].standing:
+            damaged.clear()
+        return bool(held_by(store) == calm)
+
+    exporting(store, RECORDS, join=feed, report=report, stopped=mended).run(to_end=False)
+    assert report.progress[-1].standing == ()
+    assert report.troubles == []
 
 
 @pytest.mark.parametrize("records", [RECORDS, []], ids=["records come", "nothing to read, a rebalance"])
@@ -201,12 +202,13 @@ def test_topics_made_anew_while_followed_are_refused(store: SqlStore, records: l
 
     stops = iter([False] * 5)
     with pytest.raises(UsageError, match="deleted and made anew since"):
-        following(
+        exporting(
             store,
-            feed_of=lambda: Changing(records, store.offsets(), chunk=7),
+            records,
+            join=lambda: Changing(records, chunk=7),
             stopped=lambda: next(stops),
         ).run(to_end=False)
-    assert store.totals().messages + store.totals().events <= 7
+    assert store.reader.totals().messages + store.reader.totals().events <= 7
 
 
 def test_a_store_made_before_ids_were_kept_takes_them(store: SqlStore, calm: Any) -> None:
@@ -216,32 +218,44 @@ def test_a_store_made_before_ids_were_kept_takes_them(store: SqlStore, calm: Any
         def identities(self) -> Identities:
             return {}
 
-    following(store, feed_of=lambda: Old(RECORDS, store.offsets())).run(to_end=True)
-    following(store).run(to_end=True)
+    export(store, RECORDS, join=lambda: Old(RECORDS))
+    export(store, RECORDS)
     assert held_by(store) == calm
     with pytest.raises(UsageError, match="a former tagged"):
-        following(store, feed_of=lambda: MemoryFeed(RECORDS, store.offsets(), ids={"tagged": "t2"})).run(to_end=True)
+        export(store, RECORDS, join=lambda: MemoryFeed(RECORDS, ids={"tagged": "t2"}))
+
+
+class Failing:
+    """Takes sessions; the third fails, once."""
+
+    name = "there"
+
+    def __init__(self, reader: SessionReader) -> None:
+        self._reader = reader
+        self.taken: list[str] = []
+
+    def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
+        for session in page:
+            if len(self.taken) == 2:
+                self.taken.append("failed")
+                raise OSError("full")
+            view = view_of(self._reader, session)
+            assert len(list(view.messages())) == session.held_count
+            assert len(list(view.events())) == session.event_count
+            self.taken.append(session.session_id)
+            yield session
 
 
 def test_sessions_are_handed_on_once(store: SqlStore) -> None:
     """Each session that has ended is taken once; one whose taking failed is taken again, one that changed too."""
-    following(store).run(to_end=True)
-    taken: list[str] = []
-
-    def take(view: SessionView) -> bool:
-        if len(taken) == 2 and "failed" not in taken:
-            taken.append("failed")
-            raise OSError("full")
-        assert len(list(view.messages())) == view.session.held_count
-        assert len(list(view.events())) == view.session.event_count
-        taken.append(view.session.session_id)
-        return True
-
+    export(store, RECORDS)
+    taker = Failing(store.reader)
+    taken = taker.taken
     wanted = SessionFilter(ended=True)
     with pytest.raises(OSError, match="full"):
-        hand_on(store, "there", wanted, one_by_one(store, take))
-    assert hand_on(store, "there", wanted, one_by_one(store, take), stopped=lambda: len(taken) >= 4) == 1
-    assert hand_on(store, "there", wanted, one_by_one(store, take)) == 2
-    assert hand_on(store, "there", wanted, one_by_one(store, take)) == 0
-    assert sorted({*taken} - {"failed"}) == sorted(s.session_id for s in store.sessions(wanted, limit=9))
+        hand_on(store.ledger, taker, wanted)
+    assert hand_on(store.ledger, taker, wanted, stopped=lambda: len(taken) >= 4) == 1
+    assert hand_on(store.ledger, taker, wanted) == 2
+    assert hand_on(store.ledger, taker, wanted) == 0
+    assert sorted({*taken} - {"failed"}) == sorted(s.session_id for s in store.reader.sessions(wanted, limit=9))
     assert len(taken) == 6

@@ -9,7 +9,8 @@ import pytest
 from processor.removal.clearing import clear
 from processor.sessions.model import EventRow, MessageRow
 from processor.sessions.ports import SESSIONS, TAGGED, Rows
-from processor.store.sql import PAGE_BYTES, SqlStore
+from processor.store.reader import PAGE_BYTES
+from processor.store.sql import SqlStore
 from processor.targets.target import Target
 from processor.training.dataset import write_date
 from tests.sessions.outputs import CODEC, message, processed
@@ -39,7 +40,7 @@ def rows(session_id: str | None) -> list[MessageRow]:
 def fill(store: SqlStore, made: list[MessageRow]) -> None:
     for start in range(0, COUNT, 10):
         before = start or None
-        with store.transaction({(TAGGED, 0): (before, start + 10)}) as transaction:
+        with store.writer.transaction({(TAGGED, 0): (before, start + 10)}) as transaction:
             transaction.add(Rows(made[start : start + 10], [], [], []))
 
 
@@ -48,7 +49,7 @@ def test_messages_of_a_session(store: SqlStore, count_max: int | None) -> None:
     """They come a few at a time, in order, all that were asked for."""
     fill(store, rows("sess_1"))
     read: list[int] = []
-    peak = peak_bytes(lambda: read.extend(one.offset for one in store.messages("sess_1", count_max=count_max)))
+    peak = peak_bytes(lambda: read.extend(one.offset for one in store.reader.messages("sess_1", count_max=count_max)))
     assert read == list(range(count_max or COUNT))
     assert peak < PEAK_BYTES < COUNT * ROW_BYTES
 
@@ -57,7 +58,7 @@ def test_messages_in_no_session(store: SqlStore) -> None:
     """Likewise."""
     fill(store, rows(None))
     read: list[int] = []
-    peak = peak_bytes(lambda: read.extend(one.offset for one in store.without_session("anna")))
+    peak = peak_bytes(lambda: read.extend(one.offset for one in store.reader.without_session("anna")))
     assert read == list(range(COUNT))
     assert peak < PEAK_BYTES
 
@@ -66,10 +67,10 @@ def test_events_of_a_session(store: SqlStore) -> None:
     """Likewise."""
     made = [EventRow("sess_1", "anna", "note", 0, 0, b"x" * ROW_BYTES, 0, number) for number in range(COUNT)]
     for start in range(0, COUNT, 10):
-        with store.transaction({(SESSIONS, 0): (start or None, start + 10)}) as transaction:
+        with store.writer.transaction({(SESSIONS, 0): (start or None, start + 10)}) as transaction:
             transaction.add(Rows([], made[start : start + 10], [], []))
     read: list[int] = []
-    peak = peak_bytes(lambda: read.extend(one.offset for one in store.events("sess_1")))
+    peak = peak_bytes(lambda: read.extend(one.offset for one in store.reader.events("sess_1")))
     assert read == list(range(COUNT))
     assert peak < PEAK_BYTES
 

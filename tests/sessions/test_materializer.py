@@ -42,10 +42,10 @@ def test_every_message_is_kept(shared: SqlStore, value: bytes, tagged: Tagged) -
     """It comes out of the store to the byte, or is withheld with its hash; none is unreadable."""
     offset = next(OFFSETS)
     record = OutputRecord(TAGGED, 0, offset, 1, CODEC.tag(value, tagged))
-    held = shared.offsets().get((TAGGED, 0))
-    applied = Materializer(shared, DECODE).apply([record], {(TAGGED, 0): (held, offset + 1)})
+    held = shared.writer.offsets().get((TAGGED, 0))
+    applied = Materializer(shared.writer, DECODE).apply([record], {(TAGGED, 0): (held, offset + 1)})
     assert (applied.messages, applied.unreadable) == (1, 0)
-    found = shared.without_session() if tagged.session_id is None else shared.messages(tagged.session_id)
+    found = shared.reader.without_session() if tagged.session_id is None else shared.reader.messages(tagged.session_id)
     row = next(row for row in found if row.offset == offset)
     assert (row.content_hash, row.size_bytes) == (sha256(value).digest(), len(value))
     assert row.withheld if row.value is None else CODEC.strip(row.value) == value
@@ -56,10 +56,12 @@ def test_any_text_may_stand_in_extra(tmp_path: Path, extra: str) -> None:
     """Whatever it is, the message is kept and its bundle written."""
     value = CODEC.tag(single_object("A3CPMessage", {**PLAIN, "extra": extra}), TAG)
     with closing(open_store(f"sqlite:///{tmp_path / 'store.db'}")) as store:
-        applied = Materializer(store, DECODE).apply([OutputRecord(TAGGED, 0, 0, 1, value)], {(TAGGED, 0): (None, 1)})
+        applied = Materializer(store.writer, DECODE).apply(
+            [OutputRecord(TAGGED, 0, 0, 1, value)], {(TAGGED, 0): (None, 1)}
+        )
         assert (applied.messages, applied.unreadable) == (1, 0)
-        (session,) = store.sessions(SessionFilter(), limit=2)
-        write_bundle(Target(str(tmp_path / "bundles")), view_of(store, session), CODEC, now_ms=0)
+        (session,) = store.reader.sessions(SessionFilter(), limit=2)
+        write_bundle(Target(str(tmp_path / "bundles")), view_of(store.reader, session), CODEC, now_ms=0)
 
 
 @settings(max_examples=60)
@@ -68,8 +70,8 @@ def test_every_event_is_kept(shared: SqlStore, user_id: str, event: SessionEvent
     """Whatever encoding it came in, it is held in JSON."""
     offset = next(OFFSETS)
     record = OutputRecord(SESSIONS, 0, offset, 1, CODEC.encode_event(user_id, event, encoding))
-    held = shared.offsets().get((SESSIONS, 0))
-    applied = Materializer(shared, DECODE).apply([record], {(SESSIONS, 0): (held, offset + 1)})
+    held = shared.writer.offsets().get((SESSIONS, 0))
+    applied = Materializer(shared.writer, DECODE).apply([record], {(SESSIONS, 0): (held, offset + 1)})
     assert (applied.events, applied.unreadable) == (1, 0)
 
 
@@ -77,10 +79,10 @@ def test_every_event_is_kept(shared: SqlStore, user_id: str, event: SessionEvent
 def test_without_an_append_time(shared: SqlStore, append_ms: int) -> None:
     """A foreign record that no page could show when it came is unreadable, and says why."""
     offset = next(OFFSETS)
-    held = shared.offsets().get((TAGGED, 0))
+    held = shared.writer.offsets().get((TAGGED, 0))
     value = CODEC.tag(single_object("A3CPMessage", PLAIN), TAG)
     record = OutputRecord(TAGGED, 0, offset, append_ms, value)
-    assert Materializer(shared, DECODE).apply([record], {(TAGGED, 0): (held, offset + 1)}).unreadable == 1
+    assert Materializer(shared.writer, DECODE).apply([record], {(TAGGED, 0): (held, offset + 1)}).unreadable == 1
 
 
 @settings(max_examples=60)
@@ -88,6 +90,6 @@ def test_without_an_append_time(shared: SqlStore, append_ms: int) -> None:
 def test_nonsense_is_counted(shared: SqlStore, value: bytes, topic: str) -> None:
     """Bytes that are neither stop nothing."""
     offset = next(OFFSETS)
-    held = shared.offsets().get((topic, 0))
+    held = shared.writer.offsets().get((topic, 0))
     record = OutputRecord(topic, 0, offset, 1, value)
-    assert Materializer(shared, DECODE).apply([record], {(topic, 0): (held, offset + 1)}).unreadable == 1
+    assert Materializer(shared.writer, DECODE).apply([record], {(topic, 0): (held, offset + 1)}).unreadable == 1

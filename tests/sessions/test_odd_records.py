@@ -79,7 +79,7 @@ def records() -> list[OutputRecord]:
 def filled(address: str, records: list[OutputRecord], monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]:
     """A store that holds them all."""
     with closing(open_store(address)) as store:
-        applied = Materializer(store, partial(decode, CODEC)).apply(records, {})
+        applied = Materializer(store.writer, partial(decode, CODEC)).apply(records, {})
         assert (applied.messages, applied.unreadable, applied.sessions) == (len(VALUES), 0, len(VALUES))
         monkeypatch.setenv("A3CP_STORE_URL", address)
         yield store
@@ -87,7 +87,7 @@ def filled(address: str, records: list[OutputRecord], monkeypatch: pytest.Monkey
 
 def views(store: SqlStore) -> dict[str, SessionView]:
     """Return each session by the message that it is made of."""
-    return {row.user_id: view_of(store, row) for row in store.sessions(SessionFilter(), limit=1_000)}
+    return {row.user_id: view_of(store.reader, row) for row in store.reader.sessions(SessionFilter(), limit=1_000)}
 
 
 def test_the_processor_tags_them_and_the_audit_agrees() -> None:
@@ -107,7 +107,7 @@ def test_commands_with_odd_arguments(tmp_path: Path) -> None:
     assert not {"rejected", "unchanged"}.intersection(stage.kinds())
     assert audited(stage).problems == []
     with closing(open_store(f"sqlite:///{tmp_path / 'store.db'}")) as store:
-        Materializer(store, partial(decode, CODEC)).apply(outputs(stage), {})
+        Materializer(store.writer, partial(decode, CODEC)).apply(outputs(stage), {})
         found = views(store)
         assert found.keys() == told.keys()
         for view in found.values():
@@ -165,7 +165,7 @@ def test_the_terminal_shows_them(filled: SqlStore, tmp_path: Path, command: tupl
 def test_the_page_shows_them(records: list[OutputRecord], tmp_path: Path) -> None:
     """One page with all of them: each can be chosen, and nothing is an error, nor a number that became another."""
     with closing(open_store(f"sqlite:///{tmp_path / 'store.db'}")) as store:
-        Materializer(store, partial(decode, CODEC)).apply(records, {})
+        Materializer(store.writer, partial(decode, CODEC)).apply(records, {})
         found = list(views(store).values())
     rows = [row._replace(seq=seq) for seq, view in enumerate(found, 1) for row in view.messages()]
     view = SessionView(found[0].session, lambda: iter(rows), found[0].events)

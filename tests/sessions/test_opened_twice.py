@@ -17,8 +17,8 @@ from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
 from processor.upstream.notices import Notice
+from tests.sessions.exporting import export
 from tests.sessions.outputs import CODEC, message, processed
-from tests.sessions.test_following import following
 from tests.sessions.views import NOW_MS, made_view, varied
 
 VALUES = [message("anna", n * 1_000, source="ui", transcript=f"word {n}") for n in range(4)]
@@ -31,7 +31,7 @@ AGAIN = [
 
 
 def session_in(store: SqlStore) -> SessionRow:
-    (row,) = store.sessions(SessionFilter(), limit=2)
+    (row,) = store.reader.sessions(SessionFilter(), limit=2)
     return row
 
 
@@ -45,23 +45,23 @@ def verified(root: Path, view: SessionView) -> Report:
 def test_it_is_known(store: SqlStore, chunk: int) -> None:
     """It holds all that came, counts as partial, and has a flag to be found by; in whatever order it was read."""
     in_order = sorted(FIRST + AGAIN, key=lambda record: record.topic == SESSIONS)
-    following(store, in_order, chunk=chunk).run(to_end=True)
+    export(store, in_order, chunk=chunk)
     row = session_in(store)
     assert (row.status, row.held_count, row.expected_count) == (Status.PARTIAL, 7, 3)
     assert "opened_twice" in row.flags
-    assert store.count(SessionFilter(notices=Notice.OPENED_TWICE)) == 1
+    assert store.reader.count(SessionFilter(notices=Notice.OPENED_TWICE)) == 1
 
 
 def test_the_first_time_is_known_as_nothing_else(store: SqlStore) -> None:
     """Until it comes again, it is a session like any other."""
-    following(store, FIRST).run(to_end=True)
+    export(store, FIRST)
     assert (session_in(store).status, session_in(store).flags) == (Status.COMPLETE, ())
 
 
 def test_its_bundle_is_sound(store: SqlStore, tmp_path: Path) -> None:
     """Every message is in it and agrees with itself; it says what it is."""
-    following(store, FIRST + AGAIN).run(to_end=True)
-    report = verified(tmp_path, view_of(store, session_in(store)))
+    export(store, FIRST + AGAIN)
+    report = verified(tmp_path, view_of(store.reader, session_in(store)))
     assert report.problems == []
     assert (report.status, report.is_opened_twice, report.messages) == ("partial", True, 7)
 
@@ -73,8 +73,8 @@ def test_who_says_so_must_show_it(store: SqlStore, tmp_path: Path, says: bool) -
         view = made_view(varied(3))
         changed = view.session._replace(notices=view.session.notices | Notice.OPENED_TWICE)
     else:
-        following(store, FIRST + AGAIN).run(to_end=True)
-        view = view_of(store, session_in(store))
+        export(store, FIRST + AGAIN)
+        view = view_of(store.reader, session_in(store))
         changed = view.session._replace(notices=view.session.notices & ~Notice.OPENED_TWICE)
     report = verified(tmp_path, SessionView(changed, view.messages, view.events))
     assert any("flags" in str(problem) for problem in report.problems)
@@ -82,8 +82,8 @@ def test_who_says_so_must_show_it(store: SqlStore, tmp_path: Path, says: bool) -
 
 def test_a_message_that_repeats_is_broken(store: SqlStore, tmp_path: Path) -> None:
     """Also in a session that was opened twice: numbers begin anew at 1 only, and as often as it started."""
-    following(store, FIRST + AGAIN).run(to_end=True)
-    view = view_of(store, session_in(store))
+    export(store, FIRST + AGAIN)
+    view = view_of(store.reader, session_in(store))
     rows = list(view.messages())
     rows.insert(6, rows[5]._replace(offset=rows[5].offset + 50, append_ms=rows[5].append_ms + 1))
     report = verified(tmp_path, SessionView(view.session, lambda: iter(rows), view.events))
@@ -94,9 +94,9 @@ def test_what_people_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     """`opened twice`, wherever it would be called partial or broken."""
     address = f"sqlite:///{tmp_path / 'store.db'}"
     store = open_store(address)
-    following(store, FIRST + AGAIN).run(to_end=True)
+    export(store, FIRST + AGAIN)
     row = session_in(store)
-    view = view_of(store, row)
+    view = view_of(store.reader, row)
     write_bundle(Target(str(tmp_path / "bundles")), view, CODEC, now_ms=NOW_MS)
     page = next((tmp_path / "bundles").rglob("timeline.html")).read_text()
     assert "Not all of this session is here" not in page

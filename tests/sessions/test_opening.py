@@ -18,5 +18,5 @@ def test_a_new_file_that_another_is_writing(tmp_path: Path) -> None:
         release.start()
         store = open_store(f"sqlite:///{path}")
         release.join()
-        assert store.offsets() == {}
+        assert store.writer.offsets() == {}
         store.close()

@@ -52,11 +52,11 @@ def audited(stage: Stage, rules: Rules = RULES) -> AuditReport:
 def exported(stage: Stage, root: Path, shares: Sequence[Shares] = (ALL, ALL), codec: Codec = CODEC) -> None:
     """Write what was read into a store, and bundles from there."""
     store, records = open_store(f"sqlite:///{root}.db"), list(outputs(stage, shares))
-    Materializer(store, partial(decode, codec)).apply(
+    Materializer(store.writer, partial(decode, codec)).apply(
         records, {(record.topic, record.partition): (None, record.offset + 1) for record in records}
     )
-    for session in store.sessions(SessionFilter(), limit=10_000):
-        write_bundle(Target(str(root)), view_of(store, session), codec, now_ms=0)
+    for session in store.reader.sessions(SessionFilter(), limit=10_000):
+        write_bundle(Target(str(root)), view_of(store.reader, session), codec, now_ms=0)
     store.close()
 
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from processor.errors import RegistryUnavailable, SchemaUnknown
+from processor.errors import SchemaUnknown
 from processor.sessions.decoding import Part, decode_part, parts_of
-from processor.sessions.following import Following, Progress
-from processor.sessions.materializer import Materializer
 from processor.sessions.model import UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, SessionFilter
+from processor.sessions.progress import Progress
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.sessions.outputs import CODEC, MemoryFeed, message, processed
+from tests.sessions.exporting import Seen, export, exporting
+from tests.sessions.outputs import CODEC, message, processed
+from tests.sessions.registered import FAILS, FAILS_TOO, Registered
+from tests.sessions.registered import RECORDS as FRAMED
 
 LACKING = SchemaUnknown("no such schema is known")
 VALUES = [
@@ -31,12 +33,9 @@ class Reader:
 
     def __init__(self, lacking: Iterable[Place] = ()) -> None:
         self.lacking = set(lacking)
-        self.away = False
 
     def __call__(self, records: Sequence[OutputRecord]) -> Iterator[Part]:
         for some in parts_of(records):
-            if self.away and any(record[:3] in self.lacking for record in some):
-                raise RegistryUnavailable("away")
             part = decode_part(CODEC, [record for record in some if record[:3] not in self.lacking])
             for record in some:
                 if record[:3] in self.lacking:
@@ -46,23 +45,14 @@ class Reader:
             yield part
 
 
-def export(store: SqlStore, reader: Reader, records: list[OutputRecord] = RECORDS) -> Progress:
-    return Following(
-        lambda: MemoryFeed(records, store.offsets(), chunk=11),
-        store,
-        Materializer(store, reader),
-        stopped=lambda: False,
-        wait=lambda _: None,
-        on_progress=lambda _: None,
-        on_trouble=lambda _: None,
-        give_up_s=None,
-    ).run(to_end=True)
+def run(store: SqlStore, reader: Reader, records: list[OutputRecord] = RECORDS) -> Progress:
+    return export(store, records, decode=reader, chunk=11)
 
 
 def held_by(store: SqlStore) -> list[Any]:
-    sessions = sorted(store.sessions(SessionFilter(), limit=100))
-    held = [(s, list(store.messages(s.session_id)), list(store.events(s.session_id))) for s in sessions]
-    return [held, sorted(store.search("word7", limit=9)), store.totals()]
+    sessions = sorted(store.reader.sessions(SessionFilter(), limit=100))
+    held = [(s, list(store.reader.messages(s.session_id)), list(store.reader.events(s.session_id))) for s in sessions]
+    return [held, sorted(store.reader.search("word7", limit=9)), store.reader.totals()]
 
 
 @pytest.mark.parametrize("topic", [TAGGED, SESSIONS, None], ids=["messages", "events", "all"])
@@ -70,67 +60,68 @@ def test_it_comes_into_its_session(store: SqlStore, tmp_path: Path, topic: str |
     """In whatever order records come, sums, digests, states and texts are those of a run that reads them at once."""
     places = [record[:3] for record in RECORDS if topic in (None, record.topic)]
     some = places if topic is None else random.Random(1).sample(places, len(places) // 2)
-    first = export(store, Reader(some))
+    first = run(store, Reader(some))
     assert (first.unreadable, first.again, first.waiting) == (len(some), 0, 0)
     assert [row.place for row in first.aside] == [r[:3] for r in RECORDS if r[:3] in set(some)][:10]
     half = set(some[::2])
-    second = export(store, Reader(half))
+    second = run(store, Reader(half))
     assert (second.unreadable, second.again, second.waiting) == (0, len(some) - len(half), len(half))
-    assert [row.place for row in store.unreadable()] == sorted(half)
-    assert export(store, Reader()).again == len(half)
-    assert export(store, Reader()) == Progress(left=0)
+    assert [row.place for row in store.reader.unreadable()] == sorted(half)
+    assert run(store, Reader()).again == len(half)
+    assert run(store, Reader()) == Progress(left=0)
     with closing(open_store(f"sqlite:///{tmp_path / 'calm.db'}")) as calm:
-        export(calm, Reader())
+        run(calm, Reader())
         assert held_by(store) == held_by(calm)
-    assert {session.status.value for session in store.sessions(SessionFilter(), limit=9)} == {"complete"}
+    assert {session.status.value for session in store.reader.sessions(SessionFilter(), limit=9)} == {"complete"}
 
 
 def test_what_is_gone_or_another_stays_set_aside(store: SqlStore) -> None:
     """A record that the topic has no more, or that is not the one that was set aside, is not read; the rest is."""
     places = [record[:3] for record in RECORDS if record.topic == TAGGED][:3]
-    export(store, Reader(places))
+    run(store, Reader(places))
     gone, other, there = places
     left = [record._replace(value=b"{}") if record[:3] == other else record for record in RECORDS if record[:3] != gone]
-    done = export(store, Reader(), left)
+    done = run(store, Reader(), left)
     assert (done.again, done.waiting) == (1, 0)
-    assert {row.place for row in store.unreadable()} == {gone, other}
-    assert there not in {row.place for row in store.unreadable()}
+    assert {row.place for row in store.reader.unreadable()} == {gone, other}
+    assert there not in {row.place for row in store.reader.unreadable()}
 
 
-def test_a_registry_that_is_away_holds_up_nothing_else(store: SqlStore) -> None:
-    """While it does not answer for what is set aside, new records are written, and what waits is counted."""
-    places = [record[:3] for record in RECORDS[:40] if record.topic == TAGGED][:3]
-    export(store, Reader(places), RECORDS[:40])
-    reader = Reader(places)
-    reader.away = True
-    done = export(store, reader)
-    assert (done.left, done.again, done.waiting) == (0, 0, 3)
-    reader.away, reader.lacking = False, set()
-    assert export(store, reader).again == 3
+def test_a_registry_that_fails_for_one_schema_holds_up_no_other(store: SqlStore) -> None:
+    """What is set aside for another schema comes into its session, and what has no answer is counted as waiting."""
+    codec = Registered()
+    codec.unknown = {FAILS, FAILS_TOO}
+    first = export(store, FRAMED, decode=codec.decode)
+    assert (first.left, first.unreadable) == (0, 4)
+    codec.unknown, codec.fails = set(), {FAILS}
+    second = export(store, FRAMED, decode=codec.decode)
+    assert (second.left, second.again, second.waiting, second.standing) == (0, 2, 2, ())
+    codec.fails = set()
+    assert export(store, FRAMED, decode=codec.decode) == Progress(left=0, again=2)
+    assert {session.status.value for session in store.reader.sessions(SessionFilter(), limit=9)} == {"complete"}
 
 
 def test_one_that_follows_reads_again_by_itself(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a restart, some time after the schema is there."""
-    monkeypatch.setattr("processor.sessions.following.AGAIN_MIN_S", 0.0)
-    monkeypatch.setattr("processor.sessions.following.LAG_ASKED_S", 0.0)
+    monkeypatch.setattr("processor.sessions.again.AGAIN_MIN_S", 0.0)
+    monkeypatch.setattr("processor.processes.exporter.LAG_ASKED_S", 0.0)
     places = [record[:3] for record in RECORDS if record.topic == TAGGED][:3]
     reader = Reader(places)
-    seen: list[Progress] = []
 
-    def on_progress(progress: Progress) -> None:
-        seen.append(progress)
-        if progress.left == 0:
-            reader.lacking.clear()
+    class Mending(Seen):
+        def followed(self, progress: Progress) -> None:
+            super().followed(progress)
+            if progress.left == 0:
+                reader.lacking.clear()
 
-    Following(
-        lambda: MemoryFeed(RECORDS, store.offsets()),
+    report = Mending()
+
+    exporting(
         store,
-        Materializer(store, reader),
-        stopped=lambda: bool(seen) and seen[-1].again == 3,
-        wait=lambda _: None,
-        on_progress=on_progress,
-        on_trouble=lambda _: None,
-        give_up_s=None,
+        RECORDS,
+        decode=reader,
+        report=report,
+        stopped=lambda: bool(report.progress) and report.progress[-1].again == 3,
     ).run(to_end=False)
-    assert list(store.unreadable()) == []
-    assert {session.status.value for session in store.sessions(SessionFilter(), limit=9)} == {"complete"}
+    assert list(store.reader.unreadable()) == []
+    assert {session.status.value for session in store.reader.sessions(SessionFilter(), limit=9)} == {"complete"}

@@ -11,14 +11,14 @@ from processor.bundles.verify import verify
 from processor.bundles.writing import BundleWriter
 from processor.errors import DecodeError
 from processor.sessions.aside import NEWS_MAX, SetAside
-from processor.sessions.due import hand_on, one_by_one
+from processor.sessions.due import hand_on
 from processor.sessions.ports import SessionFilter
 from processor.store.sql import SqlStore
 from processor.store.tables import MESSAGES
 from processor.targets.target import Target
 from processor.training.writer import TrainingWriter
+from tests.sessions.exporting import export
 from tests.sessions.outputs import CODEC, message, processed
-from tests.sessions.test_following import following
 
 NOW_MS = 1_763_740_800_000
 DAY_MS = 86_400_000
@@ -31,7 +31,7 @@ LATER = processed([*VALUES, *(message(BAD, at_ms, source="ui") for at_ms in (21_
 def replace_a_value(store: SqlStore, value: bytes | None = None) -> bytes:
     """Write another value into the first message of a user; return what was there."""
     rows = select(MESSAGES.c.position, MESSAGES.c.value).where(MESSAGES.c.user_id == BAD)
-    with store._engine.begin() as connection:
+    with store.database.engine.begin() as connection:
         position, before = connection.execute(rows.order_by(MESSAGES.c.position).limit(1)).one()
         unknown = bytes.fromhex("c301") + bytes(8) + b"x"  # Avro of a schema that nobody knows.
         connection.execute(update(MESSAGES).where(MESSAGES.c.position == position).values(value=value or unknown))
@@ -40,17 +40,17 @@ def replace_a_value(store: SqlStore, value: bytes | None = None) -> bytes:
 
 def test_all_others_are_written(store: SqlStore, tmp_path: Path) -> None:
     """It is told with its message and what to do, and the next run writes it once it can be."""
-    following(store, RECORDS).run(to_end=True)
+    export(store, RECORDS)
     before = replace_a_value(store)
     root = str(tmp_path)
 
     def write() -> BundleWriter:
-        return BundleWriter(Target(root), CODEC, now_ms=lambda: NOW_MS)
+        return BundleWriter(store.reader, Target(root), CODEC, now_ms=lambda: NOW_MS)
 
     def hand_to(writer: BundleWriter) -> int:
-        return hand_on(store, root, SessionFilter(), one_by_one(store, writer.take))
+        return hand_on(store.ledger, writer, SessionFilter())
 
-    (session,) = store.sessions(SessionFilter(user_id=BAD), limit=2)
+    (session,) = store.reader.sessions(SessionFilter(user_id=BAD), limit=2)
     writer = write()
     assert hand_to(writer) == 4
     assert writer.outcomes == {Outcome.WRITTEN: 4, Outcome.SET_ASIDE: 1}
@@ -70,13 +70,13 @@ def test_all_others_are_written(store: SqlStore, tmp_path: Path) -> None:
 
 def test_all_other_dates_are_written(store: SqlStore, tmp_path: Path) -> None:
     """Of the date that holds it, what was there stays, and its sessions stay due."""
-    following(store, RECORDS).run(to_end=True)
+    export(store, RECORDS)
     before = replace_a_value(store)
 
     def hand_to(writer: TrainingWriter) -> int:
-        return hand_on(store, "parquet", SessionFilter(), one_by_one(store, writer.take))
+        return hand_on(store.ledger, writer, SessionFilter())
 
-    writer = TrainingWriter(store, Target(str(tmp_path)), CODEC)
+    writer = TrainingWriter(store.reader, Target(str(tmp_path)), CODEC)
     assert hand_to(writer) == 1
     assert hand_to(writer) == 0
     assert list(writer.dates) == ["2025-06-16"]
@@ -85,7 +85,7 @@ def test_all_other_dates_are_written(store: SqlStore, tmp_path: Path) -> None:
     assert "message 1 of sess_" in str(why)
     assert ds.dataset(tmp_path / "messages").to_table()["user_id"].unique().to_pylist() == ["user-4"]
     replace_a_value(store, before)
-    assert hand_to(TrainingWriter(store, Target(str(tmp_path)), CODEC)) == 4
+    assert hand_to(TrainingWriter(store.reader, Target(str(tmp_path)), CODEC)) == 4
     assert ds.dataset(tmp_path / "messages").count_rows() == 20
     store.close()
 
@@ -97,9 +97,9 @@ class Trying:
         self.now_s = 0.0
         self.store = store
         writer: BundleWriter | TrainingWriter = (
-            TrainingWriter(store, Target(root), CODEC)
+            TrainingWriter(store.reader, Target(root), CODEC)
             if kind == "training"
-            else BundleWriter(Target(root), CODEC, now_ms=lambda: NOW_MS)
+            else BundleWriter(store.reader, Target(root), CODEC, now_ms=lambda: NOW_MS)
         )
         writer.aside = SetAside(lambda: self.now_s)
         self.writer = writer
@@ -107,14 +107,14 @@ class Trying:
     def after(self, wait_s: float) -> tuple[int, list[str | None]]:
         """Hand on what is due, `wait_s` later; return how many sessions were written, and what is told (None: well)."""
         self.now_s += wait_s
-        count = hand_on(self.store, "target", SessionFilter(), one_by_one(self.store, self.writer.take))
+        count = hand_on(self.store.ledger, self.writer, SessionFilter())
         return count, [None if why is None else why.what.partition(": ")[2] for _, why in self.writer.aside.news()]
 
 
 @pytest.fixture(params=["bundles", "training"])
 def trying(request: pytest.FixtureRequest, store: SqlStore, tmp_path: Path) -> Trying:
     """A store with five sessions; one of them, on the first of two dates, cannot be read."""
-    following(store, LATER[:-2]).run(to_end=True)
+    export(store, LATER[:-2])
     return Trying(request.param, store, str(tmp_path))
 
 
@@ -148,7 +148,7 @@ def test_it_is_tried_again_when_it_changed(trying: Trying) -> None:
     assert told == [NO_SCHEMA]
     replace_a_value(trying.store, before)
     assert trying.after(1) == (0, [])
-    following(trying.store, LATER).run(to_end=True)
+    export(trying.store, LATER)
     (count, told), (rest, _) = trying.after(0), trying.after(0)  # Those before it on its date were left alone at first.
     assert (count + rest, told) == (5 - written, [None])
 

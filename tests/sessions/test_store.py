@@ -17,7 +17,8 @@ from processor.errors import StoreMoved, StoreUnavailable, UsageError
 from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionView, Status
 from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, SessionFilter, Source
-from processor.store import open_store
+from processor.store import notes, open_store
+from processor.store.database import Database
 from processor.store.sql import SqlStore
 from processor.store.tables import METADATA, TEXTS
 from processor.upstream.notices import Notice
@@ -57,14 +58,14 @@ def everything(records: list[OutputRecord]) -> dict[Source, tuple[int | None, in
 
 
 def applied(store: SqlStore, records: list[OutputRecord]) -> SqlStore:
-    Materializer(store, DECODE).apply(records, everything(records))
+    Materializer(store.writer, DECODE).apply(records, everything(records))
     return store
 
 
 def content(store: SqlStore) -> dict[str, list[Any]]:
     """Return all rows, without the numbers that only say when a row was written."""
     held = {}
-    with store._engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         for table in METADATA.sorted_tables:
             if table.name != "meta":
                 columns = [column for column in table.columns if column is not TEXTS.c.id]
@@ -76,7 +77,7 @@ def test_a_whole_session_is_complete(store: SqlStore) -> None:
     """Count and digest of the end match what is held, and every message is held to the byte."""
     values = a_morning()
     applied(store, processed(values))
-    sessions = store.sessions(EVERYTHING, limit=10)
+    sessions = store.reader.sessions(EVERYTHING, limit=10)
     assert [(s.user_id, s.status, s.held_count, s.revision) for s in sessions] == [
         ("anna", Status.COMPLETE, 1, 0),
         ("ben", Status.COMPLETE, 2, 0),
@@ -85,8 +86,8 @@ def test_a_whole_session_is_complete(store: SqlStore) -> None:
     first = sessions[-1]
     view = SessionView(
         first,
-        lambda: store.messages(first.session_id, count_max=first.held_count),
-        lambda: store.events(first.session_id, count_max=first.event_count),
+        lambda: store.reader.messages(first.session_id, count_max=first.held_count),
+        lambda: store.reader.events(first.session_id, count_max=first.event_count),
     )
     rows = list(view.messages())
     assert [row.seq for row in rows] == [1, 2, 3, 4, 5]
@@ -99,7 +100,7 @@ def test_a_whole_session_is_complete(store: SqlStore) -> None:
 def test_the_summary_tells_what_was_there(store: SqlStore) -> None:
     """Actors, sources, notices, confidence and feedback are counted over the session's messages."""
     applied(store, processed(a_morning()))
-    first = store.sessions(SessionFilter(user_id="anna"), limit=10)[-1]
+    first = store.reader.sessions(SessionFilter(user_id="anna"), limit=10)[-1]
     summary = first.summary
     assert dict(summary.actors) == {"user": 2, "system": 2, "partner": 1}
     assert dict(summary.sources) == {"ui": 2, "gesture_classifier": 1, "camera_feed_worker": 1}
@@ -120,7 +121,7 @@ def test_batches_do_not_matter(store: SqlStore, size: int, tmp_path: Path) -> No
     for start in range(0, len(records), size):
         batch = records[start : start + size]
         moved = {(r.topic, r.partition): (held.get((r.topic, r.partition)), r.offset + 1) for r in batch}
-        Materializer(store, DECODE).apply(batch, moved)
+        Materializer(store.writer, DECODE).apply(batch, moved)
         held.update({source: position for source, (_, position) in moved.items()})
     assert content(store) == content(whole)
     whole.close()
@@ -148,9 +149,9 @@ def test_what_is_written_again_changes_nothing(store: SqlStore) -> None:
     with pytest.raises(StoreMoved):
         applied(store, records)
     with pytest.raises(StoreMoved):
-        Materializer(store, DECODE).apply(records, {(TAGGED, 7): (None, 1)})
+        Materializer(store.writer, DECODE).apply(records, {(TAGGED, 7): (None, 1)})
     with pytest.raises(StoreMoved):
-        Materializer(store, DECODE).apply([], {(TAGGED, 1): (3, 4)})
+        Materializer(store.writer, DECODE).apply([], {(TAGGED, 1): (3, 4)})
     assert content(store) == before
 
 
@@ -159,14 +160,18 @@ def test_a_missing_message_makes_it_partial(store: SqlStore) -> None:
     records = processed(a_morning())
     missing = next(r for r in records if r.topic == TAGGED and b'"session_seq":2' in (r.value or b""))
     applied(store, [r for r in records if r is not missing])
-    assert sorted(s.status.value for s in store.sessions(EVERYTHING, limit=10)) == ["complete", "complete", "partial"]
-    assert store.totals().sessions == {"open": 0, "partial": 1, "complete": 2}
+    assert sorted(s.status.value for s in store.reader.sessions(EVERYTHING, limit=10)) == [
+        "complete",
+        "complete",
+        "partial",
+    ]
+    assert store.reader.totals().sessions == {"open": 0, "partial": 1, "complete": 2}
 
 
 def test_an_open_session_is_open(store: SqlStore) -> None:
     """Before its end nobody knows whether all of a session is there."""
     applied(store, processed(a_morning(), quiet=False))
-    assert [s.status.value for s in store.sessions(EVERYTHING, limit=10)] == ["open", "open", "complete"]
+    assert [s.status.value for s in store.reader.sessions(EVERYTHING, limit=10)] == ["open", "open", "complete"]
 
 
 def test_media_are_not_kept(store: SqlStore, tmp_path: Path) -> None:
@@ -183,8 +188,8 @@ def test_media_are_not_kept(store: SqlStore, tmp_path: Path) -> None:
         slashed,
     ]
     applied(store, processed(values))
-    (session,) = store.sessions(EVERYTHING, limit=10)
-    rows = list(store.messages(session.session_id))
+    (session,) = store.reader.sessions(EVERYTHING, limit=10)
+    rows = list(store.reader.messages(session.session_id))
     media = "raw media"
     assert [row.withheld for row in rows] == [media, "partial transcript", media, media, None, media]
     assert [row.value is None for row in rows] == [True, True, True, True, False, True]
@@ -192,7 +197,7 @@ def test_media_are_not_kept(store: SqlStore, tmp_path: Path) -> None:
     assert session.status is Status.COMPLETE
     assert session.summary.notices["withheld"] == 5
     assert "SECRET" not in repr(content(store))
-    assert store.search("SECRETPAYLOAD", limit=5) == []
+    assert store.reader.search("SECRETPAYLOAD", limit=5) == []
     store.close()
     assert not any(b"SECRETPAYLOAD" in path.read_bytes() for path in tmp_path.glob("store.db*"))
 
@@ -200,11 +205,11 @@ def test_media_are_not_kept(store: SqlStore, tmp_path: Path) -> None:
 def test_messages_without_a_session_are_kept(store: SqlStore) -> None:
     """What belongs to no session is held apart (rule R15)."""
     applied(store, processed([message("anna", 0, source="model_trainer", performer_id="system")]))
-    assert store.sessions(EVERYTHING, limit=10) == []
-    (row,) = store.without_session()
+    assert store.reader.sessions(EVERYTHING, limit=10) == []
+    (row,) = store.reader.without_session()
     assert (row.session_id, row.seq, row.flags) == (None, None, ("no_session",))
-    assert list(store.without_session("ben")) == []
-    assert store.totals().without_session == 1
+    assert list(store.reader.without_session("ben")) == []
+    assert store.reader.totals().without_session == 1
 
 
 def test_media_in_commands_are_not_kept(store: SqlStore) -> None:
@@ -220,8 +225,8 @@ def test_media_in_commands_are_not_kept(store: SqlStore) -> None:
             ]
         ),
     )
-    (session,) = store.sessions(EVERYTHING, limit=2)
-    events = [from_json(event.value) for event in store.events(session.session_id)]
+    (session,) = store.reader.sessions(EVERYTHING, limit=2)
+    events = [from_json(event.value) for event in store.reader.events(session.session_id)]
     assert [event.kind for event in events] == ["started", "context", "note", "ended"]
     assert json.loads(events[1].details or "")["withheld"] == "raw media"
     assert json.loads(events[2].session_notes or "")["size"] == len(image)
@@ -236,10 +241,10 @@ def test_no_text_of_an_event_is_kept_as_it_must_not_be(store: SqlStore) -> None:
         message("anna", 1, performer_id=image, capture_id=image),
     ]
     applied(store, processed(commands))
-    (session,) = store.sessions(EVERYTHING, limit=2)
+    (session,) = store.reader.sessions(EVERYTHING, limit=2)
     assert json.loads(session.training_intent_label or "")["size"] == len(image)
     assert (session.session_notes, session.performer_id) == ("a\ufffdb", "c\ufffdd")
-    (row,) = store.messages(session.session_id)
+    (row,) = store.reader.messages(session.session_id)
     assert json.loads(row.performer_id or "") == json.loads(row.capture_id or "")
     assert "SECRET" not in repr(content(store))
 
@@ -249,12 +254,12 @@ def test_an_id_that_comes_again_stops_nothing(store: SqlStore) -> None:
     first, again = processed([message("anna", 0)]), processed([message("anna", 0)])
     later = [r._replace(offset=r.offset + 10) for r in again]
     applied(store, first)
-    Materializer(store, DECODE).apply(
+    Materializer(store.writer, DECODE).apply(
         later, {s: (everything(first)[s][1], offset) for s, (_, offset) in everything(later).items()}
     )
-    (session,) = store.sessions(EVERYTHING, limit=2)
+    (session,) = store.reader.sessions(EVERYTHING, limit=2)
     assert (session.held_count, session.held_digest, session.status) == (2, None, Status.PARTIAL)
-    assert [row.seq for row in store.messages(session.session_id)] == [1, 1]
+    assert [row.seq for row in store.reader.messages(session.session_id)] == [1, 1]
 
 
 def test_what_cannot_be_read_is_told(store: SqlStore) -> None:
@@ -268,10 +273,10 @@ def test_what_cannot_be_read_is_told(store: SqlStore) -> None:
         OutputRecord(SESSIONS, 0, 1, 1, huge),
     ]
     applied(store, records)
-    assert [(row.topic, row.offset, row.size_bytes) for row in store.unreadable()] == [
+    assert [(row.topic, row.offset, row.size_bytes) for row in store.reader.unreadable()] == [
         (SESSIONS, 0, 1), (SESSIONS, 1, len(huge)), (TAGGED, 0, 2), (TAGGED, 1, 0),
     ]  # fmt: skip
-    assert store.totals().unreadable == 4
+    assert store.reader.totals().unreadable == 4
 
 
 def test_a_foreign_command_touches_no_session(store: SqlStore) -> None:
@@ -281,9 +286,9 @@ def test_a_foreign_command_touches_no_session(store: SqlStore) -> None:
     records = processed([message("anna", 0), command("ben", 1, "end", session_id=session_id)])
     applied(store, records)
     assert session_id is not None
-    assert [e.user_id for e in store.events(session_id)] == ["anna", "anna"]
-    assert [s.user_id for s in store.sessions(EVERYTHING, limit=10)] == ["anna"]
-    assert store.totals().events == 3
+    assert [e.user_id for e in store.reader.events(session_id)] == ["anna", "anna"]
+    assert [s.user_id for s in store.reader.sessions(EVERYTHING, limit=10)] == ["anna"]
+    assert store.reader.totals().events == 3
 
 
 @pytest.mark.parametrize(
@@ -304,8 +309,8 @@ def test_a_foreign_command_touches_no_session(store: SqlStore) -> None:
 def test_search(store: SqlStore, words: str, places: list[str]) -> None:
     """Texts with all words are found, whole words, in any case; nothing in the words is taken for a command."""
     applied(store, processed(a_morning()))
-    assert [found.place for found in store.search(words, limit=5)] == places
-    assert [found.place for found in store.search(words, limit=5, user_id="nobody")] == []
+    assert [found.place for found in store.reader.search(words, limit=5)] == places
+    assert [found.place for found in store.reader.search(words, limit=5, user_id="nobody")] == []
 
 
 @pytest.mark.parametrize(
@@ -335,7 +340,7 @@ def test_words_are_found_however_their_marks_are_written(store: SqlStore, words:
     """A text is found by its own words, with their marks composed or not, in scripts whose vowels are marks too."""
     text = "un cafe\u0301 noir, \u00fcber die Straße, Vi\u1ec7t, \u03b5\u0313\u03bd, हिन्दी भाषा กินข้าว"
     applied(store, processed([message("anna", 0, transcript=text), message("ben", 1, transcript="plain")]))
-    assert [one.user_id for one in store.search(words, limit=5)] == ["anna"] * found
+    assert [one.user_id for one in store.reader.search(words, limit=5)] == ["anna"] * found
 
 
 @pytest.mark.parametrize(
@@ -352,49 +357,49 @@ def test_words_are_found_however_their_marks_are_written(store: SqlStore, words:
 def test_filters(store: SqlStore, wanted: SessionFilter, users: list[str]) -> None:
     """Sessions are found by user, start, notices and status, newest first, page by page."""
     applied(store, processed(a_morning()))
-    assert [s.user_id for s in store.sessions(wanted, limit=10)] == users
-    assert store.count(wanted) == len(users)
-    assert [s.user_id for n in range(4) for s in store.sessions(wanted, limit=1, skip=n)] == users
+    assert [s.user_id for s in store.reader.sessions(wanted, limit=10)] == users
+    assert store.reader.count(wanted) == len(users)
+    assert [s.user_id for n in range(4) for s in store.reader.sessions(wanted, limit=1, skip=n)] == users
 
 
 def test_what_is_to_be_exported(store: SqlStore) -> None:
     """A session is due until it is noted, and again when it has changed; each target for itself."""
     records = processed(a_morning())
     applied(store, records)
-    due = store.unexported("out", EVERYTHING, limit=10)
+    due = store.ledger.unexported("out", EVERYTHING, limit=10)
     assert [s.start_ms for s in due] == sorted(s.start_ms for s in due)
     assert len(due) == 3
-    store.note_exported("out", {s.session_id: s.changes for s in due})
-    store.note_exported("out", {due[0].session_id: due[0].changes - 1})
-    assert [s.session_id for s in store.unexported("out", EVERYTHING, limit=10)] == [due[0].session_id]
-    assert len(store.unexported("elsewhere", SessionFilter(status="complete"), limit=10)) == 3
+    store.ledger.note_exported("out", {s.session_id: s.changes for s in due})
+    store.ledger.note_exported("out", {due[0].session_id: due[0].changes - 1})
+    assert [s.session_id for s in store.ledger.unexported("out", EVERYTHING, limit=10)] == [due[0].session_id]
+    assert len(store.ledger.unexported("elsewhere", SessionFilter(status="complete"), limit=10)) == 3
 
 
 def test_odd_texts_survive(store: SqlStore) -> None:
     """Whatever a sender writes is held, but for NUL, which PostgreSQL cannot hold and which is marked instead."""
     odd = "tab\there, back\\slash, \N{GRINNING FACE}, quote's \", \\N, new\nline"
     applied(store, processed([message("anna", 0, source=odd, transcript=odd), message("anna", 1, source="a\0b")]))
-    (session,) = store.sessions(EVERYTHING, limit=1)
-    assert [row.source for row in store.messages(session.session_id)] == [odd, "a\N{REPLACEMENT CHARACTER}b"]
-    assert [found.text for found in store.search("grinning OR back", limit=1)] == []
-    assert [found.text for found in store.search("new line", limit=1)] == [odd]
+    (session,) = store.reader.sessions(EVERYTHING, limit=1)
+    assert [row.source for row in store.reader.messages(session.session_id)] == [odd, "a\N{REPLACEMENT CHARACTER}b"]
+    assert [found.text for found in store.reader.search("grinning OR back", limit=1)] == []
+    assert [found.text for found in store.reader.search("new line", limit=1)] == [odd]
 
 
 def test_a_long_session_is_read_in_pages(store: SqlStore) -> None:
     """More messages than fit a page come in order, as many as are asked for."""
     applied(store, processed([message("anna", number) for number in range(2_100)]))
-    (session,) = store.sessions(EVERYTHING, limit=1)
-    assert [row.seq for row in store.messages(session.session_id)] == list(range(1, 2_101))
-    assert sum(1 for _ in store.messages(session.session_id, count_max=1_500)) == 1_500
+    (session,) = store.reader.sessions(EVERYTHING, limit=1)
+    assert [row.seq for row in store.reader.messages(session.session_id)] == list(range(1, 2_101))
+    assert sum(1 for _ in store.reader.messages(session.session_id, count_max=1_500)) == 1_500
     assert session.status is Status.COMPLETE
 
 
 def test_a_store_belongs_to_its_topics(store: SqlStore, address: str) -> None:
     """One store is never filled from two places; opened again it is the same one."""
-    store.follow("a3cp.tagged and a3cp.sessions")
-    store.follow("a3cp.tagged and a3cp.sessions")
+    store.writer.follow("a3cp.tagged and a3cp.sessions")
+    store.writer.follow("a3cp.tagged and a3cp.sessions")
     with pytest.raises(UsageError, match="holds what is in"):
-        store.follow("other.tagged and other.sessions")
+        store.writer.follow("other.tagged and other.sessions")
     again = open_store(address)
     assert again.identity == store.identity
     again.close()
@@ -402,19 +407,20 @@ def test_a_store_belongs_to_its_topics(store: SqlStore, address: str) -> None:
 
 def test_two_exporters_begin_a_store_at_once(store: SqlStore, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes second between the question and the answer follows the same topics, or is told of the others."""
-    other, ask = open_store(address), store._held
+    other, ask = open_store(address), notes.held
 
-    def ask_late(names: Sequence[str]) -> Mapping[str, str]:
-        known = ask(names)
-        other.follow("a3cp.tagged and a3cp.sessions")
+    def ask_late(database: Database, names: Sequence[str]) -> Mapping[str, str]:
+        known = ask(database, names)
+        if database is store.database:
+            other.writer.follow("a3cp.tagged and a3cp.sessions")
         return known
 
-    monkeypatch.setattr(store, "_held", ask_late)
-    store.follow("a3cp.tagged and a3cp.sessions")
-    with store._engine.begin() as connection:
+    monkeypatch.setattr(notes, "held", ask_late)
+    store.writer.follow("a3cp.tagged and a3cp.sessions")
+    with store.database.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM meta WHERE name = 'topics'")
     with pytest.raises(UsageError, match=r"holds what is in a3cp\.tagged"):
-        store.follow("other.tagged and other.sessions")
+        store.writer.follow("other.tagged and other.sessions")
     other.close()
 
 
@@ -445,17 +451,17 @@ def test_postgresql_may_restart(cluster: Cluster, prefix: str) -> None:
     cluster.stop()
     try:
         with pytest.raises(StoreUnavailable):
-            store.offsets()
+            store.writer.offsets()
     finally:
         cluster.start()
-    Materializer(store, DECODE).apply(
+    Materializer(store.writer, DECODE).apply(
         records[half:],
         {
             source: (held.get(source, (None, None))[1], offset)
             for source, (_, offset) in everything(records[half:]).items()
         },
     )
-    assert store.totals().sessions["complete"] == 3
+    assert store.reader.totals().sessions["complete"] == 3
     store.close()
 
 
@@ -467,13 +473,13 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     records = processed([message("anna", number, transcript="word " * 100) for number in range(500)])
     with pytest.raises(StoreUnavailable, match="full"):
         applied(store, records)
-    assert store.totals().messages == 0
+    assert store.reader.totals().messages == 0
     allow(1 << 30)
     applied(store, records)
-    assert store.totals().messages == 500
+    assert store.reader.totals().messages == 500
     store.close()
 
 
 def _allow(store: SqlStore, pages: int) -> None:
-    with store._engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")

@@ -1,98 +1,45 @@
 """A schema that the registry does not give: one partition waits for it, all others are stored, and order is kept."""
 
-import itertools
 import pickle
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from processor.errors import RegistryUnavailable
 from processor.runtime.ports import Cause
-from processor.sessions import waiting
-from processor.sessions.decoding import RecordWaits, decode
-from processor.sessions.following import Following, Progress
-from processor.sessions.materializer import Materializer
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Standing
+from processor.runtime.questions import in_background
+from processor.sessions.decoding import RecordWaits
+from processor.sessions.ports import TAGGED, Standing
+from processor.sessions.progress import Progress
+from processor.sessions.waiting import NO_ANSWER
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.sessions.outputs import CODEC, MemoryFeed, message, processed
-
-FINE, FAILS, FAILS_TOO = 1, 2, 3
-HEADER_BYTES = 5
-
-
-def framed(record: OutputRecord, schema_id: int) -> OutputRecord:
-    return record._replace(value=b"\0" + schema_id.to_bytes(4, "big") + (record.value or b""))
+from tests.sessions.exporting import Seen, export, exporting, held_by
+from tests.sessions.outputs import MemoryFeed
+from tests.sessions.registered import FAILS, FAILS_TOO, FINE, FIRST, RECORDS, Registered
 
 
-class Registered:
-    """A codec whose values have a schema id each before them; the registry fails on those in `fails`."""
+class Clock:
+    """Jumps so far, each time it is asked, that everything is due again."""
 
-    def __init__(self, *fails: int) -> None:
-        self.fails = set(fails)
-        self.asked: list[int] = []
+    now_s = 0.0
 
-    def _content(self, value: bytes) -> bytes:
-        schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
-        if schema_id in self.fails:
-            self.asked.append(schema_id)
-            raise RegistryUnavailable(f"no answer for {schema_id}", remedy="look at the registry")
-        return value[HEADER_BYTES:]
-
-    def untag(self, value: bytes) -> Any:
-        return CODEC.untag(self._content(value))
-
-    def decode_event(self, value: bytes) -> Any:
-        return CODEC.decode_event(self._content(value))
+    def monotonic_s(self) -> float:
+        self.now_s += 60.0
+        return self.now_s
 
 
-def with_ids(records: list[OutputRecord], ids: dict[tuple[str, int, int], int]) -> list[OutputRecord]:
-    """Return the records, each with a schema id: the one that `ids` names at its topic, partition and number there."""
-    numbers: dict[tuple[str, int], Any] = {}
-    made = []
-    for record in records:
-        number = next(numbers.setdefault(record[:2], itertools.count()))
-        made.append(framed(record, ids.get((*record[:2], number), FINE)))
-    return made
-
-
-PLAIN = processed([message(f"user-{n % 5}", n * 1000, source="ui", transcript=f"word{n}") for n in range(60)])
-RECORDS = with_ids(
-    PLAIN, {(TAGGED, 0, 4): FAILS, (TAGGED, 1, 9): FAILS_TOO, (TAGGED, 0, 8): FAILS_TOO, (SESSIONS, 1, 1): FAILS}
-)
-FIRST = {  # where each partition waits
-    (TAGGED, 0): next(r.offset for r in RECORDS if r[:2] == (TAGGED, 0) and r.value[4] == FAILS),  # type: ignore[index]
-    (TAGGED, 1): next(r.offset for r in RECORDS if r[:2] == (TAGGED, 1) and r.value[4] == FAILS_TOO),  # type: ignore[index]
-    (SESSIONS, 1): next(r.offset for r in RECORDS if r[:2] == (SESSIONS, 1) and r.value[4] == FAILS),  # type: ignore[index]
-}
-
-
-def following(store: SqlStore, codec: Registered, seen: list[Progress], **more: Any) -> Following:
-    chunk = more.pop("chunk", 7)
-    options: dict[str, Any] = {"stopped": lambda: False, "give_up_s": -1.0, "on_trouble": pytest.fail, **more}
-    return Following(
-        lambda: MemoryFeed(RECORDS, store.offsets(), chunk=chunk),
-        store,
-        Materializer(store, partial(decode, codec)),  # type: ignore[arg-type]
-        wait=lambda _: None,
-        on_progress=seen.append,
-        **options,
-    )
-
-
-def held_by(store: SqlStore) -> Any:
-    sessions = store.sessions_beginning("", limit=100)
-    return [(s, list(store.messages(s.session_id)), list(store.events(s.session_id))) for s in sessions]
+def run(store: SqlStore, codec: Registered, **options: Any) -> Progress:
+    """Export up to the end; what stands still is not waited for."""
+    return export(store, RECORDS, decode=codec.decode, give_up_s=-1.0, **options)
 
 
 @pytest.fixture
 def calm(tmp_path: Path) -> Any:
     """What a run leaves to which the registry gives all."""
     store = open_store(f"sqlite:///{tmp_path / 'calm.db'}")
-    following(store, Registered(), []).run(to_end=True)
+    run(store, Registered())
     held = held_by(store)
     store.close()
     return held
@@ -101,8 +48,7 @@ def calm(tmp_path: Path) -> Any:
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_all_else_is_stored(store: SqlStore, calm: Any, chunk: int) -> None:
     """Up to the end: each partition is stored up to its record that waits, and all others whole; then all is read."""
-    seen: list[Progress] = []
-    done = following(store, Registered(FAILS, FAILS_TOO), seen, chunk=chunk).run(to_end=True)
+    done = run(store, Registered(FAILS, FAILS_TOO), chunk=chunk)
     assert {place[:2]: place for place in done.standing} == {
         (topic, partition): Standing(
             topic, partition, offset, Cause.REGISTRY,
@@ -110,11 +56,11 @@ def test_all_else_is_stored(store: SqlStore, calm: Any, chunk: int) -> None:
         )
         for (topic, partition), offset in FIRST.items()
     }  # fmt: skip
-    ends = MemoryFeed(RECORDS, {}).ends()
-    assert store.offsets() == {**ends, **FIRST}
+    ends = MemoryFeed(RECORDS).ends()
+    assert store.writer.offsets() == {**ends, **FIRST}
     assert done.left == sum(ends[source] - offset for source, offset in FIRST.items())
     assert done.messages + done.events == sum(r.offset < FIRST.get(r[:2], 10**9) for r in RECORDS)
-    last = following(store, Registered(), seen, chunk=chunk).run(to_end=True)
+    last = run(store, Registered(), chunk=chunk)
     assert (last.left, last.standing) == (0, ())
     assert held_by(store) == calm
 
@@ -134,29 +80,53 @@ def until(seen: list[Progress], *conditions: Callable[[Progress], bool], then: C
     return stopped
 
 
-def test_each_goes_on_by_itself(store: SqlStore, calm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_goes_on_by_itself(store: SqlStore, calm: Any) -> None:
     """What follows asks again; an answer lets the partitions go on that wait for it, and no others."""
-    monkeypatch.setattr(waiting, "AGAIN_MIN_S", 0.0)
-    monkeypatch.setattr(waiting, "AGAIN_MAX_S", 0.0)
-    seen: list[Progress] = []
+    report = Seen()
     codec = Registered(FAILS, FAILS_TOO)
     mend = [FAILS, FAILS_TOO, FINE]
     stopped = until(
-        seen,
+        report.progress,
         lambda now: len(now.standing) == 3 and len(codec.asked) > 20,
         lambda now: {place.why[-1] for place in now.standing} == {str(FAILS_TOO)} and len(now.standing) == 2,
         lambda now: not now.standing and held_by(store) == calm,
         then=lambda number: codec.fails.discard(mend[number]),
     )
-    following(store, codec, seen, stopped=stopped, give_up_s=None).run(to_end=False)
+    exporting(store, RECORDS, decode=codec.decode, report=report, stopped=stopped, clock=Clock()).run(to_end=False)
     assert held_by(store) == calm
 
 
 def test_a_schema_is_asked_for_once_at_a_time(store: SqlStore) -> None:
     """However many partitions and records wait for it."""
     codec = Registered(FAILS, FAILS_TOO)
-    following(store, codec, []).run(to_end=True)
+    run(store, codec)
     assert sorted(codec.asked) == [FAILS, FAILS, FAILS_TOO]  # Of each topic, since it is another question there.
+
+
+def test_a_slow_question_holds_up_nobody_else(store: SqlStore, calm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread asks: all else is stored, to its end, while the registry keeps it waiting; then the rest is."""
+    monkeypatch.setattr("processor.runtime.questions.PATIENCE_S", 0.01)
+    codec, report = Registered(FAILS), Seen()
+    codec.slow.clear()
+    rest = {source: offset for source, offset in FIRST.items() if source != (TAGGED, 1)}
+    ends = {**MemoryFeed(RECORDS).ends(), **rest}
+
+    def answer(_: int) -> None:
+        assert codec.asked.count(FAILS) == 2  # Of each topic, and nobody got an answer.
+        assert {place.why for place in report.progress[-1].standing} == {NO_ANSWER}
+        codec.fails.clear()
+        codec.slow.set()
+
+    stopped = until(
+        report.progress,
+        lambda _: store.writer.offsets() == ends,
+        lambda now: not now.standing and held_by(store) == calm,
+        then=lambda number: answer(number) if number == 0 else None,
+    )
+    exporter = exporting(
+        store, RECORDS, decode=codec.decode, report=report, stopped=stopped, clock=Clock(), start=in_background
+    )
+    exporter.run(to_end=False)
 
 
 def test_a_process_can_hand_on_what_waits() -> None:

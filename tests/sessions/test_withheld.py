@@ -26,9 +26,9 @@ from tests.withheld_records import KEPT, MEDIA, PARTIAL, SECRET
 def exported(folder: Path, values: list[bytes]) -> tuple[SessionView, Path]:
     """Return the one session of `values` and its bundle; store, bundle and data set lie in `folder`."""
     with closing(open_store(f"sqlite:///{folder / 'store.db'}")) as store:
-        Materializer(store, DECODE).apply(processed(values), {})
-        (row,) = store.sessions(SessionFilter(), limit=10)
-        view = view_of(store, row)
+        Materializer(store.writer, DECODE).apply(processed(values), {})
+        (row,) = store.reader.sessions(SessionFilter(), limit=10)
+        view = view_of(store.reader, row)
         rows, events = list(view.messages()), list(view.events())
         view = SessionView(row, lambda: iter(rows), lambda: iter(events))
     path = Path(write_bundle(Target(str(folder / "bundles")), view, CODEC, now_ms=START_MS).path)

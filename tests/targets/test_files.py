@@ -9,21 +9,19 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from processor.bundles.bundle import Outcome, write_bundle
-from processor.bundles.contents import ALL_FORMATS
 from processor.bundles.reading import read_records
 from processor.bundles.verify import verify
 from processor.bundles.writing import BundleWriter
 from processor.errors import A3CPError, Fatal, TargetUnavailable
-from processor.processes.bundling import Bundling
+from processor.processes.files import Files, Wanted
 from processor.removal.clearing import clear
-from processor.sessions.model import SessionView
-from processor.sessions.ports import SessionFilter
+from processor.sessions.model import EventRow, MessageRow, SessionView
 from processor.settings.sources import load
 from processor.store import open_store
 from processor.targets.target import Target
 from tests.observe.test_export_observer import Told
+from tests.sessions.exporting import export
 from tests.sessions.outputs import CODEC
-from tests.sessions.test_following import following
 from tests.sessions.test_set_aside import RECORDS
 from tests.sessions.views import NOW_MS, day_view, day_views
 
@@ -76,8 +74,25 @@ def _registered() -> Iterator[None]:
     Refusing.refused = frozenset()
 
 
-def writer() -> BundleWriter:
-    return BundleWriter(Target(ROOT), CODEC, now_ms=lambda: NOW_MS)
+class Held:
+    """Reads one session."""
+
+    def __init__(self, view: SessionView) -> None:
+        self._view = view
+
+    def messages(self, _: str, *, count_max: int) -> Iterator[MessageRow]:
+        return self._view.messages()
+
+    def events(self, _: str, *, count_max: int) -> Iterator[EventRow]:
+        return self._view.events()
+
+
+def write(view: SessionView) -> BundleWriter:
+    """Write the bundle of a session; return its writer."""
+    reader: Any = Held(view)
+    writer = BundleWriter(reader, Target(ROOT), CODEC, now_ms=lambda: NOW_MS)
+    assert list(writer.take([view.session])) == [view.session]
+    return writer
 
 
 @pytest.mark.parametrize("call", ["put_file", "makedirs", "exists"])
@@ -85,35 +100,25 @@ def test_a_bundle(call: str) -> None:
     """It is told with the client's own words, and written once the target answers."""
     Refusing.refused = frozenset({call})
     with pytest.raises(TargetUnavailable, match=r"cannot be written \(NoCredentials: unable to locate credentials\)"):
-        writer().take(day_view("heron-07"))
+        write(day_view("heron-07"))
     Refusing.refused = frozenset()
-    made = writer()
-    assert made.take(day_view("heron-07"))
-    assert made.outcomes == {Outcome.WRITTEN: 1}
+    assert write(day_view("heron-07")).outcomes == {Outcome.WRITTEN: 1}
     assert [report.problems for report in verify(ROOT)] == [[]]
 
 
 def test_following_goes_on(tmp_path: Path) -> None:
     """The trouble is told, and what is due is written when it is over: bundles and training data."""
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    following(store, RECORDS).run(to_end=True)
+    export(store, RECORDS)
     settings = load({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings
     told = Told()
     for to, training in ((Target(ROOT), None), (None, Target(ROOT))):
         Refusing.refused = frozenset({"put_file"})
-        made = Bundling(
-            store,
-            settings,
-            to=to,
-            training=training,
-            formats=ALL_FORMATS,
-            wanted=SessionFilter(),
-            stopped=lambda: False,
-        )
-        made.write_some(told.observer)
+        made = Files(store, settings, Wanted(to, training), told.observer, lambda: False)
+        made.write_some()
         assert "NoCredentials: unable to locate credentials" in told.health.not_ready()[0]
         Refusing.refused = frozenset()
-        made.write()
+        made.write_all()
         assert not made.has_set_aside
     assert len(list(verify(ROOT))) == 5
     assert Target(ROOT).files.exists(Target(ROOT).path("messages/date=2025-06-15/messages.parquet"))
@@ -177,4 +182,4 @@ def test_our_own_mistakes_pass() -> None:
         raise TypeError("ours")
 
     with pytest.raises(TypeError, match="ours"):
-        writer().take(SessionView(view.session, mistaken, view.events))
+        write(SessionView(view.session, mistaken, view.events))

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from processor.bundles.contents import ALL_FORMATS
-from processor.processes.bundling import Bundling
+from processor.cli.export import files_outcome, tell_files, warn_of_set_aside
+from processor.processes.files import Files, Wanted
 from processor.sessions.ports import SessionFilter
 from processor.settings.sources import load
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
 from tests.observe.test_export_observer import Told
-from tests.sessions.test_following import following
+from tests.sessions.exporting import export
 from tests.sessions.test_set_aside import BAD, RECORDS, replace_a_value
 
 
@@ -20,7 +20,7 @@ from tests.sessions.test_set_aside import BAD, RECORDS, replace_a_value
 def store(tmp_path: Path) -> SqlStore:
     """A store with five sessions."""
     opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    following(opened, RECORDS).run(to_end=True)
+    export(opened, RECORDS)
     return opened
 
 
@@ -30,41 +30,34 @@ def before(store: SqlStore) -> bytes:
     return replace_a_value(store)
 
 
-def bundling(store: SqlStore, folder: Path) -> Bundling:
+def files(store: SqlStore, folder: Path, told: Told | None = None) -> Files:
     settings = load({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, folder).settings
-    return Bundling(
-        store,
-        settings,
-        to=Target(str(folder / "bundles")),
-        training=Target(str(folder / "training")),
-        formats=ALL_FORMATS,
-        wanted=SessionFilter(),
-        stopped=lambda: False,
-    )
+    wanted = Wanted(Target(str(folder / "bundles")), Target(str(folder / "training")))
+    return Files(store, settings, wanted, (told or Told()).observer, lambda: False)
 
 
 @pytest.mark.usefixtures("before")
 def test_what_is_set_aside_is_said(store: SqlStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All that can be is written; what cannot, a bundle and a date, is said on standard error and in the sum."""
-    made = bundling(store, tmp_path)
-    made.write()
-    made.tell()
-    made.warn()
+    made = files(store, tmp_path)
+    made.write_all()
+    tell_files(made)
+    warn_of_set_aside(made)
     told = capsys.readouterr()
-    (session,) = store.sessions(SessionFilter(user_id=BAD), limit=2)
+    (session,) = store.reader.sessions(SessionFilter(user_id=BAD), limit=2)
     assert made.has_set_aside
     assert "4 written, 1 set aside" in told.out
     bundle, date = told.err.splitlines()
     assert bundle.startswith(f"set aside: bundle {session.session_id}: message 1 of {session.session_id}, tagged[")
     assert date.startswith("set aside: date of training data 2025-06-15: message 1 of sess_")
-    assert made.outcome()["bundles"]["set_aside"] == 1
+    assert files_outcome(made)["bundles"]["set_aside"] == 1
 
 
 def test_nothing_set_aside(store: SqlStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Then nothing is said of it."""
-    made = bundling(store, tmp_path)
-    made.write()
-    made.warn()
+    made = files(store, tmp_path)
+    made.write_all()
+    warn_of_set_aside(made)
     assert not made.has_set_aside
     assert capsys.readouterr().err == ""
 
@@ -74,27 +67,27 @@ def test_while_following_it_is_told_once(
 ) -> None:
     """One line for each, the metric counts it, it is no reason to be not ready, and that it is well is told too."""
     monkeypatch.setattr("processor.sessions.aside.WAIT_MIN_S", 0.0)
-    monkeypatch.setattr("processor.processes.bundling.TRAINING_PAUSE", 0)
+    monkeypatch.setattr("processor.processes.files.TRAINING_PAUSE", 0)
     told = Told()
-    made = bundling(store, tmp_path)
+    made = files(store, tmp_path, told)
     for _ in range(3):
-        made.write_some(told.observer)
+        made.write_some()
     assert told.lines() == [("warning", "write", "set aside")] * 2
     assert told.value("a3cp_export_bundles_total", outcome="set_aside") == 1
     assert told.value("a3cp_export_bundles_total", outcome="written") == 4
     replace_a_value(store, before)
-    made.write_some(told.observer)
+    made.write_some()
     assert told.lines()[2:] == [("info", "write", "no longer set aside")] * 2
     assert told.value("a3cp_export_bundles_total", outcome="written") == 5
 
 
 def test_an_index_that_was_left_behind_is_made_good(store: SqlStore, tmp_path: Path) -> None:
     """An exporter that was killed before it wrote the index is followed by one that has nothing else to write."""
-    bundling(store, tmp_path).write()
+    files(store, tmp_path).write_all()
     folder = tmp_path / "bundles" / "index"
     whole = {path: path.read_bytes() for path in folder.rglob("*.json")}
     assert whole
     for path in whole:
         path.unlink()
-    bundling(store, tmp_path).write_some(Told().observer)
+    files(store, tmp_path).write_some()
     assert {path: path.read_bytes() for path in folder.rglob("*.json")} == whole

@@ -1,0 +1,176 @@
+"""The files of an exporter: bundles and training data of the sessions in the store that are due."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from processor.bundles.contents import ALL_FORMATS, Format
+from processor.bundles.renderer import renderer
+from processor.bundles.writing import BundleWriter, write_index
+from processor.codec import Codec
+from processor.errors import A3CPError, RecordError, TargetUnavailable
+from processor.processes.writers import SESSIONS_MIN, Writers, processes
+from processor.sessions.aside import SetAside
+from processor.sessions.due import Taker, hand_on
+from processor.sessions.ports import SessionFilter, SessionReader, Store
+from processor.settings.model import Settings
+from processor.targets.target import Target
+from processor.wiring import SystemClock, schemas
+
+if TYPE_CHECKING:
+    from processor.training.writer import TrainingWriter
+
+TURN_S: Final = 20.0  # that writing takes at a time while following: the consumer group wants to hear of us
+TRAINING_PAUSE: Final = 10  # times as long as writing training data took, while following: a date is written as a whole
+INDEX_S: Final = 10.0  # between two times that a root's index is written, while following
+RETRY_S: Final = 10.0  # before a target that could not be written is tried again
+
+
+class Wanted(NamedTuple):
+    """Which files are wanted."""
+
+    bundles: Target | None = None
+    training: Target | None = None
+    formats: frozenset[Format] = ALL_FORMATS
+    sessions: SessionFilter = SessionFilter()  # of which there are to be bundles
+
+
+class FilesReport(Protocol):
+    """Whoever wants to know what becomes of files."""
+
+    def wrote(self, outcomes: Mapping[str, int]) -> None:
+        """What was due is written; `outcomes` counts all bundles so far."""
+
+    def not_wrote(self, error: A3CPError) -> None:
+        """A target cannot be written; it is tried again."""
+
+    def set_aside(self, name: str, why: A3CPError) -> None:
+        """Something cannot be written, since a record of it cannot be read; it is tried again later."""
+
+    def is_well(self, name: str) -> None:
+        """What was set aside is written."""
+
+
+class Files:
+    """Writes what is due, and knows what it was."""
+
+    def __init__(
+        self, store: Store, settings: Settings, wanted: Wanted, report: FilesReport, stopped: Callable[[], bool]
+    ) -> None:
+        """Prepare to write what is `wanted` until `stopped`, and to tell `report` while following."""
+        codec = Codec(schemas(settings))
+        self._store = store
+        self._settings = settings
+        self._wanted = wanted
+        self._report = report
+        self._stopped = stopped
+        self.bundles: BundleWriter | None = None
+        self.training: TrainingWriter | None = None
+        if wanted.bundles is not None:
+            self.bundles = BundleWriter(
+                store.reader,
+                wanted.bundles,
+                codec,
+                now_ms=SystemClock().now_ms,
+                formats=wanted.formats,
+                is_pure=store.writer.note_reader(renderer()),
+            )
+        if wanted.training is not None:
+            self.training = _training_writer(store.reader, wanted.training, codec)
+        self._next_s = self._training_next_s = self._index_next_s = 0.0
+        self._index_is_whole = False  # since this exporter began
+
+    def write_some(self) -> None:
+        """Write ended sessions that are due, for TURN_S; a target that cannot be written is tried again later."""
+        if time.monotonic() < self._next_s:
+            return
+        try:
+            self._write_ended()
+        except TargetUnavailable as error:
+            self._report.not_wrote(error)
+            self._next_s = time.monotonic() + RETRY_S
+        else:
+            self._report.wrote({} if self.bundles is None else self.bundles.counts())
+        for name, why in self.news():
+            if why is None:
+                self._report.is_well(name)
+            else:
+                self._report.set_aside(name, why)
+
+    def finish(self) -> None:
+        """Write all that is due; when stopped, only what the index lacks: where it cannot be, the next export does.
+
+        Raises:
+            TargetUnavailable: it cannot be written there.
+        """
+        if not self._stopped():
+            self.write_all()
+        elif self.bundles is not None:
+            with suppress(TargetUnavailable):
+                self._write_index(self.bundles)
+
+    def write_all(self) -> None:
+        """Write all that is due, and the training data of the dates that changed. Raises as `finish`."""
+        if self.bundles is not None:
+            if processes() > 1 and self._are_many_due(self.bundles):
+                with Writers(self.bundles, self._settings) as writers:
+                    self._hand_to(writers, self._wanted.sessions, self._stopped)
+            else:
+                self._hand_to(self.bundles, self._wanted.sessions, self._stopped)
+            self._write_index(self.bundles)
+        if self.training is not None:
+            self._hand_to(self.training, SessionFilter(), self._stopped)
+
+    @property
+    def has_set_aside(self) -> bool:
+        """Whether something is not written, since it cannot be read."""
+        return any(len(aside) > 0 for _, aside in self.asides())
+
+    def news(self) -> Iterator[tuple[str, RecordError | None]]:
+        """Yield what was not told before: what is set aside and why, the first few, and what is well again (None)."""
+        for kind, aside in self.asides():
+            for name, why in aside.news():
+                yield f"{kind} {name}", why
+
+    def asides(self) -> Iterator[tuple[str, SetAside]]:
+        """Yield what is set aside, with the word for one of its kind."""
+        if self.bundles is not None:
+            yield "bundle", self.bundles.aside
+        if self.training is not None:
+            yield "date of training data", self.training.aside
+
+    def _write_ended(self) -> None:
+        if self.bundles is not None:
+            wanted = self._wanted.sessions
+            self._hand_to(self.bundles, wanted._replace(status=wanted.status or "complete"), self._turn())
+            if time.monotonic() >= self._index_next_s:
+                self._write_index(self.bundles)
+                self._index_next_s = time.monotonic() + INDEX_S
+        if self.training is not None and (began_s := time.monotonic()) >= self._training_next_s:
+            self._hand_to(self.training, SessionFilter(status="complete"), self._turn())
+            now_s = time.monotonic()
+            self._training_next_s = now_s + TRAINING_PAUSE * (now_s - began_s)
+
+    def _turn(self) -> Callable[[], bool]:
+        """Return what says whether a turn that begins now is over."""
+        end_s = time.monotonic() + TURN_S
+        return lambda: self._stopped() or time.monotonic() > end_s
+
+    def _hand_to(self, taker: Taker, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
+        hand_on(self._store.ledger, taker, wanted, stopped=stopped)
+
+    def _write_index(self, writer: BundleWriter) -> None:
+        """Write the index; the first time of all dates, since one that was killed may have left it behind the store."""
+        write_index(self._store, writer, all_dates=not self._index_is_whole)
+        self._index_is_whole = True
+
+    def _are_many_due(self, writer: BundleWriter) -> bool:
+        due = self._store.ledger.unexported(writer.name, self._wanted.sessions, limit=SESSIONS_MIN)
+        return len(due) == SESSIONS_MIN
+
+
+def _training_writer(reader: SessionReader, target: Target, codec: Codec) -> "TrainingWriter":
+    from processor.training.writer import TrainingWriter  # With Arrow, 70 MB that few want.
+
+    return TrainingWriter(reader, target, codec)

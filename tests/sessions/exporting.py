@@ -1,0 +1,73 @@
+"""An exporter over topics in memory, as tests run it, and what it says."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from processor.errors import A3CPError
+from processor.processes.exporter import Exporter
+from processor.sessions.materializer import Decode
+from processor.sessions.ports import OutputRecord, SessionFilter
+from processor.sessions.progress import Progress
+from processor.store.sql import SqlStore
+from tests.sessions.outputs import DECODE, MemoryFeed
+
+
+class Seen:
+    """A report that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.progress: list[Progress] = []
+        self.troubles: list[A3CPError] = []
+
+    def followed(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def not_followed(self, error: A3CPError) -> None:
+        self.troubles.append(error)
+
+
+class Stops(threading.Event):
+    """Is set when `stopped` says so, and waits for nobody."""
+
+    def __init__(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        super().__init__()
+        self._stopped = stopped
+
+    def is_set(self) -> bool:
+        return self._stopped()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._stopped()
+
+
+def exporting(
+    store: Any,
+    records: list[OutputRecord],
+    *,
+    chunk: int = 7,
+    decode: Decode = DECODE,
+    join: Callable[[], MemoryFeed] | None = None,
+    report: Seen | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    start: Callable[[Callable[[], None]], object] = lambda work: work(),
+    **options: Any,
+) -> Exporter:
+    """Return an exporter of `records` into `store`."""
+
+    def feed() -> MemoryFeed:
+        return MemoryFeed(records, chunk=chunk)
+
+    return Exporter(join or feed, store, decode, report or Seen(), Stops(stopped), start=start, **options)
+
+
+def export(store: Any, records: list[OutputRecord], **options: Any) -> Progress:
+    """Export `records` into `store`, up to their end."""
+    return exporting(store, records, **options).run(to_end=True)
+
+
+def held_by(store: SqlStore) -> Any:
+    """Return all sessions of `store`, with what they hold."""
+    reader = store.reader
+    sessions = sorted(reader.sessions(SessionFilter(), limit=100))
+    return [(s, list(reader.messages(s.session_id)), list(reader.events(s.session_id))) for s in sessions]
