@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -199,7 +198,6 @@ def _next(demo: "Demo", console: Console, command: str, *, broker_runs: bool) ->
     servers = demo.settings.kafka_conf()["bootstrap.servers"]
     own = "" if demo.broker else f" --bootstrap {servers}"
     named = "" if demo.broker else f"KAFKA_BOOTSTRAP_SERVERS={servers} "
-    python = str(Path(command).with_name("python"))
     for what, line in (
         ("what could not be tagged, and what to do about it", f"{command} dlq list --prefix {prefix}{own}"),
         (
@@ -208,8 +206,8 @@ def _next(demo: "Demo", console: Console, command: str, *, broker_runs: bool) ->
         ),
         ("", f'{command} session note robin-15 "Sings along." --prefix {prefix}{own}'),
         (
-            "what comes out, as any consumer reads it (.tagged: the messages)",
-            f"{python} examples/consume.py {prefix}.sessions {servers}",
+            "what comes out, as any consumer reads it (tagged: the messages)",
+            f"{command} tail sessions --from beginning --prefix {prefix}{own}",
         ),
         ("what the reasons and flags mean; and everything else", located("docs/sessions.md and docs/README.md")),
     ):
