@@ -30,14 +30,13 @@ class AvroMessages:
 
     def decode(self, value: bytes, append_ms: int) -> Message | Command:
         """Return the message or command in `value`. Raises as `Codec.decode` does."""
-        encoding, header = AVRO, value[:AVRO_HEADER_BYTES]
-        if header != self._shipped_header:
+        if value[:AVRO_HEADER_BYTES] == self._shipped_header:  # The common case before all else.
+            message = read_conforming(value, AVRO_HEADER_BYTES, append_ms, AVRO)
+        else:
             encoding, header = encoding_of(value), header_of(value)
-        if header == self._shipped_header or self._schemas.layout(header).is_shipped:
-            message = read_conforming(value, len(header), append_ms, encoding)
-            if message is not None:
-                return message
-        return self.read(value, append_ms)
+            is_shipped = self._schemas.layout(header).is_shipped
+            message = read_conforming(value, len(header), append_ms, encoding) if is_shipped else None
+        return message or self.read(value, append_ms)
 
     def read(self, value: bytes, append_ms: int) -> Message | Command:
         """Return the same, read with its schema, whatever it is."""
@@ -55,8 +54,7 @@ class AvroMessages:
 
     def tag(self, value: bytes, tagged: Tagged) -> bytes:
         """Return `value`, which `decode` took for a message, with the tag behind its fields."""
-        header = value[:AVRO_HEADER_BYTES]
-        if header == self._shipped_header:
+        if value[:AVRO_HEADER_BYTES] == self._shipped_header:
             return self._shipped_tag + value[AVRO_HEADER_BYTES:] + self._tags.tag(tagged)
         header = header_of(value)
         return self._schemas.layout(header).tagged_header + value[len(header) :] + self._tags.tag(tagged)
@@ -75,12 +73,13 @@ class AvroMessages:
 
     def untag_any(self, value: bytes) -> tuple[TaggedView, bytes]:
         """Return the same, read with its schema, whatever it is."""
+        encoding = encoding_of(value)
         layout, source, content, end = self._content(value)
         tag, end = layout.read_tag(value, end, 0)
         if end != len(value):
             raise no_tag()
         try:
-            return _view(content, tag, layout.time_unit, encoding_of(value)), source
+            return _view(content, tag, layout.time_unit, encoding), source
         except (ValueError, TypeError, KeyError, AssertionError) as error:
             raise no_tag() from error
 

@@ -51,8 +51,8 @@ class Codec:
                 remedy="set message.timestamp.type of its topic to LogAppendTime, then retry the dead letter",
             )
         try:
-            messages = self._by_first_byte.get(value[0]) if value else None
-            return (messages or self._messages(value)).decode(value or b"", append_ms)
+            messages = (self._by_first_byte.get(value[0]) if value else None) or self._messages(value)
+            return messages.decode(value or b"", append_ms)
         except DecodeError as error:
             found = format_of(value) if value else None
             if found is None:
@@ -74,7 +74,7 @@ class Codec:
 
     def tag(self, value: bytes, tagged: Tagged) -> bytes:
         """Return `value`, which `decode` took for a message, with the tag: all that came is copied as it is."""
-        return self._by_first_byte.get(value[0], self._json).tag(value, tagged)
+        return (self._by_first_byte.get(value[0]) or self._json).tag(value, tagged)
 
     def strip(self, value: bytes) -> bytes:
         """Return the bytes that a tagged `value` came in as: the inverse of `tag`.
@@ -87,7 +87,8 @@ class Codec:
 
     def untag(self, value: bytes) -> tuple[TaggedView, bytes]:
         """Return all that the tagged message `value` says, and the bytes that it came in as. Raises as `strip` does."""
-        return self._messages(value).untag(value)
+        messages = (self._by_first_byte.get(value[0]) if value else None) or self._messages(value)
+        return messages.untag(value)
 
     def decode_tagged(self, value: bytes) -> TaggedView:
         """Return all that the tagged message `value` says. Raises as `strip` does."""

@@ -213,6 +213,7 @@ READ = [
     ("string", b"\x04\xc3\xa9", "é"),
     ({"type": "string", "logicalType": "uuid"}, b"\x02a", "a"),
     (["null", "string"], b"\x02\x02a", "a"),
+    (["null", "string"], b"\x82\x00\x02a", "a"),  # its branch in two bytes
     (ENUM_AB, b"\x02", "B"),
     (FIXED_4, b"abcd", b"abcd"),
     ({"type": "array", "items": "int"}, b"\x04\x02\x04\x01\x02\x06\x00", [1, 2, 3]),
