@@ -10,7 +10,21 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import drain, export, kstreams, latency, machine, memory, million, parts, pure, restore, takeover, workers
+from bench import (
+    commands,
+    drain,
+    export,
+    kstreams,
+    latency,
+    machine,
+    memory,
+    million,
+    parts,
+    pure,
+    restore,
+    takeover,
+    workers,
+)
 from bench.cluster import Cluster
 from bench.context import Context
 from bench.report import Section, replace_measured, text_of, write
@@ -30,6 +44,7 @@ LINES: dict[str, Callable[[Context], Section]] = {
     "takeover": takeover.measure,
     "parts": parts.measure,
     "export": export.measure,
+    "commands": commands.measure,
 }
 PEERS = ("bare", "kstreams")
 
