@@ -142,7 +142,7 @@ class MemoryLog:
         self._owned: frozenset[int] = frozenset()
         self._positions: dict[int, int] = {}  # of the owned partitions
         self._batch: dict[int, int] = {}  # partition -> where the batch that is not committed yet began
-        self._changes: list[Assigned | Revoked] = []
+        self._reassigned: list[Assigned | Revoked] = []
         self._to_restore: set[int] = set()
         self._held: set[int] = set()
         self._generation = -1
@@ -167,8 +167,8 @@ class MemoryLog:
 
     def assignments(self) -> Sequence[Assigned | Revoked]:
         """See `Log.assignments`."""
-        changes, self._changes = self._changes, []
-        return changes
+        told, self._reassigned = self._reassigned, []
+        return told
 
     def restore(self, timeout_s: float) -> Iterable[StateChunk]:
         """See `Log.restore`: one chunk a partition."""
@@ -258,7 +258,7 @@ class MemoryLog:
         self._held -= partitions
         self._to_restore |= partitions
         self._positions.update({partition: self._broker.committed[partition] for partition in partitions})
-        self._changes.append(Assigned(partitions))
+        self._reassigned.append(Assigned(partitions))
 
     def _give(self, partitions: frozenset[int], *, lost: bool) -> None:
         self._owned -= partitions
@@ -266,4 +266,4 @@ class MemoryLog:
         self._to_restore -= partitions
         for partition in partitions:
             del self._positions[partition]
-        self._changes.append(Revoked(partitions, lost))
+        self._reassigned.append(Revoked(partitions, lost))

@@ -11,8 +11,7 @@ from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
 from processor.errors import UsageError
-from processor.kafka.conf import consumer_conf, producer_conf, restorer_conf
-from processor.kafka.log import LogConf
+from processor.kafka.conf import LogConf, consumer_conf, producer_conf, restorer_conf
 from processor.settings.documents import schema_text
 from processor.settings.model import Settings
 from processor.settings.sources import Loaded, Option, load

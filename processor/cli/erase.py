@@ -16,9 +16,9 @@ from processor.cli.settings import Bootstrap, Json, Prefix, Roots, Store, chosen
 from processor.cli.text import nearest, print_json, quoted
 from processor.codec.isotime import format_time
 from processor.errors import UsageError
-from processor.kafka.erasure import Held, committed, forget, gone_by_ms, held_of, is_at_work, processor_at_work
+from processor.kafka.conf import LogConf
+from processor.kafka.erasure import Held, forget, gone_by_ms, group_offsets, held_of, is_at_work, processor_at_work
 from processor.kafka.identities import ids_of
-from processor.kafka.log import LogConf
 from processor.kafka.topic_admin import check_topics, read_topics
 from processor.removal.clearing import Cleared, clear
 from processor.sessions.ports import SESSIONS, TAGGED, Gone, Removed, Source
@@ -247,7 +247,7 @@ def _look(
     first: what is committed there is in the other topics. `others` takes the keys of all others.
     """
     raw = held_of(conf.common, topics.raw, key, others)
-    done = committed(conf, [one.partition for one in raw]) if raw else {}
+    done = group_offsets(conf, [one.partition for one in raw]) if raw else {}
     tagged, sessions, state, dead = (
         held_of(conf.common, name, key, others) for name in (topics.tagged, topics.sessions, topics.state, topics.dlq)
     )

@@ -1,12 +1,17 @@
-"""Asks now and then whether a broker answers: without a record to read, nothing else tells for sure.
+"""Asks whether a broker answers: without a record to read, nothing else tells for sure.
 
 librdkafka's own word that all brokers are down can stay away: one that went soon after it had come back was missed.
 """
 
 import time
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from processor.errors import A3CPError, BrokerUnavailable
+from processor.kafka.failures import reaching, unreachable
 
 _EVERY_S: Final = 2.0
 
@@ -37,3 +42,37 @@ class Answering:
         except KafkaException as error:
             return error
         return None
+
+
+def await_broker(
+    conf: Mapping[str, Any],
+    *,
+    stopped: Callable[[], bool],
+    on_trouble: Callable[[A3CPError], None],
+    give_up_s: float | None,
+) -> bool:
+    """Wait until a broker answers; return whether one does, or it was `stopped` before.
+
+    Raises:
+        BrokerUnavailable: none has answered for `give_up_s`.
+        UsageError: a property is none.
+    """
+    began_s = time.monotonic()
+    is_told = False
+    with reaching("connecting", conf):
+        admin = AdminClient(dict(conf))
+    while not stopped():
+        try:
+            admin.list_topics(timeout=_EVERY_S)
+        except KafkaException as error:
+            outcome = unreachable("connecting", error, conf)
+            if not isinstance(outcome, BrokerUnavailable) or (
+                give_up_s is not None and time.monotonic() - began_s > give_up_s
+            ):
+                raise outcome from error
+            if not is_told:
+                on_trouble(outcome)
+                is_told = True
+        else:
+            return True
+    return False

@@ -1,7 +1,7 @@
 """librdkafka's properties for each client; those a user passes through win, unless exactly-once depends on ours."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from processor.errors import UsageError
 
@@ -63,6 +63,24 @@ _READER: Final[dict[str, Any]] = {
     "queued.max.messages.kbytes": 16 << 10,
     "socket.connection.setup.timeout.ms": 5_000,
 }
+
+
+class LogConf(NamedTuple):
+    """What a `KafkaLog` needs to know; the mappings are librdkafka's properties."""
+
+    common: Mapping[str, Any]  # where the brokers are and how to get in; part of all the others
+    consumer: Mapping[str, Any]
+    producer: Mapping[str, Any]
+    restorer: Mapping[str, Any]
+    group_id: str
+    slot: int
+    slot_is_fixed: bool  # else another is taken when two members turn out to run in one
+    is_static: bool  # whether the group keeps a slot's partitions while its worker restarts
+    raw: str
+    state: str
+    tagged: str
+    sessions: str
+    partitions: int
 
 
 def consumer_conf(common: Mapping[str, Any], *, session_timeout_ms: int, group_protocol: str) -> dict[str, Any]:

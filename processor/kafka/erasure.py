@@ -10,14 +10,15 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import BrokerUnavailable, OwnershipLost, UsageError
-from processor.kafka.failures import error_of, failure
-from processor.kafka.log import LogConf
-from processor.kafka.offsets import LATEST, log_offsets
+from processor.kafka.conf import LogConf
+from processor.kafka.failures import failure
+from processor.kafka.offsets import LATEST, committed_offsets, log_offsets
 from processor.kafka.reader import Reader
+from processor.kafka.slots import members_of
 from processor.runtime.erased import Erased, mark_of, read_mark
 
 _TIMEOUT_S: Final = 10.0
@@ -79,19 +80,16 @@ def gone_by_ms(held: Held, configs: Mapping[str, str]) -> int | None:
     return None if retention_ms < 0 else held.last_ms + retention_ms + segment_ms
 
 
-def committed(conf: LogConf, partitions: Iterable[int]) -> dict[int, int]:
+def group_offsets(conf: LogConf, partitions: Iterable[int]) -> dict[int, int]:
     """Return the group's next offset in each of these partitions of the raw topic, where it has one.
 
     Raises:
         BrokerUnavailable, Fatal: see `failure`.
     """
-    consumer = Consumer({**conf.consumer, "group.id": conf.group_id})
     try:
-        return {number: place.offset for number, place in _committed(consumer, conf, partitions).items()}
+        return committed_offsets(conf.consumer, conf.group_id, conf.raw, partitions)
     except KafkaException as error:
         raise failure(f"asking for the offsets of group {conf.group_id}", error) from error
-    finally:
-        consumer.close()
 
 
 def is_at_work(conf: LogConf) -> bool:
@@ -100,18 +98,7 @@ def is_at_work(conf: LogConf) -> bool:
     Raises:
         BrokerUnavailable, Fatal: see `failure`.
     """
-    admin = AdminClient(dict(conf.common))
-    try:
-        # On a broker that never had a group, describing one waits for the coordinator's topic; listing does not.
-        listed = admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result()
-        if conf.group_id not in {group.group_id for group in listed.valid}:
-            return False
-        found = admin.describe_consumer_groups([conf.group_id], request_timeout=_TIMEOUT_S)[conf.group_id].result()
-    except KafkaException as error:
-        if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return False
-        raise failure(f"describing group {conf.group_id}", error) from error
-    return bool(found.members)
+    return bool(members_of(AdminClient(dict(conf.common)), conf.group_id))
 
 
 def processor_at_work(group_id: str) -> UsageError:

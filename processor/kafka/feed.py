@@ -2,15 +2,14 @@
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any, Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.errors import A3CPError, BrokerUnavailable, UsageError
+from processor.errors import A3CPError, UsageError
 from processor.kafka.answering import Answering
 from processor.kafka.conf import READING, reader_conf
 from processor.kafka.failures import failure, reaching, unreachable
@@ -50,40 +49,6 @@ _OURS: Final[dict[str, Any]] = {
 }
 
 
-def await_broker(
-    conf: Mapping[str, Any],
-    *,
-    stopped: Callable[[], bool],
-    on_trouble: Callable[[A3CPError], None],
-    give_up_s: float | None,
-) -> bool:
-    """Wait until a broker answers; return whether one does, or it was `stopped` before.
-
-    Raises:
-        BrokerUnavailable: none has answered for `give_up_s`.
-        UsageError: a property is none.
-    """
-    began_s = time.monotonic()
-    is_told = False
-    with reaching("connecting", conf):
-        admin = AdminClient(dict(conf))
-    while not stopped():
-        try:
-            admin.list_topics(timeout=_ASK_EVERY_S)
-        except KafkaException as error:
-            outcome = unreachable("connecting", error, conf)
-            if not isinstance(outcome, BrokerUnavailable) or (
-                give_up_s is not None and time.monotonic() - began_s > give_up_s
-            ):
-                raise outcome from error
-            if not is_told:
-                on_trouble(outcome)
-                is_told = True
-        else:
-            return True
-    return False
-
-
 class KafkaFeed:
     """One member of the group; used by one thread."""
 
@@ -112,7 +77,7 @@ class KafkaFeed:
         self._reader_conf = {**reader_conf(conf, if_gone="earliest"), "queued.min.messages": _QUEUED}
         self._topics = {TAGGED: tagged, SESSIONS: sessions}
         self._words = {name: word for word, name in self._topics.items()}
-        self._changes: list[Assigned | Revoked] = []
+        self._reassigned: list[Assigned | Revoked] = []
         self._owned: frozenset[int] = frozenset()
         self._positions: dict[Source, int] = {}
         self._began: Mapping[Source, int] = {}  # where each assigned partition is read from
@@ -144,7 +109,7 @@ class KafkaFeed:
 
     def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
         """See `Feed.poll`."""
-        told = len(self._changes)
+        told = len(self._reassigned)
         try:
             if any(probes.one_is_readable() for probes in self._probes.values()):
                 self._rejoin()
@@ -158,7 +123,7 @@ class KafkaFeed:
         elif self._failed is None and self._answering.is_due:
             unanswered = self._answering.ask(self._consumer)
             self._failed = None if unanswered is None else unreachable("reading", unanswered, self._conf)
-        if len(self._changes) > told:  # What was read before the change comes again, or is another member's.
+        if len(self._reassigned) > told:  # What was read before the change comes again, or is another member's.
             records = []
         self._go_beyond(records)
         if self._failed is not None and not records:
@@ -178,8 +143,8 @@ class KafkaFeed:
 
     def assignments(self) -> Sequence[Assigned | Revoked]:
         """See `Feed.assignments`."""
-        changes, self._changes = self._changes, []
-        return changes
+        told, self._reassigned = self._reassigned, []
+        return told
 
     def begin(self, starts: Mapping[Source, int]) -> None:
         """See `Feed.begin`."""
@@ -315,14 +280,14 @@ class KafkaFeed:
         consumer.assign([])
         self._begin_anew({})
         self._owned = frozenset(tp.partition for tp in partitions)
-        self._changes.append(Assigned(self._owned))
+        self._reassigned.append(Assigned(self._owned))
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         consumer.unassign()
         if consumer is not self._consumer:  # It was left behind.
             return
         self._begin_anew({})
-        self._changes.append(Revoked(self._owned, lost=True))
+        self._reassigned.append(Revoked(self._owned, lost=True))
         self._owned = frozenset()
 
     def _begin_anew(self, starts: Mapping[Source, int]) -> None:
@@ -354,7 +319,7 @@ class KafkaFeed:
         """Become another member, with a new client; see `Probes`."""
         self._leave()
         if self._owned:  # The client left without a word.
-            self._changes.append(Revoked(self._owned, lost=True))
+            self._reassigned.append(Revoked(self._owned, lost=True))
             self._owned = frozenset()
         self._begin_anew({})
         self._consumer = self._join()

@@ -3,9 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
-from operator import methodcaller
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, cast
 
 from confluent_kafka import (
     OFFSET_INVALID,
@@ -21,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 from processor.errors import A3CPError, Aborted, BrokerUnavailable
 from processor.kafka.answering import Answering
 from processor.kafka.beginnings import Beginnings
+from processor.kafka.conf import LogConf
 from processor.kafka.failures import AWAY, error_of, failure
 from processor.kafka.hidden import Hidden
 from processor.kafka.identities import identities
@@ -28,6 +27,7 @@ from processor.kafka.marks import with_gone
 from processor.kafka.offsets import LATEST, log_offsets, newest_ms
 from processor.kafka.origin import Origin
 from processor.kafka.other_groups import OtherGroups
+from processor.kafka.positions import Positions
 from processor.kafka.reading import fetch
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
@@ -38,29 +38,9 @@ from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, LogObserver, Output, RawRecord, Revoked, StateChunk
 
 _ASK_TIMEOUT_S: Final = 1.0
-_SETTLE_AFTER_S: Final = 2.0
 _COMMITTED_TIMEOUT_S: Final = 1.0  # Then it is asked again.
 _LEAVE_S: Final = 1.0  # It takes some ms when a broker answers.
 _LEAVE_POLL_S: Final = 0.002
-_PARTITION: Final = methodcaller("partition")
-
-
-class LogConf(NamedTuple):
-    """What a `KafkaLog` needs to know; the mappings are librdkafka's properties."""
-
-    common: Mapping[str, Any]  # where the brokers are and how to get in; part of all the others
-    consumer: Mapping[str, Any]
-    producer: Mapping[str, Any]
-    restorer: Mapping[str, Any]
-    group_id: str
-    slot: int
-    slot_is_fixed: bool  # else another is taken when two members turn out to run in one
-    is_static: bool  # whether the group keeps a slot's partitions while its worker restarts
-    raw: str
-    state: str
-    tagged: str
-    sessions: str
-    partitions: int
 
 
 class KafkaLog:
@@ -81,13 +61,11 @@ class KafkaLog:
         self._unread = Probes({**conf.consumer, "group.id": conf.group_id}, conf.raw)
         self._away = False
         self._answering = Answering(conf.raw, _ASK_TIMEOUT_S)
-        self._changes: list[Assigned | Revoked] = []
+        self._reassigned: list[Assigned | Revoked] = []
         self._owned: set[int] = set()
         self._reading: set[int] = set()  # those of them that are read
-        self._ends: dict[int, int] = {}  # partition -> its last stable offset, of those read to there
+        self._positions = Positions()
         self._hidden = Hidden(conf.raw, observer)
-        self._first: dict[int, int] = {}  # partition -> first offset, of what was polled since the last commit
-        self._next: dict[int, int] = {}  # partition -> next offset, likewise
         self._topics = {"raw": conf.raw, "state": conf.state, "tagged": conf.tagged, "sessions": conf.sessions}
         self._survey = Survey(conf.common, self._topics, conf.partitions, observer)
         self._other_groups = OtherGroups(conf.common, conf.group_id, conf.tagged, observer)
@@ -96,8 +74,6 @@ class KafkaLog:
         self._beginnings = Beginnings(conf.raw, observer)
         self._restored: set[int] = set()  # those of the assigned partitions that are restored and not begun to be read
         self._begun: set[int] = set()  # those of the assigned partitions that have states
-        self._settled: dict[int, int] = {}  # partition -> its committed position, of those that are read
-        self._settled_s = time.monotonic()
         self._behind: dict[int, int] = {}  # partition -> lag, of those that are not read, since a batch cannot be
         self._held: dict[int, int] = {}  # partition -> offset, of those that are held back: owned, and not read
         self._fatal: A3CPError | None = None
@@ -107,7 +83,7 @@ class KafkaLog:
 
     def poll(self, records_max: int, timeout_s: float) -> Sequence[RawRecord]:
         """See `Log.poll`."""
-        known = len(self._changes)
+        known = len(self._reassigned)
         try:
             if self._unread and self._unread.one_is_readable():
                 self._rejoin()
@@ -124,36 +100,25 @@ class KafkaLog:
         records = cast("list[RawRecord]", [message for message in messages if message.error() is None])
         if len(records) < len(messages) or self._unread:
             records = self._notice_all(messages)
-        if len(self._changes) > known:  # What was fetched of them before the change is not ours, or comes again.
-            changed = {partition for change in self._changes[known:] for partition in change.partitions}
+        if len(self._reassigned) > known:  # What was fetched of them before the change is not ours, or comes again.
+            changed = {partition for change in self._reassigned[known:] for partition in change.partitions}
             records = [record for record in records if record.partition() not in changed]
         if records:
-            self._note_positions(records)
+            self._positions.polled(records)
         self._set_away(None)
         return records
 
-    def _note_positions(self, records: Sequence[RawRecord]) -> None:
-        for partition, run in groupby(records, _PARTITION):
-            first, *rest = run
-            self._first.setdefault(partition, first.offset())
-            position = self._next[partition] = (rest[-1] if rest else first).offset() + 1
-            if self._ends.get(partition, position) < position:
-                del self._ends[partition]
-
     def assignments(self) -> Sequence[Assigned | Revoked]:
         """See `Log.assignments`."""
-        for change in self._changes:
+        for change in self._reassigned:
             self._begun -= change.partitions
             if isinstance(change, Assigned):
                 self._ids = None
                 self._restorer.add(change.partitions)
             else:
                 self._restorer.remove(change.partitions)
-        changes, self._changes = (
-            self._changes,
-            [],
-        )  # Only now: when a broker fails to answer, they are told after it does.
-        return changes
+        told, self._reassigned = self._reassigned, []  # Only now: a broker that fails to answer is asked again first.
+        return told
 
     def restore(self, timeout_s: float) -> Iterable[StateChunk]:
         """See `Log.restore`."""
@@ -183,7 +148,7 @@ class KafkaLog:
         places = [TopicPartition(self._conf.raw, partition, offset) for partition, offset in offsets.items()]
         self._consumer.incremental_assign(places)
         self._reading.update(offsets)
-        self._settled.update(offsets)
+        self._positions.begin(offsets)
 
     def _committed(self, partitions: Sequence[int]) -> list[TopicPartition]:
         """Return what the group has committed of `partitions`, with the text beside it.
@@ -206,10 +171,7 @@ class KafkaLog:
         except KafkaException as error:
             raise failure("holding back", error) from error
         self._held[partition] = offset
-        if self._first[partition] == offset:
-            del self._first[partition], self._next[partition]
-        else:
-            self._next[partition] = offset
+        self._positions.take_back(partition, offset)
 
     def go_on(self, partition: int) -> None:
         """See `Log.go_on`."""
@@ -223,16 +185,16 @@ class KafkaLog:
 
     def caught_up(self, partition: int) -> bool:
         """See `Log.caught_up`."""
-        end = self._ends.get(partition)
+        end = self._positions.ends.get(partition)
         return end is not None and self._high_watermark(partition) <= end
 
     def lag(self) -> Mapping[int, int]:
         """See `Log.lag`."""
-        positions = {tp.partition: max(0, tp.offset) for tp in self._positions()} | self._ends
+        positions = {tp.partition: max(0, tp.offset) for tp in self._asked_positions()} | self._positions.ends
         lag = {
             partition: max(0, self._high_watermark(partition) - position) for partition, position in positions.items()
         }
-        hidden = {partition: (end, lag[partition]) for partition, end in self._ends.items() if lag[partition]}
+        hidden = {partition: (end, lag[partition]) for partition, end in self._positions.ends.items() if lag[partition]}
         with contextlib.suppress(KafkaException):  # It is asked again.
             self._hidden.look(hidden, self._admin)
         if self._survey.look(self._ids or {}, self._owned):
@@ -274,8 +236,7 @@ class KafkaLog:
     def commit(self) -> None:
         """See `Log.commit`."""
         assert self._transactions is not None
-        # The ends too: with no offset at all, as when only the clock ended sessions, nothing would fence a late owner.
-        positions = {**self._next, **self._ends}
+        positions = self._positions.to_commit()
         raw, text, gone = self._conf.raw, self._origin.text, self._beginnings
         offsets = [
             TopicPartition(raw, partition, offset, with_gone(text, gone.late.get(partition), gone.lost.get(partition)))
@@ -286,15 +247,11 @@ class KafkaLog:
         except Aborted:
             self._rewind()
             raise
-        self._first.clear()
-        self._next.clear()
-        self._settled.update(positions)
-        self._settled_s = time.monotonic()
+        self._positions.committed(positions)
 
     def settle(self) -> None:
         """See `Log.settle`. Without it, Kafka's own tools show a lag of 1 or 2 for ever, behind a marker on raw."""
-        is_time = time.monotonic() - self._settled_s >= _SETTLE_AFTER_S
-        if is_time and any(self._settled[partition] < end for partition, end in self._ends.items()):
+        if self._positions.is_to_settle():
             self.commit()
 
     def recover(self) -> None:
@@ -313,7 +270,7 @@ class KafkaLog:
                 raise KafkaException(KafkaError(KafkaError._FATAL, str(self._fatal)))
             self._stop_reading(self._owned)
             self._held.clear()
-            self._changes.append(Assigned(frozenset(self._owned)))
+            self._reassigned.append(Assigned(frozenset(self._owned)))
         except KafkaException:
             self._rejoin()
 
@@ -342,23 +299,21 @@ class KafkaLog:
             self._transactions.close()
             self._transactions = None
         self._restorer.close()
-        self._first.clear()
-        self._next.clear()
+        self._positions.forget_batch()
 
     def _rewind(self) -> None:
         """Go back to where the batch began, after it was aborted."""
         try:
-            for partition, offset in self._first.items():
+            for partition, offset in self._positions.first.items():
                 if partition in self._held:
                     self._held[partition] = offset
                 elif partition in self._reading:
                     self._consumer.seek(TopicPartition(self._conf.raw, partition, offset))
         except KafkaException as error:
             raise failure("reading the batch again", error, in_transaction=True) from error
-        for partition in self._first:
-            self._ends.pop(partition, None)
-        self._first.clear()
-        self._next.clear()
+        for partition in self._positions.first:
+            self._positions.ends.pop(partition, None)
+        self._positions.forget_batch()
 
     def _give_way(self) -> None:
         """Move to a free slot when another member runs in ours, or both would fence each other for ever."""
@@ -397,14 +352,14 @@ class KafkaLog:
         """Leave the group with what we own and join it anew."""
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.close()
-        self._changes.append(Revoked(frozenset(self._owned), lost=True))
+        self._reassigned.append(Revoked(frozenset(self._owned), lost=True))
         self._unread.close()
         self._behind.clear()
         self._owned.clear()
         self._restored.clear()
         self._reading.clear()
         self._held.clear()
-        self._ends.clear()
+        self._positions.ends.clear()
         self._fatal = None
         self._consumer = self._new_consumer()
 
@@ -417,7 +372,7 @@ class KafkaLog:
         consumer.incremental_assign([])
         numbers = self._numbers(partitions)
         self._owned |= numbers
-        self._changes.append(Assigned(numbers))
+        self._reassigned.append(Assigned(numbers))
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._drop(partitions, lost=False)
@@ -427,11 +382,11 @@ class KafkaLog:
 
     def _drop(self, partitions: list[TopicPartition], *, lost: bool) -> None:
         numbers = self._numbers(partitions)
-        assert not self._next, "an assignment changed while a transaction was open"
+        assert not self._positions.next, "an assignment changed while a transaction was open"
         self._stop_reading(numbers)
         self._owned -= numbers
         self._held = {partition: offset for partition, offset in self._held.items() if partition not in numbers}
-        self._changes.append(Revoked(numbers, lost))
+        self._reassigned.append(Revoked(numbers, lost))
 
     def _numbers(self, partitions: Iterable[TopicPartition]) -> frozenset[int]:
         """Return their numbers, without those of partitions that came later: no states are there, see `Survey`."""
@@ -448,7 +403,7 @@ class KafkaLog:
         gone = self._reading.intersection(partitions)
         self._reading -= gone
         for partition in gone:
-            self._ends.pop(partition, None)
+            self._positions.ends.pop(partition, None)
         self._consumer.incremental_unassign([TopicPartition(self._conf.raw, partition) for partition in sorted(gone)])
 
     def _notice_all(self, messages: Sequence[Message]) -> list[RawRecord]:
@@ -487,7 +442,7 @@ class KafkaLog:
             assert partition is not None
             assert offset is not None
             if partition in self._reading:
-                self._ends[partition] = offset
+                self._positions.ends[partition] = offset
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._begin_again(message)
         elif error.fatal() or error.code() == KafkaError._FATAL:
@@ -519,7 +474,7 @@ class KafkaLog:
             self._away = why is not None
             self._observer.broker(why)
 
-    def _positions(self) -> list[TopicPartition]:
+    def _asked_positions(self) -> list[TopicPartition]:
         try:
             return self._consumer.position([TopicPartition(self._conf.raw, p) for p in sorted(self._reading)])
         except KafkaException as error:

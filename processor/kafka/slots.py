@@ -1,7 +1,7 @@
 """Slots: small numbers that tell a group's workers apart; a successor in one can abort what a dead one left open."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -23,8 +23,8 @@ def slot_of(group_id: str, client: str | None) -> int | None:
     return None if match is None else int(match[1])
 
 
-def _members(admin: AdminClient, group_id: str) -> list[tuple[int, str]]:
-    """Return the slot and the member id of each present member of the group.
+def members_of(admin: AdminClient, group_id: str) -> Sequence[Any]:
+    """Return the present members of the group, as the client describes them.
 
     Raises:
         BrokerUnavailable, Fatal: see `failure`.
@@ -39,7 +39,13 @@ def _members(admin: AdminClient, group_id: str) -> list[tuple[int, str]]:
         if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:  # It was never used.
             return []
         raise failure(f"describing group {group_id}", error) from error
-    found = ((slot_of(group_id, member.client_id), member.member_id) for member in described.members)
+    members: Sequence[Any] = described.members
+    return members
+
+
+def _members(admin: AdminClient, group_id: str) -> list[tuple[int, str]]:
+    """Return the slot and the member id of each worker of the group."""
+    found = ((slot_of(group_id, member.client_id), member.member_id) for member in members_of(admin, group_id))
     return [(slot, member_id) for slot, member_id in found if slot is not None]
 
 

@@ -18,7 +18,8 @@ from processor.errors import (
     StoreMoved,
     StoreUnavailable,
 )
-from processor.kafka.feed import KafkaFeed, await_broker
+from processor.kafka.answering import await_broker
+from processor.kafka.feed import KafkaFeed
 from processor.observe.exporter import ExportObserver
 from processor.observe.health import Health, HealthServer
 from processor.observe.logs import make_logger

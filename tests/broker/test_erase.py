@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from processor.bundles.verify import verify
 from processor.errors import UsageError
 from processor.kafka import erasure
-from processor.kafka.log import LogConf
+from processor.kafka.conf import LogConf
 from processor.kafka.slots import _members
 from processor.runtime.partitioner import partition_of
 from processor.sessions.ports import SessionFilter

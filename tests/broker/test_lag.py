@@ -68,7 +68,7 @@ def test_lag_is_zero_when_all_is_done(kafka: str, topics: str, tmp_path: Path) -
 
 def test_nothing_is_committed_twice(kafka: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the markers are passed, an idle worker makes no transactions: the coordinator's log stays as it is."""
-    monkeypatch.setattr("processor.kafka.log._SETTLE_AFTER_S", 0.0)
+    monkeypatch.setattr("processor.kafka.positions._SETTLE_AFTER_S", 0.0)
     world = KafkaWorld(kafka, topics)
     admin = AdminClient({"bootstrap.servers": kafka})
     log = "__transaction_state"

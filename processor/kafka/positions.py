@@ -1,0 +1,69 @@
+"""How far a worker has come: what it polled since the last commit, which ends it reached, what is committed."""
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import methodcaller
+from typing import Final
+
+from processor.runtime.ports import RawRecord
+
+_SETTLE_AFTER_S: Final = 2.0
+_PARTITION: Final = methodcaller("partition")
+
+
+class Positions:
+    """Offsets by partition."""
+
+    def __init__(self) -> None:
+        self.first: dict[int, int] = {}
+        """The first offset of what was polled since the last commit."""
+        self.next: dict[int, int] = {}
+        """The next offset behind it."""
+        self.ends: dict[int, int] = {}
+        """The last stable offset, of those partitions that are read to there."""
+        self._committed: dict[int, int] = {}
+        self._committed_s = time.monotonic()
+
+    def polled(self, records: Sequence[RawRecord]) -> None:
+        """Take note of records, those of a partition together and in their order."""
+        for partition, run in groupby(records, _PARTITION):
+            first, *rest = run
+            self.first.setdefault(partition, first.offset())
+            position = self.next[partition] = (rest[-1] if rest else first).offset() + 1
+            if self.ends.get(partition, position) < position:
+                del self.ends[partition]
+
+    def take_back(self, partition: int, offset: int) -> None:
+        """Forget what was polled of `partition` from `offset` on."""
+        if self.first[partition] == offset:
+            del self.first[partition], self.next[partition]
+        else:
+            self.next[partition] = offset
+
+    def to_commit(self) -> Mapping[int, int]:
+        """Return what a commit covers.
+
+        The ends too: with no offset at all, as when only the clock ended sessions, nothing would fence a late owner.
+        """
+        return {**self.next, **self.ends}
+
+    def begin(self, offsets: Mapping[int, int]) -> None:
+        """Read partitions from what is committed of them."""
+        self._committed.update(offsets)
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        """Take note of a commit; a new batch begins."""
+        self.forget_batch()
+        self._committed.update(offsets)
+        self._committed_s = time.monotonic()
+
+    def forget_batch(self) -> None:
+        """Forget what was polled since the last commit."""
+        self.first.clear()
+        self.next.clear()
+
+    def is_to_settle(self) -> bool:
+        """Whether an end, past transaction markers, has not been committed for a while."""
+        is_time = time.monotonic() - self._committed_s >= _SETTLE_AFTER_S
+        return is_time and any(self._committed[partition] < end for partition, end in self.ends.items())
