@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from textwrap import indent, wrap
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -36,6 +37,8 @@ _ROWS_AT_ONCE: Final = 1_000
 _WIDE: Final = 140  # columns of a terminal that has room for whole ids
 _SHORT_ID: Final = 26  # characters: date, time, and five digits of the hash
 _NUMBERS: Final = ("sessions", "partial", "length", "messages")
+_USER_CHARS: Final = 14  # of a user id for which a narrow terminal has room beside the session's
+_FLAGS_CHARS: Final = 34  # of a line of flags on a narrow terminal
 _is_dated: Final = re.compile(r"sess_\d{8}_\d{6}_").match
 
 User = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only this user's.")]
@@ -155,10 +158,14 @@ def search(
         print("nothing found")
         return
     console = new_console()
-    table = new_table("when", "session", "user", "where", "text", folded=("user", "where", "text"))
+    if console.width < _WIDE:  # Whole ids and words do not fit side by side.
+        for row in found:
+            print(f"{when(row.at_ms)}  {plain_id(row.user_id)}  {plain(row.place)}")
+            print(f"  {row.session_id or '(in no session)'}\n  {plain(row.text)}")
+        return
+    table = new_table("when", "session", "user", "where", "text", folded=("text",))
     for row in found:
-        name = _short_id(row.session_id or "(none)", console)
-        cells = (when(row.at_ms), name, plain_id(row.user_id), plain(row.place), plain(row.text))
+        cells = (when(row.at_ms), row.session_id or "(none)", plain_id(row.user_id), plain(row.place), plain(row.text))
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
 
@@ -189,25 +196,33 @@ def _show_rollups(by: str, sessions: Iterator[SessionRow], *, as_json: bool) -> 
     if as_json:
         print_json({by: {key: rollup_fields(total) for key, total in totals.items()}})
         return
-    table = new_table(by, *_NUMBERS, "flags", right=_NUMBERS, folded=("user", "flags"))
+    console = new_console()
+    is_wide = console.width >= _WIDE  # Else the flags have a line of their own below, so that no id is broken.
+    table = new_table(by, *_NUMBERS, *(["flags"] if is_wide else []), right=_NUMBERS, folded=("flags",))
     for key, total in totals.items():
-        numbers = (f"{total.sessions:,}", f"{total.partial:,}", span_words(total.duration_ms), f"{total.messages:,}")
-        table.add_row(Text(plain_id(key)), *numbers, plain(flag_counts(total.summary.notices)))
-    new_console().print(table)
+        counted = (f"{total.sessions:,}", f"{total.partial:,}", span_words(total.duration_ms), f"{total.messages:,}")
+        name, flags = plain_id(key), plain(flag_counts(total.summary.notices))
+        below = indent("\n".join(wrap(flags, _FLAGS_CHARS)), "  ")
+        cells: list[Text | str] = (
+            [Text(name), *counted, flags] if is_wide else [Text(f"{name}\n{below}".rstrip()), *counted]
+        )
+        table.add_row(*cells)
+    console.print(table)
 
 
 def _table(rows: Sequence[SessionRow]) -> None:
     console = new_console()
     # On a narrow terminal the time that an id begins with has to do.
     first = [] if console.width < _WIDE and all(_is_dated(row.session_id) for row in rows) else ["started"]
-    table = new_table(
-        *first, "session", "user", "length", "messages", "status", "flags",
-        right=_NUMBERS, folded=("user", "flags"),
-    )  # fmt: skip
+    # Where users' ids are long, each has a line of its own below its session.
+    is_below = console.width < _WIDE and max(len(plain_id(row.user_id)) for row in rows) > _USER_CHARS
+    ids = ["session, user"] if is_below else ["session", "user"]
+    table = new_table(*first, *ids, "length", "messages", "status", "flags", right=_NUMBERS, folded=("flags",))
     for row in rows:
         ended = row.status.value if row.end_ms is not None else row.state
-        name = _short_id(row.session_id, console)
-        cells = (*(when(row.start_ms) for _ in first), name, plain_id(row.user_id), span_words(row.duration_ms))
+        name, user = _short_id(row.session_id, console), plain_id(row.user_id)
+        names = [f"{name}\n  {user}"] if is_below else [name, user]
+        cells = (*(when(row.start_ms) for _ in first), *names, span_words(row.duration_ms))
         table.add_row(
             *(Text(cell) for cell in cells), f"{row.held_count:,}", ended, ", ".join(map(flag_text, row.flags))
         )

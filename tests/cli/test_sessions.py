@@ -105,6 +105,23 @@ def test_a_session_is_a_line(address: str, monkeypatch: pytest.MonkeyPatch, *, i
     assert not is_terminal or max(map(len, lines)) <= 80
 
 
+def test_no_id_or_word_is_broken_on_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long user id has a line of its own, and so has what was found: 80 columns are enough for both."""
+    long_id = "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56"
+    address = f"sqlite:///{tmp_path / 'narrow.db'}"
+    store = open_store(address)
+    records = processed([message(long_id, 5 * 86_400_000, transcript="a walk in the garden", is_demo=True)])
+    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    store.close()
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    for words in (["list"], ["list", "--by", "user"], ["search", "garden"]):
+        given = ["sessions", *words, "--store", address]
+        lines = CliRunner().invoke(app, given, env={"COLUMNS": "80", "TERM": "dumb"}).output.splitlines()
+        assert any(long_id in line for line in lines)
+        assert max(map(len, lines)) <= 80
+        assert words[0] == "search" or any("demo" in line for line in lines)
+
+
 def test_messages_do_not_steer_the_terminal(address: str) -> None:
     """Control characters in what people wrote come out marked."""
     (found,) = run_json("search", "evil", "--store", address)["found"]
