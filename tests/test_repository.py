@@ -212,3 +212,20 @@ def test_links_lead_somewhere() -> None:
             if anchor:
                 headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
                 assert anchor in map(slug, headings), f"{document}: {path}#{anchor}"
+
+
+def test_the_walks_through_the_code_are_there() -> None:
+    """Each step of the two walks names a file, and what it names in that file is defined there."""
+    steps = re.findall(
+        r"^\d+\. (.+)$", document("architecture.md").split("## Two walks")[1].split("\n## ")[0], re.MULTILINE
+    )
+    assert len(steps) == 20
+    for step in steps:
+        heading = step.split(":", 1)[0]
+        files = re.findall(r"`(\w+/\w+\.py)`", step)
+        assert heading.startswith(f"`{files[0]}`"), step
+        assert all((ROOT / "processor" / file).is_file() for file in files), step
+        text = (ROOT / "processor" / files[0]).read_text("utf-8")
+        for name in re.findall(r"`([\w.]+)`", heading.replace(f"`{files[0]}`", "")):
+            for part in name.split("."):
+                assert re.search(rf"^ *(?:def|class) {part}\b", text, re.MULTILINE), f"{part} is not in {files[0]}"
