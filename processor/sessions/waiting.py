@@ -12,7 +12,6 @@ from processor.sessions.decoding import RecordWaits, schema_header
 from processor.sessions.ports import Feed, OutputRecord, Source, Standing
 
 ANSWERED_MAX: Final = 10_000  # schemas that are known to be known
-NO_ANSWER: Final = "the schema registry was asked and has not answered yet"
 
 _Need: TypeAlias = tuple[str, bytes]
 """What a record needs: its topic, and the header that names its schema in the registry."""
@@ -42,8 +41,12 @@ class Waiting:
         self._held.clear()
 
     def standing(self) -> list[Standing]:
-        """Return where each partition waits, and why."""
-        return [Standing(*record[:3], Cause.REGISTRY, *self._why(record)) for record in self._held.values()]
+        """Return where each partition waits, and why; one whose question has no answer yet is not among them."""
+        return [
+            Standing(*record[:3], Cause.REGISTRY, error.what, error.remedy)
+            for record in self._held.values()
+            if (error := self._questions.failure(_need(record))) is not None
+        ]
 
     def readable(self, records: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
         """Return those of `records` whose schema is known; what is not known is asked for."""
@@ -103,12 +106,6 @@ class Waiting:
                 self._answered.clear()
             self._answered.add(need)
             self._samples.pop(need, None)
-
-    def _why(self, record: OutputRecord) -> tuple[str, str]:
-        error = self._questions.failure(_need(record))
-        if error is None:
-            return NO_ANSWER, ""
-        return error.what, error.remedy
 
 
 def _need(record: OutputRecord) -> _Need:
