@@ -8,11 +8,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import AdminClient
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from processor import broker
 from processor.kafka.offsets import LATEST, log_offsets, patiently
@@ -23,7 +25,9 @@ from processor.store.sql import SqlStore
 from tests.postgres import SKIPPED, Cluster, programs
 
 # Helpers that assert: so that they too say what was found.
-pytest.register_assert_rewrite("tests.broker.audit", "tests.broker.exporters", "tests.broker.fleet")
+pytest.register_assert_rewrite(
+    *(f"tests.broker.{name}" for name in ("audit", "commands", "exporters", "fleet", "site"))
+)
 
 # No test asserts a speed, on whatever machine.
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,8 +35,30 @@ settings.load_profile("any speed")
 
 # For every Java of the tests, a broker or a registry: they live for minutes, too short for the second compiler to pay.
 QUICK_JAVA = "-XX:TieredStopAtLevel=1"
+# Files whose tests share a broker of their own, a registry or a browser.
+SHARING = {
+    "test_demo.py", "test_export_standing.py", "test_operations.py", "test_registry.py", "test_timeline_page.py",
+    "test_unreadable.py",
+}  # fmt: skip
 PARTITIONS = 4
 KAFKA_IMAGE = "apache/kafka:4.1.0"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run half as many workers again as there are cores, since tests wait for half of their time; 8 at most."""
+    return min(8, (os.cpu_count() or 1) * 3 // 2)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Give each worker one test after the other, and all of a file whose tests share what is slow to start."""
+    scheduling = LoadScopeScheduling(config, log)
+
+    def split_scope(nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if Path(file).name in SHARING else nodeid
+
+    scheduling._split_scope = split_scope
+    return scheduling
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

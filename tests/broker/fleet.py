@@ -22,6 +22,7 @@ from processor.core.model import Rules
 from processor.runtime.partitioner import partition_of
 from processor.settings.model import TopicNames
 from tests.broker.audit import Audit, audit, read_kafka, read_topic
+from tests.cli.running import PROGRAM, a3cp
 
 TIMEOUT_S = 60.0
 BASE_MS = 1_750_000_000_000
@@ -95,7 +96,7 @@ class Worker:
         self.log_file = log_file
         with log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", "from processor.cli.app import main; main()", "process", *arguments],
+                [*PROGRAM, "process", *arguments],
                 env={**os.environ, **environ},
                 stdout=log,
                 stderr=log,
@@ -183,6 +184,12 @@ class Fleet:
         """Wait until all is processed, and prove that it was processed exactly once."""
         self.await_processed()
         return audit(read_kafka(self.bootstrap, self.names), rules or Rules(), names=self.names, clocked=True)
+
+    def a3cp(self, *arguments: str) -> tuple[int, str]:
+        """Run a command with the workers' settings; return its exit code and all it says."""
+        done = a3cp(*arguments, environ={**os.environ, **self.environ})
+        sys.stdout.write(f"$ a3cp {' '.join(arguments)}\n{done.stdout}{done.stderr}")
+        return done.returncode, done.stdout + done.stderr
 
     def __enter__(self) -> Self:
         return self

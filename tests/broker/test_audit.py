@@ -1,16 +1,13 @@
 """`a3cp audit` and `a3cp verify --topic` on a real Kafka: after a run, after damage, while the processor works."""
 
 import json
-import sys
 from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from typer.testing import CliRunner
 
-from processor.cli.app import app
 from processor.errors import UsageError
 from tests.broker.audit import read_topic
 from tests.broker.fleet import Fleet, Load, Watcher, await_true, day, produce
@@ -19,17 +16,6 @@ from tests.broker.test_bad_input import BAD
 pytestmark = pytest.mark.broker
 
 COUNT = 3_000
-
-
-def run(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str]:
-    """Run a command with the settings of the fleet's workers; return its exit code and what it printed."""
-    for name, value in fleet.environ.items():
-        monkeypatch.setenv(name, value)
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    sys.stdout.write(f"$ a3cp {' '.join(arguments)}\n{result.output}")  # pytest shows it when the test fails.
-    return result.exit_code, result.output
 
 
 def send(kafka: str, fleet: Fleet) -> None:
@@ -44,7 +30,7 @@ def send(kafka: str, fleet: Fleet) -> None:
     assert producer.flush(20) == 0
 
 
-def test_a_real_run_and_damage(kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_run_and_damage(kafka: str, topics: str, tmp_path: Path) -> None:
     """Killed in the middle and gone on: sound. Then records that the processor never wrote: each is found."""
     with Fleet(kafka, topics, tmp_path, batch_records_max=50) as fleet:
         send(kafka, fleet)
@@ -55,18 +41,18 @@ def test_a_real_run_and_damage(kafka: str, topics: str, tmp_path: Path, monkeypa
         worker = fleet.start()
         fleet.await_processed()
         assert worker.stop() == 0  # Else the clock ends sessions meanwhile, and states that change are not compared.
-        code, output = run(fleet, monkeypatch, "audit")
+        code, output = fleet.a3cp("audit")
         assert code == 0, output
-        code, output = run(fleet, monkeypatch, "audit", "--json")
+        code, output = fleet.a3cp("audit", "--json")
         told = json.loads(output)
         assert told["waiting"] == 0
         assert told["tagged"] + told["dead"] + told["answered"] + told["rerouted"] == told["raw"]
         assert told["states_compared"] > 50
         assert min(told["dead"], told["rerouted"], told["answered"]) > 10
-        code, output = run(fleet, monkeypatch, "verify", "--topic", "--broken")
+        code, output = fleet.a3cp("verify", "--topic", "--broken")
         assert code == 0, output
         _damage(kafka, fleet)
-        code, output = run(fleet, monkeypatch, "audit")
+        code, output = fleet.a3cp("audit")
         assert code == 1
         names = fleet.names
         for wanted in (
@@ -77,7 +63,7 @@ def test_a_real_run_and_damage(kafka: str, topics: str, tmp_path: Path, monkeypa
             "and there is no such record",
         ):
             assert wanted in output
-        code, output = run(fleet, monkeypatch, "verify", "--topic", "--broken")
+        code, output = fleet.a3cp("verify", "--topic", "--broken")
         assert code == 1
         assert "it starts a second time" in output
         assert f"BROKEN  {names.tagged}[0] sess_" in output
@@ -101,9 +87,9 @@ def _damage(kafka: str, fleet: Fleet) -> None:
     assert producer.flush(20) == 0
 
 
-def test_while_the_processor_works(kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_processor_works(kafka: str, topics: str, tmp_path: Path) -> None:
     """Under load, with workers killed meanwhile, the audit finds nothing wrong, again and again."""
-    rounds = 6
+    rounds = 4
     processed = 0
     with Fleet(kafka, topics, tmp_path, batch_records_max=30) as fleet, Load(kafka, fleet.names.raw, per_pause=5):
         workers = [fleet.start(), fleet.start()]
@@ -114,16 +100,16 @@ def test_while_the_processor_works(kafka: str, topics: str, tmp_path: Path, monk
                     workers[0].kill()
                     fleet.start()
                 tagged.await_count(processed + 1)  # Then more is processed than the last audit has found.
-                code, output = run(fleet, monkeypatch, "audit", "--json")
+                code, output = fleet.a3cp("audit", "--json")
                 told = json.loads(output)
                 assert code == 0, told["problems"][:10]
                 assert told["raw"] - told["waiting"] > processed
                 processed = told["raw"] - told["waiting"]
-                code, output = run(fleet, monkeypatch, "verify", "--topic", "--broken")
+                code, output = fleet.a3cp("verify", "--topic", "--broken")
                 assert code == 0, output
 
 
-def test_after_the_retention(kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_retention(kafka: str, topics: str, tmp_path: Path) -> None:
     """What the retention has deleted of raw or tagged is said; the rest is compared, and nothing is called missing."""
     with Fleet(kafka, topics, tmp_path) as fleet:
         send(kafka, fleet)
@@ -135,20 +121,18 @@ def test_after_the_retention(kafka: str, topics: str, tmp_path: Path, monkeypatc
         wanted = [TopicPartition(name, partition, offset) for (name, partition), offset in cuts.items()]
         futures = admin.delete_records(wanted)
         wait(futures.values())
-        code, output = run(fleet, monkeypatch, "audit")
+        code, output = fleet.a3cp("audit")
         assert code == 0
         for (name, partition), offset in cuts.items():
             assert f"note: {name}[{partition}] begins at {offset}" in output
-        told = json.loads(run(fleet, monkeypatch, "audit", "--json")[1])
+        told = json.loads(fleet.a3cp("audit", "--json")[1])
         assert told["waiting"] == 0
         assert told["tagged"] > COUNT / 2
         assert told["not_compared"] > 100
-        assert run(fleet, monkeypatch, "verify", "--topic", "--broken")[0] == 0
+        assert fleet.a3cp("verify", "--topic", "--broken")[0] == 0
 
 
-def test_a_beginning_that_was_never_read_is_not_sound(
-    kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_beginning_that_was_never_read_is_not_sound(kafka: str, topics: str, tmp_path: Path) -> None:
     """Removed before the processor first came: nothing is wrong with its work, and yet not all was read."""
     with Fleet(kafka, topics, tmp_path) as fleet:
         produce(kafka, fleet.names.raw, day(seed=5, count=400, users=20))
@@ -156,19 +140,18 @@ def test_a_beginning_that_was_never_read_is_not_sound(
         wait(admin.delete_records([TopicPartition(fleet.names.raw, 1, 7)]).values())
         fleet.start()
         fleet.await_processed()
-        code, output = run(fleet, monkeypatch, "audit")
+        code, output = fleet.a3cp("audit")
         assert code == 0
         assert f"note: {fleet.names.raw}[1] began at 7 when the processor first read it" in output
         assert output.splitlines()[-1].startswith("not all was read: 7 offsets were gone")
-        told = json.loads(run(fleet, monkeypatch, "audit", "--json")[1])
+        told = json.loads(fleet.a3cp("audit", "--json")[1])
         assert (told["sound"], told["never_read"], told["problem_count"]) == (False, 7, 0)
 
 
-def test_nothing_to_audit(kafka: str, topics: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_nothing_to_audit(kafka: str, topics: str, tmp_path: Path) -> None:
     """Empty topics are sound; topics that are not there are the caller's to mend; either a bundle or the topics."""
     fleet = Fleet(kafka, topics, tmp_path)
-    assert run(fleet, monkeypatch, "audit")[0] == 0
-    assert run(fleet, monkeypatch, "verify", "--topic")[0] == 0
+    assert fleet.a3cp("audit")[0] == 0
+    assert fleet.a3cp("verify", "--topic")[0] == 0
     for arguments in (("audit", "--prefix", "no-such"), ("verify", "--topic", "--prefix", "no-such"), ("verify",)):
-        with pytest.raises(UsageError):
-            run(fleet, monkeypatch, *arguments)
+        assert fleet.a3cp(*arguments)[0] == UsageError.exit_code

@@ -64,7 +64,7 @@ def test_messages_lie_where_java_puts_them(kafka: str, topics: str) -> None:
 def test_our_partitions_are_librdkafkas_murmur2(kafka: str, topics: str) -> None:
     """The partition we choose is the one that Java-compatible producers choose for the same key."""
     producer = Producer({"bootstrap.servers": kafka, "partitioner": "murmur2"})
-    keys = [f"key-{number}-{'ü' * (number % 5)}".encode() for number in range(200)]
+    keys = [f"key-{number}-{'ü' * (number % 5)}".encode() for number in range(200)] + [b"\xff\x00"]
     for key in keys:
         producer.produce(f"{topics}.raw", b"x", key)
     producer.flush(10)

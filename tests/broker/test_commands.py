@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,44 +14,15 @@ import pytest
 from confluent_kafka import Producer
 
 from processor.runtime.partitioner import partition_of
+from tests.broker.commands import Commands
 from tests.broker.fleet import TIMEOUT_S, await_true
+from tests.cli.running import PROGRAM
 from tests.conftest import PARTITIONS
 
 pytestmark = pytest.mark.broker
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
 GOOD = {"schema_version": "1.0.1", "record_id": "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56", "user_id": "elias01"}
-
-
-class Commands:
-    """Runs `a3cp` in its own environment."""
-
-    def __init__(self, kafka: str, prefix: str) -> None:
-        self.environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("A3CP_")},
-            "KAFKA_BOOTSTRAP_SERVERS": kafka,
-            "A3CP_TOPIC_PREFIX": prefix,
-            "A3CP_GROUP_ID": prefix,
-            "COLUMNS": "80",  # What is piped is as wide as it has to be all the same.
-        }
-
-    def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*PROGRAM, *arguments],
-            env=self.environ,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done
-
-    def json(self, *arguments: str, stdin: str = "", code: int = 0) -> Any:
-        return json.loads(self(*arguments, "--json", stdin=stdin, code=code).stdout)
 
 
 @pytest.fixture
@@ -171,7 +141,7 @@ def test_one_record_too_large_for_the_client_itself(a3cp: Commands, tmp_path: Pa
 
 def test_a_pipe_is_a_file_too(a3cp: Commands) -> None:
     """What a shell's <(…) names is read to its end."""
-    assert a3cp.json("produce", "/dev/stdin", stdin=message(1))["sent"] == 1
+    assert json.loads(a3cp.alone("produce", "/dev/stdin", "--json", stdin=message(1)).stdout)["sent"] == 1
 
 
 def test_files_that_are_none(a3cp: Commands, tmp_path: Path) -> None:
@@ -303,7 +273,8 @@ def test_no_broker(prefix: str) -> None:
     away = Commands("127.0.0.1:1", prefix)
     asked = (("produce", "-"), ("session", "end", "u"), ("dlq", "list"))
     with ThreadPoolExecutor(len(asked)) as threads:
-        for done in threads.map(lambda arguments: away(*arguments, code=1), asked):
+        for done in threads.map(lambda arguments: away.alone(*arguments), asked):
+            assert done.returncode == 1
             (line,) = done.stderr.splitlines()
             assert line.startswith("error: no Kafka broker answers at 127.0.0.1:1; ")
 

@@ -39,7 +39,6 @@ def two_runs(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str,
 
 
 @pytest.mark.broker
-@pytest.mark.xdist_group("demo")
 def test_what_it_shows(two_runs: tuple[str, str, dict[str, Any]]) -> None:
     """Steps, tables and checks, in 80 columns and without escape sequences, since this is no terminal."""
     text, _, _ = two_runs
@@ -59,7 +58,6 @@ def test_what_it_shows(two_runs: tuple[str, str, dict[str, Any]]) -> None:
 
 
 @pytest.mark.broker
-@pytest.mark.xdist_group("demo")
 def test_a_second_run_starts_from_nothing(two_runs: tuple[str, str, dict[str, Any]]) -> None:
     """The topics are made anew, and everything is accounted for again."""
     _, steps, found = two_runs
@@ -69,7 +67,6 @@ def test_a_second_run_starts_from_nothing(two_runs: tuple[str, str, dict[str, An
 
 
 @pytest.mark.broker
-@pytest.mark.xdist_group("demo")
 def test_upstreams_own_examples(two_runs: tuple[str, str, dict[str, Any]]) -> None:
     """All of upstream's published messages are tagged or set aside with a reason, whatever they look like."""
     if not UPSTREAM.is_file():
@@ -79,7 +76,6 @@ def test_upstreams_own_examples(two_runs: tuple[str, str, dict[str, Any]]) -> No
 
 
 @pytest.mark.broker
-@pytest.mark.xdist_group("demo")
 def test_what_is_left_to_look_at(two_runs: tuple[str, str, dict[str, Any]]) -> None:
     """All sessions as bundles that verify, and one timeline to open; a second run begins anew."""
     _, _, found = two_runs

@@ -28,7 +28,10 @@ def wait_until_gone(pid: int) -> None:
 
 @pytest.mark.broker
 def test_a_life(tmp_path: Path) -> None:
-    """Up, up again, killed, up again on the same port, down, down again: each does what its name says."""
+    """Up, up again, killed, up again on the same port, down, down again: each does what its name says.
+
+    The last start has run out before the next, so that no partitions are lost while there are transactions to end.
+    """
     assert broker.status(tmp_path) is None
     first = broker.up(None, tmp_path)
     try:
@@ -38,10 +41,13 @@ def test_a_life(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="runs already"):
             broker.up(port + 1 if port < 65535 else port - 1, tmp_path)
 
+        ensure_topics({"bootstrap.servers": first.bootstrap}, "a3cp", partitions=4)
         os.kill(first.pid, signal.SIGKILL)
         wait_until_gone(first.pid)
         assert broker.status(tmp_path) is None
+        log_size_bytes = (tmp_path / "broker.log").stat().st_size
         second = broker.up(None, tmp_path)
+        assert_run_out(tmp_path, log_size_bytes)
         assert second.bootstrap == first.bootstrap
         assert second.pid != first.pid
     finally:
@@ -52,34 +58,21 @@ def test_a_life(tmp_path: Path) -> None:
     assert not probe.answers(port)
 
 
-@pytest.mark.broker
-@pytest.mark.parametrize("killed", [False, True])
-def test_the_last_start_has_run_out_before_the_next(tmp_path: Path, *, killed: bool) -> None:
-    """The broker is let in at once, and never loses its partitions while it has transactions to end."""
-    conf: dict[str, str | int] = {"bootstrap.servers": broker.up(None, tmp_path).bootstrap, "log_level": 0}
-    log = tmp_path / "broker.log"
-    try:
-        ensure_topics(conf, "a3cp", partitions=4)
-        if killed and (running := broker.status(tmp_path)) is not None:
-            os.kill(running.pid, signal.SIGKILL)
-            wait_until_gone(running.pid)
-        else:
-            broker.down(tmp_path)
-        before = log.stat().st_size
-        broker.up(None, tmp_path)
-        said = log.read_bytes()[before:].decode()
-        assert "because its session has timed out" in said
-        assert "DUPLICATE_BROKER_REGISTRATION" not in said
-        leaders = [line for line in said.splitlines() if "handleBrokerUnfenced: changing" in line]
-        assert len(leaders) == 1
-        assert "handleBrokerShutdown: changing" not in said
-    finally:
-        broker.down(tmp_path)
+def assert_run_out(folder: Path, log_size_bytes: int) -> None:
+    """The last start had run out: the broker was let in at once, and never lost its partitions again."""
+    said = (folder / "broker.log").read_bytes()[log_size_bytes:].decode()
+    assert "because its session has timed out" in said
+    assert "DUPLICATE_BROKER_REGISTRATION" not in said
+    assert len([line for line in said.splitlines() if "handleBrokerUnfenced: changing" in line]) == 1
+    assert "handleBrokerShutdown: changing" not in said
 
 
 @pytest.mark.broker
 def test_a_transaction_whose_time_is_up_after_a_restart(tmp_path: Path, prefix: str) -> None:
-    """It is aborted where it wrote, and no reader of committed records waits for it for ever."""
+    """It is aborted where it wrote, and no reader of committed records waits for it for ever.
+
+    After a clean stop, too, the last start has run out before the next.
+    """
     conf: dict[str, str | int] = {"bootstrap.servers": broker.up(None, tmp_path).bootstrap, "log_level": 0}
     try:
         ensure_topics(conf, prefix, partitions=4)
@@ -90,7 +83,9 @@ def test_a_transaction_whose_time_is_up_after_a_restart(tmp_path: Path, prefix: 
         dead.produce(place[0], b"x", b"k", place[1])
         assert dead.flush(TIMEOUT_S) == 0
         broker.down(tmp_path)
+        log_size_bytes = (tmp_path / "broker.log").stat().st_size
         broker.up(None, tmp_path)
+        assert_run_out(tmp_path, log_size_bytes)
         admin = AdminClient({**conf})
 
         def end(isolation: IsolationLevel) -> int:

@@ -26,7 +26,7 @@ from processor.store import open_store
 from processor.wiring import log_conf
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, Fleet, Worker, await_true, message, produce
-from tests.broker.test_materializer import PROGRAM
+from tests.cli.running import a3cp
 from tests.conftest import PARTITIONS
 
 pytestmark = pytest.mark.broker
@@ -60,10 +60,7 @@ class Place:
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         store = () if arguments[0] in ("audit", "verify") else ("--store", self.address)
-        done = subprocess.run(
-            [*PROGRAM, *arguments, *store], env={**self.environ, "PYTHONWARNINGS": "error"},
-            cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = a3cp(*arguments, *store, environ=self.environ, folder=self.folder)
         sys.stdout.write(f"$ a3cp {' '.join(arguments)}\n{done.stdout}{done.stderr}")
         return done
 

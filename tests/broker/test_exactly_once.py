@@ -84,6 +84,7 @@ def own_kafka(tmp_path: Path) -> Iterator[Path]:
     broker.down(folder)
 
 
+@pytest.mark.long
 def test_the_broker_is_restarted(own_kafka: Path, prefix: str, tmp_path: Path) -> None:
     """A broker that goes away stops progress, not the workers; readiness says so, and work goes on where it stopped."""
     running = broker.status(own_kafka)

@@ -13,7 +13,8 @@ import pytest
 from processor.bundles.verify import listed, verify
 from processor.store import open_store
 from tests.broker.fleet import await_true
-from tests.broker.test_materializer import PROGRAM, Site
+from tests.broker.site import Site
+from tests.cli.running import PROGRAM, a3cp
 from tests.sessions.outputs import message, processed
 
 pytestmark = pytest.mark.broker
@@ -83,10 +84,8 @@ def test_a_session_that_there_is_not(kafka: str, topics: str, tmp_path: Path) ->
     """What is written is told all the same; then that none of that name was found."""
     site = Site(kafka, topics, tmp_path)
     site.produce(RECORDS[:50])
-    command = [*PROGRAM, "export", "--to", str(tmp_path / "bundles"), "--session", "sess_none", "--json"]
-    done = subprocess.run(
-        command, env=site.environ, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False
-    )
+    command = ["export", "--to", str(tmp_path / "bundles"), "--session", "sess_none", "--json"]
+    done = a3cp(*command, environ=site.environ, folder=tmp_path)
     assert done.returncode == 2, done.stderr
     assert json.loads(done.stdout)["held"]["sessions"]
     (line,) = done.stderr.splitlines()

@@ -23,7 +23,7 @@ from tests.sessions.outputs import message as told
 from tests.sessions.outputs import processed
 from tests.strategies import SCHEMA_TEXTS, framed
 
-pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("damaged")]
+pytestmark = pytest.mark.broker
 
 USERS = [next(f"u{n}" for n in range(99) if partition_of(f"u{n}".encode(), 4) == partition) for partition in range(4)]
 SOON = "from processor.processes import exporter\nexporter.GIVE_UP_S = 2.0"

@@ -19,7 +19,7 @@ from processor.kafka.topic_admin import ensure_topics
 from processor.store import open_store
 from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import await_true, names_of, probe
-from tests.broker.test_materializer import Site
+from tests.broker.site import Site
 from tests.postgres import Cluster
 from tests.sessions.outputs import message, processed
 from tests.sessions.test_set_aside import replace_a_value

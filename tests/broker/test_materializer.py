@@ -1,26 +1,21 @@
 """`a3cp export` on a real Kafka: killed in the middle or several at once, it leaves what a calm run leaves."""
 
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 
 from processor.sessions.ports import OutputRecord, SessionFilter
 from processor.store import open_store
-from tests.broker.fleet import SESSION_TIMEOUT_MS
+from tests.broker.fleet import await_true
 from tests.broker.made_anew import make_anew
+from tests.broker.site import Site
+from tests.cli.running import a3cp
 from tests.sessions.outputs import message, processed
 
-PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
 TIMEOUT_S = 60.0
 USERS = 40
 MESSAGES = 3_000
@@ -36,61 +31,9 @@ def records() -> list[OutputRecord]:
     return processed(values)
 
 
-class Site:
-    """A Kafka's topics, written as the processor writes them, and the command that exports them."""
-
-    def __init__(self, kafka: str, topics: str, folder: Path) -> None:
-        self._kafka = kafka
-        self._topics = topics
-        self._folder = folder
-        own = {
-            "KAFKA_BOOTSTRAP_SERVERS": kafka,
-            "A3CP_TOPIC_PREFIX": topics,
-            "A3CP_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),  # For so long a killed exporter keeps its partitions.
-        }
-        self.environ = {**os.environ, **own}
-
-    def produce(self, records: list[OutputRecord], *, abort: bool = False, size: int = 200) -> None:
-        """Write `records` in transactions; with `abort`, each of them once in vain before."""
-        conf = {"bootstrap.servers": self._kafka, "transactional.id": self._topics, "linger.ms": 5}
-        producer = Producer(conf)
-        producer.init_transactions(30)
-        for start in range(0, len(records), size):
-            for commit in (False, True) if abort else (True,):
-                producer.begin_transaction()
-                for record in records[start : start + size]:
-                    producer.produce(f"{self._topics}.{record.topic}", record.value, b"key", record.partition)
-                if commit:
-                    producer.commit_transaction(30)
-                else:
-                    producer.flush(30)
-                    producer.abort_transaction(30)
-
-    def run(self, *arguments: str) -> Any:
-        """Run the command and return the object that it prints."""
-        done = subprocess.run(
-            [*PROGRAM, *arguments, "--json"], env=self.environ, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def follow(self, address: str) -> "subprocess.Popen[bytes]":
-        """Start an exporter that follows."""
-        with (self._folder / "follow.log").open("ab") as log:
-            command = [*PROGRAM, "export", "--follow", "--store", address]
-            return subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
-
-
 @pytest.fixture
 def site(kafka: str, topics: str, tmp_path: Path) -> Site:
     return Site(kafka, topics, tmp_path)
-
-
-def await_true(what: str, condition: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline_s, f"timed out: {what}"
-        time.sleep(0.1)
 
 
 def held(address: str) -> list[Any]:
@@ -153,6 +96,7 @@ def test_killed_while_following(site: Site, records: list[OutputRecord], address
             following[number % 2] = site.follow(address)
         done = site.run("export", "--store", address)
         assert done["held"]["sessions"] == {"open": 0, "partial": 0, "complete": USERS}
+        await_true("both follow", lambda: site.followers(address) == 2)
     finally:
         for exporter in following:
             exporter.send_signal(signal.SIGTERM)
@@ -165,8 +109,7 @@ def test_killed_while_following(site: Site, records: list[OutputRecord], address
 
 def refusal(site: Site, address: str, *arguments: str) -> str:
     """Export, or what else is named, in vain, and return what was said."""
-    command = [*PROGRAM, *(arguments or ["export"]), "--store", address]
-    done = subprocess.run(command, env=site.environ, capture_output=True, text=True, timeout=60, check=False)
+    done = a3cp(*(arguments or ["export"]), "--store", address, environ=site.environ)
     assert done.returncode == 2, done.stdout + done.stderr
     return done.stderr
 

@@ -9,8 +9,8 @@ import pytest
 from processor.client import SessionClient
 from processor.kafka.reader import Reader
 from tests.broker.audit import read_topic
+from tests.broker.commands import Commands
 from tests.broker.fleet import Fleet, await_true
-from tests.broker.test_commands import Commands
 from tests.odd_records import NUL_IN_USER, framed_records, json_records, shipped_records
 from tests.registry_server import Answering, serving
 from tests.strategies import FakeRegistry

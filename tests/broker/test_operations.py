@@ -1,9 +1,8 @@
-"""What docs/operations.md tells operators to do, done word for word, each on a Kafka of its own."""
+"""What docs/operations.md tells operators to do, done word for word, each on a Kafka without other topics."""
 
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,11 +17,11 @@ from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, pati
 from processor.runtime.partitioner import partition_of
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, await_true, day, message, produce
+from tests.cli.running import PROGRAM, a3cp
 
 pytestmark = pytest.mark.broker
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "operations.md"
-PROGRAM: Final = [sys.executable, "-c", "from processor.cli.app import main; main()"]
 PARTITIONS: Final = 4
 COUNT: Final = 300
 MIRROR: Final = "main.a3cp.raw"
@@ -64,15 +63,7 @@ class Place:
                 assert done.returncode == 0, done.stdout + done.stderr
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*PROGRAM, *words],
-            env=self.environ,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return a3cp(*words, environ=self.environ, folder=self.folder)
 
     def process(self) -> None:
         group = self.environ.get("A3CP_GROUP_ID", "a3cp-session-manager")
@@ -113,10 +104,15 @@ class Place:
             stray.produce("a3cp.raw", message(user, BASE_MS, number=number), None, wrong)
         assert stray.flush(20) == 0
 
-    def delete(self, topic: str) -> None:
-        """Delete a topic and wait until it is gone."""
-        self.admin.delete_topics([topic])[topic].result()
-        await_true("it is gone", lambda: topic not in self.admin.list_topics(timeout=10).topics)
+    def topics(self) -> list[str]:
+        """Return the topics but Kafka's own."""
+        return [topic for topic in self.admin.list_topics(timeout=10).topics if not topic.startswith("__")]
+
+    def delete(self, *topics: str) -> None:
+        """Delete topics and wait until they are gone."""
+        for deleted in self.admin.delete_topics(list(topics)).values():
+            deleted.result()
+        await_true("they are gone", lambda: not set(topics) & set(self.topics()))
 
     def make_a_mirror(self) -> None:
         """Make the topic as a mirror makes it."""
@@ -124,14 +120,20 @@ class Place:
         self.admin.create_topics([topic])[MIRROR].result()
 
 
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Kafka on which no other test uses the default names."""
+    folder = tmp_path_factory.mktemp("operations")
+    yield broker.up(None, folder).bootstrap
+    broker.down(folder)
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(own_kafka: str, tmp_path: Path) -> Iterator[Place]:
     """An operator's Kafka, with the default names."""
-    info = broker.up(None, tmp_path / "kafka")
-    try:
-        yield Place(info.bootstrap, tmp_path / "main")
-    finally:
-        broker.down(tmp_path / "kafka")
+    made = Place(own_kafka, tmp_path / "main")
+    yield made
+    made.delete(*made.topics())
 
 
 def test_tagging_a_log_again(place: Place) -> None:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 from tests.broker.fleet import TIMEOUT_S, Fleet, Load, Watcher, await_true, day, produce
 
 pytestmark = pytest.mark.broker
+LONG = pytest.mark.long
 
 
 def _shorten_sessions(kafka: str, group_id: str) -> None:
@@ -41,7 +42,7 @@ def tagging(tagged: Watcher, more: int = 300) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"static_membership": 1}, {"group_protocol": "consumer"}],
+    [{}, pytest.param({"static_membership": 1}, marks=LONG), pytest.param({"group_protocol": "consumer"}, marks=LONG)],
     ids=["classic", "static membership", "KIP-848"],
 )
 def test_workers_come_and_go(kafka: str, topics: str, tmp_path: Path, settings: dict[str, str | int]) -> None:

@@ -1,7 +1,6 @@
 """The registry adapter and the codec against a real schema registry."""
 
 import json
-import subprocess
 from typing import Any
 
 import httpx
@@ -15,10 +14,11 @@ from processor.errors import DecodeError, RegistryUnavailable, SchemaUnknown
 from processor.kafka.registry import Registry
 from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord
 from tests.broker.apicurio import Apicurio
-from tests.broker.test_materializer import PROGRAM, Site
+from tests.broker.site import Site
+from tests.cli.running import a3cp
 from tests.strategies import SCHEMA_TEXTS, avro_body
 
-pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("registry")]
+pytestmark = pytest.mark.broker
 
 FIELDS = {
     "schema_version": "1.0.1",
@@ -201,10 +201,10 @@ def test_an_exporter_without_the_registry(registry, apicurio, kafka, topics, tmp
     tagged = [codec.tag(value, TAG._replace(seq=seq)) for seq in (1, 2, 3)]
     site.produce([OutputRecord(TAGGED, 1, n, 0, each) for n, each in enumerate(tagged)])
     site.produce([OutputRecord(SESSIONS, 1, 0, 0, event), OutputRecord(TAGGED, 2, 0, 0, b"\0nonsense")])
-    command = [*PROGRAM, "export", "--store", f"sqlite:///{tmp_path / 'store.db'}", "--json"]
+    command = ["export", "--store", f"sqlite:///{tmp_path / 'store.db'}", "--json"]
 
     def export(**environ: str) -> tuple[int, dict[str, Any]]:
-        done = subprocess.run(command, env={**site.environ, **environ}, capture_output=True, text=True, check=False)
+        done = a3cp(*command, environ=site.environ | environ)
         return done.returncode, json.loads(done.stdout)
 
     code, told = export()

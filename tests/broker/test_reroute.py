@@ -30,15 +30,3 @@ def test_misplaced_records(kafka: str, topics: str, tmp_path: Path) -> None:
             for row in rows:
                 assert partition_of(decode(row.value or b"").user_id.encode(), 4) == partition
     assert found.rerouted > COUNT / 2
-
-
-def test_murmur2_is_librdkafkas(kafka: str, topics: str) -> None:
-    """Our partitioner and librdkafka's `murmur2_random`, which is Java's, choose the same partition for every key."""
-    keys = [f"user-{number}".encode() * (number % 5 + 1) for number in range(300)] + [b"\xff\x00", "ü∂".encode()]
-    producer = Producer({"bootstrap.servers": kafka, "partitioner": "murmur2_random"})
-    for key in keys:
-        producer.produce(f"{topics}.raw", b"x", key)
-    assert producer.flush(20) == 0
-    rows = [row for rows in read_topic(kafka, f"{topics}.raw") for row in rows]
-    assert len(rows) == len(keys)
-    assert {row.key: row.partition for row in rows} == {key: partition_of(key, 4) for key in keys}

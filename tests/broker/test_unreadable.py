@@ -1,8 +1,5 @@
 """A batch that cannot be read: the other partitions go on, it is told where it is, and once it can be, it is read."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +14,7 @@ from processor.runtime.partitioner import partition_of
 from tests.broker.damage import Damage, damage
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, Watcher, await_true, message, probe
 
-pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("damaged")]
+pytestmark = pytest.mark.broker
 
 RECORD_BYTES = 500_000
 RECORDS = {"gzip": 80, "snappy": 40, "lz4": 80, "zstd": 80}  # snappy packs to a twentieth at best
@@ -51,14 +48,6 @@ def large(kafka: str, topic: str, partition: int, codec: str) -> None:
     produce(kafka, topic, partition, *values, **conf, **{"queue.buffering.max.kbytes": 2**20})
 
 
-def a3cp(fleet: Fleet, *arguments: str, **environ: str) -> tuple[int, str]:
-    """Run a command with the fleet's settings; return its exit code and all it says."""
-    command = [sys.executable, "-c", "from processor.cli.app import main; main()", *arguments]
-    env = {**os.environ, **fleet.environ, **environ}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    return done.returncode, done.stdout + done.stderr
-
-
 def test_what_unpacks_to_much_is_read(kafka: str, topics: str, tmp_path: Path) -> None:
     """Each codec's large batch is tagged, and the audit reads it too."""
     with Fleet(kafka, topics, tmp_path) as fleet, Watcher(kafka, fleet.names.tagged) as watcher:
@@ -66,7 +55,7 @@ def test_what_unpacks_to_much_is_read(kafka: str, topics: str, tmp_path: Path) -
             large(kafka, fleet.names.raw, partition, codec)
         fleet.start()
         watcher.await_count(sum(RECORDS.values()))
-        code, said = a3cp(fleet, "audit")
+        code, said = fleet.a3cp("audit")
     assert code == 0, said
     assert f"{sum(RECORDS.values())} tagged, 0 dead letters" in said
 
@@ -106,10 +95,10 @@ def test_one_that_cannot_be_read(own: tuple[str, Path], tmp_path: Path) -> None:
         told = [line["metadata"] for line in worker.log() if line["level"] == "error"]
         assert {line["position"] for line in told} == set(waiting)  # type: ignore[index]
         assert not worker.said("starting again from the log")
-        code, said = a3cp(fleet, "audit")
+        code, said = fleet.a3cp("audit")
         assert code == 1
         assert f"{raw}[1]@3 cannot be read" in said
-        code, said = a3cp(fleet, "export", "--store", f"sqlite:///{tmp_path}/store.db")
+        code, said = fleet.a3cp("export", "--store", f"sqlite:///{tmp_path}/store.db")
         assert code == 0, said
         began_s = time.monotonic()
         assert worker.stop() == 0
@@ -121,7 +110,7 @@ def test_one_that_cannot_be_read(own: tuple[str, Path], tmp_path: Path) -> None:
         last = fleet.start()
         watcher.await_count(4 * 4 + 3 * 9 + RECORDS["zstd"])
         await_true("ready", lambda: probe(port, "/readyz")[0] == 200)
-        code, said = a3cp(fleet, "audit")
+        code, said = fleet.a3cp("audit")
         assert code == 0, said
         assert last.stop() == 0
 
@@ -148,6 +137,6 @@ def test_a_state_that_cannot_be_read(own: tuple[str, Path], tmp_path: Path) -> N
         done.mend()
         watcher.await_count(8)
         await_true("ready", lambda: probe(port, "/readyz")[0] == 200)
-        code, said = a3cp(fleet, "audit")
+        code, said = fleet.a3cp("audit")
         assert code == 0, said
         assert worker.stop() == 0

@@ -163,8 +163,6 @@ def test_a_page_has_its_limit(tmp_path, monkeypatch):
 
 # --- in a browser -----------------------------------------------------------------------------------------------------
 
-pytestmark = pytest.mark.xdist_group("browser")  # All on one worker, which starts one.
-
 DESKTOP, PHONE = (1280, 900), (390, 844)
 EVENTS = (3, 300, 20_000)
 SIZES = [(count, window) for count in EVENTS for window in (DESKTOP, PHONE)]

@@ -15,16 +15,14 @@ import pytest
 from processor.cli.app import main
 from processor.cli.commands import COMMANDS, load
 from processor.store import open_store
+from tests.cli import running
 
 CANARY = "c4n4ry"
 
 
 def a3cp(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    program = "from processor.cli.app import main; main()"
     kept = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
-    command = [sys.executable, "-c", program, *arguments]
-    environ = {**kept, "PYTHONPATH": str(Path(__file__).parents[2]), **environment}
-    return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return running.a3cp(*arguments, environ=kept | environment, folder=cwd)
 
 
 class Ended(NamedTuple):

@@ -3,12 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-PROGRAM = [sys.executable, "-c", "from processor.cli.app import main; main()"]
+from tests.cli.running import PROGRAM
 
 
 @pytest.mark.parametrize(("options", "code"), [([], 1), (["--follow"], 0)], ids=["to the end", "following"])

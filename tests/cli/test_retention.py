@@ -4,7 +4,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,11 +18,10 @@ from processor.errors import StoreUnavailable, UsageError
 from processor.sessions.materializer import Materializer
 from processor.sessions.ports import SessionFilter
 from processor.store import open_store
+from tests.cli.running import PROGRAM
 from tests.cli.test_erase import reader
 from tests.removal.test_removal import export, files
 from tests.sessions.outputs import DECODE, message, processed
-
-PROGRAM = (sys.executable, "-c", "from processor.cli.app import main; main()")
 
 
 @pytest.fixture
