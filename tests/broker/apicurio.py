@@ -77,12 +77,18 @@ class Apicurio:
         while True:
             try:
                 if httpx.get(f"{self.url}/subjects", timeout=2).status_code == 200:
+                    self._warm_up()
                     return
             except httpx.HTTPError:
                 pass
             assert self._process.poll() is None, self._log.read_text("utf-8")[-3000:]
             assert time.monotonic() < deadline, self._log.read_text("utf-8")[-3000:]
             time.sleep(0.1)
+
+    def _warm_up(self) -> None:
+        """Register a schema: on a busy machine the first takes longer than a client waits."""
+        body = {"schema": '"string"'}
+        httpx.post(f"{self.url}/subjects/warm-up/versions", json=body, timeout=START_S_MAX).raise_for_status()
 
     def kill(self) -> None:
         if self._process is not None:

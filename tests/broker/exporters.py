@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from processor.store import open_store
 from processor.store.tables import EXPORTS, METADATA, SESSIONS, SOURCES
-from tests.broker.fleet import await_true
+from tests.broker.fleet import TIMEOUT_S, await_true
 from tests.conftest import PARTITIONS
 
 # It waits less between two attempts at a target or a session, and between two times of writing training data.
@@ -28,7 +28,6 @@ files.RETRY_S, files.TRAINING_PAUSE, aside.WAIT_MIN_S = 1.0, 1, 1.0
 """
 PROGRAM = [sys.executable, "-c", f"{IMPATIENT}\nfrom processor.cli.app import main; main()"]
 QUICK = {"A3CP_KAFKA__RECONNECT__BACKOFF__MAX__MS": "500"}
-TIMEOUT_S = 60.0
 
 
 class Exporter:

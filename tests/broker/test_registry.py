@@ -136,7 +136,7 @@ def test_a_schema_of_another_kind_is_refused(registry, apicurio, prefix):
     """JSON Schema and Protobuf have ids too."""
     name = prefix.replace("-", "_")
     body = {"schema": f'syntax = "proto3"; message {name} {{ string a = 1; }}', "schemaType": "PROTOBUF"}
-    answer = httpx.post(f"{apicurio.url}/subjects/{prefix}-other/versions", json=body)
+    answer = httpx.post(f"{apicurio.url}/subjects/{prefix}-other/versions", json=body, timeout=60)
     schema_id = answer.json()["id"]
     with pytest.raises(DecodeError, match="which is a Protobuf schema"):
         codec_on(registry, prefix).decode(confluent_header(schema_id) + b"x", 1)
@@ -151,7 +151,7 @@ def test_a_schema_that_refers_to_others_is_refused(registry, apicurio, prefix):
     whole["fields"].append({"name": "part", "type": f"x.Part_{name}"})
     references = [{"name": f"x.Part_{name}", "subject": f"{prefix}-part", "version": 1}]
     body = {"schema": json.dumps(whole), "references": references}
-    answer = httpx.post(f"{apicurio.url}/subjects/{prefix}-whole/versions", json=body)
+    answer = httpx.post(f"{apicurio.url}/subjects/{prefix}-whole/versions", json=body, timeout=60)
     schema_id = answer.json()["id"]
     with pytest.raises(DecodeError, match=r"refers to other schemas .* register one schema that defines all its types"):
         codec_on(registry, prefix).decode(confluent_header(schema_id) + b"x", 1)
@@ -161,7 +161,7 @@ def test_an_incompatible_schema_is_refused(registry, apicurio, prefix):
     """The registry's rule counts: what it refuses is the record's fault."""
     subject = f"{prefix}.raw-value"
     registry.register(subject, SCHEMA_TEXTS["A3CPMessage"])
-    answer = httpx.put(f"{apicurio.url}/config/{subject}", json={"compatibility": "FULL"})
+    answer = httpx.put(f"{apicurio.url}/config/{subject}", json={"compatibility": "FULL"}, timeout=60)
     assert answer.status_code == 200
     changed = SCHEMA_TEXTS["A3CPMessage"].replace(
         '{"name": "user_id", "type": "string"', '{"name": "who", "type": "int"'
