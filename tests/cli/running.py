@@ -38,5 +38,5 @@ def a3cp(
             sys.stdout.flush()
             sys.stderr.flush()
         said = stdout.getvalue().decode(), stderr.getvalue().decode()
-    assert isinstance(code, int)
-    return CompletedProcess(arguments, code, *said)
+    assert code is None or isinstance(code, int)
+    return CompletedProcess(arguments, code or 0, *said)
