@@ -237,7 +237,7 @@ def test_a_bad_line_on_its_way_there_and_back(a3cp: Commands, processing: None) 
     assert "user_id is missing; send the user's pseudonym as user_id" in text
     assert a3cp.json("dlq", "list", "--why", "USER_ID")["count"] == 1
     assert a3cp.json("dlq", "list", "--stage", "decode")["count"] == 0
-    assert "no stage never" in a3cp("dlq", "list", "--stage", "never", code=2).stderr
+    assert "--stage cannot be never" in a3cp("dlq", "list", "--stage", "never", code=2).stderr
 
     assert a3cp("dlq", "retry", "--dry-run").stdout.startswith("1 would be put back")
     retried = a3cp("dlq", "retry").stdout

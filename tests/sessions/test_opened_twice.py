@@ -107,7 +107,7 @@ def test_what_people_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert done.exit_code == 0
         return done.output
 
-    assert "opened_twice" in run("sessions", "list", "--store", address, "--flag", "opened_twice")
+    assert "opened twice" in run("sessions", "list", "--store", address, "--flag", "opened_twice")
     assert "held      7 messages, opened twice: 3 expected of the second time" in run(
         "sessions", "show", row.session_id, "--store", address
     )
