@@ -142,7 +142,7 @@ def _process(
         _send(producer, sent[1:half])
         _wait(steps, "tagging", first, half // 2, answered)
         first.kill()
-    steps.done("Messages", f"{half} of {total} sent; then the processor is killed (kill -9) in the middle of its work")
+    steps.done("Messages", f"{half} of {total} sent; then the processor is killed (kill -9) at work")
     with _Processor(environ, log) as second:
         _send(producer, sent[half:])
         steps.done("Messages", f"{total - half} more are sent, while a new processor takes over")

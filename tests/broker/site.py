@@ -56,8 +56,8 @@ class Site:
         """Return how many members the group of those has that export into a store."""
         with closing(open_store(address, must_exist=True)) as store:
             group_id = f"{self._topics}-export-{store.identity}"
-        asked = AdminClient({"bootstrap.servers": self._kafka}).describe_consumer_groups([group_id])
-        return len(asked[group_id].result(10).members)
+        admin = AdminClient({"bootstrap.servers": self._kafka})  # It has to live until it is answered.
+        return len(admin.describe_consumer_groups([group_id])[group_id].result(10).members)
 
     def follow(self, address: str) -> "subprocess.Popen[bytes]":
         """Start an exporter that follows."""

@@ -182,7 +182,7 @@ def test_tab_completes_commands_and_options(line: str, words: list[str]) -> None
     assert a3cp(_A3CP_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=word).stdout.split() == words
     assert (
         "_A3CP_COMPLETE=complete_bash"
-        in a3cp("--show-completion", _TYPER_FORCE_DISABLE_TERMINAL="1", SHELL="/bin/bash").stdout
+        in a3cp("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1").stdout
     )
 
 
