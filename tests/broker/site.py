@@ -26,6 +26,7 @@ class Site:
         own = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "A3CP_TOPIC_PREFIX": topics,
+            "A3CP_GROUP_ID": topics,
             "A3CP_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),  # For so long a killed exporter keeps its partitions.
         }
         self.environ = {**os.environ, **own}
