@@ -28,7 +28,7 @@ def bson(content: bytes) -> bytes:
 
 
 FORMATS = [
-    (gzip.compress(TEXT), "gzip"),
+    (gzip.compress(TEXT, mtime=0), "gzip"),
     (zlib.compress(TEXT), "zlib"),
     (bz2.compress(TEXT), "bzip2"),
     (lzma.compress(TEXT), "xz"),
