@@ -1,4 +1,4 @@
-"""What docs/operations.md tells operators to do, done word for word, each on a Kafka without other topics."""
+"""What docs/operations.md tells operators to do, done word for word, each on a Kafka of its own."""
 
 import os
 import re
@@ -120,20 +120,14 @@ class Place:
         self.admin.create_topics([topic])[MIRROR].result()
 
 
-@pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Kafka on which no other test uses the default names."""
-    folder = tmp_path_factory.mktemp("operations")
-    yield broker.up(None, folder).bootstrap
-    broker.down(folder)
-
-
 @pytest.fixture
-def place(own_kafka: str, tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path) -> Iterator[Place]:
     """An operator's Kafka, with the default names."""
-    made = Place(own_kafka, tmp_path / "main")
-    yield made
-    made.delete(*made.topics())
+    info = broker.up(None, tmp_path / "kafka")
+    try:
+        yield Place(info.bootstrap, tmp_path / "main")
+    finally:
+        broker.down(tmp_path / "kafka")
 
 
 def test_tagging_a_log_again(place: Place) -> None:
