@@ -104,15 +104,10 @@ class Place:
             stray.produce("a3cp.raw", message(user, BASE_MS, number=number), None, wrong)
         assert stray.flush(20) == 0
 
-    def topics(self) -> list[str]:
-        """Return the topics but Kafka's own."""
-        return [topic for topic in self.admin.list_topics(timeout=10).topics if not topic.startswith("__")]
-
-    def delete(self, *topics: str) -> None:
-        """Delete topics and wait until they are gone."""
-        for deleted in self.admin.delete_topics(list(topics)).values():
-            deleted.result()
-        await_true("they are gone", lambda: not set(topics) & set(self.topics()))
+    def delete(self, topic: str) -> None:
+        """Delete a topic and wait until it is gone."""
+        self.admin.delete_topics([topic])[topic].result()
+        await_true("it is gone", lambda: topic not in self.admin.list_topics(timeout=10).topics)
 
     def make_a_mirror(self) -> None:
         """Make the topic as a mirror makes it."""
