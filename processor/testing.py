@@ -1,12 +1,12 @@
 """The fakes we ship: a log in memory with transactions and failures, a clock that stands still."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 from processor.codec.headers import Headers
-from processor.errors import Aborted, OutcomeUnknown
+from processor.errors import A3CPError, Aborted, BrokerUnavailable, OutcomeUnknown
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Assigned, Output, RawRecord, Revoked, StateChunk
 
@@ -117,6 +117,39 @@ class MemoryBroker:
         for partition in wanted:
             self._owners.setdefault(partition, member)
         return frozenset(partition for partition, owner in self._owners.items() if owner is member)
+
+
+class MemoryProducer:
+    """Appends to the raw topic of a `MemoryBroker` as a client does; what is sent while the broker is away fails."""
+
+    def __init__(self, broker: MemoryBroker, topic: str) -> None:
+        self.is_away = False
+        self._broker = broker
+        self._topic = topic
+
+    def send(
+        self, value: bytes, key: bytes | None, *, on_done: Callable[[A3CPError | None], None] | None = None
+    ) -> int:
+        """Append a record in its key's partition, call back at once, and return the partition.
+
+        Raises:
+            BrokerUnavailable: the broker is away.
+        """
+        if self.is_away:
+            raise BrokerUnavailable("no broker answers")
+        partition = partition_of(value if key is None else key, self._broker.partitions)
+        self._broker.append((self._topic, value, key, partition, None))
+        if on_done is not None:
+            on_done(None)
+        return partition
+
+    def waiting(self, timeout_s: float = 0) -> int:
+        """Return 0: nothing waits here."""
+        del timeout_s
+        return 0
+
+    def flush(self) -> None:
+        """Nothing waits here."""
 
 
 class Fault(Enum):

@@ -1,13 +1,14 @@
 """The commands, as applications say them and as records."""
 
 import json
+import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 from uuid import uuid4
 
 from processor.codec.events import SCHEMA_VERSION
+from processor.codec.isotime import format_time
 from processor.codec.oddities import hidden_in
 from processor.errors import UsageError
 
@@ -68,19 +69,27 @@ def command_record(
     session_id: str | None,
     source: str,
     arguments: Mapping[str, Any],
+    record_id: str | None = None,
+    timestamp_ms: int | None = None,
 ) -> CommandRecord:
     """Return the record of a command. The codec refuses an unknown one.
+
+    Args:
+        user_id: whose session is meant; name: the command; performer_id: who asks; session_id: which session.
+        source: the module that asks; arguments: the command's own.
+        record_id: a new one when None; who repeats a command with the same one, time and arguments repeats the bytes.
+        timestamp_ms: when it is meant to be; now when None.
 
     Raises:
         UsageError: it takes no such argument, or an id has outer blanks or invisible characters.
     """
     _refuse_unknown(name, arguments)
-    record_id = str(uuid4())
+    record_id = record_id or str(uuid4())
     fields = {
         "schema_version": SCHEMA_VERSION,
         "record_id": record_id,
         "user_id": user_id,
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": format_time(time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms),
         "performer_id": performer_id,
         "source": source,
         "session_id": session_id,

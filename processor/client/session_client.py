@@ -1,25 +1,21 @@
 """The producer that modules import."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
-from processor.client.commands import WITHOUT, Arguments, CommandWord, as_json, command_record
-from processor.client.connecting import codec_registry, connected
+from processor.client.commands import Arguments, CommandWord
+from processor.client.connecting import connected
 from processor.client.outcomes import Outcome, Outcomes
 from processor.client.past import Past, past_of
-from processor.codec.codec import Codec
-from processor.codec.oddities import hidden_in
-from processor.codec.schema import SHIPPED, Schemas
-from processor.errors import A3CPError, InvalidMessage, RecordError, UsageError
-from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer
+from processor.client.sending import Sender
+from processor.errors import A3CPError
+from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX
 from processor.kafka.reader import Reader
 from processor.kafka.tail import Following, Tail
 from processor.runtime.ports import TopicRecord
-from processor.settings.documents import schema_text
 from processor.settings.model import Settings
 
 OUTCOME_TIMEOUT_S: Final = 30.0
@@ -60,16 +56,11 @@ class SessionClient:
         """
         known = connected(settings, bootstrap_servers, topic_prefix, kafka)
         self._conf = known.kafka_conf()
-        raw = known.raw_to_write()
-        self._source = source
         self._topics = known.topics()
-        schemas = Schemas({name: schema_text(name) for name in SHIPPED}, source=codec_registry(known))
-        self._codec, self._strict_codec = Codec(schemas), Codec(schemas, strict=True)
-        self._strict = known.strict
-        self._producer = RecordProducer(
-            self._conf, raw, queue_records_max=queue_records_max, delivery_timeout_s=delivery_timeout_s
+        self._sender = Sender.connect(
+            known, source=source, queue_records_max=queue_records_max, delivery_timeout_s=delivery_timeout_s
         )
-        self._outcomes = Outcomes(self._codec.decode_event)
+        self._outcomes = Outcomes(self._sender.codec.decode_event)
         self._following: Following | None = None  # once a command was sent
         self._following_lock = threading.Lock()
 
@@ -98,14 +89,7 @@ class SessionClient:
             BrokerUnavailable: the queue has been full for the delivery time-out.
             A3CPError: an earlier message without `on_done` was not delivered; this one was not sent, then.
         """
-        value = message if isinstance(message, bytes) else as_json(message)
-        strict = self._strict if strict is None else strict
-        if user_id is None or strict:
-            read_id = (self._strict_codec if strict else self._codec).decode(value, _now_ms()).user_id
-            user_id = read_id if user_id is None else user_id
-        if hidden := hidden_in(user_id):
-            raise InvalidMessage(f"user_id {hidden}", remedy=WITHOUT)
-        self._producer.send(value, user_id.encode(), on_done=on_done)
+        self._sender.message(message, user_id=user_id, strict=strict, on_done=on_done)
 
     def flush(self) -> None:
         """Wait until every message is delivered or has failed.
@@ -113,7 +97,7 @@ class SessionClient:
         Raises:
             A3CPError: some were not delivered.
         """
-        self._producer.flush()
+        self._sender.flush()
 
     def command(
         self,
@@ -165,18 +149,7 @@ class SessionClient:
             UsageError: as `command` raises it.
             BrokerUnavailable: it could not be sent.
         """
-        command = command_record(
-            user_id,
-            name,
-            performer_id=performer_id,
-            session_id=session_id,
-            source=self._source,
-            arguments=arguments,
-        )
-        try:
-            self._codec.decode(command.value, _now_ms())
-        except RecordError as error:
-            raise UsageError(error.what, remedy=error.remedy) from error
+        command = self._sender.command(user_id, name, performer_id=performer_id, session_id=session_id, **arguments)
         self._follow()
         future = self._outcomes.expect(command, timeout_s)
 
@@ -185,7 +158,7 @@ class SessionClient:
                 self._outcomes.fail(command, error)
 
         try:
-            self._producer.send(command.value, command.key, on_done=sent)
+            self._sender.send(command, sent)
         except A3CPError as error:
             self._outcomes.fail(command, error)
             raise
@@ -198,7 +171,7 @@ class SessionClient:
             BrokerUnavailable: no broker answers.
         """
         with Reader(self._conf, self._topics.sessions) as reader:
-            return past_of(user_id.encode(), reader, self._codec.decode_event, timeout_s)
+            return past_of(user_id.encode(), reader, self._sender.codec.decode_event, timeout_s)
 
     def close(self) -> None:
         """Deliver what is queued and let go of the connections.
@@ -207,7 +180,7 @@ class SessionClient:
             A3CPError: some messages were not delivered.
         """
         try:
-            self._producer.flush()
+            self._sender.flush()
         finally:
             if self._following is not None:
                 self._following.close()
@@ -230,9 +203,5 @@ class SessionClient:
                 self._following = Following(tail, self._take, self._outcomes.trouble)
 
     def _take(self, records: Sequence[TopicRecord]) -> None:
-        self._producer.waiting()  # Calls back for what was delivered, and for what was not.
+        self._sender.waiting()  # Calls back for what was delivered, and for what was not.
         self._outcomes.take(records)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

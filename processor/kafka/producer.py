@@ -39,6 +39,7 @@ class RecordProducer:
         *,
         queue_records_max: int = QUEUE_RECORDS_MAX,
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+        queue_wait_s: float | None = None,
     ) -> None:
         """Connect.
 
@@ -47,6 +48,7 @@ class RecordProducer:
             topic: where the records go.
             queue_records_max: records that wait to be delivered; `send` waits when there are as many.
             delivery_timeout_s: how long a record is tried for.
+            queue_wait_s: how long `send` waits for a place in the queue; the delivery time-out when None.
 
         Raises:
             UsageError: the topic does not exist, or a property is none.
@@ -54,6 +56,7 @@ class RecordProducer:
         """
         self._topic = topic
         self._timeout_s = delivery_timeout_s
+        self._queue_wait_s = delivery_timeout_s if queue_wait_s is None else queue_wait_s
         self._lock = threading.Lock()
         self._failed = 0
         self._first: A3CPError | None = None
@@ -77,7 +80,7 @@ class RecordProducer:
         """Queue a record and return its partition: that of murmur2(key) unless one is given.
 
         Raises:
-            BrokerUnavailable: the queue has been full for the delivery time-out.
+            BrokerUnavailable: the queue has been full for as long as `send` waits.
             A3CPError: an earlier record was not delivered (this one was not sent, then).
         """
         self.raise_failures()
@@ -93,7 +96,7 @@ class RecordProducer:
                     self._failed += 1
                     self._first = self._first or outcome
 
-        deadline_s = time.monotonic() + self._timeout_s
+        deadline_s = time.monotonic() + self._queue_wait_s
         while True:
             try:
                 self._producer.produce(
@@ -103,7 +106,8 @@ class RecordProducer:
             except BufferError:
                 if time.monotonic() > deadline_s:
                     raise BrokerUnavailable(
-                        f"{len(self._producer)} records wait to be delivered and none was for {self._timeout_s:.0f} s",
+                        f"{len(self._producer)} records wait to be delivered, and no place was free within "
+                        f"{self._queue_wait_s:g} s",
                         remedy="see that the broker runs, and that it is the one that is named",
                     ) from None
                 self._producer.poll(_QUEUE_FULL_POLL_S)
@@ -121,9 +125,9 @@ class RecordProducer:
         self._producer.flush(self._timeout_s + 1)
         self.raise_failures()
 
-    def waiting(self) -> int:
-        """Return how many records are not delivered yet; calls back for those that are."""
-        self._producer.poll(0)
+    def waiting(self, timeout_s: float = 0) -> int:
+        """Return how many records are not delivered yet; calls back for those that are, or will be in this time."""
+        self._producer.poll(timeout_s)
         return len(self._producer)
 
     def raise_failures(self) -> None:

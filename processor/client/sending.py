@@ -1,0 +1,179 @@
+"""Writes to the raw topic: messages as they are, and commands as records."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, Self, TypeAlias, Unpack
+
+from processor.client.commands import WITHOUT, Arguments, CommandRecord, CommandWord, as_json, command_record
+from processor.client.connecting import codec_registry
+from processor.codec.codec import Codec
+from processor.codec.oddities import hidden_in
+from processor.codec.schema import SHIPPED, Schemas
+from processor.errors import A3CPError, InvalidMessage, RecordError, UsageError
+from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer
+from processor.settings.documents import schema_text
+from processor.settings.model import Settings
+
+OnDone: TypeAlias = Callable[[A3CPError | None], None]
+"""Called once a record is delivered (None) or was not (why)."""
+
+_CALL_BACK_S: Final = 0.1
+
+
+class RawProducer(Protocol):
+    """Who appends to the raw topic: `RecordProducer`, or memory."""
+
+    def send(self, value: bytes, key: bytes | None, *, on_done: OnDone | None = None) -> int:
+        """Queue a record, and return its partition. See `RecordProducer.send`."""
+
+    def waiting(self, timeout_s: float = 0) -> int:
+        """Return how many records are not delivered yet. See `RecordProducer.waiting`."""
+
+    def flush(self) -> None:
+        """Wait until all records are delivered or have failed. See `RecordProducer.flush`."""
+
+
+class Sender:
+    """Checks what is sent, and sends it; may be used by several threads. It waits for no outcome."""
+
+    def __init__(
+        self,
+        producer: RawProducer,
+        schemas: Schemas,
+        *,
+        source: str,
+        strict: bool = False,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """Send through `producer`.
+
+        Args:
+            producer: appends to the raw topic; schemas: those that messages may be written with.
+            source: what commands name as their source: the module that sends them.
+            strict: refuse messages that would be flagged `nonconforming`, unless `message` is told otherwise.
+            now_ms: the time of commands that are given none.
+        """
+        self.codec: Final = Codec(schemas)
+        self._strict_codec: Final = Codec(schemas, strict=True)
+        self._producer = producer
+        self._source = source
+        self._strict = strict
+        self._now_ms = now_ms
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def connect(
+        cls,
+        settings: Settings,
+        *,
+        source: str,
+        queue_records_max: int = QUEUE_RECORDS_MAX,
+        queue_wait_s: float | None = None,
+        delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+    ) -> Self:
+        """Return a sender to the Kafka of `settings`. Arguments as of `RecordProducer`.
+
+        Raises:
+            UsageError: a property is wrong, the topics do not exist, or A3CP_RAW_TOPIC is set.
+            BrokerUnavailable: no broker answers.
+        """
+        raw = settings.raw_to_write()
+        schemas = Schemas({name: schema_text(name) for name in SHIPPED}, source=codec_registry(settings))
+        producer = RecordProducer(
+            settings.kafka_conf(),
+            raw,
+            queue_records_max=queue_records_max,
+            delivery_timeout_s=delivery_timeout_s,
+            queue_wait_s=queue_wait_s,
+        )
+        return cls(producer, schemas, source=source, strict=settings.strict)
+
+    def message(
+        self,
+        message: Mapping[str, Any] | bytes,
+        *,
+        user_id: str | None = None,
+        strict: bool | None = None,
+        on_done: OnDone | None = None,
+    ) -> None:
+        """Send a message. Arguments and errors as of `SessionClient.send`."""
+        value = message if isinstance(message, bytes) else as_json(message)
+        strict = self._strict if strict is None else strict
+        if user_id is None or strict:
+            read_id = (self._strict_codec if strict else self.codec).decode(value, self._now_ms()).user_id
+            user_id = read_id if user_id is None else user_id
+        if hidden := hidden_in(user_id):
+            raise InvalidMessage(f"user_id {hidden}", remedy=WITHOUT)
+        self._producer.send(value, user_id.encode(), on_done=on_done)
+
+    def command(
+        self,
+        user_id: str,
+        name: CommandWord,
+        *,
+        record_id: str | None = None,
+        timestamp_ms: int | None = None,
+        performer_id: str | None = None,
+        session_id: str | None = None,
+        **arguments: Unpack[Arguments],
+    ) -> CommandRecord:
+        """Return the record of a command, ready for `send`; arguments as of `command_record`.
+
+        Raises:
+            UsageError: the command is not as it should be, takes no such argument, or an id has outer blanks or
+                invisible characters.
+        """
+        now_ms = self._now_ms()
+        command = command_record(
+            user_id,
+            name,
+            performer_id=performer_id,
+            session_id=session_id,
+            source=self._source,
+            arguments=arguments,
+            record_id=record_id,
+            timestamp_ms=now_ms if timestamp_ms is None else timestamp_ms,
+        )
+        try:
+            self.codec.decode(command.value, now_ms)
+        except RecordError as error:
+            raise UsageError(error.what, remedy=error.remedy) from error
+        return command
+
+    def send(self, command: CommandRecord, on_done: OnDone) -> None:
+        """Send a command.
+
+        Raises:
+            BrokerUnavailable: it cannot be sent; `on_done` is not called, then.
+        """
+        self._producer.send(command.value, command.key, on_done=on_done)
+
+    def call_back(self) -> None:
+        """Call back for what is delivered from a thread of its own, so that nobody needs to send, flush or ask."""
+        self._thread = threading.Thread(target=self._run, name="a3cp-deliveries", daemon=True)
+        self._thread.start()
+
+    def waiting(self) -> int:
+        """Return how many records are not delivered yet; calls back for those that are."""
+        return self._producer.waiting()
+
+    def flush(self) -> None:
+        """Wait until every record is delivered or has failed.
+
+        Raises:
+            A3CPError: some that had no `on_done` were not delivered.
+        """
+        self._producer.flush()
+
+    def close(self) -> None:
+        """Deliver what is queued. Raises as `flush` does."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.flush()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.waiting(_CALL_BACK_S)
