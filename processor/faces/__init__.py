@@ -1,0 +1,1 @@
+"""What speaks to people and programs over HTTP: parse, ask, answer. No rules here."""

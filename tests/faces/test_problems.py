@@ -1,0 +1,80 @@
+"""Problems are told in the form of the route, and say nothing of what was sent."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import pytest
+from fastapi import Body
+from fastapi.testclient import TestClient
+
+from processor.errors import A3CPError, BrokerUnavailable, Fatal, StoreUnavailable, UsageError
+from processor.faces.app import make_app
+from processor.faces.problems import KINDS, Problem
+
+
+def client_of(path: str, route: Callable[..., None]) -> TestClient:
+    app = make_app(None)
+    app.post(path)(route)
+    return TestClient(app)
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def route() -> None:
+        raise error
+
+    return route
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_each_problem_has_status_title_and_remedy(code: str) -> None:
+    """A program reads the code, a person the rest."""
+    answer = client_of("/v1/x", raising(Problem(code, "it happened", session_id="sess_1"))).post("/v1/x")
+    assert answer.status_code == KINDS[code].status
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["type"], told["code"], told["detail"]) == (f"/problems/{code}", code, "it happened")
+    assert (told["title"], told["session_id"]) == (KINDS[code].title, "sess_1")
+    assert told["remedy"]
+    assert (answer.headers.get("retry-after") == "1") is (KINDS[code].status == 503)
+
+
+def test_a_document_s_own_routes_tell_the_detail_only() -> None:
+    """A3CP's modules compare `detail`."""
+    for path in ("/session_manager/x", "/api/session_manager/x", "/session/x"):
+        answer = client_of(path, raising(Problem("session_closed", "Session already closed"))).post(path)
+        assert (answer.status_code, answer.json()) == (409, {"detail": "Session already closed"})
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BrokerUnavailable("no broker answers"), "broker_unavailable"),
+        (StoreUnavailable("the store does not answer"), "store_unavailable"),
+        (UsageError("no such word", remedy="take another"), "invalid_request"),
+        (Fatal("all is lost"), "internal_error"),
+    ],
+)
+def test_our_errors_are_problems(error: A3CPError, code: str) -> None:
+    """What the parts below raise needs no translation in each route."""
+    assert client_of("/v1/x", raising(error)).post("/v1/x").json()["code"] == code
+
+
+def test_an_invalid_request_says_where_and_not_what() -> None:
+    """The answer, which may be logged by others, does not repeat what was sent; A3CP's routes keep FastAPI's form."""
+
+    def route(count: Annotated[int, Body(embed=True)]) -> None: ...
+
+    told = client_of("/v1/x", route).post("/v1/x", json={"count": "secret"})
+    assert told.status_code == 422
+    assert told.json()["errors"][0]["loc"] == ["body", "count"]
+    assert "secret" not in told.text
+    theirs = client_of("/session_manager/x", route).post("/session_manager/x", json={})
+    assert [(one["loc"], one["type"]) for one in theirs.json()["detail"]] == [(["body", "count"], "missing")]
+
+
+def test_unknown_paths_and_methods_are_problems() -> None:
+    """Whoever mistypes a path reads where the paths are."""
+    client = client_of("/v1/x", raising(Problem("starting", "")))
+    assert client.get("/v1/y").json()["code"] == "not_found"
+    answer = client.get("/v1/x")
+    assert (answer.json()["code"], answer.headers["allow"]) == ("method_not_allowed", "POST")
