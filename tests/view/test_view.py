@@ -1,0 +1,68 @@
+"""The view over what a processor writes, without Kafka."""
+
+from processor.view.standing import Standing
+from processor.view.view import View
+from tests.sessions.outputs import CODEC, PARTITIONS, START_MS, message
+from tests.view.stage import CLUSTER, QUIET_MS, command, processed, take
+
+
+def _view() -> View:
+    view = View(CODEC, None, partitions=PARTITIONS, cluster_id=CLUSTER, now_ms=lambda: START_MS + QUIET_MS)
+    view.begin({})
+    return view
+
+
+def test_a_session_is_known_in_memory_from_its_start_to_its_end():
+    """Standing, open session and owner follow the log."""
+    view = _view()
+    first, log = processed([command("ann", "start", 0), message("ann", 1_000)])
+    take(view, first)
+
+    session_id = view.open_session("ann")
+    assert session_id is not None
+    assert view.user_of(session_id) == "ann"
+    assert view.standing("ann", session_id) is Standing.ACTIVE
+    assert view.standing("bob", session_id) is None
+
+    take(view, log.process(command("ann", "pause", 2_000)))
+    assert view.standing("ann", session_id) is Standing.PAUSED
+    assert view.open_session("ann") == session_id
+
+    take(view, log.process(command("ann", "end", 3_000)))
+    assert view.standing("ann", session_id) is Standing.CLOSED
+    assert view.open_session("ann") is None
+
+
+def test_an_outcome_is_told_once_the_view_reflects_it():
+    """Who waits is told when the event comes, even if the state comes later, and may read what the command did."""
+    view = _view()
+    written, _ = processed([command("ann", "start", 0, session_notes="well")])
+    record_id = "00000000-0000-4000-9000-000000000000"
+    future = view.expect(record_id, "ann")
+    assert view.outcome(record_id, "ann") is None
+
+    take(view, [taken for taken in written if taken.kind == "sessions"])
+
+    event = future.result(0)
+    assert (event.kind, event.session_notes) == ("started", "well")
+    assert event.session_id is not None
+    assert view.standing("ann", event.session_id) is Standing.ACTIVE
+    assert view.outcome(record_id, "ann") == event
+    assert view.outcome(record_id, "bob") is None
+    assert view.expect(record_id, "ann").result(0) == event
+
+
+def test_a_session_is_read_from_the_tail():
+    """Without a store, the tail tells all that came."""
+    view = _view()
+    written, _ = processed([message("ann", 0), message("ann", 1_000, transcript="hello"), message("bob", 0)])
+    take(view, written)
+
+    session_id = view.open_session("ann")
+    assert session_id is not None
+    held = view.session(session_id)
+    assert held is not None
+    assert (held.row.user_id, held.row.held_count, held.row.state) == ("ann", 2, "active")
+    assert [row.seq for row in held.messages()] == [1, 2]
+    assert [row.kind for row in held.events()] == ["started"]
+    assert str(held.position).startswith(str(view.position("ann")).split(":", maxsplit=1)[0])
