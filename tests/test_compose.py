@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from processor.observe.health import Health, HealthServer
 from processor.settings.model import Settings
 from processor.settings.sources import load
+from tests.commands import ALL_COMMANDS
 from tests.conftest import KAFKA_IMAGE
-from tests.test_repository import ALL_COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PROJECT = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic.fields import FieldInfo
 
-from processor.cli.commands import COMMANDS, load
 from processor.core.model import IdFormat
 from processor.observe.metrics import ExportMetrics, Metrics
 from processor.settings.documents import topic_files
 from processor.settings.model import ELSEWHERE, OWNED, PREFIX, UNPREFIXED, Settings, TopicNames
+from tests.commands import ALL_COMMANDS
 
 ROOT = Path(__file__).parent.parent
 SHARED_OPTIONS = {"--help", "--json", "--bootstrap", "--prefix", "--timeout"}
@@ -94,14 +94,10 @@ def test_variables_named_anywhere_exist() -> None:
             assert start in known, f"{path.relative_to(ROOT)} speaks of {variable}"
 
 
-def commands() -> Iterator[tuple[str, Any]]:
-    for name in COMMANDS:
-        command = load(name)
-        for word, inner in getattr(command, "commands", {"": command}).items():
-            yield f"a3cp {name} {word}".strip(), inner
-
-
-ALL_COMMANDS = dict(commands())
+def test_no_test_module_imports_another() -> None:
+    """What tests share is in stages: a change of one test never breaks another's imports."""
+    importing = re.compile(r"^\s*from tests\.[\w.]*\btest_\w+ import", re.MULTILINE)
+    assert [path.name for path in (ROOT / "tests").rglob("*.py") if importing.search(path.read_text("utf-8"))] == []
 
 
 def test_every_command_is_documented() -> None:

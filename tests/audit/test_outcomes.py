@@ -16,8 +16,7 @@ from processor.runtime.erased import Erased, mark_of
 from processor.runtime.ports import TopicRecord
 from tests.audit.topics import MemoryTopics
 from tests.broker.fleet import BASE_MS
-from tests.runtime.stage import CODEC, NAMES, RULES, Stage
-from tests.runtime.test_worker import fill
+from tests.runtime.stage import CODEC, NAMES, RULES, Stage, fill
 
 RAW, TAGGED, SESSIONS, STATE, DLQ = NAMES
 COUNT = 400

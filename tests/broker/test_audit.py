@@ -10,8 +10,8 @@ from confluent_kafka.admin import AdminClient
 
 from processor.errors import UsageError
 from tests.broker.audit import read_topic
+from tests.broker.bad_input import BAD
 from tests.broker.fleet import Fleet, Load, Watcher, await_true, day, produce
-from tests.broker.test_bad_input import BAD
 
 pytestmark = pytest.mark.broker
 

@@ -21,8 +21,8 @@ from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import await_true, names_of, probe
 from tests.broker.site import Site
 from tests.postgres import Cluster
+from tests.sessions.damaged import replace_a_value
 from tests.sessions.outputs import message, processed
-from tests.sessions.test_set_aside import replace_a_value
 
 pytestmark = pytest.mark.broker
 

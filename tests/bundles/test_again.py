@@ -16,9 +16,9 @@ from processor.codec import Codec
 from processor.sessions.model import SessionView
 from processor.sessions.report import Report
 from processor.targets.target import Target
-from tests.bundles.test_verify import sealed
+from tests.bundles.stage import sealed
 from tests.runtime.stage import NAMES, Stage
-from tests.sessions.test_proofs_agree import exported
+from tests.sessions.exports import exported
 from tests.sessions.views import CODEC, NOW_MS, day_view, day_views, made_view, varied
 from tests.strategies import SCHEMA_TEXTS, confluent, make_codec
 

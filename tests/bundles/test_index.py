@@ -16,7 +16,7 @@ from processor.sessions.shapes import Index
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
-from tests.removal.test_removal import filled, values
+from tests.removal.stage import filled, values
 from tests.sessions.outputs import CODEC, START_MS, processed
 
 MISSING = "it is missing: the index lists it, and neither a3cp erase nor a3cp retention has removed it"

@@ -18,8 +18,8 @@ from processor.bundles.verify import verify
 from processor.errors import UsageError
 from processor.sessions.model import SessionView
 from processor.sessions.report import PROBLEMS_MAX, Report
-from processor.sessions.shapes import File
 from processor.targets.target import Target
+from tests.bundles.stage import sealed
 from tests.sessions.views import CODEC, NOW_MS, day_view, made_view, varied
 
 
@@ -82,18 +82,6 @@ def test_a_file_cut_off_or_lengthened_is_found(bundle, data):
         assert path.name in {problem.file for problem in report_of(bundle).problems}
     finally:
         path.write_bytes(content)
-
-
-def sealed(folder: Path) -> None:
-    """Make the manifest anew, as somebody would who wants to hide a change."""
-    old = manifests.read((folder / manifests.NAME).read_bytes())
-    files = [
-        File(path.name, path.stat().st_size, sha256(path.read_bytes()).hexdigest())
-        for path in sorted(folder.iterdir())
-        if path.name != manifests.NAME
-    ]
-    made = manifests.make(old.session_id, files, written_at=old.written_at, written_by=old.written_by)
-    (folder / manifests.NAME).write_bytes(manifests.render(made))
 
 
 def edit_lines(name: str, edit: Callable[[list[bytes]], list[bytes]]) -> Callable[[Path], None]:

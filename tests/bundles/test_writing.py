@@ -10,7 +10,6 @@ import pytest
 
 from processor.bundles.bundle import Outcome
 from processor.bundles.verify import verify
-from processor.bundles.writing import BundleWriter
 from processor.errors import TargetUnavailable
 from processor.sessions.due import hand_on
 from processor.sessions.model import Status
@@ -19,31 +18,9 @@ from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
 from processor.training.writer import TrainingWriter
+from tests.bundles.stage import RECORDS, tree, written
 from tests.sessions.exporting import export
 from tests.sessions.outputs import CODEC, message, processed
-
-NOW_MS = 1_763_740_800_000
-RECORDS = processed([
-    message(
-        f"user-{n % 7}", n * 900_000, source="ui", transcript=f"word{n}", capture_id=f"c{n // 9}",
-        consent_given=n % 2 == 0, is_partial=n % 10 == 0,
-    )
-    for n in range(70)
-])  # fmt: skip
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "manifest.json")
-    return {str(path.relative_to(root)): path.read_bytes() for path in files}
-
-
-def written(store: SqlStore, root: Path) -> BundleWriter:
-    target = Target(str(root))
-    writer = BundleWriter(store.reader, target, CODEC, now_ms=lambda: NOW_MS)
-    hand_on(store.ledger, writer, SessionFilter())
-    training = TrainingWriter(store.reader, Target(str(root / "training")), CODEC)
-    hand_on(store.ledger, training, SessionFilter())
-    return writer
 
 
 def test_bundles_and_training_data(store, tmp_path):

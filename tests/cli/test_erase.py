@@ -3,7 +3,6 @@
 import hmac
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from processor.errors import Fatal, StoreUnavailable, UsageError
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
-from tests.removal.test_removal import export, files, filled, leaks, values
+from tests.removal.stage import export, files, filled, leaks, reader, values
 from tests.sessions.outputs import processed
 
 ANNA = "anna-4711"
@@ -28,18 +27,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]
     opened = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     yield opened
     opened.close()
-
-
-@contextmanager
-def reader(tmp_path: Path) -> Iterator[None]:
-    """Another one in the middle of reading the store."""
-    other = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    with other.database.engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN")
-        connection.exec_driver_sql("SELECT count(*) FROM messages").all()
-        yield
-        connection.exec_driver_sql("ROLLBACK")
-    other.close()
 
 
 def proof(file: Path) -> Proof:

@@ -19,8 +19,7 @@ from processor.sessions.materializer import Materializer
 from processor.sessions.ports import SessionFilter
 from processor.store import open_store
 from tests.cli.running import PROGRAM
-from tests.cli.test_erase import reader
-from tests.removal.test_removal import export, files
+from tests.removal.stage import export, files, reader
 from tests.sessions.outputs import DECODE, message, processed
 
 

@@ -11,27 +11,10 @@ from processor.codec.avroshort import read_plain
 from processor.codec.wire import AVRO_HEADER_BYTES
 from processor.core.model import Tagged
 from processor.errors import DecodeError
-from tests.codec.test_writing import SPINE
+from tests.codec.stage import EXTRAS, PLAIN, TAG
 from tests.strategies import SCHEMA_TEXTS, avro_messages, make_codec, single_object, tags
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
-TAG = Tagged("sess_20250615_123456_0123456789abcdef", 3, 1_750_000_000_123, 0, 1_750_000_000_123, bytes(32), True)
-PLAIN = {**SPINE, "modality": "gesture", "capture_id": "0f4b5a3c-9a53-4f25-8d59-0c7e3d6e1a2b"}
-
-
-EXTRAS = {  # what upstream writes there is its own; and whether it is taken for an object
-    '{"transcript":"\\ud83d\\ude00"}': True,
-    '{"transcript":"\\ud83d"}': False,
-    '{"\\ud83d":1}': False,
-    '{"x":NaN}': False,
-    '{"x":1e999}': True,
-    '{"x":%s}' % ("9" * 5_000): True,
-    '{"x":%s}' % ("[" * 255 + "]" * 255): True,
-    '{"x":%s}' % ("[" * 256 + "]" * 256): False,
-    '{"x":%s}' % ("[" * 900 + "]" * 900): False,
-    '["transcript"]': False,
-    "{": False,
-}
 
 
 THOROUGH = AvroMessages(CODEC._schemas, strict=False).untag_any

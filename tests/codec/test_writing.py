@@ -48,6 +48,7 @@ from processor.core.model import (
     UserState,
 )
 from processor.errors import DecodeError, RegistryUnavailable
+from tests.codec.stage import SPINE
 from tests.strategies import SCHEMA_TEXTS, FakeRegistry, confluent, make_codec, single_object
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
@@ -180,20 +181,6 @@ def test_what_was_not_tagged(title, value):
     with pytest.raises(DecodeError) as caught:
         CODEC.decode_tagged(value)
     assert caught.value.remedy
-
-
-SPINE = {
-    "schema_version": "1.0.1",
-    "record_id": "07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df56",
-    "user_id": "elias01",
-    "timestamp": AT_MS,
-    "performer_id": "carer01",
-    "modality": None,
-    "source": "ui",
-    "capture_id": None,
-    "session_id": "c",
-    "extra": '{"x": 1.50, "user_id": "not this"}',
-}
 
 
 def read_with_fastavro(name: str, body: bytes):

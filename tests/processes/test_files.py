@@ -11,9 +11,9 @@ from processor.settings.sources import load
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
-from tests.observe.test_export_observer import Told
+from tests.observe.told import Told
+from tests.sessions.damaged import BAD, RECORDS, replace_a_value
 from tests.sessions.exporting import export
-from tests.sessions.test_set_aside import BAD, RECORDS, replace_a_value
 
 
 @pytest.fixture

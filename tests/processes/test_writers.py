@@ -11,19 +11,15 @@ import psutil
 import pytest
 
 from processor.bundles.bundle import Outcome
-from processor.bundles.writing import BundleWriter
 from processor.errors import TargetUnavailable
 from processor.processes.writers import Writers
 from processor.sessions.due import hand_on
 from processor.sessions.ports import SessionFilter
 from processor.settings.sources import load
 from processor.store import open_store
-from processor.store.sql import SqlStore
-from processor.targets.target import Target
-from tests.bundles.test_writing import NOW_MS, RECORDS, tree, written
+from tests.bundles.stage import RECORDS, tree, writer_to, written
+from tests.sessions.damaged import replace_a_value
 from tests.sessions.exporting import export
-from tests.sessions.outputs import CODEC
-from tests.sessions.test_set_aside import replace_a_value
 
 BEGUN = """
 import sys, time
@@ -32,7 +28,7 @@ from processor.processes.writers import Writers
 from processor.settings.sources import load
 from processor.sessions.ports import SessionFilter
 settings = load({"A3CP_STORE_URL": sys.argv[1], "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, Path(sys.argv[2])).settings
-from tests.processes.test_writers import writer_to
+from tests.bundles.stage import writer_to
 from processor.store import open_store
 if __name__ == "__main__":
     store = open_store(sys.argv[1])
@@ -41,10 +37,6 @@ if __name__ == "__main__":
         print("ready", flush=True)
         time.sleep(60)
 """
-
-
-def writer_to(store: SqlStore, root: str) -> BundleWriter:
-    return BundleWriter(store.reader, Target(root), CODEC, now_ms=lambda: NOW_MS)
 
 
 def test_the_same_tree(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import string
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,48 +18,18 @@ from processor.removal.clearing import Cleared, clear
 from processor.sessions.due import view_of
 from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionRow
-from processor.sessions.ports import Gone, OutputRecord, SessionFilter, Source
+from processor.sessions.ports import Gone, SessionFilter
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.locks import TEMPORARY
 from processor.targets.paths import METADATA, bundle_path, date_part
 from processor.targets.target import Target
 from processor.training.dataset import write_date
+from tests.removal.stage import DAY_MS, HOUR_MS, everything, export, files, filled, leaks, values
 from tests.sessions.outputs import CODEC, DECODE, START_MS, message, processed
 
-DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
 EVERYTHING = SessionFilter()
 ANNA = Gone(user_id="anna-4711")
-
-
-def values() -> list[bytes]:
-    """Two users on two days; one message of each in no session; Anna's last session is still open."""
-    told = []
-    for day in range(2):
-        for user in ("anna-4711", "ben"):
-            at_ms = day * DAY_MS
-            told += [
-                message(
-                    user, at_ms, source="ui", transcript=f"secretword{user[:4]} day{day}", capture_id=f"{user}{day}",
-                    model_version=f"model of {user}",
-                ),
-                message(user, at_ms + 1_000, command="note", note=f"notedword{user[:4]} x", performer_id="carer"),
-                message(user, at_ms + 2_000, source="ui", output_phrase=f"phraseword{user[:4]}"),
-            ]  # fmt: skip
-    told += [
-        message(u, HOUR_MS * 9, source="model_trainer", transcript=f"looseword{u[:4]}") for u in ("anna-4711", "ben")
-    ]
-    return told
-
-
-def filled(store: SqlStore, records: list[OutputRecord]) -> SqlStore:
-    Materializer(store.writer, DECODE).apply(records, everything(records))
-    return store
-
-
-def everything(records: list[OutputRecord]) -> dict[Source, tuple[int | None, int]]:
-    return {(r.topic, r.partition): (None, r.offset + 1) for r in records}
 
 
 def held(store: SqlStore, user_id: str) -> list[Any]:
@@ -73,26 +43,6 @@ def held(store: SqlStore, user_id: str) -> list[Any]:
             for word in ("secretword", "notedword", "phraseword", "looseword")
         ],
     ]
-
-
-def export(store: SqlStore, root: Path) -> Target:
-    target = Target(str(root))
-    sessions = store.reader.sessions(EVERYTHING, limit=100)
-    for session in sessions:
-        write_bundle(target, view_of(store.reader, session), CODEC, now_ms=START_MS)
-    for date in {date_part(session.start_ms) for session in sessions}:
-        rows = [view_of(store.reader, session) for session in sessions if date_part(session.start_ms) == date]
-        write_date(target, date, rows, CODEC)
-    return target
-
-
-def files(root: Path) -> Mapping[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
-def leaks(contents: Iterable[bytes]) -> list[bytes]:
-    words = (b"anna", b"secretwordanna", b"notedwordanna", b"phrasewordanna", b"loosewordanna")
-    return [word for content in contents for word in words if word in content.lower()]
 
 
 def rows_of(root: Path, user_id: str) -> list[Any]:

@@ -12,7 +12,7 @@ from processor.runtime.worker import Worker
 from processor.settings.model import TopicNames
 from processor.testing import Fault, ManualClock, MemoryBroker, MemoryLog
 from tests.broker.audit import Audit, audit, make_codec, read_memory
-from tests.broker.fleet import BASE_MS, message
+from tests.broker.fleet import BASE_MS, day, message
 
 NAMES = TopicNames("a3cp.raw", "a3cp.tagged", "a3cp.sessions", "a3cp.state", "a3cp.dlq")
 RULES = Rules(gap_ms=60_000, max_session_ms=600_000, pause_ms=120_000, late_horizon_ms=3_600_000, quiet_ms=1_000)
@@ -139,3 +139,14 @@ class Stage:
         return audit(
             read_memory(self.broker, NAMES), self.rules, names=NAMES, clocked=clocked, now_ms=self.clock.now_ms()
         )
+
+
+def fill(stage: Stage, count: int, seed: int = 1) -> None:
+    """Append a lively day, some of it misplaced and some of it broken."""
+    for number, (user, value) in enumerate(day(seed, count, 9, gap_ms=RULES.gap_ms)):
+        if number % 29 == 28:
+            stage.send(number % PARTITIONS, b"{broken")
+        elif number % 23 == 22:
+            stage.send(number % PARTITIONS, value)
+        else:
+            stage.broker.produce(NAMES.raw, user, value)

@@ -11,22 +11,10 @@ from processor.errors import BrokerUnavailable, Fatal, OwnershipLost, RegistryUn
 from processor.runtime.ports import Output, RawRecord
 from processor.runtime.worker import Worker
 from processor.testing import Fault, MemoryLog
-from tests.broker.fleet import day
-from tests.runtime.stage import NAMES, PARTITIONS, RULES, Stage, Told
+from tests.runtime.stage import NAMES, RULES, Stage, Told, fill
 
 GAP_MS = RULES.gap_ms
 Outcome = dict[str, list[list[tuple[bytes | None, bytes | None]]]]
-
-
-def fill(stage: Stage, count: int, seed: int = 1) -> None:
-    """Append a lively day, some of it misplaced and some of it broken."""
-    for number, (user, value) in enumerate(day(seed, count, 9, gap_ms=GAP_MS)):
-        if number % 29 == 28:
-            stage.send(number % PARTITIONS, b"{broken")
-        elif number % 23 == 22:
-            stage.send(number % PARTITIONS, value)
-        else:
-            stage.broker.produce(NAMES.raw, user, value)
 
 
 def outcome(stage: Stage) -> Outcome:

@@ -20,7 +20,7 @@ from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, SessionFilt
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
-from tests.codec.test_tagged import EXTRAS, PLAIN, TAG
+from tests.codec.stage import EXTRAS, PLAIN, TAG
 from tests.strategies import SCHEMA_TEXTS, make_codec, messages, session_events, single_object, tags, user_ids
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])

@@ -2,8 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,35 +10,13 @@ import pytest
 from processor.audit.outcomes import audit
 from processor.audit.report import TWICE_SHOWN, AuditReport
 from processor.audit.sessions import verify_topics
-from processor.bundles.bundle import write_bundle
 from processor.bundles.verify import verify
-from processor.codec import Codec
 from processor.core.model import Rules
-from processor.sessions.decoding import decode
-from processor.sessions.due import view_of
-from processor.sessions.materializer import Materializer
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, SessionFilter
 from processor.settings.documents import example_messages
-from processor.store import open_store
-from processor.targets.target import Target
 from tests.audit.topics import MemoryTopics
 from tests.broker.fleet import day
-from tests.runtime.stage import CODEC, NAMES, RULES, Stage
-from tests.runtime.test_worker import fill
-
-TOPIC_OF = {NAMES.tagged: TAGGED, NAMES.sessions: SESSIONS}
-
-
-Shares = tuple[float, float]
-ALL: Shares = 0.0, 1.0
-
-
-def outputs(stage: Stage, shares: Sequence[Shares]) -> Iterator[OutputRecord]:
-    """Yield what the processor wrote; of either topic what lies between two shares, as what an exporter could read."""
-    for (name, topic), (first, last) in zip(TOPIC_OF.items(), shares, strict=True):
-        for partition, log in enumerate(stage.broker.topics[name]):
-            for record in log[round(len(log) * first) : round(len(log) * last)]:
-                yield OutputRecord(topic, partition, record.position, record.append_ms, record.raw_value)
+from tests.runtime.stage import CODEC, NAMES, RULES, Stage, fill
+from tests.sessions.exports import ALL, Shares, exported
 
 
 def audited(stage: Stage, rules: Rules = RULES) -> AuditReport:
@@ -47,17 +24,6 @@ def audited(stage: Stage, rules: Rules = RULES) -> AuditReport:
     reports = verify_topics(MemoryTopics(stage.broker, NAMES), CODEC, NAMES)
     assert not [one for one in reports if one.problems]
     return audit(MemoryTopics(stage.broker, NAMES), CODEC, NAMES, rules, now_ms=stage.clock.now_ms())
-
-
-def exported(stage: Stage, root: Path, shares: Sequence[Shares] = (ALL, ALL), codec: Codec = CODEC) -> None:
-    """Write what was read into a store, and bundles from there."""
-    store, records = open_store(f"sqlite:///{root}.db"), list(outputs(stage, shares))
-    Materializer(store.writer, partial(decode, codec)).apply(
-        records, {(record.topic, record.partition): (None, record.offset + 1) for record in records}
-    )
-    for session in store.reader.sessions(SessionFilter(), limit=10_000):
-        write_bundle(Target(str(root)), view_of(store.reader, session), codec, now_ms=0)
-    store.close()
 
 
 def verified(stage: Stage, root: Path, shares: Sequence[Shares]) -> tuple[list[str], set[str]]:

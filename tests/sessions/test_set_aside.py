@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
-from sqlalchemy import select, update
 
 from processor.bundles.bundle import Outcome
 from processor.bundles.verify import verify
@@ -14,28 +13,14 @@ from processor.sessions.aside import NEWS_MAX, SetAside
 from processor.sessions.due import hand_on
 from processor.sessions.ports import SessionFilter
 from processor.store.sql import SqlStore
-from processor.store.tables import MESSAGES
 from processor.targets.target import Target
 from processor.training.writer import TrainingWriter
+from tests.sessions.damaged import BAD, RECORDS, VALUES, replace_a_value
 from tests.sessions.exporting import export
 from tests.sessions.outputs import CODEC, message, processed
 
 NOW_MS = 1_763_740_800_000
-DAY_MS = 86_400_000
-BAD = "user-1"
-VALUES = [message(f"user-{n % 5}", n * 1000 + n % 5 // 4 * DAY_MS, source="ui") for n in range(20)]
-RECORDS = processed(VALUES)
 LATER = processed([*VALUES, *(message(BAD, at_ms, source="ui") for at_ms in (21_000, 22_000))], quiet=False)
-
-
-def replace_a_value(store: SqlStore, value: bytes | None = None) -> bytes:
-    """Write another value into the first message of a user; return what was there."""
-    rows = select(MESSAGES.c.position, MESSAGES.c.value).where(MESSAGES.c.user_id == BAD)
-    with store.database.engine.begin() as connection:
-        position, before = connection.execute(rows.order_by(MESSAGES.c.position).limit(1)).one()
-        unknown = bytes.fromhex("c301") + bytes(8) + b"x"  # Avro of a schema that nobody knows.
-        connection.execute(update(MESSAGES).where(MESSAGES.c.position == position).values(value=value or unknown))
-    return bytes(before)
 
 
 def test_all_others_are_written(store: SqlStore, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from processor.sessions.model import EventRow, MessageRow, SessionView
 from processor.settings.sources import load
 from processor.store import open_store
 from processor.targets.target import Target
-from tests.observe.test_export_observer import Told
+from tests.observe.told import Told
+from tests.sessions.damaged import RECORDS
 from tests.sessions.exporting import export
 from tests.sessions.outputs import CODEC
-from tests.sessions.test_set_aside import RECORDS
 from tests.sessions.views import NOW_MS, day_view, day_views
 
 ROOT = "refusing://bucket/bundles"
