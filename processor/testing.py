@@ -1,5 +1,6 @@
 """The fakes we ship: a log in memory with transactions and failures, a clock that stands still."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
@@ -122,10 +123,13 @@ class MemoryBroker:
 class MemoryProducer:
     """Appends to the raw topic of a `MemoryBroker` as a client does; what is sent while the broker is away fails."""
 
-    def __init__(self, broker: MemoryBroker, topic: str) -> None:
+    def __init__(self, broker: MemoryBroker, topic: str, *, then: Callable[[], None] = lambda: None) -> None:
+        """Append to `topic` of `broker`; `then` is called after each record."""
         self.is_away = False
         self._broker = broker
         self._topic = topic
+        self._then = then
+        self._lock = threading.Lock()
 
     def send(
         self, value: bytes, key: bytes | None, *, on_done: Callable[[A3CPError | None], None] | None = None
@@ -138,9 +142,11 @@ class MemoryProducer:
         if self.is_away:
             raise BrokerUnavailable("no broker answers")
         partition = partition_of(value if key is None else key, self._broker.partitions)
-        self._broker.append((self._topic, value, key, partition, None))
+        with self._lock:
+            self._broker.append((self._topic, value, key, partition, None))
         if on_done is not None:
             on_done(None)
+        self._then()
         return partition
 
     def waiting(self, timeout_s: float = 0) -> int:
