@@ -19,6 +19,7 @@ from processor.sessions.summary import Rollup, SessionFold, new_session
 from processor.view.outcomes import Outcomes
 from processor.view.position import CLUSTER_DIGITS, STATE, AsOf, Position
 from processor.view.reading import Cursor, Held, Page
+from processor.view.shared import Shared
 from processor.view.standing import Standing, Told, standing_of, told_by
 from processor.view.states import Open, States, session_in
 from processor.view.tail import Tail
@@ -68,7 +69,7 @@ class View:
         self._tails = {TAGGED: Tail(), SESSIONS: Tail()}
         self._positions: dict[Source, int] = {}
         self._begun: Mapping[Source, int] | None = None
-        self._ask_ends: Callable[[], Mapping[Source, int]] | None = None
+        self._ends: Shared[Mapping[Source, int]] | None = None
 
     # --- fed by the follower
 
@@ -80,7 +81,7 @@ class View:
             ask_ends: asks for later ends, as `caught_up` needs them; called in a thread.
         """
         self._begun = dict(ends)
-        self._ask_ends = ask_ends
+        self._ends = None if ask_ends is None else Shared(lambda: asyncio.to_thread(ask_ends))
 
     def take(self, kind: str, records: Sequence[TopicRecord]) -> None:
         """Take the next records of one topic (`STATE`, `TAGGED` or `SESSIONS`), those of a partition in their order."""
@@ -143,15 +144,17 @@ class View:
     async def caught_up(self, timeout_s: float) -> bool:
         """Ask where the topics end now and wait until the view has passed that; return whether it has in time.
 
-        What is unknown after that is in none of the topics. False also when no broker answers.
+        What is unknown after that is in none of the topics. False also when no broker answers. The broker is asked once
+        for all who want to know at the same time.
         """
-        if self._ask_ends is None:
+        if self._ends is None:
             return False
+        until_s = time.monotonic() + timeout_s
         try:
-            ends = await asyncio.wait_for(asyncio.to_thread(self._ask_ends), timeout_s)
+            ends = await asyncio.wait_for(self._ends(), timeout_s)
         except (A3CPError, TimeoutError):
             return False
-        return await self.passed(ends, timeout_s)
+        return await self.passed(ends, until_s - time.monotonic())
 
     # --- now: memory only, safe to call in an event loop
 
@@ -166,6 +169,14 @@ class View:
         if told is not None and (session is None or told.is_beyond(session)):
             return told.standing
         return None if session is None else standing_of(session)
+
+    def last_activity_ms(self, user_id: str, session_id: str) -> int | None:
+        """Return the event time of a session's latest activity; None if no state remembers it.
+
+        `user_id` is as for `standing`.
+        """
+        session = session_in(self._states.of(user_id.encode()), session_id)
+        return None if session is None else session.last_ms
 
     def open_session(self, user_id: str) -> str | None:
         """Return the id of the user's open session, paused ones too; None if none is open."""
