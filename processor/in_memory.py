@@ -46,13 +46,13 @@ class MemoryDeployment:
     """
 
     def __init__(
-        self, folder: Path, *, settings: Settings | None = None, partitions: int = 4, now_ms: int = 1_750_000_000_000
+        self, folder: Path, *, settings: Settings | None = None, partitions: int = 4, clock: ManualClock | None = None
     ) -> None:
-        """Begin with an empty log and an empty store in `folder`."""
+        """Begin with an empty log and an empty store in `folder`; the clock stands still when none is given."""
         self.settings: Final = settings or Settings(store_url=f"sqlite:///{folder / 'a3cp.db'}")
         self.schemas: Final = Schemas({name: schema_text(name) for name in SHIPPED})
         self.codec: Final = Codec(self.schemas, strict=self.settings.strict)
-        self.clock: Final = ManualClock(now_ms)
+        self.clock: Final = clock or ManualClock()
         self.broker: Final = MemoryBroker(self.clock, partitions=partitions)
         self.store: Final[SqlStore] = open_store(self.settings.store_url)
         self.folder: Final = folder

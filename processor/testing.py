@@ -1,6 +1,7 @@
 """The fakes we ship: a log in memory with transactions and failures, a clock that stands still."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
@@ -25,6 +26,22 @@ class ManualClock:
     def monotonic_s(self) -> float:
         """Return the same time in seconds."""
         return self.time_ms / 1000
+
+
+class RunningClock(ManualClock):
+    """A clock that shows the machine's time, and can be set ahead as well."""
+
+    def __init__(self) -> None:
+        super().__init__(time.time_ns() // 1_000_000)
+        self._begun_s = time.monotonic()
+
+    def now_ms(self) -> int:
+        """Return the time, ms."""
+        return self.time_ms + int((time.monotonic() - self._begun_s) * 1000)
+
+    def monotonic_s(self) -> float:
+        """Return the same time in seconds."""
+        return self.now_ms() / 1000
 
 
 class MemoryRecord(NamedTuple):

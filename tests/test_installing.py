@@ -177,6 +177,14 @@ def test_what_needs_no_extra_works(a3cp: A3cp, base: Path) -> None:
     assert (imported.stderr, imported.returncode) == ("", 0)
 
 
+def test_the_public_package(base: Path) -> None:
+    """Without an extra a service elsewhere can be asked; one in one's own process names the extra that it needs."""
+    assert python(base, "from a3cp_sessions import Sessions; Sessions('http://127.0.0.1:1').close()").returncode == 0
+    told = python(base, "from a3cp_sessions import Sessions; Sessions('kafka://127.0.0.1:1')").stderr.splitlines()[-1]
+    assert "a service in one's own process needs the serve extra" in told
+    assert f"pip install '{OURS}[serve]'" in told
+
+
 def test_bundles_are_verified_without_an_extra(a3cp: A3cp, tmp_path: Path) -> None:
     """Who receives bundles needs neither a database nor Arrow to check them."""
     write_bundle(Target(str(tmp_path / "bundles")), day_view("heron-07"), CODEC, now_ms=NOW_MS)

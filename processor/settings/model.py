@@ -20,6 +20,8 @@ UNPREFIXED: Final = {"bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS", "schema_reg
 ELSEWHERE: Final = {
     "A3CP_CONFIG": "The TOML file to read instead of ./a3cp.toml.",
     "A3CP_SECRETS_DIR": "A folder of files named as the variables, each holding one value; for passwords.",
+    "A3CP_URL": "The service that Python's `Sessions` ask when they are given none.",
+    "A3CP_TOKEN": "What `Sessions` are known by at that service.",
     "A3CP_BROKER_DIR": "Where the embedded Kafka keeps its data.",
     "A3CP_BROKER_HEAP": "Memory of the embedded Kafka's heap.",
     "A3CP_CACHE_DIR": "Where the embedded Kafka's program files are kept once fetched.",

@@ -1,0 +1,107 @@
+"""What applications import: sessions over HTTP or Kafka, the producer of modules, and the errors of both.
+
+>>> from a3cp_sessions import Sessions
+>>> with Sessions("memory://") as sessions:
+...     sessions.create("elias01").status
+'active'
+
+`a3cp_sessions.assessment` is the session component of an assessment; `a3cp_sessions.testing` a deployment in memory.
+"""
+
+from processor.client import (
+    A3CPError,
+    BrokerUnavailable,
+    DecodeError,
+    InvalidMessage,
+    NoOutcome,
+    Outcome,
+    Past,
+    RegistryUnavailable,
+    SessionClient,
+    UsageError,
+)
+from processor.client.asyncsessions import AsyncSessions, Filters, Start
+from processor.client.forms import Added, Audit, Event, Live, Message, Page, Session
+from processor.client.problems import (
+    AlreadyActive,
+    BrokerAway,
+    Forbidden,
+    IdempotencyKeyReused,
+    IllegalTransition,
+    InFlight,
+    InvalidRequest,
+    MediaNotAllowed,
+    NoOutcomeYet,
+    NotCaughtUp,
+    NothingHere,
+    OutboxFull,
+    PerformerRequired,
+    PreconditionFailed,
+    RateLimited,
+    Refused,
+    ServiceError,
+    SessionClosed,
+    SessionNotFound,
+    SessionRemoved,
+    Starting,
+    StoreAway,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unreachable,
+    UnsupportedMediaType,
+    UserMismatch,
+)
+from processor.client.sessions import Sessions
+
+__all__ = [
+    "A3CPError",
+    "Added",
+    "AlreadyActive",
+    "AsyncSessions",
+    "Audit",
+    "BrokerAway",
+    "BrokerUnavailable",
+    "DecodeError",
+    "Event",
+    "Filters",
+    "Forbidden",
+    "IdempotencyKeyReused",
+    "IllegalTransition",
+    "InFlight",
+    "InvalidMessage",
+    "InvalidRequest",
+    "Live",
+    "MediaNotAllowed",
+    "Message",
+    "NoOutcome",
+    "NoOutcomeYet",
+    "NotCaughtUp",
+    "NothingHere",
+    "OutboxFull",
+    "Outcome",
+    "Page",
+    "Past",
+    "PerformerRequired",
+    "PreconditionFailed",
+    "RateLimited",
+    "Refused",
+    "RegistryUnavailable",
+    "ServiceError",
+    "Session",
+    "SessionClient",
+    "SessionClosed",
+    "SessionNotFound",
+    "SessionRemoved",
+    "Sessions",
+    "Start",
+    "Starting",
+    "StoreAway",
+    "TooLarge",
+    "Unauthenticated",
+    "Unavailable",
+    "Unreachable",
+    "UnsupportedMediaType",
+    "UsageError",
+    "UserMismatch",
+]

@@ -1,0 +1,83 @@
+"""The service within a program that uses it: on a Unix socket that only this user may open, so on no port.
+
+`Sessions("kafka://…")` and `Sessions("memory://")` come here. They ask it as they ask a service elsewhere: one set of
+rules, answers and errors for all.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, TypeAlias
+
+import uvicorn
+
+from processor.client.exchange import Service
+from processor.errors import Fatal
+from processor.faces.app import make_app
+from processor.in_memory import MemoryDeployment
+from processor.testing import RunningClock
+
+App: TypeAlias = Callable[..., Any]
+"""An ASGI application."""
+
+_LOOK_EVERY_S: Final = 0.01
+_STOPS_WITHIN_S: Final = 5
+
+
+class InProcess:
+    """A service in this process, from `start` to `stop`."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager[App]]) -> None:
+        """`make` makes the application; what it needs lives until the service stops."""
+        self._make = make
+        self._lives = ExitStack()
+
+    def start(self) -> Service:
+        """Return the service once it answers."""
+        with ExitStack() as lives:
+            app = lives.enter_context(self._make())
+            path = str(Path(lives.enter_context(TemporaryDirectory(prefix="a3cp-"))) / "http")
+            listening = lives.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(path)
+            lives.enter_context(_serving(app, listening))
+            self._lives = lives.pop_all()
+        return Service("http://localhost", {}, path)
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._lives.close()
+
+
+def in_memory() -> InProcess:
+    """Return a service on a log in memory, with the real rules; what it holds is gone when it stops."""
+    return InProcess(_memory)
+
+
+@contextmanager
+def _memory() -> Iterator[App]:
+    with (
+        TemporaryDirectory(prefix="a3cp-") as folder,
+        MemoryDeployment(Path(folder), clock=RunningClock()) as deployment,
+    ):
+        yield make_app(deployment.context())
+
+
+@contextmanager
+def _serving(app: App, listening: socket.socket) -> Iterator[None]:
+    """Serve `app` in a thread."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_STOPS_WITHIN_S)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],), name="a3cp-service", daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            thread.join(_LOOK_EVERY_S)
+            if not thread.is_alive():
+                raise Fatal("the service in this process did not start")
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
