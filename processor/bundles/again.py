@@ -32,7 +32,7 @@ from processor.upstream.facts import Facts, tag_notices
 
 HELD_BYTES_MAX: Final = 16 << 20  # of records.jsonl: what is read once; more is read twice
 _FORMATS: Final = {BUNDLE: Format.JSON, AUDIT: Format.JSONL, PAGE: Format.HTML, TABLE: Format.CSV}
-_NOTHING_KNOWN: Final = Facts("", 0, None, None, None, False, False, False, ())  # of a message that is withheld
+_NOTHING_KNOWN: Final = Facts("", 0, None, None, None, False, False, False, None, ())  # of a message that is withheld
 
 
 class NotComparable(Exception):

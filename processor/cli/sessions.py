@@ -22,7 +22,7 @@ from processor.errors import UsageError
 from processor.sessions import jsonforms
 from processor.sessions.jsonforms import event_fields, found_fields, rollup_fields
 from processor.sessions.model import SessionRow
-from processor.sessions.ports import SessionFilter
+from processor.sessions.ports import Cursor, SessionFilter
 from processor.sessions.ports import Store as StorePort
 from processor.sessions.summary import by_day, by_user
 from processor.upstream.notices import Notice
@@ -67,7 +67,7 @@ def list_command(
 ) -> None:
     """List sessions, newest first."""
     wanted = SessionFilter(
-        user_id=user,
+        owner=user,
         since_ms=time_ms("--since", since),
         until_ms=time_ms("--until", until),
         notices=_notices(flag or []),
@@ -150,7 +150,7 @@ def search(
     if not words.strip():
         raise UsageError("no words are given", remedy="name some that are to be found")
     with closing(stored(store)) as opened:
-        found = opened.reader.search(words, limit=limit, user_id=user)
+        found = opened.reader.search(words, SessionFilter(owner=user), limit=limit)
     if as_json:
         print_json({"found": [found_fields(row) for row in found]})
         return
@@ -185,10 +185,10 @@ def _whole_words(row: SessionRow) -> str:
 
 
 def _every(store: StorePort, wanted: SessionFilter) -> Iterator[SessionRow]:
-    skip = 0
-    while rows := store.reader.sessions(wanted, limit=_ROWS_AT_ONCE, skip=skip):
+    after: Cursor | None = None
+    while rows := store.reader.sessions(wanted, limit=_ROWS_AT_ONCE, after=after):
         yield from rows
-        skip += len(rows)
+        after = rows[-1].start_ms, rows[-1].session_id
 
 
 def _show_rollups(by: str, sessions: Iterator[SessionRow], *, as_json: bool) -> None:

@@ -4,8 +4,9 @@ The readers of each encoding take the common case on a fast path of their own; w
 and explained.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeGuard, cast
 
 import msgspec
 
@@ -40,6 +41,9 @@ ARGUMENT_KEYS: Final = (
     "training_intent_label",
 )
 STEP_KEYS: Final = ("name", "status", "duration_ms", "data")
+
+TAG_CHARS_MAX: Final = 64
+_is_tag: Final = re.compile(rf"(?!\s)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{TAG_CHARS_MAX}}}(?<!\s)").fullmatch
 
 COMMAND_BY_WORD: Final = {name.value: name for name in CommandName}
 
@@ -160,6 +164,11 @@ def policy_of(value: object) -> Policy:
 def claim_of(text: str | None) -> str | None:
     """Return `text` unless it is blank."""
     return text if text and not text.isspace() else None
+
+
+def is_tag(word: object) -> TypeGuard[str]:
+    """Whether `word` may be a tag: text of at most `TAG_CHARS_MAX` characters, without outer blanks and controls."""
+    return isinstance(word, str) and _is_tag(word) is not None
 
 
 def plain(raw: bytes | None) -> object:

@@ -1,5 +1,6 @@
 """Session ids: readable, sortable, the same for the same input (rule R6)."""
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -10,6 +11,9 @@ from processor.core.model import IdFormat
 _SHORT: Final = IdFormat.SHORT
 _CHECK_DIGITS: Final = 8
 _DATED_LENGTH: Final = len("sess_YYYYMMDD_HHMMSS_") + 32
+_LANE: Final = "~[0-9a-f]{8}"  # what follows the owner in a lane's user id
+LANE_CHARS: Final = len("~12345678")
+_is_lane: Final = re.compile(rf".+{_LANE}", re.DOTALL).fullmatch
 
 
 def session_id(user_id: str, start_ms: int, record_id: str, id_format: IdFormat, repeat: int = 0) -> str:
@@ -33,6 +37,15 @@ def belongs_to(candidate: str, user_id: str) -> bool:
     if len(candidate) != _DATED_LENGTH or not candidate.startswith("sess_"):
         return True  # Not a dated id: nothing in it tells whose it is.
     return candidate.endswith(_check(candidate[-32:-_CHECK_DIGITS], user_id))
+
+
+def owner_of(user_id: str) -> str:
+    """Return the person whose sessions `user_id` has: of a lane its owner, else `user_id` itself.
+
+    A lane is a user id of the form `<owner>~<8 hex digits>`. To the rules it is a user of its own, so one person can
+    have several sessions open at once. What is looked for, counted or erased by person goes by the owner.
+    """
+    return user_id[:-LANE_CHARS] if _is_lane(user_id) else user_id
 
 
 @lru_cache(maxsize=1024)

@@ -14,7 +14,7 @@ from processor.sessions.ports import Found
 from processor.sessions.shapes import Session, Summary
 from processor.sessions.summary import Rollup
 
-_SAME = frozenset(SessionRow._fields).intersection(Session.__struct_fields__) - {"summary"}
+_SAME = frozenset(SessionRow._fields).intersection(Session.__struct_fields__) - {"summary", "tags"}
 
 
 def session_of(row: SessionRow) -> Session:
@@ -29,7 +29,9 @@ def session_of(row: SessionRow) -> Session:
         last_activity=format_time(row.last_ms),
         end_time=None if row.end_ms is None else format_time(row.end_ms),
         end_reason=row.reason,
+        owner=row.owner,
         flags=list(row.flags),
+        tags=list(row.tags),
         message_count=row.held_count,
         duration_ms=row.duration_ms,
         summary=summary_of(row),

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
+from processor.sessions.arguments import details_of, has_note
 from processor.sessions.jsonforms import session_of
 from processor.sessions.model import SessionRow, SessionView
 from processor.sessions.shapes import FORMAT, Context, Metadata, Note, Step
-from processor.sessions.timeline import details_of
 
 _DURATION_END_MS: Final = 1e15  # Beyond it somebody's clock is broken, and so would sums be.
 _DONE: Final = frozenset({None, "done", "complete", "completed", "finished", "ok", "success", "succeeded"})
@@ -16,7 +16,7 @@ _DONE: Final = frozenset({None, "done", "complete", "completed", "finished", "ok
 
 def note_in(event: EventView) -> Note | None:
     """Return what somebody wrote about the session, if the event tells that."""
-    if not event.session_notes or event.kind not in ("started", "note"):
+    if not event.session_notes or not has_note(event):
         return None
     return Note(format_time(event.timestamp), event.performer_id, event.session_notes)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from processor.core.ids import owner_of
 from processor.upstream.notices import Notice, notice_words
 
 
@@ -145,6 +146,17 @@ class SessionRow(NamedTuple):
     session_notes: str | None = None  # given with its start; later notes are events
     training_intent_label: str | None = None
     event_count: int = 0
+    phase: str | None = None  # the word of its latest `status` event
+    tags: tuple[str, ...] = ()  # words that `tag` events added and did not remove again, sorted
+    note_count: int = 0  # notes in its events, that of its start among them
+    # What its messages and its events both may say; the latest by its own time counts.
+    score: float | None = None  # the `overall_score` that one of them gives it
+    score_ms: int | None = None  # the time of that one
+
+    @property
+    def owner(self) -> str:
+        """The person whose session it is: the owner of the lane `user_id`, else `user_id` itself."""
+        return owner_of(self.user_id)
 
     @property
     def status(self) -> Status:

@@ -107,15 +107,37 @@ class Rows(NamedTuple):
 
 
 class SessionFilter(NamedTuple):
-    """Which sessions are wanted; None and 0 let all pass."""
+    """Which sessions are wanted; None and 0 let all pass.
 
-    user_id: str | None = None
+    It has one meaning in two places: `sessions.filtering.passes` for a row, `store.filtering` for a query.
+    """
+
+    owner: str | None = None  # the person whose they are, in whichever lanes
     since_ms: int | None = None  # started then or later
     until_ms: int | None = None  # started before then
     notices: int = 0  # at least one of these bits of `Notice`
     status: str | None = None  # active, paused or closed; or the value of a `Status`
     session_id: str | None = None
     ended: bool = False  # those that are partial or complete
+    template: str | None = None
+    tag: str | None = None  # one of its tags
+    phase: str | None = None
+    min_duration_ms: int | None = None  # so long or longer, pauses included, up to its latest activity
+    has_notes: bool | None = None
+    owners: frozenset[str] | None = None  # the persons whose sessions may be seen at all
+
+
+EVERYTHING: Final = SessionFilter()
+
+Cursor: TypeAlias = tuple[int, str]
+"""Where a page of sessions ended: start, ms, and id of its last one."""
+
+
+class Snapshot(NamedTuple):
+    """Sessions, and how far the store was read into it when they were as they are here."""
+
+    offsets: Mapping[Source, int]  # next offset of each partition
+    rows: Sequence[SessionRow]
 
 
 class Found(NamedTuple):
@@ -131,7 +153,7 @@ class Found(NamedTuple):
 class Gone(NamedTuple):
     """Which rows are to go: all of a user's, or those of sessions that ended long ago."""
 
-    user_id: str | None = None
+    user_id: str | None = None  # a person: their lanes go too
     ended_before_ms: int | None = None  # sessions that ended before; what is in none and has an older time or arrival
 
 
@@ -180,8 +202,19 @@ class Transaction(Protocol):
 class SessionReader(Protocol):
     """What is held, to be read. Any number of threads may use it at once, also while an exporter writes."""
 
-    def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
-        """Return the sessions that pass, newest start first."""
+    def offsets(self) -> Mapping[Source, int]:
+        """Return the next offset of each partition that was read."""
+
+    def sessions(
+        self, wanted: SessionFilter, *, limit: int, skip: int = 0, after: Cursor | None = None
+    ) -> Sequence[SessionRow]:
+        """Return the sessions that pass, newest start first; with `after`, those that follow it in that order."""
+
+    def page(self, wanted: SessionFilter, *, limit: int, skip: int = 0, after: Cursor | None = None) -> Snapshot:
+        """Return what `sessions` does, with the offsets, both as of one moment."""
+
+    def held(self, session_ids: Sequence[str]) -> Snapshot:
+        """Return those of `session_ids` that are held, in no order, with the offsets, both as of one moment."""
 
     def sessions_beginning(self, beginning: str, *, limit: int) -> Sequence[SessionRow]:
         """Return sessions whose id begins so, in order of their ids."""
@@ -201,14 +234,17 @@ class SessionReader(Protocol):
     def unreadable(self) -> Iterator[UnreadableRow]:
         """Yield the records that could not be read."""
 
-    def search(self, words: str, *, limit: int, user_id: str | None = None) -> Sequence[Found]:
-        """Return texts that hold all of `words`, latest first."""
+    def search(self, words: str, wanted: SessionFilter = EVERYTHING, *, limit: int) -> Sequence[Found]:
+        """Return texts that hold all of `words`, latest first, of sessions that pass `wanted`.
+
+        What is in no session is found too, when `wanted` asks for no more than owners.
+        """
 
     def totals(self) -> Totals:
         """Return how much is held."""
 
     def users(self) -> Iterator[str]:
-        """Yield the ids of users who have a session, or a message in none."""
+        """Yield the ids of persons who have a session, or a message in none; some more than once."""
 
 
 class SessionWriter(Protocol):

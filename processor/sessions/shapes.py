@@ -86,7 +86,9 @@ class Session(msgspec.Struct):
 
     session_id: str
     user_id: str
+    owner: str
     status: Literal["active", "paused", "closed"]
+    phase: str | None
     completeness: Literal["open", "partial", "complete"]
     template: str | None
     created_at: Time
@@ -102,6 +104,9 @@ class Session(msgspec.Struct):
     training_intent_label: str | None
     session_notes: str | None
     flags: list[str]
+    tags: list[str]
+    score: float | None
+    note_count: Count
     message_count: Count
     event_count: Count
     duration_ms: Ms

@@ -8,6 +8,7 @@ from typing import Final
 
 from processor.codec.events import EventView
 from processor.core.model import Flag
+from processor.sessions.arguments import details_of, has_note, phase_in, score_of, tags_with
 from processor.sessions.model import MessageRow, SessionRow, Status, Sums
 from processor.upstream.facts import Facts
 from processor.upstream.notices import Notice, notice_words
@@ -26,6 +27,7 @@ class SessionFold:
         self._held = row.held_count
         self._notices = row.notices
         self._sums = _copied(row.summary)
+        self._score: tuple[int, float] | None = None if row.score is None else (row.score_ms or 0, row.score)
 
     def add_message(self, row: MessageRow, facts: Facts) -> None:
         """Add the session's next message."""
@@ -60,10 +62,17 @@ class SessionFold:
             sums.first_ms = at_ms
         if sums.last_ms is None or at_ms > sums.last_ms:
             sums.last_ms = at_ms
+        if facts.score is not None:
+            self._add_score(at_ms, facts.score)
 
     def add_event(self, event: EventView) -> None:
         """Add the session's next event."""
-        row = self._row._replace(event_count=self._row.event_count + 1)
+        row = self._row._replace(
+            event_count=self._row.event_count + 1, note_count=self._row.note_count + has_note(event)
+        )
+        details = details_of(event)
+        if (score := score_of(details)) is not None:
+            self._add_score(event.timestamp, score)
         match event.kind:
             case "started":
                 if row.start_reason is not None:
@@ -95,18 +104,29 @@ class SessionFold:
                     active_ms=event.active_ms,
                     paused_ms=event.paused_ms or 0,
                 )
+            case "status":
+                row = row._replace(phase=phase_in(details) or row.phase)
+            case "tag":
+                row = row._replace(tags=tags_with(row.tags, details))
             case _:
                 pass  # Notes and the like are events of the session and change none of its columns.
         self._row = row
 
     def row(self) -> SessionRow:
         """Return the session as it is now."""
+        score_ms, score = self._score or (None, None)
         return self._row._replace(
+            score=score,
+            score_ms=score_ms,
             held_count=self._held,
             held_digest=None if self._digest is None else self._digest.hex(),
             notices=self._notices,
             summary=_copied(self._sums),
         )
+
+    def _add_score(self, at_ms: int, score: float) -> None:
+        """Keep the latest score; of one ms the greatest, so that it does not matter which topic was read first."""
+        self._score = max(self._score or (at_ms, score), (at_ms, score))
 
 
 def in_order(row: SessionRow, hashes: Iterable[tuple[int, bytes]], events: Iterable[EventView]) -> SessionRow:
@@ -130,6 +150,8 @@ def in_order(row: SessionRow, hashes: Iterable[tuple[int, bytes]], events: Itera
         held_digest=None if digest is None else digest.hex(),
         notices=row.notices,
         summary=row.summary,
+        score=row.score,
+        score_ms=row.score_ms,
     )
 
 
@@ -171,8 +193,8 @@ def by_day(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
 
 
 def by_user(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
-    """Return roll-ups of the users, by id."""
-    return _by(sessions, lambda row: row.user_id)
+    """Return roll-ups of the persons whose sessions they are, by id."""
+    return _by(sessions, lambda row: row.owner)
 
 
 def _by(sessions: Iterable[SessionRow], key_of: Callable[[SessionRow], str]) -> dict[str, Rollup]:

@@ -1,7 +1,7 @@
 """A session's timeline: its messages and events in order of time, each with one line in plain words."""
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import Any, Final, NamedTuple
@@ -11,9 +11,10 @@ import msgspec
 from processor.codec import Codec
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
-from processor.codec.jsonvalue import plain_object, plain_value
+from processor.codec.jsonvalue import plain_object
 from processor.errors import DecodeError, RecordError
 from processor.runtime.withholding import why_withheld
+from processor.sessions.arguments import details_of
 from processor.sessions.model import EventRow, MessageRow, SessionView
 from processor.sessions.shapes import Context, Entry, Note, Step
 from processor.upstream.words import detail_words, event_words, message_words
@@ -98,17 +99,6 @@ def event_line(row: EventRow, event: EventView, number: int) -> Line:
         event_words(event), detail, [], None, record,
     )  # fmt: skip
     return Line(at_ms, 0 if event.kind in _FIRST else 3 if event.kind in _LAST else 2, entry)
-
-
-def details_of(event: EventView) -> Mapping[str, Any]:
-    """Return the further arguments of a command, as its event keeps them."""
-    if event.details is None:
-        return {}
-    try:
-        details = plain_value(event.details)
-    except ValueError:  # Then they are no arguments of ours; the record shows them.
-        return {}
-    return details if isinstance(details, dict) else {}
 
 
 class Spool:

@@ -65,6 +65,13 @@ class Database:
             yield connection
             connection.commit()
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Yield a connection all of whose queries read the database as it is at the first. Raises as `reading`."""
+        with self.reading() as connection:
+            self.dialect.begin_snapshot(connection)
+            yield connection
+
     def page(self, query: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """Return the rows of `query`; no transaction stays open while whoever asked thinks about them."""
         with self.reading() as connection:

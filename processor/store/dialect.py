@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import ColumnElement, Connection, Select
 from sqlalchemy.exc import DBAPIError
 
 from processor.store.rows import Values
@@ -29,11 +29,17 @@ class Dialect(Protocol):
     def begin_writing(self, connection: Connection) -> None:
         """Begin a transaction that will write, and wait for its turn."""
 
+    def begin_snapshot(self, connection: Connection) -> None:
+        """Begin a transaction that only reads, and sees nothing that is written meanwhile."""
+
     def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
         """Insert many rows."""
 
-    def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
-        """Return what finds texts with all of `words`, latest first; None when there is nothing to look for."""
+    def matching(self, words: str, conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any] | None:
+        """Return what finds texts with all of `words` that meet `conditions`, latest first.
+
+        Returns None when there is nothing to look for.
+        """
 
     def scrub(self, connection: Connection) -> None:
         """Take what deleted rows held out of the files, as far as that is in a client's hands; outside of transactions.

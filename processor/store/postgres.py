@@ -5,7 +5,7 @@ from typing import Any, Final
 from unicodedata import normalize
 
 import psycopg
-from sqlalchemy import Connection, Engine, Select, create_engine, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, create_engine, func, literal_column, or_, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -34,6 +34,10 @@ class PostgresDialect:
     def begin_writing(self, connection: Connection) -> None:
         """See `Dialect.begin_writing`. Rows of `sources` are the locks; SQLAlchemy begins by itself."""
 
+    def begin_snapshot(self, connection: Connection) -> None:
+        """See `Dialect.begin_snapshot`."""
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
     def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
         """See `Dialect.insert`."""
         raw: Any = connection.connection.driver_connection
@@ -44,7 +48,7 @@ class PostgresDialect:
         except psycopg.Error as error:
             raise DBAPIError.instance(f"COPY {table}", None, error, psycopg.Error) from error
 
-    def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
+    def matching(self, words: str, conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any] | None:
         """See `Dialect.matching`."""
         if not any(char.isalnum() for char in words):
             return None
@@ -57,9 +61,11 @@ class PostgresDialect:
         query = query.where(
             or_(*(vector.op("@@")(func.plainto_tsquery(literal_column("'simple'"), way)) for way in ways))
         )
-        if user_id is not None:
-            query = query.where(columns.user_id == user_id)
-        return query.order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place).limit(limit)
+        return (
+            query.where(*conditions)
+            .order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place)
+            .limit(limit)
+        )
 
     def scrub(self, connection: Connection) -> None:
         """See `Dialect.scrub`. VACUUM takes dead rows away, when the database's own settings say so."""

@@ -5,11 +5,12 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, Table, bindparam, func, select, tuple_, union
 
+from processor.core.ids import owner_of
 from processor.sessions.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
-from processor.sessions.ports import Found, SessionFilter, Totals
-from processor.store import rows
+from processor.sessions.ports import EVERYTHING, Cursor, Found, SessionFilter, Snapshot, Source, Totals
+from processor.store import lookups, rows
 from processor.store.database import Database
-from processor.store.filtering import conditions
+from processor.store.filtering import conditions, text_conditions
 from processor.store.tables import EVENTS, MESSAGES, SESSIONS, UNREADABLE
 
 PAGE_BYTES: Final = 16 << 20  # of values in a page; it ends with the one that is beyond
@@ -22,11 +23,27 @@ class SqlReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def sessions(self, wanted: SessionFilter, *, limit: int, skip: int = 0) -> Sequence[SessionRow]:
+    def offsets(self) -> Mapping[Source, int]:
+        """See `SessionReader.offsets`."""
+        with self._database.reading() as connection:
+            return lookups.offsets(connection)
+
+    def sessions(
+        self, wanted: SessionFilter, *, limit: int, skip: int = 0, after: Cursor | None = None
+    ) -> Sequence[SessionRow]:
         """See `SessionReader.sessions`."""
-        query = select(SESSIONS).where(*conditions(wanted))
-        query = query.order_by(SESSIONS.c.start_ms.desc(), SESSIONS.c.session_id.desc()).limit(limit).offset(skip)
-        return [rows.session(values) for values in self._database.page(query)]
+        return [rows.session(values) for values in self._database.page(_newest(wanted, limit, skip, after))]
+
+    def page(self, wanted: SessionFilter, *, limit: int, skip: int = 0, after: Cursor | None = None) -> Snapshot:
+        """See `SessionReader.page`."""
+        query = _newest(wanted, limit, skip, after)
+        with self._database.snapshot() as connection:
+            return Snapshot(lookups.offsets(connection), list(map(rows.session, connection.execute(query))))
+
+    def held(self, session_ids: Sequence[str]) -> Snapshot:
+        """See `SessionReader.held`."""
+        with self._database.snapshot() as connection:
+            return Snapshot(lookups.offsets(connection), list(lookups.sessions_of(connection, session_ids)))
 
     def sessions_beginning(self, beginning: str, *, limit: int) -> Sequence[SessionRow]:
         """See `SessionReader.sessions_beginning`."""
@@ -64,9 +81,9 @@ class SqlReader:
             yield from (rows.unreadable(values) for values in page)
             page = self._database.page(query.where(key > (page[-1].topic, page[-1].position)))
 
-    def search(self, words: str, *, limit: int, user_id: str | None = None) -> Sequence[Found]:
+    def search(self, words: str, wanted: SessionFilter = EVERYTHING, *, limit: int) -> Sequence[Found]:
         """See `SessionReader.search`."""
-        query = self._database.dialect.matching(words, user_id, limit)
+        query = self._database.dialect.matching(words, text_conditions(wanted), limit)
         if query is None:
             return []
         return [Found(*values) for values in self._database.page(query)]
@@ -90,7 +107,7 @@ class SqlReader:
         """See `SessionReader.users`."""
         loose = select(MESSAGES.c.user_id).where(MESSAGES.c.session_id.is_(None))
         with self._database.reading() as connection:
-            yield from connection.execute(union(select(SESSIONS.c.user_id), loose)).scalars()
+            yield from map(owner_of, connection.execute(union(select(SESSIONS.c.owner), loose)).scalars())
 
     def _of_log(self, query: Select[Any], values: Mapping[str, Any], count_max: int | None) -> Iterator[Any]:
         """Yield rows in the order of the log, `count_max` at most, a page at a time; `query` is of `_page_of`."""
@@ -103,6 +120,15 @@ class SqlReader:
             yield from page
             last = page[-1][0]
             left = None if left is None else left - len(page)
+
+
+def _newest(wanted: SessionFilter, limit: int, skip: int, after: Cursor | None) -> Select[Any]:
+    """Return what asks for sessions, newest start first."""
+    columns = SESSIONS.c
+    query = select(SESSIONS).where(*conditions(wanted))
+    if after is not None:
+        query = query.where(tuple_(columns.start_ms, columns.session_id) < after)
+    return query.order_by(columns.start_ms.desc(), columns.session_id.desc()).limit(limit).offset(skip)
 
 
 def _page_of(table: Table, *conditions: ColumnElement[bool]) -> Select[Any]:

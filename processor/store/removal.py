@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_
 from processor.sessions.ports import SESSIONS as BOUNDARIES
 from processor.sessions.ports import TAGGED, Gone, Removed
 from processor.store.database import Database
+from processor.store.filtering import of_person
 from processor.store.tables import EVENTS, EXPORTS, MESSAGES, REMOVED, SESSIONS, TEXTS, UNREADABLE
 from processor.store.transaction import removed_of
 
@@ -75,7 +76,7 @@ def to_go(table: Table, gone: Gone) -> ColumnElement[bool]:
     """Return which rows of `table` are to go."""
     columns_ = table.c
     if gone.user_id is not None:
-        return columns_.user_id == gone.user_id
+        return of_person(columns_.user_id, gone.user_id)
     assert gone.ended_before_ms is not None
     sessions = SESSIONS.c
     has_ended = and_(sessions.state == "ended", sessions.end_ms < gone.ended_before_ms)

@@ -18,7 +18,18 @@ R = TypeVar("R", MessageRow, EventRow, UnreadableRow)
 _SUMMARY: Final = msgspec.json.Decoder(Sums)
 _SUMMARY_AT: Final = SessionRow._fields.index("summary")
 _TRAINING_AT: Final = SessionRow._fields.index("is_training_data")
-COUNTED: Final = ("held_count", "held_digest", "notices", "summary", "status", "changes")
+_TAGS_AT: Final = SessionRow._fields.index("tags")
+COUNTED: Final = (
+    "held_count",
+    "held_digest",
+    "notices",
+    "summary",
+    "score",
+    "score_ms",
+    "status",
+    "duration_ms",
+    "changes",
+)
 """The columns of `sessions` that messages change."""
 
 
@@ -44,17 +55,26 @@ unreadable: Final = partial(record, UnreadableRow)
 
 def session_values(rows: Iterable[SessionRow]) -> list[Values]:
     """Return rows of `sessions`."""
-    encode = msgspec.json.encode
-    return [
-        (*row[:_SUMMARY_AT], encode(row.summary).decode(), *row[_SUMMARY_AT + 1 :], row.status.value, row.changes)
-        for row in rows
-    ]
+    return [_session_values(row) for row in rows]
+
+
+def _session_values(row: SessionRow) -> Values:
+    values: list[Any] = list(row)
+    values[_SUMMARY_AT] = msgspec.json.encode(row.summary).decode()
+    values[_TAGS_AT] = tags_text(row.tags)
+    return (*values, row.owner, row.status.value, row.duration_ms, row.changes)
 
 
 def session(values: Sequence[Any]) -> SessionRow:
     """Return the session in a row of `sessions`."""
     held = list(values[: len(SessionRow._fields)])
     held[_SUMMARY_AT] = _SUMMARY.decode(held[_SUMMARY_AT])
+    held[_TAGS_AT] = tuple(held[_TAGS_AT].split("\n")[1:-1])
     if held[_TRAINING_AT] is not None:
         held[_TRAINING_AT] = bool(held[_TRAINING_AT])  # SQLite has 0 and 1.
     return SessionRow._make(held)
+
+
+def tags_text(tags: Iterable[str]) -> str:
+    """Return tags as one text, in which each has a line of its own between two line feeds; "" for none."""
+    return "".join(f"{tag}\n" for tag in ("", *tags)) if tags else ""

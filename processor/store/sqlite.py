@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from unicodedata import normalize
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Select, create_engine, event, literal_column, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -57,6 +57,10 @@ class SqliteDialect:
         connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
+    def begin_snapshot(self, connection: Connection) -> None:
+        """See `Dialect.begin_snapshot`."""
+        connection.exec_driver_sql("BEGIN")
+
     def insert(self, connection: Connection, table: str, names: Sequence[str], values: Sequence[Values]) -> None:
         """See `Dialect.insert`. The index takes many texts at once: it makes a savepoint for every statement."""
         marks = ", ".join("?" * len(names))
@@ -70,7 +74,7 @@ class SqliteDialect:
             "INSERT INTO texts_index(rowid, text) SELECT id, text FROM texts WHERE id > ?", (last,)
         )
 
-    def matching(self, words: str, user_id: str | None, limit: int) -> Select[Any] | None:
+    def matching(self, words: str, conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any] | None:
         """See `Dialect.matching`."""
         quoted = _quoted(words)
         if not quoted:
@@ -79,9 +83,11 @@ class SqliteDialect:
         columns = TEXTS.c
         query = select(columns.session_id, columns.user_id, columns.at_ms, columns.place, columns.text)
         query = query.where(columns.id.in_(found.columns(literal_column("rowid"))))
-        if user_id is not None:
-            query = query.where(columns.user_id == user_id)
-        return query.order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place).limit(limit)
+        return (
+            query.where(*conditions)
+            .order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place)
+            .limit(limit)
+        )
 
     def scrub(self, connection: Connection) -> None:
         """See `Dialect.scrub`. Words stay in the index until it is made anew, rows in free pages until VACUUM."""

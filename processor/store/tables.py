@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 
 from processor.sessions.model import EventRow, MessageRow, SessionRow, Sums, TextRow, UnreadableRow
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 OFFSET_BITS: Final = 40
 """Bits of a position that hold the offset: 10^12 records in a partition, and 2^23 partitions, before it overflows."""
 
@@ -29,8 +30,15 @@ METADATA: Final = MetaData()
 
 _KEY: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number must be an INTEGER.
 
-_TYPES: Final[Mapping[Any, Any]] = {str: Text, int: BigInteger, bool: Boolean, bytes: LargeBinary, Sums: Text}
-_SMALL: Final = frozenset({"encoding", "notices", "partition"})  # numbers that 32 bits hold
+_TYPES: Final[Mapping[Any, Any]] = {
+    str: Text,  # of several texts too: they stand in one
+    int: BigInteger,
+    float: Double,
+    bool: Boolean,
+    bytes: LargeBinary,
+    Sums: Text,
+}
+_SMALL: Final = frozenset({"encoding", "note_count", "notices", "partition"})  # numbers that 32 bits hold
 
 
 def _columns_of(row: Any) -> Iterator[Column[Any]]:
@@ -90,12 +98,15 @@ SESSIONS: Final = Table(
     "sessions",
     METADATA,
     *_columns_of(SessionRow),
-    Column("status", Text, nullable=False),  # these two are derived, to be asked for
+    # These are derived, to be asked for.
+    Column("owner", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
     Column("changes", BigInteger, nullable=False),
     PrimaryKeyConstraint("session_id"),
 )
 Index("sessions_by_start", SESSIONS.c.start_ms, SESSIONS.c.session_id)
-Index("sessions_by_user", SESSIONS.c.user_id, SESSIONS.c.start_ms)
+Index("sessions_by_owner", SESSIONS.c.owner, SESSIONS.c.start_ms)
 
 EXPORTS: Final = Table(
     "exports",

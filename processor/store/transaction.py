@@ -9,12 +9,11 @@ from sqlalchemy.exc import IntegrityError
 from processor.errors import StoreMoved
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Rows, Source
-from processor.store import rows
+from processor.store import lookups, rows
 from processor.store.dialect import Dialect
 from processor.store.rows import columns
 from processor.store.tables import EVENTS, MESSAGES, META, REMOVED, SESSIONS, SOURCES, TEXTS, UNREADABLE
 
-_IDS_MAX: Final = 500  # asked for in one statement
 _ALL: Final = [name for name in columns(SESSIONS) if name != "session_id"]
 
 
@@ -62,13 +61,7 @@ class SqlTransaction:
 
     def sessions_of(self, session_ids: Sequence[str]) -> Mapping[str, SessionRow]:
         """See `Transaction.sessions_of`."""
-        held = {}
-        for start in range(0, len(session_ids), _IDS_MAX):
-            wanted = SESSIONS.c.session_id.in_(session_ids[start : start + _IDS_MAX])
-            for values in self._connection.execute(select(SESSIONS).where(wanted)):
-                row = rows.session(values)
-                held[row.session_id] = row
-        return held
+        return {row.session_id: row for row in lookups.sessions_of(self._connection, session_ids)}
 
     def hashes(self, session_id: str) -> Iterable[tuple[int, bytes]]:
         """See `Transaction.hashes`."""
@@ -101,8 +94,8 @@ class SqlTransaction:
 def removed_of(connection: Connection, session_ids: Sequence[str]) -> frozenset[str]:
     """Return those of `session_ids` that were removed for their age."""
     held: set[str] = set()
-    for start in range(0, len(session_ids), _IDS_MAX):
-        wanted = REMOVED.c.session_id.in_(session_ids[start : start + _IDS_MAX])
+    for some in lookups.some_of(session_ids):
+        wanted = REMOVED.c.session_id.in_(some)
         held.update(connection.execute(select(REMOVED.c.session_id).where(wanted)).scalars())
     return frozenset(held)
 

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from processor.errors import StoreMoved, UsageError
 from processor.runtime.identities import CLUSTER, Identities, differing
 from processor.sessions.ports import TAGGED, Place, Source
+from processor.store import lookups
 from processor.store.database import Database
 from processor.store.notes import noted_once
 from processor.store.removal import LAST_REMOVAL
@@ -75,8 +76,8 @@ class SqlWriter:
 
     def offsets(self) -> Mapping[Source, int]:
         """See `SessionWriter.offsets`."""
-        found = self._database.page(select(SOURCES.c.topic, SOURCES.c.partition, SOURCES.c.next_offset))
-        return {(topic, partition): offset for topic, partition, offset in found}
+        with self._database.reading() as connection:
+            return lookups.offsets(connection)
 
     def last_records(self) -> Mapping[Source, tuple[int, int]]:
         """See `SessionWriter.last_records`."""

@@ -58,6 +58,7 @@ _FEEDBACK: Final = {
 }
 _FEEDBACK_NOTICES: Final = {"corrected": Notice.CORRECTED, "rejected": Notice.REJECTED}
 _NUMBERS: Final = (int, float)  # By type: a truth value is an `int` to `isinstance`.
+_SCORE_END: Final = 1e15  # Beyond it, and of what is no number at all, nobody means a score.
 _TEXT_SETS: Final = frozenset((*_TEXT_KEYS, "context", "annotation", "clarification"))
 
 
@@ -72,6 +73,7 @@ class Facts(NamedTuple):
     escalates: bool
     opens_capture: bool
     consents: bool
+    score: float | None  # that an evaluation gives its session
     texts: tuple[tuple[str, str], ...]  # where they stand, and what they say
 
 
@@ -137,8 +139,15 @@ def facts_of(fields: Mapping[str, Any]) -> Facts:
         escalates or event in ("escalation", "escalated") or fields.get("final_decision") == "escalate",
         event == "capture.open",
         consent is True and "consent_given" in fields,
+        score_in(fields) if "overall_score" in fields else None,
         texts,
     )
+
+
+def score_in(fields: Mapping[str, Any]) -> float | None:
+    """Return the `overall_score` among `fields`, if it is a number."""
+    score: Any = fields.get("overall_score")
+    return float(score) if type(score) in _NUMBERS and abs(score) < _SCORE_END else None
 
 
 def tag_notices(flags: tuple[str, ...]) -> int:

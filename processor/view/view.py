@@ -290,7 +290,7 @@ class View:
 
     def search(self, words: str, wanted: SessionFilter, *, limit: int) -> Sequence[Found]:
         """Return texts that hold all of `words`, of sessions that pass, latest first. Raises as `sessions`."""
-        return [] if self._store is None else self._store.search(words, limit=limit, user_id=wanted.user_id)
+        return [] if self._store is None else self._store.search(words, wanted, limit=limit)
 
     def rollups(self, wanted: SessionFilter, by: Literal["day", "user", "template"]) -> dict[str, Rollup]:
         """Return what the sessions that pass add up to, by day of start, owner or template. Raises as `sessions`."""

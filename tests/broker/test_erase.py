@@ -113,7 +113,7 @@ class Place:
     def of(self, user: str) -> list[Any]:
         """Return everything that is held of a user."""
         store = open_store(self.address)
-        sessions = store.reader.sessions(SessionFilter(user_id=user), limit=100)
+        sessions = store.reader.sessions(SessionFilter(owner=user), limit=100)
         held = [
             sessions,
             [(list(store.reader.messages(s.session_id)), list(store.reader.events(s.session_id))) for s in sessions],
@@ -197,9 +197,9 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
         place.export()
         store = open_store(place.address)
         counts = {
-            user: [s.held_count for s in store.reader.sessions(SessionFilter(user_id=user), limit=9)] for user in USERS
+            user: [s.held_count for s in store.reader.sessions(SessionFilter(owner=user), limit=9)] for user in USERS
         }
-        (new,) = store.reader.sessions(SessionFilter(user_id=ANNA), limit=9)
+        (new,) = store.reader.sessions(SessionFilter(owner=ANNA), limit=9)
         store.close()
         assert counts == {ANNA: [1], "ben": [2, 1], "cleo": [2, 1]}
         assert (new.previous_session_id, new.start_reason) == (None, "message")
@@ -306,7 +306,7 @@ def test_a_processor_that_starts_meanwhile(
         fleet.await_processed()
         place.export()
         store = open_store(place.address)
-        anna, ben = (store.reader.sessions(SessionFilter(user_id=user), limit=1)[0] for user in (ANNA, "ben"))
+        anna, ben = (store.reader.sessions(SessionFilter(owner=user), limit=1)[0] for user in (ANNA, "ben"))
         store.close()
         assert (anna.previous_session_id is None, anna.held_count) == (is_forgotten, 1 if is_forgotten else 2)
         assert ben.held_count == 2

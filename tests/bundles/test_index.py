@@ -78,7 +78,7 @@ def test_what_we_removed_is_not_missed(filled_store: SqlStore, target: Target) -
 
 def test_bundles_that_a_store_has_let_go_stay_listed(filled_store: SqlStore, target: Target) -> None:
     """Sessions went from the store, their bundles stayed, as asked for: these are counted on."""
-    export(filled_store, target, SessionFilter(user_id="anna-4711"))
+    export(filled_store, target, SessionFilter(owner="anna-4711"))
     filled_store.removal.remove(Gone(ended_before_ms=START_MS + 10**9))
     export(filled_store, target)
     assert told(target.url) == []

@@ -7,12 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.ids import belongs_to, session_id
+from processor.core.ids import belongs_to, owner_of, session_id
 from processor.core.model import IdFormat, Started
 from tests.core.playing import RULES, Ask, Say, Scene, play
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 times = st.integers(0, 253_402_300_799_999)
+
+
+@pytest.mark.parametrize(
+    ("user_id", "owner"),
+    [
+        ("anna", "anna"),
+        ("anna~0123abcd", "anna"),
+        ("anna~x~0123abcd", "anna~x"),
+        ("a\nb~01234567", "a\nb"),
+        ("anna~0123ABCD", "anna~0123ABCD"),
+        ("anna~0123abc", "anna~0123abc"),
+        ("anna~0123abcd\n", "anna~0123abcd\n"),
+        ("~0123abcd", "~0123abcd"),
+    ],
+)
+def test_whose_a_lane_is(user_id, owner):
+    """A lane is `<owner>~<8 hex digits>`; every other user id is its own person's."""
+    assert owner_of(user_id) == owner
 
 
 def test_r6_golden():

@@ -44,7 +44,7 @@ def test_what_is_set_aside_is_said(store: SqlStore, tmp_path: Path, capsys: pyte
     tell_files(made)
     warn_of_set_aside(made)
     told = capsys.readouterr()
-    (session,) = store.reader.sessions(SessionFilter(user_id=BAD), limit=2)
+    (session,) = store.reader.sessions(SessionFilter(owner=BAD), limit=2)
     assert made.has_set_aside
     assert "4 written, 1 set aside" in told.out
     bundle, date = told.err.splitlines()

@@ -33,7 +33,7 @@ ANNA = Gone(user_id="anna-4711")
 
 
 def held(store: SqlStore, user_id: str) -> list[Any]:
-    sessions = store.reader.sessions(SessionFilter(user_id=user_id), limit=100)
+    sessions = store.reader.sessions(SessionFilter(owner=user_id), limit=100)
     return [
         sessions,
         [(list(store.reader.messages(s.session_id)), list(store.reader.events(s.session_id))) for s in sessions],
@@ -197,7 +197,7 @@ def test_a_user_is_cleared_from_a_root(tmp_path: Path) -> None:
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     root = tmp_path / "root"
     target = export(store, root)
-    sessions = store.reader.sessions(SessionFilter(user_id="ben"), limit=9)
+    sessions = store.reader.sessions(SessionFilter(owner="ben"), limit=9)
     ids = tuple(bundle_path(session.session_id, session.start_ms) for session in sessions)
     bens = {name: content for name, content in files(root).items() if name.startswith(ids)}
     rows = rows_of(root, "ben")
@@ -232,7 +232,7 @@ def test_what_a_killed_run_has_left(tmp_path: Path) -> None:
     """Half-written bundles of sessions that are known to go are swept; a folder without metadata is told of."""
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     target = export(store, tmp_path / "root")
-    mine, other = (store.reader.sessions(SessionFilter(user_id=user), limit=1)[0] for user in ("anna-4711", "ben"))
+    mine, other = (store.reader.sessions(SessionFilter(owner=user), limit=1)[0] for user in ("anna-4711", "ben"))
     left = tmp_path / "root" / TEMPORARY / f"{mine.session_id}=.0123"
     left.mkdir()
     (left / "records.jsonl").write_bytes(b"anna-4711 said secretwordanna")
@@ -251,7 +251,7 @@ def test_what_is_left_of_a_person_whom_the_store_has_forgotten(tmp_path: Path) -
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     root = tmp_path / "root"
     target = export(store, root)
-    mine, other = (store.reader.sessions(SessionFilter(user_id=user), limit=1)[0] for user in ("anna-4711", "ben"))
+    mine, other = (store.reader.sessions(SessionFilter(owner=user), limit=1)[0] for user in ("anna-4711", "ben"))
     beside = root / TEMPORARY
     for session, name in ((mine, ""), (mine, ".old"), (other, ".old")):
         whole = root / bundle_path(session.session_id, session.start_ms)
@@ -278,7 +278,7 @@ def place(tmp_path: Path) -> Iterator[tuple[Path, Target, list[SessionRow]]]:
     """A root with bundles and data set, and Anna's sessions in it."""
     store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     target = export(store, tmp_path / "root")
-    yield tmp_path / "root", target, list(store.reader.sessions(SessionFilter(user_id="anna-4711"), limit=9))
+    yield tmp_path / "root", target, list(store.reader.sessions(SessionFilter(owner="anna-4711"), limit=9))
     store.close()
 
 

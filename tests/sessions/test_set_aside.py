@@ -35,7 +35,7 @@ def test_all_others_are_written(store: SqlStore, tmp_path: Path) -> None:
     def hand_to(writer: BundleWriter) -> int:
         return hand_on(store.ledger, writer, SessionFilter())
 
-    (session,) = store.reader.sessions(SessionFilter(user_id=BAD), limit=2)
+    (session,) = store.reader.sessions(SessionFilter(owner=BAD), limit=2)
     writer = write()
     assert hand_to(writer) == 4
     assert writer.outcomes == {Outcome.WRITTEN: 4, Outcome.SET_ASIDE: 1}

@@ -100,7 +100,7 @@ def test_a_whole_session_is_complete(store: SqlStore) -> None:
 def test_the_summary_tells_what_was_there(store: SqlStore) -> None:
     """Actors, sources, notices, confidence and feedback are counted over the session's messages."""
     applied(store, processed(a_morning()))
-    first = store.reader.sessions(SessionFilter(user_id="anna"), limit=10)[-1]
+    first = store.reader.sessions(SessionFilter(owner="anna"), limit=10)[-1]
     summary = first.summary
     assert dict(summary.actors) == {"user": 2, "system": 2, "partner": 1}
     assert dict(summary.sources) == {"ui": 2, "gesture_classifier": 1, "camera_feed_worker": 1}
@@ -310,7 +310,7 @@ def test_search(store: SqlStore, words: str, places: list[str]) -> None:
     """Texts with all words are found, whole words, in any case; nothing in the words is taken for a command."""
     applied(store, processed(a_morning()))
     assert [found.place for found in store.reader.search(words, limit=5)] == places
-    assert [found.place for found in store.reader.search(words, limit=5, user_id="nobody")] == []
+    assert [found.place for found in store.reader.search(words, SessionFilter(owner="nobody"), limit=5)] == []
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_words_are_found_however_their_marks_are_written(store: SqlStore, words:
 @pytest.mark.parametrize(
     ("wanted", "users"),
     [
-        (SessionFilter(user_id="ben"), ["ben"]),
+        (SessionFilter(owner="ben"), ["ben"]),
         (SessionFilter(since_ms=START_MS + 2_000), ["anna", "ben"]),
         (SessionFilter(until_ms=START_MS + 2_500), ["anna"]),
         (SessionFilter(notices=Notice.CORRECTED | Notice.DEMO), ["anna", "anna"]),

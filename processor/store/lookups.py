@@ -1,0 +1,31 @@
+"""What more than one part of the store asks for in a transaction of its own."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from processor.sessions.model import SessionRow
+from processor.sessions.ports import Source
+from processor.store import rows
+from processor.store.tables import SESSIONS, SOURCES
+
+_IDS_MAX: Final = 500  # asked for in one statement
+
+
+def offsets(connection: Connection) -> dict[Source, int]:
+    """Return the next offset of each partition that was read."""
+    found = connection.execute(select(SOURCES.c.topic, SOURCES.c.partition, SOURCES.c.next_offset))
+    return {(topic, partition): offset for topic, partition, offset in found}
+
+
+def sessions_of(connection: Connection, session_ids: Sequence[str]) -> Iterator[SessionRow]:
+    """Yield those of `session_ids` that are held."""
+    for some in some_of(session_ids):
+        yield from map(rows.session, connection.execute(select(SESSIONS).where(SESSIONS.c.session_id.in_(some))))
+
+
+def some_of(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield as many of `ids` at a time as one statement asks for."""
+    for start in range(0, len(ids), _IDS_MAX):
+        yield ids[start : start + _IDS_MAX]
