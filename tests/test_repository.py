@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from processor.core.model import IdFormat
 from processor.observe.metrics import ExportMetrics, Metrics
+from processor.observe.serving import ServeMetrics
 from processor.settings.documents import topic_files
 from processor.settings.model import ELSEWHERE, OWNED, PREFIX, UNPREFIXED, Settings, TopicNames
 from tests.commands import ALL_COMMANDS
@@ -124,7 +125,7 @@ def test_every_option_is_documented(name: str) -> None:
 
 
 def metrics() -> Iterator[tuple[str, tuple[str, ...]]]:
-    for made in (Metrics(CollectorRegistry()), ExportMetrics(CollectorRegistry())):
+    for made in (Metrics(CollectorRegistry()), ExportMetrics(CollectorRegistry()), ServeMetrics(CollectorRegistry())):
         for value in vars(made).values():
             if isinstance(value, MetricWrapperBase) and not value._labelvalues:
                 suffix = "_total" if value._type == "counter" else ""
@@ -154,6 +155,9 @@ def test_no_person_in_a_label() -> None:
         "version",
         "python",
         "topic",
+        "method",
+        "route",
+        "status",
     }
     assert {label for _, labels in metrics() for label in labels} <= allowed
 

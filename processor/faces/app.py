@@ -1,19 +1,36 @@
-"""The application: routes of all faces behind one set of doors."""
+"""The application: routes of all faces behind one gate."""
+
+from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from processor.faces import operations
 from processor.faces.context import Context
+from processor.faces.gate import Gate
 from processor.faces.problems import add_handlers
+from processor.faces.recording import Recording
+from processor.faces.shell import Shell
 
 
-def make_app(context: Context | None) -> FastAPI:
+def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     """Return the application.
 
     Args:
         context: what routes work with; None while the service starts. Then `app.state.context` is set later.
+        shell: what stands before and around every route; None for that of a service on loopback without tokens.
     """
-    app = FastAPI(title="A3CP session manager", docs_url=None, redoc_url=None, openapi_url=None)
+    shell = shell or Shell()
+    app = FastAPI(
+        title="A3CP session manager",
+        version=version("a3cp-session-manager"),
+        docs_url=None,  # FastAPI's page loads its script from elsewhere.
+        redoc_url=None,
+    )
     app.state.context = context
+    app.state.shell = shell
     add_handlers(app)
-    # Routers are included here.
+    app.add_middleware(Gate, doors=shell.doors, limits=shell.limits)
+    app.add_middleware(Recording, log=shell.log.bind(component="serve"), metrics=shell.metrics)  # The outermost one.
+    app.include_router(operations.router)
+    # Routers of the faces are included here.
     return app

@@ -1,27 +1,31 @@
 """What routes work with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
 from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
 
+from processor.client.sending import Sender
 from processor.faces.problems import Problem
+from processor.observe.serving import ServeMetrics
 from processor.sessions.ports import SessionReader
 from processor.settings.model import Settings
+from processor.view.view import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What routes work with, once the service has begun."""
 
-    view: Any
-    sender: Any
+    view: View
+    sender: Sender
     settings: Settings
     now_ms: Callable[[], int]
     store: SessionReader | None = None  # None: no store is named, or it does not answer yet
     bundles_root: str | None = None
-    profiles: Any = None  # None: there is no profile store
+    metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
 
 
 async def context_of(request: Request) -> Context:
@@ -31,11 +35,9 @@ async def context_of(request: Request) -> Context:
         Problem: starting, since there is none yet, or its view has not caught up yet.
     """
     context: Context | None = request.app.state.context
-    if context is None:
-        raise Problem("starting", "Kafka has not answered yet")
-    why = context.view.why_not_ready()
-    if why is not None:
-        raise Problem("starting", why)
+    why = "Kafka has not answered yet" if context is None else context.view.why_not_ready()
+    if context is None or why is not None:
+        raise Problem("starting", f"the service is starting: {why}")
     return context
 
 

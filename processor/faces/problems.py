@@ -4,12 +4,13 @@
 document fixes (`DETAIL_ONLY`) tell it as FastAPI does: `{"detail": text}`.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.encoders import jsonable_encoder
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
@@ -50,6 +51,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "session_not_found": Kind(
         404, "There is no such session", "The session does not exist, or this token does not see its user."
     ),
+    "timed_out": Kind(408, "The request took too long to come", "Send it again, in one go."),
     "method_not_allowed": Kind(405, "The method is not allowed", "The path takes other methods; see /docs."),
     "session_closed": Kind(409, "The session is closed", "A closed session takes nothing more. Start a new one."),
     "illegal_transition": Kind(
@@ -86,9 +88,15 @@ KINDS: Final[Mapping[str, Kind]] = {
     "outbox_full": Kind(507, "The outbox is full", "Kafka has been away too long to keep more. Repeat it later."),
 }  # fmt: skip
 
+_CODES: Final = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+"""Those that FastAPI raises by itself."""
 
-class Problem(Exception):
-    """A request cannot be answered as asked; raised by routes, told by the handlers here."""
+
+class Problem(HTTPException):
+    """A request cannot be answered as asked; raised by routes, told by the handlers here.
+
+    In an application that has not these handlers, FastAPI's own tell its status and detail.
+    """
 
     def __init__(
         self,
@@ -103,27 +111,23 @@ class Problem(Exception):
     ) -> None:
         """Name the problem.
 
-        Args:
-            code: one of `KINDS`.
-            detail: what happened in this request; no payload, no person.
-            remedy: what to do; the meaning of the code when empty.
-            session_id: the session that it is about.
-            retry_after_s: when to try again; 1 s for each problem with status 503.
-            headers: further headers of the answer.
-            more: further members of the problem, such as `errors`.
+            Args:
+                code: one of `KINDS`.
+                detail: what happened in this request; no payload, no person.
+                remedy: what to do; the meaning of the code when empty.
+                session_id: the session that it is about.
+        XX            headers: further headers of the answer.
+                more: further members of the problem, such as `errors`.
         """
-        super().__init__(detail)
         self.code = code
         self.kind = KINDS[code]
-        self.detail = detail
         self.remedy = remedy or self.kind.meaning
         self.session_id = session_id
-        self.headers = dict(headers or {})
         self.more = more
-        if retry_after_s is None and self.kind.status == 503:
+        if retry_after_s is None and self.kind.status in (429, 503):
             retry_after_s = RETRY_AFTER_S
-        if retry_after_s is not None:
-            self.headers["Retry-After"] = str(retry_after_s)
+        after = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+        super().__init__(self.kind.status, detail, {**(headers or {}), **after})
 
 
 def problem_of(error: A3CPError) -> Problem:
@@ -164,7 +168,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _told)
     app.add_exception_handler(A3CPError, _told)
     app.add_exception_handler(RequestValidationError, _not_valid)
-    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(HTTPException, _not_ours)
 
 
 async def _told(request: Request, error: Exception) -> Response:
@@ -175,19 +179,30 @@ async def _told(request: Request, error: Exception) -> Response:
 async def _not_valid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if request.url.path.startswith(DETAIL_ONLY):
-        return await request_validation_exception_handler(request, error)
+        return _fastapi_form(error)
     errors = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
     where = ".".join(map(str, errors[0]["loc"])) if errors else "the request"
     return answer(request, Problem("invalid_request", f"{where} is not valid", errors=errors))
 
 
-async def _plain(request: Request, error: Exception) -> Response:
+def _fastapi_form(error: RequestValidationError) -> Response:
+    """Return FastAPI's own answer. Its own handler fails where the input is no JSON: lone surrogates, NaN."""
+    errors = jsonable_encoder(error.errors())
+    try:
+        body = json.dumps({"detail": errors}, allow_nan=False)
+    except ValueError:
+        body = json.dumps({"detail": [{name: one[name] for name in ("type", "loc", "msg")} for one in errors]})
+    return Response(body, 422, media_type="application/json")
+
+
+async def _not_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code)
+    code = _CODES.get(error.status_code)
     if code is None or request.url.path.startswith(DETAIL_ONLY):
         return await http_exception_handler(request, error)
     return answer(request, Problem(code, str(error.detail).lower(), headers=error.headers))
 
 
 def _json(body: Mapping[str, Any], problem: Problem, media_type: str) -> Response:
-    return Response(msgspec.json.encode(body), problem.kind.status, problem.headers, media_type)
+    """Return the answer; what is no UTF-8 in it is escaped, for it may come from the request."""
+    return Response(json.dumps(body), problem.status_code, problem.headers, media_type)

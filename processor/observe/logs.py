@@ -1,5 +1,7 @@
 """The log: JSON lines {timestamp, level, component, operation, message, metadata}, or readable ones on a terminal.
 
+An entry about one session has its `session_id` beside `message`.
+
 Who is served stays out of it. At INFO and above the ids of users and performers are left out, or with A3CP_LOG_KEY
 replaced by a keyed hash, the same for the same id; session ids, random enough to be hashed without a key, are always
 hashed. At DEBUG, for a developer's own machine, ids are in clear. Values whose name speaks of a secret never are.
@@ -23,7 +25,7 @@ from processor.settings.documents import located
 
 REDACTED: Final = MASK
 LEFT_OUT: Final = "[left out]"
-PERSONS: Final = frozenset({"user_id", "performer_id"})
+PERSONS: Final = frozenset({"user_id", "performer_id", "subject"})
 SESSIONS: Final = frozenset({"session_id", "previous_session_id", "claimed_session_id"})
 HASH_HEX: Final = 12
 DEPTH_MAX: Final = 6
@@ -136,6 +138,8 @@ def _standard(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
         "operation": entry.pop("operation", ""),
         "message": entry.pop("event", ""),
     }
+    if "session_id" in entry:
+        ordered["session_id"] = entry.pop("session_id")
     ordered["metadata"] = dict(entry)
     return ordered
 
@@ -146,7 +150,7 @@ def _json(_: WrappedLogger, __: str, entry: EventDict) -> str:
 
 def _console(_: WrappedLogger, __: str, entry: EventDict) -> str:
     when = entry["timestamp"][11:23]
-    metadata = dict(entry["metadata"])
+    metadata = {name: entry[name] for name in ("session_id",) if name in entry} | entry["metadata"]
     trace = metadata.pop("traceback", None)
     fields = " ".join(f"{name}={_short(value)}" for name, value in metadata.items())
     where = f"{entry['component']}.{entry['operation']}" if entry["operation"] else entry["component"]

@@ -109,7 +109,7 @@ class Metrics:
             "a3cp_rebalances", "Changes of assignment, by kind: assigned, revoked, lost.", ["kind"], registry=registry
         )
         self._assigned = Gauge("a3cp_partitions_assigned", "Partitions assigned now.", registry=registry)
-        _say_what_runs(registry)
+        say_what_runs(registry)
 
         self._partitions: set[int] = set()
         self._restoring_since_s: dict[int, float] = {}
@@ -241,7 +241,7 @@ class ExportMetrics:
             "a3cp_export_partition_waiting", "1 while the partition stands still, by what it waits for.",
             ["topic", "partition", "cause"], registry=registry,
         )  # fmt: skip
-        _say_what_runs(registry)
+        say_what_runs(registry)
         self._told: dict[str, int] = {}
         for kind in ("messages", "events", "unreadable"):
             self._records.labels(kind)
@@ -271,6 +271,7 @@ class ExportMetrics:
         self._told[name] = total
 
 
-def _say_what_runs(registry: CollectorRegistry) -> None:
+def say_what_runs(registry: CollectorRegistry) -> None:
+    """Add the metric whose labels say which version runs."""
     build = Gauge("a3cp_build_info", "Always 1; the labels say what runs.", ["version", "python"], registry=registry)
     build.labels(version("a3cp-session-manager"), platform.python_version()).set(1)

@@ -169,6 +169,31 @@ class Settings(BaseSettings):
         min_length=1,
     )
 
+    serve_host: str = _setting("127.0.0.1", "Address that `a3cp serve` listens on; another than loopback needs doors.")
+    serve_port: int = _setting(8080, "Port that `a3cp serve` listens on; 0 takes a free one.", "", ge=0, le=65_535)
+    serve_tokens_file: str | None = _setting(
+        None, "File of the tokens that `a3cp serve` lets in; `a3cp token new` adds one."
+    )
+    serve_oidc_issuer: str | None = _setting(
+        None, "Address of the OpenID provider whose tokens `a3cp serve` lets in, as they name it (`iss`)."
+    )
+    serve_oidc_audience: str = _setting("a3cp", "Whom the provider's tokens must be for (`aud`).", min_length=1)
+    serve_oidc_jwks_url: str | None = _setting(
+        None, "Where the provider's keys are; unset: where the provider's own description says."
+    )
+    serve_oidc_leeway_ms: int = _setting(
+        30_000, "How far the provider's clock may differ from ours.", "ms", ge=0, le=HOUR_MS
+    )
+    serve_oidc_role_claim: str = _setting(
+        "a3cp_role", "Claim that holds the role: producer, reviewer or operator.", min_length=1
+    )
+    serve_oidc_users_claim: str = _setting(
+        "a3cp_users", "Claim that lists the users whose sessions one sees, or `*`; without it one's own.", min_length=1
+    )
+    serve_requests_per_s_max: int = _setting(
+        2_000, "Most requests of one caller in a second; 0 for no limit.", "requests", ge=0, le=1_000_000
+    )
+
     metrics_port: int = _setting(
         0, "Port of /metrics, /livez and /readyz; 0 turns them off. Of several workers the first has it, each other "
         "one the next port.", "", ge=0, le=65_535,
@@ -206,7 +231,10 @@ class Settings(BaseSettings):
     def _flatten(cls, value: object) -> object:
         return dict(flat(value)) if isinstance(value, Mapping) else value
 
-    @field_validator("bootstrap_servers", "schema_registry_url", "raw_topic", "slot", "log_key", mode="before")
+    @field_validator(
+        "bootstrap_servers", "schema_registry_url", "raw_topic", "slot", "log_key", "serve_tokens_file",
+        "serve_oidc_issuer", "serve_oidc_jwks_url", mode="before",
+    )  # fmt: skip
     @classmethod
     def _blank_is_unset(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value

@@ -15,7 +15,7 @@ from processor.faces.problems import KINDS, Problem
 def client_of(path: str, route: Callable[..., None]) -> TestClient:
     app = make_app(None)
     app.post(path)(route)
-    return TestClient(app)
+    return TestClient(app, base_url="http://localhost")
 
 
 def raising(error: Exception) -> Callable[[], None]:
@@ -35,7 +35,7 @@ def test_each_problem_has_status_title_and_remedy(code: str) -> None:
     assert (told["type"], told["code"], told["detail"]) == (f"/problems/{code}", code, "it happened")
     assert (told["title"], told["session_id"]) == (KINDS[code].title, "sess_1")
     assert told["remedy"]
-    assert (answer.headers.get("retry-after") == "1") is (KINDS[code].status == 503)
+    assert (answer.headers.get("retry-after") == "1") is (KINDS[code].status in {429, 503})
 
 
 def test_a_document_s_own_routes_tell_the_detail_only() -> None:
@@ -70,6 +70,18 @@ def test_an_invalid_request_says_where_and_not_what() -> None:
     assert "secret" not in told.text
     theirs = client_of("/session_manager/x", route).post("/session_manager/x", json={})
     assert [(one["loc"], one["type"]) for one in theirs.json()["detail"]] == [(["body", "count"], "missing")]
+
+
+@pytest.mark.parametrize("body", ['{"count": "\\ud800"}', '{"count": NaN}', "{", '{"\\ud800": 1}'])
+def test_odd_json_is_no_fault_of_ours(body: str) -> None:
+    """What JSON can hold and UTF-8 cannot is a 422 like any other, in both forms."""
+
+    def route(count: Annotated[int, Body(embed=True)]) -> None: ...
+
+    for path in ("/v1/x", "/session_manager/x"):
+        answer = client_of(path, route).post(path, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422
+        assert answer.json()
 
 
 def test_unknown_paths_and_methods_are_problems() -> None:

@@ -75,7 +75,7 @@ def test_each_boundary_is_a_line_without_a_person() -> None:
     words = ["session started", "session paused", "session resumed", "session ended"]
     assert [line["message"] for line in lines] == words
     assert {line["level"] for line in lines} == {"info"}
-    (session_id,) = {line["metadata"]["session_id"] for line in lines}
+    (session_id,) = {line["session_id"] for line in lines}
     assert session_id.startswith("#")
     assert "anna" not in json.dumps(lines)
     ended = lines[-1]["metadata"]

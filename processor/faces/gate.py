@@ -1,0 +1,96 @@
+"""The gate that every request passes before its route: from where, who, how often, how much, how slowly."""
+
+import asyncio
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from processor.faces.doors import Doors
+from processor.faces.problems import Problem, answer
+from processor.faces.ratelimits import RateLimits
+
+BODY_BYTES_MAX: Final = 1 << 20
+BODY_S: Final = 20.0  # within which a request's body must have come
+WITHOUT_TOKEN: Final = frozenset({"/", "/livez", "/readyz", "/openapi.json", "/docs"})
+WITHOUT_TOKEN_BELOW: Final = ("/problems/", "/static/")
+_CLOSE: Final = {"Connection": "close"}  # The rest of the body is not read.
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_is_loopback: Final = re.compile(r"(localhost|([a-z0-9-]+\.)+localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?").fullmatch
+
+
+class Gate:
+    """Lets a request on to `app`, with its caller in `scope["state"]`, or answers with the problem."""
+
+    def __init__(self, app: ASGIApp, doors: Doors, limits: RateLimits) -> None:
+        self._app = app
+        self._doors = doors
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            await self._check(request)
+        except Problem as problem:
+            await answer(request, problem)(scope, receive, send)
+            return
+        has_body = "transfer-encoding" in request.headers or "content-length" in request.headers
+        await self._app(scope, _bounded(receive) if has_body else receive, send)
+
+    async def _check(self, request: Request) -> None:
+        headers, path = request.headers, request.url.path
+        host = headers.get("host", "").lower()
+        if self._doors.are_open and not _is_loopback(host):
+            raise Problem(
+                "forbidden",
+                "without tokens only a loopback name may be the request's host",
+                remedy="Ask for http://127.0.0.1:PORT or http://localhost:PORT, or give the service tokens.",
+            )
+        if request.method not in _READS and (origin := headers.get("origin")) is not None and not _same(origin, host):
+            raise Problem("forbidden", "a page of another origin may not write here")
+        if path in WITHOUT_TOKEN or path.startswith(WITHOUT_TOKEN_BELOW):
+            return
+        address = request.client.host if request.client else ""
+        try:
+            who = await self._doors.who(headers.get("authorization"))
+        except Problem:
+            self._limits.count(f"address {address}")
+            raise
+        self._limits.count(f"caller {who.name}")
+        request.state.caller = who
+
+
+def _same(origin: str, host: str) -> bool:
+    """Return whether a page of `origin` is this service's own. A proxy may have taken away the TLS."""
+    return urlsplit(origin).netloc.lower() == host
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Return `receive` with a limit of time and of size until the whole body has come."""
+    deadline_s = asyncio.get_running_loop().time() + BODY_S
+    size = 0
+    is_whole = False
+
+    async def receive_bounded() -> Message:
+        nonlocal size, is_whole
+        if is_whole:  # From now on it waits for the client to go, as long as the answer takes.
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                message = await receive()
+        except TimeoutError:
+            detail = f"the request's body did not come within {BODY_S:.0f} s"
+            raise Problem("timed_out", detail, headers=_CLOSE) from None
+        size += len(message.get("body", b""))
+        if size > BODY_BYTES_MAX:
+            raise Problem("too_large", f"the body has more than {BODY_BYTES_MAX:,} bytes", headers=_CLOSE)
+        is_whole = not message.get("more_body", False)
+        return message
+
+    return receive_bounded

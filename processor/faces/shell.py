@@ -1,0 +1,30 @@
+"""What stands before and around every route."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from processor.faces.doors import Doors
+from processor.faces.ratelimits import RateLimits
+from processor.observe.logs import make_logger
+from processor.observe.serving import ServeMetrics
+
+
+def _none() -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell:
+    """What stands before and around every route; as it is made, it suits loopback: no tokens."""
+
+    doors: Doors = field(default_factory=Doors)
+    limits: RateLimits = field(default_factory=RateLimits)
+    metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
+    log: FilteringBoundLogger = field(default_factory=lambda: make_logger("serve"))
+    troubles: Callable[[], Sequence[str]] = _none
+    """Says what does not answer at the moment, and keeps the service from being ready."""
+    incomplete: Callable[[], Sequence[str]] = _none
+    """Says what is missing in answers at the moment, though the service is ready."""
