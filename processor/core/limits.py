@@ -15,6 +15,11 @@ def limits(state: UserState, session: Session | None, rules: Rules) -> tuple[int
     template = None if session is None else session.template
     if policy is None and template is None:
         return rules.gap_ms, rules.max_session_ms, rules.pause_ms
+    return limits_of(template, policy, rules)
+
+
+def limits_of(template: str | None, policy: Policy | None, rules: Rules) -> tuple[int, int, int]:
+    """Return the same for a session of `template` whose user has set `policy`."""
     policy = policy or _NO_POLICY
     layers = [policy, rules.templates.get(policy.template or "", _NO_POLICY)]
     if template is not None:

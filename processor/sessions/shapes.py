@@ -118,6 +118,26 @@ class Session(msgspec.Struct):
     summary: Summary
 
 
+class RecordPlace(msgspec.Struct):
+    """Where a record is."""
+
+    position: Annotated[str, Meta(description="topic[partition]@offset")]
+    record_id: str | None
+
+
+class Explanation(msgspec.Struct):
+    """Why one thing about a session is as it is."""
+
+    what: Annotated[str, Meta(description="message, or the kind of session event: started, ended, …")]
+    at: Time
+    rule: Annotated[str, Meta(description="of docs/sessions.md: R1 to R16")]
+    words: str
+    numbers: Annotated[dict[str, int], Meta(description="lengths of time in ms, and counts")]
+    record: RecordPlace
+    seq: Annotated[int, Meta(ge=1, description="of a message")] | None = None
+    flag: Annotated[str, Meta(description="of a message")] | None = None
+
+
 class Metadata(msgspec.Struct, forbid_unknown_fields=True):
     """session_metadata.json: the session in short."""
 
