@@ -3,7 +3,7 @@
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.codec.schema import SHIPPED, Schemas, SchemaSource
-from processor.codec.state import decode_state, encode_state
+from processor.codec.state import decode_state, encode_state, session_ids
 from processor.codec.tagged import TaggedView
 from processor.codec.wire import AVRO, CONFLUENT, ENCODING_NAMES, JSON, encoding_of
 
@@ -21,4 +21,5 @@ __all__ = [
     "decode_state",
     "encode_state",
     "encoding_of",
+    "session_ids",
 ]

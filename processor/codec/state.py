@@ -17,6 +17,22 @@ _write: Final = msgspec.msgpack.Encoder().encode
 _read: Final = msgspec.msgpack.Decoder(UserState).decode
 
 
+class _Named(msgspec.Struct, array_like=True, gc=False):
+    """The first field of a `Session`; the others are passed over."""
+
+    session_id: str
+
+
+class _Ids(msgspec.Struct, array_like=True, gc=False):
+    """The first fields of a `UserState`."""
+
+    current: _Named | None
+    closed: list[_Named]
+
+
+_read_ids: Final = msgspec.msgpack.Decoder(_Ids).decode
+
+
 def encode_state(state: UserState) -> bytes:
     """Return the record of `state`, header included."""
     return HEADER + _write(state)
@@ -29,13 +45,34 @@ def decode_state(value: bytes) -> UserState:
         DecodeError: this release did not write it, or it is damaged.
     """
     if value[:2] != HEADER:
-        raise DecodeError(
-            f"state begins with {value[:2].hex()}, this release writes {HEADER.hex()}",
-            remedy="run the release that wrote it, or replay the raw topic into a new state topic",
-        )
+        raise _of_another_release(value)
     try:
         return _read(value[2:])
     except ValueError as error:  # msgspec's errors, and text that is no UTF-8.
-        raise DecodeError(
-            f"state of {len(value)} bytes is damaged", remedy="replay the raw topic into a new state topic"
-        ) from error
+        raise _damaged(value) from error
+
+
+def session_ids(value: bytes) -> list[str]:
+    """Return the ids of the sessions in a record of the changelog, in half the time of `decode_state`.
+
+    Raises as `decode_state` does, but damage behind the sessions is not found.
+    """
+    if value[:2] != HEADER:
+        raise _of_another_release(value)
+    try:
+        ids = _read_ids(value[2:])
+    except ValueError as error:
+        raise _damaged(value) from error
+    closed = [session.session_id for session in ids.closed]
+    return closed if ids.current is None else [*closed, ids.current.session_id]
+
+
+def _of_another_release(value: bytes) -> DecodeError:
+    return DecodeError(
+        f"state begins with {value[:2].hex()}, this release writes {HEADER.hex()}",
+        remedy="run the release that wrote it, or replay the raw topic into a new state topic",
+    )
+
+
+def _damaged(value: bytes) -> DecodeError:
+    return DecodeError(f"state of {len(value)} bytes is damaged", remedy="replay the raw topic into a new state topic")

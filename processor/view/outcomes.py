@@ -53,6 +53,12 @@ class Outcomes:
             future.set_result(known)
         return future
 
+    def forget(self, user_id: str) -> None:
+        """Forget what came of a user's commands."""
+        with self._lock:
+            for named in [named for named in self._outcomes if named[1] == user_id]:
+                del self._outcomes[named]
+
     def trim(self, now_ms: int) -> None:
         """Forget what is older than a day, and those who wait no longer."""
         with self._lock:

@@ -1,13 +1,18 @@
 """Whether a session is open, from two sources that have no order between them: states and session events.
 
-How often a session was told to have ended orders both: `2 * ends + is_open`. The greater one is the newer one.
+How often a session was told to have ended orders both: `2 * ends + is_open`. The greater one is the newer one. Between
+two that are equal, of an open session, its activity decides.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from processor.codec.events import EventView
-from processor.core.model import Session
+from processor.core.model import Session, UserState
+from processor.view.states import States, session_in
+
+KEPT_MS: Final = 600_000  # how long an event is kept that no state has caught up with; a state takes ms
 
 
 class Standing(StrEnum):
@@ -24,22 +29,16 @@ class Standing(StrEnum):
 
 
 class Told(NamedTuple):
-    """What the latest event of a session says of it, as long as no state has said as much."""
+    """What the latest event of a session says of it."""
 
-    ends: int
+    ends: int  # how often it was told to have ended
     standing: Standing
     at_ms: int  # event time
     append_ms: int  # when the event was written
 
-    @property
-    def order(self) -> int:
-        """Its place among all that is said of the session."""
-        return 2 * self.ends + self.standing.is_open
-
-    def is_beyond(self, session: Session) -> bool:
-        """Whether the event is newer than the state that holds `session`, as far as that can be told."""
-        order = order_of(session)
-        return self.order > order or (self.order == order and self.at_ms >= session.last_ms)
+    def place(self) -> tuple[int, int]:
+        """Return what orders it among all that is said of the session."""
+        return 2 * self.ends + self.standing.is_open, self.at_ms
 
 
 def standing_of(session: Session) -> Standing:
@@ -49,31 +48,89 @@ def standing_of(session: Session) -> Standing:
     return Standing.ACTIVE if session.paused_at_ms is None else Standing.PAUSED
 
 
-def order_of(session: Session) -> int:
-    """Return the place of what a state says of `session` among all that is said of it."""
-    return 2 * session.ends + (session.end_ms is None)
+def _place_of(session: Session) -> tuple[int, int]:
+    return 2 * session.ends + (session.end_ms is None), session.last_ms
 
 
-def told_by(event: EventView, append_ms: int, before: Told | None, session: Session | None) -> Told | None:
-    """Return what `event` says of its session; None if it says nothing new.
+class Ahead:
+    """What session events say and no state has said yet: of each session the latest, by user.
 
-    Args:
-        event: the session's next event.
-        append_ms: when it was written.
-        before: what the session's earlier events said, if no state has caught up with them.
-        session: the session as the user's state has it, if it does.
+    One thread takes; others may ask meanwhile.
     """
+
+    def __init__(self) -> None:
+        self._told: dict[bytes, dict[str, Told]] = {}
+
+    def take(self, event: EventView, append_ms: int, states: States) -> None:
+        """Take the next event of a user; `states` are those so far."""
+        key, session_id = event.user_id.encode(), event.session_id
+        if session_id is None or event.kind == "rejected":
+            return
+        session = session_in(states.of(key), session_id)
+        of_user = self._told.get(key, {})
+        told = _told_by(event, append_ms, of_user.get(session_id), session)
+        if told is not None and (session is None or told.place() >= _place_of(session)):
+            self._told[key] = {**of_user, session_id: told}
+
+    def caught_up(self, key: bytes, states: States, append_ms: int) -> None:
+        """Forget what the user's new state, written at `append_ms`, says too, or has forgotten since."""
+        if key not in self._told:
+            return
+        left, state = {}, states.of(key)
+        for session_id, told in self._told[key].items():
+            session = session_in(state, session_id)
+            is_older = told.append_ms < append_ms if session is None else told.place() <= _place_of(session)
+            if not is_older:
+                left[session_id] = told
+        self._put(key, left)
+
+    def of(self, key: bytes, session_id: str, state: UserState | None) -> Standing | None:
+        """Return how a user's session stands by its events and the user's `state`; None if neither knows it."""
+        session = session_in(state, session_id)
+        told = self._told[key].get(session_id) if key in self._told else None
+        if told is None or (session is not None and told.place() < _place_of(session)):
+            return None if session is None else standing_of(session)
+        return told.standing
+
+    def sessions(self, key: bytes) -> Iterator[str]:
+        """Yield the ids of the user's sessions of which events say more than the state, the latest first."""
+        yield from reversed(self._told.get(key, {}))
+
+    def user_of(self, session_id: str) -> bytes | None:
+        """Return the key of the user whose session events tell of; they are few."""
+        return next((key for key, told in list(self._told.items()) if session_id in told), None)
+
+    def forget(self, key: bytes) -> None:
+        """Forget a user."""
+        self._told.pop(key, None)
+
+    def trim(self, now_ms: int) -> None:
+        """Forget events that are too old for a state to be still missing."""
+        for key, told in list(self._told.items()):
+            self._put(key, {name: each for name, each in told.items() if each.append_ms > now_ms - KEPT_MS})
+
+    def _put(self, key: bytes, told: dict[str, Told]) -> None:
+        if told:
+            self._told[key] = told
+        else:
+            del self._told[key]
+
+
+def _told_by(event: EventView, append_ms: int, before: Told | None, session: Session | None) -> Told | None:
+    """Return what `event` says of its session: what was told `before`, or what `session` is, and what came now.
+
+    How often the session has ended is in its starts and ends; any other event leaves that as it was.
+    """
+    standing, ends = Standing.ACTIVE, before.ends if before is not None else session.ends if session is not None else 0
     match event.kind:
         case "started":
-            return Told(0, Standing.ACTIVE, event.timestamp, append_ms)
+            ends = 0
         case "ended":
-            return Told((event.revision or 0) + 1, Standing.CLOSED, event.timestamp, append_ms)
-        case "reopened":
-            return Told((event.revision or 0) + 1, Standing.ACTIVE, event.timestamp, append_ms)
-        case "paused" | "resumed":
-            standing = Standing.PAUSED if event.kind == "paused" else Standing.ACTIVE
-            if before is not None:
-                return Told(before.ends, standing, event.timestamp, append_ms)
-            if session is not None and session.end_ms is None:
-                return Told(session.ends, standing, event.timestamp, append_ms)
-    return before
+            standing, ends = Standing.CLOSED, (event.revision or 0) + 1
+        case "paused":
+            standing = Standing.PAUSED
+        case "reopened" | "resumed":
+            pass
+        case _:
+            return before
+    return Told(ends, standing, event.timestamp, append_ms)

@@ -1,87 +1,130 @@
 """The latest records of one topic, as they came: those that the store may not hold yet, by user."""
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
+from heapq import heapify, heappop, heapreplace
 from typing import Final
 
 from processor.runtime.ports import TopicRecord
 
-RECORD_BYTES: Final = 300  # what a record takes in memory beside its key and value
+RECORD_BYTES: Final = 400  # what a record takes in memory beside its key and value
+_session_ids: Final = re.compile(rb"sess_(?:[0-9]{8}_[0-9]{6}_[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])").findall
 
 
 class Tail:
-    """Holds what came after `floors`; bounded by whoever calls `drop`. For one thread at a time."""
+    """Holds the records of each partition from its floor on, an offset. For one thread at a time."""
 
     def __init__(self) -> None:
+        self.size_bytes = 0
         self._records: defaultdict[int, deque[TopicRecord]] = defaultdict(deque)  # by partition
         self._of_user: dict[bytes, list[TopicRecord]] = {}
         self._floors: dict[int, int] = {}
-        self.size_bytes = 0
+        self._floors_ms: dict[int, int] = {}
+        self._named: dict[tuple[str, bytes], tuple[int, int]] = {}  # session and user: partition and offset of the last
+        self._looked: dict[int, int] = {}  # up to which offset `_named` was filled
 
-    def begin(self, floors: Mapping[int, int]) -> None:
-        """Take note of where each partition is read from."""
+    def begin(self, floors: Mapping[int, int], floor_ms: int) -> None:
+        """Hold what is at `floors` and later, by partition; what is before came before `floor_ms`."""
         self._floors.update(floors)
+        self._floors_ms.update(dict.fromkeys(floors, floor_ms))
 
     def add(self, record: TopicRecord) -> None:
         """Take the next record of its partition."""
-        self._records[record.partition].append(record)
-        self._of_user.setdefault(record.key or b"", []).append(record)
-        self.size_bytes += size_of(record)
+        if record.offset >= self._floors.get(record.partition, 0):
+            self._records[record.partition].append(record)
+            self._of_user.setdefault(record.key or b"", []).append(record)
+            self.size_bytes += _size_of(record)
 
-    def floor(self, partition: int) -> int:
-        """Return the offset from which on all records of `partition` are held."""
-        return self._floors.get(partition, 0)
+    def lacks(self, partition: int, end: int) -> bool:
+        """Whether records at `end` or later are missing: the floor is above."""
+        return self._floors.get(partition, 0) > end
 
-    def of(self, key: bytes) -> Sequence[TopicRecord]:
-        """Return the records of one user, those of a partition in their order."""
-        return list(self._of_user.get(key, ()))
+    def floor_ms(self, partition: int) -> int:
+        """Return when the last record before the floor was written, or later, ms."""
+        return self._floors_ms.get(partition, 0)
 
-    def users(self) -> Collection[bytes]:
-        """Return the keys of all whose records are held."""
-        return list(self._of_user)
+    def of(self, key: bytes, ends: Mapping[int, int]) -> Sequence[TopicRecord]:
+        """Return a user's records at `ends`, by partition, and later; those of a partition in their order."""
+        return [record for record in self._of_user.get(key, ()) if record.offset >= ends.get(record.partition, 0)]
 
-    def oldest_ms(self, partition: int) -> int | None:
-        """Return when the first record that is held of `partition` was appended."""
-        records = self._records.get(partition)
-        return records[0].timestamp_ms if records else None
+    def named(self, ends: Mapping[int, int]) -> Mapping[str, Collection[bytes]]:
+        """Return which sessions are named in records at `ends` and later, with the keys of these records.
+
+        Some are only claimed or spoken of. Each record is looked into once, the first time that this is asked.
+        """
+        for partition, records in self._records.items():
+            self._look_into(partition, records)
+        found: dict[str, list[bytes]] = {}
+        gone = []
+        for named, (partition, offset) in self._named.items():
+            if offset >= ends.get(partition, 0):
+                found.setdefault(named[0], []).append(named[1])
+            elif offset < self._floors.get(partition, 0):
+                gone.append(named)
+        for named in gone:
+            del self._named[named]
+        return found
 
     def drop(self, floors: Mapping[int, int]) -> None:
-        """Forget the records before `floors`, by partition."""
-        touched: set[bytes] = set()
+        """Hold nothing before `floors` any more, by partition."""
+        dropped: list[TopicRecord] = []
         for partition, floor in floors.items():
-            if floor <= self.floor(partition):
-                continue
-            self._floors[partition] = floor
             records = self._records[partition]
+            self._floors[partition] = max(floor, self._floors.get(partition, 0))
             while records and records[0].offset < floor:
-                record = records.popleft()
-                self.size_bytes -= size_of(record)
-                touched.add(record.key or b"")
-        for key in touched:
-            left = [record for record in self._of_user[key] if record.offset >= self.floor(record.partition)]
-            if left:
-                self._of_user[key] = left
-            else:
-                del self._of_user[key]
+                dropped.append(records.popleft())
+        self._forget(dropped)
 
     def drop_oldest(self, size_bytes: int) -> None:
-        """Forget the records that arrived first, `size_bytes` of them or a little more."""
-        floors: dict[int, int] = {}
-        queues = {partition: iter(records) for partition, records in self._records.items() if records}
-        heads = {partition: next(queue) for partition, queue in queues.items()}
+        """Forget the records that were written first, `size_bytes` of them or a little more."""
+        heads = [(records[0].timestamp_ms, partition) for partition, records in self._records.items() if records]
+        heapify(heads)
+        dropped: list[TopicRecord] = []
         while size_bytes > 0 and heads:
-            partition = min(heads, key=lambda number: heads[number].timestamp_ms)
-            record = heads[partition]
-            floors[partition] = record.offset + 1
-            size_bytes -= size_of(record)
-            following = next(queues[partition], None)
-            if following is None:
-                del heads[partition]
+            _, partition = heads[0]
+            records = self._records[partition]
+            record = records.popleft()
+            self._floors[partition] = record.offset + 1
+            dropped.append(record)
+            size_bytes -= _size_of(record)
+            if records:
+                heapreplace(heads, (records[0].timestamp_ms, partition))
             else:
-                heads[partition] = following
-        self.drop(floors)
+                heappop(heads)
+        self._forget(dropped)
+
+    def forget(self, key: bytes) -> None:
+        """Forget all records of one user."""
+        for record in self._of_user.pop(key, ()):
+            self._records[record.partition].remove(record)
+            self.size_bytes -= _size_of(record)
+
+    def _forget(self, dropped: Sequence[TopicRecord]) -> None:
+        """Forget what was taken out of `_records`."""
+        for record in dropped:
+            self.size_bytes -= _size_of(record)
+            before_ms = self._floors_ms.get(record.partition, 0)
+            self._floors_ms[record.partition] = max(before_ms, record.timestamp_ms)
+        for key in {record.key or b"" for record in dropped}:
+            left = self.of(key, self._floors)
+            if left:
+                self._of_user[key] = list(left)
+            else:
+                self._of_user.pop(key, None)
+
+    def _look_into(self, partition: int, records: deque[TopicRecord]) -> None:
+        looked = self._looked.get(partition, 0)
+        new = []
+        for record in reversed(records):
+            if record.offset < looked:
+                break
+            new.append(record)
+        for record in reversed(new):
+            self._looked[partition] = record.offset + 1
+            for name in _session_ids(record.value or b""):
+                self._named[name.decode(), record.key or b""] = partition, record.offset
 
 
-def size_of(record: TopicRecord) -> int:
-    """Return about how many bytes of memory `record` takes."""
+def _size_of(record: TopicRecord) -> int:
     return RECORD_BYTES + len(record.key or b"") + len(record.value or b"")

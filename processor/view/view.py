@@ -5,28 +5,30 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from hashlib import sha256
 from typing import Final, Literal
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
+from processor.core.ids import owner_of
 from processor.errors import A3CPError
+from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.decoding import decode_part
 from processor.sessions.ports import SESSIONS, TAGGED, Found, OutputRecord, SessionFilter, SessionReader, Source
 from processor.sessions.summary import Rollup, SessionFold, new_session
 from processor.view.outcomes import Outcomes
-from processor.view.position import CLUSTER_DIGITS, STATE, AsOf, Position
+from processor.view.position import STATE, AsOf, Position, Progress
 from processor.view.reading import Cursor, Held, Page
 from processor.view.shared import Shared
-from processor.view.standing import Standing, Told, standing_of, told_by
+from processor.view.standing import Ahead, Standing
 from processor.view.states import Open, States, session_in
 from processor.view.tail import Tail
 from processor.view.watching import Watch
 
 _TAIL_BYTES_MAX: Final = 256 << 20
-_LOOK_EVERY_S: Final = 0.005
+_SHARE: Final = 16  # that is dropped of the tail when it is full: not a little again and again
+_LOCKED_RECORDS: Final = 100
 
 
 class View:
@@ -59,15 +61,15 @@ class View:
         self._codec = codec
         self._store = store
         self._partitions = partitions
-        self._cluster = sha256(cluster_id.encode()).hexdigest()[:CLUSTER_DIGITS]
         self._now_ms = now_ms
         self._tail_bytes_max = tail_bytes_max
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the tails; the rest changes one user at a time, and is read without it
+        self._progress = Progress(cluster_id, partitions)
         self._states = States()
-        self._told: dict[bytes, dict[str, Told]] = {}
+        self._ahead = Ahead()
         self._outcomes = Outcomes()
         self._tails = {TAGGED: Tail(), SESSIONS: Tail()}
-        self._positions: dict[Source, int] = {}
+        self._erased: dict[bytes, int] = {}  # when a person was erased, ms
         self._begun: Mapping[Source, int] | None = None
         self._ends: Shared[Mapping[Source, int]] | None = None
 
@@ -86,60 +88,59 @@ class View:
     def take(self, kind: str, records: Sequence[TopicRecord]) -> None:
         """Take the next records of one topic (`STATE`, `TAGGED` or `SESSIONS`), those of a partition in their order."""
         told: list[tuple[Future[EventView], EventView]] = []
-        with self._lock:
+        if kind == STATE:
             for record in records:
-                if kind == STATE:
-                    self._take_state(record)
-                else:
-                    self._tails[kind].add(record)
-                    if kind == SESSIONS:
-                        told += self._take_event(record)
-                self._positions[kind, record.partition] = record.offset + 1
-            size = sum(tail.size_bytes for tail in self._tails.values())
-            if size > self._tail_bytes_max:
-                self._tails[TAGGED].drop_oldest(size - self._tail_bytes_max)
+                self._take_state(record)
+        else:
+            tail = self._tails[kind]
+            for start in range(0, len(records), _LOCKED_RECORDS):
+                with self._lock:
+                    for record in records[start : start + _LOCKED_RECORDS]:
+                        if not self._is_erased(record):
+                            tail.add(record)
+            if kind == SESSIONS:
+                for record in records:
+                    told += self._take_event(record)
+            self._keep_within_bounds()
+        self._progress.move({(kind, record.partition): record.offset + 1 for record in records})
         for future, event in told:
             if future.set_running_or_notify_cancel():
                 future.set_result(event)
 
     def at(self, positions: Mapping[Source, int]) -> None:
         """Take note of the next offset of each partition, once everything before it was taken: markers pass too."""
-        for source, offset in positions.items():
-            self._positions[source] = max(offset, self._positions.get(source, 0))
+        self._progress.move(positions)
 
     def trim(self) -> None:
-        """Forget what is too old, and what the store holds by now; to be called now and then."""
-        self._outcomes.trim(self._now_ms())
+        """Forget what is too old, and what the store holds by now; to be called now and then, by any one thread."""
+        now_ms = self._now_ms()
+        self._outcomes.trim(now_ms)
+        self._ahead.trim(now_ms)
 
     # --- standing
 
     def is_ready(self) -> bool:
         """Whether the view has passed the ends that the topics had at `begin`."""
-        return self._begun is not None and self._has_passed(self._begun)
+        return self._begun is not None and self._progress.has_passed(self._begun)
 
     def why_not_ready(self) -> str | None:
         """Return what the view waits for, in words; None when it is ready."""
         if self._begun is None:
             return "it has not begun to read the topics"
-        left = sum(max(0, end - self._positions.get(source, 0)) for source, end in self._begun.items())
+        left = self._progress.left(self._begun)
         return f"it reads the topics, {left} offsets are left" if left else None
 
     def position(self, user_id: str) -> Position:
         """Return where the view stands in the partition of a user."""
-        return self._position(partition_of(user_id.encode(), self._partitions))
+        return self._progress.position(partition_of(user_id.encode(), self._partitions))
 
     def positions(self) -> Sequence[Position]:
         """Return where the view stands in each partition."""
-        return [self._position(partition) for partition in range(self._partitions)]
+        return self._progress.positions()
 
     async def passed(self, ends: Mapping[Source, int], timeout_s: float) -> bool:
         """Wait until the view has passed `ends`, by kind and partition; return whether it has in time."""
-        until_s = time.monotonic() + timeout_s
-        while not self._has_passed(ends):
-            if time.monotonic() >= until_s:
-                return False
-            await asyncio.sleep(_LOOK_EVERY_S)
-        return True
+        return await self._progress.passed(ends, timeout_s)
 
     async def caught_up(self, timeout_s: float) -> bool:
         """Ask where the topics end now and wait until the view has passed that; return whether it has in time.
@@ -159,16 +160,12 @@ class View:
     # --- now: memory only, safe to call in an event loop
 
     def standing(self, user_id: str, session_id: str) -> Standing | None:
-        """Return whether a user's session is open; None if this view does not know it in memory.
+        """Return whether a user's session is open; None if no state remembers it.
 
         `user_id` is the core's: a lane, if the session is in one.
         """
         key = user_id.encode()
-        session = session_in(self._states.of(key), session_id)
-        told = self._told.get(key, {}).get(session_id)
-        if told is not None and (session is None or told.is_beyond(session)):
-            return told.standing
-        return None if session is None else standing_of(session)
+        return self._ahead.of(key, session_id, self._states.of(key))
 
     def last_activity_ms(self, user_id: str, session_id: str) -> int | None:
         """Return the event time of a session's latest activity; None if no state remembers it.
@@ -181,34 +178,29 @@ class View:
     def open_session(self, user_id: str) -> str | None:
         """Return the id of the user's open session, paused ones too; None if none is open."""
         key = user_id.encode()
-        for session_id, told in reversed(self._told.get(key, {}).items()):
-            if told.standing.is_open and self.standing(user_id, session_id) is not Standing.CLOSED:
-                return session_id
         state = self._states.of(key)
-        current = None if state is None else state.current
-        if current is None or self.standing(user_id, current.session_id) is Standing.CLOSED:
-            return None
-        return current.session_id
+        current = [] if state is None or state.current is None else [state.current.session_id]
+        for session_id in (*self._ahead.sessions(key), *current):
+            standing = self._ahead.of(key, session_id, state)
+            if standing is not None and standing.is_open:
+                return session_id
+        return None
 
     def user_of(self, session_id: str) -> str | None:
-        """Return whose session it is, in the core's words: perhaps a lane. None if it is not known in memory."""
-        key = self._states.user_of(session_id)
-        if key is None:
-            return None
-        user_id = key.decode()
-        return user_id if self.standing(user_id, session_id) is not None else None
+        """Return whose session it is, in the core's words: perhaps a lane. None if no state remembers it."""
+        key = self._states.user_of(session_id) or self._ahead.user_of(session_id)
+        return None if key is None else key.decode()
 
     def owner_of(self, user_id: str) -> str:
         """Return the owner of a lane; of any other user id, the id itself."""
-        owner, mark, digits = user_id.rpartition("~")
-        is_lane = mark and len(digits) == 8 and set(digits) <= set("0123456789abcdef")
-        return owner if owner and is_lane else user_id
+        return owner_of(user_id)
 
     def open_sessions(self, owner: str | None = None) -> Iterator[Open]:
-        """Yield the open sessions as they are now, all or those of one owner, lanes among them."""
-        for each in self._states.open_sessions():
-            if owner is None or self.owner_of(each.user_id) == owner:
-                yield each
+        """Yield the open sessions, all or those of one owner, lanes among them, as the states have them.
+
+        All of a million take some seconds, so ask for all in a thread.
+        """
+        return self._states.open_sessions(owner)
 
     def outcome(self, command_record_id: str, user_id: str) -> EventView | None:
         """Return what came of a command of the last 24 hours; None if that is not known.
@@ -242,7 +234,7 @@ class View:
         tail = [
             OutputRecord(kind, record.partition, record.offset, record.timestamp_ms, record.value)
             for kind, each in self._tails.items()
-            for record in each.of(key)
+            for record in each.of(key, {})
             if record.offset > beyond[kind] and session_id.encode() in (record.value or b"")
         ]
         part = decode_part(self._codec, tail)
@@ -317,37 +309,41 @@ class View:
         raise NotImplementedError
 
     def _take_state(self, record: TopicRecord) -> None:
-        state = self._states.put(record)
         key = record.key or b""
-        told = self._told.get(key)
-        if told is None:
+        erased = read_mark(key)
+        if erased is not None:
+            self._erase(erased.user, record.timestamp_ms)
             return
-        for session_id, each in list(told.items()):
-            session = session_in(state, session_id)
-            is_passed = record.timestamp_ms > each.append_ms if session is None else not each.is_beyond(session)
-            if is_passed:
-                del told[session_id]
-        if not told:
-            del self._told[key]
+        self._states.put(key, record.value)
+        self._ahead.caught_up(key, self._states, record.timestamp_ms)
 
     def _take_event(self, record: TopicRecord) -> list[tuple["Future[EventView]", EventView]]:
+        if self._is_erased(record):
+            return []
         try:
             event = self._codec.decode_event(record.value or b"")
         except A3CPError:
-            return []  # A reader of the session counts it.
-        key, session_id = event.user_id.encode(), event.session_id
-        if session_id is not None and event.kind != "rejected":
-            self._states.note(session_id, key)
-            session = session_in(self._states.of(key), session_id)
-            before = self._told.get(key, {}).get(session_id)
-            told = told_by(event, record.timestamp_ms, before, session)
-            if told is not None and (session is None or told.is_beyond(session)):
-                self._told.setdefault(key, {})[session_id] = told
+            return []  # Who reads the session is told.
+        ends = self._begun or {}
+        if record.offset >= ends.get((SESSIONS, record.partition), 0):  # The states know of those before.
+            self._ahead.take(event, record.timestamp_ms, self._states)
         return [(future, event) for future in self._outcomes.take(event, record.timestamp_ms)]
 
-    def _position(self, partition: int) -> Position:
-        at = self._positions
-        return Position(self._cluster, partition, at.get((SESSIONS, partition), 0), at.get((TAGGED, partition), 0))
+    def _erase(self, key: bytes, at_ms: int) -> None:
+        """Forget all that came of a person until `at_ms`."""
+        self._erased[key] = at_ms
+        self._ahead.forget(key)
+        self._outcomes.forget(key.decode())
+        with self._lock:
+            for tail in self._tails.values():
+                tail.forget(key)
 
-    def _has_passed(self, ends: Mapping[Source, int]) -> bool:
-        return all(self._positions.get(source, 0) >= end for source, end in ends.items())
+    def _is_erased(self, record: TopicRecord) -> bool:
+        return bool(self._erased) and record.timestamp_ms <= self._erased.get(record.key or b"", -1)
+
+    def _keep_within_bounds(self) -> None:
+        size_bytes = sum(tail.size_bytes for tail in self._tails.values())
+        if size_bytes > self._tail_bytes_max:
+            largest = max(self._tails.values(), key=lambda tail: tail.size_bytes)
+            with self._lock:
+                largest.drop_oldest(size_bytes - self._tail_bytes_max * (_SHARE - 1) // _SHARE)

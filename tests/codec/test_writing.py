@@ -19,6 +19,7 @@ from processor.codec import (
     decode_state,
     encode_state,
     jsontext,
+    session_ids,
 )
 from processor.codec.avrowriting import Tagger
 from processor.codec.spine import TEMPLATE_BYTES_MAX
@@ -408,6 +409,12 @@ def test_any_reader_of_messagepack_can_read_a_state(state):
     assert value[:1] not in (b"\xc3", b"\0", b"{")
 
 
+def test_the_sessions_of_a_state_are_read_without_the_rest():
+    """The closed ones in their order, then the current one."""
+    assert session_ids(encode_state(FULL)) == ["s0", "s0", "s1"]
+    assert session_ids(encode_state(SMALL)) == []
+
+
 def test_how_large_a_state_can_be():
     """8 KB, with all that it keeps as long and as large as it may be: no topic is too small for it."""
     text, number = "t" * TEMPLATE_BYTES_MAX, (1 << 63) - 1
@@ -427,9 +434,13 @@ def test_damaged_state():
     for at in range(len(value)):
         with pytest.raises(DecodeError):
             decode_state(value[:at])
+        with pytest.raises(DecodeError):
+            session_ids(value[:at])
         for byte in (0, 1, 3, 127, 128, 255):
             with suppress(DecodeError):
                 decode_state(value[:at] + bytes((byte,)) + value[at + 1 :])
+            with suppress(DecodeError):
+                session_ids(value[:at] + bytes((byte,)) + value[at + 1 :])
     for damaged in (value + b"\0", value[:10] + b"\xff" * 20, value[:2] + msgspec.msgpack.encode([*FULL[:6]])):
         with pytest.raises(DecodeError, match="is damaged; replay the raw topic"):
             decode_state(damaged)
@@ -440,6 +451,8 @@ def test_a_state_of_another_layout_is_refused(other):
     """That of an earlier or later release is never read as if it were of this one; what to do is told."""
     with pytest.raises(DecodeError, match=f"state begins with {other[:2].hex()}, .*; run the release that wrote it"):
         decode_state(other)
+    with pytest.raises(DecodeError, match=f"state begins with {other[:2].hex()}"):
+        session_ids(other)
 
 
 # --- golden -----------------------------------------------------------------------------------------------------------
