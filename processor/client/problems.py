@@ -159,6 +159,12 @@ class UnsupportedMediaType(Refused):
     code = "unsupported_media_type"
 
 
+class TimedOut(Unavailable):
+    """The request took too long to come."""
+
+    code = "timed_out"
+
+
 class InFlight(Unavailable):
     """The same command is still under way."""
 
