@@ -39,13 +39,13 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Arguments(TypedDict, total=False):
-    """What commands can be told; docs/producing.md says which takes what."""
+    """What commands can be told; docs/producing.md says which takes what. None is the same as to leave it out."""
 
     force_new: bool
-    template: str
+    template: str | None
     is_training_data: bool
-    session_notes: str
-    training_intent_label: str
+    session_notes: str | None
+    training_intent_label: str | None
     note: str
     context: Mapping[str, Any]
     step: Mapping[str, Any]

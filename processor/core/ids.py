@@ -10,6 +10,7 @@ from processor.core.model import IdFormat
 
 _SHORT: Final = IdFormat.SHORT
 _CHECK_DIGITS: Final = 8
+_is_dated: Final = re.compile(r"sess_[0-9]{8}_[0-9]{6}_[0-9a-f]{32}").fullmatch
 _DATED_LENGTH: Final = len("sess_YYYYMMDD_HHMMSS_") + 32
 _LANE: Final = "~[0-9a-f]{8}"  # what follows the owner in a lane's user id
 LANE_CHARS: Final = len("~12345678")
@@ -46,6 +47,17 @@ def owner_of(user_id: str) -> str:
     have several sessions open at once. What is looked for, counted or erased by person goes by the owner.
     """
     return user_id[:-LANE_CHARS] if _is_lane(user_id) else user_id
+
+
+def started_ms(candidate: str) -> int | None:
+    """Return when the session of a `dated` id started, by the second; None if `candidate` is no such id."""
+    if _is_dated(candidate) is None:
+        return None
+    try:
+        start = datetime.strptime(candidate[:20], "sess_%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+    except ValueError:  # There is no such day or hour.
+        return None
+    return int(start.timestamp()) * 1000
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from processor.faces import operations
+from processor.faces import a3cp, operations
 from processor.faces.context import Context
 from processor.faces.gate import Gate
 from processor.faces.problems import add_handlers
@@ -32,5 +32,6 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     app.add_middleware(Gate, doors=shell.doors, limits=shell.limits)
     app.add_middleware(Recording, log=shell.log.bind(component="serve"), metrics=shell.metrics)  # The outermost one.
     app.include_router(operations.router)
-    # Routers of the faces are included here.
+    for prefix in ("/session_manager", "/api/session_manager"):  # The page calls the one, A3CP's workers the other.
+        app.include_router(a3cp.router, prefix=prefix)
     return app

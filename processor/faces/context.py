@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from processor.client.sending import Sender
+from processor.faces.idempotency import Keys
 from processor.faces.problems import Problem
 from processor.observe.serving import ServeMetrics
 from processor.sessions.ports import SessionReader
@@ -26,6 +27,7 @@ class Context:
     store: SessionReader | None = None  # None: no store is named, or it does not answer yet
     bundles_root: str | None = None
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
+    keys: Keys = field(default_factory=Keys)
 
 
 async def context_of(request: Request) -> Context:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.core.ids import owner_of
+from processor.core.model import RECENT_SESSIONS_MAX
 from processor.errors import A3CPError
 from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
@@ -174,6 +175,11 @@ class View:
         """
         session = session_in(self._states.of(user_id.encode()), session_id)
         return None if session is None else session.last_ms
+
+    def oldest_ms(self, user_id: str) -> int | None:
+        """Return the start of the oldest session that a user's state remembers; None while it has room for more."""
+        state = self._states.of(user_id.encode())
+        return None if state is None or len(state.closed) < RECENT_SESSIONS_MAX else state.closed[0].start_ms
 
     def open_session(self, user_id: str) -> str | None:
         """Return the id of the user's open session, paused ones too; None if none is open."""

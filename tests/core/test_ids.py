@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.ids import belongs_to, owner_of, session_id
+from processor.core.ids import belongs_to, owner_of, session_id, started_ms
 from processor.core.model import IdFormat, Started
 from tests.core.playing import RULES, Ask, Say, Scene, play
 
@@ -123,3 +123,23 @@ def test_r6_forgotten_sessions_have_no_successor():
         scene.play(incoming)
     started = [event for event in scene.events if isinstance(event, Started)]
     assert started[1].previous_session_id is None
+
+
+@given(texts, st.integers(0, 253_402_300_799_999), texts)
+def test_r6_a_dated_id_tells_when_its_session_started(user_id, start_ms, record_id):
+    """R6: by the second; so an old id that all have forgotten can still be told from one that was made up."""
+    assert started_ms(session_id(user_id, start_ms, record_id, IdFormat.DATED)) == start_ms // 1000 * 1000
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        "sess_dd54c00f5bad7254",
+        "sess_20270115_080000_DD54C00F5BAD7254CCA2F9F23F104B11",
+        "sess_20270230_080000_dd54c00f5bad7254cca2f9f23f104b11",
+        "sess_20270115_250000_dd54c00f5bad7254cca2f9f23f104b11",
+    ],
+)
+def test_r6_other_texts_tell_no_start(candidate):
+    """R6: a short id, another spelling, a day or an hour that there is not."""
+    assert started_ms(candidate) is None

@@ -1,0 +1,59 @@
+"""Finds whose session an id is, and whether it is open; never answers that there is none before it is sure."""
+
+from typing import Final, NamedTuple
+
+import anyio
+
+from processor.faces.context import Context
+from processor.faces.problems import Problem
+from processor.view.standing import Standing
+from processor.view.view import View
+
+CAUGHT_UP_S: Final = 2.0
+_STANDINGS: Final = {"active": Standing.ACTIVE, "paused": Standing.PAUSED, "ended": Standing.CLOSED}
+
+
+class Place(NamedTuple):
+    """Where a session is."""
+
+    user_id: str  # the core's: perhaps a lane
+    owner: str
+    standing: Standing
+
+    def is_of(self, user_id: str) -> bool:
+        """Whether it is a session of `user_id`: an owner, or a lane as modules copy it from messages."""
+        return user_id in (self.owner, self.user_id)
+
+
+def in_memory(view: View, session_id: str) -> Place | None:
+    """Return where a session is, as far as the view has it in memory; quick enough for an event loop."""
+    user_id = view.user_of(session_id)
+    if user_id is None:
+        return None
+    standing = view.standing(user_id, session_id)
+    return None if standing is None else Place(user_id, view.owner_of(user_id), standing)
+
+
+async def find(context: Context, session_id: str) -> Place | None:
+    """Return where a session is; None once it is certain that neither log nor store has it.
+
+    An id that this replica has not seen may be a millisecond old, of another replica. So the broker is asked where the
+    log ends, and the answer waits until that is read. Then history is asked.
+
+    Raises:
+        Problem: not_caught_up, since that takes longer than 2 s.
+        StoreUnavailable: the store does not answer.
+    """
+    place = in_memory(context.view, session_id)
+    if place is not None:
+        return place
+    if not await context.view.caught_up(CAUGHT_UP_S):
+        raise Problem("not_caught_up", "this replica cannot tell yet whether there is such a session")
+    return in_memory(context.view, session_id) or await anyio.to_thread.run_sync(_in_history, context.view, session_id)
+
+
+def _in_history(view: View, session_id: str) -> Place | None:
+    held = view.session(session_id)
+    if held is None:
+        return None
+    return Place(held.row.user_id, view.owner_of(held.row.user_id), _STANDINGS[held.row.state])

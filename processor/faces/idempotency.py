@@ -1,0 +1,96 @@
+"""Idempotency keys: a request that is repeated with its key is carried out once, and answered alike.
+
+A key becomes the record id of the command, and a digest of the request becomes a member of the command's details. Both
+come back in the outcome, which is in `a3cp.sessions`: so every replica recognises a repeat, after a restart too.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Final
+from uuid import NAMESPACE_URL, uuid5
+
+import msgspec
+
+from processor.client.commands import CommandRecord
+from processor.codec.events import EventView
+from processor.codec.jsonvalue import plain_object
+from processor.faces.problems import Problem
+
+KEY_CHARS_MAX: Final = 255
+REQUEST: Final = "request"
+"""The member of a command's details that holds the digest of the request."""
+
+_SENT_MAX: Final = 10_000  # commands without a known outcome, whose bytes a repeat sends again
+
+
+class Keys:
+    """The requests with a key that are under way here, and the commands that were sent for keys."""
+
+    def __init__(self) -> None:
+        self._under_way: set[str] = set()
+        self._sent: OrderedDict[str, tuple[str, CommandRecord]] = OrderedDict()  # with the digests of the requests
+
+    @contextmanager
+    def under_way(self, record_id: str) -> Iterator[None]:
+        """Let one request with a key in at a time.
+
+        Raises:
+            Problem: in_flight, since another one is under way.
+        """
+        if record_id in self._under_way:
+            raise Problem("in_flight", "a request with this key is still under way")
+        self._under_way.add(record_id)
+        try:
+            yield
+        finally:
+            self._under_way.discard(record_id)
+
+    def sent(self, command: CommandRecord, digest: str) -> CommandRecord:
+        """Return the command to send for a key: the very bytes that were sent for it before, so it counts once.
+
+        Raises:
+            Problem: idempotency_key_reused, since those were of another request.
+        """
+        before, same = self._sent.setdefault(command.record_id, (digest, command))
+        if len(self._sent) > _SENT_MAX:
+            self._sent.popitem(last=False)
+        if before != digest:
+            raise _reused()
+        return same
+
+
+def record_id_of(who: str, route: str, key: str) -> str:
+    """Return the record id of the command that a key stands for.
+
+    Args:
+        who: the caller's name; another caller's keys are others. route: what is asked for.
+        key: as the client chose it.
+
+    Raises:
+        Problem: invalid_request, since the key is empty or too long.
+    """
+    if not 0 < len(key) <= KEY_CHARS_MAX:
+        raise Problem("invalid_request", f"an Idempotency-Key has 1 to {KEY_CHARS_MAX} characters")
+    return str(uuid5(NAMESPACE_URL, f"a3cp\x00{who}\x00{route}\x00{key}"))
+
+
+def digest_of(body: Mapping[str, object]) -> str:
+    """Return a digest of what a request asks for: the same for the same content, however it was written."""
+    return sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()[:16]
+
+
+def refuse_another(event: EventView, digest: str) -> None:
+    """Refuse a request whose key stood for another one, as the outcome `event` tells it.
+
+    Raises:
+        Problem: idempotency_key_reused.
+    """
+    details = {} if event.details is None else plain_object(event.details.encode())
+    if details.get(REQUEST) != digest:
+        raise _reused()
+
+
+def _reused() -> Problem:
+    return Problem("idempotency_key_reused", "another request has used this Idempotency-Key")
