@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "broker": Entry("Start and stop the embedded Kafka", ("up", "down", "status")),
     "topics": Entry("Compare and make the topics as topics/*.yaml want them", ("plan", "apply")),
     "process": Entry("Tag the messages of a3cp.raw, until stopped"),
+    "serve": Entry("Serve sessions over HTTP, until stopped"),
+    "token": Entry("Make tokens that a3cp serve lets in", ("new",)),
     "produce": Entry("Send messages from files to a3cp.raw"),
     "session": Entry(
         "Start, end, pause a session: ask, and wait for the outcome",

@@ -1,5 +1,6 @@
 """The application: routes of all faces behind one gate."""
 
+import json
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -35,3 +36,8 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     for prefix in ("/session_manager", "/api/session_manager"):  # The page calls the one, A3CP's workers the other.
         app.include_router(a3cp.router, prefix=prefix)
     return app
+
+
+def openapi_text() -> str:
+    """Return the OpenAPI document as docs/openapi.json has it."""
+    return json.dumps(make_app(None).openapi(), indent=1, ensure_ascii=False) + "\n"

@@ -23,7 +23,7 @@ class Shell:
     doors: Doors = field(default_factory=Doors)
     limits: RateLimits = field(default_factory=RateLimits)
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
-    log: FilteringBoundLogger = field(default_factory=lambda: make_logger("serve"))
+    log: FilteringBoundLogger = field(default_factory=lambda: make_logger("serve", level="warning"))
     troubles: Callable[[], Sequence[str]] = _none
     """Says what does not answer at the moment, and keeps the service from being ready."""
     incomplete: Callable[[], Sequence[str]] = _none

@@ -1,0 +1,197 @@
+"""What a service knows, from the moment when Kafka answers: it connects, follows the topics, and heals by itself."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from processor.broker import bootstrap_of_running
+from processor.client.sending import Sender
+from processor.codec.codec import Codec
+from processor.errors import A3CPError, BrokerUnavailable, StoreUnavailable, UsageError
+from processor.faces.context import Context
+from processor.kafka.identities import ids_of
+from processor.kafka.tail import Tail
+from processor.kafka.topic_admin import check_topics
+from processor.observe.serving import ServeMetrics
+from processor.runtime.backoff import backoff_s
+from processor.runtime.identities import CLUSTER
+from processor.sessions.ports import SESSIONS, TAGGED, Source
+from processor.settings.model import Settings
+from processor.store.sql import SqlStore
+from processor.view.position import STATE
+from processor.view.view import View
+from processor.wiring import SystemClock, schemas, store_of
+
+SOURCE: Final = "a3cp_serve"  # of the commands that the service sends
+_BACKOFF_FIRST_S: Final = 0.2
+_BACKOFF_MAX_S: Final = 5.0
+_POLL_S: Final = 0.1
+_LOOK_EVERY_S: Final = 5.0
+_TROUBLE_S: Final = 4.0  # While no broker answers, the tail says so every two seconds.
+
+
+class Replica:
+    """One replica of what is known; its thread runs from `start` to `stop`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: FilteringBoundLogger,
+        metrics: ServeMetrics,
+        *,
+        bundles_root: str | None,
+        ready: Callable[[Context], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: where Kafka and the store are; without a named Kafka it is the embedded one, once that runs.
+            log, metrics: told how it goes.
+            bundles_root: where an exporter writes bundles.
+            ready: called with what routes work with, whenever that is made anew.
+        """
+        self._settings = settings
+        self._log = log
+        self._metrics = metrics
+        self._bundles_root = bundles_root
+        self._ready = ready
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="a3cp-replica", daemon=True)
+        self._trouble: str | None = None
+        self._trouble_until_s = 0.0
+        self._no_store: str | None = None
+
+    def start(self) -> None:
+        """Begin to connect and to follow."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Stop following, and wait for that at most so long."""
+        self._stopping.set()
+        self._thread.join(timeout_s)
+
+    def troubles(self) -> Sequence[str]:
+        """Return what does not answer at the moment."""
+        if self._trouble is not None and time.monotonic() > self._trouble_until_s:
+            self._log.info("Kafka answers again", operation="follow")
+            self._trouble = None
+        return () if self._trouble is None else (self._trouble,)
+
+    def incomplete(self) -> Sequence[str]:
+        """Return what is missing in answers at the moment."""
+        return () if self._no_store is None else (self._no_store,)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self._follow_once()
+                failures = 0
+            except A3CPError as error:
+                failures += 1
+                self._note(error, for_s=float("inf"))
+                self._stopping.wait(backoff_s(failures, first_s=_BACKOFF_FIRST_S, max_s=_BACKOFF_MAX_S))
+
+    def _follow_once(self) -> None:
+        """Connect, and follow until it is stopped or has to begin anew, as when the store has come.
+
+        Raises:
+            A3CPError: Kafka does not answer, or its topics are not as they should be.
+        """
+        settings = self._named()
+        conf, topics = settings.kafka_conf(), settings.topics()
+        partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
+        cluster = ids_of(conf, ()).get(CLUSTER, "")
+        kinds = {topics.state: STATE, topics.tagged: TAGGED, topics.sessions: SESSIONS}
+        clock, store = SystemClock(), self._store(settings)
+        codec = Codec(schemas(settings))
+        view = View(
+            codec,
+            None if store is None else store.reader,
+            partitions=partitions,
+            cluster_id=cluster,
+            now_ms=clock.now_ms,
+        )
+        sender = Sender.connect(settings, source=SOURCE)
+        sender.call_back()
+        with Tail(conf, list(kinds), from_beginning=True) as tail:
+
+            def ends() -> Mapping[Source, int]:
+                return {(kinds[topic], number): end for (topic, number), end in tail.ends().items()}
+
+            view.begin(ends(), ends)
+            self._trouble = None
+            self._ready(
+                Context(
+                    view=view,
+                    sender=sender,
+                    settings=settings,
+                    now_ms=clock.now_ms,
+                    store=None if store is None else store.reader,
+                    bundles_root=self._bundles_root,
+                    metrics=self._metrics,
+                )
+            )
+            self._log.info("following the topics", operation="follow", partitions=partitions)
+            look_at_s = 0.0
+            while not self._stopping.is_set():
+                self._take(tail, view, kinds)
+                if time.monotonic() >= look_at_s:
+                    look_at_s = time.monotonic() + _LOOK_EVERY_S
+                    view.trim()
+                    self._measure(tail, kinds)
+                    if store is None and self._store(settings) is not None:
+                        return
+
+    def _take(self, tail: Tail, view: View, kinds: Mapping[str, str]) -> None:
+        try:
+            records = tail.poll(_POLL_S)
+        except BrokerUnavailable as error:
+            self._note(error, for_s=_TROUBLE_S)
+            return
+        for topic, kind in kinds.items():
+            mine = [record for record in records if record.topic == topic]
+            if mine:
+                view.take(kind, mine)
+        view.at({(kinds[topic], number): offset for (topic, number), offset in tail.positions().items()})
+
+    def _measure(self, tail: Tail, kinds: Mapping[str, str]) -> None:
+        positions = tail.positions()
+        try:
+            ends = tail.ends()
+        except BrokerUnavailable as error:
+            self._note(error, for_s=_TROUBLE_S)
+            return
+        for (topic, partition), end in ends.items():
+            self._metrics.view_at(kinds[topic], partition, positions.get((topic, partition), 0), end)
+
+    def _named(self) -> Settings:
+        if self._settings.kafka_conf().get("bootstrap.servers"):
+            return self._settings
+        servers = bootstrap_of_running()
+        if not servers:
+            raise UsageError(
+                "no Kafka is named and the embedded one does not run",
+                remedy="start it with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
+            )
+        return self._settings.model_copy(update={"bootstrap_servers": servers})
+
+    def _store(self, settings: Settings) -> SqlStore | None:
+        try:
+            store = store_of(settings, must_exist=True)
+        except (StoreUnavailable, UsageError) as error:
+            if self._no_store is None:
+                self._log.warning(str(error), operation="store")
+            self._no_store = f"only what the topics hold is known: {error.what}"
+            return None
+        self._no_store = None
+        return store
+
+    def _note(self, error: A3CPError, *, for_s: float) -> None:
+        if str(error) != self._trouble:
+            self._log.warning(str(error), operation="follow", error=type(error).__name__)
+        self._trouble_until_s = time.monotonic() + for_s
+        self._trouble = str(error)

@@ -1,0 +1,91 @@
+"""The service: HTTP over what one replica knows. Without Kafka or a store it lives, and says what is missing."""
+
+from pathlib import Path
+
+import httpx
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from processor.errors import UsageError
+from processor.faces.app import make_app
+from processor.faces.context import Context
+from processor.faces.doors import Door, Doors
+from processor.faces.oidc import Keys, OidcDoor, OidcRules
+from processor.faces.ratelimits import RateLimits
+from processor.faces.shell import Shell
+from processor.faces.tokens import TokenFile
+from processor.observe.logs import make_logger
+from processor.observe.serving import ServeMetrics
+from processor.processes.listening import address_of, bind, is_loopback, serve_until_signal
+from processor.processes.replica import Replica
+from processor.settings.model import Settings
+from processor.settings.sources import Loaded
+
+_FOLLOWER_STOPS_S = 1.0
+
+
+def run_service(loaded: Loaded, *, bundles_root: str | None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        UsageError: it cannot listen where it should, or would let in everybody from elsewhere.
+    """
+    settings = loaded.settings
+    log = make_logger("serve", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    for note in loaded.notes:
+        log.info(note, operation="start")
+    for warning in loaded.warnings:
+        log.warning(warning, operation="start")
+    doors = doors_of(settings, log)
+    metrics = ServeMetrics(CollectorRegistry())
+
+    def ready(context: Context) -> None:
+        app.state.context = context
+
+    replica = Replica(settings, log, metrics, bundles_root=bundles_root, ready=ready)
+    shell = Shell(
+        doors=doors,
+        limits=RateLimits(settings.serve_requests_per_s_max),
+        metrics=metrics,
+        log=log,
+        troubles=replica.troubles,
+        incomplete=replica.incomplete,
+    )
+    app = make_app(None, shell)
+    with bind(settings.serve_host, settings.serve_port) as bound:
+        whom = "everybody on this machine, as an operator" if doors.are_open else "those who have a token"
+        log.info("listening", operation="start", url=address_of(bound), lets_in=whom)
+        replica.start()
+        serve_until_signal(app, bound, log)
+        replica.stop(_FOLLOWER_STOPS_S)
+        log.info("stopped", operation="stop")
+
+
+def doors_of(settings: Settings, log: FilteringBoundLogger) -> Doors:
+    """Return the doors that the settings ask for.
+
+    Raises:
+        UsageError: there are none though others than this machine reach the service, or the tokens cannot be read.
+    """
+    doors: list[Door] = []
+    if settings.serve_tokens_file is not None:
+        doors.append(
+            TokenFile(Path(settings.serve_tokens_file), lambda error: log.warning(str(error), operation="tokens"))
+        )
+    if settings.serve_oidc_issuer is not None:
+        rules = OidcRules(
+            settings.serve_oidc_issuer,
+            settings.serve_oidc_audience,
+            settings.serve_oidc_jwks_url,
+            settings.serve_oidc_leeway_ms / 1000,
+            settings.serve_oidc_role_claim,
+            settings.serve_oidc_users_claim,
+        )
+        doors.append(OidcDoor(rules, Keys(rules, httpx.AsyncClient())))
+    if not doors and not is_loopback(settings.serve_host):
+        raise UsageError(
+            f"{settings.serve_host} is reached from elsewhere, and nobody would be asked for a token",
+            remedy="set A3CP_SERVE_TOKENS_FILE (a3cp token new makes one) or A3CP_SERVE_OIDC_ISSUER, "
+            "or listen on 127.0.0.1",
+        )
+    return Doors(*doors)
