@@ -34,10 +34,11 @@ _REMEDY: Final = "see that a3cp serve runs there"
 class Asking:
     """Sends requests over an `Exchange`, and reads what comes back."""
 
-    def __init__(self, exchange: Exchange, timeout_s: float) -> None:
-        """`timeout_s`: how long a call may take, with its repeats."""
+    def __init__(self, exchange: Exchange, timeout_s: float, *, repeats: bool = True) -> None:
+        """`timeout_s`: how long a call may take; `repeats`: whether what may succeed later is asked again within it."""
         self.exchange: Final = exchange
         self._timeout_s = timeout_s
+        self._repeats = repeats
         self._positions: OrderedDict[str, str] = OrderedDict()  # behind this client's last command, by session
         self._latest = ""  # of them
 
@@ -152,7 +153,7 @@ class Asking:
                 error = _unreachable(lost)
             failures += 1
             wait_s = max(retry_after_s, _wait_s(failures))
-            if not isinstance(error, Unavailable) or now_s() + wait_s > until_s:
+            if not self._repeats or not isinstance(error, Unavailable) or now_s() + wait_s > until_s:
                 raise error
             await self.exchange.pause(wait_s)
 
@@ -184,8 +185,12 @@ def _json(body: Mapping[str, Any]) -> bytes:
     return as_json({name: value for name, value in body.items() if value is not None})
 
 
-def _texts(params: Mapping[str, object]) -> dict[str, str]:
-    return {name: _text(value) for name, value in params.items() if value is not None}
+def _texts(params: Mapping[str, object]) -> dict[str, str | list[str]]:
+    return {
+        name: [_text(each) for each in value] if isinstance(value, list | tuple) else _text(value)
+        for name, value in params.items()
+        if value is not None
+    }
 
 
 def _text(value: object) -> str:

@@ -37,10 +37,11 @@ class Filters(TypedDict, total=False):
     since: datetime | str  # started then or later
     until: datetime | str  # started before
     template: str
-    flag: str
+    flag: str | Sequence[str]  # of a message in it; of several any
     tag: str
     phase: str
     min_duration_s: float
+    has_notes: bool
     q: str  # words that are said in it
 
 
@@ -78,6 +79,7 @@ class AsyncSessions:
         token: str | None = None,
         timeout_s: float = TIMEOUT_S,
         exchange: Exchange | None = None,
+        repeats: bool = True,
     ) -> None:
         """Choose the service; it is connected to when it is needed.
 
@@ -88,11 +90,12 @@ class AsyncSessions:
             token: what the service knows its callers by; A3CP_TOKEN when None.
             timeout_s: how long a call may take, with its repeats.
             exchange: how requests travel, instead of what the URL says.
+            repeats: ask again what may succeed later.
 
         Raises:
             UsageError: the URL is none of these.
         """
-        self._asking: Final = Asking(exchange or Suspending(backend_of(url, token)), timeout_s)
+        self._asking: Final = Asking(exchange or Suspending(backend_of(url, token)), timeout_s, repeats=repeats)
         self._active: OrderedDict[str, float] = OrderedDict()  # when a session was last said to be active
         self._own: OrderedDict[str, None] = OrderedDict()  # sessions begun here whose end was not seen
 
@@ -229,7 +232,7 @@ class AsyncSessions:
             limit: how many, at most 200.
             offset: how many to leave out before them.
             cursor: `next_cursor` of the page before.
-            filters: user_id, status, since, until, template, flag, tag, phase, min_duration_s, q.
+            filters: user_id, status, since, until, template, flag, tag, phase, min_duration_s, has_notes, q.
 
         >>> [session.user_id for session in sessions.list(user_id="elias01", limit=1)]
         ['elias01']

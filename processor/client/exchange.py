@@ -8,7 +8,7 @@ seem to be. Over `Blocking` each wait happens inside of the call, so a coroutine
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import httpx
@@ -22,6 +22,7 @@ class Service(NamedTuple):
     url: str
     headers: Mapping[str, str]
     socket: str | None = None  # a Unix socket that leads to it, instead of the URL's address
+    app: Callable[..., Any] | None = None  # the service itself, an ASGI application of this event loop
 
 
 class Backend(Protocol):
@@ -39,7 +40,7 @@ class Request(NamedTuple):
 
     method: str
     path: str
-    params: Mapping[str, str]
+    params: Mapping[str, str | list[str]]
     headers: Mapping[str, str]
     content: bytes | None = None
 
@@ -75,12 +76,13 @@ class Exchange(Protocol):
 
 
 class Suspending:
-    """For asyncio."""
+    """For asyncio; each event loop that uses it has connections of its own."""
 
     monotonic_s = staticmethod(time.monotonic)
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._client: httpx.AsyncClient | None = None
 
@@ -111,11 +113,18 @@ class Suspending:
         await asyncio.to_thread(self._backend.stop)
 
     async def _connected(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._lock, self._client = loop, asyncio.Lock(), None
         async with self._lock:
             if self._client is None:
-                url, headers, socket = await asyncio.to_thread(self._backend.start)
-                transport = httpx.AsyncHTTPTransport(uds=socket) if socket else None
-                self._client = httpx.AsyncClient(base_url=url, headers=headers, transport=transport)
+                service = await asyncio.to_thread(self._backend.start)
+                transport: httpx.AsyncBaseTransport | None = None
+                if service.app is not None:
+                    transport = httpx.ASGITransport(service.app)
+                elif service.socket is not None:
+                    transport = httpx.AsyncHTTPTransport(uds=service.socket)
+                self._client = httpx.AsyncClient(base_url=service.url, headers=service.headers, transport=transport)
             return self._client
 
 
@@ -156,9 +165,9 @@ class Blocking:
     def _connected(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
-                url, headers, socket = self._backend.start()
-                transport = httpx.HTTPTransport(uds=socket) if socket else None
-                self._client = httpx.Client(base_url=url, headers=headers, transport=transport)
+                service = self._backend.start()
+                transport = httpx.HTTPTransport(uds=service.socket) if service.socket else None
+                self._client = httpx.Client(base_url=service.url, headers=service.headers, transport=transport)
             return self._client
 
 

@@ -18,9 +18,9 @@ class Session:
     session_id: str
     user_id: str | None
     status: Status
+    created_at: datetime
     phase: str | None = None  # the last word of `update_status`
     template: str | None = None
-    created_at: datetime | None = None
     start_time: datetime | None = None
     last_activity: datetime | None = None
     end_time: datetime | None = None
@@ -97,8 +97,8 @@ class Audit:
     """What became of a session's steps, and what they told."""
 
     session_id: str
-    status: str
-    created_at: datetime | None = None
+    status: Status
+    created_at: datetime
     phase: str | None = None
     steps_completed: tuple[str, ...] = ()
     timing: Mapping[str, int] = field(default_factory=dict)

@@ -17,7 +17,9 @@ import uvicorn
 from processor.client.exchange import Service
 from processor.errors import Fatal
 from processor.faces.app import make_app
+from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
+from processor.observe.logs import make_logger
 from processor.testing import RunningClock
 
 App: TypeAlias = Callable[..., Any]
@@ -28,26 +30,31 @@ _STOPS_WITHIN_S: Final = 5
 
 
 class InProcess:
-    """A service in this process, from `start` to `stop`."""
+    """A service in this process, from its first `start` to `stop`; for one caller at a time."""
 
     def __init__(self, make: Callable[[], AbstractContextManager[App]]) -> None:
         """`make` makes the application; what it needs lives until the service stops."""
         self._make = make
         self._lives = ExitStack()
+        self._service: Service | None = None
 
     def start(self) -> Service:
         """Return the service once it answers."""
+        if self._service is not None:
+            return self._service
         with ExitStack() as lives:
             app = lives.enter_context(self._make())
             path = str(Path(lives.enter_context(TemporaryDirectory(prefix="a3cp-"))) / "http")
             listening = lives.enter_context(socket.socket(socket.AF_UNIX))
             listening.bind(path)
-            lives.enter_context(_serving(app, listening))
+            lives.enter_context(serving(app, listening))
             self._lives = lives.pop_all()
-        return Service("http://localhost", {}, path)
+        self._service = Service("http://localhost", {}, path)
+        return self._service
 
     def stop(self) -> None:
         """Stop it."""
+        self._service = None
         self._lives.close()
 
 
@@ -62,11 +69,11 @@ def _memory() -> Iterator[App]:
         TemporaryDirectory(prefix="a3cp-") as folder,
         MemoryDeployment(Path(folder), clock=RunningClock()) as deployment,
     ):
-        yield make_app(deployment.context())
+        yield make_app(deployment.context(), Shell(log=make_logger("serve", level="warning")))
 
 
 @contextmanager
-def _serving(app: App, listening: socket.socket) -> Iterator[None]:
+def serving(app: App, listening: socket.socket) -> Iterator[None]:
     """Serve `app` in a thread."""
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_STOPS_WITHIN_S)
     server = uvicorn.Server(config)

@@ -13,7 +13,7 @@ from processor.client.asyncsessions import VALIDITY_S_MAX, AsyncSessions
 from processor.client.exchange import Answer, Request, finished
 from processor.faces.problems import KINDS
 
-SESSION = {"session_id": "sess_1", "user_id": "elias01", "status": "active"}
+SESSION = {"session_id": "sess_1", "user_id": "elias01", "status": "active", "created_at": "2025-06-15T12:34:56.789Z"}
 
 
 def told(status: int, body: object, **headers: str) -> Answer:

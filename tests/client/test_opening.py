@@ -16,7 +16,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_service_elsewhere() -> None:
     """An HTTP URL is taken as it is, the token goes with each request."""
     assert backend_of("https://sessions.example/a/", "secret").start() == (
-        "https://sessions.example/a", {"Authorization": "Bearer secret"}, None
+        "https://sessions.example/a", {"Authorization": "Bearer secret"}, None, None
     )  # fmt: skip
 
 
