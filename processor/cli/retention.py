@@ -55,7 +55,7 @@ def retention(
         known = {session_id: start_ms for session_id, start_ms, _ in removed.sessions}
 
         def is_gone(_: str, session_id: str) -> bool:
-            return session_id in known or bool(opened.removal.removed_of([session_id]))
+            return session_id in known or bool(opened.reader.removed_of([session_id]))
 
         until = date_part(before_ms)
         cleared: list[Cleared] = []

@@ -8,9 +8,11 @@ from fastapi import FastAPI
 from processor.faces import a3cp, operations
 from processor.faces.context import Context
 from processor.faces.gate import Gate
+from processor.faces.paths import EncodedPaths
 from processor.faces.problems import add_handlers
 from processor.faces.recording import Recording
 from processor.faces.shell import Shell
+from processor.faces.v1 import routes as v1
 
 
 def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
@@ -30,11 +32,13 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     app.state.context = context
     app.state.shell = shell
     add_handlers(app)
+    app.add_middleware(EncodedPaths)
     app.add_middleware(Gate, doors=shell.doors, limits=shell.limits)
     app.add_middleware(Recording, log=shell.log.bind(component="serve"), metrics=shell.metrics)  # The outermost one.
     app.include_router(operations.router)
     for prefix in ("/session_manager", "/api/session_manager"):  # The page calls the one, A3CP's workers the other.
         app.include_router(a3cp.router, prefix=prefix)
+    app.include_router(v1.router, prefix="/v1")
     return app
 
 

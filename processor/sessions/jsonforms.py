@@ -11,7 +11,7 @@ from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object
 from processor.sessions.model import SessionRow, Sums
 from processor.sessions.ports import Found
-from processor.sessions.shapes import Session, Summary
+from processor.sessions.shapes import Resource, Session, Summary
 from processor.sessions.summary import Rollup
 
 _SAME = frozenset(SessionRow._fields).intersection(Session.__struct_fields__) - {"summary", "tags"}
@@ -19,24 +19,32 @@ _SAME = frozenset(SessionRow._fields).intersection(Session.__struct_fields__) - 
 
 def session_of(row: SessionRow) -> Session:
     """Return a session as JSON tells it."""
+    return Session(**_fields(row))
+
+
+def resource_of(row: SessionRow, **more: Any) -> Resource:
+    """Return a session as HTTP tells it; `more` are the fields that `Session` has not."""
+    return Resource(**{**_fields(row), "user_id": row.owner, **more})
+
+
+def _fields(row: SessionRow) -> dict[str, Any]:
     start = format_time(row.start_ms)
-    same: dict[str, Any] = {name: getattr(row, name) for name in _SAME}
-    return Session(
-        status="closed" if row.state == "ended" else row.state,  # type: ignore[arg-type]  # The store's words.
-        completeness=row.status.value,
-        created_at=start,
-        start_time=start,
-        last_activity=format_time(row.last_ms),
-        end_time=None if row.end_ms is None else format_time(row.end_ms),
-        end_reason=row.reason,
-        owner=row.owner,
-        flags=list(row.flags),
-        tags=list(row.tags),
-        message_count=row.held_count,
-        duration_ms=row.duration_ms,
-        summary=summary_of(row),
-        **same,
-    )
+    return {
+        **{name: getattr(row, name) for name in _SAME},
+        "status": "closed" if row.state == "ended" else row.state,
+        "completeness": row.status.value,
+        "created_at": start,
+        "start_time": start,
+        "last_activity": format_time(row.last_ms),
+        "end_time": None if row.end_ms is None else format_time(row.end_ms),
+        "end_reason": row.reason,
+        "owner": row.owner,
+        "flags": list(row.flags),
+        "tags": list(row.tags),
+        "message_count": row.held_count,
+        "duration_ms": row.duration_ms,
+        "summary": summary_of(row),
+    }
 
 
 def summary_of(row: SessionRow) -> Summary:

@@ -55,7 +55,8 @@ class MetadataFold:
         self._completed: dict[str, None] = {}
         self._timing: dict[str, int] = {}
         self._of_steps: dict[str, Any] = {}
-        self._of_contexts: dict[str, Any] = {}
+        self._of_contexts: dict[str, Any] = {}  # and of statuses
+        self._context: dict[str, Any] = {}
 
     def add(self, event: EventView) -> None:
         """Add the session's next event."""
@@ -69,21 +70,37 @@ class MetadataFold:
                 self._of_steps[step.name] = step.data
         elif (context := context_in(event)) is not None and isinstance(context.context, dict):
             self._of_contexts.update(context.context)
+            if event.kind == "context":
+                self._context.update(context.context)
 
-    def metadata(self, row: SessionRow, *, audit_path: str | None = None) -> Metadata:
-        """Return what session_metadata.json says of the session; `audit_path`: where its audit log is, if any."""
-        session = session_of(row)
+    @property
+    def steps_completed(self) -> list[str]:
+        """The names of steps that are done, in the order of their first time."""
+        return list(self._completed)
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """The circumstances that were told, the latest of each name."""
+        return dict(self._context)
+
+    def timing(self, row: SessionRow) -> dict[str, int]:
+        """Return how long the session and its steps took, ms."""
         timing = {"duration_ms": row.duration_ms, "paused_ms": row.paused_ms}
         if row.active_ms is not None:
             timing["active_ms"] = row.active_ms
         for name, length_ms in self._timing.items():
             timing[name] = timing.get(name, 0) + length_ms
+        return timing
+
+    def metadata(self, row: SessionRow, *, audit_path: str | None = None) -> Metadata:
+        """Return what session_metadata.json says of the session; `audit_path`: where its audit log is, if any."""
+        session = session_of(row)
         shared = {name: getattr(session, name) for name in Metadata.__struct_fields__ if hasattr(session, name)}
         return Metadata(
             format=FORMAT,
             audit_path=audit_path,
-            steps_completed=list(self._completed),
-            timing=timing,
+            steps_completed=self.steps_completed,
+            timing=self.timing(row),
             data={**self._of_steps, **self._of_contexts},
             **shared,
         )

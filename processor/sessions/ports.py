@@ -234,6 +234,9 @@ class SessionReader(Protocol):
     def unreadable(self) -> Iterator[UnreadableRow]:
         """Yield the records that could not be read."""
 
+    def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of `session_ids` that were removed, for their age or with their person."""
+
     def search(self, words: str, wanted: SessionFilter = EVERYTHING, *, limit: int) -> Sequence[Found]:
         """Return texts that hold all of `words`, latest first, of sessions that pass `wanted`.
 
@@ -331,11 +334,9 @@ class Removal(Protocol):
         """Remove rows, all of them or none. The offsets stay, so nothing is read again.
 
         Sessions that go for their age are remembered by their ids: what the topics still tell of them is left out
-        from now on, or it would come back as half a session.
+        from now on, or it would come back as half a session. Those of a person are remembered by a hash of their ids,
+        from which nobody can guess the person.
         """
-
-    def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of `session_ids` that were removed for their age."""
 
     def scrub(self) -> None:
         """Take what removed rows held out of the database's files, as far as that is in a client's hands.

@@ -6,7 +6,7 @@ Times are ISO 8601 text, UTC, ms, Z; lengths of time are ms.
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 FORMAT: Final = "a3cp-bundle/1"
 SCHEMA_BASE: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -116,6 +116,16 @@ class Session(msgspec.Struct):
     expected_digest: Hash | None
     held_digest: Hash | None
     summary: Summary
+
+
+class Resource(Session, kw_only=True):
+    """A session as HTTP tells it: its `user_id` is the person, never a lane. A list leaves out what is `Unset`."""
+
+    steps_completed: list[str] | UnsetType = UNSET
+    timing: dict[str, int] | UnsetType = UNSET
+    context: Annotated[dict[str, Any], Meta(description="the latest of each name")] | UnsetType = UNSET
+    position: Annotated[str, Meta(description="how much of the log this reflects")] | UnsetType = UNSET
+    backend: Literal["kafka", "fallback"] = "kafka"
 
 
 class RecordPlace(msgspec.Struct):

@@ -12,6 +12,7 @@ from processor.store import lookups, rows
 from processor.store.database import Database
 from processor.store.filtering import conditions, text_conditions
 from processor.store.tables import EVENTS, MESSAGES, SESSIONS, UNREADABLE
+from processor.store.transaction import removed_of, unnamed
 
 PAGE_BYTES: Final = 16 << 20  # of values in a page; it ends with the one that is beyond
 PAGE_ROWS: Final = 1_000  # read at a time: no transaction stays open while a reader thinks
@@ -80,6 +81,12 @@ class SqlReader:
         while page:
             yield from (rows.unreadable(values) for values in page)
             page = self._database.page(query.where(key > (page[-1].topic, page[-1].position)))
+
+    def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
+        """See `SessionReader.removed_of`."""
+        with self._database.reading() as connection:
+            by_name = {name: session_id for session_id in session_ids for name in (session_id, unnamed(session_id))}
+            return frozenset(by_name[name] for name in removed_of(connection, list(by_name)))
 
     def search(self, words: str, wanted: SessionFilter = EVERYTHING, *, limit: int) -> Sequence[Found]:
         """See `SessionReader.search`."""

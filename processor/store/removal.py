@@ -11,7 +11,7 @@ from processor.sessions.ports import TAGGED, Gone, Removed
 from processor.store.database import Database
 from processor.store.filtering import of_person
 from processor.store.tables import EVENTS, EXPORTS, MESSAGES, REMOVED, SESSIONS, TEXTS, UNREADABLE
-from processor.store.transaction import removed_of
+from processor.store.transaction import removed_of, unnamed
 
 LAST_REMOVAL: Final = text(
     "INSERT INTO meta (name, value) VALUES ('last_removal', :value)"
@@ -37,6 +37,8 @@ class SqlRemoval:
             sessions = select(SESSIONS.c.session_id).where(to_go(SESSIONS, gone))
             if gone.user_id is None:
                 connection.execute(REMOVED.insert().from_select(["session_id"], sessions))
+            else:
+                _remember(connection, [unnamed(session_id) for session_id, _, _ in removed.sessions])
             connection.execute(delete(EXPORTS).where(EXPORTS.c.session_id.in_(sessions)))
             if gone.user_id is not None:  # Whose they are is not known; read again, they would bring a person back.
                 connection.execute(delete(UNREADABLE))
@@ -45,15 +47,17 @@ class SqlRemoval:
             connection.execute(LAST_REMOVAL, {"value": secrets.token_hex(8)})
         return removed
 
-    def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
-        """See `Removal.removed_of`."""
-        with self._database.reading() as connection:
-            return removed_of(connection, session_ids)
-
     def scrub(self) -> None:
         """See `Removal.scrub`."""
         with self._database.reading() as connection:
             self._database.dialect.scrub(connection)
+
+
+def _remember(connection: Connection, names: Sequence[str]) -> None:
+    """Remember what was removed by these names; those of ids that came back and go again are there already."""
+    new = [{"session_id": name} for name in frozenset(names) - removed_of(connection, names)]
+    if new:
+        connection.execute(REMOVED.insert(), new)
 
 
 def _removed(connection: Connection, gone: Gone) -> Removed:

@@ -1,6 +1,7 @@
 """The transaction in which a batch of records becomes rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -91,8 +92,13 @@ class SqlTransaction:
         return removed_of(self._connection, [name for name in session_ids if name is not None])
 
 
+def unnamed(session_id: str) -> str:
+    """Return by what an erased person's session is remembered: nobody can guess from it who that was."""
+    return f"sha256:{sha256(session_id.encode()).hexdigest()}"
+
+
 def removed_of(connection: Connection, session_ids: Sequence[str]) -> frozenset[str]:
-    """Return those of `session_ids` that were removed for their age."""
+    """Return those of `session_ids`, or of what `unnamed` has made of ids, that are remembered as removed."""
     held: set[str] = set()
     for some in lookups.some_of(session_ids):
         wanted = REMOVED.c.session_id.in_(some)

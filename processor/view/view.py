@@ -10,7 +10,7 @@ from typing import Final, Literal
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.core.ids import owner_of
-from processor.core.model import RECENT_SESSIONS_MAX
+from processor.core.model import RECENT_SESSIONS_MAX, Policy
 from processor.errors import A3CPError
 from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
@@ -59,7 +59,7 @@ class View:
             now_ms: the clock, ms since the epoch.
             tail_bytes_max: what the latest records may take in memory; the oldest go first.
         """
-        self._codec = codec
+        self.codec: Final = codec
         self._store = store
         self._partitions = partitions
         self._now_ms = now_ms
@@ -181,6 +181,11 @@ class View:
         state = self._states.of(user_id.encode())
         return None if state is None or len(state.closed) < RECENT_SESSIONS_MAX else state.closed[0].start_ms
 
+    def policy_of(self, user_id: str) -> Policy | None:
+        """Return the limits that the user has set for themselves; None if no state remembers any."""
+        state = self._states.of(user_id.encode())
+        return None if state is None else state.policy
+
     def open_session(self, user_id: str) -> str | None:
         """Return the id of the user's open session, paused ones too; None if none is open."""
         key = user_id.encode()
@@ -243,7 +248,7 @@ class View:
             for record in each.of(key, {})
             if record.offset > beyond[kind] and session_id.encode() in (record.value or b"")
         ]
-        part = decode_part(self._codec, tail)
+        part = decode_part(self.codec, tail)
         mine = [message for message in part.messages if message.row.session_id == session_id]
         told = [event for event in part.events if event.row.session_id == session_id]
         if not stored and not mine and not told:
@@ -327,7 +332,7 @@ class View:
         if self._is_erased(record):
             return []
         try:
-            event = self._codec.decode_event(record.value or b"")
+            event = self.codec.decode_event(record.value or b"")
         except A3CPError:
             return []  # Who reads the session is told.
         ends = self._begun or {}

@@ -1,0 +1,128 @@
+"""Reads one session on behalf of a caller, and says how much of the log the answer reflects."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import anyio
+import msgspec
+from fastapi import Request, Response
+from starlette.responses import StreamingResponse
+
+from processor.codec.isotime import parse_time
+from processor.faces.context import Context
+from processor.faces.doors import Caller
+from processor.faces.finding import CAUGHT_UP_S
+from processor.faces.positions import position_headers, position_in
+from processor.faces.problems import Problem
+from processor.sessions.model import EventRow
+from processor.view.position import AsOf, Position
+from processor.view.reading import Held
+
+CHUNK_BYTES: Final = 1 << 16
+JSON: Final = "application/json"
+INCOMPLETE: Final = "A3CP-Incomplete"
+encode: Final = msgspec.json.Encoder().encode
+
+T = TypeVar("T")
+
+
+async def in_thread(call: Callable[..., T], *arguments: Any) -> T:
+    """Return what `call` returns, which may read the store, so not in the event loop."""
+    return await anyio.to_thread.run_sync(partial(call, *arguments))
+
+
+async def held_of(context: Context, who: Caller, session_id: str, as_of: AsOf | None = None) -> Held:
+    """Return the session, as it is now or as it was known then.
+
+    An id that this replica has not seen may be a millisecond old, of another replica. So before it is called unknown,
+    the broker is asked where the log ends, and that is read.
+
+    Raises:
+        Problem: session_not_found, also for a session that `who` does not see; session_removed; not_caught_up.
+        StoreUnavailable: the store does not answer, and memory does not know the session.
+    """
+    unknown = Problem("session_not_found", "there is no such session", session_id=session_id)
+    if "\0" in session_id:  # A database cannot be asked for it.
+        raise unknown
+    read = partial(context.view.session, session_id, as_of=as_of)
+    held = await in_thread(read)
+    if held is None and as_of is None:
+        if not await context.view.caught_up(CAUGHT_UP_S):
+            raise Problem("not_caught_up", "this replica cannot tell yet whether there is such a session")
+        held = await in_thread(read)
+    store = context.store
+    if held is None and store is not None and session_id in await in_thread(store.removed_of, [session_id]):
+        raise Problem("session_removed", "the session was removed", session_id=session_id)
+    if held is None or not who.sees(held.row.owner):
+        raise unknown
+    return held
+
+
+def as_of_in(text: str | None, context: Context) -> AsOf | None:
+    """Return the position or the time in `text`.
+
+    Raises:
+        Problem: invalid_request, since it is neither.
+    """
+    if text is None:
+        return None
+    here = context.view.positions()
+    if ":p" in text:
+        position = position_in(text, partitions=len(here))
+        if position.cluster != here[0].cluster:
+            raise Problem("invalid_request", "as_of is a position of another cluster")
+        return AsOf(position=position)
+    try:
+        return AsOf(at_ms=parse_time(text))
+    except ValueError:
+        raise Problem("invalid_request", "as_of is neither a position nor an ISO 8601 time") from None
+
+
+def etag_of(held: Held, events: Sequence[EventRow]) -> str:
+    """Return the ETag of a session whose events are `events`: it changes with each message and event."""
+    offset = events[-1].offset if events else 0
+    return f'"{held.row.revision or 0}.{held.row.held_count}.{offset}"'
+
+
+def is_there(request: Request, etag: str) -> bool:
+    """Whether the sender of `request` has what `etag` stands for."""
+    given = request.headers.get("if-none-match")
+    return given is not None and (given.strip() == "*" or etag in {each.strip() for each in given.split(",")})
+
+
+def headers_of(request: Request, held: Held) -> dict[str, str]:
+    """Return the headers that say what an answer about one session reflects."""
+    return told(request, [held.position], is_whole=held.is_whole)
+
+
+def told(request: Request, positions: Sequence[Position], *, is_whole: bool = True) -> dict[str, str]:
+    """Return the headers that say what an answer reflects, and whether something may be missing."""
+    headers = position_headers(request, positions)
+    if not is_whole:
+        headers[INCOMPLETE] = "records are missing between what the store holds and what is in memory"
+    return headers
+
+
+def answer(value: object, headers: dict[str, str]) -> Response:
+    """Return `value` as JSON."""
+    return Response(encode(value), headers=headers, media_type=JSON)
+
+
+def listed(name: str, items: Iterable[bytes], headers: dict[str, str], **more: object) -> Response:
+    """Return a JSON object whose `name` is a list of what is JSON already, read as it is sent; `more` go before it."""
+    return StreamingResponse(_chunks(name, items, more), headers=headers, media_type=JSON)
+
+
+def _chunks(name: str, items: Iterable[bytes], more: dict[str, object]) -> Iterator[bytes]:
+    parts = [encode(more)[:-1], b"," if more else b"", encode(name), b":["]
+    size, between = 0, b""
+    for item in items:
+        parts += (between, item)
+        between = b","
+        size += len(item)
+        if size >= CHUNK_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    parts.append(b"]}")
+    yield b"".join(parts)

@@ -1,0 +1,282 @@
+"""One session: what it is, what was said in it, what happened, why, and what proves it."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from processor.codec.codec import Codec
+from processor.codec.events import EventView, from_json
+from processor.codec.isotime import format_time
+from processor.core.model import Flag, flag_words
+from processor.faces.context import Context, Given
+from processor.faces.doors import Asking
+from processor.faces.paths import SessionId
+from processor.faces.positions import CaughtUp
+from processor.faces.v1.filters import Asked, Text, Time
+from processor.faces.v1.reading import (
+    answer,
+    as_of_in,
+    encode,
+    etag_of,
+    headers_of,
+    held_of,
+    in_thread,
+    is_there,
+    listed,
+)
+from processor.sessions import jsonforms
+from processor.sessions.explain import Known, explain, limits_for
+from processor.sessions.jsonforms import resource_of
+from processor.sessions.metadata import MetadataFold
+from processor.sessions.model import EventRow, MessageRow, Status
+from processor.sessions.ports import SESSIONS, TAGGED
+from processor.sessions.shapes import Proof
+from processor.sessions.timeline import message_line, spooled
+from processor.view.reading import Held
+
+MESSAGES: Final = 20
+MESSAGES_MAX: Final = 500
+_TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1
+
+router = APIRouter(tags=["One session"], dependencies=[CaughtUp])
+
+
+class AsOf(Asked):
+    """As what a session is shown."""
+
+    as_of: Annotated[
+        Text | None,
+        Field(description="As it was known then: an `A3CP-Position`, or a time; by the time at which records arrived."),
+    ] = None
+
+
+class Messages(AsOf):
+    """Which messages of a session are meant."""
+
+    limit: Annotated[int, Field(ge=1, le=MESSAGES_MAX, description="How many at most.")] = MESSAGES
+    before_seq: Annotated[int | None, Field(ge=1, le=1 << 53, description="Those with a smaller number.")] = None
+    after_seq: Annotated[int | None, Field(ge=0, le=1 << 53, description="Those with a greater number.")] = None
+    since: Annotated[Time | None, Field(description="Of this time or later.")] = None
+    until: Annotated[Time | None, Field(description="Of an earlier time.")] = None
+    role: Annotated[Text | None, Field(description="Of a conversation: whose messages, `user` or `assistant`.")] = None
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether the first of those meant are wanted, not the last."""
+        return (self.after_seq, self.since, self.until) != (None, None, None)
+
+    def means(self, row: MessageRow) -> bool:
+        """Whether it is meant, as far as its row tells."""
+        seq = row.seq or 0
+        return (
+            (self.before_seq is None or seq < self.before_seq)
+            and (self.after_seq is None or seq > self.after_seq)
+            and (self.since is None or row.timestamp_ms >= self.since)
+            and (self.until is None or row.timestamp_ms < self.until)
+        )
+
+
+@router.get("/sessions/{session_id}")
+async def show_session(
+    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
+) -> Response:
+    """Show a session as it is now, or as it was known at a time or position (`as_of`).
+
+    It does not count as activity. The answer has an `ETag`; with `If-None-Match` an unchanged session is a 304.
+    """
+    held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
+    events = list(held.events())
+    headers = {**headers_of(request, held), "ETag": etag_of(held, events)}
+    if is_there(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return answer(session_resource(held, events), headers)
+
+
+@router.get("/sessions/{session_id}/messages")
+async def show_messages(
+    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[Messages, Query()]
+) -> Response:
+    """Show messages of a session, oldest first: their own fields, with `session_id`, `session_seq` and `session_flags`.
+
+    With `since`, `until` or `after_seq` they are the first `limit` of those meant; else the last.
+    """
+    held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
+    found = await in_thread(_messages, held, context.view.codec, asked)
+    return answer({"messages": found}, headers_of(request, held))
+
+
+@router.get("/sessions/{session_id}/events")
+async def show_events(
+    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
+) -> Response:
+    """Show the session's events, in the order of the log: start, pauses, notes, steps, refusals, ends."""
+    held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
+    events = (encode(event_fields(from_json(row.value), held.row.owner)) for row in held.events())
+    return listed("events", events, headers_of(request, held), session_id=session_id)
+
+
+@router.get("/sessions/{session_id}/timeline")
+async def show_timeline(
+    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
+) -> Response:
+    """Show messages and events in order of time, each with a line in plain words, as a bundle has them."""
+    held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
+    spool = await in_thread(spooled, held.view, context.view.codec)
+
+    def entries() -> Iterator[bytes]:
+        with closing(spool):
+            yield from spool if held.row.user_id == held.row.owner else map(of_owner, spool)
+
+    def of_owner(entry: bytes) -> bytes:
+        told = msgspec.json.decode(entry)
+        told["record"]["user_id"] = held.row.owner
+        return encode(told)
+
+    return listed("timeline", entries(), headers_of(request, held), session_id=session_id)
+
+
+@router.get("/sessions/{session_id}/audit")
+async def show_audit(
+    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
+) -> Response:
+    """Show which steps the session went through, and what the log proves of it.
+
+    `proof.status` is `complete` when the messages that are held are those that the session's end tells of, by their
+    number and by the digest over all of them. `ends` has each end that was told, with its revision.
+    """
+    held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
+    return answer(audit_of(held), headers_of(request, held))
+
+
+@router.get("/sessions/{session_id}/explain")
+async def show_explanation(
+    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
+) -> Response:
+    """Explain the session: for each boundary and each flagged message the rule, the numbers and the record."""
+    held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
+    found = await in_thread(_explanations, held, context)
+    return answer({"session_id": session_id, "explanations": found}, headers_of(request, held))
+
+
+@router.get("/sessions/{session_id}/proof")
+async def show_proof(
+    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
+) -> Response:
+    """Show what anybody can compute again to see that nothing is missing and nothing was changed.
+
+    The digest begins as SHA-256 of the session's id (UTF-8). Each message, in order, makes it SHA-256 of the digest so
+    far and the message's hash, 32 bytes each. After the last one it must be `expected_digest`.
+    """
+    held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
+    hashes = await in_thread(lambda: [encode(row.content_hash.hex()) for row in held.messages()])
+    more = {"session_id": session_id, "algorithm": "sha-256", "position": str(held.position)}
+    return listed("hashes", hashes, headers_of(request, held), **more, **msgspec.to_builtins(proof_of(held)))
+
+
+def session_resource(held: Held, events: Iterable[EventRow]) -> Any:
+    """Return the session as the API tells it; `events` are its own."""
+    fold = MetadataFold()
+    for row in events:
+        fold.add(from_json(row.value))
+    return resource_of(
+        held.row,
+        steps_completed=fold.steps_completed,
+        timing=fold.timing(held.row),
+        context=fold.context,
+        position=str(held.position),
+    )
+
+
+def event_fields(event: EventView, owner: str) -> dict[str, Any]:
+    """Return a session event as the API tells it: of a person, never of a lane."""
+    return jsonforms.event_fields(event._replace(user_id=owner))
+
+
+def message_fields(row: MessageRow, codec: Codec, owner: str) -> dict[str, Any]:
+    """Return a message as the API tells it: its own fields, of a withheld one what may be kept; and its tag.
+
+    Raises:
+        DecodeError, RegistryUnavailable: as `Codec.untag`.
+    """
+    entry = message_line(row, codec)[0].entry
+    tag = {"session_id": row.session_id, "session_seq": row.seq, "session_flags": flag_words(row.notices & _TAG_BITS)}
+    return {**entry.record, "user_id": owner, **tag}
+
+
+def proof_of(held: Held) -> Proof:
+    """Return what the session's end says of its messages, and what is held."""
+    row = held.row
+    return Proof(
+        row.status.value, row.expected_count, row.expected_digest, row.held_count, row.held_digest or "", row.revision
+    )
+
+
+def audit_of(held: Held) -> dict[str, Any]:
+    """Return the session's steps, and what the log proves of it."""
+    row = held.row
+    fold = MetadataFold()
+    ends = []
+    for each in held.events():
+        event = from_json(each.value)
+        fold.add(event)
+        if event.kind == "ended":
+            ends.append({
+                "revision": event.revision, "told_at": format_time(each.append_ms), "reason": event.reason,
+                "end_time": None if event.end_time is None else format_time(event.end_time),
+                "message_count": event.message_count, "digest": event.digest,
+            })  # fmt: skip
+    metadata = fold.metadata(row)
+    return {
+        "session_id": row.session_id,
+        "user_id": row.owner,
+        "created_at": metadata.created_at,
+        "status": metadata.status,
+        "phase": row.phase,
+        "steps_completed": metadata.steps_completed,
+        "timing": metadata.timing,
+        "data": metadata.data,
+        "complete": row.status is Status.COMPLETE,
+        "words": _proof_words(held),
+        "proof": proof_of(held),
+        "ends": ends,
+        "position": str(held.position),
+    }
+
+
+def _proof_words(held: Held) -> str:
+    row = held.row
+    if row.status is Status.OPEN:
+        return f"open: {row.held_count} messages so far; its end will tell how many there are, and their digest"
+    count = f"{row.held_count} of {row.expected_count or 0} messages"
+    if row.status is Status.COMPLETE:
+        return f"complete: {count}, and the digest over them is equal"
+    return f"partial: {count}; count or digest are not those that the end tells of"
+
+
+def _messages(held: Held, codec: Codec, asked: Messages) -> list[dict[str, Any]]:
+    meant = (row for row in held.messages() if asked.means(row))
+    owner = held.row.owner
+    if asked.role is None:
+        rows = islice(meant, asked.limit) if asked.is_forward else deque(meant, asked.limit)
+        return [message_fields(row, codec, owner) for row in rows]
+    told = (message_fields(row, codec, owner) for row in meant)
+    spoken = (fields for fields in told if fields.get("role") == asked.role)
+    return list(islice(spoken, asked.limit) if asked.is_forward else deque(spoken, asked.limit))
+
+
+def _explanations(held: Held, context: Context) -> list[Any]:
+    topics, codec = context.settings.topics(), context.view.codec
+    rules = context.settings.rules()
+
+    def why_odd(row: MessageRow) -> Sequence[str]:
+        return codec.reasons(codec.untag(row.value)[1]) if row.value is not None else ()
+
+    limits = limits_for(held.row.template, context.view.policy_of(held.row.user_id), rules)
+    known = Known(limits, rules.skew_ms, {TAGGED: topics.tagged, SESSIONS: topics.sessions}, why_odd)
+    return list(explain(held.view, known))

@@ -1,0 +1,327 @@
+"""Routes that read one session."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from starlette.testclient import TestClient
+
+from processor.in_memory import MemoryDeployment
+from processor.sessions.ports import Gone
+from tests.faces.reading import HOUR_MS, MINUTE_MS, command, problem, reading, say, sees, start
+
+KEYS = {
+    "session_id", "user_id", "status", "phase", "template", "created_at", "start_time", "last_activity", "end_time",
+    "end_reason", "revision", "message_count", "duration_ms", "active_ms", "steps_completed", "timing", "context",
+    "summary", "flags", "tags", "score", "completeness", "position", "backend",
+}  # fmt: skip
+READS = ("", "/messages", "/events", "/timeline", "/audit", "/explain", "/proof")
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
+    with MemoryDeployment(tmp_path) as deployment:
+        yield deployment
+
+
+@pytest.fixture
+def http(deployment: MemoryDeployment) -> Iterator[TestClient]:
+    with reading(deployment) as client:
+        yield client
+
+
+def get(http: TestClient, session_id: str, what: str = "", **params: Any) -> Any:
+    answer = http.get(f"/v1/sessions/{quote(session_id, safe='')}{what}", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+# the session
+
+
+def test_a_session_has_the_fields_of_the_contract(deployment: MemoryDeployment, http: TestClient) -> None:
+    """All of them, with the person as user, whatever lane the session is in."""
+    session_id = start(deployment, "ann~0a1b2c3d", template="interview")
+    say(deployment, "ann~0a1b2c3d")
+    told = get(http, session_id)
+    assert told.keys() >= KEYS
+    assert (told["user_id"], told["status"], told["template"]) == ("ann", "active", "interview")
+    assert (told["message_count"], told["completeness"], told["backend"]) == (1, "open", "kafka")
+    assert "ann~" not in http.get(f"/v1/sessions/{session_id}").text
+
+
+def test_steps_context_and_status_are_folded(deployment: MemoryDeployment, http: TestClient) -> None:
+    """What commands told, the latest of each name."""
+    session_id = start(deployment, "ann")
+    command(deployment, "ann", "context", context={"place": "kitchen"})
+    command(deployment, "ann", "context", context={"place": "garden", "mood": "calm"})
+    command(deployment, "ann", "step", step={"name": "Warm up", "duration_ms": 1250})
+    command(deployment, "ann", "status", status="running")
+    told = get(http, session_id)
+    assert told["context"] == {"place": "garden", "mood": "calm"}
+    assert (told["steps_completed"], told["timing"]["warm_up_ms"]) == (["Warm up"], 1250)
+    assert told["phase"] == "running"
+
+
+def test_an_ended_session_says_how_it_ended(deployment: MemoryDeployment, http: TestClient) -> None:
+    """And it is complete once all of it is read."""
+    session_id = start(deployment, "ann")
+    say(deployment, "ann")
+    command(deployment, "ann", "end")
+    told = get(http, session_id)
+    assert (told["status"], told["end_reason"], told["revision"]) == ("closed", "command", 0)
+    assert (told["completeness"], told["active_ms"]) == ("complete", 0)
+
+
+@pytest.mark.parametrize("what", READS)
+def test_a_session_is_read_from_memory_and_from_the_store_alike(
+    deployment: MemoryDeployment, http: TestClient, what: str
+) -> None:
+    """The exporter comes in between, a restart too, and nothing changes."""
+    session_id = start(deployment, "ann", session_notes="well")
+    say(deployment, "ann", transcript="hello")
+    say(deployment, "ann", transcript="again")
+    before = get(http, session_id, what)
+    deployment.export()
+    assert get(http, session_id, what) == before
+    with reading(deployment.restarted()) as again:
+        assert get(again, session_id, what) == before
+
+
+@pytest.mark.parametrize("what", READS)
+def test_every_answer_says_its_position(deployment: MemoryDeployment, http: TestClient, what: str) -> None:
+    """It is the one that a read on another replica can wait for."""
+    session_id = start(deployment, "ann")
+    answer = http.get(f"/v1/sessions/{session_id}{what}")
+    position = answer.headers["a3cp-position"]
+    assert http.get(f"/v1/sessions/{session_id}{what}", headers={"A3CP-After": position}).status_code == 200
+    partition, sessions = position.split(":p")[1].split(":s")
+    ahead = f"{position.split(':')[0]}:p{partition}:s{int(sessions.split('.')[0]) + 9}.t0"
+    asked = {"A3CP-After": ahead, "Prefer": "wait=0"}
+    problem(http.get(f"/v1/sessions/{session_id}{what}", headers=asked), 503, "not_caught_up")
+
+
+def test_an_unchanged_session_is_not_sent_again(deployment: MemoryDeployment, http: TestClient) -> None:
+    """The ETag stays while nothing happens, and changes with a message, a note and an end."""
+    session_id = start(deployment, "ann")
+    path = f"/v1/sessions/{session_id}"
+    seen = set()
+    for change in (lambda: say(deployment, "ann"), lambda: command(deployment, "ann", "note", session_notes="x"),
+                   lambda: command(deployment, "ann", "end")):  # fmt: skip
+        etag = http.get(path).headers["etag"]
+        unchanged = http.get(path, headers={"If-None-Match": f'"other", {etag}'})
+        assert (unchanged.status_code, unchanged.content) == (304, b"")
+        assert unchanged.headers["a3cp-position"]
+        seen.add(etag)
+        change()
+        assert http.get(path, headers={"If-None-Match": etag}).status_code == 200
+    assert len(seen) == 3
+
+
+# who sees it
+
+
+@pytest.mark.parametrize("what", READS)
+def test_a_foreign_session_is_not_there(deployment: MemoryDeployment, what: str) -> None:
+    """It is told as one that never was: no token learns whether an id exists."""
+    session_id = start(deployment, "ann~00000001")
+    never = f"sess_20250615_150640_{'0' * 32}"
+    with reading(deployment, sees("bob")) as http:
+        foreign = problem(http.get(f"/v1/sessions/{session_id}{what}"), 404, "session_not_found")
+        unknown = problem(http.get(f"/v1/sessions/{never}{what}"), 404, "session_not_found")
+    hidden = ("session_id", "request_id")
+    assert {k: v for k, v in foreign.items() if k not in hidden} == {
+        k: v for k, v in unknown.items() if k not in hidden
+    }
+    with reading(deployment, sees("ann")) as http:
+        assert http.get(f"/v1/sessions/{session_id}{what}").status_code == 200
+
+
+def test_a_removed_session_is_gone(deployment: MemoryDeployment) -> None:
+    """By its age, or with its person: who has the id is told that it was there."""
+    old, erased = start(deployment, "ann"), start(deployment, "bob")
+    for user_id in ("ann", "bob"):
+        command(deployment, user_id, "end")
+    deployment.advance(30 * HOUR_MS)
+    deployment.export()
+    deployment.store.removal.remove(Gone(user_id="bob"))
+    deployment.store.removal.remove(Gone(ended_before_ms=deployment.clock.now_ms()))
+    for logs in deployment.broker.topics.values():  # Kafka has let go of the records too.
+        for log in logs:
+            log.clear()
+    with reading(deployment.restarted()) as http:
+        for session_id in (old, erased):
+            problem(http.get(f"/v1/sessions/{session_id}"), 410, "session_removed")
+
+
+def test_an_id_that_is_a_millisecond_old_is_waited_for(
+    deployment: MemoryDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica that is behind says that it cannot tell yet, never that there is no such session."""
+    monkeypatch.setattr("processor.faces.v1.reading.CAUGHT_UP_S", 0.05)
+    other = deployment.replica()
+    other.is_behind = True
+    session_id = start(deployment, "ann")
+    with reading(other) as http:
+        problem(http.get(f"/v1/sessions/{session_id}"), 503, "not_caught_up")
+        other.is_behind = False
+        deployment.run()
+        assert get(http, session_id)["session_id"] == session_id
+
+
+# messages
+
+
+def conversation(deployment: MemoryDeployment) -> str:
+    session_id = start(deployment, "ann")
+    for number in range(6):
+        deployment.advance(MINUTE_MS)
+        say(deployment, "ann", role="user" if number % 2 == 0 else "assistant", content=f"words {number + 1}")
+    return session_id
+
+
+@pytest.mark.parametrize(
+    ("params", "seqs"),
+    [
+        ({}, [1, 2, 3, 4, 5, 6]),
+        ({"limit": 2}, [5, 6]),
+        ({"limit": 2, "before_seq": 4}, [2, 3]),
+        ({"limit": 2, "after_seq": 1}, [2, 3]),
+        ({"limit": 9, "after_seq": 4}, [5, 6]),
+        ({"limit": 2, "role": "user"}, [3, 5]),
+        ({"limit": 2, "role": "assistant", "after_seq": 0}, [2, 4]),
+        ({"since": "2025-06-15T15:10:40Z"}, [4, 5, 6]),
+        ({"until": "2025-06-15T15:10:40Z", "limit": 2}, [1, 2]),
+        ({"since": "2030-01-01"}, []),
+        ({"role": "nobody"}, []),
+    ],
+)
+def test_messages_are_chosen(
+    deployment: MemoryDeployment, http: TestClient, params: dict[str, Any], seqs: list[int]
+) -> None:
+    """The last ones, unless something says where to begin; oldest first."""
+    session_id = conversation(deployment)
+    found = get(http, session_id, "/messages", **params)["messages"]
+    assert [each["session_seq"] for each in found] == seqs
+
+
+def test_a_message_has_its_own_fields(deployment: MemoryDeployment, http: TestClient) -> None:
+    """And its tag; the person instead of the lane."""
+    session_id = start(deployment, "ann~00000001")
+    say(deployment, "ann~00000001", role="user", content="hello", metadata={"confidence": 0.9})
+    (told,) = get(http, session_id, "/messages")["messages"]
+    assert (told["role"], told["content"], told["metadata"]) == ("user", "hello", {"confidence": 0.9})
+    assert (told["user_id"], told["session_id"], told["session_seq"], told["session_flags"]) == (
+        "ann",
+        session_id,
+        1,
+        [],
+    )
+
+
+def test_what_must_not_be_kept_is_not_told(deployment: MemoryDeployment, http: TestClient) -> None:
+    """Its hash and size stand in its place."""
+    session_id = start(deployment, "ann")
+    say(deployment, "ann", frame_data="x" * 2_000)
+    for what in ("/messages", "/timeline", "/explain"):
+        assert "x" * 100 not in http.get(f"/v1/sessions/{session_id}{what}").text
+    (told,) = get(http, session_id, "/messages")["messages"]
+    assert {"withheld", "sha256", "size"} <= told.keys()
+
+
+# events, timeline, audit, explanation, proof
+
+
+def test_events_are_in_the_order_of_the_log(deployment: MemoryDeployment, http: TestClient) -> None:
+    """As the sessions topic has them, with the person as user."""
+    session_id = start(deployment, "ann~00000001")
+    command(deployment, "ann~00000001", "note", session_notes="well")
+    told = get(http, session_id, "/events")
+    assert told["session_id"] == session_id
+    assert [event["kind"] for event in told["events"]] == ["started", "note"]
+    assert {event["user_id"] for event in told["events"]} == {"ann"}
+
+
+def test_a_timeline_has_words(deployment: MemoryDeployment, http: TestClient) -> None:
+    """Messages and events in order of time, each with a line for people."""
+    session_id = start(deployment, "ann~00000001")
+    say(deployment, "ann~00000001", transcript="hello")
+    timeline = get(http, session_id, "/timeline")["timeline"]
+    assert [entry["kind"] for entry in timeline] == ["started", "message"]
+    assert all(entry["words"] and entry["record"]["user_id"] == "ann" for entry in timeline)
+
+
+def test_an_audit_says_what_is_proven(deployment: MemoryDeployment, http: TestClient) -> None:
+    """Open, then complete with n of n; and the steps, as document 003 has them."""
+    session_id = start(deployment, "ann")
+    say(deployment, "ann")
+    command(deployment, "ann", "step", step={"name": "search", "duration_ms": 1250, "data": {"found": 3}})
+    told = get(http, session_id, "/audit")
+    assert (told["complete"], told["proof"]["status"], told["ends"]) == (False, "open", [])
+    command(deployment, "ann", "end")
+    told = get(http, session_id, "/audit")
+    assert (told["complete"], told["words"]) == (True, "complete: 1 of 1 messages, and the digest over them is equal")
+    assert (told["steps_completed"], told["timing"]["search_ms"], told["data"]) == (
+        ["search"], 1250, {"search": {"found": 3}},
+    )  # fmt: skip
+    assert [(end["revision"], end["reason"], end["message_count"]) for end in told["ends"]] == [(0, "command", 1)]
+
+
+def test_an_explanation_names_rule_and_record(deployment: MemoryDeployment, http: TestClient) -> None:
+    """Of boundaries and flagged messages."""
+    session_id = start(deployment, "ann", template="therapy")
+    say(deployment, "ann", session_id="sess_other")
+    deployment.advance(2 * HOUR_MS)
+    told = get(http, session_id, "/explain")["explanations"]
+    assert [(each["what"], each["rule"]) for each in told] == [("started", "R7"), ("ended", "R3"), ("message", "R9")]
+    assert told[1]["numbers"] == {"silence_ms": 2 * HOUR_MS, "gap_ms": HOUR_MS}
+    assert told[1]["record"]["position"].startswith("a3cp.sessions[")
+    assert all(each["words"] for each in told)
+
+
+def test_a_proof_can_be_computed_again(deployment: MemoryDeployment, http: TestClient) -> None:
+    """By whoever has an id and the hashes of messages."""
+    session_id = start(deployment, "ann")
+    for _ in range(3):
+        say(deployment, "ann")
+    command(deployment, "ann", "end")
+    told = get(http, session_id, "/proof")
+    digest = sha256(told["session_id"].encode()).digest()
+    for content_hash in told["hashes"]:
+        digest = sha256(digest + bytes.fromhex(content_hash)).digest()
+    assert digest.hex() == told["held_digest"] == told["expected_digest"]
+    assert (told["status"], told["expected_count"], len(told["hashes"])) == ("complete", 3, 3)
+
+
+# bad parameters
+
+
+@pytest.mark.parametrize("what", READS)
+@pytest.mark.parametrize("query", ["nosuch=1", "as_of=yesterday", "as_of=", "as_of=ffffff:p0:s1.t1", "as_of=%00"])
+def test_what_no_route_knows_is_refused(deployment: MemoryDeployment, http: TestClient, what: str, query: str) -> None:
+    """A parameter that is misspelt would else be ignored without a word."""
+    session_id = start(deployment, "ann")
+    problem(http.get(f"/v1/sessions/{session_id}{what}?{query}"), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=501", "limit=x", "before_seq=0", "after_seq=-1", "since=x", "until=2025-13-01", "role="]
+)
+def test_numbers_and_times_of_messages_are_checked(deployment: MemoryDeployment, http: TestClient, query: str) -> None:
+    """Each with a problem that names the parameter."""
+    session_id = start(deployment, "ann")
+    told = problem(http.get(f"/v1/sessions/{session_id}/messages?{query}"), 422, "invalid_request")
+    assert told["errors"][0]["loc"] == ["query", query.partition("=")[0]]
+
+
+ODD = ["..%2Fx", "a%2Fb", "%00", "%ff%fe", "sess_%F0%9F%98%80", "a" * 2_000, "%25", "a%3Fb", "%2e%2e", "' OR 1=1 --"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_id_of_any_form_is_an_id(http: TestClient, odd: str) -> None:
+    """A slash that is percent-encoded is part of it; there is no such session, and no failure."""
+    for what in READS:
+        problem(http.get(f"/v1/sessions/{odd}{what}"), 404, "session_not_found")
