@@ -251,6 +251,8 @@ class Oracle:
                 return "pause" if chapter.paused_from is None else "already_paused"
             case CommandName.RESUME:
                 return "not_paused" if chapter.paused_from is None else "resume"
+            case CommandName.TOUCH:
+                return "touched"
         return str(command.name.value)
 
     def _act(self, chapter: Chapter, at: int, word: str) -> Outcome:

@@ -21,7 +21,7 @@ from processor.runtime.ports import TopicRecord
 from processor.sessions.report import PROBLEMS_MAX, Problem, Report
 from processor.settings.model import TopicNames
 
-_OPEN_KINDS: Final = ("paused", "resumed", "note", "context", "step", "status", "unchanged")
+_OPEN_KINDS: Final = ("paused", "resumed", "note", "context", "step", "status", "tag", "unchanged")
 
 _TOGETHER_MS: Final = 10_000  # between the append times of what one transaction wrote
 

@@ -34,11 +34,13 @@ _DONE: Final = {
     "resumed": "resumed {session} (paused for {paused})",
     "note": "noted in {session}",
     "context": "context added to {session}",
+    "tag": "tags of {session} changed",
 }
 _UNCHANGED: Final = {
     "already_active": "nothing to do: {session} is open already",
     "already_paused": "nothing to do: {session} is paused already",
     "not_paused": "nothing to do: {session} is not paused",
+    "touched": "{session} stays open",
     "duplicate": "nothing to do: this very command was carried out before",
 }
 
@@ -79,6 +81,7 @@ _PLAIN: Final[dict[CommandWord, str]] = {
     "end": "End the session.",
     "pause": "Pause the session: the time no longer counts as active.",
     "resume": "Resume the paused session.",
+    "touch": "Keep the session open: it counts as activity, and changes nothing else.",
 }
 
 
@@ -136,6 +139,26 @@ def context(
 ) -> None:
     """Add context to the session: place, people, topic."""
     _ask("context", user, {"context": _context(values)}, Asked(performer, session, timeout, bootstrap, prefix, as_json))
+
+
+@app.command()
+def tag(
+    user: User,
+    words: Annotated[list[str] | None, typer.Argument(help="Tags to add.", metavar="TAG")] = None,
+    *,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="TAG", help="A tag to take off; may be repeated.")
+    ] = None,
+    performer: Performer = None,
+    session: Session = None,
+    timeout: Timeout = TIMEOUT_S,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    as_json: Json = False,
+) -> None:
+    """Put tags on the session, or take them off."""
+    tags = {"add": words or [], "remove": remove or []}
+    _ask("tag", user, {"tags": tags}, Asked(performer, session, timeout, bootstrap, prefix, as_json))
 
 
 def _context(values: list[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 from uuid import uuid4
@@ -10,19 +10,22 @@ from uuid import uuid4
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
 from processor.codec.oddities import hidden_in
+from processor.core.ids import owner_of
 from processor.errors import UsageError
 
-CommandWord: TypeAlias = Literal["start", "end", "pause", "resume", "note", "context", "step", "status"]
+CommandWord: TypeAlias = Literal["start", "end", "pause", "resume", "touch", "note", "context", "step", "status", "tag"]
 
 KINDS: Final[Mapping[str, str]] = {
     "start": "started",
     "end": "ended",
     "pause": "paused",
     "resume": "resumed",
+    "touch": "unchanged",
     "note": "note",
     "context": "context",
     "step": "step",
     "status": "status",
+    "tag": "tag",
 }
 """The kind of event that a command causes when it is carried out."""
 
@@ -30,11 +33,12 @@ WITHOUT: Final = "leave them out: with them it is another one"
 """What to do about hidden characters in an id."""
 
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "start": ("force_new", "template", "is_training_data", "session_notes", "training_intent_label"),
+    "start": ("force_new", "template", "is_training_data", "session_notes", "training_intent_label", "owner"),
     "note": ("session_notes", "note"),
     "context": ("context",),
     "step": ("step",),
     "status": ("status",),
+    "tag": ("tags",),
 }
 
 
@@ -46,10 +50,12 @@ class Arguments(TypedDict, total=False):
     is_training_data: bool
     session_notes: str | None
     training_intent_label: str | None
+    owner: str | None
     note: str
     context: Mapping[str, Any]
     step: Mapping[str, Any]
     status: str
+    tags: Mapping[Literal["add", "remove"], Sequence[str]]
 
 
 class CommandRecord(NamedTuple):
@@ -81,7 +87,8 @@ def command_record(
         timestamp_ms: when it is meant to be; now when None.
 
     Raises:
-        UsageError: it takes no such argument, or an id has outer blanks or invisible characters.
+        UsageError: it takes no such argument, an id has outer blanks or invisible characters, or the session is not
+            the owner's that is given.
     """
     _refuse_unknown(name, arguments)
     record_id = record_id or str(uuid4())
@@ -100,6 +107,9 @@ def command_record(
     for key, typed in (("user_id", user_id), ("performer_id", performer_id), ("session_id", session_id)):
         if typed and not typed.isspace() and (hidden := hidden_in(typed)):
             raise UsageError(f"{key} {hidden}", remedy=WITHOUT)
+    owner = arguments.get("owner")
+    if owner is not None and owner != owner_of(user_id):
+        raise UsageError("user_id is no lane of the owner", remedy="put ~ and 8 hex digits behind the owner's id")
     return CommandRecord(record_id, user_id.encode(), value, KINDS.get(name, ""))
 
 

@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
     """What came of a command."""
 
     accepted: bool  # False when the rules refused it; nothing changed then
-    kind: str  # started, ended, paused, resumed, note, context, step, status, unchanged or rejected
+    kind: str  # started, ended, paused, resumed, note, context, step, status, tag, unchanged or rejected
     reason: str | None  # of a refusal: not_found, user_mismatch or already_closed; of unchanged: why
     session_id: str | None
     event: EventView  # the whole session event

@@ -113,12 +113,12 @@ class SessionClient:
 
         Args:
             user_id: whose session is meant.
-            name: start, end, pause, resume, note, context, step or status.
+            name: start, end, pause, resume, touch, note, context, step, status or tag.
             performer_id: who asks.
             session_id: the session that is meant; the open one when None.
             timeout_s: how long to wait.
             arguments: the command's own (docs/producing.md): force_new, template, is_training_data, session_notes,
-                training_intent_label, context, step, status.
+                training_intent_label, owner, context, step, status, tags.
 
         Raises:
             UsageError: the command is not as it should be, takes no such argument, or an id has outer blanks or

@@ -5,8 +5,8 @@ and explained.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, TypeGuard, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 import msgspec
 
@@ -41,6 +41,7 @@ ARGUMENT_KEYS: Final = (
     "training_intent_label",
 )
 STEP_KEYS: Final = ("name", "status", "duration_ms", "data")
+TAGS_KEYS: Final = ("add", "remove")
 
 TAG_CHARS_MAX: Final = 64
 _is_tag: Final = re.compile(rf"(?!\s)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{TAG_CHARS_MAX}}}(?<!\s)").fullmatch
@@ -117,6 +118,8 @@ def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: 
             raise _bad_argument(name, "context", "an object")
     elif name is CommandName.STEP:
         details = _step(details, name)
+    elif name is CommandName.TAG:
+        details = _tags(details, name)
     elif name is CommandName.STATUS:
         _text_detail(details, "status", name)
     return Command(
@@ -263,16 +266,23 @@ def _text_detail(details: Mapping[str, bytes], key: str, name: CommandName) -> s
     return value
 
 
+def _tags(details: dict[str, bytes], name: CommandName) -> dict[str, bytes]:
+    """Return `details` with the change of tags under `tags`."""
+    details, tags = _object_in(details, "tags", TAGS_KEYS, name)
+    words: list[object] = []
+    for key in TAGS_KEYS:
+        listed = tags.get(key)
+        if not isinstance(listed, list | None):
+            raise _bad_argument(name, f"{key} in tags", "a list")
+        words += listed or ()
+    if not words or not all(map(is_tag, words)):
+        raise _bad_argument(name, "tags to add or remove", f"texts of at most {TAG_CHARS_MAX} characters")
+    return details
+
+
 def _step(details: dict[str, bytes], name: CommandName) -> dict[str, bytes]:
-    """Return `details` with the step under `step`, whether it came so or flat."""
-    if "step" not in details:
-        flat: dict[str, bytes] = {key: details[key] for key in STEP_KEYS if key in details}
-        text = object_text(flat)
-        rest = {key: raw for key, raw in details.items() if key not in flat}
-        details = {"step": text.encode() if text else b"{}", **rest}
-    step = plain(details["step"])
-    if not isinstance(step, dict):
-        raise _bad_argument(name, "step", "an object")
+    """Return `details` with the step under `step`."""
+    details, step = _object_in(details, "step", STEP_KEYS, name)
     if not isinstance(step.get("name"), str) or not step["name"].strip():
         raise _bad_argument(name, "the step's name", "text")
     if not isinstance(step.get("status"), str | None):
@@ -281,3 +291,18 @@ def _step(details: dict[str, bytes], name: CommandName) -> dict[str, bytes]:
     if duration_ms is not None and (type(duration_ms) not in (int, float) or duration_ms < 0):
         raise _bad_argument(name, "the step's duration_ms", "a number of ms")
     return details
+
+
+def _object_in(
+    details: dict[str, bytes], key: str, members: Sequence[str], name: CommandName
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return `details` with its `members` under `key`, whether they came so or flat, and what is there."""
+    if key not in details:
+        flat = {member: details[member] for member in members if member in details}
+        text = object_text(flat)
+        rest = {member: raw for member, raw in details.items() if member not in flat}
+        details = {key: text.encode() if text else b"{}", **rest}
+    found = plain(details[key])
+    if not isinstance(found, dict):
+        raise _bad_argument(name, key, "an object")
+    return details, found

@@ -89,7 +89,7 @@ def _with_open(
             outcome = Resumed(session.session_id, session.start_ms, now_ms, paused_ms, command)
         case Effect.ADDS:  # R7: an event of the session.
             outcome = Noted(session.session_id, session.start_ms, now_ms, command)
-        case Effect.ALREADY_ACTIVE | Effect.ALREADY_PAUSED | Effect.NOT_PAUSED | Effect.DUPLICATE:
+        case Effect.ALREADY_ACTIVE | Effect.ALREADY_PAUSED | Effect.NOT_PAUSED | Effect.TOUCHED | Effect.DUPLICATE:
             # R7: it is right, and there is nothing to do.
             outcome = Unchanged(session.session_id, session.start_ms, now_ms, effect.value, command)
         case Effect.STARTS | Effect.REJECTED:  # pragma: no cover

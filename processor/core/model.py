@@ -114,6 +114,8 @@ class CommandName(Enum):
     CONTEXT = "context"
     STEP = "step"
     STATUS = "status"
+    TAG = "tag"
+    TOUCH = "touch"
 
 
 class RejectCode(Enum):
@@ -306,7 +308,7 @@ class Ended(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """A note, context, step or status was added to a session."""
+    """A note, context, step, status or change of tags was added to a session."""
 
     session_id: str
     start_ms: int
@@ -320,7 +322,7 @@ class Unchanged(NamedTuple):
     session_id: str
     start_ms: int
     at_ms: int
-    why: str  # already_active, already_paused, not_paused or duplicate
+    why: str  # already_active, already_paused, not_paused, touched or duplicate
     command: Command
 
 

@@ -40,6 +40,7 @@ class Effect(Enum):
     ALREADY_ACTIVE = "already_active"
     ALREADY_PAUSED = "already_paused"
     NOT_PAUSED = "not_paused"
+    TOUCHED = "touched"  # but that it is activity, all that was asked for
     DUPLICATE = "duplicate"  # the very command was carried out before
 
 
@@ -59,6 +60,8 @@ TABLE: Final[dict[CommandName | str, dict[Phase, Effect]]] = {
     CommandName.CONTEXT: _ADDS,
     CommandName.STEP: _ADDS,
     CommandName.STATUS: _ADDS,
+    CommandName.TAG: _ADDS,
+    CommandName.TOUCH: _row(Effect.TOUCHED, Effect.TOUCHED, Effect.REJECTED),
 }
 
 

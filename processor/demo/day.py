@@ -157,6 +157,8 @@ class _Day:
         script.command(user, self._at("11:45"), "resume", carer)
         step = {"name": "walk to the garden", "status": "done", "duration_ms": 15 * MINUTE_MS}
         script.command(user, self._at("12:00"), "step", carer, step=step)
+        script.command(user, self._at("12:01"), "tag", carer, tags={"add": ["outdoors"]})
+        script.command(user, self._at("12:05"), "touch", "system")  # A page with the session is still open somewhere.
         features = self._capture(user, self._at("12:10"), "drink", carer, avro=True)
         self._classified(user, self._at("12:10") + 6_000, features, {"drink": 0.7, "unknown": 0.3}, avro=True)
 

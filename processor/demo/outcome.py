@@ -14,7 +14,19 @@ from processor.runtime.ports import TopicRecord
 from processor.sessions.model import Status
 from processor.settings.model import TopicNames
 
-KINDS: Final = ("started", "ended", "paused", "resumed", "note", "context", "step", "status", "unchanged", "rejected")
+KINDS: Final = (
+    "started",
+    "ended",
+    "paused",
+    "resumed",
+    "note",
+    "context",
+    "step",
+    "status",
+    "tag",
+    "unchanged",
+    "rejected",
+)
 
 
 class Check(NamedTuple):

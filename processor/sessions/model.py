@@ -146,6 +146,7 @@ class SessionRow(NamedTuple):
     session_notes: str | None = None  # given with its start; later notes are events
     training_intent_label: str | None = None
     event_count: int = 0
+    acted_ms: int | None = None  # the time of its latest command that was not refused, or of its start
     phase: str | None = None  # the word of its latest `status` event
     tags: tuple[str, ...] = ()  # words that `tag` events added and did not remove again, sorted
     note_count: int = 0  # notes in its events, that of its start among them
@@ -169,7 +170,9 @@ class SessionRow(NamedTuple):
     @property
     def last_ms(self) -> int:
         """Its end, or the latest that is known of it."""
-        return self.end_ms if self.end_ms is not None else max(self.start_ms, self.summary.last_ms or 0)
+        if self.end_ms is not None:
+            return self.end_ms
+        return max(self.start_ms, self.summary.last_ms or 0, self.acted_ms or 0)
 
     @property
     def duration_ms(self) -> int:

@@ -15,6 +15,7 @@ from processor.upstream.notices import Notice, notice_words
 
 KEYS_MAX: Final = 64  # sources, modalities or codes of one session that are told apart; senders may say anything there
 OTHERS: Final = "(others)"
+_NO_ACTIVITY: Final = frozenset({"ended", "rejected"})  # Every other event prolongs its session.
 
 
 class SessionFold:
@@ -73,6 +74,8 @@ class SessionFold:
         details = details_of(event)
         if (score := score_of(details)) is not None:
             self._add_score(event.timestamp, score)
+        if event.kind not in _NO_ACTIVITY:
+            row = row._replace(acted_ms=max(event.timestamp, row.acted_ms or 0))
         match event.kind:
             case "started":
                 if row.start_reason is not None:

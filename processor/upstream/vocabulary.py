@@ -61,6 +61,7 @@ UNCHANGED: Final = {
     "already_active": "the session was already running",
     "already_paused": "the session was already paused",
     "not_paused": "the session was not paused",
+    "touched": "it only kept the session open",
     "duplicate": "it had been asked before",
 }
 """Why a command changed nothing."""

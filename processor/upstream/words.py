@@ -47,6 +47,8 @@ def event_words(event: EventView) -> str:
             line = f"Note{by}" + _quoted(": ", event.session_notes)
         case "context" | "step" | "status":
             line = f"{event.kind.capitalize()}{by}"
+        case "tag":
+            line = f"Tags changed{by}"
         case "unchanged":
             line = f"Request{by} changed nothing: {UNCHANGED.get(reason, reason)}"
         case "rejected":
@@ -65,12 +67,16 @@ def span_words(ms: int) -> str:
 
 
 def detail_words(kind: str, details: Mapping[str, Any]) -> str:
-    """Return what the arguments of a `context`, `step` or `status` say, or nothing."""
+    """Return what the arguments of a `context`, `step`, `status` or `tag` say, or nothing."""
     if kind == "step" and isinstance(step := details.get("step"), Mapping):
         parts = [str(step.get("name", "")), str(step.get("status") or "")]
         return _short(", ".join(part for part in parts if part))
     if kind == "context" and isinstance(context := details.get("context"), Mapping):
         return _short(", ".join(f"{_readable(key).lower()} {value}" for key, value in context.items()))
+    if kind == "tag" and isinstance(tags := details.get("tags"), Mapping):
+        lists = (tags.get(key) for key in ("add", "remove"))
+        added, removed = (", ".join(map(str, words)) if isinstance(words, list) else "" for words in lists)
+        return _short("; ".join(part for part in (added, removed and f"without {removed}") if part))
     return _short(str(details["status"])) if kind == "status" and "status" in details else ""
 
 

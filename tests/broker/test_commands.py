@@ -56,6 +56,11 @@ def test_a_session_from_start_to_end(a3cp: Commands, processing: None) -> None:
     assert a3cp("session", "start", "elias01").stdout == f"nothing to do: session {session} is open already\n"
     assert a3cp("session", "pause", "elias01").stdout == f"paused session {session}\n"
     assert a3cp("session", "resume", "elias01").stdout.startswith(f"resumed session {session} (paused for ")
+    assert a3cp("session", "touch", "elias01").stdout == f"session {session} stays open\n"
+    assert (
+        a3cp("session", "tag", "elias01", "urgent", "--remove", "new").stdout == f"tags of session {session} changed\n"
+    )
+    assert "needs tags to add or remove" in a3cp("session", "tag", "elias01", code=2).stderr
     assert a3cp.json("session", "note", "elias01", "looked tired")["session_notes"] == "looked tired"
     told = a3cp.json("session", "context", "elias01", "location=kitchen", "people=2")
     assert told["details"] == {"context": {"location": "kitchen", "people": 2}}

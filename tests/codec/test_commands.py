@@ -65,7 +65,7 @@ def test_start_with_all_its_arguments():
     assert (command.append_ms, command.encoding, len(command.content_hash)) == (9, 1, 32)
 
 
-@pytest.mark.parametrize("word", ["start", "end", "pause", "resume"])
+@pytest.mark.parametrize("word", ["start", "end", "pause", "resume", "touch"])
 def test_commands_without_arguments(word):
     """Null and blank arguments are none."""
     nulls = dict.fromkeys(ARGUMENTS)
@@ -95,6 +95,10 @@ def test_further_fields_are_kept_as_they_came():
             '{"step":{"name":"eat","status":"done","duration_ms":5,"data":{}},"x":1}',
         ),
         ({"command": "status", "status": "calm"}, None, '{"status":"calm"}'),
+        ({"command": "tag", "tags": {"add": ["a"], "x": 1}}, None, '{"tags":{"add": ["a"], "x": 1}}'),
+        ({"command": "tag", "add": ["a b"], "remove": [], "x": 1}, None, '{"tags":{"add":["a b"],"remove":[]},"x":1}'),
+        ({"command": "tag", "remove": ["x" * 64]}, None, f'{{"tags":{{"remove":["{"x" * 64}"]}}}}'),
+        ({"command": "start", "owner": "anna"}, None, '{"owner":"anna"}'),
     ],
 )
 def test_what_a_command_adds(fields, notes, details):
@@ -110,7 +114,7 @@ def test_what_a_command_adds(fields, notes, details):
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"command": "stop"}, "known are start, end, pause, resume, note, context, step, status"),
+        ({"command": "stop"}, "known are start, end, pause, resume, note, context, step, status, tag, touch"),
         ({"command": None}, "the command is unknown"),
         ({"command": ["start"]}, "the command is unknown"),
         ({"command": "start", "force_new": "yes"}, "force_new as true or false"),
@@ -131,6 +135,12 @@ def test_what_a_command_adds(fields, notes, details):
         ({"command": "step", "name": "eat", "duration_ms": -1}, "duration_ms as a number of ms"),
         ({"command": "step", "name": "eat", "duration_ms": True}, "duration_ms as a number of ms"),
         ({"command": "status"}, "status as text"),
+        ({"command": "tag"}, "tags to add or remove as texts of at most 64 characters"),
+        ({"command": "tag", "tags": ["a"]}, "tags as an object"),
+        ({"command": "tag", "tags": {"add": "a"}}, "add in tags as a list"),
+        ({"command": "tag", "add": ["a", ""]}, "tags to add or remove"),
+        ({"command": "tag", "add": ["a"], "remove": [1]}, "tags to add or remove"),
+        ({"command": "tag", "add": ["x" * 65]}, "tags to add or remove"),
         ({"command": "start", "user_id": ""}, "user_id is blank"),
         ({"command": "start", "timestamp": None}, "timestamp is missing"),
     ],

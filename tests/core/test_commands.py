@@ -137,13 +137,24 @@ def test_r7_end(steps, caused):
 
 @scenes(
     {
-        "note, context, step and status are told and prolong": [
+        "note, context, step, status and tag are told and prolong": [
             (Say(0), "start:A tag:A1"),
             (Ask(100, "note"), "note:A"),
             (Ask(200, "context"), "context:A"),
             (Ask(300, "step"), "step:A"),
             (Ask(400, "status"), "status:A"),
-            (Say(500), "tag:A2"),
+            (Ask(500, "tag"), "tag:A"),
+            (Say(600), "tag:A2"),
+        ],
+        "touch prolongs, and that is all": [
+            (Say(0), "start:A tag:A1"),
+            (Ask(100, "touch"), "unchanged:A(touched)"),
+            (Ask(150, "pause"), "pause:A@150"),
+            (Ask(200, "touch"), "unchanged:A(touched)"),
+            (Ask(300, "resume"), "resume:A(after 150)"),
+            (Tick(401), "end:A@300(timeout)"),
+            (Ask(400, "touch"), "reopen:A unchanged:A(touched)"),
+            (Ask(501, "touch"), "end:A@400(timeout)#1 reject(not_found)"),
         ],
         "an old note does not": [
             (Say(0), "start:A tag:A1"),

@@ -9,10 +9,10 @@ from processor.codec.events import from_json
 from processor.sessions.arguments import TAGS_MAX
 from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionRow
-from processor.sessions.ports import EVERYTHING
+from processor.sessions.ports import EVERYTHING, SessionFilter
 from processor.sessions.summary import SessionFold, new_session
 from processor.store.sql import SqlStore
-from tests.sessions.outputs import DECODE, START, message, processed
+from tests.sessions.outputs import DECODE, START, START_MS, message, processed
 
 MANY = [f"{number:03}" for number in range(150)]
 
@@ -73,6 +73,19 @@ def test_the_phase_is_the_latest_status(details: list[Any], phase: str | None) -
 def test_a_score_is_a_number(kind: str, details: Any, score: float | None) -> None:
     """The score is the number `overall_score` among an event's arguments, in its context or in its step's data."""
     assert told((kind, details)).score == score
+
+
+def test_a_touch_is_activity(store: SqlStore) -> None:
+    """The last activity of an open session is that of its latest command, if no message came later."""
+    values = [
+        message("anna", 0),
+        message("anna", 60_000, command="touch"),
+        message("anna", 1, command="tag", add=["x"]),
+    ]
+    records = processed(values, quiet=False)
+    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    (row,) = store.reader.sessions(SessionFilter(min_duration_ms=60_000, tag="x"), limit=2)
+    assert (row.duration_ms, row.last_ms, row.event_count) == (60_000, START_MS + 60_000, 3)
 
 
 def test_messages_and_events_tell_it(store: SqlStore) -> None:

@@ -69,6 +69,8 @@ def test_details() -> None:
     assert detail_words("step", {"step": {"name": "walk", "status": "done"}}) == "walk, done"
     assert detail_words("context", {"context": {"location": "home", "room": 2}}) == "location home, room 2"
     assert detail_words("status", {"status": "calm"}) == "calm"
+    assert detail_words("tag", {"tags": {"add": ["a", "b"], "remove": ["c"]}}) == "a, b; without c"
+    assert detail_words("tag", {"tags": {"add": 5, "remove": ["c"]}}) == "without c"
     assert detail_words("note", {}) == ""
 
 

@@ -191,7 +191,7 @@
     time.dateTime = entry.at;
     node.append(time);
     if (entry.actor === "session") {
-      if (entry.kind === "note" || entry.kind === "context" || entry.kind === "step" || entry.kind === "status") node.classList.add("note");
+      if (entry.kind === "note" || entry.kind === "context" || entry.kind === "step" || entry.kind === "status" || entry.kind === "tag") node.classList.add("note");
       if (entry.loud.length) node.classList.add("marked");
       const words = element("div", "words");
       words.append(element("span", "", entry.words + (entry.detail ? `: ${entry.detail}` : "")));
