@@ -90,7 +90,7 @@ class Asking:
             error.idempotency_key = key
             raise
         if session_id is not None:
-            self.passed(session_id, answer)
+            self.passed(session_id, answer.headers.get("A3CP-Position"))
         return _decoded(answer.body, form)
 
     async def question(self, path: str, body: Mapping[str, Any], form: type[T], *, timeout_s: float | None) -> T:
@@ -126,9 +126,9 @@ class Asking:
                     raise _unreachable(error) from error
             await self.exchange.pause(_wait_s(failures))
 
-    def passed(self, session_id: str, answer: Answer) -> None:
-        """Take note that what is read of a session from now on must know what `answer` tells."""
-        if position := answer.headers.get("A3CP-Position"):
+    def passed(self, session_id: str, position: str | None) -> None:
+        """Take note that what is read of a session from now on must know the log up to `position`."""
+        if position is not None:
             self._positions[session_id] = self._latest = position
             self._positions.move_to_end(session_id)
             if len(self._positions) > _POSITIONS_MAX:

@@ -159,13 +159,13 @@ class AsyncSessions:
 
     async def end(
         self, session_id: str, *, performer_id: str | None = None, idempotency_key: str | None = None
-    ) -> Session:
+    ) -> Event:
         """End a session.
 
         Raises:
             SessionClosed: it has ended already.
         """
-        ended = await self._changed(session_id, "end", performer_id, idempotency_key)
+        ended = await self._told(session_id, "end", {"performer_id": performer_id}, idempotency_key)
         self._forget(session_id)
         return ended
 
@@ -185,19 +185,19 @@ class AsyncSessions:
 
     async def pause(
         self, session_id: str, *, performer_id: str | None = None, idempotency_key: str | None = None
-    ) -> Session:
-        """Pause a session: silence does not end it meanwhile. To pause a paused one changes nothing."""
-        return await self._changed(session_id, "pause", performer_id, idempotency_key)
+    ) -> Event:
+        """Pause a session: silence does not end it meanwhile. To pause a paused one changes nothing (`unchanged`)."""
+        return await self._told(session_id, "pause", {"performer_id": performer_id}, idempotency_key)
 
     async def resume(
         self, session_id: str, *, performer_id: str | None = None, idempotency_key: str | None = None
-    ) -> Session:
-        """Go on with a paused session. To resume an active one changes nothing."""
-        return await self._changed(session_id, "resume", performer_id, idempotency_key)
+    ) -> Event:
+        """Go on with a paused session. To resume an active one changes nothing (`unchanged`)."""
+        return await self._told(session_id, "resume", {"performer_id": performer_id}, idempotency_key)
 
-    async def touch(self, session_id: str, *, performer_id: str | None = None) -> Session:
+    async def touch(self, session_id: str, *, performer_id: str | None = None) -> Event:
         """Count as activity: silence is measured from now on."""
-        return await self._changed(session_id, "touch", performer_id, None)
+        return await self._told(session_id, "touch", {"performer_id": performer_id}, None)
 
     async def get(self, session_id: str, *, as_of: str | datetime | None = None) -> Session:
         """Return a session as it is now, or as it was known at a time or a position. It does not count as activity.
@@ -318,12 +318,7 @@ class AsyncSessions:
         return await self._told(session_id, "notes", body, idempotency_key)
 
     async def context(
-        self,
-        session_id: str,
-        context: Mapping[str, Any],
-        *,
-        performer_id: str | None = None,
-        idempotency_key: str | None = None,
+        self, session_id: str, context: Mapping[str, Any], *, idempotency_key: str | None = None
     ) -> Event:
         """Tell a session's circumstances; the latest of each name holds.
 
@@ -331,8 +326,7 @@ class AsyncSessions:
         >>> sessions.context(session.session_id, {"location": "kitchen"}).kind
         'context'
         """
-        body = {"context": context, "performer_id": performer_id}
-        return await self._told(session_id, "context", body, idempotency_key)
+        return await self._told(session_id, "context", as_json(context), idempotency_key)
 
     async def step(
         self,
@@ -465,14 +459,11 @@ class AsyncSessions:
 
     async def _begun(self, body: Mapping[str, Any], key: str | None) -> Session:
         session = await self._asking.command("/v1/sessions", body, Session, key=key)
+        self._asking.passed(session.session_id, session.position)
         _remember(self._own, session.session_id, None)
         return session
 
-    async def _changed(self, session_id: str, word: str, performer_id: str | None, key: str | None) -> Session:
-        body = {"performer_id": performer_id}
-        return await self._asking.command(_path(session_id, word), body, Session, session_id=session_id, key=key)
-
-    async def _told(self, session_id: str, what: str, body: Mapping[str, Any], key: str | None) -> Event:
+    async def _told(self, session_id: str, what: str, body: Mapping[str, Any] | bytes, key: str | None) -> Event:
         return await self._asking.command(_path(session_id, what), body, Event, session_id=session_id, key=key)
 
     def _forget(self, session_id: str) -> None:

@@ -13,13 +13,20 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeAlias
 
 import uvicorn
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
 
+from processor.client.connecting import connected
 from processor.client.exchange import Service
 from processor.errors import Fatal
 from processor.faces.app import make_app
+from processor.faces.context import Context
 from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.observe.logs import make_logger
+from processor.observe.serving import ServeMetrics
+from processor.processes.replica import Replica
+from processor.settings.model import Settings
 from processor.testing import RunningClock
 
 App: TypeAlias = Callable[..., Any]
@@ -58,6 +65,32 @@ class InProcess:
         self._lives.close()
 
 
+def on_kafka(servers: str | None) -> InProcess:
+    """Return a service on a Kafka: `servers`, or that of the settings. While that is away, it says so.
+
+    Raises:
+        UsageError: a setting is wrong, or no Kafka is named and the embedded one does not run.
+    """
+    settings = connected(None, servers, None, None)
+    return InProcess(lambda: _replica(settings))
+
+
+@contextmanager
+def _replica(settings: Settings) -> Iterator[App]:
+    log, metrics = _log(), ServeMetrics(CollectorRegistry())
+
+    def ready(context: Context) -> None:
+        app.state.context = context
+
+    replica = Replica(settings, log, metrics, bundles_root=None, ready=ready)
+    app = make_app(None, Shell(log=log, metrics=metrics, troubles=replica.troubles, incomplete=replica.incomplete))
+    replica.start()
+    try:
+        yield app
+    finally:
+        replica.stop(_STOPS_WITHIN_S)
+
+
 def in_memory() -> InProcess:
     """Return a service on a log in memory, with the real rules; what it holds is gone when it stops."""
     return InProcess(_memory)
@@ -69,7 +102,12 @@ def _memory() -> Iterator[App]:
         TemporaryDirectory(prefix="a3cp-") as folder,
         MemoryDeployment(Path(folder), clock=RunningClock()) as deployment,
     ):
-        yield make_app(deployment.context(), Shell(log=make_logger("serve", level="warning")))
+        yield make_app(deployment.context(), Shell(log=_log()))
+
+
+def _log() -> FilteringBoundLogger:
+    """Return the log of a service whose requests are nobody else's business."""
+    return make_logger("serve", level="warning")
 
 
 @contextmanager

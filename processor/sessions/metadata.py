@@ -48,6 +48,14 @@ def step_in(event: EventView) -> Step | None:
     )
 
 
+def _timing_key(event: EventView, step: Step) -> str:
+    """Return under which key the length of a step is told: the one that it came with, else one made of its name."""
+    key = details_of(event)["step"].get("timing_key")
+    if isinstance(key, str) and key:
+        return key
+    return f"{re.sub(r'[^a-z0-9]+', '_', step.name.lower()).strip('_') or 'step'}_ms"
+
+
 class MetadataFold:
     """Adds up what a session's events tell, for its metadata."""
 
@@ -64,7 +72,7 @@ class MetadataFold:
             if step.status in _DONE:
                 self._completed[step.name] = None
             if step.duration_ms is not None:
-                name = f"{re.sub(r'[^a-z0-9]+', '_', step.name.lower()).strip('_') or 'step'}_ms"
+                name = _timing_key(event, step)
                 self._timing[name] = self._timing.get(name, 0) + round(step.duration_ms)
             if step.data is not None:
                 self._of_steps[step.name] = step.data
@@ -82,6 +90,11 @@ class MetadataFold:
     def context(self) -> dict[str, Any]:
         """The circumstances that were told, the latest of each name."""
         return dict(self._context)
+
+    @property
+    def timing_of_steps(self) -> dict[str, int]:
+        """How long the steps took, ms, by the keys that they were told with."""
+        return dict(self._timing)
 
     def timing(self, row: SessionRow) -> dict[str, int]:
         """Return how long the session and its steps took, ms."""

@@ -14,6 +14,7 @@ from processor.client.exchange import Answer, Request, finished
 from processor.faces.problems import KINDS
 
 SESSION = {"session_id": "sess_1", "user_id": "elias01", "status": "active", "created_at": "2025-06-15T12:34:56.789Z"}
+EVENT = {"kind": "unchanged", "record_id": "r", "session_id": "sess_1"}
 
 
 def told(status: int, body: object, **headers: str) -> Answer:
@@ -148,7 +149,7 @@ def test_no_outcome_tells_its_key() -> None:
 
 def test_a_read_knows_what_was_commanded() -> None:
     """A read is sent with the position of this client's last command to the session; of another session it is not."""
-    script = Script(told(200, SESSION, A3CP_Position="abc:p1:s5.t7"))
+    script = Script(told(200, EVENT, A3CP_Position="abc:p1:s5.t7"), told(200, SESSION))
     sessions = sessions_over(script)
     for call in (sessions.touch("sess_1"), sessions.get("sess_1"), sessions.get("sess_2")):
         finished(call)

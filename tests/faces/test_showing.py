@@ -259,13 +259,14 @@ def test_an_audit_says_what_is_proven(deployment: MemoryDeployment, http: TestCl
     session_id = start(deployment, "ann")
     say(deployment, "ann")
     command(deployment, "ann", "step", step={"name": "search", "duration_ms": 1250, "data": {"found": 3}})
+    command(deployment, "ann", "step", step={"name": "modules_generated", "duration_ms": 7, "timing_key": "modules_ms"})
     told = get(http, session_id, "/audit")
     assert (told["complete"], told["proof"]["status"], told["ends"]) == (False, "open", [])
     command(deployment, "ann", "end")
     told = get(http, session_id, "/audit")
     assert (told["complete"], told["words"]) == (True, "complete: 1 of 1 messages, and the digest over them is equal")
-    assert (told["steps_completed"], told["timing"]["search_ms"], told["data"]) == (
-        ["search"], 1250, {"search": {"found": 3}},
+    assert (told["steps_completed"], told["timing"], told["data"]) == (
+        ["search", "modules_generated"], {"search_ms": 1250, "modules_ms": 7}, {"search": {"found": 3}},
     )  # fmt: skip
     assert [(end["revision"], end["reason"], end["message_count"]) for end in told["ends"]] == [(0, "command", 1)]
 

@@ -239,7 +239,7 @@ def audit_of(held: Held) -> dict[str, Any]:
         "status": metadata.status,
         "phase": row.phase,
         "steps_completed": metadata.steps_completed,
-        "timing": metadata.timing,
+        "timing": fold.timing_of_steps,
         "data": metadata.data,
         "complete": row.status is Status.COMPLETE,
         "words": _proof_words(held),

@@ -1,0 +1,27 @@
+"""The session component of an impact assessment (`/session/…`), as this service offers it.
+
+It is the component that applications mount (`processor.client.assessment`). Here it asks this application itself, with
+the caller's token, so that doors and rules are those of `/v1`.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from fastapi import Request
+
+from processor.client.assessment import SESSIONS_PATH, SessionService, router_of
+from processor.client.asyncsessions import AsyncSessions
+from processor.client.exchange import Service, Suspending
+from processor.client.opening import Remote
+from processor.faces.context import Given
+
+
+async def _service(request: Request, context: Given) -> AsyncIterator[SessionService]:
+    token = request.headers.get("Authorization")
+    here = Service("http://localhost", {"Authorization": token} if token else {}, app=request.app)
+    # The caller asks again, if it wants to.
+    async with AsyncSessions(exchange=Suspending(Remote(here)), repeats=False) as sessions:
+        yield SessionService(sessions, sessions_path=context.bundles_root or SESSIONS_PATH)
+
+
+router: Final = router_of(_service)
