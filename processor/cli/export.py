@@ -2,25 +2,32 @@
 
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich import progress
+from rich.console import Console
 
+from processor.bundles.bundle import Outcome
+from processor.bundles.contents import ALL_FORMATS, Format
 from processor.cli.extras import require
 from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen, time_ms
 from processor.cli.text import print_json
 from processor.errors import A3CPError, UsageError
+from processor.processes.files import Files, Wanted
+from processor.sessions.aside import NEWS_MAX
+from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
+from processor.sessions.ports import Store as StorePort
+from processor.sessions.progress import Progress
+from processor.settings.model import Settings
+from processor.targets.target import Target
+from processor.wiring import store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from processor.processes.exporter import Report
-    from processor.processes.files import Files, Wanted
-    from processor.sessions.ports import Store as StorePort
-    from processor.sessions.progress import Progress
-    from processor.settings.model import Settings
 
 PARTIAL_SHOWN: Final = 10
 ASIDE_SHOWN: Final = 10
@@ -73,10 +80,13 @@ def export(
     Run it as often as you like: the store knows how far it is, and each record counts once. Several exporters with one
     store share the work.
     """
-    from processor.processes.exporter import await_kafka, export_observer, export_topics, stop_on_signals
-    from processor.processes.files import Files
-    from processor.sessions.ports import SessionFilter
-    from processor.wiring import store_of
+    # With its observers it takes 0.2 s to load, and --help does without.
+    from processor.processes.exporter import (  # noqa: PLC0415
+        await_kafka,
+        export_observer,
+        export_topics,
+        stop_on_signals,
+    )
 
     require("export")
     if metrics_port and not follow:
@@ -121,17 +131,12 @@ def _wanted(  # noqa: PLR0917  # The options, as they are.
     session: str | None,
     since: str | None,
     until: str | None,
-) -> "Wanted":
+) -> Wanted:
     """Return which files the options ask for.
 
     Raises:
         UsageError: one of them says nothing, or nothing without --to.
     """
-    from processor.bundles.contents import ALL_FORMATS, Format
-    from processor.processes.files import Wanted
-    from processor.sessions.ports import SessionFilter
-    from processor.targets.target import Target
-
     for option, given in (
         ("--format", format_), ("--user", user), ("--session", session), ("--since", since), ("--until", until),
     ):  # fmt: skip
@@ -149,9 +154,7 @@ def _wanted(  # noqa: PLR0917  # The options, as they are.
     )
 
 
-def _names(settings: "Settings") -> dict[str, str]:
-    from processor.sessions.ports import SESSIONS, TAGGED
-
+def _names(settings: Settings) -> dict[str, str]:
     topics = settings.topics()
     return {TAGGED: topics.tagged, SESSIONS: topics.sessions}
 
@@ -159,11 +162,11 @@ def _names(settings: "Settings") -> dict[str, str]:
 class _Warnings:
     """Says on standard error what does not answer, and which partitions stand still; each once."""
 
-    def __init__(self, names: "Mapping[str, str]") -> None:
+    def __init__(self, names: Mapping[str, str]) -> None:
         self._names = names
         self._told: set[tuple[str, str]] = set()
 
-    def followed(self, progress: "Progress") -> None:
+    def followed(self, progress: Progress) -> None:
         for topic, partition, offset, _, why, _ in progress.standing:
             position = f"{self._names[topic]}[{partition}]@{offset}"
             if (position, why) not in self._told:
@@ -183,7 +186,7 @@ class _WithBar:
         self._follow = follow
         self._task = bar.add_task("", total=None, messages=0, events=0)
 
-    def followed(self, progress: "Progress") -> None:
+    def followed(self, progress: Progress) -> None:
         done = progress.messages + progress.events
         total = None if self._follow or progress.left is None else done + progress.left
         self._bar.update(self._task, completed=done, total=total, messages=progress.messages, events=progress.events)
@@ -196,21 +199,17 @@ class _WithBar:
 @contextmanager
 def _progress_shown(report: "Report", *, quiet: bool, follow: bool) -> "Iterator[Report]":
     """Yield a report that also shows a bar, on a terminal; elsewhere `report` itself."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield report
         return
-    text = TextColumn("{task.fields[messages]:,} messages, {task.fields[events]:,} events")
-    with Progress(BarColumn(), text, TimeElapsedColumn(), console=console, transient=True) as bar:
+    text = progress.TextColumn("{task.fields[messages]:,} messages, {task.fields[events]:,} events")
+    columns = (progress.BarColumn(), text, progress.TimeElapsedColumn())
+    with progress.Progress(*columns, console=console, transient=True) as bar:
         yield _WithBar(report, bar, follow=follow)
 
 
-def _outcome(store: "StorePort", done: "Progress", names: "Mapping[str, str]") -> dict[str, Any]:
-    from processor.sessions.ports import SessionFilter
-
+def _outcome(store: StorePort, done: Progress, names: Mapping[str, str]) -> dict[str, Any]:
     totals = store.reader.totals()
     partial = store.reader.sessions(SessionFilter(status="partial"), limit=PARTIAL_SHOWN)
     return {
@@ -291,10 +290,8 @@ def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
         print(f"stopped before the end: {outcome['left']:,} offsets are left", file=sys.stderr)
 
 
-def files_outcome(files: "Files") -> dict[str, Any]:
+def files_outcome(files: Files) -> dict[str, Any]:
     """Return what was written, for `--json`."""
-    from processor.bundles.bundle import Outcome
-
     told: dict[str, Any] = {}
     if (bundles := files.bundles) is not None:
         told["bundles"] = {
@@ -308,7 +305,7 @@ def files_outcome(files: "Files") -> dict[str, Any]:
     return told
 
 
-def tell_files(files: "Files") -> None:
+def tell_files(files: Files) -> None:
     """Print what was written."""
     if (bundles := files.bundles) is not None:
         counts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in bundles.counts().items())
@@ -319,10 +316,8 @@ def tell_files(files: "Files") -> None:
             print(f"training data of {date.date}: {date.messages:,} messages, {date.captures:,} captures")
 
 
-def warn_of_set_aside(files: "Files") -> None:
+def warn_of_set_aside(files: Files) -> None:
     """Say on standard error what is not written, and why."""
-    from processor.sessions.aside import NEWS_MAX
-
     for name, why in files.news():
         print(f"set aside: {name}: {why}", file=sys.stderr)
     for kind, aside in files.asides():
