@@ -167,7 +167,7 @@ def test_files_that_need_arrow_are_refused(base: Path) -> None:
 
 def test_what_needs_no_extra_works(a3cp: A3cp, base: Path) -> None:
     """Help, settings, files and a Kafka that is away are met as ever; so is what an application imports."""
-    for command in ("process", "export", "broker"):
+    for command in ("process", "export", "retention", "erase", "broker"):
         assert "Usage: a3cp" in a3cp(command, "--help").stdout
     away = a3cp("session", "start", "elias01", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert away.stderr.startswith("error: no Kafka broker answers at 127.0.0.1:1")

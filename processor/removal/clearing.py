@@ -8,11 +8,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, assert_never
+from typing import NamedTuple, TypeAlias, assert_never
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from processor.bundles import index
 from processor.bundles.check import name_of
@@ -23,7 +21,6 @@ from processor.removal.below import DATE, Kind, places_below
 from processor.targets.locks import alone_at
 from processor.targets.paths import METADATA, bundle_path, date_part, path_part
 from processor.targets.target import NotAFile, Target
-from processor.training.dataset import ROWS_AT_ONCE
 
 IsGone: TypeAlias = Callable[[str, str], bool]
 """Whether the session of a user id and a session id is to go."""
@@ -193,36 +190,25 @@ class _Clearing:
 
     def _file(self, path: str) -> None:
         """Remove rows of one Parquet file, or all of it when none is left."""
+        from processor.removal.rows import NotRows, clear_rows  # noqa: PLC0415  # Of the extra `export`, and large.
+
         folder = name_of(path.rpartition("/")[0])
         with nullcontext() if self._dry_run else alone_at(self._target, folder):
             try:
-                count = self._clear_file(path)
+                gone, total = clear_rows(self._target, path, self._is_gone, dry_run=self._dry_run)
+                if gone and gone == total:
+                    self._remove_file(path)
+                    if self._target.is_local and not self._dry_run:
+                        with suppress(OSError):  # Others have something there.
+                            Path(path).parent.rmdir()
             except FileNotFoundError:  # By another run.
                 return
-            except (pa.ArrowInvalid, KeyError):
+            except NotRows:
                 self._others.append(f"{path}: it cannot be read, so nobody can tell whose it is")
                 return
-        if count:
+        if gone:
             date = folder.removeprefix(DATE)
-            self._rows[date] = self._rows.get(date, 0) + count
-
-    def _clear_file(self, path: str) -> int:
-        target, is_gone = self._target, self._is_gone
-        with target.open(path) as source:
-            file: Any = pq.ParquetFile(source)
-            known: dict[tuple[str, str], bool] = {}
-            gone = total = 0
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=["user_id", "session_id"]):
-                total += batch.num_rows
-                gone += sum(_are_gone(batch, is_gone, known))
-            if gone and gone < total and not self._dry_run:
-                _write_rest(target, path, file, lambda batch: _are_gone(batch, is_gone, known))
-        if gone and gone == total:
-            self._remove_file(path)
-            if target.is_local and not self._dry_run:
-                with suppress(OSError):  # Others have something there.
-                    Path(path).parent.rmdir()
-        return gone
+            self._rows[date] = self._rows.get(date, 0) + gone
 
 
 def _named(target: Target, path: str) -> _Named | None:
@@ -234,35 +220,3 @@ def _named(target: Target, path: str) -> _Named | None:
     except (FileNotFoundError, NotAFile, msgspec.DecodeError, ValueError, RecursionError):
         return None
     return named
-
-
-def _are_gone(batch: Any, is_gone: IsGone, known: dict[tuple[str, str], bool]) -> list[bool]:
-    told = []
-    for pair in zip(batch.column("user_id").to_pylist(), batch.column("session_id").to_pylist(), strict=True):
-        if pair not in known:
-            known[pair] = is_gone(*pair)
-        told.append(known[pair])
-    return told
-
-
-def _write_rest(target: Target, path: str, file: Any, are_gone: Callable[[Any], list[bool]]) -> None:
-    """Write the file again without what is gone; it appears whole, where renaming is one step."""
-    folder, _, name = path.rpartition("/")
-    beside = f"{folder}/.{name}.tmp"  # Readers of a data set leave out what begins with a dot.
-    try:
-        with (
-            target.files.open(beside, "wb") as out,
-            pq.ParquetWriter(out, file.schema_arrow, compression="zstd") as writer,
-        ):
-            for number in range(file.num_row_groups):  # Each was limited by its bytes when it was written.
-                _write_kept(writer, file.read_row_group(number), are_gone)
-        target.files.mv(beside, path)
-    finally:
-        if target.files.exists(beside):
-            target.files.rm_file(beside)
-
-
-def _write_kept(writer: Any, group: Any, are_gone: Callable[[Any], list[bool]]) -> None:
-    kept = group.filter(pa.array([not gone for gone in are_gone(group)])).to_pylist()
-    if kept:  # Made anew from values: a filtered column keeps the words of the rows that went.
-        writer.write_table(pa.Table.from_pylist(kept, group.schema))
