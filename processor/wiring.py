@@ -18,6 +18,7 @@ from processor.settings.sources import Loaded, Option, load
 
 if TYPE_CHECKING:
     from processor.audit.report import AuditReport
+    from processor.profiles import Profiles
     from processor.store.sql import SqlStore
 
 
@@ -100,6 +101,20 @@ def store_of(settings: Settings, *, must_exist: bool = False) -> "SqlStore":
     from processor.store import open_store  # Costs a third of a second, and only those who export have a store.
 
     return open_store(settings.store_url, must_exist=must_exist)
+
+
+def profiles_of(settings: Settings, site_key: bytes | None = None) -> "Profiles | None":
+    """Return the profiles that the settings name; None if they name none. `site_key`: None for that of the settings.
+
+    Raises:
+        UsageError: no database can be there, or there is no site key.
+    """
+    if settings.profile_store_url is None:
+        return None
+    from processor import profiles  # Few have them, and they need an extra.
+
+    key = site_key or profiles.site_key(settings.site_key, settings.store_url)[0]
+    return profiles.open_profiles(settings.profile_store_url, profiles.Pseudonyms(key), settings.profile_store_key)
 
 
 def audited(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -23,9 +23,12 @@ from processor.kafka.topic_admin import check_topics, read_topics
 from processor.removal.clearing import Cleared, clear
 from processor.sessions.ports import SESSIONS, TAGGED, Gone, Removed, Source
 from processor.sessions.ports import Store as StorePort
-from processor.settings.model import TopicNames
+from processor.settings.model import Settings, TopicNames
 from processor.targets.target import Target
-from processor.wiring import log_conf, store_of
+from processor.wiring import log_conf, profiles_of, store_of
+
+if TYPE_CHECKING:
+    from processor.profiles import Profiles
 
 NOT_TOUCHED: Final = (
     "what upstream's modules keep themselves",
@@ -38,7 +41,9 @@ UNFINISHED: Final = (
 
 
 def erase(
-    user: Annotated[str, typer.Argument(metavar="USER", help="The person's user id.")],
+    user: Annotated[
+        str, typer.Argument(metavar="USER", help="The person's user id; with a profile store the e-mail address too.")
+    ],
     *,
     to: Roots = None,
     proof: Annotated[
@@ -55,9 +60,10 @@ def erase(
 
     Their sessions go from the store, the bundles, the training data and the processor's state.
     """
-    key = _key(user)
     targets = targets_of(to)
     settings = chosen(bootstrap, prefix, store)
+    profiles, user = _profiles(settings, user)
+    key = _key(user)
     topics, kafka = settings.topics(), settings.kafka_conf()
     conf = log_conf(settings, 0, check_topics(kafka, settings.topic_prefix, raw=settings.raw_topic))
     now_ms = time.time_ns() // 1_000_000
@@ -67,7 +73,8 @@ def erase(
         configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
         others: set[bytes] = set()
         held, ways = _look(conf, topics, key, offsets, others)
-        if not held:
+        has_profile = profiles.profile(user) is not None
+        if not held and not has_profile:
             _check_spelling(user, opened, targets, [*topics, opened.name], others)
         ways += [_not_named(root) for root in unnamed_roots(opened.ledger.targets(), targets) if is_there(root)]
         gone = [
@@ -75,6 +82,7 @@ def erase(
         ]
         states = [one.partition for one in held if one.topic == topics.state and one.has_value]
         told: dict[str, Any] = {
+            "profile": has_profile,
             "state": {"topic": topics.state, "partitions": states},
             "remains": _remains(held, configs, topics.state),
             "not_there": gone,
@@ -89,9 +97,17 @@ def erase(
             found = _counts(opened.removal.removable(Gone(user_id=user)))
             begun = Proof(file, user, {"erased_at": format_time(now_ms), "store": found, "targets": [], **told})
             with told_where(begun):
-                _forget(conf, key, states, begun)
+                if has_profile:
+                    profiles.remove(user)
+                _forget(conf, key, states, begun, is_first=not has_profile)
                 removed, cleared = remove(opened, targets, user, begun, is_whole=not gone)
-            if not (proof or states or any(removal_fields(removed).values()) or any(one.found for one in cleared)):
+            if not (
+                proof
+                or has_profile
+                or states
+                or any(removal_fields(removed).values())
+                or any(one.found for one in cleared)
+            ):
                 begun.drop()
                 begun = None
     is_complete = not gone and all(one.is_whole for one in cleared)
@@ -101,6 +117,7 @@ def erase(
         print_json({"dry_run": dry_run, **outcome, **blocked, **_proven_by(begun)})
     else:
         tell(opened.name, removed, cleared, dry_run=dry_run)
+        _tell_profile(has_profile=has_profile, dry_run=dry_run)
         _tell_topics(told, configs[topics.state], dry_run=dry_run)
         _tell_proof(begun, ways, is_complete=is_complete)
     if not (is_complete or dry_run):
@@ -125,6 +142,29 @@ def _tell_proof(proof: Proof | None, ways: Sequence[UsageError], *, is_complete:
         print(f"proof    {proof.file}{'' if is_complete else ', which does not say that all is done'}")
         print(f"receipt  {proof.receipt}")
         print("the proof names nobody; only with the receipt and the user id can it be shown whose it is")
+
+
+def _profiles(settings: Settings, user: str) -> "tuple[Profiles | _NoProfiles, str]":
+    """Return who knows the persons behind pseudonyms, and the user id of whom `user` names, perhaps by e-mail."""
+    profiles = profiles_of(settings)
+    if profiles is None:
+        return _NoProfiles(), user
+    return profiles, profiles.pseudonym(user) if "@" in user else user
+
+
+class _NoProfiles:
+    """The profiles where no place is set for them."""
+
+    def profile(self, _pseudonym: str) -> None:
+        """Know nobody."""
+
+    def remove(self, _pseudonym: str) -> None:
+        """Have nothing to remove."""
+
+
+def _tell_profile(*, has_profile: bool, dry_run: bool) -> None:
+    if has_profile:
+        print(f"profile  {'would be ' if dry_run else ''}removed: what was kept of the person behind the pseudonym")
 
 
 def _key(user: str) -> bytes:
@@ -192,13 +232,14 @@ def told_where(proof: Proof) -> Iterator[None]:
         raise
 
 
-def _forget(conf: LogConf, key: bytes, partitions: Sequence[int], proof: Proof) -> None:
+def _forget(conf: LogConf, key: bytes, partitions: Sequence[int], proof: Proof, *, is_first: bool) -> None:
     if not partitions:
         return
     try:
         forget(conf, key, partitions)
-    except UsageError:  # Nothing was changed.
-        proof.drop()
+    except UsageError:
+        if is_first:  # Nothing was changed.
+            proof.drop()
         raise
 
 

@@ -1,5 +1,6 @@
 """What routes work with."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -11,6 +12,7 @@ from processor.client.sending import Sender
 from processor.faces.idempotency import Keys
 from processor.faces.problems import Problem
 from processor.observe.serving import ServeMetrics
+from processor.profiles import Profiles
 from processor.sessions.ports import SessionReader
 from processor.settings.model import Settings
 from processor.view.view import View
@@ -26,6 +28,9 @@ class Context:
     now_ms: Callable[[], int]
     store: SessionReader | None = None  # None: no store is named, or it does not answer yet
     bundles_root: str | None = None
+    profiles: Profiles | None = None  # None: no profile store is named
+    site_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """Signs what clients hand back, such as cursors; the same on all replicas. By default it is this process's own."""
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
     keys: Keys = field(default_factory=Keys)
 

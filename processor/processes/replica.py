@@ -16,6 +16,7 @@ from processor.kafka.identities import ids_of
 from processor.kafka.tail import Tail
 from processor.kafka.topic_admin import check_topics
 from processor.observe.serving import ServeMetrics
+from processor.profiles import Profiles
 from processor.runtime.backoff import backoff_s
 from processor.runtime.identities import CLUSTER
 from processor.sessions.ports import SESSIONS, TAGGED, Source
@@ -42,6 +43,8 @@ class Replica:
         log: FilteringBoundLogger,
         metrics: ServeMetrics,
         *,
+        profiles: Profiles | None,
+        site_key: bytes,
         bundles_root: str | None,
         ready: Callable[[Context], None],
     ) -> None:
@@ -50,12 +53,14 @@ class Replica:
         Args:
             settings: where Kafka and the store are; without a named Kafka it is the embedded one, once that runs.
             log, metrics: told how it goes.
-            bundles_root: where an exporter writes bundles.
+            profiles, site_key, bundles_root: see `Context`.
             ready: called with what routes work with, whenever that is made anew.
         """
         self._settings = settings
         self._log = log
         self._metrics = metrics
+        self._profiles = profiles
+        self._site_key = site_key
         self._bundles_root = bundles_root
         self._ready = ready
         self._stopping = threading.Event()
@@ -132,6 +137,8 @@ class Replica:
                     now_ms=clock.now_ms,
                     store=None if store is None else store.reader,
                     bundles_root=self._bundles_root,
+                    profiles=self._profiles,
+                    site_key=self._site_key,
                     metrics=self._metrics,
                 )
             )

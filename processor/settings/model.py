@@ -193,6 +193,17 @@ class Settings(BaseSettings):
     serve_requests_per_s_max: int = _setting(
         2_000, "Most requests of one caller in a second; 0 for no limit.", "requests", ge=0, le=1_000_000
     )
+    profile_store_url: str | None = _setting(
+        None, "Where e-mail addresses, names and resumes are kept, apart from the log: as A3CP_STORE_URL, another "
+        "database; unset: an e-mail address as user id is refused.", repr=False,
+    )  # fmt: skip
+    profile_store_key: str | None = _setting(
+        None, "Secret key that profiles are encrypted with; unset: they are not.", repr=False
+    )
+    site_key: str | None = _setting(
+        None, "Secret key of pseudonyms and cursors, the same on all replicas; unset: one is made and kept beside the "
+        "store, in `a3cp-site.key`.", repr=False, min_length=16,
+    )  # fmt: skip
 
     metrics_port: int = _setting(
         0, "Port of /metrics, /livez and /readyz; 0 turns them off. Of several workers the first has it, each other "
@@ -233,7 +244,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "bootstrap_servers", "schema_registry_url", "raw_topic", "slot", "log_key", "serve_tokens_file",
-        "serve_oidc_issuer", "serve_oidc_jwks_url", mode="before",
+        "serve_oidc_issuer", "serve_oidc_jwks_url", "profile_store_url", "profile_store_key", "site_key", mode="before",
     )  # fmt: skip
     @classmethod
     def _blank_is_unset(cls, value: object) -> object:

@@ -1,4 +1,4 @@
-"""From the address of a store to the store."""
+"""From the address of a database to the database, and to the store in it."""
 
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,12 @@ _FORMS: Final = "give sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 
 def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
-    """Return the store at `address`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
+    """Return the store at `address`. Arguments and errors as of `open_database`."""
+    return SqlStore(open_database(address, must_exist=must_exist))
+
+
+def open_database(address: str, *, must_exist: bool = False) -> Database:
+    """Return the database at `address`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
 
     Args:
         address: where it is.
@@ -31,7 +36,7 @@ def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
     if url.get_backend_name() in ("postgresql", "postgres"):
         from processor.store.postgres import PostgresDialect, postgres_engine  # noqa: PLC0415  # Of an extra of its own.
 
-        return SqlStore(Database(postgres_engine(url), PostgresDialect(), name))
+        return Database(postgres_engine(url), PostgresDialect(), name)
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         raise UsageError(f"no store can be at {name}", remedy=_FORMS)
     path = Path(url.database)
@@ -39,7 +44,7 @@ def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
         raise UsageError(f"there is no store at {path}", remedy="fill one with a3cp export, or name it with --store")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent} for the store", remedy="make it, or name another")
-    return SqlStore(Database(sqlite_engine(path), SqliteDialect(), name))
+    return Database(sqlite_engine(path), SqliteDialect(), name)
 
 
 def _url(address: str) -> URL:

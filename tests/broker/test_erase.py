@@ -19,6 +19,7 @@ from processor.errors import UsageError
 from processor.kafka import erasure
 from processor.kafka.conf import LogConf
 from processor.kafka.slots import _members
+from processor.profiles import Pseudonyms, open_profiles
 from processor.runtime.partitioner import partition_of
 from processor.sessions.ports import SessionFilter
 from processor.settings.sources import load
@@ -311,3 +312,28 @@ def test_a_processor_that_starts_meanwhile(
         assert (anna.previous_session_id is None, anna.held_count) == (is_forgotten, 1 if is_forgotten else 2)
         assert ben.held_count == 2
         assert place.states()[b"ben"] != bens  # And goes on where it was.
+
+
+def test_the_profile_goes_first(topics: str, kafka: str, tmp_path: Path) -> None:
+    """By the e-mail address that the person knows; the log holds only the pseudonym, and the proof says it is gone."""
+    address, profiles = f"sqlite:///{tmp_path / 'store.db'}", f"sqlite:///{tmp_path / 'profiles.db'}"
+    open_store(address).close()
+    known = open_profiles(profiles, Pseudonyms(b"a key of this site"), None)
+    pseudonym = known.pseudonym_of("anna@example.org", {"user_name": "Anna"})
+    environ = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka, "A3CP_TOPIC_PREFIX": topics, "A3CP_PROFILE_STORE_URL": profiles,
+        "A3CP_SITE_KEY": "a key of this site",
+    }  # fmt: skip
+
+    def erase(*more: str) -> dict[str, Any]:
+        done = a3cp("erase", "Anna@example.org", "--store", address, "--json", *more, environ=environ, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    assert erase("--dry-run")["profile"]
+    assert known.given_of(pseudonym) == "anna@example.org"
+    told = erase()
+    assert json.loads(Path(tmp_path / told["proof"]).read_text())["profile"]
+    assert known.given_of(pseudonym) is None
+    assert "anna@example.org" not in json.dumps(told)

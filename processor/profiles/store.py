@@ -1,0 +1,139 @@
+"""The table of profiles, in a database of its own."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from cryptography.fernet import Fernet, InvalidToken
+from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from processor.errors import UsageError
+from processor.profiles.pseudonyms import Pseudonyms
+from processor.store.database import Database
+from processor.store.opening import open_database
+
+_METADATA: Final = MetaData()
+PROFILES: Final = Table(
+    "profiles",
+    _METADATA,
+    Column("pseudonym", Text, primary_key=True),
+    Column("given", LargeBinary, nullable=False),
+    Column("info", LargeBinary, nullable=False),
+    Column("resume", LargeBinary, nullable=False),
+)
+"""One row a person; all but the pseudonym is encrypted, if there is a key."""
+
+_Json = Mapping[str, Any]
+
+
+class Profile(NamedTuple):
+    """What is kept of a person."""
+
+    given: str  # the id as it was given, such as an e-mail address
+    info: _Json  # name, company and the like
+    resume: _Json  # what an interview begins with
+
+
+class Profiles:
+    """The profiles of all persons; may be used by several threads. Each call asks the database."""
+
+    def __init__(self, database: Database, pseudonyms: Pseudonyms, key: str | None) -> None:
+        """Prepare; the database is asked when it is needed, and the table made if there is none.
+
+        Args:
+            database: where it is.
+            pseudonyms: makes them.
+            key: what the content is encrypted with; None: it is not.
+        """
+        self._database = database
+        self._pseudonyms = pseudonyms
+        self._cipher = None if key is None else Fernet(urlsafe_b64encode(sha256(key.encode()).digest()))
+        self._insert = sqlite.insert if database.engine.dialect.name == "sqlite" else postgresql.insert
+        self._is_made = False
+
+    def pseudonym(self, given: str) -> str:
+        """Return the pseudonym of an id, without keeping anything."""
+        return self._pseudonyms.of(given)
+
+    def pseudonym_of(self, given: str, info: _Json | None = None, resume: _Json | None = None) -> str:
+        """Return the pseudonym of an id, and keep who is behind it.
+
+        `info` and `resume` replace what was kept before; None leaves it. Raises as `profile`.
+        """
+        pseudonym = self._pseudonyms.of(given)
+        known = self.profile(pseudonym)
+        before = known or Profile(given, {}, {})
+        profile = Profile(given, before.info if info is None else info, before.resume if resume is None else resume)
+        if profile != known:
+            self._keep(pseudonym, profile)
+        return pseudonym
+
+    def given_of(self, pseudonym: str) -> str | None:
+        """Return the id behind a pseudonym; None if it is none, or the person was erased. Raises as `profile`."""
+        known = self.profile(pseudonym)
+        return None if known is None else known.given
+
+    def profile(self, pseudonym: str) -> Profile | None:
+        """Return what is kept behind a pseudonym; None if nothing is.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+            UsageError: it cannot be used, or this was encrypted with another key.
+        """
+        self._make()
+        query = select(PROFILES.c.given, PROFILES.c.info, PROFILES.c.resume).where(PROFILES.c.pseudonym == pseudonym)
+        rows = self._database.page(query)
+        return Profile(*(self._opened(value) for value in rows[0])) if rows else None
+
+    def remove(self, pseudonym: str) -> bool:
+        """Remove all that is kept behind a pseudonym; return whether there was anything. Raises as `profile`."""
+        self._make()
+        with self._database.writing() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA secure_delete=ON")  # What was there is overwritten.
+            removed = connection.execute(delete(PROFILES).where(PROFILES.c.pseudonym == pseudonym)).rowcount
+        if removed and self._database.engine.dialect.name == "sqlite":
+            with self._database.reading() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return removed > 0
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._database.close()
+
+    def _make(self) -> None:
+        if not self._is_made:
+            with self._database.writing() as connection:
+                _METADATA.create_all(connection)
+            self._is_made = True
+
+    def _keep(self, pseudonym: str, profile: Profile) -> None:
+        values = {name: self._closed(value) for name, value in profile._asdict().items()}
+        statement = self._insert(PROFILES).values(pseudonym=pseudonym, **values)
+        with self._database.writing() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["pseudonym"], set_=values))
+
+    def _closed(self, value: Any) -> bytes:
+        content = json.dumps(value).encode()
+        return content if self._cipher is None else self._cipher.encrypt(content)
+
+    def _opened(self, content: bytes) -> Any:
+        try:
+            return json.loads(content if self._cipher is None else self._cipher.decrypt(content))
+        except (InvalidToken, ValueError):
+            raise UsageError(
+                "a profile cannot be read: it was kept with another key, or without one",
+                remedy="set A3CP_PROFILE_STORE_KEY to the key that it was kept with",
+            ) from None
+
+
+def open_profiles(address: str, pseudonyms: Pseudonyms, key: str | None) -> Profiles:
+    """Return the profiles in the database at `address`, written as that of the store.
+
+    Raises:
+        UsageError: no database can be there.
+    """
+    return Profiles(open_database(address), pseudonyms, key)

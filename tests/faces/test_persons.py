@@ -1,0 +1,47 @@
+"""An e-mail address never comes into a topic."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.faces.persons import given_of, is_email, user_of
+from processor.faces.problems import Problem
+from processor.in_memory import MemoryDeployment
+from processor.profiles import Pseudonyms, open_profiles
+
+
+@pytest.mark.parametrize("user_id", ["ann@example.org", " ann@example.org", "a@b"])
+def test_e_mail_addresses(user_id: str) -> None:
+    """These name a person."""
+    assert is_email(user_id)
+
+
+@pytest.mark.parametrize("user_id", ["ann", "@ann", "ann@", "ann at example.org", "elias01~0a1b2c3d", "a@b@c", ""])
+def test_other_ids(user_id: str) -> None:
+    """These are ids like any other."""
+    assert not is_email(user_id)
+
+
+@pytest.mark.parametrize(("given", "info"), [("ann@example.org", None), ("ann", {"user_name": "Ann"})])
+def test_without_a_profile_store_it_is_refused(given: str, info: Any, tmp_path: Path) -> None:
+    """The remedy says what to set, and the answer does not repeat the address."""
+    with MemoryDeployment(tmp_path) as deployment, pytest.raises(Problem) as caught:
+        asyncio.run(user_of(deployment.context(), given, info))
+    assert (caught.value.status_code, caught.value.code) == (422, "invalid_request")
+    assert "A3CP_PROFILE_STORE_URL" in caught.value.remedy
+    assert given not in caught.value.detail
+
+
+def test_with_one_it_is_a_pseudonym(tmp_path: Path) -> None:
+    """And is given back to those who may know; an id that names nobody stays as it is."""
+    profiles = open_profiles(f"sqlite:///{tmp_path / 'profiles.db'}", Pseudonyms(b"key"), None)
+    with MemoryDeployment(tmp_path) as deployment:
+        context = deployment.context(profiles=profiles)
+        user_id = asyncio.run(user_of(context, "ann@example.org", {"user_name": "Ann"}))
+        assert "ann" not in user_id
+        assert asyncio.run(given_of(context, user_id)) == "ann@example.org"
+        assert asyncio.run(user_of(context, "elias01")) == "elias01"
+        assert asyncio.run(given_of(context, "elias01")) == "elias01"
+        assert asyncio.run(given_of(deployment.context(), user_id)) == user_id

@@ -1,0 +1,80 @@
+"""Profiles: what a person gave is kept in one place, can be read by those with the key only, and can be erased."""
+
+from pathlib import Path
+
+import pytest
+
+from processor.errors import UsageError
+from processor.profiles import Profile, Profiles, Pseudonyms, open_profiles, site_key
+from processor.profiles.pseudonyms import SITE_KEY_FILE
+
+PSEUDONYMS = Pseudonyms(b"site key")
+
+
+def opened(folder: Path, key: str | None = "a key") -> Profiles:
+    return open_profiles(f"sqlite:///{folder / 'profiles.db'}", PSEUDONYMS, key)
+
+
+def test_a_pseudonym_is_the_same_and_says_nothing() -> None:
+    """However the address is written; another site's key makes another one."""
+    found = PSEUDONYMS.of("Ann@Example.org")
+    assert found == PSEUDONYMS.of(" ann@example.org ")
+    assert found.startswith("person-")
+    assert "ann" not in found
+    assert PSEUDONYMS.of("Ann") != PSEUDONYMS.of("ann"), "an id is as it is"
+    assert Pseudonyms(b"other").of("ann@example.org") != found
+    assert "~" not in found, "it is no lane"
+
+
+def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
+    """Also by another process, and after a change; what is not named stays."""
+    profiles = opened(tmp_path)
+    pseudonym = profiles.pseudonym_of("ann@example.org", {"user_name": "Ann"})
+    assert profiles.pseudonym_of("ann@example.org", resume={"skills": ["Kafka"]}) == pseudonym
+    again = opened(tmp_path)
+    assert again.given_of(pseudonym) == "ann@example.org"
+    assert again.profile(pseudonym) == Profile("ann@example.org", {"user_name": "Ann"}, {"skills": ["Kafka"]})
+    assert again.given_of("person-unknown") is None
+    assert again.pseudonym("bob@example.org") == PSEUDONYMS.of("bob@example.org")
+    assert again.given_of(PSEUDONYMS.of("bob@example.org")) is None, "to ask keeps nothing"
+
+
+def content(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("profiles.db*"))
+
+
+@pytest.mark.parametrize("key", ["a key", None])
+def test_what_is_removed_is_gone_from_the_files(key: str | None, tmp_path: Path) -> None:
+    """Not only from the table: neither the database nor its log holds it any more."""
+    profiles = opened(tmp_path, key)
+    pseudonym = profiles.pseudonym_of("ann@example.org", {"user_name": "Ann Example"})
+    assert (b"Ann Example" in content(tmp_path)) is (key is None), "encrypted if there is a key"
+    assert profiles.remove(pseudonym)
+    assert not profiles.remove(pseudonym)
+    assert profiles.given_of(pseudonym) is None
+    assert pseudonym.encode() not in content(tmp_path)
+    assert b"Ann Example" not in content(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["another key", None])
+def test_another_key_reads_nothing(key: str | None, tmp_path: Path) -> None:
+    """It says so, rather than take the person for an unknown one."""
+    pseudonym = opened(tmp_path).pseudonym_of("ann@example.org")
+    with pytest.raises(UsageError, match="another key"):
+        opened(tmp_path, key).given_of(pseudonym)
+
+
+def test_the_site_key_is_made_once(tmp_path: Path) -> None:
+    """Beside the store, for its owner's eyes; what is set counts instead, and where no file can be it must be set."""
+    store = f"sqlite:///{tmp_path / 'a3cp.db'}"
+    key, file = site_key(None, store)
+    assert file == tmp_path / SITE_KEY_FILE
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert site_key(None, store) == (key, file)
+    assert site_key("mine", store) == (b"mine", None)
+    file.write_text("")
+    with pytest.raises(UsageError, match="too short"):
+        site_key(None, store)
+    for away in ("postgresql://h/d", f"sqlite:///{tmp_path}/no/a3cp.db"):
+        with pytest.raises(UsageError, match="A3CP_SITE_KEY"):
+            site_key(None, away)
