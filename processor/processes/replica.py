@@ -1,5 +1,6 @@
 """What a service knows, from the moment when Kafka answers: it connects, follows the topics, and heals by itself."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from processor.kafka.identities import ids_of
 from processor.kafka.tail import Tail
 from processor.kafka.topic_admin import check_topics
 from processor.observe.serving import ServeMetrics
-from processor.profiles import Profiles
+from processor.profiles.pseudonyms import site_key
 from processor.runtime.backoff import backoff_s
 from processor.runtime.identities import CLUSTER
 from processor.sessions.ports import SESSIONS, TAGGED, Source
@@ -24,7 +25,7 @@ from processor.settings.model import Settings
 from processor.store.sql import SqlStore
 from processor.view.position import STATE
 from processor.view.view import View
-from processor.wiring import SystemClock, schemas, store_of
+from processor.wiring import SystemClock, profiles_of, schemas, store_of
 
 SOURCE: Final = "a3cp_serve"  # of the commands that the service sends
 _BACKOFF_FIRST_S: Final = 0.2
@@ -43,8 +44,6 @@ class Replica:
         log: FilteringBoundLogger,
         metrics: ServeMetrics,
         *,
-        profiles: Profiles | None,
-        site_key: bytes,
         bundles_root: str | None,
         ready: Callable[[Context], None],
     ) -> None:
@@ -53,14 +52,17 @@ class Replica:
         Args:
             settings: where Kafka and the store are; without a named Kafka it is the embedded one, once that runs.
             log, metrics: told how it goes.
-            profiles, site_key, bundles_root: see `Context`.
+            bundles_root: where an exporter writes bundles.
             ready: called with what routes work with, whenever that is made anew.
+
+        Raises:
+            UsageError: profiles cannot be where they should, or have no site key that stays.
         """
         self._settings = settings
         self._log = log
         self._metrics = metrics
-        self._profiles = profiles
-        self._site_key = site_key
+        self._site_key = _site_key(settings, log)
+        self._profiles = profiles_of(settings, self._site_key)
         self._bundles_root = bundles_root
         self._ready = ready
         self._stopping = threading.Event()
@@ -202,3 +204,23 @@ class Replica:
             self._log.warning(str(error), operation="follow", error=type(error).__name__)
         self._trouble_until_s = time.monotonic() + for_s
         self._trouble = str(error)
+
+
+def _site_key(settings: Settings, log: FilteringBoundLogger) -> bytes:
+    """Return the site's key, and say where it comes from if it is not in the settings.
+
+    Raises:
+        UsageError: there is none, and pseudonyms need one that stays.
+    """
+    try:
+        key, file = site_key(settings.site_key, settings.store_url)
+    except UsageError as error:
+        if settings.profile_store_url is not None:
+            raise
+        log.warning("cursors end with this process, since there is no site key", operation="start", reason=str(error))
+        return secrets.token_bytes(32)
+    if settings.profile_store_url is not None and settings.profile_store_key is None:
+        log.warning("profiles are not encrypted, since A3CP_PROFILE_STORE_KEY is not set", operation="start")
+    if file is not None:
+        log.info("the site's key is beside the store; keep a copy of it", operation="start", file=str(file))
+    return key

@@ -1,6 +1,5 @@
 """The service: HTTP over what one replica knows. Without Kafka or a store it lives, and says what is missing."""
 
-import secrets
 from pathlib import Path
 
 import httpx
@@ -19,10 +18,8 @@ from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
 from processor.processes.listening import address_of, bind, is_loopback, serve_until_signal
 from processor.processes.replica import Replica
-from processor.profiles.pseudonyms import site_key
 from processor.settings.model import Settings
 from processor.settings.sources import Loaded
-from processor.wiring import profiles_of
 
 _FOLLOWER_STOPS_S = 1.0
 
@@ -45,28 +42,17 @@ def run_service(loaded: Loaded, *, bundles_root: str | None) -> None:
     def ready(context: Context) -> None:
         app.state.context = context
 
-    key = site_key_of(settings, log)
-    if settings.profile_store_url is not None and settings.profile_store_key is None:
-        log.warning("profiles are not encrypted, since A3CP_PROFILE_STORE_KEY is not set", operation="start")
-    replica = Replica(
-        settings,
-        log,
-        metrics,
-        profiles=profiles_of(settings, key),
-        site_key=key,
-        bundles_root=bundles_root,
-        ready=ready,
-    )
-    shell = Shell(
-        doors=doors,
-        limits=RateLimits(settings.serve_requests_per_s_max),
-        metrics=metrics,
-        log=log,
-        troubles=replica.troubles,
-        incomplete=replica.incomplete,
-    )
-    app = make_app(None, shell)
     with bind(settings.serve_host, settings.serve_port) as bound:
+        replica = Replica(settings, log, metrics, bundles_root=bundles_root, ready=ready)
+        shell = Shell(
+            doors=doors,
+            limits=RateLimits(settings.serve_requests_per_s_max),
+            metrics=metrics,
+            log=log,
+            troubles=replica.troubles,
+            incomplete=replica.incomplete,
+        )
+        app = make_app(None, shell)
         whom = "everybody on this machine, as an operator" if doors.are_open else "those who have a token"
         log.info("listening", operation="start", url=address_of(bound), lets_in=whom)
         replica.start()
@@ -103,21 +89,3 @@ def doors_of(settings: Settings, log: FilteringBoundLogger) -> Doors:
             "or listen on 127.0.0.1",
         )
     return Doors(*doors)
-
-
-def site_key_of(settings: Settings, log: FilteringBoundLogger) -> bytes:
-    """Return the site's key, and say where it comes from if it is not in the settings.
-
-    Raises:
-        UsageError: there is none, and pseudonyms need one that stays.
-    """
-    try:
-        key, file = site_key(settings.site_key, settings.store_url)
-    except UsageError as error:
-        if settings.profile_store_url is not None:
-            raise
-        log.warning("cursors end with this process, since there is no site key", operation="start", reason=str(error))
-        return secrets.token_bytes(32)
-    if file is not None:
-        log.info("the site's key is beside the store; keep a copy of it", operation="start", file=str(file))
-    return key
