@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic.fields import FieldInfo
 
-from processor.core.model import IdFormat
+from processor.core.model import BUILT_IN_TEMPLATES, HOUR_MS, IdFormat, Policy
 from processor.observe.metrics import ExportMetrics, Metrics
 from processor.observe.serving import ServeMetrics
 from processor.settings.documents import topic_files
@@ -202,6 +202,16 @@ def test_decisions_have_one_form() -> None:
 def slug(heading: str) -> str:
     """Return what a link calls a heading, as GitHub does."""
     return re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def test_built_in_templates_are_documented() -> None:
+    """docs/configuration.md has each of them with its limits, and no other."""
+    row = re.compile(r"^\| `(\w+)` \| [^|`]+ \| (?:(\d+) h)? ?\| (?:(\d+) h)? ?\|$", re.MULTILINE)
+    documented = {
+        name: Policy(gap_ms=int(gap) * HOUR_MS if gap else None, pause_ms=int(pause) * HOUR_MS if pause else None)
+        for name, gap, pause in row.findall(document("configuration.md"))
+    }
+    assert documented == BUILT_IN_TEMPLATES
 
 
 def test_links_lead_somewhere() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 HOUR_MS: Final = 3_600_000
@@ -142,6 +143,17 @@ class Policy(NamedTuple):
     template: str | None = None
 
 
+BUILT_IN_TEMPLATES: Final[Mapping[str, Policy]] = MappingProxyType(
+    {
+        "conversation": Policy(gap_ms=2 * HOUR_MS),
+        "interview": Policy(gap_ms=2 * HOUR_MS, pause_ms=DAY_MS),
+        "assessment": Policy(gap_ms=DAY_MS),
+        "gateway": Policy(gap_ms=HOUR_MS),
+    }
+)
+"""Templates that are known without any setting: each kind of application ends its sessions after its own silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The settings that the rules depend on. Two runs with equal rules tag equally."""
@@ -156,7 +168,7 @@ class Rules:
     passive_sources: frozenset[str] = frozenset(
         {"model_trainer", "retraining_scheduler", "model_registry", "user_profile_store"}
     )
-    templates: Mapping[str, Policy] = field(default_factory=dict)
+    templates: Mapping[str, Policy] = field(default_factory=lambda: BUILT_IN_TEMPLATES)
 
     def __post_init__(self) -> None:
         assert min(self.gap_ms, self.max_session_ms, self.pause_ms, self.late_horizon_ms) > 0

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from processor.core.model import DAY_MS, HOUR_MS, IdFormat, Policy, Rules
+from processor.core.model import BUILT_IN_TEMPLATES, DAY_MS, HOUR_MS, IdFormat, Policy, Rules
 from processor.errors import UsageError
 
 PREFIX: Final = "A3CP_"
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         "How session ids look: `dated` (sess_YYYYMMDD_HHMMSS_ and 32 hex) or `short` (sess_ and 16 hex).",
     )
     templates: dict[str, Template] = _setting(
-        {}, "Session templates by name: gap_ms, max_session_ms, pause_ms of each."
+        {}, "Session templates by name: gap_ms, max_session_ms, pause_ms of each. Some are built in."
     )
 
     batch_records_max: int = _setting(
@@ -284,8 +284,11 @@ class Settings(BaseSettings):
             id_format=self.session_id_format,
             passive_sources=self.passive_sources,
             templates={
-                name: Policy(template.gap_ms, template.max_session_ms, template.pause_ms, name)
-                for name, template in self.templates.items()
+                **BUILT_IN_TEMPLATES,
+                **{
+                    name: Policy(template.gap_ms, template.max_session_ms, template.pause_ms, name)
+                    for name, template in self.templates.items()
+                },
             },
         )
 
