@@ -11,6 +11,7 @@ def passes(row: SessionRow, wanted: SessionFilter) -> bool:
         wanted.owner in (None, row.owner)
         and (wanted.owners is None or row.owner in wanted.owners)
         and wanted.session_id in (None, row.session_id)
+        and (wanted.session_ids is None or row.session_id in wanted.session_ids)
         and (wanted.since_ms is None or row.start_ms >= wanted.since_ms)
         and (wanted.until_ms is None or row.start_ms < wanted.until_ms)
         and (not wanted.notices or bool(row.notices & wanted.notices))

@@ -125,6 +125,7 @@ class SessionFilter(NamedTuple):
     min_duration_ms: int | None = None  # so long or longer, pauses included, up to its latest activity
     has_notes: bool | None = None
     owners: frozenset[str] | None = None  # the persons whose sessions may be seen at all
+    session_ids: frozenset[str] | None = None  # those alone, as a search has found them
 
 
 EVERYTHING: Final = SessionFilter()
@@ -233,6 +234,9 @@ class SessionReader(Protocol):
 
     def unreadable(self) -> Iterator[UnreadableRow]:
         """Yield the records that could not be read."""
+
+    def was_read_by(self, reader: str) -> bool:
+        """Whether `reader` alone, as `SessionWriter.note_reader` knows it, has made all that is held."""
 
     def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
         """Return those of `session_ids` that were removed, for their age or with their person."""

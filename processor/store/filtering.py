@@ -25,8 +25,9 @@ def conditions(wanted: SessionFilter) -> list[ColumnElement[bool]]:
     ):
         if text is not None:
             met.append(column == text if _is_kept(text) else false())
-    if wanted.owners is not None:
-        met.append(table.owner.in_([owner for owner in wanted.owners if _is_kept(owner)]))
+    for column, texts in ((table.owner, wanted.owners), (table.session_id, wanted.session_ids)):
+        if texts is not None:
+            met.append(column.in_([text for text in texts if _is_kept(text)]))
     if wanted.since_ms is not None:
         met.append(table.start_ms >= wanted.since_ms)
     if wanted.until_ms is not None:

@@ -8,8 +8,10 @@ from sqlalchemy import Connection, select
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Source
 from processor.store import rows
-from processor.store.tables import SESSIONS, SOURCES
+from processor.store.tables import META, SESSIONS, SOURCES
 
+READER: Final = "reader "  # before a word for who made rows, in `meta`
+_UNKNOWN: Final = "unknown"
 _IDS_MAX: Final = 500  # asked for in one statement
 
 
@@ -17,6 +19,15 @@ def offsets(connection: Connection) -> dict[Source, int]:
     """Return the next offset of each partition that was read."""
     found = connection.execute(select(SOURCES.c.topic, SOURCES.c.partition, SOURCES.c.next_offset))
     return {(topic, partition): offset for topic, partition, offset in found}
+
+
+def readers(connection: Connection) -> frozenset[str]:
+    """Return words for who made the rows that there are; one of them is for those of whom it was not noted."""
+    names = META.c.name.startswith(READER)
+    known = frozenset(connection.execute(select(META.c.value).where(names)).scalars())
+    if not known and connection.execute(select(SOURCES.c.topic).limit(1)).first() is not None:
+        return frozenset({_UNKNOWN})
+    return known
 
 
 def sessions_of(connection: Connection, session_ids: Sequence[str]) -> Iterator[SessionRow]:

@@ -82,6 +82,11 @@ class SqlReader:
             yield from (rows.unreadable(values) for values in page)
             page = self._database.page(query.where(key > (page[-1].topic, page[-1].position)))
 
+    def was_read_by(self, reader: str) -> bool:
+        """See `SessionReader.was_read_by`."""
+        with self._database.reading() as connection:
+            return lookups.readers(connection) <= {reader}
+
     def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
         """See `SessionReader.removed_of`."""
         with self._database.reading() as connection:

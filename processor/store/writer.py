@@ -17,7 +17,6 @@ from processor.store.removal import LAST_REMOVAL
 from processor.store.tables import (
     EVENTS,
     MESSAGES,
-    META,
     SOURCES,
     UNREADABLE,
     partition_and_offset,
@@ -27,8 +26,6 @@ from processor.store.transaction import SqlTransaction
 
 _TOPICS: Final = "topics"
 _ID_OF: Final = "id of {}"
-_READER: Final = "reader "  # before a word for who made rows, in `meta`
-_UNKNOWN: Final = "unknown"
 
 
 class SqlWriter:
@@ -68,10 +65,9 @@ class SqlWriter:
     def note_reader(self, reader: str) -> bool:
         """See `SessionWriter.note_reader`. Who read what is there already is unknown when nobody was noted."""
         database = self._database
-        known = {value for (value,) in database.page(select(META.c.value).where(META.c.name.startswith(_READER)))}
-        if not known and database.page(select(SOURCES).limit(1)):
-            known = {_UNKNOWN}
-        noted_once(database, {f"{_READER}{word}": word for word in (*sorted(known), reader)})
+        with database.reading() as connection:
+            known = lookups.readers(connection)
+        noted_once(database, {f"{lookups.READER}{word}": word for word in (*sorted(known), reader)})
         return known <= {reader}
 
     def offsets(self) -> Mapping[Source, int]:

@@ -71,6 +71,9 @@ def test_rows_and_databases_agree(store: SqlStore, held: list[SessionRow], wante
         transaction.put(held, [])
     if held and data.draw(st.booleans()):
         wanted = wanted._replace(session_id=data.draw(st.sampled_from(held)).session_id)
+    if held and data.draw(st.booleans()):
+        ids = data.draw(st.sets(st.sampled_from([row.session_id for row in held])))
+        wanted = wanted._replace(session_ids=frozenset({*ids, "no such session"}))
     found: list[SessionRow] = []
     after: Cursor | None = None
     while page := store.reader.page(wanted, limit=3, after=after).rows:

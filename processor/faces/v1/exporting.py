@@ -1,0 +1,148 @@
+"""Sessions as files: what the exporter writes, made for whoever asks, of open sessions too."""
+
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Annotated, Final, Literal
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+from starlette.responses import StreamingResponse
+
+from processor.bundles.bundle import write_bundle
+from processor.bundles.contents import ALL_FORMATS, Format
+from processor.bundles.renderer import renderer
+from processor.faces.context import Context, Given
+from processor.faces.doors import Asking
+from processor.faces.paths import SessionId, UserId
+from processor.faces.positions import CaughtUp
+from processor.faces.problems import Problem
+from processor.faces.v1.filters import PAGE_MAX, Words
+from processor.faces.v1.listing import of_user, wanted_of
+from processor.faces.v1.reading import as_of_in, headers_of, held_of, told
+from processor.faces.v1.showing import AsOf
+from processor.sessions.ports import SessionFilter
+from processor.targets.paths import AUDIT, BUNDLE, PAGE, TABLE, path_part
+from processor.targets.target import Target
+from processor.view.reading import Held
+
+AT_A_TIME: Final = 2  # exports that one process makes: each takes a core, and reads go on beside them
+CHUNK_BYTES: Final = 1 << 18
+_FILES: Final = {  # each with what to write, since bundle.json names the audit log beside it
+    "html": (frozenset({Format.HTML}), PAGE, "text/html; charset=utf-8"),
+    "json": (frozenset({Format.JSON, Format.JSONL}), BUNDLE, "application/json"),
+    "jsonl": (frozenset({Format.JSONL}), AUDIT, "application/x-ndjson"),
+    "csv": (frozenset({Format.CSV}), TABLE, "text/csv; charset=utf-8"),
+}
+_limiter: Final[RunVar[CapacityLimiter]] = RunVar("a3cp_exports")
+
+router = APIRouter(tags=["Export"], dependencies=[CaughtUp])
+
+
+class Export(AsOf):
+    """As what a session is exported."""
+
+    format: Annotated[
+        Literal["zip", "html", "json", "jsonl", "csv"],
+        Field(description="zip: the whole bundle, which `a3cp verify` proves; else the one file of it."),
+    ] = "zip"
+
+
+@router.get("/sessions/{session_id}/export")
+async def export_session(
+    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[Export, Query()]
+) -> Response:
+    """Export a session, as it is or as it was known (`as_of`), with the writers that write bundles.
+
+    The zip holds a folder for the session in a folder for its day, as the exporter would write it. Unpack it and run
+    `a3cp verify` on it.
+    """
+    held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
+    headers = headers_of(request, held)
+    if asked.format == "zip":
+        return await _sent(
+            partial(_zipped, context, [held]), f"{path_part(session_id)}.zip", "application/zip", headers
+        )
+    format_, name, media_type = _FILES[asked.format]
+    return await _sent(partial(_file, context, held, format_, name), name, media_type, headers)
+
+
+@router.get("/users/{user_id}/export")
+async def export_user(
+    request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Words, Query()]
+) -> Response:
+    """Export all sessions of one person, or those that the filter means, as one zip of bundles."""
+    wanted = await anyio.to_thread.run_sync(wanted_of, context.view, who, of_user(asked, user_id))
+    headers = told(request, context.view.positions())
+    return await _sent(partial(_zipped, context, _all(context, wanted)), "sessions.zip", "application/zip", headers)
+
+
+async def _sent(
+    write: Callable[[IO[bytes]], None], name: str, media_type: str, headers: dict[str, str]
+) -> StreamingResponse:
+    """Return what `write` writes, once it is written."""
+    try:
+        limiter = _limiter.get()
+    except LookupError:
+        _limiter.set(limiter := CapacityLimiter(AT_A_TIME))
+    file = TemporaryFile()  # noqa: SIM115  # Closed once it is sent.
+    try:
+        await anyio.to_thread.run_sync(write, file, limiter=limiter)
+    except BaseException:
+        file.close()
+        raise
+    headers |= {"Content-Length": str(file.tell()), "Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_chunks(file), headers=headers, media_type=media_type)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _file(context: Context, held: Held, formats: frozenset[Format], name: str, out: IO[bytes]) -> None:
+    with TemporaryDirectory(prefix="a3cp-export-") as folder:
+        path = _write(context, held, folder, formats) / name
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                out.write(chunk)
+
+
+def _zipped(context: Context, sessions: Iterable[Held], out: IO[bytes]) -> None:
+    count = 0
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for held in sessions:
+            with TemporaryDirectory(prefix="a3cp-export-") as folder:
+                for path in sorted(_write(context, held, folder, ALL_FORMATS).iterdir()):
+                    archive.write(path, path.relative_to(folder).as_posix())
+            count += 1
+    if not count:
+        raise Problem("session_not_found", "there is no such session")
+
+
+def _write(context: Context, held: Held, folder: str, formats: frozenset[Format]) -> Path:
+    is_pure = context.store is None or context.store.was_read_by(renderer())
+    view, target = context.view, Target(folder)
+    return Path(
+        write_bundle(target, held.view, view.codec, now_ms=context.now_ms(), formats=formats, is_pure=is_pure).path
+    )
+
+
+def _all(context: Context, wanted: SessionFilter) -> Iterator[Held]:
+    """Yield all sessions that pass, newest first."""
+    after = None
+    while True:
+        page = context.view.sessions(wanted, limit=PAGE_MAX, after=after)
+        for row in page.rows:
+            held = context.view.session(row.session_id)
+            if held is not None:  # Else it was removed meanwhile.
+                yield held
+        if (after := page.next) is None:
+            return

@@ -1,0 +1,167 @@
+"""Many sessions: lists, counts, search, sums, who has one open; always those alone that the caller sees."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+
+from processor.codec.isotime import format_time
+from processor.faces.context import Context, Given
+from processor.faces.doors import Asking, Caller
+from processor.faces.paths import UserId
+from processor.faces.positions import CaughtUp
+from processor.faces.problems import Problem
+from processor.faces.v1.cursors import cursor_in, cursor_text
+from processor.faces.v1.filters import Adding, Asked, Filter, Listing, Searching, Words
+from processor.faces.v1.reading import answer, in_thread, told
+from processor.faces.v1.showing import session_resource
+from processor.sessions.jsonforms import found_fields, resource_of, rollup_fields
+from processor.sessions.model import SessionRow
+from processor.sessions.ports import SessionFilter
+from processor.sessions.summary import Rollup
+from processor.view.view import View
+
+FOUND_MAX: Final = 1_000  # texts of a search that `q` looks at, the latest ones
+_FROM_EVENTS: Final = frozenset({"steps_completed", "timing", "context"})
+
+router = APIRouter(tags=["Many sessions"], dependencies=[CaughtUp])
+
+
+@router.get("/sessions")
+async def list_sessions(request: Request, who: Asking, context: Given, asked: Annotated[Listing, Query()]) -> Response:
+    """List sessions, newest first.
+
+    The next page begins at `next_cursor`; sessions that start meanwhile move no page. `total` stands on the first page.
+    Sessions that started before `complete_since` may be missing or incomplete; null: none is. `steps_completed`,
+    `timing` and `context` of listed sessions are read when `fields` asks for them. `q` looks into the latest 1,000
+    texts that hold its words.
+    """
+    return await _list(request, who, context, asked)
+
+
+@router.get("/sessions/count")
+async def count_sessions(request: Request, who: Asking, context: Given, asked: Annotated[Words, Query()]) -> Response:
+    """Count sessions."""
+    count = await in_thread(lambda: context.view.count(wanted_of(context.view, who, asked)))
+    return answer({"count": count}, told(request, context.view.positions()))
+
+
+@router.get("/search")
+async def search(request: Request, who: Asking, context: Given, asked: Annotated[Searching, Query()]) -> Response:
+    """Find notes, contexts, transcripts and phrases that hold all of the words `q`, latest first."""
+    found = await in_thread(lambda: context.view.search(asked.q, asked.wanted(who), limit=asked.limit))
+    owner_of = context.view.owner_of
+    body = {"found": [{**found_fields(each), "user_id": owner_of(each.user_id)} for each in found]}
+    return answer(body, told(request, context.view.positions()))
+
+
+@router.get("/stats")
+async def stats(request: Request, who: Asking, context: Given, asked: Annotated[Adding, Query()]) -> Response:
+    """Add sessions up: by the day of their start (UTC), by user or by template."""
+    totals = await in_thread(lambda: context.view.rollups(wanted_of(context.view, who, asked), asked.by))
+    body = {"by": asked.by, "stats": {key: rollup_fields(total) for key, total in totals.items()}}
+    return answer(body, told(request, context.view.positions()))
+
+
+@router.get("/active")
+async def active(request: Request, who: Asking, context: Given, asked: Annotated[Asked, Query()]) -> Response:
+    """Count the open sessions, paused ones among them, in all and by template ("" for none).
+
+    `kafka` are those in the log, `fallback` those that wait for it. `firebase_sessions` and `memory_sessions` are what
+    older applications call them.
+    """
+    del asked
+    by_template = await in_thread(_active, context.view, who)
+    count = sum(by_template.values())
+    body = {
+        "kafka": count, "fallback": 0, "total": count, "by_template": by_template, "firebase_sessions": count,
+        "memory_sessions": 0,
+    }  # fmt: skip
+    return answer(body, told(request, context.view.positions()))
+
+
+@router.get("/users/{user_id}/sessions")
+async def list_sessions_of_user(
+    request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Listing, Query()]
+) -> Response:
+    """List the sessions of one person, as `/v1/sessions` does; of one whom the token does not see there are none."""
+    return await _list(request, who, context, of_user(asked, user_id))
+
+
+@router.get("/users/{user_id}/active")
+async def list_open_sessions_of_user(
+    request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Asked, Query()]
+) -> Response:
+    """List the open sessions of one person, paused ones among them."""
+    del asked
+    return await _list(request, who, context, Listing(user_id=user_id, status="open"))
+
+
+@router.get("/users/{user_id}/summary")
+async def sum_up_user(
+    request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Filter, Query()]
+) -> Response:
+    """Add up the sessions of one person."""
+    wanted = of_user(asked, user_id).wanted(who)
+    totals = await in_thread(lambda: context.view.rollups(wanted, "user"))
+    body = {"user_id": user_id, **rollup_fields(totals.get(user_id, Rollup()))}
+    return answer(body, told(request, context.view.positions()))
+
+
+async def _list(request: Request, who: Caller, context: Context, asked: Listing) -> Response:
+    view = context.view
+    cluster = view.positions()[0].cluster
+    after = None if asked.cursor is None else cursor_in(asked.cursor, cluster)
+    names = None if asked.fields is None else asked.fields.split(",")
+
+    def read() -> tuple[dict[str, Any], Sequence[Any]]:
+        wanted = wanted_of(view, who, asked)
+        page = view.sessions(wanted, limit=asked.limit, after=after, skip=asked.offset)
+        body: dict[str, Any] = {
+            "sessions": [_shown(view, row, names) for row in page.rows],
+            "next_cursor": None if page.next is None else cursor_text(page.next, cluster),
+            "complete_since": None if page.complete_since_ms is None else format_time(page.complete_since_ms),
+            "position": ", ".join(map(str, page.positions)),
+        }
+        if after is None:
+            body["total"] = view.count(wanted)
+        return body, page.positions
+
+    body, positions = await in_thread(read)
+    return answer(body, told(request, positions))
+
+
+def wanted_of(view: View, who: Caller, asked: Words) -> SessionFilter:
+    """Return what passes; where words are asked for, of the sessions in which they are found."""
+    wanted = asked.wanted(who)
+    if asked.q is None:
+        return wanted
+    found = view.search(asked.q, wanted, limit=FOUND_MAX)
+    return wanted._replace(session_ids=frozenset(each.session_id for each in found if each.session_id is not None))
+
+
+def of_user(asked: Any, user_id: str) -> Any:
+    """Return what is asked, of one person."""
+    if asked.user_id not in (None, user_id):
+        raise Problem("invalid_request", "the path names one user, and the parameter user_id another")
+    return asked.model_copy(update={"user_id": user_id})
+
+
+def _shown(view: View, row: SessionRow, names: Sequence[str] | None) -> Any:
+    """Return a session as a list has it, or what `names` names of it."""
+    if names is None:
+        return resource_of(row)
+    held = None if _FROM_EVENTS.isdisjoint(names) else view.session(row.session_id)
+    resource = resource_of(row) if held is None else session_resource(held, held.events())
+    fields: Mapping[str, Any] = msgspec.to_builtins(resource)
+    return {name: fields[name] for name in names if name in fields}
+
+
+def _active(view: View, who: Caller) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for each in view.open_sessions():
+        if who.sees(view.owner_of(each.user_id)):
+            counts[each.session.template or ""] += 1
+    return dict(sorted(counts.items()))
