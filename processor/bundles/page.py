@@ -34,7 +34,7 @@ _UNSAFE: Final = (
 _WORDS: Final = {"flags": FLAGS, "reasons": ODD, "quiet": QUIET}  # in the page's data, for its script
 
 
-def page(session: SessionRow, entries: Iterable[bytes]) -> Iterator[bytes]:
+def page(session: SessionRow, entries: Iterable[bytes], *, entries_max: int = PAGE_ENTRIES_MAX) -> Iterator[bytes]:
     """Yield the timeline as one HTML page; `entries` are those of a `Spool`."""
     before, after = _frame(session)
     yield before
@@ -42,7 +42,7 @@ def page(session: SessionRow, entries: Iterable[bytes]) -> Iterator[bytes]:
     size = told = left_out = 0
     for entry in entries:
         size += len(entry)
-        if told >= PAGE_ENTRIES_MAX or size > PAGE_BYTES_MAX:
+        if told >= entries_max or size > PAGE_BYTES_MAX:
             left_out += 1
             continue
         yield (b",\n" if told else b"\n") + json_in_script(entry)

@@ -67,17 +67,17 @@ def require_ours(folder: Path) -> None:
         )
 
 
-def prefix_for(folder: Path, conf: Mapping[str, Any]) -> str:
-    """Return the prefix of the topics of a demo into `folder`.
+def prefix_for(folder: Path, conf: Mapping[str, Any], usual: str = DEMO_PREFIX) -> str:
+    """Return the prefix of the topics of a demo into `folder`: the usual one, if these topics may be made anew.
 
-    It is one named after the folder when topics of the usual name were made by a demo into another one: its store would
-    find them made anew.
+    Where a demo into another folder has made them, the prefix is named after `folder`: the other demo's store would
+    find its topics made anew.
     """
-    held = demo_topics(conf, DEMO_PREFIX)
+    held = demo_topics(conf, usual)
     ours = _marked(folder)
     if all(ours.get(name) == each for name, each in held.items()):
-        return DEMO_PREFIX
-    return f"{DEMO_PREFIX}-{sha256(os.fsencode(folder.resolve())).hexdigest()[:8]}"
+        return usual
+    return f"{usual}-{sha256(os.fsencode(folder.resolve())).hexdigest()[:8]}"
 
 
 def mark(folder: Path, topics: Identities) -> None:

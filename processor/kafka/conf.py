@@ -65,6 +65,17 @@ _READER: Final[dict[str, Any]] = {
 }
 
 
+class Waits(NamedTuple):
+    """How long a `KafkaLog` waits until it does or tells something, seconds."""
+
+    settle_s: float = 2.0  # before offsets that only moved past transaction markers are committed
+    hidden_s: float = 10.0  # before an open transaction is told: short ones are everyday
+    calm_s: float = 20.0  # without an open transaction, until that is told: one may follow another
+    survey_s: float = 5.0  # between two looks at the topics
+    other_groups_s: float = 60.0  # between two searches for other groups that write to our outputs
+    stuck_s: float = 20.0  # before a restore that gets no further is told: a living worker's transaction is shorter
+
+
 class LogConf(NamedTuple):
     """What a `KafkaLog` needs to know; the mappings are librdkafka's properties."""
 
@@ -81,6 +92,7 @@ class LogConf(NamedTuple):
     tagged: str
     sessions: str
     partitions: int
+    waits: Waits = Waits()
 
 
 def consumer_conf(common: Mapping[str, Any], *, session_timeout_ms: int, group_protocol: str) -> dict[str, Any]:

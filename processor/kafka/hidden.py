@@ -11,11 +11,10 @@ from typing import Final, NamedTuple
 from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import AdminClient
 
+from processor.kafka.conf import Waits
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.runtime.ports import Cause, LogObserver
 
-_PATIENCE_S: Final = 10.0  # Transactions that are short are everyday.
-_CALM_S: Final = 20.0  # without such a transaction, and it is over; else each that follows another would begin anew
 _ASK_TIMEOUT_S: Final = 1.0
 
 
@@ -27,10 +26,13 @@ class _Seen(NamedTuple):
 class Hidden:
     """Keeps an eye on the partitions in which something waits."""
 
-    def __init__(self, raw: str, observer: LogObserver, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, raw: str, observer: LogObserver, waits: Waits, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._monotonic_s = monotonic_s
         self._raw = raw
         self._observer = observer
+        self._waits = waits
         self._seen: dict[int, _Seen] = {}
         self._told_s: dict[int, float] = {}  # partition -> when a transaction was last open there for so long
 
@@ -51,11 +53,11 @@ class Hidden:
             seen = self._seen.get(partition)
             if seen is None or seen.offset != offset:
                 self._seen[partition] = _Seen(offset, now_s)
-            elif now_s - seen.since_s >= _PATIENCE_S and self._is_end(partition, offset, admin):
+            elif now_s - seen.since_s >= self._waits.hidden_s and self._is_end(partition, offset, admin):
                 self._told_s[partition] = now_s
                 self._tell(partition, offset, count)
         for partition, told_s in list(self._told_s.items()):
-            if now_s - told_s >= _CALM_S:
+            if now_s - told_s >= self._waits.calm_s:
                 del self._told_s[partition]
                 self._observer.waiting(partition, Cause.OPEN_TRANSACTION, None)
 

@@ -64,11 +64,13 @@ class KafkaLog:
         self._reassigned: list[Assigned | Revoked] = []
         self._owned: set[int] = set()
         self._reading: set[int] = set()  # those of them that are read
-        self._positions = Positions()
-        self._hidden = Hidden(conf.raw, observer)
+        self._positions = Positions(conf.waits.settle_s)
+        self._hidden = Hidden(conf.raw, observer, conf.waits)
         self._topics = {"raw": conf.raw, "state": conf.state, "tagged": conf.tagged, "sessions": conf.sessions}
-        self._survey = Survey(conf.common, self._topics, conf.partitions, observer)
-        self._other_groups = OtherGroups(conf.common, conf.group_id, conf.tagged, observer)
+        self._survey = Survey(conf.common, self._topics, conf.partitions, observer, every_s=conf.waits.survey_s)
+        self._other_groups = OtherGroups(
+            conf.common, conf.group_id, conf.tagged, observer, every_s=conf.waits.other_groups_s
+        )
         self._origin = Origin(conf.group_id, self._topics)
         self._ids: Identities | None = None  # asked for once an assignment
         self._beginnings = Beginnings(conf.raw, observer)
@@ -327,8 +329,11 @@ class KafkaLog:
 
     def _new_readers(self) -> tuple[AdminClient, Restorer]:
         """Return new ones: a client keeps leader epochs, with which a restarted broker refuses it for minutes."""
-        admin = AdminClient(dict(self._conf.common))
-        return admin, Restorer(self._conf.restorer, self._conf.state, admin, self._fence_the_dead, self._observer)
+        conf, admin = self._conf, AdminClient(dict(self._conf.common))
+        restorer = Restorer(
+            conf.restorer, conf.state, admin, self._fence_the_dead, self._observer, stuck_s=conf.waits.stuck_s
+        )
+        return admin, restorer
 
     def _new_transactions(self) -> Transactions:
         return Transactions(self._conf.producer, self._conf.group_id, self._conf.slot, self._set_away)

@@ -83,18 +83,19 @@ def committed_places(
     return [answer for answer in answers if answer.offset >= 0]
 
 
-def patiently(ask: Callable[[], T], doing: str, conf: Mapping[str, Any]) -> T:
+def patiently(ask: Callable[[], T], doing: str, conf: Mapping[str, Any], *, timeout_s: float = _TIMEOUT_S) -> T:
     """Return what `ask` returns; a topic or coordinator that is new or just moving has no answer for a moment.
 
     Args:
         ask: raises KafkaException when there is no answer.
         doing, conf: as for `unreachable`.
+        timeout_s: how long it is asked again.
 
     Raises:
-        BrokerUnavailable: there is still none after 10 s.
+        BrokerUnavailable: there is still none after that.
         A3CPError: what else `unreachable` makes of it, at once.
     """
-    deadline_s = time.monotonic() + _TIMEOUT_S
+    deadline_s = time.monotonic() + timeout_s
     while True:
         try:
             return ask()

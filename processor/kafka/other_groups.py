@@ -22,7 +22,6 @@ from processor.kafka.slots import slot_of
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Alarm, LogObserver
 
-_EVERY_S: Final = 60.0
 _TIMEOUT_S: Final = 1.0  # of one question; a worker that is stopped waits for three of them at most
 _GROUPS_MAX: Final = 200  # asked about in one go; of more, some at random, so that each has its turn
 _STATES: Final = {
@@ -50,12 +49,23 @@ def refuse_another_group(conf: Mapping[str, Any], group_id: str, tagged: str) ->
 class OtherGroups:
     """Looks now and then, beside the work, and tells the observer."""
 
-    def __init__(self, conf: Mapping[str, Any], group_id: str, tagged: str, observer: LogObserver) -> None:
-        """`conf`: where the brokers are and how to get in; `tagged`: the topic that only we should write to."""
+    def __init__(
+        self, conf: Mapping[str, Any], group_id: str, tagged: str, observer: LogObserver, *, every_s: float
+    ) -> None:
+        """Prepare.
+
+        Args:
+            conf: where the brokers are and how to get in.
+            group_id: our group.
+            tagged: the topic that only our group should write to.
+            observer: is told.
+            every_s: how often to ask.
+        """
         self._conf = conf
         self._group_id = group_id
         self._tagged = tagged
         self._observer = observer
+        self._every_s = every_s
         self._threads = ThreadPoolExecutor(1, "other-groups")
         self._stopping = Event()
         self._asked: Future[str | None] | None = None
@@ -67,7 +77,7 @@ class OtherGroups:
         """Ask when it is time, and tell what was answered, once for each partition while it is owned."""
         now_s = time.monotonic()
         if self._asked is None and now_s >= self._ask_at_s and "tagged" in known:
-            self._ask_at_s = now_s + _EVERY_S
+            self._ask_at_s = now_s + self._every_s
             self._asked = self._threads.submit(self._find, known["tagged"])
         if self._asked is not None and self._asked.done():
             self._other, self._asked = self._asked.result(), None

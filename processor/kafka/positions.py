@@ -8,14 +8,15 @@ from typing import Final
 
 from processor.runtime.ports import RawRecord
 
-_SETTLE_AFTER_S: Final = 2.0
 _PARTITION: Final = methodcaller("partition")
 
 
 class Positions:
     """Offsets by partition."""
 
-    def __init__(self) -> None:
+    def __init__(self, settle_s: float) -> None:
+        """`settle_s`: how long an end that moved past transaction markers may stay uncommitted."""
+        self._settle_s = settle_s
         self.first: dict[int, int] = {}
         """The first offset of what was polled since the last commit."""
         self.next: dict[int, int] = {}
@@ -65,5 +66,5 @@ class Positions:
 
     def is_to_settle(self) -> bool:
         """Whether an end, past transaction markers, has not been committed for a while."""
-        is_time = time.monotonic() - self._committed_s >= _SETTLE_AFTER_S
+        is_time = time.monotonic() - self._committed_s >= self._settle_s
         return is_time and any(self._committed[partition] < end for partition, end in self.ends.items())

@@ -16,7 +16,6 @@ from processor.runtime.ports import Cause, LogObserver, StateChunk
 
 _CHUNK_RECORDS: Final = 20_000
 _BLOCKED_AFTER_S: Final = 0.3
-_STUCK_AFTER_S: Final = 20.0  # longer than a transaction of a worker that lives stays open by default
 
 
 @dataclass(slots=True)
@@ -43,19 +42,25 @@ class Restorer:
         admin: AdminClient,
         unblock: Callable[[], None],
         observer: LogObserver,
+        *,
+        stuck_s: float,
     ) -> None:
         """Prepare; nothing is read yet.
 
         Args:
-            conf: librdkafka's properties; topic: the state topic; admin: asked how far it goes.
+            conf: librdkafka's properties.
+            topic: the state topic.
+            admin: asked how far it goes.
             unblock: called when a dead worker's open transaction seems to be in the way.
             observer: told that a partition stands still for long, or what of it cannot be read.
+            stuck_s: after how long without progress a restore begins anew.
         """
         self._conf = dict(conf)
         self._topic = topic
         self._admin = admin
         self._unblock = unblock
         self._observer = observer
+        self._stuck_s = stuck_s
         self._unread = Pauses()
         self._consumer: Consumer | None = None
         self._progress: dict[int, _Progress] = {}
@@ -130,7 +135,7 @@ class Restorer:
                 progress.since_s = now_s
             elif not finished and not progress.fenced and now_s - progress.since_s > _BLOCKED_AFTER_S:
                 progress.fenced = blocked = True
-            elif not finished and now_s - progress.since_s > _STUCK_AFTER_S:
+            elif not finished and now_s - progress.since_s > self._stuck_s:
                 self._observer.stuck(f"{self._topic}[{partition}] stands still at {reached} of {progress.target}")
                 stuck = True
         if blocked:

@@ -13,7 +13,6 @@ from processor.kafka.identities import id_of
 from processor.runtime.identities import Identities, differing
 from processor.runtime.ports import Cause, LogObserver
 
-_EVERY_S: Final = 5.0
 _TIMEOUT_S: Final = 2.0
 
 
@@ -21,18 +20,28 @@ class Survey:
     """Tells the observer of topics that are gone or made anew, and of partitions that came later."""
 
     def __init__(
-        self, common: Mapping[str, Any], topics: Mapping[str, str], partitions: int, observer: LogObserver
+        self,
+        common: Mapping[str, Any],
+        topics: Mapping[str, str],
+        partitions: int,
+        observer: LogObserver,
+        *,
+        every_s: float,
     ) -> None:
         """Prepare.
 
         Args:
-            common: where the brokers are; topics: names by role, "raw" among them.
-            partitions: how many each has had from the beginning; observer: is told.
+            common: where the brokers are.
+            topics: their names by role, "raw" among them.
+            partitions: how many each topic had at the beginning.
+            observer: is told.
+            every_s: how often to ask.
         """
         self._admin = AdminClient(dict(common))  # Its own, since it must live until an answer has come.
         self._topics = topics
         self._partitions = partitions
         self._observer = observer
+        self._every_s = every_s
         self._asked: dict[str, Future[Any]] = {}  # by topic
         self._ask_at_s = 0.0
 
@@ -40,7 +49,7 @@ class Survey:
         """Ask when it is time, take what was answered, and return whether a topic is another than was `known`."""
         now_s = time.monotonic()
         if not self._asked and now_s >= self._ask_at_s:
-            self._ask_at_s = now_s + _EVERY_S
+            self._ask_at_s = now_s + self._every_s
             names = TopicCollection(list(self._topics.values()))
             self._asked = self._admin.describe_topics(names, request_timeout=_TIMEOUT_S)
         if not self._asked or not all(future.done() for future in self._asked.values()):

@@ -13,7 +13,7 @@ from processor.sessions.ports import OutputRecord
 from processor.settings.model import Settings
 from processor.wiring import schemas
 
-RECORDS_MIN: Final = 4 * PART_RECORDS  # fewer are decoded sooner here than there
+_PARTS_MIN: Final = 4  # fewer are decoded sooner here than there
 _PROCESSES_MAX: Final = 2  # As much as one writer can write.
 
 # Between processes: six times as fast as pickle, which calls Python for each named tuple.
@@ -25,22 +25,30 @@ _here: list[Codec] = []  # in a process of the pool
 
 
 class Decoders:
-    """Decodes as `exporter.decoding.decode` does, with processes that start when first needed and end with `close`."""
+    """Decodes as `sessions.decoding.decode` does, with processes that start when first needed and end with `close`."""
 
-    def __init__(self, settings: Settings) -> None:
-        """`settings`: where the schemas are."""
+    def __init__(self, settings: Settings, *, count: int | None = None, part_records: int = PART_RECORDS) -> None:
+        """Prepare to decode.
+
+        Args:
+            settings: where the schemas are.
+            count: how many processes help; by default as many as cores are left, and one writer can follow.
+            part_records: how many records are handed over at a time.
+        """
         self._settings = settings
         self._codec = Codec(schemas(settings))
-        self._count = min(cores() - 1, _PROCESSES_MAX)
+        self._count = min(cores() - 1, _PROCESSES_MAX) if count is None else count
+        self._part_records = part_records
         self._pool: ProcessPoolExecutor | None = None
 
     def decode(self, records: Sequence[OutputRecord]) -> Iterable[Part]:
         """Yield what `records` say, some at a time. Raises as `decode` of one process."""
-        if self._count == 0 or len(records) < RECORDS_MIN:
+        if self._count == 0 or len(records) < _PARTS_MIN * self._part_records:
             return decode(self._codec, records)
         if self._pool is None:
             self._pool = pool_of(self._count, _begin, self._settings)
-        return map(_part.decode, spread(self._pool, _decode, map(_encode, parts_of(records))))
+        parts = map(_encode, parts_of(records, self._part_records))
+        return map(_part.decode, spread(self._pool, _decode, parts))
 
     def close(self) -> None:
         """End the processes, if there are any."""

@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
@@ -91,7 +90,8 @@ class Exporter:
             files: what it writes while it follows.
             give_up_s: how long to try without progress before the trouble is raised, or an export with an end leaves
                 the partitions that stand still as they are; None for ever.
-            clock, start: of the questions to the schema registry.
+            clock: tells how long something has lasted.
+            start: runs a question to the schema registry in a thread.
         """
         self._join = join
         self._store = store
@@ -100,11 +100,12 @@ class Exporter:
         self._files = files
         self._give_up_s = give_up_s
         self._materializer = Materializer(store.writer, decode)
-        self._waiting = Waiting(self._materializer.read, clock or SystemClock(), start=start)
-        self._again = Again(store.reader, self._materializer, self._waiting)
+        self._clock = clock = clock or SystemClock()
+        self._waiting = Waiting(self._materializer.read, clock, start=start)
+        self._again = Again(store.reader, self._materializer, self._waiting, clock)
         self._progress = Progress()
         self._ends: Mapping[Source, int] | None = None  # where an export with an end ends
-        self._worked_s = self._moved_s = time.monotonic()
+        self._worked_s = self._moved_s = self._clock.monotonic_s()
         self._look_s = 0.0
 
     def run(self, *, to_end: bool) -> Progress:
@@ -117,7 +118,7 @@ class Exporter:
             A3CPError: what did not answer for `give_up_s`.
         """
         failures = 0  # in a row
-        self._worked_s = self._moved_s = time.monotonic()
+        self._worked_s = self._moved_s = self._clock.monotonic_s()
         while not self._stopped.is_set():
             before = self._progress
             try:
@@ -136,7 +137,7 @@ class Exporter:
     def _follow(self, feed: Feed, *, to_end: bool) -> None:
         """Take turns as one member of the group: poll, store, write files for a while, report."""
         self._waiting.forget()
-        following = Following(feed, self._store.writer, self._materializer, self._waiting)
+        following = Following(feed, self._store.writer, self._materializer, self._waiting, self._clock)
         following.check()
         self._read_again(feed)
         if to_end and self._ends is None:
@@ -155,7 +156,7 @@ class Exporter:
             self._report.followed(self._progress)
 
     def _note(self, applied: Applied | None, following: Following) -> None:
-        self._worked_s = time.monotonic()
+        self._worked_s = self._clock.monotonic_s()
         if applied is not None:
             self._moved_s = self._worked_s
             self._progress = self._progress.stored(applied)
@@ -185,14 +186,14 @@ class Exporter:
         self._progress = self._progress.read_again(self._again.read(feed))
 
     def _is_time_to_look(self, every_s: float) -> bool:
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         if now_s <= self._look_s:
             return False
         self._look_s = now_s + every_s
         return True
 
     def _is_too_long_since(self, moment_s: float) -> bool:
-        return self._give_up_s is not None and time.monotonic() - moment_s > self._give_up_s
+        return self._give_up_s is not None and self._clock.monotonic_s() - moment_s > self._give_up_s
 
 
 def export_topics(

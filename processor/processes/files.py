@@ -56,7 +56,14 @@ class Files:
     """Writes what is due, and knows what it was."""
 
     def __init__(
-        self, store: Store, settings: Settings, wanted: Wanted, report: FilesReport, stopped: Callable[[], bool]
+        self,
+        store: Store,
+        settings: Settings,
+        wanted: Wanted,
+        report: FilesReport,
+        stopped: Callable[[], bool],
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare to write what is `wanted` until `stopped`, and to tell `report` while following."""
         codec = Codec(schemas(settings))
@@ -65,6 +72,7 @@ class Files:
         self._wanted = wanted
         self._report = report
         self._stopped = stopped
+        self._monotonic_s = monotonic_s
         self.bundles: BundleWriter | None = None
         self.training: TrainingWriter | None = None
         if wanted.bundles is not None:
@@ -83,13 +91,13 @@ class Files:
 
     def write_some(self) -> None:
         """Write ended sessions that are due, for TURN_S; a target that cannot be written is tried again later."""
-        if time.monotonic() < self._next_s:
+        if self._monotonic_s() < self._next_s:
             return
         try:
             self._write_ended()
         except TargetUnavailable as error:
             self._report.not_wrote(error)
-            self._next_s = time.monotonic() + RETRY_S
+            self._next_s = self._monotonic_s() + RETRY_S
         else:
             self._report.wrote({} if self.bundles is None else self.bundles.counts())
         for name, why in self.news():
@@ -144,18 +152,18 @@ class Files:
         if self.bundles is not None:
             wanted = self._wanted.sessions
             self._hand_to(self.bundles, wanted._replace(status=wanted.status or "complete"), self._turn())
-            if time.monotonic() >= self._index_next_s:
+            if self._monotonic_s() >= self._index_next_s:
                 self._write_index(self.bundles)
-                self._index_next_s = time.monotonic() + INDEX_S
-        if self.training is not None and (began_s := time.monotonic()) >= self._training_next_s:
+                self._index_next_s = self._monotonic_s() + INDEX_S
+        if self.training is not None and (began_s := self._monotonic_s()) >= self._training_next_s:
             self._hand_to(self.training, SessionFilter(status="complete"), self._turn())
-            now_s = time.monotonic()
+            now_s = self._monotonic_s()
             self._training_next_s = now_s + TRAINING_PAUSE * (now_s - began_s)
 
     def _turn(self) -> Callable[[], bool]:
         """Return what says whether a turn that begins now is over."""
-        end_s = time.monotonic() + TURN_S
-        return lambda: self._stopped() or time.monotonic() > end_s
+        end_s = self._monotonic_s() + TURN_S
+        return lambda: self._stopped() or self._monotonic_s() > end_s
 
     def _hand_to(self, taker: Taker, wanted: SessionFilter, stopped: Callable[[], bool]) -> None:
         hand_on(self._store.ledger, taker, wanted, stopped=stopped)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from processor.codec.schema import EVENTS, Schemas
 from processor.runtime.ports import Cause, Clock, Log, RawRecord
-from processor.runtime.questions import Questions
+from processor.runtime.questions import PATIENCE_S, Questions
 
 
 class AskingObserver(Protocol):
@@ -33,15 +33,16 @@ class Asking:
         *,
         raw: str,
         start: Callable[[Callable[[], None]], object],
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        """Ask for `schemas`; `raw` names the topic of the records, `start` runs a function in a thread of its own."""
+        """Ask for `schemas`; `raw` names the topic of the records. For `start` and `patience_s` see `Questions`."""
         self._schemas = schemas
         self._log = log
         self._observer = observer
         self._raw = raw
         self._waits: dict[int, tuple[bytes, int]] = {}  # partition -> what its record needs, the record's offset
         self._silent: set[int] = set()  # partitions whose sessions cannot be ended by the clock
-        self._questions: Questions[bytes] = Questions(schemas.ask, clock, start=start)
+        self._questions: Questions[bytes] = Questions(schemas.ask, clock, start=start, patience_s=patience_s)
 
     def ready(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
         """Return those of `records` that can be processed now; hold each partition back at its first that cannot."""

@@ -30,12 +30,25 @@ class Questions(Generic[Need]):
     """What was asked and has no answer yet. Its methods are called by one thread, the loop's."""
 
     def __init__(
-        self, ask: Callable[[Need], object], clock: Clock, *, start: Callable[[Callable[[], None]], object]
+        self,
+        ask: Callable[[Need], object],
+        clock: Clock,
+        *,
+        start: Callable[[Callable[[], None]], object],
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        """Ask by `ask`, which raises RegistryUnavailable when no answer comes; `start` runs a function in a thread."""
+        """Prepare; nothing is asked yet.
+
+        Args:
+            ask: asks, and raises RegistryUnavailable when no answer comes.
+            clock: says when to ask again.
+            start: runs a function in a thread.
+            patience_s: how long `wait` waits at most.
+        """
         self._put = ask
         self._clock = clock
         self._start = start
+        self._patience_s = patience_s
         self._failures: dict[Need, _Failure] = {}
         self._changed = threading.Condition()  # holds what the threads share: all below
         self._queue: deque[Need] = deque()
@@ -61,9 +74,9 @@ class Questions(Generic[Need]):
             self._start(self._work)
 
     def wait(self, needs: Collection[Need]) -> None:
-        """Wait for the answers to `needs`, PATIENCE_S at most."""
+        """Wait a moment for the answers to `needs`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._open.isdisjoint(needs), PATIENCE_S)
+            self._changed.wait_for(lambda: self._open.isdisjoint(needs), self._patience_s)
 
     def answered(self, waited_for: Collection[Need]) -> list[Need]:
         """Return what has been answered since the last call; of failures, remember at least those `waited_for`.

@@ -1,10 +1,10 @@
 """Reads what was set aside once more: what can be read now comes into its session."""
 
-import time
 from hashlib import sha256
 from itertools import islice
 from typing import Final, NamedTuple
 
+from processor.runtime.ports import Clock
 from processor.sessions.decoding import RecordWaits
 from processor.sessions.materializer import Materializer
 from processor.sessions.ports import Feed, SessionReader
@@ -25,22 +25,23 @@ class ReadAgain(NamedTuple):
 class Again:
     """Knows when it is time to read again."""
 
-    def __init__(self, store: SessionReader, materializer: Materializer, waiting: Waiting) -> None:
+    def __init__(self, store: SessionReader, materializer: Materializer, waiting: Waiting, clock: Clock) -> None:
         self._store = store
         self._materializer = materializer
         self._waiting = waiting
+        self._clock = clock
         self._pause_s = AGAIN_MIN_S / 2
         self._due_s = 0.0
 
     @property
     def is_due(self) -> bool:
         """Whether it is time."""
-        return time.monotonic() > self._due_s
+        return self._clock.monotonic_s() > self._due_s
 
     def soon(self) -> None:
         """Take note that something was set aside just now."""
         self._pause_s = AGAIN_MIN_S
-        self._due_s = time.monotonic() + AGAIN_MIN_S
+        self._due_s = self._clock.monotonic_s() + AGAIN_MIN_S
 
     def read(self, feed: Feed) -> ReadAgain:
         """Read all that is set aside; what the schema registry does not answer for waits, and all else goes on."""
@@ -59,5 +60,5 @@ class Again:
             written += applied.messages + applied.events
             waiting += len(records) - len(readable) + applied.unreadable
         self._pause_s = AGAIN_MIN_S if written else min(2 * self._pause_s, AGAIN_MAX_S)
-        self._due_s = time.monotonic() + self._pause_s
+        self._due_s = self._clock.monotonic_s() + self._pause_s
         return ReadAgain(written, waiting)

@@ -66,10 +66,10 @@ def decode(codec: Codec, records: Sequence[OutputRecord]) -> Iterator[Part]:
         yield decode_part(codec, part)
 
 
-def parts_of(records: Sequence[OutputRecord]) -> Iterator[Sequence[OutputRecord]]:
-    """Yield `records` some at a time."""
-    for start in range(0, len(records), PART_RECORDS):
-        yield records[start : start + PART_RECORDS]
+def parts_of(records: Sequence[OutputRecord], size: int = PART_RECORDS) -> Iterator[Sequence[OutputRecord]]:
+    """Yield `records`, `size` at a time."""
+    for start in range(0, len(records), size):
+        yield records[start : start + size]
 
 
 def decode_part(codec: Codec, records: Iterable[OutputRecord]) -> Part:

@@ -1,12 +1,11 @@
 """Follows the output topics as one member of the exporters' group: what is polled is stored once, in its order."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from processor.errors import UsageError
 from processor.runtime.identities import Identities
-from processor.runtime.ports import Assigned
+from processor.runtime.ports import Assigned, Clock
 from processor.sessions.decoding import RecordWaits
 from processor.sessions.materializer import Applied, Materializer
 from processor.sessions.ports import Feed, OutputRecord, SessionWriter, Source, Standing
@@ -22,12 +21,15 @@ _NOT_COMPARED: Final = "the record that was stored last cannot be compared with 
 class Following:
     """One member, from joining to leaving: what it owns, how far that is stored, what stands still."""
 
-    def __init__(self, feed: Feed, store: SessionWriter, materializer: Materializer, waiting: Waiting) -> None:
+    def __init__(
+        self, feed: Feed, store: SessionWriter, materializer: Materializer, waiting: Waiting, clock: Clock
+    ) -> None:
         """Prepare to follow; nothing is read yet."""
         self._feed = feed
         self._store = store
         self._materializer = materializer
         self._waiting = waiting
+        self._clock = clock
         self._recognised: Identities = {}
         self._owned: frozenset[int] = frozenset()
         self._stored: dict[Source, int] = {}  # next offsets in the store, of the partitions that it owns
@@ -60,7 +62,7 @@ class Following:
                 self._owned = self._owned | change.partitions if is_new else self._owned - change.partitions
             self._begin()
         self._waiting.look(self._feed)
-        if self._unknown and time.monotonic() > self._check_at_s:
+        if self._unknown and self._clock.monotonic_s() > self._check_at_s:
             self._compare_again()
         owned, stored = self._owned, self._stored
         return [
@@ -148,7 +150,7 @@ class Following:
             (place.topic, place.partition): place._replace(why=f"{_NOT_COMPARED}: {place.why}")
             for place in found.unreadable
         }
-        self._check_at_s = time.monotonic() + CHECK_AGAIN_S
+        self._check_at_s = self._clock.monotonic_s() + CHECK_AGAIN_S
 
     def _compare_again(self) -> None:
         before = self._unknown

@@ -86,25 +86,21 @@ def test_what_is_left_to_look_at(two_runs: tuple[str, str, dict[str, Any]]) -> N
 
 
 @pytest.mark.broker
-def test_another_folders_topics_are_left_alone(
-    kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_folders_topics_are_left_alone(kafka: str, topics: str, tmp_path: Path) -> None:
     """A demo makes anew only the topics that it has made for its own folder; another folder gets names of its own."""
-    monkeypatch.setattr("processor.demo.exported.DEMO_PREFIX", topics)
     conf = {"bootstrap.servers": kafka}
     mine, other = tmp_path / "mine", tmp_path / "other"
     mark(mine, demo_topics(conf, topics))
-    assert prefix_for(mine, conf) == topics
-    own = prefix_for(other, conf)
+    assert prefix_for(mine, conf, topics) == topics
+    own = prefix_for(other, conf, topics)
     assert own.startswith(f"{topics}-")
-    assert prefix_for(other, conf) == own
+    assert prefix_for(other, conf, topics) == own
     other.mkdir()
     (other / ".a3cp-demo").touch()  # As an older release left it.
-    assert prefix_for(other, conf) == own
+    assert prefix_for(other, conf, topics) == own
     make_anew(kafka, topics, "state")
-    assert prefix_for(mine, conf) != topics
-    monkeypatch.setattr("processor.demo.exported.DEMO_PREFIX", f"{topics}-nowhere")
-    assert prefix_for(other, conf) == f"{topics}-nowhere"
+    assert prefix_for(mine, conf, topics) != topics
+    assert prefix_for(other, conf, f"{topics}-nowhere") == f"{topics}-nowhere"
 
 
 def test_no_folder_of_others_is_emptied(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from processor.kafka.conf import Waits
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.runtime.partitioner import partition_of
 from processor.store import open_store
@@ -64,10 +65,10 @@ def test_lag_is_zero_when_all_is_done(kafka: str, topics: str, tmp_path: Path) -
         await_true("no lag", lambda: not behind(kafka, group_id, fleet.names.tagged, fleet.names.sessions))
 
 
-def test_nothing_is_committed_twice(kafka: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_committed_twice(kafka: str, topics: str) -> None:
     """Once the markers are passed, an idle worker makes no transactions: the coordinator's log stays as it is."""
-    monkeypatch.setattr("processor.kafka.positions._SETTLE_AFTER_S", 0.0)
     world = KafkaWorld(kafka, topics)
+    world.patience = Waits(settle_s=0.0)
 
     def transactions() -> int:
         log = read_topic(kafka, "__transaction_state")

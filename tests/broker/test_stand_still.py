@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 
 from processor.errors import UsageError
 from processor.kafka.audit import KafkaTopics
+from processor.kafka.conf import Waits
 from processor.kafka.other_groups import refuse_another_group
 from processor.runtime.ports import Alarm, Cause
 from tests.broker.audit import read_topic
@@ -26,10 +27,9 @@ def world(kafka: str, topics: str) -> Iterator[KafkaWorld]:
     made.close()
 
 
-def test_an_open_transaction_of_a_producer_is_told(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_transaction_of_a_producer_is_told(world: KafkaWorld) -> None:
     """With the first offset that waits and how many do; short ones are everyday, and the end of it is told too."""
-    monkeypatch.setattr("processor.kafka.hidden._PATIENCE_S", 1.0)
-    monkeypatch.setattr("processor.kafka.hidden._CALM_S", 2.0)
+    world.patience = Waits(hidden_s=1.0, calm_s=2.0)
     world.produce(2, b"a")
     member = Member(world)
     member.run_until("caught up", lambda: all(member.log.caught_up(p) for p in range(4)))
@@ -161,10 +161,10 @@ def test_an_offset_beyond_the_end_stands_still(world: KafkaWorld) -> None:
     assert 1 not in member.log.lag()
 
 
-def test_another_group_that_tags_the_same_is_told(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_group_that_tags_the_same_is_told(world: KafkaWorld) -> None:
     """Both began on fresh topics, so neither was refused: both tell it, and a third one does not begin."""
-    monkeypatch.setattr("processor.kafka.other_groups._EVERY_S", 0.2)
     other = KafkaWorld(world.bootstrap, world.prefix)
+    world.patience = other.patience = Waits(other_groups_s=0.2)
     other.group_id = f"{world.prefix}-2"
     reader = Consumer({"bootstrap.servers": world.bootstrap, "group.id": f"{world.prefix}-reader", "client.id": "r-0"})
     reader.subscribe([world.names.raw])  # It tags nothing.
@@ -195,9 +195,9 @@ def test_another_group_that_tags_the_same_is_told(world: KafkaWorld, monkeypatch
         other.close()
 
 
-def test_more_partitions_are_told_and_left_alone(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_partitions_are_told_and_left_alone(world: KafkaWorld) -> None:
     """Users' states are where the old number put them: what comes to new ones is not read, the others go on."""
-    monkeypatch.setattr("processor.kafka.survey._EVERY_S", 0.5)
+    world.patience = Waits(survey_s=0.5)
     member = Member(world)
     member.run_until("caught up", lambda: all(member.log.caught_up(p) for p in range(4)))
     admin = AdminClient({"bootstrap.servers": world.bootstrap})
@@ -217,11 +217,9 @@ def test_more_partitions_are_told_and_left_alone(world: KafkaWorld, monkeypatch:
     member.run_until("the others go on", lambda: world.values("tagged", 0) == [b"a"], other)
 
 
-def test_a_topic_that_is_made_anew_under_a_running_worker_is_told(
-    world: KafkaWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_topic_that_is_made_anew_under_a_running_worker_is_told(world: KafkaWorld) -> None:
     """Nothing of the new one is read: its first records would be skipped, or mixed with the states of the old one."""
-    monkeypatch.setattr("processor.kafka.survey._EVERY_S", 0.2)
+    world.patience = Waits(survey_s=0.2)
     member = Member(world)
     member.run_until("caught up", lambda: all(member.log.caught_up(p) for p in range(4)))
     make_anew(world.bootstrap, world.prefix, "tagged")

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from processor.broker.probe import free_ports
 from processor.errors import UsageError
+from processor.kafka.conf import Waits
 from tests.broker.fleet import TIMEOUT_S, Fleet, await_true, probe
 from tests.contracts.worlds import KafkaWorld, Member
 
@@ -57,9 +58,9 @@ def test_a_restore_waits_for_an_open_transaction(world: KafkaWorld, outcome: str
     assert member.states[0] == ([(b"user", b"open")] if outcome == "committed" else [])
 
 
-def test_a_restore_that_stands_still_begins_anew(world: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restore_that_stands_still_begins_anew(world: KafkaWorld) -> None:
     """A restore that gets no further is told, and begins anew; the other partitions go on meanwhile."""
-    monkeypatch.setattr("processor.kafka.restorer._STUCK_AFTER_S", 0.5)
+    world.patience = Waits(stuck_s=0.5)
     begin(world, 0)
     producer = Producer({"bootstrap.servers": world.bootstrap, "transactional.id": world.prefix})
     producer.init_transactions(TIMEOUT_S)

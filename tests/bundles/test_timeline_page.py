@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from processor.bundles.bundle import write_bundle
-from processor.bundles.page import json_in_script
+from processor.bundles.page import json_in_script, page
 from processor.sessions.model import SessionView
+from processor.sessions.timeline import spooled
 from processor.targets.target import Target
 from processor.upstream.vocabulary import FLAGS, ODD, QUIET
 from tests.bundles.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
@@ -152,12 +154,11 @@ def test_an_open_session_says_so(tmp_path):
     assert "had not ended when this page was made" in page_of(tmp_path, made_view(varied(3), ended=False))
 
 
-def test_a_page_has_its_limit(tmp_path, monkeypatch):
-    """What is beyond a page's limit is counted on it, and in the other files."""
-    from processor.bundles import page
-
-    monkeypatch.setattr(page, "PAGE_ENTRIES_MAX", 10)
-    data = Page(page_of(tmp_path, made_view(varied(30)))).data
+def test_a_page_has_its_limit():
+    """What is beyond a page's limit is counted on it."""
+    view = made_view(varied(30))
+    with closing(spooled(view, CODEC)) as entries:
+        data = Page(b"".join(page(view.session, entries, entries_max=10)).decode()).data
     assert (len(data["timeline"]), data["left_out"]) == (10, 22)
 
 

@@ -264,11 +264,12 @@ def test_a_registry_schema_that_only_looks_tagged():
             codec.strip(confluent_header(schema_id) + b"\x02u")
 
 
-def test_what_is_remembered_of_sessions_is_bounded(monkeypatch):
+def test_what_is_remembered_of_sessions_is_bounded():
     """The JSON tagger forgets when it is full, and writes the same again; a start that changed is seen."""
     value = HEAD.encode() + b"}"
-    monkeypatch.setattr(jsontext, "SESSIONS_CACHED_MAX", 2)
     codec = make_codec()
+    for number in range(jsontext.SESSIONS_CACHED_MAX):
+        codec.tag(value, TAG._replace(session_id=f"other{number}"))
     tags = [TAG._replace(session_id=f"s{n}", start_ms=n) for n in (1, 2, 3, 1)]
     assert [codec.tag(value, tag) for tag in tags] == [make_codec().tag(value, tag) for tag in tags]
     assert codec.tag(value, TAG) == make_codec().tag(value, TAG)
@@ -288,13 +289,13 @@ def test_a_tag_is_avro_at_every_size(session_id, seq):
         assert Tagger().tag(Tagged(session_id, seq, start_ms, 0, AT_MS, bytes(32), True)) == written.getvalue()
 
 
-def test_what_is_remembered_of_sources_is_bounded(monkeypatch):
+def test_what_is_remembered_of_sources_is_bounded():
     """A source that is not remembered is read all the same."""
-    monkeypatch.setattr(avroshort, "SOURCES_MAX", 0)
-    value = single_object("A3CPMessage", {**SPINE, "source": "never_seen_before"})
-    message = make_codec().decode(value, 1)
-    assert isinstance(message, Message)
-    assert message.source == "never_seen_before"
+    codec = make_codec()
+    for number in range(avroshort.SOURCES_MAX + 1):
+        message = codec.decode(single_object("A3CPMessage", {**SPINE, "source": f"source_{number}"}), 1)
+        assert isinstance(message, Message)
+        assert message.source == f"source_{number}"
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

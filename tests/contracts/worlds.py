@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import Producer
 
+from processor.kafka.conf import Waits
 from processor.kafka.log import KafkaLog
 from processor.runtime.ports import Alarm, Assigned, Cause, Log, RawRecord
 from processor.settings.model import Settings
@@ -74,6 +75,7 @@ class KafkaWorld:
         self.broker_said: list[str | None] = []
         self.stood_still: list[str] = []
         self.slots: list[int] = []
+        self.patience = Waits()
         self.alarms: dict[tuple[int, Alarm], tuple[str, int]] = {}  # why, offsets lost
         self.waits: dict[tuple[int, Cause], tuple[str, str, str]] = {}  # position, why, remedy
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
@@ -88,7 +90,7 @@ class KafkaWorld:
         kafka = {"log_level": "0", **({"max.poll.interval.ms": str(EXPELLED_AFTER_MS)} if expelled_soon else {})}
         more = {"kafka": kafka, **more}
         conf = log_conf(self.settings(**more), len(self.logs) if slot is None else slot, PARTITIONS)
-        log = KafkaLog(conf, self)
+        log = KafkaLog(conf._replace(waits=self.patience), self)
         self.logs.append(log)
         return log
 

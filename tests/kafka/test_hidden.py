@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
+from processor.kafka.conf import Waits
 from processor.kafka.hidden import Hidden
 from processor.runtime.ports import Cause
 
@@ -18,7 +19,7 @@ class Watched:
         self.now_s, self.position = 0.0, ""
         self.told: list[str] = []
         self._end = 0
-        self._hidden = Hidden("raw", self, lambda: self.now_s)  # type: ignore[arg-type]  # Only `waiting` is called.
+        self._hidden = Hidden("raw", self, Waits(), lambda: self.now_s)  # type: ignore[arg-type]  # Only `waiting` is called.
 
     def waiting(self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = "") -> None:
         assert (partition, cause) == (HERE, Cause.OPEN_TRANSACTION)

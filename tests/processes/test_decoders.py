@@ -24,11 +24,8 @@ RECORDS = [
 
 
 @pytest.fixture
-def decoders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Decoders:
-    monkeypatch.setattr("processor.processes.decoders.RECORDS_MIN", 50)
-    monkeypatch.setattr("processor.processes.decoders.cores", lambda: 3)
-    monkeypatch.setattr("processor.sessions.decoding.PART_RECORDS", 7)
-    return Decoders(load({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings)
+def decoders(tmp_path: Path) -> Decoders:
+    return Decoders(load({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings, count=2, part_records=7)
 
 
 def whole(parts: Iterable[Part]) -> Part:
@@ -48,13 +45,13 @@ def helping() -> list[psutil.Process]:
 def test_the_same(decoders: Decoders) -> None:
     """Many records are decoded elsewhere, few here, and nobody sees a difference."""
     with closing(decoders):
-        few = list(decoders.decode(RECORDS[:49]))
+        few = list(decoders.decode(RECORDS[:27]))
         assert not helping()
         many = whole(decoders.decode(RECORDS))
         assert helping()
     assert not helping()
     assert many == whole(DECODE(RECORDS))
-    assert whole(few) == whole(DECODE(RECORDS[:49]))
+    assert whole(few) == whole(DECODE(RECORDS[:27]))
     assert len(many.messages) == 60
     assert len(many.unreadable) == 1
 

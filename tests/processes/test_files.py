@@ -1,11 +1,13 @@
 """What `a3cp export` says of bundles and training data, and what it tells an operator while it follows."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from processor.cli.export import files_outcome, tell_files, warn_of_set_aside
 from processor.processes.files import Files, Wanted
+from processor.sessions.aside import SetAside
 from processor.sessions.ports import SessionFilter
 from processor.settings.sources import load
 from processor.store import open_store
@@ -30,10 +32,10 @@ def before(store: SqlStore) -> bytes:
     return replace_a_value(store)
 
 
-def files(store: SqlStore, folder: Path, told: Told | None = None) -> Files:
+def files(store: SqlStore, folder: Path, told: Told | None = None, **options: Any) -> Files:
     settings = load({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, folder).settings
     wanted = Wanted(Target(str(folder / "bundles")), Target(str(folder / "training")))
-    return Files(store, settings, wanted, (told or Told()).observer, lambda: False)
+    return Files(store, settings, wanted, (told or Told()).observer, lambda: False, **options)
 
 
 @pytest.mark.usefixtures("before")
@@ -62,20 +64,24 @@ def test_nothing_set_aside(store: SqlStore, tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == ""
 
 
-def test_while_following_it_is_told_once(
-    store: SqlStore, before: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_while_following_it_is_told_once(store: SqlStore, before: bytes, tmp_path: Path) -> None:
     """One line for each, the metric counts it, it is no reason to be not ready, and that it is well is told too."""
-    monkeypatch.setattr("processor.sessions.aside.WAIT_MIN_S", 0.0)
-    monkeypatch.setattr("processor.processes.files.TRAINING_PAUSE", 0)
-    told = Told()
-    made = files(store, tmp_path, told)
-    for _ in range(3):
+    told, minutes = Told(), 0
+
+    def now_s() -> float:
+        return minutes * 60.0
+
+    made = files(store, tmp_path, told, monotonic_s=now_s)
+    assert made.bundles is not None
+    assert made.training is not None
+    made.bundles.aside, made.training.aside = SetAside(now_s), SetAside(now_s)
+    for minutes in range(3):  # noqa: B007  # It is what `now_s` reads.
         made.write_some()
     assert told.lines() == [("warning", "write", "set aside")] * 2
     assert told.value("a3cp_export_bundles_total", outcome="set_aside") == 1
     assert told.value("a3cp_export_bundles_total", outcome="written") == 4
     replace_a_value(store, before)
+    minutes = 10
     made.write_some()
     assert told.lines()[2:] == [("info", "write", "no longer set aside")] * 2
     assert told.value("a3cp_export_bundles_total", outcome="written") == 5

@@ -50,7 +50,7 @@ class Asked:
         codec = Codec(schemas)
         self.log = MemoryLog(stage.broker, raw=NAMES.raw, state=NAMES.state, **options)
         start = (lambda work: work()) if at_once else self.works.append
-        self.asking = Asking(schemas, self.log, self.told, stage.clock, raw=NAMES.raw, start=start)
+        self.asking = Asking(schemas, self.log, self.told, stage.clock, raw=NAMES.raw, start=start, patience_s=0.0)
 
         def task_of(partition: int) -> Task:
             return Task(partition, PARTITIONS, codec=codec, rules=RULES, topics=NAMES, record_bytes_max=2 << 20)
@@ -75,11 +75,6 @@ def partition_of(stage: Stage, user_id: str) -> int:
 
 def users(stage: Stage, topic: str = NAMES.tagged) -> list[int]:
     return [len(log) for log in stage.broker.topics[topic]]
-
-
-@pytest.fixture(autouse=True)
-def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processor.runtime.questions.PATIENCE_S", 0.0)
 
 
 def test_a_schema_is_asked_for_once_and_outside_of_any_transaction() -> None:

@@ -16,7 +16,7 @@ from processor.sessions.ports import TAGGED, OutputRecord, SessionFilter, Sessio
 from processor.sessions.progress import Progress
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.sessions.exporting import Seen, export, exporting, held_by
+from tests.sessions.exporting import Hasty, Seen, export, exporting, held_by
 from tests.sessions.outputs import MemoryFeed, message, processed
 
 RECORDS = processed([message(f"user-{n % 5}", n * 1000, source="ui", transcript=f"word{n}") for n in range(60)])
@@ -158,11 +158,8 @@ def test_a_restored_kafka_is_refused(store: SqlStore, calm: Any, records: list[O
     assert held_by(store) == calm
 
 
-def test_a_last_record_that_cannot_be_compared_stops_its_partition(
-    store: SqlStore, calm: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_last_record_that_cannot_be_compared_stops_its_partition(store: SqlStore, calm: Any) -> None:
     """Nobody knows whether that partition is the store's: it waits, told with the reason, and the others go on."""
-    monkeypatch.setattr("processor.sessions.following.CHECK_AGAIN_S", 0.0)
     stops = iter([False] * 6 + [True] * 2)
     exporting(store, RECORDS, stopped=lambda: next(stops)).run(to_end=False)
     before, source, damaged = store.writer.offsets(), (TAGGED, 0), {(TAGGED, 0)}
@@ -181,7 +178,7 @@ def test_a_last_record_that_cannot_be_compared_stops_its_partition(
             damaged.clear()
         return bool(held_by(store) == calm)
 
-    exporting(store, RECORDS, join=feed, report=report, stopped=mended).run(to_end=False)
+    exporting(store, RECORDS, join=feed, report=report, stopped=mended, clock=Hasty()).run(to_end=False)
     assert report.progress[-1].standing == ()
     assert report.troubles == []
 

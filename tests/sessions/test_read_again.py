@@ -16,7 +16,7 @@ from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Sess
 from processor.sessions.progress import Progress
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.sessions.exporting import Seen, export, exporting
+from tests.sessions.exporting import Hasty, Seen, export, exporting
 from tests.sessions.outputs import CODEC, message, processed
 from tests.sessions.registered import FAILS, FAILS_TOO, Registered
 from tests.sessions.registered import RECORDS as FRAMED
@@ -101,10 +101,8 @@ def test_a_registry_that_fails_for_one_schema_holds_up_no_other(store: SqlStore)
     assert {session.status.value for session in store.reader.sessions(SessionFilter(), limit=9)} == {"complete"}
 
 
-def test_one_that_follows_reads_again_by_itself(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_follows_reads_again_by_itself(store: SqlStore) -> None:
     """Without a restart, some time after the schema is there."""
-    monkeypatch.setattr("processor.sessions.again.AGAIN_MIN_S", 0.0)
-    monkeypatch.setattr("processor.processes.exporter.LAG_ASKED_S", 0.0)
     places = [record[:3] for record in RECORDS if record.topic == TAGGED][:3]
     reader = Reader(places)
 
@@ -122,6 +120,7 @@ def test_one_that_follows_reads_again_by_itself(store: SqlStore, monkeypatch: py
         decode=reader,
         report=report,
         stopped=lambda: bool(report.progress) and report.progress[-1].again == 3,
+        clock=Hasty(),
     ).run(to_end=False)
     assert list(store.reader.unreadable()) == []
     assert {session.status.value for session in store.reader.sessions(SessionFilter(), limit=9)} == {"complete"}

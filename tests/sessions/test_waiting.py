@@ -14,19 +14,9 @@ from processor.sessions.ports import TAGGED, Standing
 from processor.sessions.progress import Progress
 from processor.store import open_store
 from processor.store.sql import SqlStore
-from tests.sessions.exporting import Seen, export, exporting, held_by
+from tests.sessions.exporting import Hasty, Seen, export, exporting, held_by
 from tests.sessions.outputs import MemoryFeed
 from tests.sessions.registered import FAILS, FAILS_TOO, FINE, FIRST, RECORDS, Registered
-
-
-class Clock:
-    """Jumps so far, each time it is asked, that everything is due again."""
-
-    now_s = 0.0
-
-    def monotonic_s(self) -> float:
-        self.now_s += 60.0
-        return self.now_s
 
 
 def run(store: SqlStore, codec: Registered, **options: Any) -> Progress:
@@ -91,7 +81,7 @@ def test_each_goes_on_by_itself(store: SqlStore, calm: Any) -> None:
         lambda now: not now.standing and held_by(store) == calm,
         then=lambda number: codec.fails.discard(mend[number]),
     )
-    exporting(store, RECORDS, decode=codec.decode, report=report, stopped=stopped, clock=Clock()).run(to_end=False)
+    exporting(store, RECORDS, decode=codec.decode, report=report, stopped=stopped, clock=Hasty()).run(to_end=False)
     assert held_by(store) == calm
 
 
@@ -102,9 +92,8 @@ def test_a_schema_is_asked_for_once_at_a_time(store: SqlStore) -> None:
     assert sorted(codec.asked) == [FAILS, FAILS, FAILS_TOO]  # Of each topic, since it is another question there.
 
 
-def test_a_slow_question_holds_up_nobody_else(store: SqlStore, calm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_question_holds_up_nobody_else(store: SqlStore, calm: Any) -> None:
     """A thread asks: all else is stored, to its end, while the registry keeps it waiting; then the rest is."""
-    monkeypatch.setattr("processor.runtime.questions.PATIENCE_S", 0.01)
     codec, report = Registered(FAILS), Seen()
     codec.slow.clear()
     rest = {source: offset for source, offset in FIRST.items() if source != (TAGGED, 1)}
@@ -123,7 +112,7 @@ def test_a_slow_question_holds_up_nobody_else(store: SqlStore, calm: Any, monkey
         then=lambda number: answer(number) if number == 0 else None,
     )
     exporter = exporting(
-        store, RECORDS, decode=codec.decode, report=report, stopped=stopped, clock=Clock(), start=in_background
+        store, RECORDS, decode=codec.decode, report=report, stopped=stopped, clock=Hasty(), start=in_background
     )
     exporter.run(to_end=False)
 
