@@ -34,7 +34,7 @@ WITHOUT: Final = "leave them out: with them it is another one"
 
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "start": ("force_new", "template", "is_training_data", "session_notes", "training_intent_label", "owner"),
-    "note": ("session_notes", "note"),
+    "note": ("session_notes", "note", "kind"),
     "context": ("context",),
     "step": ("step",),
     "status": ("status",),
@@ -43,7 +43,10 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Arguments(TypedDict, total=False):
-    """What commands can be told; docs/producing.md says which takes what. None is the same as to leave it out."""
+    """What commands can be told; docs/producing.md says which takes what. None is the same as to leave it out.
+
+    All take `request`, which comes back in the outcome's details: the service knows by it what it was asked for.
+    """
 
     force_new: bool
     template: str | None
@@ -52,10 +55,12 @@ class Arguments(TypedDict, total=False):
     training_intent_label: str | None
     owner: str | None
     note: str
+    kind: str | None
     context: Mapping[str, Any]
     step: Mapping[str, Any]
     status: str
     tags: Mapping[Literal["add", "remove"], Sequence[str]]
+    request: str
 
 
 class CommandRecord(NamedTuple):
@@ -116,7 +121,7 @@ def command_record(
 def _refuse_unknown(name: str, arguments: Iterable[str]) -> None:
     """Refuse arguments that the command `name` does not take."""
     known = _ARGUMENTS.get(name, ())
-    unknown = [argument for argument in arguments if argument not in known]
+    unknown = [argument for argument in arguments if argument not in known and argument != "request"]
     if unknown and name in KINDS:
         near = get_close_matches(unknown[0], known, 1)
         remedy = f"do you mean {near[0]}?" if near else f"it takes {', '.join(known) or 'no arguments of its own'}"

@@ -10,6 +10,7 @@ from processor.client.connecting import codec_registry
 from processor.codec.codec import Codec
 from processor.codec.oddities import hidden_in
 from processor.codec.schema import SHIPPED, Schemas
+from processor.core.model import Record
 from processor.errors import A3CPError, InvalidMessage, RecordError, UsageError
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer
 from processor.settings.documents import schema_text
@@ -90,6 +91,11 @@ class Sender:
         )
         return cls(producer, schemas, source=source, strict=settings.strict)
 
+    def read(self, value: bytes, *, strict: bool | None = None) -> Record:
+        """Return what the record `value` says, unless the processor would refuse it. Raises as `SessionClient.send`."""
+        strict = self._strict if strict is None else strict
+        return (self._strict_codec if strict else self.codec).decode(value, self._now_ms())
+
     def message(
         self,
         message: Mapping[str, Any] | bytes,
@@ -102,7 +108,7 @@ class Sender:
         value = message if isinstance(message, bytes) else as_json(message)
         strict = self._strict if strict is None else strict
         if user_id is None or strict:
-            read_id = (self._strict_codec if strict else self.codec).decode(value, self._now_ms()).user_id
+            read_id = self.read(value, strict=strict).user_id
             user_id = read_id if user_id is None else user_id
         if hidden := hidden_in(user_id):
             raise InvalidMessage(f"user_id {hidden}", remedy=WITHOUT)

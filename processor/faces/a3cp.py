@@ -14,14 +14,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from processor.codec.events import EventView
 from processor.codec.isotime import format_time, parse_time
-from processor.codec.oddities import hidden_in
-from processor.codec.spine import USER_ID_BYTES_MAX
 from processor.core.ids import belongs_to, started_ms
 from processor.faces.asking import Answered, outcome
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller, require
 from processor.faces.finding import Place, find, in_memory
 from processor.faces.idempotency import record_id_of
+from processor.faces.ids import PerformerId, UserId
 from processor.faces.positions import user_position
 from processor.faces.problems import Problem
 from processor.sessions.model import SessionRow
@@ -33,20 +32,6 @@ PERFORMER_REQUIRED: Final = "performer_id is required (use 'system' for system-i
 USER_MISMATCH: Final = "Session user mismatch"
 NOT_FOUND: Final = "Session not found"
 CLOSED: Final = "Session already closed"
-
-
-def _user_id(user_id: str) -> str:
-    if not user_id.strip():
-        raise ValueError("user_id is blank")
-    if len(user_id.encode()) > USER_ID_BYTES_MAX:
-        raise ValueError(f"user_id has more than {USER_ID_BYTES_MAX} bytes")
-    return _visible(user_id)
-
-
-def _visible(identifier: str) -> str:
-    if identifier.strip() and (hidden := hidden_in(identifier)):
-        raise ValueError(f"it {hidden}")
-    return identifier
 
 
 def _not_blank(session_id: str) -> str:
@@ -70,9 +55,9 @@ class Boundary(BaseModel):
 
     schema_version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
     record_id: UUID
-    user_id: Annotated[str, AfterValidator(_user_id)]
+    user_id: UserId
     timestamp: Time
-    performer_id: Annotated[str | None, AfterValidator(lambda text: text and _visible(text))] = None
+    performer_id: PerformerId | None = None
 
 
 class Start(Boundary):
@@ -183,7 +168,7 @@ async def _place_of(context: Context, user_id: str, session_id: str) -> Place | 
         return place
     start_ms = started_ms(session_id)
     if start_ms is not None and start_ms <= _horizon_ms(context, user_id) and belongs_to(session_id, user_id):
-        return Place(user_id, user_id, Standing.CLOSED)
+        return Place(session_id, user_id, user_id, Standing.CLOSED)
     return None
 
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 from fastapi import Request
 
 from processor.client.commands import CommandRecord
 from processor.codec.events import EventView
-from processor.errors import A3CPError
 from processor.faces.context import Context
+from processor.faces.delivering import Delivery
 from processor.faces.positions import wait_s
 from processor.faces.problems import Problem
 
@@ -46,35 +45,21 @@ async def outcome(context: Context, request: Request, command: CommandRecord) ->
     if (size := len(command.value)) > COMMAND_BYTES_MAX:
         raise Problem("too_large", f"the command has {size} bytes, at most {COMMAND_BYTES_MAX} are taken")
     patience_s = wait_s(request, OUTCOME_WAIT_S, OUTCOME_WAIT_S_MAX)
-    loop = asyncio.get_running_loop()
-    delivered: asyncio.Future[A3CPError | None] = loop.create_future()
-
-    def on_done(error: A3CPError | None) -> None:
-        with suppress(RuntimeError):  # The loop is closed: the service has stopped, and nobody waits.
-            loop.call_soon_threadsafe(_settle, delivered, error)
-
+    delivery = Delivery(1)
     begun_s = time.perf_counter()
     awaited = asyncio.wrap_future(context.view.expect(command.record_id, command.key.decode()))
     try:
-        context.sender.send(command, on_done)
+        context.sender.send(command, delivery.on_done)
         with context.metrics.outcome_wait():
             async with asyncio.timeout(patience_s):
-                error = await delivered
-                if error is not None:
-                    raise error
+                await delivery()
                 logged_s = time.perf_counter()
                 event = await awaited
     except TimeoutError:
-        if delivered.done():
-            raise Problem(
-                "no_outcome", f"no processor has carried out the command within {patience_s:g} s", retry_after_s=1
-            ) from None
+        if delivery.is_done:
+            detail = f"no processor has carried out the command within {patience_s:g} s"
+            raise Problem("no_outcome", detail, retry_after_s=1) from None
         raise Problem("broker_unavailable", f"Kafka has not taken the command within {patience_s:g} s") from None
     finally:
         awaited.cancel()
     return Answered(event, logged_s - begun_s, time.perf_counter() - logged_s)
-
-
-def _settle(delivered: "asyncio.Future[A3CPError | None]", error: A3CPError | None) -> None:
-    if not delivered.done():
-        delivered.set_result(error)

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from processor.client.sending import Sender
 from processor.faces.idempotency import Keys
 from processor.faces.problems import Problem
+from processor.faces.touches import Touches
 from processor.observe.serving import ServeMetrics
 from processor.profiles import Profiles
 from processor.sessions.ports import SessionReader
@@ -33,6 +34,7 @@ class Context:
     """Signs what clients hand back, such as cursors; the same on all replicas. By default it is this process's own."""
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
     keys: Keys = field(default_factory=Keys)
+    touches: Touches = field(default_factory=Touches)
 
 
 async def context_of(request: Request) -> Context:

@@ -16,6 +16,7 @@ _STANDINGS: Final = {"active": Standing.ACTIVE, "paused": Standing.PAUSED, "ende
 class Place(NamedTuple):
     """Where a session is."""
 
+    session_id: str
     user_id: str  # the core's: perhaps a lane
     owner: str
     standing: Standing
@@ -31,7 +32,7 @@ def in_memory(view: View, session_id: str) -> Place | None:
     if user_id is None:
         return None
     standing = view.standing(user_id, session_id)
-    return None if standing is None else Place(user_id, view.owner_of(user_id), standing)
+    return None if standing is None else Place(session_id, user_id, view.owner_of(user_id), standing)
 
 
 async def find(context: Context, session_id: str) -> Place | None:
@@ -56,4 +57,4 @@ def _in_history(view: View, session_id: str) -> Place | None:
     held = view.session(session_id)
     if held is None:
         return None
-    return Place(held.row.user_id, view.owner_of(held.row.user_id), _STANDINGS[held.row.state])
+    return Place(session_id, held.row.user_id, view.owner_of(held.row.user_id), _STANDINGS[held.row.state])

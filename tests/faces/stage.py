@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from processor.codec.isotime import format_time
@@ -16,12 +17,20 @@ START_MS = 1_750_000_000_000
 START = "2025-06-15T15:06:40.000Z"
 
 
+_idle: list[FastAPI] = []  # Most of a test's time would be the making of one.
+
+
 @contextmanager
 def http_of(replica: MemoryDeployment | Replica, **more: Any) -> Iterator[TestClient]:
     """A client of a replica's application; `more` are further fields of its context."""
-    app = make_app(replica.context(**more))
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
-        yield client
+    app = _idle.pop() if _idle else make_app(None)
+    app.state.context = replica.context(**more)
+    try:
+        with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+            yield client
+    finally:
+        app.dependency_overrides.clear()
+        _idle.append(app)
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from processor.faces.v1 import exporting, listing, showing
+from processor.faces.v1 import commanding, creating, exporting, listing, messages_in, showing
 
 router = APIRouter()
 router.include_router(listing.router)  # Before the others: `count` is no session's id.
-router.include_router(exporting.router)
-router.include_router(showing.router)
+for each in (exporting, showing, creating, commanding, messages_in):
+    router.include_router(each.router)

@@ -1,0 +1,58 @@
+"""Ids of persons in requests: what may be one."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from processor.codec.oddities import hidden_in
+from processor.codec.spine import USER_ID_BYTES_MAX
+from processor.core.ids import owner_of
+from processor.faces.persons import is_email
+
+
+def visible(identifier: str) -> str:
+    """Return `identifier`, unless it looks like another one that it is not.
+
+    Raises:
+        ValueError: it has outer blanks or characters that cannot be seen.
+    """
+    if identifier.strip() and (hidden := hidden_in(identifier)):
+        raise ValueError(f"it {hidden}")
+    return identifier
+
+
+def log_id(text: str) -> str:
+    """Return `text`, unless the log could not take it for a user's id.
+
+    Raises:
+        ValueError: it is blank or too long, or looks like another one.
+    """
+    if not text.strip():
+        raise ValueError("it is blank")
+    if len(text.encode()) > USER_ID_BYTES_MAX:
+        raise ValueError(f"it has more than {USER_ID_BYTES_MAX} bytes")
+    return visible(text)
+
+
+def user_id(text: str) -> str:
+    """Return `text`, unless it cannot be a user's id. Raises as `log_id` does, and for an e-mail address."""
+    if is_email(text):
+        raise ValueError("it is an e-mail address, which must not be in the log; send a pseudonym")
+    return log_id(text)
+
+
+def owner(text: str) -> str:
+    """Return `text`, unless it cannot be a person's id. Raises as `log_id` does, and for a lane."""
+    if owner_of(text) != text:
+        raise ValueError("it has the form of a lane; send the id of its owner")
+    return log_id(text)
+
+
+UserId = Annotated[str, AfterValidator(user_id)]
+"""The id of a user as messages have it: of a person, or a lane."""
+
+Owner = Annotated[str, AfterValidator(owner)]
+"""The id that a person gives; it may be an e-mail address still."""
+
+PerformerId = Annotated[str, AfterValidator(visible)]
+"""Who does something; `system` if no person does."""

@@ -1,0 +1,126 @@
+"""What one request asks of the log: with a key, its command is carried out once."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, Any, Final, Unpack
+
+from fastapi import Depends, Header, Request
+
+from processor.client.commands import Arguments, CommandWord
+from processor.codec.events import EventView
+from processor.faces.asking import Answered, outcome
+from processor.faces.context import Context, Given
+from processor.faces.doors import Asking, Caller
+from processor.faces.finding import Place, find
+from processor.faces.idempotency import record_id_of, refuse_another
+from processor.faces.problems import Problem
+
+_REFUSED: Final = {"already_closed": ("session_closed", "the session is closed")}
+_NOT_FOUND: Final = ("session_not_found", "there is no such session")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request that writes."""
+
+    request: Request
+    context: Context
+    who: Caller
+    record_id: str | None  # of its command, derived from its Idempotency-Key; None without one
+    digest: str  # of its body
+
+    async def place_of(self, session_id: str) -> Place:
+        """Return where a session is.
+
+        Raises:
+            Problem: session_not_found, also for a session that the caller does not see; not_caught_up.
+            StoreUnavailable: the store does not answer, and memory does not know the session.
+        """
+        place = await find(self.context, session_id)
+        if place is None or not self.who.sees(place.owner):
+            raise Problem(*_NOT_FOUND, session_id=session_id)
+        return place
+
+    def replayed(self, user_id: str, part: str = "") -> Answered | None:
+        """Return what came of the same request before; None if that is not known. Arguments as of `carry_out`.
+
+        Raises:
+            Problem: idempotency_key_reused.
+        """
+        record_id = self.record_id_of(part)
+        known = None if record_id is None else self.context.view.outcome(record_id, user_id)
+        if known is None:
+            return None
+        refuse_another(known, self.digest)
+        return Answered(known, replayed=True)
+
+    async def carry_out(
+        self,
+        user_id: str,
+        word: CommandWord,
+        *,
+        part: str = "",
+        session_id: str | None = None,
+        performer_id: str | None = None,
+        **arguments: Unpack[Arguments],
+    ) -> Answered:
+        """Return what comes of a command, or what came of it when the same request was sent before.
+
+        Args:
+            user_id: the core's, perhaps a lane; word: the command.
+            part: tells apart the commands of a request that needs several.
+            session_id: which session; the open one when None.
+            performer_id: who asks; arguments: the command's own.
+
+        Raises:
+            Problem: the log refuses it; idempotency_key_reused, in_flight; as `outcome` raises it.
+            UsageError, BrokerUnavailable: it was not sent.
+        """
+        answered = self.replayed(user_id, part) or await self._send(
+            part, user_id, word, session_id=session_id, performer_id=performer_id, **arguments
+        )
+        if answered.event.kind == "rejected":
+            raise _refused(answered.event)
+        return answered
+
+    async def _send(self, part: str, user_id: str, word: CommandWord, **fields: Any) -> Answered:
+        context, record_id = self.context, self.record_id_of(part)
+        if record_id is None:
+            return await outcome(context, self.request, context.sender.command(user_id, word, **fields))
+        command = context.sender.command(user_id, word, record_id=record_id, request=self.digest, **fields)
+        with context.keys.under_way(record_id):
+            return await outcome(context, self.request, context.keys.sent(command, self.digest))
+
+    def record_id_of(self, part: str) -> str | None:
+        """Return the record id of a part of the request; None if it has no Idempotency-Key."""
+        if self.record_id is None or not part:
+            return self.record_id
+        return record_id_of(self.who.name, part, self.record_id)
+
+
+async def asked(
+    request: Request,
+    context: Given,
+    who: Asking,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="A text of your choice. Within 24 hours the same request with it is carried out once.",
+        ),
+    ] = None,
+) -> Asked:
+    """Return what a request asks; a dependency of routes that write."""
+    record_id = None
+    if idempotency_key is not None:
+        record_id = record_id_of(who.name, f"{request.method} {request.url.path}", idempotency_key)
+    return Asked(request, context, who, record_id, sha256(await request.body()).hexdigest()[:16])
+
+
+Ask = Annotated[Asked, Depends(asked)]
+"""The type of a route's parameter that is what the request asks."""
+
+
+def _refused(event: EventView) -> Problem:
+    """Return how a refusal of the log is told."""
+    return Problem(*_REFUSED.get(event.reason or "", _NOT_FOUND), session_id=event.session_id)

@@ -1,0 +1,111 @@
+"""Begins sessions, several at a time for one person."""
+
+from secrets import token_hex
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from processor.faces.asking import Answered
+from processor.faces.doors import require
+from processor.faces.ids import Owner
+from processor.faces.lanes import lane_of
+from processor.faces.persons import user_of
+from processor.faces.problems import Problem
+from processor.faces.v1.asked import Ask, Asked
+from processor.faces.v1.commanding import PARTICIPANTS, Name, Performed, Text
+from processor.faces.v1.reading import answer, etag_of, headers_of, held_of, in_thread
+from processor.faces.v1.showing import session_resource
+
+router: Final = APIRouter(tags=["Commands"])
+
+_MADE: Final = "anon-"
+
+
+class Create(Performed):
+    """A session that is to begin."""
+
+    user_id: Annotated[Owner | None, Field(description="Whose session; a pseudonym is made when there is none.")] = None
+    user_info: Annotated[
+        dict[str, Any] | None,
+        Field(description="Who that is. It is kept in the profile store alone, never in the log."),
+    ] = None
+    template: Annotated[Name | None, Field(description="Whose limits and statuses hold.")] = None
+    parallel: Annotated[
+        bool, Field(description="Beside the person's other sessions; false: the one that their messages belong to.")
+    ] = True
+    if_open: Annotated[
+        Literal["return", "new", "fail"],
+        Field(description="What to do if the one session is open, with `parallel: false`; `new` ends it first."),
+    ] = "return"
+    context: Annotated[dict[str, Any] | None, Field(description="Under which circumstances it is held.")] = None
+    session_notes: Text | None = None
+    is_training_data: bool = False
+    training_intent_label: Text | None = None
+
+
+@router.post("/sessions", status_code=201)
+async def create(body: Create, ask: Ask) -> Response:
+    """Begin a session: 201, or 200 if the person's one session was open already."""
+    require(ask.who, *PARTICIPANTS)
+    given = body.user_id if body.user_id is not None else _owner_of(ask)
+    owner = await user_of(ask.context, given, body.user_info)
+    if not ask.who.sees(owner):
+        raise Problem("forbidden", "the token does not cover this user")
+    answered = await _started(ask, body, owner)
+    event = answered.event
+    assert event.session_id is not None
+    if body.context and event.kind == "started":
+        await ask.carry_out(
+            event.user_id, "context", part="context", session_id=event.session_id,
+            performer_id=body.performer_id, context=body.context,
+        )  # fmt: skip
+    held = await held_of(ask.context, ask.who, event.session_id)
+    events = await in_thread(lambda: list(held.events()))
+    headers = {
+        **headers_of(ask.request, held),
+        **answered.headers,
+        "ETag": etag_of(held, events),
+        "Location": f"/v1/sessions/{event.session_id}",
+    }
+    told = answer(session_resource(held, events), headers)
+    told.status_code = 201 if event.kind == "started" else 200
+    return told
+
+
+async def _started(ask: Asked, body: Create, owner: str) -> Answered:
+    user_id = lane_of(owner, ask.record_id) if body.parallel else owner
+    fails = body.if_open == "fail" and not body.parallel
+    if fails and ask.replayed(user_id) is None and (open_id := ask.context.view.open_session(user_id)) is not None:
+        raise _already_active(open_id)
+    answered = await ask.carry_out(
+        user_id,
+        "start",
+        performer_id=body.performer_id,
+        force_new=body.if_open == "new" and not body.parallel,
+        owner=owner,
+        template=body.template,
+        session_notes=body.session_notes,
+        is_training_data=body.is_training_data,
+        training_intent_label=body.training_intent_label,
+    )
+    if fails and answered.event.kind != "started":
+        raise _already_active(answered.event.session_id)
+    return answered
+
+
+def _already_active(session_id: str | None) -> Problem:
+    return Problem("already_active", "the user has an open session", session_id=session_id)
+
+
+def _owner_of(ask: Asked) -> str:
+    """Return whose session it is when the request does not say: the token's only user, or a made pseudonym.
+
+    Raises:
+        Problem: invalid_request, since the token has several users.
+    """
+    if ask.who.sees_all:
+        return _MADE + (token_hex(8) if ask.record_id is None else ask.record_id.replace("-", "")[:16])
+    if len(ask.who.users) != 1:
+        raise Problem("invalid_request", "the token covers several users, so user_id must say whose session it is")
+    return next(iter(ask.who.users))

@@ -1,0 +1,219 @@
+"""Takes messages in: of one session, or of anybody, and puts them into the log.
+
+All of a request's messages are checked before the first is sent, so that one that is wrong holds back the others.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from processor.client.sending import Sender
+from processor.codec.events import SCHEMA_VERSION
+from processor.codec.isotime import format_time
+from processor.core.ids import owner_of
+from processor.core.model import Message
+from processor.errors import RecordError, RegistryUnavailable
+from processor.faces import ids
+from processor.faces.context import Context
+from processor.faces.delivering import Delivery
+from processor.faces.doors import require
+from processor.faces.finding import Place
+from processor.faces.paths import SessionId
+from processor.faces.positions import position_headers
+from processor.faces.problems import Problem
+from processor.faces.v1.asked import Ask, Asked
+from processor.faces.v1.commanding import PARTICIPANTS
+from processor.faces.v1.reading import answer, in_thread
+from processor.runtime.withholding import MEDIA, why_withheld
+from processor.view.standing import Standing
+
+router: Final = APIRouter(tags=["Messages"])
+
+LINES_MAX: Final = 500
+MESSAGE_BYTES_MAX: Final = 1_000_000  # The topic takes 1 MiB, with the key and what belongs to a record.
+_DELIVERY_WAIT_S: Final = 30.0
+_JSON: Final = frozenset({"application/json", "text/json"})
+_LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+_BINARY: Final = frozenset({
+    "application/octet-stream", "application/avro", "application/vnd.apache.avro+binary", "avro/binary",
+    "application/vnd.kafka.avro.v2+binary",
+})  # fmt: skip
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object", "description": "An A3CPMessage."}},
+            "application/x-ndjson": {
+                "schema": {"type": "string", "description": f"An A3CPMessage a line, at most {LINES_MAX}."}
+            },
+        },
+    }
+}
+_TAKEN: Final[dict[int | str, dict[str, Any]]] = {
+    202: {"description": "The log has them."},
+}
+
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Incoming(NamedTuple):
+    """A message that is to be sent."""
+
+    value: bytes
+    user_id: str
+    record_id: str | None
+
+
+@router.post(
+    "/sessions/{session_id}/messages",
+    status_code=202,
+    openapi_extra=_BODY,
+    responses=_TAKEN,
+)
+async def say(session_id: SessionId, ask: Ask) -> Response:
+    """Add messages to a session: one as JSON, or several as lines of JSON.
+
+    What a message does not say itself is filled in: whose it is, its session, `record_id`, `timestamp` and
+    `schema_version`.
+    """
+    require(ask.who, *PARTICIPANTS)
+    place = await ask.place_of(session_id)
+    if place.standing is Standing.CLOSED:
+        raise Problem("session_closed", "a closed session takes no messages", session_id=session_id)
+    lines = _lines_of(ask.request, body=await ask.request.body(), takes_binary=False)
+    filled = []
+    for number, line in enumerate(lines, 1):
+        spine = {
+            "schema_version": SCHEMA_VERSION,
+            "record_id": ask.record_id_of(f"message {number}") or str(uuid4()),
+            "timestamp": format_time(ask.context.now_ms()),
+        }
+        filled.append(_filled(line, number, place, session_id, spine))
+    return await _take(ask, filled)
+
+
+@router.post("/messages", status_code=202, openapi_extra=_BODY, responses=_TAKEN)
+async def take(ask: Ask) -> Response:
+    """Take messages as they are: one as JSON or Avro, or several as lines of JSON. Not a byte of them is changed."""
+    require(ask.who, *PARTICIPANTS)
+    return await _take(ask, _lines_of(ask.request, body=await ask.request.body(), takes_binary=True))
+
+
+async def _take(ask: Asked, values: Sequence[bytes]) -> Response:
+    """Check, send and answer."""
+    context, who = ask.context, ask.who
+    incoming = await in_thread(_checked, context.sender, values)  # A schema registry may be asked.
+    owners = {owner_of(each.user_id) for each in incoming}
+    if not all(map(who.sees, owners)):
+        raise Problem("forbidden", "the token does not cover the user of a message")
+    log_s = await _send(context, incoming)
+    positions = {str(position): position for position in (context.view.position(each.user_id) for each in incoming)}
+    headers = {
+        **position_headers(ask.request, list(positions.values())),
+        "Server-Timing": f"log;dur={log_s * 1000:.1f}",
+    }
+    told = answer({"accepted": len(incoming), "record_ids": [each.record_id for each in incoming]}, headers)
+    told.status_code = 202
+    return told
+
+
+async def _send(context: Context, incoming: Sequence[Incoming]) -> float:
+    """Send all, in their order; return how long the log took to have them, s.
+
+    Raises:
+        Problem: broker_unavailable. Of those sent, the log may have some.
+        BrokerUnavailable: likewise.
+    """
+    delivery = Delivery(len(incoming))
+    begun_s = time.perf_counter()
+    for each in incoming:
+        context.sender.message(each.value, user_id=each.user_id, strict=False, on_done=delivery.on_done)
+    try:
+        await asyncio.wait_for(delivery(), _DELIVERY_WAIT_S)
+    except TimeoutError:
+        raise Problem("broker_unavailable", f"Kafka has not taken all within {_DELIVERY_WAIT_S:g} s") from None
+    return time.perf_counter() - begun_s
+
+
+def _checked(sender: Sender, values: Sequence[bytes]) -> list[Incoming]:
+    """Return `values` as messages.
+
+    Raises:
+        Problem: one of them is none, or may not be in the log.
+    """
+    return [_check(sender, value, number) for number, value in enumerate(values, 1)]
+
+
+def _check(sender: Sender, value: bytes, number: int) -> Incoming:
+    if len(value) > MESSAGE_BYTES_MAX:
+        raise Problem("too_large", f"message {number} has {len(value)} bytes, at most {MESSAGE_BYTES_MAX} are taken")
+    try:
+        message = sender.read(value)
+        if not isinstance(message, Message):
+            raise _not_valid(number, "it is a command", remedy="send it to the route of the command")
+        ids.user_id(message.user_id)
+        why = why_withheld(value, sender.codec.fields_of(value))
+    except RecordError as error:
+        raise _not_valid(number, error.what, remedy=error.remedy) from error
+    except ValueError as error:
+        raise _not_valid(number, f"user_id: {error}") from error
+    except RegistryUnavailable as error:
+        raise Problem("broker_unavailable", error.what, remedy=error.remedy) from error
+    if why == MEDIA:
+        raise Problem("media_not_allowed", f"message {number} holds raw video, audio or images")
+    return Incoming(value, message.user_id, message.record_id)
+
+
+def _filled(line: bytes, number: int, place: Place, session_id: str, spine: Mapping[str, str]) -> bytes:
+    """Return a message of a session with what it does not say itself; what it says stays as it is, byte for byte.
+
+    Raises:
+        Problem: invalid_request, since it is no JSON object, or says that it is another user's or session's.
+    """
+    try:
+        members = _members(line)
+        told: dict[str, object] = {
+            key: msgspec.json.decode(members[key]) for key in ("user_id", "session_id") if key in members
+        }
+    except ValueError:  # msgspec's errors, and text that is no UTF-8.
+        raise _not_valid(number, "it is no JSON object") from None
+    if told.get("user_id") not in (None, place.user_id, place.owner):
+        raise _not_valid(number, "user_id is another user's", remedy="leave user_id out: it is filled in")
+    if told.get("session_id") not in (None, "", session_id):
+        raise _not_valid(number, "session_id is another session's", remedy="leave session_id out: it is filled in")
+    wanted = {"user_id": place.user_id, "session_id": session_id}
+    added: dict[str, str] = {key: value for key, value in wanted.items() if told.get(key) != value}
+    added |= {key: value for key, value in spine.items() if key not in members}
+    return _encode({**members, **added}) if added else line
+
+
+def _lines_of(request: Request, *, body: bytes, takes_binary: bool) -> list[bytes]:
+    """Return the messages in the body of a request.
+
+    Raises:
+        Problem: unsupported_media_type; too_large; invalid_request, since there are none.
+    """
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind in _LINES:
+        lines = [line for line in body.splitlines() if line.strip()]
+    elif kind in _JSON or (kind in _BINARY and takes_binary):
+        lines = [body] if body.strip() else []
+    else:
+        words = ", ".join(sorted({*_JSON, *_LINES, *(_BINARY if takes_binary else ())}))
+        raise Problem("unsupported_media_type", f"messages come as one of these: {words}")
+    if not lines:
+        raise Problem("invalid_request", "there is no message in the body")
+    if len(lines) > LINES_MAX:
+        raise Problem("too_large", f"there are {len(lines)} messages, at most {LINES_MAX} are taken at a time")
+    return lines
+
+
+def _not_valid(number: int, what: str, *, remedy: str = "") -> Problem:
+    errors = [{"loc": ["body", number - 1], "msg": what, "type": "value_error"}]
+    return Problem("invalid_request", f"message {number}: {what}", remedy=remedy, errors=errors)
