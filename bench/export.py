@@ -19,7 +19,7 @@ from bench.messages import START_MS, encode_ours, message
 from bench.report import Section, Target, number
 from bench.scale import GAP_MS
 from bench.systems import OURS_LIVE
-from processor.processes.supervisor import this_command
+from processor.processes.parts import this_command
 
 _LENGTH_MS: Final = 90 * 60_000  # of a session, at most: far from the longest allowed
 _QUIET_MS: Final = 1_000  # how soon the clock ends sessions once all is tagged

@@ -12,7 +12,7 @@ from bench.cluster import OURS, PEERS, Cluster
 from bench.launched import Launched
 from bench.messages import OURS_ID_AT, PEERS_ID_AT
 from bench.scale import GAP_MS, QUIET_NEVER_MS
-from processor.processes.supervisor import this_command
+from processor.processes.parts import this_command
 
 _BARE: Final = Path(__file__).parent / "peers" / "bare.py"
 STREAMS_COMMIT_MS: Final = 5

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from processor.bundles.verify import verify
 from processor.errors import Fatal, UsageError
 from processor.kafka.fresh import DEMO_PREFIX, demo_topics
-from processor.processes.supervisor import this_command
+from processor.processes.parts import this_command
 from processor.runtime.identities import Identities
 from processor.sessions.model import SessionRow, Status
 from processor.sessions.ports import SessionFilter
@@ -22,9 +22,18 @@ from processor.store import open_store
 from processor.targets.paths import PAGE, bundle_path
 
 TRAINED_USER: Final = "heron-07"  # Her morning has a bit of everything: the timeline to look at first.
+DEMO_DIR: Final = Path("a3cp-demo")
+"""Where the day goes if no other folder is named."""
+
 _STORE: Final = "a3cp.db"
 _BUNDLES: Final = "bundles"
-_OURS: Final = (_STORE, f"{_STORE}-wal", f"{_STORE}-shm", _BUNDLES)
+_PROFILES: Final = "profiles.db"
+_OURS: Final = (
+    *(f"{name}{end}" for name in (_STORE, _PROFILES) for end in ("", "-wal", "-shm")),
+    _BUNDLES,
+    "a3cp-site.key",  # What a service and `a3cp up` make beside the store.
+    "a3cp-up.log",
+)
 _MARK: Final = ".a3cp-demo"  # Who exports for real may name store and bundles alike: the names prove nothing.
 _LIMIT_S: Final = 120.0
 _SESSIONS_MAX: Final = 100_000
@@ -84,6 +93,11 @@ def mark(folder: Path, topics: Identities) -> None:
     """Note in `folder` which topics the demo has made for it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).write_text(json.dumps(topics))
+
+
+def marked_prefix(folder: Path) -> str | None:
+    """Return the prefix of the topics of the demo that ran into `folder`; None if none did."""
+    return next((name.rpartition(".")[0] for name in sorted(_marked(folder))), None)
 
 
 def _marked(folder: Path) -> Identities:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from processor.codec.wire import ENCODING_NAMES
 from processor.core.model import Flag
+from processor.demo.exported import DEMO_DIR
 from processor.demo.outcome import KINDS
 from processor.sessions.jsonforms import session_of
 from processor.sessions.model import SessionRow, Status
@@ -66,6 +67,7 @@ def show(demo: "Demo", console: Console, command: str, *, broker_runs: bool) -> 
     _totals(demo, console)
     _checks(demo, console)
     _next(demo, console, command, broker_runs=broker_runs)
+    _browser(demo, console, command)
 
 
 def as_json(demo: "Demo") -> dict[str, Any]:
@@ -220,6 +222,15 @@ def _next(demo: "Demo", console: Console, command: str, *, broker_runs: bool) ->
             Text(f"Kafka keeps running at {servers} (process {demo.broker.pid}). Stop it with: {command} broker down"),
             soft_wrap=True,
         )
+
+
+def _browser(demo: "Demo", console: Console, command: str) -> None:
+    """Say how all of it is seen in a browser; the embedded Kafka is started again if it was stopped."""
+    servers = "" if demo.broker else f"KAFKA_BOOTSTRAP_SERVERS={demo.settings.kafka_conf()['bootstrap.servers']} "
+    folder = demo.exported.folder
+    elsewhere = "" if folder == DEMO_DIR else f" --data-dir {folder}"
+    console.print()
+    console.print(Text(f"see it in a browser: {servers}{command} up{elsewhere}", style="bold"), soft_wrap=True)
 
 
 def _exported(demo: "Demo", command: str) -> list[tuple[str, str]]:

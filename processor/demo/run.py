@@ -26,7 +26,7 @@ from processor.kafka.fresh import DEMO_PREFIX, demo_topics, remove_demo, require
 from processor.kafka.producer import RecordProducer
 from processor.kafka.reader import Reader
 from processor.kafka.topic_admin import ensure_topics
-from processor.processes.supervisor import this_command
+from processor.processes.parts import this_command
 from processor.settings.documents import example_messages
 from processor.settings.model import Settings
 from processor.settings.sources import Option, load

@@ -20,6 +20,7 @@ from processor.observe.logs import make_logger
 from processor.observe.metrics import Metrics
 from processor.observe.worker import Observer
 from processor.processes.collecting import tune_garbage_collection
+from processor.processes.parts import stop_with_parent
 from processor.processes.starting import place
 from processor.runtime.asking import Asking
 from processor.runtime.questions import in_background
@@ -73,7 +74,7 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
 
     _on_signal(leave)
     if first_slot is not None:
-        threading.Thread(target=_stop_with_supervisor, daemon=True).start()
+        stop_with_parent()
     given = settings.slot if first_slot is None else first_slot
     if given is not None:
         observer.slot(given)
@@ -109,13 +110,6 @@ def _on_signal(act: Callable[[], None]) -> None:
         act()
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def _stop_with_supervisor() -> None:
-    """Wait until the supervisor's end of the standard input is closed, as it is when it was killed; then stop."""
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, stopped: threading.Event) -> Worker:
