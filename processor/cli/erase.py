@@ -15,6 +15,7 @@ from processor.cli.removals import removal_fields, tell
 from processor.cli.settings import Bootstrap, Json, Prefix, Roots, Store, chosen
 from processor.cli.text import nearest, print_json, quoted
 from processor.codec.isotime import format_time
+from processor.core.ids import is_of
 from processor.errors import UsageError
 from processor.kafka.conf import LogConf
 from processor.kafka.erasure import Held, forget, gone_by_ms, group_offsets, held_of, is_at_work, processor_at_work
@@ -56,14 +57,13 @@ def erase(
     prefix: Prefix = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a person from everywhere, and leave a proof.
+    """Remove a person from everywhere, with all of their lanes, and leave a proof.
 
     Their sessions go from the store, the bundles, the training data and the processor's state.
     """
     targets = targets_of(to)
     settings = chosen(bootstrap, prefix, store)
     profiles, user = _profiles(settings, user)
-    key = _key(user)
     topics, kafka = settings.topics(), settings.kafka_conf()
     conf = log_conf(settings, 0, check_topics(kafka, settings.topic_prefix, raw=settings.raw_topic))
     now_ms = time.time_ns() // 1_000_000
@@ -72,7 +72,7 @@ def erase(
         offsets = _exported(opened, kafka, topics)
         configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
         others: set[bytes] = set()
-        held, ways = _look(conf, topics, key, offsets, others)
+        held, ways = _look(conf, topics, user, offsets, others)
         has_profile = profiles.profile(user) is not None
         if not held and not has_profile:
             _check_spelling(user, opened, targets, [*topics, opened.name], others)
@@ -80,10 +80,10 @@ def erase(
         gone = [
             root for root in unnamed_roots(opened.ledger.targets(Gone(user_id=user)), targets) if not is_there(root)
         ]
-        states = [one.partition for one in held if one.topic == topics.state and one.has_value]
+        states = {one.partition: one.keys for one in held if one.topic == topics.state and one.keys}
         told: dict[str, Any] = {
             "profile": has_profile,
-            "state": {"topic": topics.state, "partitions": states},
+            "state": {"topic": topics.state, "partitions": list(states)},
             "remains": _remains(held, configs, topics.state),
             "not_there": gone,
             "not_touched": NOT_TOUCHED,
@@ -99,7 +99,7 @@ def erase(
             with told_where(begun):
                 if has_profile:
                     profiles.remove(user)
-                _forget(conf, key, states, begun, is_first=not has_profile)
+                _forget(conf, states, begun, is_first=not has_profile)
                 removed, cleared = remove(opened, targets, user, begun, is_whole=not gone)
             if not (
                 proof
@@ -146,6 +146,8 @@ def _tell_proof(proof: Proof | None, ways: Sequence[UsageError], *, is_complete:
 
 def _profiles(settings: Settings, user: str) -> "tuple[Profiles | _NoProfiles, str]":
     """Return who knows the persons behind pseudonyms, and the user id of whom `user` names, perhaps by e-mail."""
+    if not user.strip():
+        raise UsageError("no user is named", remedy="give the person's user id")
     profiles = profiles_of(settings)
     if profiles is None:
         return _NoProfiles(), user
@@ -167,13 +169,6 @@ def _tell_profile(*, has_profile: bool, dry_run: bool) -> None:
         print(f"profile  {'would be ' if dry_run else ''}removed: what was kept of the person behind the pseudonym")
 
 
-def _key(user: str) -> bytes:
-    key = user.encode(errors="replace")
-    if not key.strip():
-        raise UsageError("no user is named", remedy="give the person's user id")
-    return key
-
-
 def _check_spelling(
     user: str, store: StorePort, targets: Sequence[Target], searched: Sequence[str], others: set[bytes]
 ) -> None:
@@ -189,7 +184,7 @@ def _check_spelling(
 
     def is_gone(user_id: str, _: str) -> bool:
         known.add(user_id)
-        return user_id == user
+        return is_of(user_id, user)
 
     found = sum(clear(target, is_gone, dry_run=True).found for target in targets)
     if found:
@@ -232,11 +227,11 @@ def told_where(proof: Proof) -> Iterator[None]:
         raise
 
 
-def _forget(conf: LogConf, key: bytes, partitions: Sequence[int], proof: Proof, *, is_first: bool) -> None:
-    if not partitions:
+def _forget(conf: LogConf, states: Mapping[int, frozenset[bytes]], proof: Proof, *, is_first: bool) -> None:
+    if not states:
         return
     try:
-        forget(conf, key, partitions)
+        forget(conf, states)
     except UsageError:
         if is_first:  # Nothing was changed.
             proof.drop()
@@ -260,7 +255,7 @@ def remove(
     known = [(session_id, start_ms) for session_id, start_ms, _ in removed.sessions]
     cleared: list[Cleared] = []
     for target in targets:
-        cleared.append(clear(target, lambda user_id, _: user_id == user, known=known, dry_run=proof is None))
+        cleared.append(clear(target, lambda user_id, _: is_of(user_id, user), known=known, dry_run=proof is None))
         if proof:
             proof.note(targets=[_proven(one) for one in cleared])
     if proof:
@@ -280,17 +275,17 @@ def _counts(removed: Removed) -> dict[str, Any]:
 
 
 def _look(
-    conf: LogConf, topics: TopicNames, key: bytes, offsets: Mapping[Source, int], others: set[bytes]
+    conf: LogConf, topics: TopicNames, user: str, offsets: Mapping[Source, int], others: set[bytes]
 ) -> tuple[list[Held], list[UsageError]]:
     """Return what the topics hold of the person, and what is in the way of erasing them now.
 
     What the processor has not read, or the exporter not written, would come after the erasure. The raw topic is read
     first: what is committed there is in the other topics. `others` takes the keys of all others.
     """
-    raw = held_of(conf.common, topics.raw, key, others)
+    raw = held_of(conf.common, topics.raw, user, others)
     done = group_offsets(conf, [one.partition for one in raw]) if raw else {}
     tagged, sessions, state, dead = (
-        held_of(conf.common, name, key, others) for name in (topics.tagged, topics.sessions, topics.state, topics.dlq)
+        held_of(conf.common, name, user, others) for name in (topics.tagged, topics.sessions, topics.state, topics.dlq)
     )
     ways = []
     if late := [one for one in raw if one.last_offset >= done.get(one.partition, 0)]:
@@ -309,7 +304,7 @@ def _look(
                 remedy="run a3cp export first",
             )
         )
-    if any(one.has_value for one in state) and is_at_work(conf):
+    if any(one.keys for one in state) and is_at_work(conf):
         ways.append(processor_at_work(conf.group_id))
     return [*raw, *tagged, *sessions, *dead, *state], ways
 
@@ -324,7 +319,7 @@ def _remains(held: Sequence[Held], configs: Mapping[str, Mapping[str, str]], sta
     for one in held:
         if one.topic != state:
             until_ms = gone_by_ms(one, configs[one.topic])
-            fields = {name: value for name, value in one._asdict().items() if name not in ("last_ms", "has_value")}
+            fields = {name: value for name, value in one._asdict().items() if name not in ("last_ms", "keys")}
             told.append({**fields, "until": None if until_ms is None else format_time(until_ms)})
     return told
 

@@ -48,7 +48,9 @@ def export(
     training: Annotated[
         str | None, typer.Option("--training", metavar="ROOT", help="Write the Parquet data set below this folder.")
     ] = None,
-    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Bundles of this user only.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="USER", help="Bundles of this person only, in any lane.")
+    ] = None,
     session: Annotated[
         str | None, typer.Option("--session", metavar="ID", help="The bundle of this session only.")
     ] = None,

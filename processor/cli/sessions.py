@@ -41,7 +41,7 @@ _USER_CHARS: Final = 14  # of a user id for which a narrow terminal has room bes
 _FLAGS_CHARS: Final = 34  # of a line of flags on a narrow terminal
 _is_dated: Final = re.compile(r"sess_\d{8}_\d{6}_").match
 
-User = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only this user's.")]
+User = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only this person's, in any lane.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="At most so many.")]
 
 
@@ -108,12 +108,18 @@ def show(
         return
     console = new_console()
     console.print(f"session   {row.session_id}")
-    console.print(f"user      {plain_id(row.user_id)}")
+    lane = "" if row.owner == row.user_id else f", in the lane {plain_id(row.user_id)}"
+    console.print(f"user      {plain_id(row.owner)}{lane}")
     console.print(f"started   {when(row.start_ms)}")
     ended = row.state
     if row.end_ms is not None:
         ended = f"{when(row.end_ms)} {ENDS.get(row.reason or '', row.reason)}, revision {row.revision}"
     console.print(f"ended     {ended}")
+    for name, told in (("phase", row.phase or ""), ("tags", ", ".join(row.tags))):
+        if told:
+            console.print(f"{name:<9} {plain(told)}")
+    if row.score is not None:
+        console.print(f"score     {row.score:g}")
     console.print(f"length    {span_words(row.duration_ms)}, paused {span_words(row.paused_ms)}")
     console.print(f"held      {row.held_count:,} messages{_whole_words(row)}")
     summary = row.summary
@@ -215,12 +221,12 @@ def _table(rows: Sequence[SessionRow]) -> None:
     # On a narrow terminal the time that an id begins with has to do.
     first = [] if console.width < _WIDE and all(_is_dated(row.session_id) for row in rows) else ["started"]
     # Where users' ids are long, each has a line of its own below its session.
-    is_below = console.width < _WIDE and max(len(plain_id(row.user_id)) for row in rows) > _USER_CHARS
+    is_below = console.width < _WIDE and max(len(plain_id(row.owner)) for row in rows) > _USER_CHARS
     ids = ["session, user"] if is_below else ["session", "user"]
     table = new_table(*first, *ids, "length", "messages", "status", "flags", right=_NUMBERS, folded=("flags",))
     for row in rows:
         ended = row.status.value if row.end_ms is not None else row.state
-        name, user = _short_id(row.session_id, console), plain_id(row.user_id)
+        name, user = _short_id(row.session_id, console), plain_id(row.owner)
         names = [f"{name}\n  {user}"] if is_below else [name, user]
         cells = (*(when(row.start_ms) for _ in first), *names, span_words(row.duration_ms))
         table.add_row(

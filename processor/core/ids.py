@@ -60,6 +60,11 @@ def started_ms(candidate: str) -> int | None:
     return int(start.timestamp()) * 1000
 
 
+def is_of(user_id: str, person: str) -> bool:
+    """Whether `user_id` is the one of `person`, or a lane of theirs."""
+    return person in (user_id, owner_of(user_id))
+
+
 @lru_cache(maxsize=1024)
 def _minute(minute: int) -> str:
     """Return a minute since the epoch as text; making it takes longer than all the rest, and many share one."""

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from processor.core.ids import is_of
 from processor.errors import BrokerUnavailable, OwnershipLost, UsageError
 from processor.kafka.conf import LogConf
 from processor.kafka.failures import failure
@@ -29,7 +30,7 @@ _POLL_S: Final = 0.1
 
 
 class Held(NamedTuple):
-    """What one partition holds of a key."""
+    """What one partition holds of a person, under their user id and those of their lanes."""
 
     topic: str
     partition: int
@@ -37,13 +38,13 @@ class Held(NamedTuple):
     first_offset: int
     last_offset: int
     last_ms: int  # when the last one was appended
-    has_value: bool  # whether the last one has a value: in a compacted topic, whether the key is still there
+    keys: frozenset[bytes]  # whose last record has a value: in a compacted topic, those that are still there
 
 
-def held_of(conf: Mapping[str, Any], topic: str, key: bytes, others: set[bytes] | None = None) -> list[Held]:
-    """Return what the partitions of `topic` hold with `key`, all that was begun to be written before this was asked.
+def held_of(conf: Mapping[str, Any], topic: str, person: str, others: set[bytes] | None = None) -> list[Held]:
+    """Return what the partitions of `topic` hold of `person`, all that was begun to be written before this was asked.
 
-    The whole topic is read. Records without a key, or with another one, are not found; `others` takes those keys.
+    The whole topic is read. Records without a key, or with that of others, are not found; `others` takes those keys.
 
     Raises:
         UsageError: the topic does not exist.
@@ -53,21 +54,16 @@ def held_of(conf: Mapping[str, Any], topic: str, key: bytes, others: set[bytes] 
     with Reader(conf, topic) as reader:
         _await_stable(conf, topic, reader.partitions)
         for record in reader.read_all():
-            if record.key != key:
-                if others is not None and record.key is not None and read_mark(record.key) is None:
-                    others.add(record.key)
-            else:
-                number, offset = record.partition, record.offset
-                before = held.get(number)
-                held[number] = Held(
-                    topic,
-                    number,
-                    1 if before is None else before.records + 1,
-                    offset if before is None else before.first_offset,
-                    offset,
-                    record.timestamp_ms,
-                    record.value is not None,
-                )
+            key, number, offset = record.key, record.partition, record.offset
+            if key is None or not is_of(key.decode(errors="surrogateescape"), person):
+                if others is not None and key is not None and read_mark(key) is None:
+                    others.add(key)
+                continue
+            before = held.get(number) or Held(topic, number, 0, offset, offset, 0, frozenset())
+            keys = before.keys - {key} if record.value is None else before.keys | {key}
+            held[number] = Held(
+                topic, number, before.records + 1, before.first_offset, offset, record.timestamp_ms, keys
+            )
     return [held[number] for number in sorted(held)]
 
 
@@ -110,8 +106,8 @@ def processor_at_work(group_id: str) -> UsageError:
     )
 
 
-def forget(conf: LogConf, key: bytes, partitions: Collection[int]) -> None:
-    """Take the state of `key` out of `partitions` of the state topic by a tombstone, as their owner.
+def forget(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> None:
+    """Take states out of the state topic by tombstones, as their owner: the keys in `states`, by partition.
 
     Raises:
         UsageError: a processor is at work, or the group is not the one that wrote the states; nothing was changed.
@@ -132,17 +128,17 @@ def forget(conf: LogConf, key: bytes, partitions: Collection[int]) -> None:
     try:
         consumer.subscribe([conf.raw], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_revoke)
         deadline_s = time.monotonic() + _ASSIGNED_S
-        while not owned.issuperset(partitions):
+        while not owned.issuperset(states):
             consumer.poll(_POLL_S)
             if time.monotonic() > deadline_s:
                 raise processor_at_work(conf.group_id)
-        places = _committed(consumer, conf, partitions)
-        if missing := sorted(set(partitions) - places.keys()):
+        places = _committed(consumer, conf, states)
+        if missing := sorted(states.keys() - places.keys()):
             raise UsageError(
                 f"{conf.state} holds a state in partitions {missing}, but group {conf.group_id} has no offsets there",
                 remedy="erase with the A3CP_GROUP_ID that wrote it",
             )
-        _write_tombstones(conf, consumer, key, places)
+        _write_tombstones(conf, consumer, states, places)
     except KafkaException as error:
         outcome = failure("erasing a state", error, in_transaction=True)
         if isinstance(outcome, OwnershipLost):  # A processor has joined meanwhile; the transaction is undone.
@@ -152,14 +148,20 @@ def forget(conf: LogConf, key: bytes, partitions: Collection[int]) -> None:
         consumer.close()
 
 
-def _write_tombstones(conf: LogConf, consumer: Consumer, key: bytes, places: Mapping[int, TopicPartition]) -> None:
+def _write_tombstones(
+    conf: LogConf,
+    consumer: Consumer,
+    states: Mapping[int, Collection[bytes]],
+    places: Mapping[int, TopicPartition],
+) -> None:
     producer = Producer({**conf.producer, "transactional.id": f"{conf.group_id}-erase"})
     producer.init_transactions(_TIMEOUT_S)
     try:
         producer.begin_transaction()
-        for partition, place in places.items():
-            for each in (key, mark_of(Erased(key, place.offset))):
-                producer.produce(conf.state, None, each, partition)
+        for partition, keys in states.items():
+            for key in keys:
+                for each in (key, mark_of(Erased(key, places[partition].offset))):
+                    producer.produce(conf.state, None, each, partition)
         # The offsets stay what they are; with them the group's generation counts, so that a new owner fences us.
         producer.send_offsets_to_transaction(list(places.values()), consumer.consumer_group_metadata(), _TIMEOUT_S)
         producer.commit_transaction(_TIMEOUT_S)

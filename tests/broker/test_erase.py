@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.broker
 
 ANNA = "anna-4711"
 USERS = (ANNA, "ben", "cleo")
+LANES = (f"{ANNA}~00000001", f"{ANNA}~00000006")  # Each in a partition of its own.
 HOUR_MS = 3_600_000
 COLD_S = 150.0  # A broker that never had a group lets the first one wait for a minute.
 QUIET_MS = HOUR_MS  # The clock ends nothing meanwhile,
@@ -131,11 +133,15 @@ class Place:
 
 
 def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
-    """Refused while a processor has them in memory; then store, bundles, data set and state hold no byte of them."""
+    """Refused while a processor has them in memory; then store, bundles, data set and state hold no byte of them.
+
+    What they did in lanes goes too.
+    """
     with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS, session_timeout_ms=SESSION_TIMEOUT_MS) as fleet:
         place = Place(fleet, tmp_path)
         worker = place.start()
-        produce(kafka, fleet.names.raw, iter([said_ for n, user in enumerate(USERS) for said_ in said(user, 10 * n)]))
+        people = (*USERS, *LANES)
+        produce(kafka, fleet.names.raw, iter([said_ for n, user in enumerate(people) for said_ in said(user, 10 * n)]))
         fleet.await_processed()
         place.export()
         assert {Path(name).parts[0].split(".")[0] for name in place.leaks()} == {"store", "bundles", "training"}
@@ -161,17 +167,20 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path) -> None:
         assert {name: done[name] for name in ("store", "targets", "state")} == {
             name: dry[name] for name in ("store", "targets", "state")
         }
-        assert (done["store"]["sessions"], done["store"]["messages"]) == (2, 2)
-        assert [(one["bundles"], one["rows"]) for one in done["targets"]] == [(2, 0), (0, 3)]
+        assert (done["store"]["sessions"], done["store"]["messages"]) == (6, 6)
+        assert [(one["bundles"], one["rows"]) for one in done["targets"]] == [(6, 0), (0, 9)]
         assert place.leaks() == []
-        assert place.states()[ANNA.encode()] is None
+        states = place.states()
+        assert [states[user.encode()] for user in (ANNA, *LANES)] == [None] * 3
         assert place.texts_beside_offsets() == texts
         assert {user: place.of(user) for user in USERS[1:]} == others
         assert [problem for report in verify(str(place.bundles)) for problem in report.problems] == []
 
-        remains = {one["topic"].rpartition(".")[2]: one for one in done["remains"]}
-        assert {name: one["records"] for name, one in remains.items()} == {"raw": 3, "tagged": 2, "sessions": 4}
-        assert all(one["until"] for one in remains.values())
+        remains = Counter[str]()
+        for one in done["remains"]:
+            remains[one["topic"].rpartition(".")[2]] += one["records"]
+        assert remains == {"raw": 9, "tagged": 6, "sessions": 12}
+        assert all(one["until"] for one in done["remains"])
         proof = (tmp_path / done["proof"]).read_text()
         assert ANNA not in proof
         assert json.loads(proof)["complete"] is True
@@ -298,7 +307,8 @@ def test_a_processor_that_starts_meanwhile(
         settings = load(dict(fleet.environ), tmp_path).settings
         is_forgotten = True
         try:
-            erasure.forget(log_conf(settings, 0, PARTITIONS), ANNA.encode(), [partition_of(ANNA.encode(), PARTITIONS)])
+            key = ANNA.encode()
+            erasure.forget(log_conf(settings, 0, PARTITIONS), {partition_of(key, PARTITIONS): [key]})
         except UsageError:  # The group has moved on, and the broker refused the transaction.
             is_forgotten = False
         await_true("it reads", lambda: joined[0].said("restored") == PARTITIONS)

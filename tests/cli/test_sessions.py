@@ -67,6 +67,31 @@ def test_roll_ups(address: str) -> None:
     assert "2025-06-16" in run("list", "--store", address, "--by", "day")
 
 
+def test_lanes_are_their_owners(tmp_path: Path) -> None:
+    """Lists, roll-ups and searches go by person; what has come of a session is shown with it."""
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    store = open_store(address)
+    lane = "anna~0123abcd"
+    values = [
+        message("anna", 0, transcript="in her own name"),
+        message(lane, 1, command="start", owner="anna"),
+        message(lane, 2, command="status", status="\x1b[2Jcompleted"),
+        message(lane, 3, command="tag", add=["urgent", "week 3"]),
+        message(lane, 4, overall_score=8.5, transcript="in a lane"),
+    ]
+    records = processed(values)
+    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    store.close()
+    (latest, _) = run_json("list", "--store", address, "--user", "anna")["sessions"]
+    assert (latest["user_id"], latest["owner"], latest["tags"]) == (lane, "anna", ["urgent", "week 3"])
+    assert lane not in run("list", "--store", address)
+    assert run_json("list", "--store", address, "--by", "user")["user"]["anna"]["sessions"] == 2
+    assert len(run_json("search", "in", "--store", address, "--user", "anna")["found"]) == 2
+    shown = run("show", latest["session_id"], "--store", address)
+    assert f"user      anna, in the lane {lane}\n" in shown
+    assert "phase     \ufffd[2Jcompleted\ntags      urgent, week 3\nscore     8.5\n" in shown
+
+
 def test_show_and_search(address: str) -> None:
     """A session with its events; a text with its session."""
     (found,) = run_json("search", "DAY 7", "--store", address)["found"]

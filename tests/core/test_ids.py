@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.ids import belongs_to, owner_of, session_id, started_ms
+from processor.core.ids import belongs_to, is_of, owner_of, session_id, started_ms
 from processor.core.model import IdFormat, Started
 from tests.core.playing import RULES, Ask, Say, Scene, play
 
@@ -31,6 +31,9 @@ times = st.integers(0, 253_402_300_799_999)
 def test_whose_a_lane_is(user_id, owner):
     """A lane is `<owner>~<8 hex digits>`; every other user id is its own person's."""
     assert owner_of(user_id) == owner
+    assert is_of(user_id, owner)
+    assert is_of(user_id, user_id)
+    assert not is_of(user_id, "ann")
 
 
 def test_r6_golden():

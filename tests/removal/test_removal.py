@@ -13,6 +13,7 @@ import pytest
 
 from processor.bundles.bundle import write_bundle
 from processor.bundles.verify import verify
+from processor.core.ids import owner_of
 from processor.errors import StoreUnavailable
 from processor.removal.clearing import Cleared, clear
 from processor.sessions.due import view_of
@@ -74,6 +75,22 @@ def test_a_user_is_removed_from_the_store(store: SqlStore) -> None:
     assert store.reader.removed_of(ids) == gone  # They are remembered by hashes: an id tells of its user.
     again = store.removal.remove(ANNA)
     assert (list(again.sessions), *again[1:]) == ([], 0, 0, 0, 0)
+
+
+def test_lanes_go_with_their_owner(store: SqlStore) -> None:
+    """What a person did in lanes goes too, in sessions and in none; who has a name that only looks so stays."""
+    lane, others = "anna-4711~0123abcd", ["anna-4711~0123abcg", "anna-4711~0123abcde", "ANNA-4711~0123abcd", "anna-471"]
+    told = [value.replace(b'"anna-4711"', f'"{name}"'.encode()) for name in (lane, *others) for value in values()]
+    filled(store, processed([value for value in told if b'"ben"' not in value]))
+    before = {
+        name: [s.user_id for s in store.reader.sessions(SessionFilter(), limit=99)].count(name) for name in others
+    }
+    removed = store.removal.remove(ANNA)
+    assert (len(removed.sessions), removed.messages, removed.without_session) == (2, 5, 1)
+    left = [session.user_id for session in store.reader.sessions(SessionFilter(), limit=99)]
+    assert {name: left.count(name) for name in (lane, *others)} == {lane: 0, **before}
+    assert [row.user_id for row in store.reader.without_session(lane)] == []
+    assert set(store.reader.users()) == set(map(owner_of, others))
 
 
 def test_no_byte_is_left_in_the_file(tmp_path: Path) -> None:
