@@ -139,6 +139,7 @@ class Snapshot(NamedTuple):
 
     offsets: Mapping[Source, int]  # next offset of each partition
     rows: Sequence[SessionRow]
+    removed: frozenset[str] = frozenset()  # of the ids that were asked for: those of sessions that were removed
 
 
 class Found(NamedTuple):
@@ -217,14 +218,17 @@ class SessionReader(Protocol):
     def held(self, session_ids: Sequence[str]) -> Snapshot:
         """Return those of `session_ids` that are held, in no order, with the offsets, both as of one moment."""
 
+    def counted(self, wanted: SessionFilter, session_ids: Sequence[str]) -> tuple[int, Snapshot]:
+        """Return what `count` and `held` do, both as of one moment."""
+
     def sessions_beginning(self, beginning: str, *, limit: int) -> Sequence[SessionRow]:
         """Return sessions whose id begins so, in order of their ids."""
 
     def count(self, wanted: SessionFilter) -> int:
         """Return how many sessions pass."""
 
-    def messages(self, session_id: str, *, count_max: int | None = None) -> Iterator[MessageRow]:
-        """Yield a session's messages in order of `seq`, reading some at a time."""
+    def messages(self, session_id: str, *, after_seq: int = 0, count_max: int | None = None) -> Iterator[MessageRow]:
+        """Yield a session's messages in order of `seq`, those behind `after_seq`, reading some at a time."""
 
     def without_session(self, user_id: str | None = None) -> Iterator[MessageRow]:
         """Yield the messages that belong to no session, in the order of the log."""

@@ -200,6 +200,11 @@ def by_user(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
     return _by(sessions, lambda row: row.owner)
 
 
+def by_template(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
+    """Return roll-ups of the templates that sessions started with, by name; "" of those without one."""
+    return _by(sessions, lambda row: row.template or "")
+
+
 def _by(sessions: Iterable[SessionRow], key_of: Callable[[SessionRow], str]) -> dict[str, Rollup]:
     totals: dict[str, Rollup] = {}
     for row in sessions:

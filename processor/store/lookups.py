@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Source
 from processor.store import rows
-from processor.store.tables import META, SESSIONS, SOURCES
+from processor.store.tables import META, REMOVED, SESSIONS, SOURCES
 
 READER: Final = "reader "  # before a word for who made rows, in `meta`
 _UNKNOWN: Final = "unknown"
@@ -34,6 +34,15 @@ def sessions_of(connection: Connection, session_ids: Sequence[str]) -> Iterator[
     """Yield those of `session_ids` that are held."""
     for some in some_of(session_ids):
         yield from map(rows.session, connection.execute(select(SESSIONS).where(SESSIONS.c.session_id.in_(some))))
+
+
+def removed_of(connection: Connection, session_ids: Sequence[str]) -> frozenset[str]:
+    """Return those of `session_ids`, or of what `unnamed` has made of ids, that are remembered as removed."""
+    held: set[str] = set()
+    for some in some_of(session_ids):
+        wanted = REMOVED.c.session_id.in_(some)
+        held.update(connection.execute(select(REMOVED.c.session_id).where(wanted)).scalars())
+    return frozenset(held)
 
 
 def some_of(ids: Sequence[str]) -> Iterator[Sequence[str]]:

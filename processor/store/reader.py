@@ -1,9 +1,9 @@
 """Reads the store: the `SessionReader` port."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, func, select, tuple_, union
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, select, tuple_, union
 
 from processor.core.ids import owner_of
 from processor.sessions.model import EventRow, MessageRow, SessionRow, Status, UnreadableRow
@@ -12,7 +12,7 @@ from processor.store import lookups, rows
 from processor.store.database import Database
 from processor.store.filtering import conditions, text_conditions
 from processor.store.tables import EVENTS, MESSAGES, SESSIONS, UNREADABLE
-from processor.store.transaction import removed_of, unnamed
+from processor.store.transaction import unnamed
 
 PAGE_BYTES: Final = 16 << 20  # of values in a page; it ends with the one that is beyond
 PAGE_ROWS: Final = 1_000  # read at a time: no transaction stays open while a reader thinks
@@ -44,7 +44,12 @@ class SqlReader:
     def held(self, session_ids: Sequence[str]) -> Snapshot:
         """See `SessionReader.held`."""
         with self._database.snapshot() as connection:
-            return Snapshot(lookups.offsets(connection), list(lookups.sessions_of(connection, session_ids)))
+            return _held(connection, session_ids)
+
+    def counted(self, wanted: SessionFilter, session_ids: Sequence[str]) -> tuple[int, Snapshot]:
+        """See `SessionReader.counted`."""
+        with self._database.snapshot() as connection:
+            return _count(connection, wanted), _held(connection, session_ids)
 
     def sessions_beginning(self, beginning: str, *, limit: int) -> Sequence[SessionRow]:
         """See `SessionReader.sessions_beginning`."""
@@ -55,12 +60,12 @@ class SqlReader:
     def count(self, wanted: SessionFilter) -> int:
         """See `SessionReader.count`."""
         with self._database.reading() as connection:
-            query = select(func.count()).select_from(SESSIONS).where(*conditions(wanted))
-            return connection.execute(query).scalar_one()
+            return _count(connection, wanted)
 
-    def messages(self, session_id: str, *, count_max: int | None = None) -> Iterator[MessageRow]:
+    def messages(self, session_id: str, *, after_seq: int = 0, count_max: int | None = None) -> Iterator[MessageRow]:
         """See `SessionReader.messages`. A session stands in one partition, so the order of the log is that of `seq`."""
-        return map(rows.message, self._of_log(_MESSAGES_PAGE, {"session_id": session_id}, count_max))
+        wanted = {"session_id": session_id, "after_seq": after_seq}
+        return map(rows.message, self._of_log(_MESSAGES_PAGE, wanted, count_max))
 
     def without_session(self, user_id: str | None = None) -> Iterator[MessageRow]:
         """See `SessionReader.without_session`."""
@@ -90,8 +95,7 @@ class SqlReader:
     def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
         """See `SessionReader.removed_of`."""
         with self._database.reading() as connection:
-            by_name = {name: session_id for session_id in session_ids for name in (session_id, unnamed(session_id))}
-            return frozenset(by_name[name] for name in removed_of(connection, list(by_name)))
+            return _removed_of(connection, session_ids)
 
     def search(self, words: str, wanted: SessionFilter = EVERYTHING, *, limit: int) -> Sequence[Found]:
         """See `SessionReader.search`."""
@@ -134,6 +138,22 @@ class SqlReader:
             left = None if left is None else left - len(page)
 
 
+def _count(connection: Connection, wanted: SessionFilter) -> int:
+    return connection.execute(select(func.count()).select_from(SESSIONS).where(*conditions(wanted))).scalar_one()
+
+
+def _held(connection: Connection, session_ids: Sequence[str]) -> Snapshot:
+    offsets = lookups.offsets(connection)
+    held = list(lookups.sessions_of(connection, session_ids))
+    missing = {*session_ids} - {row.session_id for row in held}
+    return Snapshot(offsets, held, _removed_of(connection, missing) if missing else frozenset())
+
+
+def _removed_of(connection: Connection, session_ids: Iterable[str]) -> frozenset[str]:
+    by_name = {name: session_id for session_id in session_ids for name in (session_id, unnamed(session_id))}
+    return frozenset(by_name[name] for name in lookups.removed_of(connection, list(by_name)))
+
+
 def _newest(wanted: SessionFilter, limit: int, skip: int, after: Cursor | None) -> Select[Any]:
     """Return what asks for sessions, newest start first."""
     columns = SESSIONS.c
@@ -159,5 +179,7 @@ def _page_of(table: Table, *conditions: ColumnElement[bool]) -> Select[Any]:
 
 
 # Made once: making them takes longer than to run them.
-_MESSAGES_PAGE: Final = _page_of(MESSAGES, MESSAGES.c.session_id == bindparam("session_id"))
+_MESSAGES_PAGE: Final = _page_of(
+    MESSAGES, MESSAGES.c.session_id == bindparam("session_id"), MESSAGES.c.seq > bindparam("after_seq")
+)
 _EVENTS_PAGE: Final = _page_of(EVENTS, EVENTS.c.session_id == bindparam("session_id"))

@@ -10,8 +10,9 @@ from processor.sessions.ports import SESSIONS as BOUNDARIES
 from processor.sessions.ports import TAGGED, Gone, Removed
 from processor.store.database import Database
 from processor.store.filtering import of_person
+from processor.store.lookups import removed_of
 from processor.store.tables import EVENTS, EXPORTS, MESSAGES, REMOVED, SESSIONS, TEXTS, UNREADABLE
-from processor.store.transaction import removed_of, unnamed
+from processor.store.transaction import unnamed
 
 LAST_REMOVAL: Final = text(
     "INSERT INTO meta (name, value) VALUES ('last_removal', :value)"

@@ -89,21 +89,12 @@ class SqlTransaction:
     def _removed_of(self, session_ids: Iterable[str | None]) -> frozenset[str]:
         if not self._some_are_removed:
             return frozenset()
-        return removed_of(self._connection, [name for name in session_ids if name is not None])
+        return lookups.removed_of(self._connection, [name for name in session_ids if name is not None])
 
 
 def unnamed(session_id: str) -> str:
     """Return by what an erased person's session is remembered: nobody can guess from it who that was."""
     return f"sha256:{sha256(session_id.encode()).hexdigest()}"
-
-
-def removed_of(connection: Connection, session_ids: Sequence[str]) -> frozenset[str]:
-    """Return those of `session_ids`, or of what `unnamed` has made of ids, that are remembered as removed."""
-    held: set[str] = set()
-    for some in lookups.some_of(session_ids):
-        wanted = REMOVED.c.session_id.in_(some)
-        held.update(connection.execute(select(REMOVED.c.session_id).where(wanted)).scalars())
-    return frozenset(held)
 
 
 def _move(connection: Connection, source: Source, expected: int | None, offset: int) -> None:

@@ -1,36 +1,202 @@
-"""Reads sessions: what the store holds up to its offsets, then what the tail holds beyond them."""
+"""Reads sessions: what the store holds up to its offsets, then what the tails hold beyond them."""
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
-from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionView
-from processor.view.position import Position
+from processor.codec.codec import Codec
+from processor.runtime.ports import TopicRecord
+from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits, decode_part
+from processor.sessions.model import EventRow, MessageRow, SessionRow, TextRow
+from processor.sessions.ports import Cursor, Found, OutputRecord, SessionFilter, SessionReader, Snapshot, Source
+from processor.sessions.summary import SessionFold, new_session
+from processor.view.tail import Tail
 
-Cursor: TypeAlias = tuple[int, str]
-"""Start, ms, and id of the last session of a page."""
+Named: TypeAlias = Mapping[str, Collection[bytes]]
+"""Ids of sessions, with the keys of the users whose records name them."""
+
+AGAIN_MAX: Final = 5  # The store may move on, and the tails be trimmed, while one reads: seldom once.
+_NOTHING: Final = Snapshot({}, [])
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One session as it is known at `position`."""
+class Folded:
+    """A session: what the store holds of it, and what the tails add."""
 
     row: SessionRow
-    position: Position
-    is_whole: bool  # False when records between the store and the tail are missing: the numbers may be too small
-    messages: Callable[[], Iterator[MessageRow]]  # in order of `seq`
-    events: Callable[[], Iterator[EventRow]]  # in the order of the log
-
-    @property
-    def view(self) -> SessionView:
-        """The session as the writers of bundles take it."""
-        return SessionView(self.row, self.messages, self.events)
+    stored: SessionRow | None
+    added_messages: Sequence[DecodedMessage]
+    added_events: Sequence[DecodedEvent]
+    is_read: bool  # False when the schema registry does not answer for a record of it
 
 
-class Page(NamedTuple):
-    """Some of the sessions that pass a filter, newest start first."""
+class Reading:
+    """Adds the tails to what the store holds; any thread may use it. What asks the store may raise StoreUnavailable."""
 
-    rows: Sequence[SessionRow]
-    next: Cursor | None  # where the next page begins; None on the last one
-    positions: Sequence[Position]  # one of each partition
-    complete_since_ms: int | None  # sessions that started before then may be missing or incomplete; None: none is
+    def __init__(
+        self, codec: Codec, store: SessionReader | None, tails: Mapping[str, Tail], lock: threading.Lock
+    ) -> None:
+        """Read `tails`, by topic, under `lock`."""
+        self._codec = codec
+        self._store = store
+        self._tails = tails
+        self._lock = lock
+
+    def session(self, session_id: str, keys: Collection[bytes]) -> tuple[Folded | None, bool]:
+        """Return a session, and whether nothing of it is missing; `keys` are the users who may have it."""
+        for _ in range(AGAIN_MAX):
+            snapshot = self.held([session_id])
+            users = {*keys, *(row.user_id.encode() for row in snapshot.rows)}
+            found = next(self.folded({session_id: users}, snapshot), None)
+            if found is None:
+                return None, True
+            if not self.lacking(snapshot.offsets, [found.row.partition]):
+                return found, found.is_read
+        return found, False
+
+    def messages(self, folded: Folded, after_seq: int = 0) -> Iterator[MessageRow]:
+        """Yield the session's messages behind `after_seq`, in order of `seq`."""
+        if self._store is not None and folded.stored is not None:
+            session_id, count = folded.row.session_id, folded.stored.held_count
+            yield from self._store.messages(session_id, after_seq=after_seq, count_max=count)
+        yield from (each.row for each in folded.added_messages if (each.row.seq or 0) > after_seq)
+
+    def events(self, folded: Folded) -> Iterator[EventRow]:
+        """Yield the session's events in the order of the log."""
+        if self._store is not None and folded.stored is not None:
+            yield from self._store.events(folded.row.session_id, count_max=folded.stored.event_count)
+        yield from (each.row for each in folded.added_events)
+
+    # --- the store, which may not be there
+
+    def offsets(self) -> Mapping[Source, int]:
+        """Return how far the store is."""
+        return {} if self._store is None else self._store.offsets()
+
+    def held(self, session_ids: Sequence[str]) -> Snapshot:
+        """Return what the store holds of some sessions."""
+        return _NOTHING if self._store is None else self._store.held(session_ids)
+
+    def counted(self, wanted: SessionFilter, session_ids: Sequence[str]) -> tuple[int, Snapshot]:
+        """Return how many sessions of the store pass, and what it holds of some."""
+        return (0, _NOTHING) if self._store is None else self._store.counted(wanted, session_ids)
+
+    def stored(self, wanted: SessionFilter, *, limit: int, after: Cursor | None) -> Sequence[SessionRow]:
+        """Return sessions of the store that pass, newest start first."""
+        return () if self._store is None else self._store.sessions(wanted, limit=limit, after=after)
+
+    def searched(self, words: str, wanted: SessionFilter, limit: int) -> Sequence[Found]:
+        """Return texts of the store with all of `words`, latest first."""
+        return () if self._store is None else self._store.search(words, wanted, limit=limit)
+
+    # --- the tails
+
+    def named(self, offsets: Mapping[Source, int]) -> Named:
+        """Return the sessions that records beyond the store's `offsets` name."""
+        found: dict[str, set[bytes]] = {}
+        with self._lock:
+            for topic, tail in self._tails.items():
+                for session_id, key in tail.named(_of_topic(offsets, topic)):
+                    found.setdefault(session_id, set()).add(key)
+        return found
+
+    def naming(self, session_id: str) -> Collection[bytes]:
+        """Return the keys of the users whose records in the tails name a session."""
+        with self._lock:
+            return {key for tail in self._tails.values() for key in tail.naming(session_id)}
+
+    def lacking(self, offsets: Mapping[Source, int], partitions: Collection[int]) -> Collection[Source]:
+        """Return where, among `partitions`, records between the store's `offsets` and a tail are missing."""
+        with self._lock:
+            return [
+                (topic, partition)
+                for topic, tail in self._tails.items()
+                for partition in partitions
+                if tail.lacks(partition, offsets.get((topic, partition), 0))
+            ]
+
+    def complete_since_ms(self, lacking: Collection[Source]) -> int | None:
+        """Return when the last record that is missing was written, or later; None if none is missing."""
+        with self._lock:
+            return max((self._tails[topic].floor_ms(partition) for topic, partition in lacking), default=None)
+
+    def texts(
+        self, offsets: Mapping[Source, int], is_wanted: Callable[[bytes], bool], count_max: int
+    ) -> Iterator[TextRow]:
+        """Yield the texts in records of wanted users beyond the store's `offsets`.
+
+        Args:
+            offsets: how far the store is; is_wanted: asked with a user's key.
+            count_max: how many records of each partition are looked into, the latest ones.
+        """
+        for topic, tail in self._tails.items():
+            with self._lock:
+                records = tail.latest(_of_topic(offsets, topic), count_max)
+            part, _ = self._decoded([_output(topic, record) for record in records if is_wanted(record.key or b"")])
+            for message in part.messages:
+                yield from message.texts
+            for event in part.events:
+                yield from event.texts
+
+    # --- both
+
+    def folded(self, named: Named, snapshot: Snapshot) -> Iterator[Folded]:
+        """Yield sessions as the tails beyond `snapshot` make them; none that is unknown, or removed for its age."""
+        stored = {row.session_id: row for row in snapshot.rows}
+        for session_id, keys in named.items():
+            if session_id not in snapshot.removed:
+                folded = self._folded(session_id, keys, stored.get(session_id), snapshot.offsets)
+                if folded is not None:
+                    yield folded
+
+    def _folded(
+        self, session_id: str, keys: Collection[bytes], stored: SessionRow | None, offsets: Mapping[Source, int]
+    ) -> Folded | None:
+        name = session_id.encode()
+        beyond: list[OutputRecord] = []
+        for topic, tail in self._tails.items():
+            ends = _of_topic(offsets, topic)
+            with self._lock:
+                records = [record for key in keys for record in tail.of(key, ends)]
+            beyond += [_output(topic, record) for record in records if name in (record.value or b"")]
+        part, is_read = self._decoded(beyond)
+        messages = [each for each in part.messages if each.row.session_id == session_id]
+        events = [each for each in part.events if each.row.session_id == session_id]
+        if stored is None:
+            if not messages and not events:
+                return None
+            first = messages[0] if messages else events[0]
+            stored_or_new = new_session(session_id, first.row.user_id, first.row.partition, first.start_ms)
+        else:
+            stored_or_new = stored
+        fold = SessionFold(stored_or_new)
+        for message in messages:
+            fold.add_message(message.row, message.facts)
+        for event in events:
+            fold.add_event(event.view)
+        return Folded(fold.row(), stored, messages, events, is_read)
+
+    def _decoded(self, records: Sequence[OutputRecord]) -> tuple[Part, bool]:
+        """Return what `records` say, up to one that the schema registry does not answer for; and whether it is all."""
+        try:
+            return decode_part(self._codec, records), True
+        except RecordWaits as waits:
+            before = [record[:3] for record in records].index(waits.place)
+            return decode_part(self._codec, records[:before]), False
+
+
+def _output(topic: str, record: TopicRecord) -> OutputRecord:
+    return OutputRecord(topic, record.partition, record.offset, record.timestamp_ms, record.value)
+
+
+def by_topic(offsets: Mapping[Source, int]) -> Mapping[str, Mapping[int, int]]:
+    """Return `offsets` by topic, then by partition."""
+    found: dict[str, dict[int, int]] = {}
+    for (topic, partition), offset in offsets.items():
+        found.setdefault(topic, {})[partition] = offset
+    return found
+
+
+def _of_topic(offsets: Mapping[Source, int], topic: str) -> Mapping[int, int]:
+    return by_topic(offsets).get(topic, {})

@@ -2,8 +2,9 @@
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
+from itertools import islice, takewhile
 from typing import Final
 
 from processor.runtime.ports import TopicRecord
@@ -21,7 +22,7 @@ class Tail:
         self._of_user: dict[bytes, list[TopicRecord]] = {}
         self._floors: dict[int, int] = {}
         self._floors_ms: dict[int, int] = {}
-        self._named: dict[tuple[str, bytes], tuple[int, int]] = {}  # session and user: partition and offset of the last
+        self._named: dict[str, dict[bytes, tuple[int, int]]] = {}  # session, user: partition and offset of the last
         self._looked: dict[int, int] = {}  # up to which offset `_named` was filled
 
     def begin(self, floors: Mapping[int, int], floor_ms: int) -> None:
@@ -48,22 +49,28 @@ class Tail:
         """Return a user's records at `ends`, by partition, and later; those of a partition in their order."""
         return [record for record in self._of_user.get(key, ()) if record.offset >= ends.get(record.partition, 0)]
 
-    def named(self, ends: Mapping[int, int]) -> Mapping[str, Collection[bytes]]:
-        """Return which sessions are named in records at `ends` and later, with the keys of these records.
+    def named(self, ends: Mapping[int, int]) -> Iterator[tuple[str, bytes]]:
+        """Yield which sessions are named in records at `ends` and later, and in whose: the user's key.
 
-        Some are only claimed or spoken of. Each record is looked into once, the first time that this is asked.
+        Some are only claimed or spoken of. Each record is looked into once, the first time that somebody asks.
         """
+        self._look_into_new()
+        for session_id, users in self._named.items():
+            for key, (partition, offset) in users.items():
+                if offset >= ends.get(partition, 0):
+                    yield session_id, key
+
+    def naming(self, session_id: str) -> Collection[bytes]:
+        """Return the keys of the users whose records name a session."""
+        self._look_into_new()
+        return list(self._named.get(session_id, ()))
+
+    def latest(self, ends: Mapping[int, int], count_max: int) -> Sequence[TopicRecord]:
+        """Return the records at `ends` and later, of each partition the last `count_max` at most."""
+        found: list[TopicRecord] = []
         for partition, records in self._records.items():
-            self._look_into(partition, records)
-        found: dict[str, list[bytes]] = {}
-        gone = []
-        for named, (partition, offset) in self._named.items():
-            if offset >= ends.get(partition, 0):
-                found.setdefault(named[0], []).append(named[1])
-            elif offset < self._floors.get(partition, 0):
-                gone.append(named)
-        for named in gone:
-            del self._named[named]
+            latest = list(islice(reversed(records), count_max))
+            found += [record for record in reversed(latest) if record.offset >= ends.get(partition, 0)]
         return found
 
     def drop(self, floors: Mapping[int, int]) -> None:
@@ -99,6 +106,7 @@ class Tail:
         for record in self._of_user.pop(key, ()):
             self._records[record.partition].remove(record)
             self.size_bytes -= _size_of(record)
+            self._forget_named(record)
 
     def _forget(self, dropped: Sequence[TopicRecord]) -> None:
         """Forget what was taken out of `_records`."""
@@ -106,6 +114,7 @@ class Tail:
             self.size_bytes -= _size_of(record)
             before_ms = self._floors_ms.get(record.partition, 0)
             self._floors_ms[record.partition] = max(before_ms, record.timestamp_ms)
+            self._forget_named(record)
         for key in {record.key or b"" for record in dropped}:
             left = self.of(key, self._floors)
             if left:
@@ -113,17 +122,28 @@ class Tail:
             else:
                 self._of_user.pop(key, None)
 
-    def _look_into(self, partition: int, records: deque[TopicRecord]) -> None:
-        looked = self._looked.get(partition, 0)
-        new = []
-        for record in reversed(records):
-            if record.offset < looked:
-                break
-            new.append(record)
-        for record in reversed(new):
-            self._looked[partition] = record.offset + 1
-            for name in _session_ids(record.value or b""):
-                self._named[name.decode(), record.key or b""] = partition, record.offset
+    def _look_into_new(self) -> None:
+        for partition, records in self._records.items():
+            looked = self._looked.get(partition, 0)
+            new = list(takewhile(lambda record: record.offset >= looked, reversed(records)))  # noqa: B023  # Used at once.
+            for record in reversed(new):
+                for session_id in _named_in(record):
+                    self._named.setdefault(session_id, {})[record.key or b""] = partition, record.offset
+                self._looked[partition] = record.offset + 1
+
+    def _forget_named(self, record: TopicRecord) -> None:
+        place = record.partition, record.offset
+        for session_id in _named_in(record) if self._named else ():
+            users = self._named.get(session_id, {})
+            if users.get(record.key or b"") == place:  # None that names it is held any more.
+                del users[record.key or b""]
+                if not users:
+                    del self._named[session_id]
+
+
+def _named_in(record: TopicRecord) -> Iterator[str]:
+    for name in _session_ids(record.value or b""):
+        yield name.decode()
 
 
 def _size_of(record: TopicRecord) -> int:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Final, Literal
 
 from processor.codec.codec import Codec
@@ -15,12 +16,13 @@ from processor.errors import A3CPError
 from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
-from processor.sessions.decoding import decode_part
-from processor.sessions.ports import SESSIONS, TAGGED, Found, OutputRecord, SessionFilter, SessionReader, Source
-from processor.sessions.summary import Rollup, SessionFold, new_session
+from processor.sessions.ports import SESSIONS, TAGGED, Cursor, Found, SessionFilter, SessionReader, Source
+from processor.sessions.summary import Rollup, by_day, by_template, by_user
+from processor.view.held import Held
+from processor.view.listing import Listing, Page
 from processor.view.outcomes import Outcomes
 from processor.view.position import STATE, AsOf, Position, Progress
-from processor.view.reading import Cursor, Held, Page
+from processor.view.reading import Reading, by_topic
 from processor.view.shared import Shared
 from processor.view.standing import Ahead, Standing
 from processor.view.states import Open, States, session_in
@@ -30,6 +32,7 @@ from processor.view.watching import Watch
 _TAIL_BYTES_MAX: Final = 256 << 20
 _SHARE: Final = 16  # that is dropped of the tail when it is full: not a little again and again
 _LOCKED_RECORDS: Final = 100
+_ROLLUPS: Final = {"day": by_day, "user": by_user, "template": by_template}
 
 
 class View:
@@ -70,6 +73,8 @@ class View:
         self._ahead = Ahead()
         self._outcomes = Outcomes()
         self._tails = {TAGGED: Tail(), SESSIONS: Tail()}
+        self._reading = Reading(codec, store, self._tails, self._lock)
+        self._listing = Listing(self._reading, partitions)
         self._erased: dict[bytes, int] = {}  # when a person was erased, ms
         self._begun: Mapping[Source, int] | None = None
         self._ends: Shared[Mapping[Source, int]] | None = None
@@ -117,6 +122,9 @@ class View:
         now_ms = self._now_ms()
         self._outcomes.trim(now_ms)
         self._ahead.trim(now_ms)
+        for topic, floors in by_topic(self._reading.offsets()).items():
+            with self._lock:
+                self._tails[topic].drop(floors)
 
     # --- standing
 
@@ -230,47 +238,28 @@ class View:
     # --- one session or many: may read the store, so call these in a thread
 
     def session(self, session_id: str, *, as_of: AsOf | None = None) -> Held | None:
-        """Return a session with all that belongs to it; None if neither store nor tail knows it.
+        """Return a session with all that belongs to it; None if neither store nor tail knows it, or it was removed.
+
+        Args:
+            session_id: which.
+            as_of: only what was known then; then None also if nothing of it was.
 
         Raises:
             StoreUnavailable: the store does not answer.
         """
-        stored = [] if self._store is None else self._store.sessions(SessionFilter(session_id=session_id), limit=1)
-        key = stored[0].user_id.encode() if stored else self._states.user_of(session_id)
-        if key is None:
+        key = self._states.user_of(session_id)
+        keys = self._reading.naming(session_id) if key is None else [key]
+        folded, is_whole = self._reading.session(session_id, keys)
+        if folded is None:
             return None
-        messages = [] if self._store is None else list(self._store.messages(session_id))
-        events = [] if self._store is None else list(self._store.events(session_id))
-        beyond = {TAGGED: messages[-1].offset if messages else -1, SESSIONS: events[-1].offset if events else -1}
-        tail = [
-            OutputRecord(kind, record.partition, record.offset, record.timestamp_ms, record.value)
-            for kind, each in self._tails.items()
-            for record in each.of(key, {})
-            if record.offset > beyond[kind] and session_id.encode() in (record.value or b"")
-        ]
-        part = decode_part(self.codec, tail)
-        mine = [message for message in part.messages if message.row.session_id == session_id]
-        told = [event for event in part.events if event.row.session_id == session_id]
-        if not stored and not mine and not told:
-            return None
-        if stored:
-            fold = SessionFold(stored[0])
-        else:
-            start_ms = (told or mine)[0].start_ms
-            partition = partition_of(key, self._partitions)
-            fold = SessionFold(new_session(session_id, key.decode(), partition, start_ms))
-        for message in mine:
-            fold.add_message(message.row, message.facts)
-        for event in told:
-            fold.add_event(event.view)
-        del as_of
-        return Held(
-            fold.row(),
-            self.position(key.decode()),
-            is_whole=True,
-            messages=lambda: iter([*messages, *(message.row for message in mine)]),
-            events=lambda: iter([*events, *(event.row for event in told)]),
+        held = Held(
+            folded.row,
+            self._progress.position(folded.row.partition),
+            is_whole,
+            partial(self._reading.messages, folded),
+            partial(self._reading.events, folded),
         )
+        return held if as_of is None else held.as_of(as_of, self.codec)
 
     def sessions(self, wanted: SessionFilter, *, limit: int, after: Cursor | None = None, skip: int = 0) -> Page:
         """Return a page of the sessions that pass, newest start first.
@@ -283,21 +272,24 @@ class View:
         Raises:
             StoreUnavailable: the store does not answer.
         """
-        del after
-        rows = [] if self._store is None else self._store.sessions(wanted, limit=limit, skip=skip)
-        return Page(rows, None, self.positions(), None)
+        positions = self.positions()
+        rows, following, complete_since_ms = self._listing.page(wanted, limit=limit, after=after, skip=skip)
+        return Page(rows, following, positions, complete_since_ms)
 
     def count(self, wanted: SessionFilter) -> int:
         """Return how many sessions pass. Raises as `sessions`."""
-        return 0 if self._store is None else self._store.count(wanted)
+        return self._listing.count(wanted)
 
     def search(self, words: str, wanted: SessionFilter, *, limit: int) -> Sequence[Found]:
-        """Return texts that hold all of `words`, of sessions that pass, latest first. Raises as `sessions`."""
-        return [] if self._store is None else self._store.search(words, wanted, limit=limit)
+        """Return texts that hold all of `words`, of sessions that pass, latest first. Raises as `sessions`.
+
+        Of what the store does not hold yet, the latest records are searched.
+        """
+        return self._listing.search(words, wanted, limit=limit)
 
     def rollups(self, wanted: SessionFilter, by: Literal["day", "user", "template"]) -> dict[str, Rollup]:
         """Return what the sessions that pass add up to, by day of start, owner or template. Raises as `sessions`."""
-        raise NotImplementedError
+        return _ROLLUPS[by](self._listing.all(wanted))
 
     # --- live
 

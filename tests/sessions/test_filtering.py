@@ -12,7 +12,7 @@ from processor.core.model import Flag
 from processor.sessions.filtering import passes
 from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionRow, Sums
-from processor.sessions.ports import EVERYTHING, TAGGED, Cursor, SessionFilter
+from processor.sessions.ports import EVERYTHING, TAGGED, Cursor, SessionFilter, Snapshot
 from processor.store import lookups
 from processor.store.sql import SqlStore
 from processor.store.tables import SESSIONS as TABLE
@@ -114,8 +114,8 @@ def test_what_is_read_with_its_offsets_is_of_one_moment(store: SqlStore) -> None
     """Rows that are written between the two queries are in neither: the store as it was at the first."""
     applied(store, [message("anna", 0)])
     (before,) = store.reader.sessions(EVERYTHING, limit=2)
-    assert store.reader.page(EVERYTHING, limit=2) == (store.reader.offsets(), [before])
-    assert store.reader.held([before.session_id, "none"]) == (store.reader.offsets(), [before])
+    assert store.reader.page(EVERYTHING, limit=2) == Snapshot(store.reader.offsets(), [before])
+    assert store.reader.held([before.session_id, "none"]) == Snapshot(store.reader.offsets(), [before])
     with store.database.snapshot() as connection:
         offsets = lookups.offsets(connection)
         with store.writer.transaction({(TAGGED, 7): (None, 1)}) as transaction:

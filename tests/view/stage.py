@@ -28,11 +28,11 @@ class Taken(NamedTuple):
     record: TopicRecord
 
 
-def command(user_id: str, word: str, at_ms: int, **fields: Any) -> bytes:
-    """Return a command as a record's value, `at_ms` after START_MS; its record id derives from all of it."""
+def command(user_id: str, word: str, at_ms: int, *, number: int | None = None, **fields: Any) -> bytes:
+    """Return a command as a record's value, `at_ms` after START_MS; its record id derives from that, or `number`."""
     spine = {
         "schema_version": "1.0.1",
-        "record_id": f"00000000-0000-4000-9000-{at_ms:012d}",
+        "record_id": f"00000000-0000-4000-9000-{at_ms if number is None else number:012d}",
         "user_id": user_id,
         "timestamp": format_time(START_MS + at_ms),
         "performer_id": "partner",

@@ -16,8 +16,8 @@ from processor.faces.finding import CAUGHT_UP_S
 from processor.faces.positions import position_headers, position_in
 from processor.faces.problems import Problem
 from processor.sessions.model import EventRow
+from processor.view.held import Held
 from processor.view.position import AsOf, Position
-from processor.view.reading import Held
 
 CHUNK_BYTES: Final = 1 << 16
 JSON: Final = "application/json"

@@ -38,7 +38,7 @@ from processor.sessions.model import EventRow, MessageRow, Status
 from processor.sessions.ports import SESSIONS, TAGGED
 from processor.sessions.shapes import Proof
 from processor.sessions.timeline import message_line, spooled
-from processor.view.reading import Held
+from processor.view.held import Held
 
 MESSAGES: Final = 20
 MESSAGES_MAX: Final = 500

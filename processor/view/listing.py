@@ -1,0 +1,146 @@
+"""Reads many sessions: those of the store that the tails leave as they are, and those that they change."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import islice
+from typing import Final, NamedTuple
+
+from processor.core.ids import owner_of, started_ms
+from processor.sessions.filtering import passes
+from processor.sessions.model import SessionRow
+from processor.sessions.ports import Cursor, Found, SessionFilter, Source
+from processor.view.position import Position
+from processor.view.reading import AGAIN_MAX, Named, Reading
+from processor.view.words import words_of
+
+_STORED: Final = 1_000  # sessions that are asked of the store at a time, at most
+_FOLDED: Final = 100  # sessions to which the tails are added at a time
+_SEARCHED: Final = 2_000  # records of a partition's tail whose texts are searched, the latest ones
+
+
+class Page(NamedTuple):
+    """Some of the sessions that pass a filter, newest start first."""
+
+    rows: Sequence[SessionRow]
+    next: Cursor | None  # where the next page begins; None on the last one
+    positions: Sequence[Position]  # one of each partition
+    complete_since_ms: int | None  # sessions that started before then may be missing or incomplete; None: none is
+
+
+class Listing:
+    """Lists, counts and searches sessions; any thread may use it."""
+
+    def __init__(self, reading: Reading, partitions: int) -> None:
+        """Read by `reading`; the topics have so many `partitions`."""
+        self._reading = reading
+        self._partitions = range(partitions)
+
+    def page(
+        self, wanted: SessionFilter, *, limit: int, after: Cursor | None, skip: int
+    ) -> tuple[Sequence[SessionRow], Cursor | None, int | None]:
+        """Return the rows of a page, its `next` and its `complete_since_ms`."""
+        end = skip + limit
+        for _ in range(AGAIN_MAX):
+            offsets = self._reading.offsets()
+            newest = self._newest(self._concerned(wanted, offsets), wanted, after, stored=min(end + 1, _STORED))
+            rows = list(islice(newest, end + 1))
+            lacking = self._reading.lacking(offsets, self._partitions)
+            if not lacking:
+                break
+        last = cursor_of(rows[end - 1]) if len(rows) > end else None
+        return rows[skip:end], last, self._reading.complete_since_ms(lacking)
+
+    def count(self, wanted: SessionFilter) -> int:
+        """Return how many sessions pass."""
+        for _ in range(AGAIN_MAX):
+            offsets = self._reading.offsets()
+            named = self._concerned(wanted, offsets)
+            count, snapshot = self._reading.counted(wanted, list(named))
+            count -= sum(passes(row, wanted) for row in snapshot.rows)
+            count += sum(passes(each.row, wanted) for each in self._reading.folded(named, snapshot))
+            if not self._reading.lacking(offsets, self._partitions):
+                break
+        return count
+
+    def all(self, wanted: SessionFilter) -> Iterator[SessionRow]:
+        """Yield all sessions that pass, newest start first."""
+        return self._newest(self._concerned(wanted, self._reading.offsets()), wanted, None, stored=_STORED)
+
+    def search(self, words: str, wanted: SessionFilter, *, limit: int) -> Sequence[Found]:
+        """Return texts that hold all of `words`, of sessions that pass, latest first."""
+        offsets = self._reading.offsets()
+        found = dict.fromkeys(self._reading.searched(words, wanted, limit))
+        asked = words_of(words)
+        some = [
+            Found(text.session_id, text.user_id, text.at_ms, text.place, text.text)
+            for text in self._reading.texts(offsets, lambda key: _concerns(key, wanted), _SEARCHED)
+            if asked and asked <= words_of(text.text)
+        ]
+        named = {text.session_id: [text.user_id.encode()] for text in some if text.session_id is not None}
+        snapshot = self._reading.held(list(named))
+        passing = {each.row.session_id for each in self._reading.folded(named, snapshot) if passes(each.row, wanted)}
+        is_for_owners = wanted == SessionFilter(owner=wanted.owner, owners=wanted.owners)
+        for text in some:
+            if text.session_id in passing or (text.session_id is None and is_for_owners):
+                found[text] = None
+        return sorted(found, key=lambda text: text.at_ms, reverse=True)[:limit]
+
+    def _concerned(self, wanted: SessionFilter, offsets: Mapping[Source, int]) -> Named:
+        """Return the sessions that the tails may have changed, as far as whose they are tells that they may pass."""
+        concerned = {
+            session_id: [key for key in keys if _concerns(key, wanted)]
+            for session_id, keys in self._reading.named(offsets).items()
+            if wanted.session_id in (None, session_id)
+        }
+        return {session_id: keys for session_id, keys in concerned.items() if keys}
+
+    def _newest(
+        self, named: Named, wanted: SessionFilter, after: Cursor | None, *, stored: int
+    ) -> Iterator[SessionRow]:
+        """Yield the sessions that pass, newest start first; `stored` at a time are asked of the store."""
+        unchanged = self._unchanged(named, wanted, after, stored)
+        return merge(unchanged, self._changed(named, wanted, after), key=cursor_of, reverse=True)
+
+    def _unchanged(self, named: Named, wanted: SessionFilter, after: Cursor | None, count: int) -> Iterator[SessionRow]:
+        """Yield those of the store that pass and are not `named`."""
+        while True:
+            rows = self._reading.stored(wanted, limit=count, after=after)
+            yield from (row for row in rows if row.session_id not in named)
+            if len(rows) < count:
+                return
+            after = cursor_of(rows[-1])
+
+    def _changed(self, named: Named, wanted: SessionFilter, after: Cursor | None) -> Iterator[SessionRow]:
+        """Yield those of `named` that pass; no more are read than are asked for, as the ids tell when they began."""
+        since_ms = wanted.since_ms or 0
+        ids = [name for name in named if _bound_ms(name) >= since_ms]
+        ids.sort(key=_bound_ms, reverse=True)
+        rows: list[SessionRow] = []
+        for start in range(0, len(ids), _FOLDED):
+            some = ids[start : start + _FOLDED]
+            bound_ms = _bound_ms(some[0])  # None of these, or of those behind them, began later.
+            yield from (row for row in rows if row.start_ms > bound_ms)
+            rows = [row for row in rows if row.start_ms <= bound_ms]
+            snapshot = self._reading.held(some)
+            for each in self._reading.folded({name: named[name] for name in some}, snapshot):
+                if passes(each.row, wanted) and (after is None or cursor_of(each.row) < after):
+                    rows.append(each.row)
+            rows.sort(key=cursor_of, reverse=True)
+        yield from rows
+
+
+def cursor_of(row: SessionRow) -> Cursor:
+    """Return the place of a session in a list that has the newest start first."""
+    return row.start_ms, row.session_id
+
+
+def _concerns(key: bytes, wanted: SessionFilter) -> bool:
+    """Whether records of a user may be of sessions that pass, as far as the user's id tells."""
+    owner = owner_of(key.decode(errors="replace"))
+    return wanted.owner in (None, owner) and (wanted.owners is None or owner in wanted.owners)
+
+
+def _bound_ms(session_id: str) -> float:
+    """Return the latest time at which a session of this id can have begun; an id of the short format does not tell."""
+    started = started_ms(session_id)
+    return float("inf") if started is None else started + 999
