@@ -1,6 +1,6 @@
 """Reads many sessions: those of the store that the tails leave as they are, and those that they change."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Final, NamedTuple
@@ -11,7 +11,6 @@ from processor.sessions.model import SessionRow
 from processor.sessions.ports import Cursor, Found, SessionFilter, Source
 from processor.view.position import Position
 from processor.view.reading import AGAIN_MAX, Named, Reading
-from processor.view.words import words_of
 
 _STORED: Final = 1_000  # sessions that are asked of the store at a time, at most
 _FOLDED: Final = 100  # sessions to which the tails are added at a time
@@ -69,21 +68,24 @@ class Listing:
     def search(self, words: str, wanted: SessionFilter, *, limit: int) -> Sequence[Found]:
         """Return texts that hold all of `words`, of sessions that pass, latest first."""
         offsets = self._reading.offsets()
-        found = dict.fromkeys(self._reading.searched(words, wanted, limit))
-        asked = words_of(words)
-        some = [
-            Found(text.session_id, text.user_id, text.at_ms, text.place, text.text)
-            for text in self._reading.texts(offsets, lambda key: _concerns(key, wanted), _SEARCHED)
-            if asked and asked <= words_of(text.text)
-        ]
-        named = {text.session_id: [text.user_id.encode()] for text in some if text.session_id is not None}
-        snapshot = self._reading.held(list(named))
-        passing = {each.row.session_id for each in self._reading.folded(named, snapshot) if passes(each.row, wanted)}
-        is_for_owners = wanted == SessionFilter(owner=wanted.owner, owners=wanted.owners)
+        whose = SessionFilter(owner=wanted.owner, owners=wanted.owners)
+        named = {} if wanted == whose else self._concerned(wanted, offsets)
+        stored = self._reading.searched(words, wanted, limit)
+        found = dict.fromkeys(text for text in stored if text.session_id not in named)
+        some = list(self._reading.texts(words, offsets, lambda key: _concerns(key, wanted), _SEARCHED))
+        if named:  # Whether these pass, the store does not know.
+            some += [text for text in self._reading.searched(words, whose, _SEARCHED) if text.session_id in named]
+        passing = self._passing({text.session_id: text.user_id for text in some if text.session_id}, wanted)
         for text in some:
-            if text.session_id in passing or (text.session_id is None and is_for_owners):
+            if text.session_id in passing or (text.session_id is None and wanted == whose):
                 found[text] = None
         return sorted(found, key=lambda text: text.at_ms, reverse=True)[:limit]
+
+    def _passing(self, users: Mapping[str, str], wanted: SessionFilter) -> Collection[str]:
+        """Return which of some sessions pass; `users` has whose they are."""
+        named = {session_id: [user_id.encode()] for session_id, user_id in users.items()}
+        folded = self._reading.folded(named, self._reading.held(list(named)))
+        return {each.row.session_id for each in folded if passes(each.row, wanted)}
 
     def _concerned(self, wanted: SessionFilter, offsets: Mapping[Source, int]) -> Named:
         """Return the sessions that the tails may have changed, as far as whose they are tells that they may pass."""

@@ -8,10 +8,11 @@ from typing import Final, TypeAlias
 from processor.codec.codec import Codec
 from processor.runtime.ports import TopicRecord
 from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits, decode_part
-from processor.sessions.model import EventRow, MessageRow, SessionRow, TextRow
+from processor.sessions.model import EventRow, MessageRow, SessionRow
 from processor.sessions.ports import Cursor, Found, OutputRecord, SessionFilter, SessionReader, Snapshot, Source
 from processor.sessions.summary import SessionFold, new_session
 from processor.view.tail import Tail
+from processor.view.words import has_all
 
 Named: TypeAlias = Mapping[str, Collection[bytes]]
 """Ids of sessions, with the keys of the users whose records name them."""
@@ -122,11 +123,12 @@ class Reading:
             return max((self._tails[topic].floor_ms(partition) for topic, partition in lacking), default=None)
 
     def texts(
-        self, offsets: Mapping[Source, int], is_wanted: Callable[[bytes], bool], count_max: int
-    ) -> Iterator[TextRow]:
-        """Yield the texts in records of wanted users beyond the store's `offsets`.
+        self, words: str, offsets: Mapping[Source, int], is_wanted: Callable[[bytes], bool], count_max: int
+    ) -> Iterator[Found]:
+        """Yield the texts with all of `words` in records of wanted users beyond the store's `offsets`.
 
         Args:
+            words: at least one, else nothing is found.
             offsets: how far the store is; is_wanted: asked with a user's key.
             count_max: how many records of each partition are looked into, the latest ones.
         """
@@ -134,10 +136,10 @@ class Reading:
             with self._lock:
                 records = tail.latest(_of_topic(offsets, topic), count_max)
             part, _ = self._decoded([_output(topic, record) for record in records if is_wanted(record.key or b"")])
-            for message in part.messages:
-                yield from message.texts
-            for event in part.events:
-                yield from event.texts
+            for texts in (*(each.texts for each in part.messages), *(each.texts for each in part.events)):
+                for text in texts:
+                    if has_all(text.text, words):
+                        yield Found(text.session_id, text.user_id, text.at_ms, text.place, text.text)
 
     # --- both
 

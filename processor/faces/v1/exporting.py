@@ -29,7 +29,7 @@ from processor.faces.v1.showing import AsOf
 from processor.sessions.ports import SessionFilter
 from processor.targets.paths import AUDIT, BUNDLE, PAGE, TABLE, path_part
 from processor.targets.target import Target
-from processor.view.reading import Held
+from processor.view.held import Held
 
 AT_A_TIME: Final = 2  # exports that one process makes: each takes a core, and reads go on beside them
 CHUNK_BYTES: Final = 1 << 18
