@@ -72,7 +72,7 @@ class Listing:
         named = {} if wanted == whose else self._concerned(wanted, offsets)
         stored = self._reading.searched(words, wanted, limit)
         found = dict.fromkeys(text for text in stored if text.session_id not in named)
-        some = list(self._reading.texts(words, offsets, lambda key: _concerns(key, wanted), _SEARCHED))
+        some = list(self._reading.texts(words, offsets, lambda key: concerns(key, wanted), _SEARCHED))
         if named:  # Whether these pass, the store does not know.
             some += [text for text in self._reading.searched(words, whose, _SEARCHED) if text.session_id in named]
         passing = self._passing({text.session_id: text.user_id for text in some if text.session_id}, wanted)
@@ -90,7 +90,7 @@ class Listing:
     def _concerned(self, wanted: SessionFilter, offsets: Mapping[Source, int]) -> Named:
         """Return the sessions that the tails may have changed, as far as whose they are tells that they may pass."""
         concerned = {
-            session_id: [key for key in keys if _concerns(key, wanted)]
+            session_id: [key for key in keys if concerns(key, wanted)]
             for session_id, keys in self._reading.named(offsets).items()
             if wanted.session_id in (None, session_id)
         }
@@ -136,7 +136,7 @@ def cursor_of(row: SessionRow) -> Cursor:
     return row.start_ms, row.session_id
 
 
-def _concerns(key: bytes, wanted: SessionFilter) -> bool:
+def concerns(key: bytes, wanted: SessionFilter) -> bool:
     """Whether records of a user may be of sessions that pass, as far as the user's id tells."""
     owner = owner_of(key.decode(errors="replace"))
     return wanted.owner in (None, owner) and (wanted.owners is None or owner in wanted.owners)

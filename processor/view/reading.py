@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from processor.codec.codec import Codec
-from processor.runtime.ports import TopicRecord
 from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits, decode_part
 from processor.sessions.model import EventRow, MessageRow, SessionRow
 from processor.sessions.ports import Cursor, Found, OutputRecord, SessionFilter, SessionReader, Snapshot, Source
 from processor.sessions.summary import SessionFold, new_session
-from processor.view.tail import Tail
+from processor.view.tail import Tail, output_of
 from processor.view.words import has_all
 
 Named: TypeAlias = Mapping[str, Collection[bytes]]
@@ -135,7 +134,7 @@ class Reading:
         for topic, tail in self._tails.items():
             with self._lock:
                 records = tail.latest(_of_topic(offsets, topic), count_max)
-            part, _ = self._decoded([_output(topic, record) for record in records if is_wanted(record.key or b"")])
+            part, _ = self._decoded([output_of(topic, record) for record in records if is_wanted(record.key or b"")])
             for texts in (*(each.texts for each in part.messages), *(each.texts for each in part.events)):
                 for text in texts:
                     if has_all(text.text, words):
@@ -161,7 +160,7 @@ class Reading:
             ends = _of_topic(offsets, topic)
             with self._lock:
                 records = [record for key in keys for record in tail.of(key, ends)]
-            beyond += [_output(topic, record) for record in records if name in (record.value or b"")]
+            beyond += [output_of(topic, record) for record in records if name in (record.value or b"")]
         part, is_read = self._decoded(beyond)
         messages = [each for each in part.messages if each.row.session_id == session_id]
         events = [each for each in part.events if each.row.session_id == session_id]
@@ -186,10 +185,6 @@ class Reading:
         except RecordWaits as waits:
             before = [record[:3] for record in records].index(waits.place)
             return decode_part(self._codec, records[:before]), False
-
-
-def _output(topic: str, record: TopicRecord) -> OutputRecord:
-    return OutputRecord(topic, record.partition, record.offset, record.timestamp_ms, record.value)
 
 
 def by_topic(offsets: Mapping[Source, int]) -> Mapping[str, Mapping[int, int]]:

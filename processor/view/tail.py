@@ -8,6 +8,7 @@ from itertools import islice, takewhile
 from typing import Final
 
 from processor.runtime.ports import TopicRecord
+from processor.sessions.ports import OutputRecord
 
 RECORD_BYTES: Final = 400  # what a record takes in memory beside its key and value
 _session_ids: Final = re.compile(rb"sess_(?:[0-9]{8}_[0-9]{6}_[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])").findall
@@ -127,13 +128,13 @@ class Tail:
             looked = self._looked.get(partition, 0)
             new = list(takewhile(lambda record: record.offset >= looked, reversed(records)))  # noqa: B023  # Used at once.
             for record in reversed(new):
-                for session_id in _named_in(record):
+                for session_id in sessions_named_in(record):
                     self._named.setdefault(session_id, {})[record.key or b""] = partition, record.offset
                 self._looked[partition] = record.offset + 1
 
     def _forget_named(self, record: TopicRecord) -> None:
         place = record.partition, record.offset
-        for session_id in _named_in(record) if self._named else ():
+        for session_id in sessions_named_in(record) if self._named else ():
             users = self._named.get(session_id, {})
             if users.get(record.key or b"") == place:  # None that names it is held any more.
                 del users[record.key or b""]
@@ -141,9 +142,15 @@ class Tail:
                     del self._named[session_id]
 
 
-def _named_in(record: TopicRecord) -> Iterator[str]:
+def sessions_named_in(record: TopicRecord) -> Iterator[str]:
+    """Yield the ids of sessions that `record` names anywhere, some twice; nothing is decoded for that."""
     for name in _session_ids(record.value or b""):
         yield name.decode()
+
+
+def output_of(topic: str, record: TopicRecord) -> OutputRecord:
+    """Return `record` as those who decode it take it."""
+    return OutputRecord(topic, record.partition, record.offset, record.timestamp_ms, record.value)
 
 
 def _size_of(record: TopicRecord) -> int:

@@ -12,14 +12,15 @@ from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.core.ids import owner_of
 from processor.core.model import RECENT_SESSIONS_MAX, Policy
-from processor.errors import A3CPError
+from processor.errors import A3CPError, StoreUnavailable
 from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
-from processor.sessions.ports import SESSIONS, TAGGED, Cursor, Found, SessionFilter, SessionReader, Source
+from processor.sessions.filtering import passes
+from processor.sessions.ports import EVERYTHING, SESSIONS, TAGGED, Cursor, Found, SessionFilter, SessionReader, Source
 from processor.sessions.summary import Rollup, by_day, by_template, by_user
 from processor.view.held import Held
-from processor.view.listing import Listing, Page
+from processor.view.listing import Listing, Page, concerns
 from processor.view.outcomes import Outcomes
 from processor.view.position import STATE, AsOf, Position, Progress
 from processor.view.reading import Reading, by_topic
@@ -27,7 +28,7 @@ from processor.view.shared import Shared
 from processor.view.standing import Ahead, Standing
 from processor.view.states import Open, States, session_in
 from processor.view.tail import Tail
-from processor.view.watching import Watch
+from processor.view.watching import Live, Watch, Watchers
 
 _TAIL_BYTES_MAX: Final = 256 << 20
 _SHARE: Final = 16  # that is dropped of the tail when it is full: not a little again and again
@@ -75,6 +76,7 @@ class View:
         self._tails = {TAGGED: Tail(), SESSIONS: Tail()}
         self._reading = Reading(codec, store, self._tails, self._lock)
         self._listing = Listing(self._reading, partitions)
+        self._watchers = Watchers(codec)
         self._erased: dict[bytes, int] = {}  # when a person was erased, ms
         self._begun: Mapping[Source, int] | None = None
         self._ends: Shared[Mapping[Source, int]] | None = None
@@ -109,6 +111,8 @@ class View:
                     told += self._take_event(record)
             self._keep_within_bounds()
         self._progress.move({(kind, record.partition): record.offset + 1 for record in records})
+        if kind != STATE:
+            self._watchers.take(kind, records, self._progress.position)
         for future, event in told:
             if future.set_running_or_notify_cancel():
                 future.set_result(event)
@@ -294,22 +298,31 @@ class View:
     # --- live
 
     def watch(
-        self,
-        *,
-        owner: str | None = None,
-        session_id: str | None = None,
-        wanted: SessionFilter | None = None,
-        queue_max: int = 256,
+        self, *, session_id: str | None = None, wanted: SessionFilter = EVERYTHING, queue_max: int = 256
     ) -> Watch:
         """Return what happens from now on; to be called in a running event loop.
 
         Args:
-            owner: only what concerns this owner, lanes among it.
-            session_id: only this session: its events and messages.
-            wanted: without `session_id`: only events of sessions that pass; without it too, all events.
-            queue_max: how many wait for the reader before it counts as slow.
+            session_id: only what happens in this session: its events and messages.
+            wanted: without `session_id`, the sessions whose events are meant.
+            queue_max: how many wait for the reader at most; then it counts as slow.
         """
-        raise NotImplementedError
+        if session_id is not None:
+            return self._watchers.watch(session_id, queue_max)
+        asks_whose = wanted == SessionFilter(owner=wanted.owner, owners=wanted.owners)
+        return self._watchers.watch(
+            None, queue_max, partial(concerns, wanted=wanted), None if asks_whose else partial(self._passes, wanted)
+        )
+
+    async def _passes(self, wanted: SessionFilter, live: Live) -> bool:
+        """Whether the session in which something has happened is a wanted one now."""
+        if live.session_id is None:
+            return False
+        try:
+            held = await asyncio.to_thread(self.session, live.session_id)
+        except StoreUnavailable:
+            return False
+        return held is not None and passes(held.row, wanted)
 
     def _take_state(self, record: TopicRecord) -> None:
         key = record.key or b""

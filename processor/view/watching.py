@@ -1,15 +1,24 @@
 """Those who follow what happens live."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from processor.codec.codec import Codec
 from processor.codec.events import EventView
+from processor.errors import RegistryUnavailable
+from processor.runtime.ports import TopicRecord
+from processor.sessions.decoding import decode_part
 from processor.sessions.model import MessageRow
+from processor.sessions.ports import SESSIONS
 from processor.view.position import Position
+from processor.view.tail import output_of, sessions_named_in
 
 
 class Live(NamedTuple):
-    """One thing that happened; `position` is behind it, so reading goes on there."""
+    """One thing that happened; `position` is behind it, so whoever has read it goes on there."""
 
     position: Position
     session_id: str | None
@@ -19,16 +28,143 @@ class Live(NamedTuple):
 
 
 class Watch(AsyncIterator[Live]):
-    """What happens from now on; ends when its reader is too slow, and `is_slow` says so.
+    """What happens from now on. It ends once it is closed, or when its reader is too slow, which `is_slow` tells."""
 
-    Closed by `close`, or by leaving it as an asynchronous context.
-    """
+    def __init__(
+        self,
+        queue_max: int,
+        leave: Callable[["Watch"], None],
+        concerns: Callable[[bytes], bool],
+        passes: Callable[[Live], Awaitable[bool]] | None,
+    ) -> None:
+        """Watch, in the event loop that runs.
 
-    is_slow: bool
-    position: Position | None  # behind what was read last
+        Args:
+            queue_max: how many wait for the reader at most.
+            leave: called when it is closed.
+            concerns: whether records of the user with this key may be meant; quick.
+            passes: whether what has happened is meant, asked when its turn comes; None if all is.
+        """
+        self.is_slow = False
+        self.concerns = concerns
+        self.loop = asyncio.get_running_loop()
+        self._queue: deque[Live] = deque()
+        self._queue_max = queue_max
+        self._leave = leave
+        self._passes = passes
+        self._news = asyncio.Event()
+        self._is_closed = False
+
+    def put(self, live: Live) -> None:
+        """Take what has happened; by the one thread that feeds, which wakes the reader then."""
+        if len(self._queue) < self._queue_max and not self.is_slow:
+            self._queue.append(live)
+        else:
+            self.is_slow = True
+
+    def wake(self) -> None:
+        """Let the reader look; called in its event loop."""
+        self._news.set()
 
     async def __anext__(self) -> Live:
-        raise StopAsyncIteration
+        """Return what happens next; waiting for it may be cancelled, and begun again."""
+        while True:
+            self._news.clear()
+            if self._is_closed or (self.is_slow and not self._queue):
+                raise StopAsyncIteration
+            if not self._queue:
+                await self._news.wait()
+            else:
+                live = self._queue.popleft()
+                if self._passes is None or await self._passes(live):
+                    return live
 
     def close(self) -> None:
-        """Watch no longer."""
+        """Watch no longer; called in the event loop."""
+        self._is_closed = True
+        self._leave(self)
+        self._news.set()
+
+
+class Watchers:
+    """Hands what happens to those who watch it. One thread feeds; event loops watch."""
+
+    def __init__(self, codec: Codec) -> None:
+        """Read records by `codec`."""
+        self._codec = codec
+        self._lock = threading.Lock()
+        self._of_session: dict[str, list[Watch]] = {}
+        self._of_all: list[Watch] = []  # events of any session
+
+    def watch(
+        self,
+        session_id: str | None,
+        queue_max: int,
+        concerns: Callable[[bytes], bool] = lambda _: True,
+        passes: Callable[[Live], Awaitable[bool]] | None = None,
+    ) -> Watch:
+        """Return what happens in a session from now on; without one, what events of all sessions tell."""
+
+        def leave(watch: Watch) -> None:
+            with self._lock:
+                watches = self._of_all if session_id is None else self._of_session.get(session_id, [])
+                if watch in watches:
+                    watches.remove(watch)
+                if session_id is not None and not watches:
+                    self._of_session.pop(session_id, None)
+
+        watch = Watch(queue_max, leave, concerns, passes)
+        with self._lock:
+            (self._of_all if session_id is None else self._of_session.setdefault(session_id, [])).append(watch)
+        return watch
+
+    def take(self, topic: str, records: Sequence[TopicRecord], position: Callable[[int], Position]) -> None:
+        """Hand on `records`, which the view knows already; `position` tells how far it is in a partition."""
+        if not self._of_session and not self._of_all:
+            return
+        woken: dict[int, Watch] = {}
+        for record in records:
+            watches = self._watching(topic, record)
+            if watches:
+                for live in self._told_by(topic, record, position(record.partition)):
+                    for watch, session_id in watches:
+                        if session_id in (None, live.session_id):
+                            watch.put(live)
+                            woken[id(watch)] = watch
+        _wake(woken.values())
+
+    def _watching(self, topic: str, record: TopicRecord) -> Sequence[tuple[Watch, str | None]]:
+        """Return who may be meant, with the session that they watch; the record is not decoded for that."""
+        found: list[tuple[Watch, str | None]] = []
+        with self._lock:
+            if self._of_session:
+                for session_id in dict.fromkeys(sessions_named_in(record)):
+                    found += [(watch, session_id) for watch in self._of_session.get(session_id, ())]
+            if topic == SESSIONS:
+                found += [(watch, None) for watch in self._of_all if watch.concerns(record.key or b"")]
+        return found
+
+    def _told_by(self, topic: str, record: TopicRecord, here: Position) -> Sequence[Live]:
+        """Return what `record` tells; nothing if it cannot be read, which those who read the session see."""
+        try:
+            part = decode_part(self._codec, [output_of(topic, record)])
+        except RegistryUnavailable:
+            return ()
+        end = record.offset + 1
+        behind = here._replace(sessions=end) if topic == SESSIONS else here._replace(tagged=end)
+        messages = [Live(behind, row.session_id, row.user_id, None, row) for row in (m.row for m in part.messages)]
+        events = [Live(behind, e.row.session_id, e.row.user_id, e.view, None) for e in part.events]
+        return [*messages, *events]
+
+
+def _wake(watches: Iterable[Watch]) -> None:
+    loops = {id(watch.loop): watch.loop for watch in watches}
+    for name, loop in loops.items():
+        mine = [watch for watch in watches if id(watch.loop) == name]
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_wake_all, mine)
+
+
+def _wake_all(watches: Iterable[Watch]) -> None:
+    for watch in watches:
+        watch.wake()

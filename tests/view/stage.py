@@ -10,7 +10,7 @@ from processor.core.model import Rules
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Output, TopicRecord
 from processor.runtime.task import Task
-from processor.sessions.ports import SESSIONS, TAGGED, Source
+from processor.sessions.ports import SESSIONS, TAGGED, SessionReader, Source
 from processor.testing import MemoryRecord
 from processor.view.position import STATE
 from processor.view.view import View
@@ -94,3 +94,11 @@ def take(view: View, records: Iterable[Taken]) -> None:
     """Hand `records` to `view`, one by one."""
     for kind, record in records:
         view.take(kind, [record])
+
+
+def new_view(store: SessionReader | None = None, **options: Any) -> View:
+    """Return a view that has begun with empty topics."""
+    now_ms = START_MS + QUIET_MS
+    view = View(CODEC, store, partitions=PARTITIONS, cluster_id=CLUSTER, now_ms=lambda: now_ms, **options)
+    view.begin({})
+    return view

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,8 +19,8 @@ from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.view.standing import Standing
 from processor.view.view import View
-from tests.sessions.outputs import CODEC, DECODE, PARTITIONS, START_MS, message
-from tests.view.stage import CLUSTER, QUIET_MS, Log, Taken, command
+from tests.sessions.outputs import DECODE, START_MS, message
+from tests.view.stage import QUIET_MS, Log, Taken, command, new_view
 
 USERS = ("ann", "ann~0123abcd", "bob", "eve")
 MINUTE_MS = 60_000
@@ -92,13 +91,6 @@ def stores() -> Iterator[tuple[SqlStore, SqlStore]]:
             store.close()
 
 
-def view_of(store: SqlStore | None, **options: Any) -> View:
-    """Return a view that reads `store` and has taken nothing yet."""
-    reader = None if store is None else store.reader
-    now_ms = START_MS + QUIET_MS
-    return View(CODEC, reader, partitions=PARTITIONS, cluster_id=CLUSTER, now_ms=lambda: now_ms, **options)
-
-
 def shuffled(records: list[Taken], rng: random.Random) -> list[Taken]:
     """Return `records` in another order, but those of each partition in theirs."""
     queues: dict[tuple[str, int], list[Taken]] = {}
@@ -121,8 +113,7 @@ def test_store_and_tail_together_are_the_whole_store(
     with stores() as (some, everything):
         export(everything, records, ends)
         export(some, records, {source: rng.randint(0, end) for source, end in ends.items()})
-        view = view_of(some)
-        view.begin({})
+        view = new_view(some.reader)
         order = shuffled(records, rng)
         for number, (kind, record) in enumerate(order):
             view.take(kind, [record])

@@ -1,20 +1,13 @@
 """The view over what a processor writes, without Kafka."""
 
 from processor.view.standing import Standing
-from processor.view.view import View
-from tests.sessions.outputs import CODEC, PARTITIONS, START_MS, message
-from tests.view.stage import CLUSTER, QUIET_MS, command, processed, take
-
-
-def _view() -> View:
-    view = View(CODEC, None, partitions=PARTITIONS, cluster_id=CLUSTER, now_ms=lambda: START_MS + QUIET_MS)
-    view.begin({})
-    return view
+from tests.sessions.outputs import message
+from tests.view.stage import command, new_view, processed, take
 
 
 def test_a_session_is_known_in_memory_from_its_start_to_its_end():
     """Standing, open session and owner follow the log."""
-    view = _view()
+    view = new_view()
     first, log = processed([command("ann", "start", 0), message("ann", 1_000)])
     take(view, first)
 
@@ -35,7 +28,7 @@ def test_a_session_is_known_in_memory_from_its_start_to_its_end():
 
 def test_an_outcome_is_told_once_the_view_reflects_it():
     """Who waits is told when the event comes, even if the state comes later, and may read what the command did."""
-    view = _view()
+    view = new_view()
     written, _ = processed([command("ann", "start", 0, session_notes="well")])
     record_id = "00000000-0000-4000-9000-000000000000"
     future = view.expect(record_id, "ann")
@@ -54,7 +47,7 @@ def test_an_outcome_is_told_once_the_view_reflects_it():
 
 def test_a_session_is_read_from_the_tail():
     """Without a store, the tail tells all that came."""
-    view = _view()
+    view = new_view()
     written, _ = processed([message("ann", 0), message("ann", 1_000, transcript="hello"), message("bob", 0)])
     take(view, written)
 
