@@ -71,7 +71,7 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
         audit = sink(AUDIT) if Format.JSONL in formats else None
 
         digest = sha256(session.session_id.encode()).digest()
-        for row, number in _in_order_of_log(view):
+        for row, number in in_order_of_log(view):
             if isinstance(row, MessageRow):
                 line, content = message_line(row, codec)
                 digest = sha256(digest + row.content_hash).digest()
@@ -113,7 +113,7 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
         return [made.close() for made in sinks]
 
 
-def _in_order_of_log(view: SessionView) -> Iterator[tuple[MessageRow | EventRow, int]]:
+def in_order_of_log(view: SessionView) -> Iterator[tuple[MessageRow | EventRow, int]]:
     """Yield messages and events, each with its number among its kind, as the log took them.
 
     Two topics have no common order but time; of what one transaction wrote, a start goes before its message and

@@ -251,6 +251,7 @@ class View:
         Raises:
             StoreUnavailable: the store does not answer.
         """
+        positions = self.positions()  # Before it is read: what is told then holds at least as much.
         key = self._states.user_of(session_id)
         keys = self._reading.naming(session_id) if key is None else [key]
         folded, is_whole = self._reading.session(session_id, keys)
@@ -258,7 +259,7 @@ class View:
             return None
         held = Held(
             folded.row,
-            self._progress.position(folded.row.partition),
+            positions[folded.row.partition],
             is_whole,
             partial(self._reading.messages, folded),
             partial(self._reading.events, folded),

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
+from processor.codec.isotime import format_time
 from processor.in_memory import MemoryDeployment
 from processor.sessions.ports import Gone
 from tests.faces.reading import HOUR_MS, MINUTE_MS, command, problem, reading, say, sees, start
@@ -295,6 +296,40 @@ def test_a_proof_can_be_computed_again(deployment: MemoryDeployment, http: TestC
         digest = sha256(digest + bytes.fromhex(content_hash)).digest()
     assert digest.hex() == told["held_digest"] == told["expected_digest"]
     assert (told["status"], told["expected_count"], len(told["hashes"])) == ("complete", 3, 3)
+
+
+# as it was known before
+
+
+@pytest.mark.parametrize("is_exported", [False, True])
+def test_a_session_as_it_was_known(deployment: MemoryDeployment, http: TestClient, is_exported: bool) -> None:
+    """At a position, or at a time of arrival; what came later is in nothing that is told."""
+    session_id = start(deployment, "ann")
+    say(deployment, "ann", transcript="before")
+    position = get(http, session_id)["position"]
+    moment = format_time(deployment.clock.now_ms())
+    deployment.advance(MINUTE_MS)
+    say(deployment, "ann", transcript="after")
+    command(deployment, "ann", "context", context={"place": "garden"})
+    command(deployment, "ann", "end")
+    if is_exported:
+        deployment.export()
+    for as_of in (position, moment):
+        told = get(http, session_id, as_of=as_of)
+        assert (told["status"], told["message_count"], told["context"]) == ("active", 1, {})
+        assert len(get(http, session_id, "/messages", as_of=as_of)["messages"]) == 1
+        assert [each["kind"] for each in get(http, session_id, "/events", as_of=as_of)["events"]] == ["started"]
+        assert get(http, session_id, "/audit", as_of=as_of)["proof"]["status"] == "open"
+        assert "after" not in http.get(f"/v1/sessions/{session_id}/timeline", params={"as_of": as_of}).text
+        assert len(get(http, session_id, "/proof", as_of=as_of)["hashes"]) == 1
+        path = f"/v1/sessions/{session_id}"
+        assert http.get(path, params={"as_of": as_of}).headers["etag"] != http.get(path).headers["etag"]
+
+
+def test_before_its_start_a_session_is_not_there(deployment: MemoryDeployment, http: TestClient) -> None:
+    """As of a time before it, nobody knew of it."""
+    session_id = start(deployment, "ann")
+    problem(http.get(f"/v1/sessions/{session_id}?as_of=2025-06-15T15:00:00Z"), 404, "session_not_found")
 
 
 # bad parameters

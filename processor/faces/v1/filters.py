@@ -52,13 +52,13 @@ Time = Annotated[
 Text = Annotated[str, Field(min_length=1, max_length=_TEXT_MAX, pattern=r"^[^\x00]*$")]
 
 
-class Asked(BaseModel):
+class Parameters(BaseModel):
     """The query parameters of a route; one that takes none uses this itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class Filter(Asked):
+class Filter(Parameters):
     """Which sessions are meant: those that all of it fits."""
 
     user_id: Annotated[Text | None, Field(description="Whose sessions.")] = None

@@ -14,13 +14,14 @@ from processor.faces.paths import UserId
 from processor.faces.positions import CaughtUp
 from processor.faces.problems import Problem
 from processor.faces.v1.cursors import cursor_in, cursor_text
-from processor.faces.v1.filters import Adding, Asked, Filter, Listing, Searching, Words
+from processor.faces.v1.filters import Adding, Filter, Listing, Parameters, Searching, Words
 from processor.faces.v1.reading import answer, in_thread, told
 from processor.faces.v1.showing import session_resource
 from processor.sessions.jsonforms import found_fields, resource_of, rollup_fields
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import SessionFilter
 from processor.sessions.summary import Rollup
+from processor.view.position import Position
 from processor.view.view import View
 
 FOUND_MAX: Final = 1_000  # texts of a search that `q` looks at, the latest ones
@@ -66,7 +67,7 @@ async def stats(request: Request, who: Asking, context: Given, asked: Annotated[
 
 
 @router.get("/active")
-async def active(request: Request, who: Asking, context: Given, asked: Annotated[Asked, Query()]) -> Response:
+async def active(request: Request, who: Asking, context: Given, asked: Annotated[Parameters, Query()]) -> Response:
     """Count the open sessions, paused ones among them, in all and by template ("" for none).
 
     `kafka` are those in the log, `fallback` those that wait for it. `firebase_sessions` and `memory_sessions` are what
@@ -92,7 +93,7 @@ async def list_sessions_of_user(
 
 @router.get("/users/{user_id}/active")
 async def list_open_sessions_of_user(
-    request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Asked, Query()]
+    request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Parameters, Query()]
 ) -> Response:
     """List the open sessions of one person, paused ones among them."""
     del asked
@@ -111,26 +112,31 @@ async def sum_up_user(
 
 
 async def _list(request: Request, who: Caller, context: Context, asked: Listing) -> Response:
-    view = context.view
+    body, positions = await in_thread(page_of, context.view, who, asked)
+    return answer(body, told(request, positions))
+
+
+def page_of(view: View, who: Caller, asked: Listing) -> tuple[dict[str, Any], Sequence[Position]]:
+    """Return a page of the list, and the positions that it reflects.
+
+    Raises:
+        Problem: invalid_request, since the cursor is none.
+        StoreUnavailable: as `View.sessions`.
+    """
     cluster = view.positions()[0].cluster
     after = None if asked.cursor is None else cursor_in(asked.cursor, cluster)
     names = None if asked.fields is None else asked.fields.split(",")
-
-    def read() -> tuple[dict[str, Any], Sequence[Any]]:
-        wanted = wanted_of(view, who, asked)
-        page = view.sessions(wanted, limit=asked.limit, after=after, skip=asked.offset)
-        body: dict[str, Any] = {
-            "sessions": [_shown(view, row, names) for row in page.rows],
-            "next_cursor": None if page.next is None else cursor_text(page.next, cluster),
-            "complete_since": None if page.complete_since_ms is None else format_time(page.complete_since_ms),
-            "position": ", ".join(map(str, page.positions)),
-        }
-        if after is None:
-            body["total"] = view.count(wanted)
-        return body, page.positions
-
-    body, positions = await in_thread(read)
-    return answer(body, told(request, positions))
+    wanted = wanted_of(view, who, asked)
+    page = view.sessions(wanted, limit=asked.limit, after=after, skip=asked.offset)
+    body: dict[str, Any] = {
+        "sessions": [_shown(view, row, names) for row in page.rows],
+        "next_cursor": None if page.next is None else cursor_text(page.next, cluster),
+        "complete_since": None if page.complete_since_ms is None else format_time(page.complete_since_ms),
+        "position": ", ".join(map(str, page.positions)),
+    }
+    if after is None:
+        body["total"] = view.count(wanted)
+    return body, page.positions
 
 
 def wanted_of(view: View, who: Caller, asked: Words) -> SessionFilter:

@@ -18,7 +18,7 @@ from processor.faces.context import Context, Given
 from processor.faces.doors import Asking
 from processor.faces.paths import SessionId
 from processor.faces.positions import CaughtUp
-from processor.faces.v1.filters import Asked, Text, Time
+from processor.faces.v1.filters import Parameters, Text, Time
 from processor.faces.v1.reading import (
     answer,
     as_of_in,
@@ -47,7 +47,7 @@ _TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1
 router = APIRouter(tags=["One session"], dependencies=[CaughtUp])
 
 
-class AsOf(Asked):
+class AsOf(Parameters):
     """As what a session is shown."""
 
     as_of: Annotated[
@@ -91,7 +91,7 @@ async def show_session(
     It does not count as activity. The answer has an `ETag`; with `If-None-Match` an unchanged session is a 304.
     """
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
-    events = list(held.events())
+    events = await in_thread(lambda: list(held.events()))
     headers = {**headers_of(request, held), "ETag": etag_of(held, events)}
     if is_there(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
@@ -151,7 +151,7 @@ async def show_audit(
     number and by the digest over all of them. `ends` has each end that was told, with its revision.
     """
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
-    return answer(audit_of(held), headers_of(request, held))
+    return answer(await in_thread(audit_of, held), headers_of(request, held))
 
 
 @router.get("/sessions/{session_id}/explain")
@@ -260,7 +260,7 @@ def _proof_words(held: Held) -> str:
 
 
 def _messages(held: Held, codec: Codec, asked: Messages) -> list[dict[str, Any]]:
-    meant = (row for row in held.messages() if asked.means(row))
+    meant = (row for row in held.messages_after(_begin(held, asked)) if asked.means(row))
     owner = held.row.owner
     if asked.role is None:
         rows = islice(meant, asked.limit) if asked.is_forward else deque(meant, asked.limit)
@@ -268,6 +268,16 @@ def _messages(held: Held, codec: Codec, asked: Messages) -> list[dict[str, Any]]
     told = (message_fields(row, codec, owner) for row in meant)
     spoken = (fields for fields in told if fields.get("role") == asked.role)
     return list(islice(spoken, asked.limit) if asked.is_forward else deque(spoken, asked.limit))
+
+
+def _begin(held: Held, asked: Messages) -> int:
+    """Return a number behind which all the messages are that are wanted: what is before need not be read."""
+    if asked.after_seq is not None:
+        return asked.after_seq
+    if asked.is_forward or asked.role is not None or held.row.held_digest is None:  # None: some are missing.
+        return 0
+    last = held.row.held_count if asked.before_seq is None else min(asked.before_seq - 1, held.row.held_count)
+    return max(0, last - asked.limit)
 
 
 def _explanations(held: Held, context: Context) -> list[Any]:
