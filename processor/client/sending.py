@@ -20,6 +20,7 @@ OnDone: TypeAlias = Callable[[A3CPError | None], None]
 """Called once a record is delivered (None) or was not (why)."""
 
 _CALL_BACK_S: Final = 0.1
+_SERVING_TIMEOUT_S: Final = 10.0  # Longer than a broker takes to start again; whoever asked waits all the time.
 
 
 class RawProducer(Protocol):
@@ -71,7 +72,6 @@ class Sender:
         *,
         source: str,
         queue_records_max: int = QUEUE_RECORDS_MAX,
-        queue_wait_s: float | None = None,
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
     ) -> Self:
         """Return a sender to the Kafka of `settings`. Arguments as of `RecordProducer`.
@@ -80,16 +80,28 @@ class Sender:
             UsageError: a property is wrong, the topics do not exist, or A3CP_RAW_TOPIC is set.
             BrokerUnavailable: no broker answers.
         """
-        raw = settings.raw_to_write()
-        schemas = Schemas({name: schema_text(name) for name in SHIPPED}, source=codec_registry(settings))
         producer = RecordProducer(
             settings.kafka_conf(),
-            raw,
+            settings.raw_to_write(),
             queue_records_max=queue_records_max,
             delivery_timeout_s=delivery_timeout_s,
-            queue_wait_s=queue_wait_s,
         )
-        return cls(producer, schemas, source=source, strict=settings.strict)
+        return cls(producer, _schemas(settings), source=source, strict=settings.strict)
+
+    @classmethod
+    def serving(cls, settings: Settings, *, source: str) -> Self:
+        """Return a sender for an event loop: it sends each record at once, waits for no place in the queue, and calls
+        back from a thread of its own. Raises as `connect`.
+        """
+        producer = RecordProducer(
+            {"linger.ms": 0, **settings.kafka_conf()},
+            settings.raw_to_write(),
+            delivery_timeout_s=_SERVING_TIMEOUT_S,
+            queue_wait_s=0,
+        )
+        sender = cls(producer, _schemas(settings), source=source, strict=settings.strict)
+        sender._call_back()
+        return sender
 
     def read(self, value: bytes, *, strict: bool | None = None) -> Record:
         """Return what the record `value` says, unless the processor would refuse it. Raises as `SessionClient.send`."""
@@ -156,8 +168,7 @@ class Sender:
         """
         self._producer.send(command.value, command.key, on_done=on_done)
 
-    def call_back(self) -> None:
-        """Call back for what is delivered from a thread of its own, so that nobody needs to send, flush or ask."""
+    def _call_back(self) -> None:
         self._thread = threading.Thread(target=self._run, name="a3cp-deliveries", daemon=True)
         self._thread.start()
 
@@ -183,3 +194,7 @@ class Sender:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._producer.waiting(_CALL_BACK_S)
+
+
+def _schemas(settings: Settings) -> Schemas:
+    return Schemas({name: schema_text(name) for name in SHIPPED}, source=codec_registry(settings))

@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -122,9 +123,8 @@ class Replica:
             cluster_id=cluster,
             now_ms=clock.now_ms,
         )
-        sender = Sender.connect(settings, source=SOURCE)
-        sender.call_back()
-        with Tail(conf, list(kinds), from_beginning=True) as tail:
+        sender = Sender.serving(settings, source=SOURCE)
+        with closing(sender), Tail(conf, list(kinds), from_beginning=True) as tail:
 
             def ends() -> Mapping[Source, int]:
                 return {(kinds[topic], number): end for (topic, number), end in tail.ends().items()}

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from processor.codec.wire import avro_header
 from processor.faces.doors import Caller, caller
 from processor.in_memory import MemoryDeployment
-from tests.faces.stage import START, http_of, message
+from tests.faces.stage import START, START_MS, http_of, message
+from tests.strategies import single_object
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
@@ -104,6 +105,22 @@ def test_lines_are_messages(deployment: MemoryDeployment, http: TestClient, sess
     assert code(many) == (413, "too_large")
 
 
+def test_who_waits_is_told_how_they_are_tagged(deployment: MemoryDeployment, http: TestClient, session_id: str) -> None:
+    """In the order of the request; a repeat says that it is one."""
+    path, wait = f"/v1/sessions/{session_id}/messages", {"Prefer": "wait=5"}
+    whole = [message(lane(deployment, session_id), session_id=session_id, number=number) for number in range(3)]
+    lines = "\n".join(map(json.dumps, whole))
+    answer = http.post(path, content=lines, headers={**NDJSON, **wait})
+    assert answer.status_code == 200, answer.text
+    told = [(each["record_id"], each["seq"], each["flags"]) for each in answer.json()["messages"]]
+    assert told == [(each["record_id"], seq, []) for seq, each in enumerate(whole, 1)]
+    again = http.post(path, content=json.dumps(whole[0]), headers={**NDJSON, **wait}).json()["messages"][0]
+    assert (again["seq"], again["flags"]) == (4, ["duplicate"])
+    deployment.processor_is_away = True
+    late = http.post(path, json={}, headers={"Prefer": "wait=1"})
+    assert (late.status_code, late.json()["accepted"]) == (202, 1)
+
+
 def test_one_that_is_wrong_holds_back_all(deployment: MemoryDeployment, http: TestClient, session_id: str) -> None:
     """And the answer says which one it is."""
     answer = http.post(f"/v1/sessions/{session_id}/messages", content='{"a":1}\n{"timestamp":5}\n', headers=NDJSON)
@@ -171,6 +188,15 @@ def test_messages_as_they_are(deployment: MemoryDeployment, http: TestClient) ->
     assert answer.json()["accepted"] == 2
     assert answer.headers["A3CP-Position"].count(":p") == 2
     assert sorted(sent(deployment)) == sorted([*values, *lines])
+
+
+def test_avro_is_taken_as_it_is(deployment: MemoryDeployment, http: TestClient) -> None:
+    """In single-object encoding, with the schema that is shipped."""
+    fields = {"schema_version": "1.0.1", "record_id": "07e4c9ff-9b8e-4d3e-bc7c-000000000001", "user_id": "ann"}
+    value = single_object("A3CPMessage", {**fields, "timestamp": START_MS, "source": "camera"})
+    answer = http.post("/v1/messages", content=value, headers={"Content-Type": "application/octet-stream"})
+    assert answer.json() == {"accepted": 1, "record_ids": [fields["record_id"]]}, answer.text
+    assert sent(deployment) == [value]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ All of a request's messages are checked before the first is sent, so that one th
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
@@ -16,7 +18,7 @@ from processor.client.sending import Sender
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
 from processor.core.ids import owner_of
-from processor.core.model import Message
+from processor.core.model import Flag, Message, flag_words
 from processor.errors import RecordError, RegistryUnavailable
 from processor.faces import ids
 from processor.faces.context import Context
@@ -24,19 +26,24 @@ from processor.faces.delivering import Delivery
 from processor.faces.doors import require
 from processor.faces.finding import Place
 from processor.faces.paths import SessionId
-from processor.faces.positions import position_headers
+from processor.faces.positions import position_headers, user_position, wait_s
 from processor.faces.problems import Problem
 from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.commanding import PARTICIPANTS
 from processor.faces.v1.reading import answer, in_thread
 from processor.runtime.withholding import MEDIA, why_withheld
+from processor.sessions.model import MessageRow
 from processor.view.standing import Standing
+from processor.view.watching import Watch
 
 router: Final = APIRouter(tags=["Messages"])
 
 LINES_MAX: Final = 500
 MESSAGE_BYTES_MAX: Final = 1_000_000  # The topic takes 1 MiB, with the key and what belongs to a record.
+TAGGED_WAIT_S_MAX: Final = 60.0
 _DELIVERY_WAIT_S: Final = 30.0
+_WATCHED_MAX: Final = 4 * LINES_MAX  # What else happens in the session meanwhile comes along.
+_TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1
 _JSON: Final = frozenset({"application/json", "text/json"})
 _LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 _BINARY: Final = frozenset({
@@ -55,6 +62,7 @@ _BODY: Final[dict[str, Any]] = {
     }
 }
 _TAKEN: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "They are tagged: `Prefer: wait=N` was sent, and it took no longer."},
     202: {"description": "The log has them."},
 }
 
@@ -80,7 +88,7 @@ async def say(session_id: SessionId, ask: Ask) -> Response:
     """Add messages to a session: one as JSON, or several as lines of JSON.
 
     What a message does not say itself is filled in: whose it is, its session, `record_id`, `timestamp` and
-    `schema_version`.
+    `schema_version`. With `Prefer: wait=N` the answer waits until they are tagged, and says how.
     """
     require(ask.who, *PARTICIPANTS)
     place = await ask.place_of(session_id)
@@ -95,25 +103,46 @@ async def say(session_id: SessionId, ask: Ask) -> Response:
             "timestamp": format_time(ask.context.now_ms()),
         }
         filled.append(_filled(line, number, place, session_id, spine))
-    return await _take(ask, filled)
+    incoming = await _checked_of(ask, filled)
+    patience_s = wait_s(ask.request, 0.0, TAGGED_WAIT_S_MAX)
+    if not patience_s:
+        return await _taken(ask, incoming)
+    with closing(ask.context.view.watch(session_id=session_id, queue_max=_WATCHED_MAX)) as watch:
+        taken = await _taken(ask, incoming)
+        rows = await _tagged(watch, incoming, patience_s)
+    if rows is None:
+        return taken
+    headers = {
+        **user_position(ask.request, ask.context, place.user_id),
+        "Server-Timing": taken.headers["Server-Timing"],
+    }
+    return answer({"messages": list(map(_tag_fields, rows))}, headers)
 
 
 @router.post("/messages", status_code=202, openapi_extra=_BODY, responses=_TAKEN)
 async def take(ask: Ask) -> Response:
     """Take messages as they are: one as JSON or Avro, or several as lines of JSON. Not a byte of them is changed."""
     require(ask.who, *PARTICIPANTS)
-    return await _take(ask, _lines_of(ask.request, body=await ask.request.body(), takes_binary=True))
+    incoming = await _checked_of(ask, _lines_of(ask.request, body=await ask.request.body(), takes_binary=True))
+    return await _taken(ask, incoming)
 
 
-async def _take(ask: Asked, values: Sequence[bytes]) -> Response:
-    """Check, send and answer."""
-    context, who = ask.context, ask.who
-    incoming = await in_thread(_checked, context.sender, values)  # A schema registry may be asked.
-    owners = {owner_of(each.user_id) for each in incoming}
-    if not all(map(who.sees, owners)):
+async def _checked_of(ask: Asked, values: Sequence[bytes]) -> Sequence[Incoming]:
+    """Return `values` as messages that the caller may send.
+
+    Raises:
+        Problem: one of them is none, may not be in the log, or is of a user whom the token does not cover.
+    """
+    incoming = await in_thread(_checked, ask.context.sender, values)  # A schema registry may be asked.
+    if not all(ask.who.sees(owner_of(each.user_id)) for each in incoming):
         raise Problem("forbidden", "the token does not cover the user of a message")
-    log_s = await _send(context, incoming)
-    positions = {str(position): position for position in (context.view.position(each.user_id) for each in incoming)}
+    return incoming
+
+
+async def _taken(ask: Asked, incoming: Sequence[Incoming]) -> Response:
+    """Send messages, and say that the log has them. Raises as `_send` does."""
+    log_s = await _send(ask.context, incoming)
+    positions = {str(position): position for position in (ask.context.view.position(each.user_id) for each in incoming)}
     headers = {
         **position_headers(ask.request, list(positions.values())),
         "Server-Timing": f"log;dur={log_s * 1000:.1f}",
@@ -139,6 +168,34 @@ async def _send(context: Context, incoming: Sequence[Incoming]) -> float:
     except TimeoutError:
         raise Problem("broker_unavailable", f"Kafka has not taken all within {_DELIVERY_WAIT_S:g} s") from None
     return time.perf_counter() - begun_s
+
+
+async def _tagged(watch: Watch, incoming: Sequence[Incoming], patience_s: float) -> list[MessageRow] | None:
+    """Return the tagged messages in the order of `incoming`; None if that takes too long, or too much happens."""
+    found: dict[bytes, MessageRow] = {}
+    hashes = [sha256(each.value).digest() for each in incoming]
+    missing = set(hashes)
+    try:
+        async with asyncio.timeout(patience_s):
+            async for live in watch:
+                row = live.message
+                if row is not None and row.content_hash in missing:
+                    found[row.content_hash] = row
+                    missing.discard(row.content_hash)
+                    if not missing:
+                        return [found[each] for each in hashes]
+    except TimeoutError:
+        pass
+    return None
+
+
+def _tag_fields(row: MessageRow) -> dict[str, Any]:
+    return {
+        "record_id": row.record_id,
+        "session_id": row.session_id,
+        "seq": row.seq,
+        "flags": flag_words(row.notices & _TAG_BITS),
+    }
 
 
 def _checked(sender: Sender, values: Sequence[bytes]) -> list[Incoming]:
