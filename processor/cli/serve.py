@@ -44,9 +44,10 @@ def serve(
     leave_on_signals()  # Before all that takes a while to load.
     require("serve")
     if openapi:
-        from processor.faces.app import openapi_text  # noqa: PLC0415
+        from processor.faces.app import make_app  # noqa: PLC0415
+        from processor.faces.describing import openapi_text  # noqa: PLC0415
 
-        print(openapi_text(), end="")
+        print(openapi_text(make_app(None)), end="")
         return
     from processor.processes.serve import run_service  # noqa: PLC0415  # FastAPI takes half a second to load.
 

@@ -1,12 +1,12 @@
 """The application: routes of all faces behind one gate."""
 
-import json
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from processor.faces import a3cp, operations
 from processor.faces.context import Context
+from processor.faces.describing import Application
 from processor.faces.gate import Gate
 from processor.faces.paths import EncodedPaths
 from processor.faces.problems import add_handlers
@@ -23,7 +23,7 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
         shell: what stands before and around every route; None for that of a service on loopback without tokens.
     """
     shell = shell or Shell()
-    app = FastAPI(
+    app = Application(
         title="A3CP session manager",
         version=version("a3cp-session-manager"),
         docs_url=None,  # FastAPI's page loads its script from elsewhere.
@@ -40,8 +40,3 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
         app.include_router(a3cp.router, prefix=prefix)
     app.include_router(v1.router, prefix="/v1")
     return app
-
-
-def openapi_text() -> str:
-    """Return the OpenAPI document as docs/openapi.json has it."""
-    return json.dumps(make_app(None).openapi(), indent=1, ensure_ascii=False) + "\n"

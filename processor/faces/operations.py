@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from prometheus_client.exposition import choose_encoder
 
 from processor.faces.context import Context
+from processor.faces.pages import documents, problem_page
 from processor.faces.problems import KINDS, Problem
 from processor.faces.shell import Shell
 
@@ -42,12 +44,21 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/problems/{code}")
-async def problem(code: str) -> dict[str, Any]:
+async def problem(code: str, request: Request) -> Response:
     """Explain a problem by its code; the `type` of each problem leads here."""
     if code not in KINDS:
         raise Problem("not_found", "there is no such problem", remedy=f"The codes are {', '.join(KINDS)}.")
     kind = KINDS[code]
-    return {"code": code, "status": kind.status, "title": kind.title, "meaning": kind.meaning}
+    if "text/html" in request.headers.get("accept", ""):
+        return problem_page(code, kind)
+    return JSONResponse({"code": code, "status": kind.status, "title": kind.title, "meaning": kind.meaning})
+
+
+@router.get("/docs", include_in_schema=False)
+@router.get("/", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """Show the OpenAPI document to people."""
+    return documents(request.app.openapi())
 
 
 def _standing(reasons: Sequence[str], warnings: Sequence[str]) -> Response:
