@@ -8,12 +8,14 @@ from typing import Final, NamedTuple
 from processor.core.ids import owner_of, started_ms
 from processor.sessions.filtering import passes
 from processor.sessions.model import SessionRow
-from processor.sessions.ports import Cursor, Found, SessionFilter, Source
+from processor.sessions.ports import SESSIONS, TAGGED, Cursor, Found, SessionFilter, Source
 from processor.view.position import Position
 from processor.view.reading import AGAIN_MAX, Named, Reading
 
 _STORED: Final = 1_000  # sessions that are asked of the store at a time, at most
 _FOLDED: Final = 100  # sessions to which the tails are added at a time
+_CHANGED_MAX: Final = 1_000  # sessions; more than these are not told one by one
+_END: Final = 1 << 62  # an offset behind all
 _SEARCHED: Final = 2_000  # records of a partition's tail whose texts are searched, the latest ones
 
 
@@ -64,6 +66,19 @@ class Listing:
     def all(self, wanted: SessionFilter) -> Iterator[SessionRow]:
         """Yield all sessions that pass, newest start first."""
         return self._newest(self._concerned(wanted, self._reading.offsets()), wanted, None, stored=_STORED)
+
+    def changed(self, wanted: SessionFilter, ends: Mapping[int, int]) -> Sequence[SessionRow] | None:
+        """Return the sessions that pass and of which events at `ends` or later tell; see `View.changed`."""
+        offsets = {
+            (topic, number): end for number, end in ends.items() for topic, end in ((SESSIONS, end), (TAGGED, _END))
+        }
+        if any(topic == SESSIONS for topic, _ in self._reading.lacking(offsets, self._partitions)):
+            return None
+        named = self._concerned(wanted, offsets)
+        if len(named) > _CHANGED_MAX:
+            return None
+        folded = self._reading.folded(named, self._reading.held(list(named)))
+        return [each.row for each in folded if passes(each.row, wanted)]
 
     def search(self, words: str, wanted: SessionFilter, *, limit: int) -> Sequence[Found]:
         """Return texts that hold all of `words`, of sessions that pass, latest first."""

@@ -17,6 +17,7 @@ from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.filtering import passes
+from processor.sessions.model import SessionRow
 from processor.sessions.ports import EVERYTHING, SESSIONS, TAGGED, Cursor, Found, SessionFilter, SessionReader, Source
 from processor.sessions.summary import Rollup, by_day, by_template, by_user
 from processor.view.held import Held
@@ -295,6 +296,21 @@ class View:
     def rollups(self, wanted: SessionFilter, by: Literal["day", "user", "template"]) -> dict[str, Rollup]:
         """Return what the sessions that pass add up to, by day of start, owner or template. Raises as `sessions`."""
         return _ROLLUPS[by](self._listing.all(wanted))
+
+    def changed(self, wanted: SessionFilter, ends: Mapping[int, int]) -> Sequence[SessionRow] | None:
+        """Return the sessions that pass and have changed since some positions: of which events tell.
+
+        Args:
+            wanted: which.
+            ends: next offsets of the session events, by partition.
+
+        Returns:
+            the sessions as they are now, in no order; None if not all these events are in memory, or they are too many.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        return self._listing.changed(wanted, ends)
 
     # --- live
 

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from processor.faces.v1 import commanding, creating, exporting, listing, messages_in, showing
+from processor.faces.v1 import commanding, creating, exporting, listing, live, messages_in, showing
 
 router = APIRouter()
 router.include_router(listing.router)  # Before the others: `count` is no session's id.
-for each in (exporting, showing, creating, commanding, messages_in):
+for each in (exporting, live, showing, creating, commanding, messages_in):
     router.include_router(each.router)
