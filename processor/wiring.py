@@ -19,6 +19,7 @@ from processor.settings.sources import Loaded, Option, load
 if TYPE_CHECKING:
     from processor.audit.report import AuditReport
     from processor.profiles import Profiles
+    from processor.sessions.ports import Source, Store
     from processor.store.sql import SqlStore
 
 
@@ -115,6 +116,23 @@ def profiles_of(settings: Settings, site_key: bytes | None = None) -> "Profiles 
 
     key = site_key or profiles.site_key(settings.site_key, settings.store_url)[0]
     return profiles.open_profiles(settings.profile_store_url, profiles.Pseudonyms(key), settings.profile_store_key)
+
+
+def recognise(store: "Store", settings: Settings) -> Mapping["Source", int]:
+    """Return how far `store` is in the topics that the settings name; an empty one is nobody's yet.
+
+    Raises:
+        UsageError: it is filled from others: another cluster, or topics deleted and made anew since.
+        BrokerUnavailable, StoreUnavailable: Kafka or the store does not answer.
+    """
+    from processor.kafka.identities import ids_of  # Only those who read a store need it.
+
+    offsets = store.writer.offsets()
+    if offsets:
+        topics = settings.topics()
+        store.writer.follow(f"{topics.tagged} and {topics.sessions}")
+        store.writer.recognise(ids_of(settings.kafka_conf(), (topics.tagged, topics.sessions)))
+    return offsets
 
 
 def audited(

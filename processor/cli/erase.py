@@ -19,14 +19,13 @@ from processor.core.ids import is_of
 from processor.errors import UsageError
 from processor.kafka.conf import LogConf
 from processor.kafka.erasure import Held, forget, gone_by_ms, group_offsets, held_of, is_at_work, processor_at_work
-from processor.kafka.identities import ids_of
 from processor.kafka.topic_admin import check_topics, read_topics
 from processor.removal.clearing import Cleared, clear
 from processor.sessions.ports import SESSIONS, TAGGED, Gone, Removed, Source
 from processor.sessions.ports import Store as StorePort
 from processor.settings.model import Settings, TopicNames
 from processor.targets.target import Target
-from processor.wiring import log_conf, profiles_of, store_of
+from processor.wiring import log_conf, profiles_of, recognise, store_of
 
 if TYPE_CHECKING:
     from processor.profiles import Profiles
@@ -69,7 +68,7 @@ def erase(
     now_ms = time.time_ns() // 1_000_000
     file = _new_file(proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json"), dry_run=dry_run)
     with closing(store_of(settings, must_exist=True)) as opened:
-        offsets = _exported(opened, kafka, topics)
+        offsets = recognise(opened, settings)
         configs = {name: topic.configs for name, topic in read_topics(kafka, topics).items()}
         others: set[bytes] = set()
         held, ways = _look(conf, topics, user, offsets, others)
@@ -200,19 +199,6 @@ def _not_named(root: str) -> UsageError:
         f"the store has exported to {root}, which no --to names, so nobody would look there",
         remedy=f"add --to {root}",
     )
-
-
-def _exported(store: StorePort, kafka: Mapping[str, Any], topics: TopicNames) -> Mapping[Source, int]:
-    """Return how far the store is in these topics; of others, what is not exported could not be told.
-
-    Raises:
-        UsageError: it is filled from others.
-    """
-    offsets = store.writer.offsets()
-    if offsets:
-        store.writer.follow(f"{topics.tagged} and {topics.sessions}")
-        store.writer.recognise(ids_of(kafka, (topics.tagged, topics.sessions)))
-    return offsets
 
 
 @contextmanager

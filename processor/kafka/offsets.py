@@ -39,6 +39,24 @@ def log_offsets(
     return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
 
 
+def offsets_since(conf: Mapping[str, Any], places: Iterable[tuple[str, int]], at_ms: int) -> dict[tuple[str, int], int]:
+    """Return the offset of the first record that was appended at `at_ms` or later in each of `places`, else its end.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    places = list(places)
+    admin = AdminClient(dict(conf))
+    since = OffsetSpec.for_timestamp(at_ms)
+
+    def ask() -> dict[tuple[str, int], int]:
+        ends = log_offsets(admin, places, LATEST, IsolationLevel.READ_COMMITTED)
+        found = log_offsets(admin, places, since, IsolationLevel.READ_COMMITTED)
+        return {place: end if found[place] < 0 else found[place] for place, end in ends.items()}
+
+    return patiently(ask, "asking where a time is in the topics", conf)
+
+
 def newest_ms(admin: AdminClient, topic: str, partition: int) -> int:
     """Return the latest timestamp in a partition, of what is not committed too, ms; below 0 when it holds nothing.
 

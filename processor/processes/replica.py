@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -15,23 +15,20 @@ from processor.codec.codec import Codec
 from processor.errors import A3CPError, BrokerUnavailable, StoreUnavailable, UsageError
 from processor.faces.context import Context
 from processor.kafka.identities import ids_of
-from processor.kafka.tail import Tail
 from processor.kafka.topic_admin import check_topics
 from processor.observe.serving import ServeMetrics
+from processor.processes.viewing import Viewing
 from processor.profiles.pseudonyms import site_key
 from processor.runtime.backoff import backoff_s
 from processor.runtime.identities import CLUSTER
-from processor.sessions.ports import SESSIONS, TAGGED, Source
 from processor.settings.model import Settings
 from processor.store.sql import SqlStore
-from processor.view.position import STATE
 from processor.view.view import View
-from processor.wiring import SystemClock, profiles_of, schemas, store_of
+from processor.wiring import SystemClock, profiles_of, recognise, schemas, store_of
 
 SOURCE: Final = "a3cp_serve"  # of the commands that the service sends
 _BACKOFF_FIRST_S: Final = 0.2
 _BACKOFF_MAX_S: Final = 5.0
-_POLL_S: Final = 0.1
 _LOOK_EVERY_S: Final = 5.0
 _TROUBLE_S: Final = 4.0  # While no broker answers, the tail says so every two seconds.
 
@@ -112,24 +109,16 @@ class Replica:
         settings = self._named()
         conf, topics = settings.kafka_conf(), settings.topics()
         partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
-        cluster = ids_of(conf, ()).get(CLUSTER, "")
-        kinds = {topics.state: STATE, topics.tagged: TAGGED, topics.sessions: SESSIONS}
         clock, store = SystemClock(), self._store(settings)
-        codec = Codec(schemas(settings))
         view = View(
-            codec,
+            Codec(schemas(settings)),
             None if store is None else store.reader,
             partitions=partitions,
-            cluster_id=cluster,
+            cluster_id=ids_of(conf, ()).get(CLUSTER, ""),
             now_ms=clock.now_ms,
         )
         sender = Sender.serving(settings, source=SOURCE)
-        with closing(sender), Tail(conf, list(kinds), from_beginning=True) as tail:
-
-            def ends() -> Mapping[Source, int]:
-                return {(kinds[topic], number): end for (topic, number), end in tail.ends().items()}
-
-            view.begin(ends(), ends)
+        with closing(sender), Viewing(conf, topics, view, partitions) as viewing:
             self._trouble = None
             self._ready(
                 Context(
@@ -145,37 +134,52 @@ class Replica:
                 )
             )
             self._log.info("following the topics", operation="follow", partitions=partitions)
-            look_at_s = 0.0
-            while not self._stopping.is_set():
-                self._take(tail, view, kinds)
-                if time.monotonic() >= look_at_s:
-                    look_at_s = time.monotonic() + _LOOK_EVERY_S
-                    view.trim()
-                    self._measure(tail, kinds)
-                    if store is None and self._store(settings) is not None:
-                        return
+            begin_anew = threading.Event()
+            looking = threading.Thread(
+                target=self._look_around,
+                args=(settings, view, viewing, store, begin_anew),
+                name="a3cp-look",
+                daemon=True,
+            )
+            looking.start()
+            try:
+                while not self._stopping.is_set() and not begin_anew.is_set():
+                    try:
+                        viewing.follow()
+                    except BrokerUnavailable as error:
+                        self._note(error, for_s=_TROUBLE_S)
+            finally:
+                begin_anew.set()
+                looking.join()
 
-    def _take(self, tail: Tail, view: View, kinds: Mapping[str, str]) -> None:
-        try:
-            records = tail.poll(_POLL_S)
-        except BrokerUnavailable as error:
-            self._note(error, for_s=_TROUBLE_S)
-            return
-        for topic, kind in kinds.items():
-            mine = [record for record in records if record.topic == topic]
-            if mine:
-                view.take(kind, mine)
-        view.at({(kinds[topic], number): offset for (topic, number), offset in tail.positions().items()})
+    def _look_around(
+        self, settings: Settings, view: View, viewing: Viewing, store: SqlStore | None, begin_anew: threading.Event
+    ) -> None:
+        """Every few seconds, trim the view and measure; until the view has to begin anew, or somebody says so.
 
-    def _measure(self, tail: Tail, kinds: Mapping[str, str]) -> None:
-        positions = tail.positions()
-        try:
-            ends = tail.ends()
-        except BrokerUnavailable as error:
-            self._note(error, for_s=_TROUBLE_S)
-            return
-        for (topic, partition), end in ends.items():
-            self._metrics.view_at(kinds[topic], partition, positions.get((topic, partition), 0), end)
+        It has a thread of its own, since a store that is away takes seconds to say so.
+        """
+        while not begin_anew.wait(_LOOK_EVERY_S) and not self._stopping.is_set():
+            try:
+                view.trim()
+                if store is not None:
+                    self._no_store = None
+                viewing.check()
+                self._measure(viewing)
+            except StoreUnavailable as error:
+                self._lacks_store(error)
+            except BrokerUnavailable as error:
+                self._note(error, for_s=_TROUBLE_S)
+            except UsageError as error:
+                self._note(error, for_s=_TROUBLE_S)
+                begin_anew.set()
+            if store is None and self._store(settings) is not None:
+                begin_anew.set()
+
+    def _measure(self, viewing: Viewing) -> None:
+        positions = viewing.positions()
+        for (kind, partition), end in viewing.ends().items():
+            self._metrics.view_at(kind, partition, positions.get((kind, partition), 0), end)
 
     def _named(self) -> Settings:
         if self._settings.kafka_conf().get("bootstrap.servers"):
@@ -191,13 +195,17 @@ class Replica:
     def _store(self, settings: Settings) -> SqlStore | None:
         try:
             store = store_of(settings, must_exist=True)
+            recognise(store, settings)
         except (StoreUnavailable, UsageError) as error:
-            if self._no_store is None:
-                self._log.warning(str(error), operation="store")
-            self._no_store = f"only what the topics hold is known: {error.what}"
+            self._lacks_store(error)
             return None
         self._no_store = None
         return store
+
+    def _lacks_store(self, error: A3CPError) -> None:
+        if self._no_store is None:
+            self._log.warning(str(error), operation="store")
+        self._no_store = f"only what the topics hold is known: {error.what}"
 
     def _note(self, error: A3CPError, *, for_s: float) -> None:
         if str(error) != self._trouble:

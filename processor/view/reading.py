@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from processor.codec.codec import Codec
+from processor.core.model import Rules
 from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits, decode_part
 from processor.sessions.model import EventRow, MessageRow, SessionRow
 from processor.sessions.ports import Cursor, Found, OutputRecord, SessionFilter, SessionReader, Snapshot, Source
@@ -17,6 +18,7 @@ Named: TypeAlias = Mapping[str, Collection[bytes]]
 """Ids of sessions, with the keys of the users whose records name them."""
 
 AGAIN_MAX: Final = 5  # The store may move on, and the tails be trimmed, while one reads: seldom once.
+_SKEW_MS: Final = Rules().skew_ms
 _NOTHING: Final = Snapshot({}, [])
 
 
@@ -117,9 +119,13 @@ class Reading:
             ]
 
     def complete_since_ms(self, lacking: Collection[Source]) -> int | None:
-        """Return when the last record that is missing was written, or later; None if none is missing."""
+        """Return a time since which no session began of which records are missing; None if none is missing.
+
+        A session may begin a little after its first record was written, as its sender's clock has it (rule R10).
+        """
         with self._lock:
-            return max((self._tails[topic].floor_ms(partition) for topic, partition in lacking), default=None)
+            floors_ms = [self._tails[topic].floor_ms(partition) for topic, partition in lacking]
+        return max(floors_ms) + _SKEW_MS if floors_ms else None
 
     def texts(
         self, words: str, offsets: Mapping[Source, int], is_wanted: Callable[[bytes], bool], count_max: int

@@ -27,7 +27,7 @@ class Tail:
         self._looked: dict[int, int] = {}  # up to which offset `_named` was filled
 
     def begin(self, floors: Mapping[int, int], floor_ms: int) -> None:
-        """Hold what is at `floors` and later, by partition; what is before came before `floor_ms`."""
+        """Hold what is at `floors` and later, by partition; what is before was written before `floor_ms`."""
         self._floors.update(floors)
         self._floors_ms.update(dict.fromkeys(floors, floor_ms))
 
@@ -43,8 +43,9 @@ class Tail:
         return self._floors.get(partition, 0) > end
 
     def floor_ms(self, partition: int) -> int:
-        """Return when the last record before the floor was written, or later, ms."""
-        return self._floors_ms.get(partition, 0)
+        """Return when the first record that is held was written, or a time no earlier, ms: what is missing is older."""
+        records = self._records.get(partition)
+        return records[0].timestamp_ms if records else self._floors_ms.get(partition, 0)
 
     def of(self, key: bytes, ends: Mapping[int, int]) -> Sequence[TopicRecord]:
         """Return a user's records at `ends`, by partition, and later; those of a partition in their order."""

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Final, Literal
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
@@ -22,7 +23,7 @@ from processor.sessions.ports import EVERYTHING, SESSIONS, TAGGED, Cursor, Found
 from processor.sessions.summary import Rollup, by_day, by_template, by_user
 from processor.view.held import Held
 from processor.view.listing import Listing, Page, concerns
-from processor.view.outcomes import Outcomes
+from processor.view.outcomes import KEPT_MS, Outcomes
 from processor.view.position import STATE, AsOf, Position, Progress
 from processor.view.reading import Reading, by_topic
 from processor.view.shared import Shared
@@ -35,6 +36,13 @@ _TAIL_BYTES_MAX: Final = 256 << 20
 _SHARE: Final = 16  # that is dropped of the tail when it is full: not a little again and again
 _LOCKED_RECORDS: Final = 100
 _ROLLUPS: Final = {"day": by_day, "user": by_user, "template": by_template}
+
+
+class Starts(NamedTuple):
+    """Where the topics are to be read from: the state topic from its beginning, the others as this tells."""
+
+    stored: Mapping[Source, int]  # how far the store is: what is before is not needed
+    since_ms: int  # but session events since then are, and where the store holds nothing, all records since then
 
 
 class View:
@@ -84,13 +92,31 @@ class View:
 
     # --- fed by the follower
 
-    def begin(self, ends: Mapping[Source, int], ask_ends: Callable[[], Mapping[Source, int]] | None = None) -> None:
+    def starts(self) -> Starts:
+        """Return where the follower is to begin; a store that does not answer counts as an empty one."""
+        try:
+            stored = self._reading.offsets()
+        except StoreUnavailable:
+            stored = {}
+        return Starts(stored, self._now_ms() - KEPT_MS)
+
+    def begin(
+        self,
+        ends: Mapping[Source, int],
+        ask_ends: Callable[[], Mapping[Source, int]] | None = None,
+        *,
+        starts: Mapping[Source, int] = MappingProxyType({}),
+    ) -> None:
         """Take note of where the topics end as the follower begins: the view is ready once it has passed them.
 
         Args:
             ends: by kind and partition, for a reader of committed records.
             ask_ends: asks for later ends, as `caught_up` needs them; called in a thread.
+            starts: where the records begin that reads need, by partition, if not at its beginning.
         """
+        now_ms = self._now_ms()
+        for topic, floors in by_topic(starts).items():
+            self._tails[topic].begin(floors, now_ms)
         self._begun = dict(ends)
         self._ends = None if ask_ends is None else Shared(lambda: asyncio.to_thread(ask_ends))
 
