@@ -92,11 +92,13 @@ def produce(bootstrap: str, topic: str, records: Iterator[tuple[str, bytes]], pa
 class Worker:
     """One `a3cp process`, in a process group of its own; its log goes to a file."""
 
+    command = "process"
+
     def __init__(self, environ: dict[str, str], log_file: Path, arguments: Sequence[str] = ()) -> None:
         self.log_file = log_file
         with log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*PROGRAM, "process", *arguments],
+                [*PROGRAM, self.command, *arguments],
                 env={**os.environ, **environ},
                 stdout=log,
                 stderr=log,
