@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from processor.codec.events import from_json
-from tests.broker.fleet import Fleet, await_true, read_topic
+from tests.broker.audit import read_topic
+from tests.broker.fleet import Fleet, await_true
 from tests.broker.services import service_of, services
 
 pytestmark = pytest.mark.broker
