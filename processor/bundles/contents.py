@@ -92,7 +92,7 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
         if table is not None:
             table.flush()
         metadata = told.metadata(session, audit_path=AUDIT if audit is not None else None)
-        sink(METADATA).write(msgspec.json.format(_encode(metadata), indent=2) + b"\n")
+        sink(METADATA).write(metadata_text(metadata))
         if Format.JSON in formats:
             out = sink(BUNDLE)
             for part in _bundle_head(metadata, digest.hex(), session):
@@ -111,6 +111,11 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
             for part in page(session, timeline):
                 out.write(part)
         return [made.close() for made in sinks]
+
+
+def metadata_text(metadata: Metadata) -> bytes:
+    """Return the text of session_metadata.json."""
+    return msgspec.json.format(_encode(metadata), indent=2) + b"\n"
 
 
 def in_order_of_log(view: SessionView) -> Iterator[tuple[MessageRow | EventRow, int]]:

@@ -113,8 +113,8 @@ def _sweep(beside: Path, place: Path) -> None:
 
 def _rename(folder: Path, place: Path) -> bool:
     place.parent.mkdir(parents=True, exist_ok=True)
-    replaced = place.exists()
-    if replaced:
+    replaced = (place / manifests.NAME).exists()  # Else the session had only begun.
+    if place.exists():
         old = folder.with_name(folder.name + _OLD)
         place.rename(old)
         try:

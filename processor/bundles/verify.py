@@ -6,6 +6,7 @@ from pathlib import Path
 from processor.bundles import index
 from processor.bundles import manifest as manifests
 from processor.bundles.again import NotComparable, differences
+from processor.bundles.begun import is_begun
 from processor.bundles.check import OPENED_TWICE, BundleCheck, name_of, unreadable
 from processor.bundles.renderer import renderer, written_by
 from processor.codec import Codec
@@ -29,6 +30,8 @@ def verify(target: str, codec: Codec | None = None) -> Iterator[Report]:
     with where.told("read", "give the right to, then verify again"):
         if not where.files.exists(where.root):
             raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder bundles were exported to")
+        if is_begun(where, where.root):
+            raise UsageError(f"{target} is no bundle yet: its session is open", remedy="verify it once it has ended")
         if _looks_like_bundle(where):
             yield verify_bundle(where, where.root, codec)
             return
@@ -65,7 +68,7 @@ def _missing(target: Target, found: Collection[str]) -> Iterator[Report]:
             continue
         for session_id in content.sessions:
             path = target.path(f"{content.date}/{path_part(session_id)}")
-            if path not in found and not target.files.exists(path):
+            if path not in found and (not target.files.exists(path) or is_begun(target, path)):
                 why = "it is missing: the index lists it, and neither a3cp erase nor a3cp retention has removed it"
                 yield Report(path, session_id, problems=[Problem("", "", why)])
 
@@ -84,7 +87,8 @@ def _bundles_below(target: Target) -> Iterator[str]:
             yield folder  # It cannot be read, which its report will say.
             continue
         for path in paths:
-            if target.files.isdir(path) or (target.is_local and Path(path).is_symlink()):
+            is_folder = target.files.isdir(path) or (target.is_local and Path(path).is_symlink())
+            if is_folder and not is_begun(target, path):
                 yield path
 
 

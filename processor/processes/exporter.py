@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -59,6 +59,9 @@ class Report(Protocol):
 
 class FileWriter(Protocol):
     """Writes files while an exporter follows."""
+
+    def note(self, session_ids: Sequence[str]) -> None:
+        """Take note that events tell of these sessions; they are in the store."""
 
     def write_some(self) -> None:
         """Write what is due, for a bounded time."""
@@ -152,6 +155,7 @@ class Exporter:
             else:
                 self._look_around(feed, following)
             if self._files is not None:
+                self._files.note(() if applied is None else applied.told)
                 self._files.write_some()
             self._report.followed(self._progress)
 

@@ -1,10 +1,11 @@
 """The files of an exporter: bundles and training data of the sessions in the store that are due."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from processor.bundles.begun import BegunWriter
 from processor.bundles.contents import ALL_FORMATS, Format
 from processor.bundles.renderer import renderer
 from processor.bundles.writing import BundleWriter, write_index
@@ -73,6 +74,7 @@ class Files:
         self._report = report
         self._stopped = stopped
         self._monotonic_s = monotonic_s
+        self.begun: BegunWriter | None = None
         self.bundles: BundleWriter | None = None
         self.training: TrainingWriter | None = None
         if wanted.bundles is not None:
@@ -84,16 +86,28 @@ class Files:
                 formats=wanted.formats,
                 is_pure=store.writer.note_reader(renderer()),
             )
+            if wanted.bundles.is_local:
+                self.begun = BegunWriter(store.reader, store.ledger, wanted.bundles, wanted.sessions)
         if wanted.training is not None:
             self.training = _training_writer(store.reader, wanted.training, codec)
         self._next_s = self._training_next_s = self._index_next_s = 0.0
         self._index_is_whole = False  # since this exporter began
 
+    def note(self, session_ids: Sequence[str]) -> None:
+        """Take note that events tell of these sessions."""
+        if self.begun is not None:
+            self.begun.note(session_ids)
+
     def write_some(self) -> None:
-        """Write ended sessions that are due, for TURN_S; a target that cannot be written is tried again later."""
+        """Write ended sessions that are due, for TURN_S, and before them metadata of some that are not.
+
+        A target that cannot be written is tried again later.
+        """
         if self._monotonic_s() < self._next_s:
             return
         try:
+            if self.begun is not None:
+                self.begun.write_some()
             self._write_ended()
         except TargetUnavailable as error:
             self._report.not_wrote(error)

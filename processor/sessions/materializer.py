@@ -28,6 +28,7 @@ class Applied(NamedTuple):
     unreadable: int
     sessions: int
     aside: Sequence[UnreadableRow] = ()  # the unreadable ones
+    told: Sequence[str] = ()  # ids of sessions that are new, or that an event tells of
 
 
 class Materializer:
@@ -88,7 +89,7 @@ class Materializer:
             sessions = [self._in_order(transaction, name) for name in changed]
             transaction.put(sessions, [])
         self.forget()
-        return Applied(len(messages), len(events), len(aside), len(changed), aside)
+        return Applied(len(messages), len(events), len(aside), len(changed), aside, _told_of(changed))
 
     def _in_order(self, transaction: Transaction, name: str) -> SessionRow:
         events = map(from_json, transaction.event_values(name))
@@ -115,7 +116,7 @@ class Materializer:
         )
         for name in changed:
             folds.move_to_end(name)
-        return Applied(messages, events, len(aside), len(changed), aside)
+        return Applied(messages, events, len(aside), len(changed), aside, _told_of(changed))
 
     def _fold(self, transaction: Transaction, part: Part, changed: dict[str, bool]) -> None:
         """Add messages and events to their sessions, and note in `changed` which those are."""
@@ -142,6 +143,10 @@ class Materializer:
             if name is not None:
                 fold_of(event, name).add_event(event.view)
                 changed[name] = True
+
+
+def _told_of(changed: Mapping[str, bool]) -> list[str]:
+    return [name for name, is_told in changed.items() if is_told]
 
 
 def _told(part: Part) -> Iterator[DecodedMessage | DecodedEvent]:

@@ -11,6 +11,10 @@ from processor.sessions.model import EventRow, MessageRow, SessionRow, TextRow, 
 TAGGED: Final = "tagged"
 SESSIONS: Final = "sessions"
 
+BEGUN: Final = "begun"
+ROWS: Final = "parquet"
+"""How names of targets end that hold no bundles; what is before the last blank is the root."""
+
 Source: TypeAlias = tuple[str, int]
 """A partition that is followed: `TAGGED` or `SESSIONS`, and its number."""
 

@@ -175,6 +175,10 @@ class Metadata(msgspec.Struct, forbid_unknown_fields=True):
     message_count: Count
     event_count: Count
     completeness: Literal["open", "partial", "complete"]
+    # Earlier releases left these out.
+    owner: Annotated[str, Meta(description="the person whose session it is")] = ""
+    phase: Annotated[str | None, Meta(description="the latest status that somebody told")] = None
+    tags: list[str] = []
 
 
 class Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -9,7 +9,7 @@ from sqlalchemy import and_, or_, select, tuple_
 from processor.codec.isotime import parse_time
 from processor.core.model import DAY_MS
 from processor.sessions.model import SessionRow
-from processor.sessions.ports import Gone, SessionFilter
+from processor.sessions.ports import BEGUN, ROWS, Gone, SessionFilter
 from processor.store import rows
 from processor.store.database import Database
 from processor.store.filtering import conditions
@@ -67,7 +67,9 @@ class SqlLedger:
     def exported(self, root: str, date: str | None = None) -> Iterator[tuple[str, int]]:
         """See `ExportLedger.exported`."""
         keys = [
-            _key(name) for name in self.targets() if name.rpartition(" ")[0] == root and not name.endswith(" parquet")
+            _key(name)
+            for name in self.targets()
+            if name.rpartition(" ")[0] == root and name.rpartition(" ")[2] not in (BEGUN, ROWS)
         ]
         columns = SESSIONS.c
         query = select(columns.session_id, columns.start_ms).where(

@@ -8,7 +8,7 @@ from processor.errors import RecordError
 from processor.sessions.aside import SetAside
 from processor.sessions.due import view_of
 from processor.sessions.model import SessionRow
-from processor.sessions.ports import SessionFilter, SessionReader
+from processor.sessions.ports import ROWS, SessionFilter, SessionReader
 from processor.targets.locks import alone_at
 from processor.targets.paths import date_part
 from processor.targets.target import MAKE_ROOM, Target
@@ -31,7 +31,7 @@ class TrainingWriter:
     @property
     def name(self) -> str:
         """What a store remembers its target by."""
-        return f"{self._target.name} parquet"
+        return f"{self._target.name} {ROWS}"
 
     def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
         """See `Taker.take`. Raises as `BundleWriter.take` does."""

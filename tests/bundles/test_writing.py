@@ -1,7 +1,7 @@
 """From the topics through the store to bundles and training data: whole, proven, and the same for every store."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ class OnTheWay:
     def __init__(self, store: SqlStore, root: Path) -> None:
         self._store, self._root = store, root
         self._turns = 0
+
+    def note(self, session_ids: Sequence[str]) -> None:
+        pass
 
     def write_some(self) -> None:
         self._turns += 1
