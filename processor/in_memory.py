@@ -230,7 +230,7 @@ class Replica:
         )
         self.is_behind = False
         self._next: dict[Source, int] = {}
-        self.view.begin(deployment.ends(), deployment.ends)
+        self.view.begin(deployment.ends(), deployment.ends, starts=self._begin())
 
     def follow(self) -> None:
         """Read what is new in the log; nothing while the replica is told to be behind (`is_behind`)."""
@@ -245,6 +245,18 @@ class Replica:
             self._next.update({(kind, record.partition): record.offset + 1 for record in records})
             if records:
                 self.view.take(kind, records)
+        self.view.at(self._next)
+
+    def _begin(self) -> dict[Source, int]:
+        """Set where to read from, as the service does; return where that begins which reads need."""
+        wanted = self.view.starts()
+        floors = {}
+        for kind in (TAGGED, SESSIONS):
+            for number, log in enumerate(self._deployment.broker.topics[kind]):
+                since = next((record.position for record in log if record.append_ms >= wanted.since_ms), len(log))
+                floor = floors[kind, number] = wanted.stored.get((kind, number), since)
+                self._next[kind, number] = min(floor, since) if kind == SESSIONS else floor
+        return floors
 
     def context(self, **more: Any) -> Context:
         """Return what routes work with; `more` are further fields of it."""

@@ -60,12 +60,16 @@ def test_two_replicas_see_the_same(deployment: MemoryDeployment) -> None:
 def test_a_restarted_replica_reads_again_what_it_knew(deployment: MemoryDeployment) -> None:
     """It knows sessions, their fields and the outcomes of commands, whether exported or not."""
     session_id = start(deployment, "ann")
+    say(deployment, "ann")
     deployment.export()
     later = start(deployment, "ben")
     view = deployment.restarted().view
     assert view is deployment.view
     assert view.is_ready()
     assert view.standing("ann", session_id) is view.standing("ben", later) is Standing.ACTIVE
+    held = view.session(session_id)
+    assert held is not None
+    assert (held.row.held_count, held.is_whole) == (1, True)
 
 
 def test_what_is_sent_without_a_processor_waits_in_the_log(deployment: MemoryDeployment) -> None:
