@@ -1,37 +1,77 @@
-"""A service on a port of this machine, on a log in memory."""
+"""A service on a port of this machine: on a log in memory, or the real thing on a Kafka."""
 
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from processor.faces.app import make_app
 from processor.in_memory import MemoryDeployment
+from processor.kafka.reader import Reader
 from processor.processes.inprocess import serving
 from processor.testing import RunningClock
 
 
-class Served(NamedTuple):
-    """A service, and what it stands on."""
+class Served(Protocol):
+    """A service, and the log that it stands on."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+    def log(self) -> bytes:
+        """Return the keys and values of all records of all topics."""
+
+
+class InMemory(NamedTuple):
+    """A service on a log in memory."""
 
     url: str
     deployment: MemoryDeployment
 
     def log(self) -> bytes:
-        """Return all that is in the topics, one record after the other."""
+        """See `Served`."""
+        partitions = chain.from_iterable(self.deployment.broker.topics.values())
         return b"\n".join(
-            record.raw_value or b""
-            for topic in self.deployment.broker.topics.values()
-            for partition in topic
-            for record in partition
+            part for record in chain.from_iterable(partitions) for part in (record.raw_key, record.raw_value) if part
         )
 
 
+class OnKafka(NamedTuple):
+    """`a3cp serve` and `a3cp process`."""
+
+    url: str
+    kafka: str
+    prefix: str
+
+    def log(self) -> bytes:
+        """See `Served`."""
+        parts: list[bytes] = []
+        for name in ("raw", "tagged", "sessions", "state", "dlq"):
+            with Reader({"bootstrap.servers": self.kafka}, f"{self.prefix}.{name}") as reader:
+                parts += (part for record in reader.read_all() for part in (record.key, record.value) if part)
+        return b"\n".join(parts)
+
+
 @contextmanager
-def served(folder: Path) -> Iterator[Served]:
+def served(folder: Path) -> Iterator[InMemory]:
     """Serve a deployment in memory that has its store in `folder`."""
     with MemoryDeployment(folder, clock=RunningClock()) as deployment, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         with serving(make_app(deployment.context()), listening):
-            yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", deployment)
+            yield InMemory(f"http://127.0.0.1:{listening.getsockname()[1]}", deployment)
+
+
+@contextmanager
+def served_on_kafka(kafka: str, prefix: str, folder: Path) -> Iterator[OnKafka]:
+    """Run a processor and a service on the topics that begin with `prefix`."""
+    from tests.broker.fleet import Fleet
+    from tests.processes.services import Service
+
+    with Fleet(kafka, prefix, folder) as fleet:
+        fleet.start()
+        with Service(folder, fleet.environ) as service:
+            service.wait_until_ready()
+            yield OnKafka(service.url, kafka, prefix)

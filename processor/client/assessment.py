@@ -10,18 +10,22 @@ A session is one of the template `assessment`: its status goes from `created` th
 to `error` from any of them. What the component tells comes from the service, so it holds no state and no rules.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Header, HTTPException
 from pydantic import BaseModel, PlainSerializer
 
 from processor.client.asyncsessions import AsyncSessions
+from processor.client.exchange import Suspending
 from processor.client.forms import Session
+from processor.client.opening import backend_of
 from processor.client.problems import (
     IllegalTransition,
     InvalidRequest,
@@ -36,6 +40,11 @@ CREATED: Final = "created"
 """The status of a session for which none was told yet."""
 
 SESSIONS_PATH: Final = "data/sessions"
+_GIVEN_MAX: Final = 10_000
+
+GivenIds: TypeAlias = OrderedDict[str, str]
+"""Addresses that were given as user ids, by session."""
+_is_made: Final = re.compile(r"anon-[0-9a-f]{16}").fullmatch  # The service's id of somebody who was not named.
 
 Moment = Annotated[
     datetime,
@@ -92,20 +101,43 @@ class SessionService:
 
     component_name: Final = "session"
 
-    def __init__(self, sessions: AsyncSessions | None = None, *, sessions_path: str | Path = SESSIONS_PATH) -> None:
+    def __init__(
+        self,
+        sessions: AsyncSessions | None = None,
+        *,
+        sessions_path: str | Path = SESSIONS_PATH,
+        given: GivenIds | None = None,
+        given_of: Callable[[str], Awaitable[str]] | None = None,
+    ) -> None:
         """Choose the service.
 
         Args:
             sessions: what the service is asked by; by A3CP_URL, else over the Kafka of the settings when None.
             sessions_path: the folder into which the exporter writes (`a3cp export --to`).
+            given: addresses that were given as user ids, by session; several components may share them.
+            given_of: asks a profile store what somebody with a pseudonym gave as their id.
         """
-        self._sessions = sessions or AsyncSessions()
+        # A component has no end at which connections could be closed.
+        self._sessions = sessions or AsyncSessions(exchange=Suspending(backend_of(None, None), keeps_connections=False))
         self.sessions_path = Path(sessions_path)
+        self._given = GivenIds() if given is None else given
+        self._given_of = given_of
 
     async def process(self, request: SessionCreateRequest, *, idempotency_key: str | None = None) -> SessionResponse:
         """Create a session."""
-        session = await self._sessions.create(request.user_id, template="assessment", idempotency_key=idempotency_key)
-        return self._response(session).model_copy(update={"user_id": request.user_id})
+        given = request.user_id
+        try:
+            session = await self._begun(given, idempotency_key)
+        except InvalidRequest:
+            if given is None or "@" not in given:
+                raise
+            # The service has no place for addresses, and in the log nobody may read one: a made id stands for it there.
+            session = await self._begun(None, idempotency_key)
+        if given is not None and session.user_id != given:
+            self._given[session.session_id] = given
+            if len(self._given) > _GIVEN_MAX:
+                self._given.popitem(last=False)
+        return await self._response(session)
 
     async def get_session(self, session_id: str) -> SessionResponse:
         """Return a session.
@@ -114,7 +146,7 @@ class SessionService:
             SessionNotFoundError: there is none.
         """
         try:
-            return self._response(await self._sessions.get(session_id))
+            return await self._response(await self._sessions.get(session_id))
         except (SessionNotFound, SessionRemoved) as error:
             raise self._not_found(session_id) from error
 
@@ -184,13 +216,19 @@ class SessionService:
             data=dict(audit.data),
         )
 
-    def _response(self, session: Session) -> SessionResponse:
+    async def _begun(self, user_id: str | None, key: str | None) -> Session:
+        return await self._sessions.create(user_id, template="assessment", idempotency_key=key)
+
+    async def _response(self, session: Session) -> SessionResponse:
+        user_id = self._given.get(session.session_id)
+        if user_id is None and session.user_id is not None and not _is_made(session.user_id):
+            user_id = session.user_id if self._given_of is None else await self._given_of(session.user_id)
         return SessionResponse(
             session_id=session.session_id,
             created_at=session.created_at,
             status=session.phase or CREATED,
             audit_path=str(self.sessions_path / f"{session.created_at.astimezone(UTC):%Y-%m-%d}" / session.session_id),
-            user_id=session.user_id,
+            user_id=user_id,
         )
 
     def _not_found(self, session_id: str) -> SessionNotFoundError:

@@ -80,8 +80,10 @@ class Suspending:
 
     monotonic_s = staticmethod(time.monotonic)
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, keeps_connections: bool = True) -> None:
+        """`keeps_connections`: use them again; without it nothing is left open when nobody calls `close`."""
         self._backend = backend
+        self._limits = httpx.Limits() if keeps_connections else httpx.Limits(max_keepalive_connections=0)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._client: httpx.AsyncClient | None = None
@@ -123,8 +125,10 @@ class Suspending:
                 if service.app is not None:
                     transport = httpx.ASGITransport(service.app)
                 elif service.socket is not None:
-                    transport = httpx.AsyncHTTPTransport(uds=service.socket)
-                self._client = httpx.AsyncClient(base_url=service.url, headers=service.headers, transport=transport)
+                    transport = httpx.AsyncHTTPTransport(uds=service.socket, limits=self._limits)
+                self._client = httpx.AsyncClient(
+                    base_url=service.url, headers=service.headers, transport=transport, limits=self._limits
+                )
             return self._client
 
 

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from processor.faces import a3cp, operations
+from processor.faces import a3cp, assessment, operations
 from processor.faces.context import Context
 from processor.faces.describing import Application
 from processor.faces.gate import Gate
@@ -39,4 +39,5 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     for prefix in ("/session_manager", "/api/session_manager"):  # The page calls the one, A3CP's workers the other.
         app.include_router(a3cp.router, prefix=prefix)
     app.include_router(v1.router, prefix="/v1")
+    app.include_router(assessment.router)
     return app

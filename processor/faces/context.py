@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from processor.client.assessment import GivenIds
 from processor.client.sending import Sender
 from processor.faces.idempotency import Keys
 from processor.faces.problems import Problem
@@ -29,6 +30,7 @@ class Context:
     now_ms: Callable[[], int]
     store: SessionReader | None = None  # None: no store is named, or it does not answer yet
     bundles_root: str | None = None
+    given_ids: GivenIds = field(default_factory=GivenIds)
     profiles: Profiles | None = None  # None: no profile store is named
     site_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     """Signs what clients hand back, such as cursors; the same on all replicas. By default it is this process's own."""

@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ from pydantic import BaseModel
 
 from a3cp_sessions import AsyncSessions, assessment
 from a3cp_sessions.assessment import SessionService
-from tests.served import Served, served
+from tests.served import Served, served, served_on_kafka
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (Path(__file__).parent / "003_session_component.md").read_text("utf-8")
 ITS_ID = "sess_20240115_103045_a1b2c3"
 ID = re.compile(r"sess_\d{8}_\d{6}_[0-9a-f]{32}")
+ANYWHERE = pytest.mark.parametrize(
+    "service", ["memory", pytest.param("kafka", marks=pytest.mark.broker)], indirect=True
+)
 WALK = ["requirement_submitted", "matches_found", "matches_selected", "generating_impact", "completed"]
 
 
@@ -37,9 +41,14 @@ def block(heading: str, language: str, number: int = 0) -> str:
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A live service; programs of the document find it, and the module that they import."""
-    with served(tmp_path) as service:
+    if getattr(request, "param", None) == "kafka":
+        kafka, topics = request.getfixturevalue("kafka"), request.getfixturevalue("topics")
+        running: AbstractContextManager[Served] = served_on_kafka(kafka, topics, tmp_path)
+    else:
+        running = served(tmp_path)
+    with running as service:
         monkeypatch.setenv("A3CP_URL", service.url)
         monkeypatch.syspath_prepend(str(ROOT / "examples" / "requirements" / "003"))
         assessment.get_service.cache_clear()
@@ -73,7 +82,9 @@ async def _walked(sessions_path: str = "data/sessions") -> str:
         timings = dict(zip(told["steps_completed"][:3], told["timing"].items(), strict=True))
         for step in told["steps_completed"]:
             key, length_ms = timings.get(step, (None, None))
-            await component.complete_step(created.session_id, step, timing_key=key, duration_ms=length_ms)
+            await component.complete_step(
+                created.session_id, step, timing_key=key, duration_ms=length_ms, data={"of": step}
+            )
         for status in WALK:
             assert (await component.update_status(created.session_id, status)).status == status
         return created.session_id
@@ -97,6 +108,7 @@ def _kind(schema: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if key not in ("title", "description", "additionalProperties")}
 
 
+@ANYWHERE
 def test_its_programs(service: Served, capsys: pytest.CaptureFixture[str]) -> None:
     """Create, update and audit, each program after the one before; they print what the document says."""
     names: dict[str, Any] = {}
@@ -123,6 +135,7 @@ def test_its_programs(service: Served, capsys: pytest.CaptureFixture[str]) -> No
     assert b"analyst@company.com" not in service.log()
 
 
+@ANYWHERE
 def test_its_commands(service: Served) -> None:
     """The curl commands of the document are answered as it shows."""
     created = shell(block("**Create Session:**", "bash"), service)
@@ -141,7 +154,9 @@ def test_its_audit_trail(service: Served) -> None:
     session_id = asyncio.run(_walked())
     shown = json.loads(block("**Get Audit Trail:**", "json").replace("{ ... }", "{}"))
     audit = shell(block("**Get Audit Trail:**", "bash").replace(ITS_ID, session_id), service)
-    assert {**audit, "session_id": ITS_ID, "created_at": shown["created_at"]} == shown
+    data = audit.pop("data")
+    assert {**audit, "session_id": ITS_ID, "created_at": shown["created_at"], "data": {}} == shown
+    assert data == {"status": "completed", **{step: {"of": step} for step in shown["steps_completed"]}}
 
 
 def test_mounted_in_another_application(service: Served) -> None:
@@ -178,7 +193,7 @@ def test_what_ends_a_session(service: Served, status: str) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("status", "words"), [("matches_found", "matches_found"), ("finished", "finished")])
+@pytest.mark.parametrize(("status", "words"), [("matches_found", "cannot go"), ("finished", "no such status")])
 def test_a_status_that_cannot_come(service: Served, status: str, words: str) -> None:
     """A status out of turn, or unknown, changes nothing and says which it was."""
 
