@@ -267,8 +267,9 @@ class AsyncSessions:
             SessionClosed: the session takes nothing more.
 
         >>> session = sessions.create("elias01", template="conversation")
-        >>> sessions.add_message(session.session_id, role="user", content="good morning", wait_s=2).seq
-        1
+        >>> added = sessions.add_message(session.session_id, role="user", content="good morning", wait_s=2)
+        >>> [message["content"] for message in sessions.get_history(session.session_id)]
+        ['good morning']
         """
         told = {"role": role, "content": content, "metadata": metadata}
         fields = _whole({**(message or {}), **{name: value for name, value in told.items() if value is not None}})

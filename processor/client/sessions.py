@@ -6,8 +6,8 @@
 ...     added = sessions.add_message(session.session_id, {"source": "ui", "text": "hello"})
 ...     noted = sessions.note(session.session_id, "a calm morning", performer_id="carer01")
 ...     ended = sessions.end(session.session_id, performer_id="carer01")
-...     print(ended.status, ended.message_count)
-closed 1
+...     print(ended.kind, ended.message_count, sessions.get(session.session_id).status)
+ended 1 closed
 """
 
 import functools

@@ -16,7 +16,7 @@ from processor.faces.app import make_app
 from processor.faces.problems import DETAIL_ONLY, KINDS, MEDIA_TYPE
 from processor.in_memory import MemoryDeployment
 
-EXAMPLES = 25
+EXAMPLES = 8
 HERE = {"Host": "localhost"}
 APP = make_app(None)
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP, headers=HERE)
