@@ -46,11 +46,26 @@ async def find(context: Context, session_id: str) -> Place | None:
         StoreUnavailable: the store does not answer.
     """
     place = in_memory(context.view, session_id)
-    if place is not None:
+    if place is not None or "\0" in session_id:  # No id has that, and a database cannot be asked for it.
         return place
     if not await context.view.caught_up(CAUGHT_UP_S):
         raise Problem("not_caught_up", "this replica cannot tell yet whether there is such a session")
     return in_memory(context.view, session_id) or await anyio.to_thread.run_sync(_in_history, context.view, session_id)
+
+
+async def unknown(context: Context, session_id: str) -> Problem:
+    """Return the problem that a session is not known: it was removed, or there never was one.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    store = context.store
+    removed: frozenset[str] = frozenset()
+    if store is not None and "\0" not in session_id:
+        removed = await anyio.to_thread.run_sync(store.removed_of, [session_id])
+    if removed:
+        return Problem("session_removed", "the session was removed", session_id=session_id)
+    return Problem("session_not_found", "there is no such session", session_id=session_id)
 
 
 def _in_history(view: View, session_id: str) -> Place | None:

@@ -83,7 +83,7 @@ def test_start_answers_with_the_fields_of_the_event(http: TestClient, prefix: st
     assert answer.status_code == 200
     fields = answer.json()
     assert fields.pop("session_id").startswith("sess_20250615_150640_")
-    uuid.UUID(fields.pop("record_id"))
+    assert uuid.UUID(fields.pop("record_id")).version == 4
     assert fields == {
         "schema_version": "1.0.1",
         "user_id": "ann",

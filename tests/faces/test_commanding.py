@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from processor.faces.doors import Caller, caller
 from processor.in_memory import MemoryDeployment
+from processor.sessions.ports import Gone
 from tests.faces.stage import http_of
 
 MINUTE_MS = 60_000
@@ -114,6 +115,20 @@ def test_an_unknown_session_is_404(
 ) -> None:
     """Once the view has read what the log holds."""
     assert problem(http.post(f"/v1/sessions/{UNKNOWN}/{route}", json=body)) == (404, "session_not_found")
+
+
+def test_a_removed_session_is_410(deployment: MemoryDeployment, http: TestClient) -> None:
+    """Retention has taken it away, and its id is remembered; an id that no database takes is 404."""
+    session_id = created(http)
+    http.post(f"/v1/sessions/{session_id}/end")
+    deployment.export()
+    deployment.advance(3 * 24 * 60 * MINUTE_MS)
+    deployment.store.removal.remove(Gone(ended_before_ms=deployment.clock.now_ms()))
+    deployment.broker.topics["state"] = [[] for _ in range(deployment.broker.partitions)]
+    deployment.restarted()
+    with http_of(deployment) as restarted:
+        assert problem(restarted.post(f"/v1/sessions/{session_id}/pause")) == (410, "session_removed")
+        assert problem(restarted.post("/v1/sessions/%00/pause")) == (404, "session_not_found")
 
 
 @pytest.mark.parametrize(

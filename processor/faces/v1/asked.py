@@ -11,7 +11,7 @@ from processor.codec.events import EventView
 from processor.faces.asking import Answered, outcome
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller
-from processor.faces.finding import Place, find
+from processor.faces.finding import Place, find, unknown
 from processor.faces.idempotency import record_id_of, refuse_another
 from processor.faces.problems import Problem
 
@@ -33,11 +33,13 @@ class Asked:
         """Return where a session is.
 
         Raises:
-            Problem: session_not_found, also for a session that the caller does not see; not_caught_up.
+            Problem: session_not_found, also for a session that the caller does not see; session_removed; not_caught_up.
             StoreUnavailable: the store does not answer, and memory does not know the session.
         """
         place = await find(self.context, session_id)
-        if place is None or not self.who.sees(place.owner):
+        if place is None:
+            raise await unknown(self.context, session_id)
+        if not self.who.sees(place.owner):
             raise Problem(*_NOT_FOUND, session_id=session_id)
         return place
 

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from processor.codec.isotime import parse_time
 from processor.faces.context import Context
 from processor.faces.doors import Caller
-from processor.faces.finding import CAUGHT_UP_S
+from processor.faces.finding import CAUGHT_UP_S, unknown
 from processor.faces.positions import position_headers, position_in
 from processor.faces.problems import Problem
 from processor.sessions.model import EventRow
@@ -42,20 +42,16 @@ async def held_of(context: Context, who: Caller, session_id: str, as_of: AsOf | 
         Problem: session_not_found, also for a session that `who` does not see; session_removed; not_caught_up.
         StoreUnavailable: the store does not answer, and memory does not know the session.
     """
-    unknown = Problem("session_not_found", "there is no such session", session_id=session_id)
-    if "\0" in session_id:  # A database cannot be asked for it.
-        raise unknown
     read = partial(context.view.session, session_id, as_of=as_of)
-    held = await in_thread(read)
-    if held is None and as_of is None:
+    held = None if "\0" in session_id else await in_thread(read)
+    if held is None and as_of is None and "\0" not in session_id:
         if not await context.view.caught_up(CAUGHT_UP_S):
             raise Problem("not_caught_up", "this replica cannot tell yet whether there is such a session")
         held = await in_thread(read)
-    store = context.store
-    if held is None and store is not None and session_id in await in_thread(store.removed_of, [session_id]):
-        raise Problem("session_removed", "the session was removed", session_id=session_id)
-    if held is None or not who.sees(held.row.owner):
-        raise unknown
+    if held is None:
+        raise await unknown(context, session_id)
+    if not who.sees(held.row.owner):
+        raise Problem("session_not_found", "there is no such session", session_id=session_id)
     return held
 
 
