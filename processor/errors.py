@@ -10,6 +10,7 @@ A3CPError
 ├── OwnershipLost          drop the partition's task, rejoin the group
 ├── OutcomeUnknown         new producer, abort, restore, go on
 ├── BrokerUnavailable      retry with backoff, not ready meanwhile
+├── OutboxFull             the record was not taken: keep it, send it again later
 ├── RecordsGone            what was to be read next was removed from the log: begin again from another source
 ├── RegistryUnavailable    what needs it waits, and is tried again; never guess a schema
 ├── StoreUnavailable       start again from what the store holds, with backoff
@@ -72,6 +73,10 @@ class OutcomeUnknown(A3CPError):
 
 class BrokerUnavailable(A3CPError):
     """No broker answers at the moment."""
+
+
+class OutboxFull(A3CPError):
+    """No broker answers, and the outbox has no room for what was to be sent."""
 
 
 class RecordsGone(A3CPError):

@@ -174,6 +174,9 @@ class MemoryProducer:
     def flush(self) -> None:
         """Nothing waits here."""
 
+    def give_up(self) -> None:
+        """Nothing waits here."""
+
 
 class Fault(Enum):
     """What goes wrong with a commit."""

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from processor.core.model import BUILT_IN_TEMPLATES, HOUR_MS, IdFormat, Policy
 from processor.observe.metrics import ExportMetrics, Metrics
+from processor.observe.outbox import OutboxMetrics
 from processor.observe.serving import ServeMetrics
 from processor.settings.documents import topic_files
 from processor.settings.model import ELSEWHERE, OWNED, PREFIX, UNPREFIXED, Settings, TopicNames
@@ -125,7 +126,8 @@ def test_every_option_is_documented(name: str) -> None:
 
 
 def metrics() -> Iterator[tuple[str, tuple[str, ...]]]:
-    for made in (Metrics(CollectorRegistry()), ExportMetrics(CollectorRegistry()), ServeMetrics(CollectorRegistry())):
+    for kind in (Metrics, ExportMetrics, ServeMetrics, OutboxMetrics):
+        made = kind(CollectorRegistry())
         for value in vars(made).values():
             if isinstance(value, MetricWrapperBase) and not value._labelvalues:
                 suffix = "_total" if value._type == "counter" else ""

@@ -26,6 +26,7 @@ class Outcome(NamedTuple):
     reason: str | None  # of a refusal: not_found, user_mismatch or already_closed; of unchanged: why
     session_id: str | None
     event: EventView  # the whole session event
+    backend: str = "kafka"  # or fallback: the command waits in an outbox, and this is what will come of it
 
 
 class _Waiting(NamedTuple):
@@ -76,6 +77,10 @@ class Outcomes:
     def fail(self, command: CommandRecord, error: A3CPError) -> None:
         """Tell who waits for `command` that there will be no outcome."""
         self._tell(command.key, command.record_id, error)
+
+    def tell(self, command: CommandRecord, outcome: Outcome) -> None:
+        """Tell who waits for `command` its outcome."""
+        self._tell(command.key, command.record_id, outcome)
 
     def close(self) -> None:
         """Give up all."""

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, Self, TypeAlias, Unpack
+from functools import partial
+from typing import Any, Final, Self, Unpack
 
 from processor.client.commands import WITHOUT, Arguments, CommandRecord, CommandWord, as_json, command_record
 from processor.client.connecting import codec_registry
@@ -11,29 +12,15 @@ from processor.codec.codec import Codec
 from processor.codec.oddities import hidden_in
 from processor.codec.schema import SHIPPED, Schemas
 from processor.core.model import Record
-from processor.errors import A3CPError, InvalidMessage, RecordError, UsageError
+from processor.errors import InvalidMessage, RecordError, UsageError
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer
+from processor.outbox.outbox import Outbox
+from processor.outbox.ports import OnDone, RawProducer
 from processor.settings.documents import schema_text
 from processor.settings.model import Settings
 
-OnDone: TypeAlias = Callable[[A3CPError | None], None]
-"""Called once a record is delivered (None) or was not (why)."""
-
 _CALL_BACK_S: Final = 0.1
 _SERVING_TIMEOUT_S: Final = 10.0  # Longer than a broker takes to start again; whoever asked waits all the time.
-
-
-class RawProducer(Protocol):
-    """Who appends to the raw topic: `RecordProducer`, or memory."""
-
-    def send(self, value: bytes, key: bytes | None, *, on_done: OnDone | None = None) -> int:
-        """Queue a record, and return its partition. See `RecordProducer.send`."""
-
-    def waiting(self, timeout_s: float = 0) -> int:
-        """Return how many records are not delivered yet. See `RecordProducer.waiting`."""
-
-    def flush(self) -> None:
-        """Wait until all records are delivered or have failed. See `RecordProducer.flush`."""
 
 
 class Sender:
@@ -41,7 +28,7 @@ class Sender:
 
     def __init__(
         self,
-        producer: RawProducer,
+        producer: RawProducer | Outbox,
         schemas: Schemas,
         *,
         source: str,
@@ -51,7 +38,8 @@ class Sender:
         """Send through `producer`.
 
         Args:
-            producer: appends to the raw topic; schemas: those that messages may be written with.
+            producer: appends to the raw topic, at once or through an outbox.
+            schemas: those that messages may be written with.
             source: what commands name as their source: the module that sends them.
             strict: refuse messages that would be flagged `nonconforming`, unless `message` is told otherwise.
             now_ms: the time of commands that are given none.
@@ -73,14 +61,15 @@ class Sender:
         source: str,
         queue_records_max: int = QUEUE_RECORDS_MAX,
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+        outbox: Outbox | None = None,
     ) -> Self:
-        """Return a sender to the Kafka of `settings`. Arguments as of `RecordProducer`.
+        """Return a sender to the Kafka of `settings`; through `outbox`, if there is one. Others as of `RecordProducer`.
 
         Raises:
             UsageError: a property is wrong, the topics do not exist, or A3CP_RAW_TOPIC is set.
             BrokerUnavailable: no broker answers.
         """
-        producer = RecordProducer(
+        producer = outbox or RecordProducer(
             settings.kafka_conf(),
             settings.raw_to_write(),
             queue_records_max=queue_records_max,
@@ -89,10 +78,12 @@ class Sender:
         return cls(producer, _schemas(settings), source=source, strict=settings.strict)
 
     @classmethod
-    def serving(cls, settings: Settings, *, source: str) -> Self:
+    def serving(cls, settings: Settings, *, source: str, outbox: Outbox | None = None) -> Self:
         """Return a sender for an event loop: it sends each record at once, waits for no place in the queue, and calls
-        back from a thread of its own. Raises as `connect`.
+        back from a thread of its own. Through `outbox`, if there is one. Raises as `connect`.
         """
+        if outbox is not None:
+            return cls(outbox, _schemas(settings), source=source, strict=settings.strict)
         producer = RecordProducer(
             {"linger.ms": 0, **settings.kafka_conf()},
             settings.raw_to_write(),
@@ -114,9 +105,14 @@ class Sender:
         *,
         user_id: str | None = None,
         strict: bool | None = None,
+        record_id: str | None = None,
         on_done: OnDone | None = None,
+        on_kept: Callable[[], None] | None = None,
     ) -> None:
-        """Send a message. Arguments and errors as of `SessionClient.send`."""
+        """Send a message. Arguments and errors as of `SessionClient.send`.
+
+        `record_id` helps to find it in an outbox; `on_kept` is called in place of `on_done` if it waits there.
+        """
         value = message if isinstance(message, bytes) else as_json(message)
         strict = self._strict if strict is None else strict
         if user_id is None or strict:
@@ -124,7 +120,8 @@ class Sender:
             user_id = read_id if user_id is None else user_id
         if hidden := hidden_in(user_id):
             raise InvalidMessage(f"user_id {hidden}", remedy=WITHOUT)
-        self._producer.send(value, user_id.encode(), on_done=on_done)
+        on_kept = on_kept or (_nothing if on_done is None else partial(on_done, None))
+        self._append(value, user_id.encode(), record_id, on_done, on_kept)
 
     def command(
         self,
@@ -160,13 +157,24 @@ class Sender:
             raise UsageError(error.what, remedy=error.remedy) from error
         return command
 
-    def send(self, command: CommandRecord, on_done: OnDone) -> None:
+    def send(self, command: CommandRecord, on_done: OnDone, on_kept: Callable[[], None] | None = None) -> None:
         """Send a command.
+
+        Args:
+            command: what to send.
+            on_done: called once it is delivered (None) or was not (why).
+            on_kept: called in its place once it waits in the outbox; None if it must not wait.
 
         Raises:
             BrokerUnavailable: it cannot be sent; `on_done` is not called, then.
+            OutboxFull: Kafka is away, and the outbox takes no more.
         """
-        self._producer.send(command.value, command.key, on_done=on_done)
+        self._append(command.value, command.key, command.record_id, on_done, on_kept)
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """The outbox that it sends through, if there is one."""
+        return self._producer if isinstance(self._producer, Outbox) else None
 
     def _call_back(self) -> None:
         self._thread = threading.Thread(target=self._run, name="a3cp-deliveries", daemon=True)
@@ -191,6 +199,19 @@ class Sender:
             self._thread.join()
         self.flush()
 
+    def _append(
+        self,
+        value: bytes,
+        key: bytes,
+        record_id: str | None,
+        on_done: OnDone | None,
+        on_kept: Callable[[], None] | None,
+    ) -> None:
+        if isinstance(self._producer, Outbox):
+            self._producer.send(value, key, record_id=record_id, on_done=on_done, on_kept=on_kept)
+        else:
+            self._producer.send(value, key, on_done=on_done)
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._producer.waiting(_CALL_BACK_S)
@@ -198,3 +219,7 @@ class Sender:
 
 def _schemas(settings: Settings) -> Schemas:
     return Schemas({name: schema_text(name) for name in SHIPPED}, source=codec_registry(settings))
+
+
+def _nothing() -> None:
+    """Tell nobody."""

@@ -1,20 +1,29 @@
 """The producer that modules import."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
-from processor.client.commands import Arguments, CommandWord
+from prometheus_client import CollectorRegistry
+
+from processor.client.commands import Arguments, CommandRecord, CommandWord
 from processor.client.connecting import connected
+from processor.client.foreseeing import asked, foresee, may_wait
+from processor.client.keeping import open_outbox
 from processor.client.outcomes import Outcome, Outcomes
 from processor.client.past import Past, past_of
 from processor.client.sending import Sender
-from processor.errors import A3CPError
+from processor.errors import A3CPError, BrokerUnavailable
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX
 from processor.kafka.reader import Reader
 from processor.kafka.tail import Following, Tail
+from processor.observe.logs import make_logger
+from processor.observe.outbox import OutboxMetrics, OutboxObserver
+from processor.outbox.outbox import Outbox
 from processor.runtime.ports import TopicRecord
 from processor.settings.model import Settings
 
@@ -38,6 +47,7 @@ class SessionClient:
         source: str = "session_client",
         queue_records_max: int = QUEUE_RECORDS_MAX,
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+        outbox: str | Path | None = None,
     ) -> None:
         """Connect. What is not given comes from the settings (environment, a3cp.toml), then from the embedded broker.
 
@@ -49,16 +59,24 @@ class SessionClient:
             source: what commands name as their source: the module that sends them.
             queue_records_max: messages that wait to be delivered; `send` waits when there are as many.
             delivery_timeout_s: how long a message is tried for.
+            outbox: the file, this process's own, in which records wait while Kafka is away (docs/outbox.md).
 
         Raises:
-            UsageError: a setting is wrong, no Kafka is named, the topics do not exist, or A3CP_RAW_TOPIC is set.
-            BrokerUnavailable: no broker answers.
+            UsageError: a setting is wrong, no Kafka is named, the topics do not exist, A3CP_RAW_TOPIC is set, or
+                another process uses the outbox.
+            BrokerUnavailable: no broker answers, and there is no outbox.
         """
         known = connected(settings, bootstrap_servers, topic_prefix, kafka)
         self._conf = known.kafka_conf()
         self._topics = known.topics()
+        self._rules = known.rules()
+        self._outbox = None if outbox is None else open_outbox(Path(outbox), known, _observer(known))
         self._sender = Sender.connect(
-            known, source=source, queue_records_max=queue_records_max, delivery_timeout_s=delivery_timeout_s
+            known,
+            source=source,
+            queue_records_max=queue_records_max,
+            delivery_timeout_s=delivery_timeout_s,
+            outbox=self._outbox,
         )
         self._outcomes = Outcomes(self._sender.codec.decode_event)
         self._following: Following | None = None  # once a command was sent
@@ -79,17 +97,23 @@ class SessionClient:
             user_id: whose message it is. When not given it is read from the message, which is checked with that: what
                 the processor could not tag is refused here, where its sender can mend it.
             strict: refuse what would be flagged `nonconforming`, and say why; by default as A3CP_STRICT says.
-            on_done: called once the message is delivered (None) or was not (why), by a thread
-                that sends or flushes, or by the one that follows the outcomes of commands.
+            on_done: called once the message is delivered, or waits in the outbox (None), or was not delivered (why), by
+                a thread that sends or flushes, or by the one that follows the outcomes of commands.
 
         Raises:
             DecodeError, InvalidMessage: the message could not be tagged, does not conform though `strict`, or its user
                 id has outer blanks or invisible characters, which make it another person's.
             RegistryUnavailable: it is in Confluent framing, and the registry with its schema does not answer.
             BrokerUnavailable: the queue has been full for the delivery time-out.
+            OutboxFull: Kafka is away, and the outbox takes no more.
             A3CPError: an earlier message without `on_done` was not delivered; this one was not sent, then.
         """
         self._sender.message(message, user_id=user_id, strict=strict, on_done=on_done)
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """The outbox, if there is one: what waits in it (`stock`)."""
+        return self._outbox
 
     def flush(self) -> None:
         """Wait until every message is delivered or has failed.
@@ -124,7 +148,8 @@ class SessionClient:
             UsageError: the command is not as it should be, takes no such argument, or an id has outer blanks or
                 invisible characters; nothing was sent.
             NoOutcome: it was sent, but no outcome came in time.
-            BrokerUnavailable: it could not be sent.
+            BrokerUnavailable: it could not be sent, and must not or cannot wait in an outbox.
+            OutboxFull: Kafka is away, and the outbox takes no more.
         """
         return self.submit(
             user_id, name, performer_id=performer_id, session_id=session_id, timeout_s=timeout_s, **arguments
@@ -146,19 +171,26 @@ class SessionClient:
         follows the outcomes of all commands. Arguments as for `command`.
 
         Raises:
-            UsageError: as `command` raises it.
-            BrokerUnavailable: it could not be sent.
+            UsageError, BrokerUnavailable, OutboxFull: as `command` raises it.
         """
         command = self._sender.command(user_id, name, performer_id=performer_id, session_id=session_id, **arguments)
-        self._follow()
+        may_wait = self._may_wait(command)
+        try:
+            self._follow()
+        except BrokerUnavailable:
+            if not may_wait:
+                raise
         future = self._outcomes.expect(command, timeout_s)
 
         def sent(error: A3CPError | None) -> None:
             if error is not None:
                 self._outcomes.fail(command, error)
 
+        def kept() -> None:
+            self._outcomes.tell(command, self._foreseen(command))
+
         try:
-            self._sender.send(command, sent)
+            self._sender.send(command, sent, kept if may_wait else None)
         except A3CPError as error:
             self._outcomes.fail(command, error)
             raise
@@ -180,7 +212,7 @@ class SessionClient:
             A3CPError: some messages were not delivered.
         """
         try:
-            self._sender.flush()
+            self._sender.flush() if self._outbox is None else self._outbox.close()
         finally:
             if self._following is not None:
                 self._following.close()
@@ -196,12 +228,39 @@ class SessionClient:
         self.close()
 
     def _follow(self) -> None:
-        """Follow the session events from now on; one follower does for all commands."""
+        """Follow the session events from now on; one follower does for all commands.
+
+        Raises:
+            BrokerUnavailable: no broker answers.
+        """
+        if self._following is None and self._outbox is not None and self._outbox.is_away:
+            raise BrokerUnavailable("Kafka is away", remedy="see that the broker runs, and try again")
         with self._following_lock:
             if self._following is None:
                 tail = Tail(self._conf, [self._topics.sessions])
                 self._following = Following(tail, self._take, self._outcomes.trouble)
 
+    def _may_wait(self, command: CommandRecord) -> bool:
+        return self._outbox is not None and may_wait(self._sender.codec, command.value, now_ms=_now_ms())
+
+    def _foreseen(self, command: CommandRecord) -> Outcome:
+        """Return the outcome of a command that waits: of a start in a lane the real one, else what is asked for."""
+        codec, now_ms = self._sender.codec, _now_ms()
+        if command.kind == "started":
+            event = foresee(codec, command.value, None, self._rules, now_ms=now_ms).events[-1]
+        else:
+            event = asked(codec, command.value, now_ms=now_ms)
+        return Outcome(True, event.kind, event.reason, event.session_id, event, "fallback")
+
     def _take(self, records: Sequence[TopicRecord]) -> None:
         self._sender.waiting()  # Calls back for what was delivered, and for what was not.
         self._outcomes.take(records)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _observer(settings: Settings) -> OutboxObserver:
+    log = make_logger("outbox", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    return OutboxObserver(log, OutboxMetrics(CollectorRegistry()))

@@ -125,6 +125,13 @@ class RecordProducer:
         self._producer.flush(self._timeout_s + 1)
         self.raise_failures()
 
+    def give_up(self) -> None:
+        """Try no longer to deliver what is not acknowledged: it fails, though some of it may be in the log.
+
+        It fails as `BrokerUnavailable`, told by whoever asks next (`waiting`, `send`, `flush`).
+        """
+        self._producer.purge(blocking=False)
+
     def waiting(self, timeout_s: float = 0) -> int:
         """Return how many records are not delivered yet; calls back for those that are, or will be in this time."""
         self._producer.poll(timeout_s)

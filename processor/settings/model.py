@@ -205,6 +205,16 @@ class Settings(BaseSettings):
         "store, in `a3cp-site.key`.", repr=False, min_length=16,
     )  # fmt: skip
 
+    outbox: str | None = _setting(
+        None, "File in which `a3cp serve` keeps records while Kafka is away; each process needs its own."
+    )
+    outbox_bytes_max: int = _setting(
+        256 << 20, "Most that an outbox holds; then it takes no more.", "bytes", ge=1 << 16, le=1 << 40
+    )
+    outbox_age_max_ms: int = _setting(
+        DAY_MS, "Once a record has waited in an outbox for longer, it takes no more.", "ms", ge=1_000, le=_YEAR_MS
+    )
+
     metrics_port: int = _setting(
         0, "Port of /metrics, /livez and /readyz; 0 turns them off. Of several workers the first has it, each other "
         "one the next port.", "", ge=0, le=65_535,
@@ -244,7 +254,8 @@ class Settings(BaseSettings):
 
     @field_validator(
         "bootstrap_servers", "schema_registry_url", "raw_topic", "slot", "log_key", "serve_tokens_file",
-        "serve_oidc_issuer", "serve_oidc_jwks_url", "profile_store_url", "profile_store_key", "site_key", mode="before",
+        "serve_oidc_issuer", "serve_oidc_jwks_url", "outbox", "profile_store_url", "profile_store_key", "site_key",
+        mode="before",
     )  # fmt: skip
     @classmethod
     def _blank_is_unset(cls, value: object) -> object:

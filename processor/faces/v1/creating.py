@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from processor.client.lanes import lane_of
 from processor.faces.asking import Answered
 from processor.faces.doors import require
 from processor.faces.ids import Owner
-from processor.faces.lanes import lane_of
 from processor.faces.persons import user_of
 from processor.faces.problems import Problem
 from processor.faces.v1.asked import Ask, Asked

@@ -1,0 +1,57 @@
+"""What the processor will make of a record that is not in the log yet, by its own function."""
+
+from typing import NamedTuple
+
+from processor.client.commands import KINDS
+from processor.codec.codec import Codec
+from processor.codec.events import EventView, view_of
+from processor.core.ids import owner_of
+from processor.core.model import Command, CommandName, Noted, Rules, SessionEvent, Tagged, UserState
+from processor.core.session import step
+
+
+class Foreseen(NamedTuple):
+    """What a record will cause, if nothing else of its user comes before it."""
+
+    state: UserState | None  # of the user after it
+    events: tuple[EventView, ...]  # the last is the outcome, if it is a command
+    tagged: Tagged | None  # its place, if it is a message
+
+
+def foresee(codec: Codec, value: bytes, state: UserState | None, rules: Rules, *, now_ms: int) -> Foreseen:
+    """Return what the record `value` will cause.
+
+    A session's id derives from its user, its start and the record that opens it. So one that starts in a lane of its
+    own has its real id now, unless the sender's clock is wrong by more than A3CP_SKEW_MS.
+
+    Args:
+        codec: reads it. value: the record.
+        state: its user's; None for a lane that nobody has used yet.
+        rules: those of the processor.
+        now_ms: when it will be appended, as far as is known.
+    """
+    record = codec.decode(value, now_ms)
+    after, events = step(state, record, -1, rules)
+    told = tuple(view_of(record.user_id, event) for event in events if isinstance(event, SessionEvent))
+    tagged = next((event for event in events if isinstance(event, Tagged)), None)
+    return Foreseen(after, told, tagged)
+
+
+def asked(codec: Codec, value: bytes, *, now_ms: int) -> EventView:
+    """Return the event that the command `value` asks for, as far as that can be known without its user's state."""
+    command = codec.decode(value, now_ms)
+    assert isinstance(command, Command)
+    noted = Noted(command.session_id or "", command.timestamp_ms, command.timestamp_ms, command)
+    kind = KINDS[command.name.value]
+    return view_of(command.user_id, noted)._replace(kind=kind, session_id=command.session_id, start_time=None)
+
+
+def may_wait(codec: Codec, value: bytes, *, now_ms: int) -> bool:
+    """Whether the record `value` may wait in an outbox, and its sender be told that it is fine.
+
+    A start for a person may not: somebody else may have started a session for them, and then there is no new one. In a
+    lane, where nobody else starts anything, it may.
+    """
+    record = codec.decode(value, now_ms)
+    is_start = isinstance(record, Command) and record.name is CommandName.START
+    return not is_start or owner_of(record.user_id) != record.user_id
