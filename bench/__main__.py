@@ -23,6 +23,7 @@ from bench import (
     pure,
     restore,
     takeover,
+    view,
     workers,
 )
 from bench.cluster import Cluster
@@ -45,6 +46,7 @@ LINES: dict[str, Callable[[Context], Section]] = {
     "parts": parts.measure,
     "export": export.measure,
     "commands": commands.measure,
+    "view": view.measure,
 }
 PEERS = ("bare", "kstreams")
 

@@ -1,8 +1,9 @@
 """Reads sessions: what the store holds up to its offsets, then what the tails hold beyond them."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from processor.codec.codec import Codec
@@ -17,6 +18,7 @@ from processor.view.words import has_all
 Named: TypeAlias = Mapping[str, Collection[bytes]]
 """Ids of sessions, with the keys of the users whose records name them."""
 
+DECODED_MAX: Final = 8_192  # records that stay decoded, 3 KiB each: a session that is read is read again
 AGAIN_MAX: Final = 5  # The store may move on, and the tails be trimmed, while one reads: seldom once.
 _SKEW_MS: Final = Rules().skew_ms
 _NOTHING: Final = Snapshot({}, [])
@@ -40,10 +42,14 @@ class Reading:
         self, codec: Codec, store: SessionReader | None, tails: Mapping[str, Tail], lock: threading.Lock
     ) -> None:
         """Read `tails`, by topic, under `lock`."""
-        self._codec = codec
+        self._decode = lru_cache(DECODED_MAX)(lambda record: decode_part(codec, (record,)))
         self._store = store
         self._tails = tails
         self._lock = lock
+
+    def forget(self) -> None:
+        """Forget what was decoded: somebody was erased."""
+        self._decode.cache_clear()
 
     def session(self, session_id: str, keys: Collection[bytes]) -> tuple[Folded | None, bool]:
         """Return a session, and whether nothing of it is missing; `keys` are the users who may have it."""
@@ -184,13 +190,17 @@ class Reading:
             fold.add_event(event.view)
         return Folded(fold.row(), stored, messages, events, is_read)
 
-    def _decoded(self, records: Sequence[OutputRecord]) -> tuple[Part, bool]:
+    def _decoded(self, records: Iterable[OutputRecord]) -> tuple[Part, bool]:
         """Return what `records` say, up to one that the schema registry does not answer for; and whether it is all."""
+        found = Part([], [], [])
         try:
-            return decode_part(self._codec, records), True
-        except RecordWaits as waits:
-            before = [record[:3] for record in records].index(waits.place)
-            return decode_part(self._codec, records[:before]), False
+            for record in records:
+                part = self._decode(record)
+                found.messages.extend(part.messages)
+                found.events.extend(part.events)
+        except RecordWaits:
+            return found, False
+        return found, True
 
 
 def by_topic(offsets: Mapping[Source, int]) -> Mapping[str, Mapping[int, int]]:

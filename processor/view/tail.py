@@ -23,7 +23,7 @@ class Tail:
         self._of_user: dict[bytes, list[TopicRecord]] = {}
         self._floors: dict[int, int] = {}
         self._floors_ms: dict[int, int] = {}
-        self._named: dict[str, dict[bytes, tuple[int, int]]] = {}  # session, user: partition and offset of the last
+        self._named: dict[str, dict[tuple[bytes, int], int]] = {}  # session: by user and partition the last offset
         self._looked: dict[int, int] = {}  # up to which offset `_named` was filled
 
     def begin(self, floors: Mapping[int, int], floor_ms: int) -> None:
@@ -58,14 +58,14 @@ class Tail:
         """
         self._look_into_new()
         for session_id, users in self._named.items():
-            for key, (partition, offset) in users.items():
+            for (key, partition), offset in users.items():
                 if offset >= ends.get(partition, 0):
                     yield session_id, key
 
     def naming(self, session_id: str) -> Collection[bytes]:
         """Return the keys of the users whose records name a session."""
         self._look_into_new()
-        return list(self._named.get(session_id, ()))
+        return {key for key, _ in self._named.get(session_id, ())}
 
     def latest(self, ends: Mapping[int, int], count_max: int) -> Sequence[TopicRecord]:
         """Return the records at `ends` and later, of each partition the last `count_max` at most."""
@@ -130,15 +130,15 @@ class Tail:
             new = list(takewhile(lambda record: record.offset >= looked, reversed(records)))  # noqa: B023  # Used at once.
             for record in reversed(new):
                 for session_id in sessions_named_in(record):
-                    self._named.setdefault(session_id, {})[record.key or b""] = partition, record.offset
+                    self._named.setdefault(session_id, {})[record.key or b"", partition] = record.offset
                 self._looked[partition] = record.offset + 1
 
     def _forget_named(self, record: TopicRecord) -> None:
-        place = record.partition, record.offset
+        user = record.key or b"", record.partition
         for session_id in sessions_named_in(record) if self._named else ():
             users = self._named.get(session_id, {})
-            if users.get(record.key or b"") == place:  # None that names it is held any more.
-                del users[record.key or b""]
+            if users.get(user) == record.offset:  # None that names it is held any more.
+                del users[user]
                 if not users:
                     del self._named[session_id]
 

@@ -396,6 +396,7 @@ class View:
         with self._lock:
             for tail in self._tails.values():
                 tail.forget(key)
+        self._reading.forget()
 
     def _is_erased(self, record: TopicRecord) -> bool:
         return bool(self._erased) and record.timestamp_ms <= self._erased.get(record.key or b"", -1)
