@@ -22,6 +22,7 @@ from bench import (
     parts,
     pure,
     restore,
+    service,
     takeover,
     view,
     workers,
@@ -46,6 +47,7 @@ LINES: dict[str, Callable[[Context], Section]] = {
     "parts": parts.measure,
     "export": export.measure,
     "commands": commands.measure,
+    "service": service.measure,
     "view": view.measure,
 }
 PEERS = ("bare", "kstreams")

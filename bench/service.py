@@ -1,0 +1,256 @@
+"""The service under load: validate, reads, commands, live streams. The load is an open loop, so p99 is honest."""
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from bench.cluster import OURS
+from bench.context import Context
+from bench.latency import quantiles
+from bench.launched import Launched
+from bench.live import drive
+from bench.report import Section, Target, middle, number
+from bench.systems import OURS_LIVE
+from processor.broker.places import cache_dir
+from processor.processes.parts import this_command
+
+_VEGETA: Final = "github.com/tsenart/vegeta/v12@v12.13.0"
+_SESSIONS: Final = 200
+_VALIDATE_RATE: Final = 1_000
+_READ_RATE: Final = 500
+_COMMAND_RATE: Final = 200
+_READY_S: Final = 60.0
+_STREAMS: Final = 1_000
+_EVENTS: Final = 20
+_VALIDATE_P99_MS: Final = 5.0
+_READ_P99_MS: Final = 10.0
+_TO_TAGGED_MAX: Final = 1.5
+_STREAM_MS: Final = 200.0
+
+
+def measure(context: Context) -> Section:
+    """Measure the service beside a worker, and the way of a message to its tag in the same run."""
+    scale = context.scale
+    section = Section(
+        "service",
+        "The service",
+        f"`a3cp serve` and one worker, on one machine with Kafka; vegeta sends at a fixed rate for "
+        f"{scale.measure_s:.0f} s, whatever the answers take. validate: {_VALIDATE_RATE}/s; session: GET of one, "
+        f"{_READ_RATE}/s; start: {_COMMAND_RATE}/s of new users, answered with the outcome; tagged: {_COMMAND_RATE} "
+        "messages a second beside the starts, from produce() to a read_committed consumer. Streams: "
+        f"{_STREAMS:,} live streams of one session, {_EVENTS} notes; from a note's request to its arrival at the "
+        f"last of them. Median of {scale.runs} runs, ms.",
+        ("what", "p50", "p90", "p99", "max", "not answered well"),
+    )
+    try:
+        vegeta = _vegeta()
+    except (OSError, subprocess.SubprocessError) as error:
+        section.notes.append(f"not run: vegeta is not there and could not be made ({type(error).__name__})")
+        return section
+    runs = [context.quietly("service", lambda: one(context, vegeta)) for _ in range(scale.runs)]
+    section.runs = [{"run": index, **run} for index, run in enumerate(runs)]
+    medians = {}
+    for what in ("validate", "session", "start", "tagged", "streams"):
+        its = [run[what] for run in runs]
+        row = medians[what] = {name: middle(its, name) for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")}
+        section.rows.append((what, *(number(value, 1) for value in row.values()), str(sum(run["bad"] for run in its))))
+    _judge(section, medians)
+    return section
+
+
+def _judge(section: Section, medians: dict[str, Any]) -> None:
+    for what, limit_ms in (("validate", _VALIDATE_P99_MS), ("session", _READ_P99_MS)):
+        p99_ms = medians[what]["p99_ms"]
+        section.targets.append(Target(f"{what}: p99 ≤ {limit_ms:.0f} ms", f"{p99_ms:.1f} ms", p99_ms <= limit_ms))
+    shares = [medians["start"][name] / medians["tagged"][name] for name in ("p50_ms", "p99_ms")]
+    section.targets.append(
+        Target(
+            f"start: p50 and p99 ≤ {_TO_TAGGED_MAX} × those of a message to its tag",
+            f"{shares[0]:.2f} and {shares[1]:.2f}",
+            max(shares) <= _TO_TAGGED_MAX,
+        )
+    )
+    last_ms = medians["streams"]["max_ms"]
+    section.targets.append(
+        Target(f"a note at all streams within {_STREAM_MS:.0f} ms", f"{last_ms:.0f} ms", last_ms <= _STREAM_MS)
+    )
+
+
+def one(context: Context, vegeta: str) -> dict[str, Any]:
+    """Start worker and service, make sessions, and measure one after the other."""
+    OURS_LIVE.fresh(context.cluster, keep_raw=False)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    base = f"http://127.0.0.1:{port}"
+    environ = {
+        "KAFKA_BOOTSTRAP_SERVERS": context.cluster.bootstrap,
+        "A3CP_TOPIC_PREFIX": OURS,
+        "A3CP_STORE_URL": f"sqlite:///{context.folder}/service.db",
+        "A3CP_SERVE_RATE_PER_S": "0",
+    }
+    command = [*this_command("serve"), "--port", str(port)]
+    with (
+        OURS_LIVE.start(context.cluster, context.folder) as worker,
+        Launched(command, environ, context.folder / f"serve-{uuid.uuid4().hex[:4]}.log") as serve,
+    ):
+        _await_ready(base, serve)
+        with httpx.Client(base_url=base, timeout=60.0) as client:
+            sessions = [_start(client, f"reader{index}") for index in range(_SESSIONS)]
+        attack = _Attack(vegeta, context.folder, context.scale.measure_s)
+        validates = [_request(base, "/session_manager/sessions.validate", **each) for each in sessions]
+        reads = [{"method": "GET", "url": f"{base}/v1/sessions/{each['session_id']}"} for each in sessions]
+        results = {
+            "validate": attack(validates, _VALIDATE_RATE),
+            "session": attack(reads, _READ_RATE),
+        }
+        trips: list[float] = []
+        attack(_starts(base, "warm"), _COMMAND_RATE)
+        sending = attack.begin(_starts(base, "starter"), _COMMAND_RATE)
+        for trip in drive(context, OURS_LIVE, rate=_COMMAND_RATE, seconds=context.scale.measure_s):
+            trips += [] if trip.arrived_s is None else [(trip.arrived_s - trip.sent_s) * 1e3]
+        results["start"] = attack.end(sending)
+        results["tagged"] = {**quantiles(trips), "bad": 0}
+        results["streams"] = asyncio.run(_streams(base, sessions[0]["session_id"]))
+        worker.require_running()
+        serve.require_running()
+        results["rss_mib"] = {"serve": serve.rss_mib()}
+    return results
+
+
+def _await_ready(base: str, serve: Launched) -> None:
+    until_s = time.monotonic() + _READY_S
+    while True:
+        serve.require_running()
+        try:
+            if httpx.get(f"{base}/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        if time.monotonic() > until_s:
+            raise RuntimeError(f"it is not ready:\n{serve.tail()}")
+        time.sleep(0.1)
+
+
+def _start(client: httpx.Client, user_id: str) -> dict[str, str]:
+    answer = client.post("/session_manager/sessions.start", json=_start_body(user_id)).raise_for_status().json()
+    return {"user_id": user_id, "session_id": answer["session_id"]}
+
+
+def _start_body(user_id: str) -> dict[str, str]:
+    return {
+        "schema_version": "1.0.1",
+        "record_id": str(uuid.uuid4()),
+        "user_id": user_id,
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+        "performer_id": "system",
+    }
+
+
+def _request(base: str, path: str, **body: str) -> dict[str, Any]:
+    text = json.dumps(body).encode()
+    header = {"Content-Type": ["application/json"]}
+    return {"method": "POST", "url": base + path, "header": header, "body": base64.b64encode(text).decode()}
+
+
+def _starts(base: str, name: str) -> Iterator[dict[str, Any]]:
+    """Yield starts of users who are new, without end."""
+    run = uuid.uuid4().hex[:6]
+    number_of_user = 0
+    while True:
+        yield _request(base, "/session_manager/sessions.start", **_start_body(f"{name}-{run}-{number_of_user}"))
+        number_of_user += 1
+
+
+class _Attack:
+    """Sends requests at a fixed rate with vegeta."""
+
+    def __init__(self, vegeta: str, folder: Path, seconds: float) -> None:
+        self._vegeta = vegeta
+        self._folder = folder
+        self._seconds = seconds
+
+    def __call__(self, targets: Iterable[dict[str, Any]], rate: int) -> dict[str, Any]:
+        """Send `targets` again and again; return the percentiles of the answers, and how many were no success."""
+        return self.end(self.begin(targets, rate))
+
+    def begin(self, targets: Iterable[dict[str, Any]], rate: int) -> tuple[subprocess.Popen[bytes], Path]:
+        """Begin to send; what is sent once lasts for the whole attack."""
+        name = uuid.uuid4().hex[:8]
+        file, out = self._folder / f"{name}.targets", self._folder / f"{name}.bin"
+        count = int(rate * self._seconds) + rate
+        with file.open("w") as lines:
+            for _, target in zip(range(count), targets, strict=False):
+                lines.write(json.dumps(target) + "\n")
+        arguments = [f"-rate={rate}", f"-duration={self._seconds}s", f"-targets={file}", f"-output={out}"]
+        command = [self._vegeta, "attack", "-format=json", "-timeout=60s", "-max-connections=1000", *arguments]
+        return subprocess.Popen(command), out
+
+    def end(self, sending: tuple[subprocess.Popen[bytes], Path]) -> dict[str, Any]:
+        """Wait for the last answer and return what came of all."""
+        attack, out = sending
+        if attack.wait(self._seconds + 120):
+            raise RuntimeError("vegeta failed")
+        report = json.loads(subprocess.check_output([self._vegeta, "report", "-type=json", str(out)]))
+        answered = {code: count for code, count in report["status_codes"].items() if code.startswith("2")}
+        latencies = {name: report["latencies"][key] / 1e6 for name, key in _NAMES}
+        return {**latencies, "bad": report["requests"] - sum(answered.values()), "rate": report["rate"]}
+
+
+_NAMES: Final = (("p50_ms", "50th"), ("p90_ms", "90th"), ("p99_ms", "99th"), ("max_ms", "max"))
+
+
+async def _streams(base: str, session_id: str) -> dict[str, Any]:
+    """Open live streams of a session, add notes, and return how long each took from its request to the last stream."""
+    arrivals: dict[str, list[float]] = {}
+    opened = asyncio.Semaphore(0)
+    bad = 0
+
+    async def read(client: httpx.AsyncClient) -> None:
+        nonlocal bad
+        async with client.stream("GET", f"/v1/sessions/{session_id}/live") as stream:
+            if stream.status_code != httpx.codes.OK:
+                bad += 1
+            opened.release()
+            async for line in stream.aiter_lines():
+                if line.startswith("data:") and '"note"' in line:
+                    note = json.loads(line[5:])
+                    arrivals.setdefault(note["command_record_id"], []).append(time.monotonic())
+
+    limits = httpx.Limits(max_connections=_STREAMS + 10)
+    async with httpx.AsyncClient(base_url=base, timeout=None, limits=limits) as client, asyncio.TaskGroup() as group:
+        readers = [group.create_task(read(client)) for _ in range(_STREAMS)]
+        for _ in readers:
+            await opened.acquire()
+        sent: dict[str, float] = {}
+        for index in range(_EVENTS):
+            at_s = time.monotonic()
+            answer = await client.post(f"/v1/sessions/{session_id}/notes", json={"text": f"note {index}"})
+            sent[answer.raise_for_status().json()["command_record_id"]] = at_s
+            await asyncio.sleep(0.5)
+        for reader in readers:
+            reader.cancel()
+    missing = sum(_STREAMS - len(arrivals.get(name, [])) for name in sent)
+    last_ms = [(max(arrivals[name]) - at_s) * 1e3 for name, at_s in sent.items() if name in arrivals]
+    return {**quantiles(last_ms), "bad": bad + missing}
+
+
+def _vegeta() -> str:
+    """Return the load tool; made from its source when Go is there and it is not."""
+    if found := shutil.which("vegeta"):
+        return found
+    folder = cache_dir() / "vegeta"
+    program = folder / "bin" / "vegeta"
+    if not program.exists():
+        subprocess.run(["go", "install", _VEGETA], env={**os.environ, "GOPATH": str(folder)}, check=True)
+    return str(program)
