@@ -14,6 +14,9 @@ from processor.faces.doors import Asking, Caller
 from processor.faces.finding import Place, find, unknown
 from processor.faces.idempotency import record_id_of, refuse_another
 from processor.faces.problems import Problem
+from processor.faces.v1.reading import in_thread
+from processor.sessions.model import EventRow
+from processor.view.held import Held
 
 _REFUSED: Final = {"already_closed": ("session_closed", "the session is closed")}
 _NOT_FOUND: Final = ("session_not_found", "there is no such session")
@@ -92,6 +95,23 @@ class Asked:
         command = context.sender.command(user_id, word, record_id=record_id, request=self.digest, **fields)
         with context.keys.under_way(record_id):
             return await outcome(context, self.request, context.keys.sent(command, self.digest))
+
+    async def afterwards(self, session_id: str) -> tuple[Held, list[EventRow]]:
+        """Return a session as it is after its command, with its events.
+
+        Raises:
+            Problem: session_removed or session_not_found, since it was erased meanwhile.
+            StoreUnavailable: the store does not answer.
+        """
+
+        def read() -> tuple[Held, list[EventRow]] | None:
+            held = self.context.view.session(session_id)
+            return None if held is None else (held, list(held.events()))
+
+        found = await in_thread(read)
+        if found is None:
+            raise await unknown(self.context, session_id)
+        return found
 
     def record_id_of(self, part: str) -> str | None:
         """Return the record id of a part of the request; None if it has no Idempotency-Key."""

@@ -14,7 +14,7 @@ from processor.faces.ids import PerformerId
 from processor.faces.paths import SessionId
 from processor.faces.problems import Problem
 from processor.faces.v1.asked import Ask, Asked
-from processor.faces.v1.reading import answer, etag_of, headers_of, held_of, in_thread
+from processor.faces.v1.reading import answer, etag_of, headers_of, held_of
 from processor.faces.v1.showing import event_fields
 from processor.sessions.model import SessionRow
 from processor.sessions.phases import TABLES, is_last, why_not
@@ -221,9 +221,8 @@ async def _check(ask: Asked, session_id: str) -> None:
 
 async def _answer(ask: Asked, place: Place, answered: Answered, status_code: int) -> Response:
     """Return the session event, with the ETag that the session has now."""
-    held = await held_of(ask.context, ask.who, place.session_id)
-    etag = etag_of(held, await in_thread(lambda: list(held.events())))
-    headers = {**headers_of(ask.request, held), **answered.headers, "ETag": etag}
+    held, events = await ask.afterwards(place.session_id)
+    headers = {**headers_of(ask.request, held), **answered.headers, "ETag": etag_of(held, events)}
     told = answer(event_fields(answered.event, place.owner), headers)
     told.status_code = status_code
     return told

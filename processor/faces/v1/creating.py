@@ -14,7 +14,7 @@ from processor.faces.persons import user_of
 from processor.faces.problems import Problem
 from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.commanding import PARTICIPANTS, Name, Performed, Text
-from processor.faces.v1.reading import answer, etag_of, headers_of, held_of, in_thread
+from processor.faces.v1.reading import answer, etag_of, headers_of
 from processor.faces.v1.showing import session_resource
 
 router: Final = APIRouter(tags=["Commands"])
@@ -60,8 +60,7 @@ async def create(body: Create, ask: Ask) -> Response:
             event.user_id, "context", part="context", session_id=event.session_id,
             performer_id=body.performer_id, context=body.context,
         )  # fmt: skip
-    held = await held_of(ask.context, ask.who, event.session_id)
-    events = await in_thread(lambda: list(held.events()))
+    held, events = await ask.afterwards(event.session_id)
     headers = {
         **headers_of(ask.request, held),
         **answered.headers,
