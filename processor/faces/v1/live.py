@@ -79,7 +79,7 @@ class Stream(StreamingResponse):
             self._watch.close()
 
 
-@router.get("/sessions/{session_id}/live", response_class=Stream)
+@router.get("/sessions/{session_id}/live", response_class=Stream, status_code=200)
 async def follow_session(
     request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[Following, Query()]
 ) -> Stream:
@@ -99,7 +99,7 @@ async def follow_session(
     return Stream(_of_session(context.view.codec, held, watch, after), watch, context)
 
 
-@router.get("/live", response_class=Stream)
+@router.get("/live", response_class=Stream, status_code=200)
 async def follow_sessions(
     request: Request, who: Asking, context: Given, asked: Annotated[FollowingMany, Query()]
 ) -> Stream:
