@@ -2,13 +2,14 @@
 
 A key becomes the record id of the command, and a digest of the request becomes a member of the command's details. Both
 come back in the outcome, which is in `a3cp.sessions`: so every replica recognises a repeat, after a restart too.
+Messages have no outcome: their answers are kept in memory, so only the replica that answered recognises a repeat.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
@@ -23,13 +24,23 @@ REQUEST: Final = "request"
 """The member of a command's details that holds the digest of the request."""
 
 _SENT_MAX: Final = 10_000  # commands without a known outcome, whose bytes a repeat sends again
+_KEPT_MAX: Final = 2_000  # answers to requests with messages, at most 25 KiB each
+
+
+class Kept(NamedTuple):
+    """An answer to a request with messages."""
+
+    digest: str  # of the request
+    status_code: int
+    body: bytes
 
 
 class Keys:
-    """The requests with a key that are under way here, and the commands that were sent for keys."""
+    """The requests with a key that are under way here, and what was sent and answered for keys."""
 
     def __init__(self) -> None:
         self._under_way: set[str] = set()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._sent: OrderedDict[str, tuple[str, CommandRecord]] = OrderedDict()  # with the digests of the requests
 
     @contextmanager
@@ -59,6 +70,23 @@ class Keys:
         if before != digest:
             raise _reused()
         return same
+
+    def kept(self, record_id: str, digest: str) -> Kept | None:
+        """Return the answer that was kept for a key; None if there is none.
+
+        Raises:
+            Problem: idempotency_key_reused, since it was to another request.
+        """
+        kept = self._kept.get(record_id)
+        if kept is not None and kept.digest != digest:
+            raise _reused()
+        return kept
+
+    def keep(self, record_id: str, kept: Kept) -> None:
+        """Keep an answer, as long as there is room."""
+        self._kept[record_id] = kept
+        if len(self._kept) > _KEPT_MAX:
+            self._kept.popitem(last=False)
 
 
 def record_id_of(who: str, route: str, key: str) -> str:

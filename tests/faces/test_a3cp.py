@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,18 +18,6 @@ from tests.faces.stage import START, START_MS, http_of, message
 PREFIXES = ("/session_manager", "/api/session_manager")
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
-    with MemoryDeployment(tmp_path) as deployment:
-        yield deployment
-
-
-@pytest.fixture
-def http(deployment: MemoryDeployment) -> Iterator[TestClient]:
-    with http_of(deployment) as client:
-        yield client
 
 
 def boundary(user_id: str, **fields: Any) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """What is asked of a session over `/v1`: each command, its answer, its refusals, and its repeats."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,18 +24,6 @@ COMMANDS = [
     ("touch", None, 200, "unchanged"),
     ("resume", None, 200, "unchanged"),
 ]
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
-    with MemoryDeployment(tmp_path) as deployment:
-        yield deployment
-
-
-@pytest.fixture
-def http(deployment: MemoryDeployment) -> Iterator[TestClient]:
-    with http_of(deployment) as client:
-        yield client
 
 
 def created(http: TestClient, **body: Any) -> str:

@@ -1,8 +1,6 @@
 """How sessions begin over `/v1`: several at a time for a person, or the one that their messages belong to."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,18 +10,6 @@ from processor.core.ids import owner_of
 from processor.faces.doors import Caller, caller
 from processor.in_memory import MemoryDeployment
 from tests.faces.stage import http_of
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
-    with MemoryDeployment(tmp_path) as deployment:
-        yield deployment
-
-
-@pytest.fixture
-def http(deployment: MemoryDeployment) -> Iterator[TestClient]:
-    with http_of(deployment) as client:
-        yield client
 
 
 def create(http: TestClient, **body: Any) -> Any:

@@ -1,8 +1,6 @@
 """Messages come in over HTTP: of one session, or of anybody; what may not be in the log stays out of it."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,22 +10,10 @@ from starlette.testclient import TestClient
 from processor.codec.wire import avro_header
 from processor.faces.doors import Caller, caller
 from processor.in_memory import MemoryDeployment
-from tests.faces.stage import START, START_MS, http_of, message
+from tests.faces.stage import START, START_MS, message
 from tests.strategies import single_object
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
-    with MemoryDeployment(tmp_path) as deployment:
-        yield deployment
-
-
-@pytest.fixture
-def http(deployment: MemoryDeployment) -> Iterator[TestClient]:
-    with http_of(deployment) as client:
-        yield client
 
 
 @pytest.fixture
@@ -119,6 +105,25 @@ def test_who_waits_is_told_how_they_are_tagged(deployment: MemoryDeployment, htt
     deployment.processor_is_away = True
     late = http.post(path, json={}, headers={"Prefer": "wait=1"})
     assert (late.status_code, late.json()["accepted"]) == (202, 1)
+
+
+@pytest.mark.parametrize("route", ["/v1/sessions/{}/messages", "/v1/messages"])
+def test_a_repeat_with_the_key_sends_nothing_again(
+    deployment: MemoryDeployment, http: TestClient, session_id: str, route: str
+) -> None:
+    """The same answer as before; another request with the key is refused, and what failed is tried again."""
+    path, key = route.format(session_id), {"Idempotency-Key": "k1"}
+    body = message(lane(deployment, session_id))
+    deployment.broker_is_away = True
+    assert code(http.post(path, json=body, headers=key)) == (503, "broker_unavailable")
+    deployment.broker_is_away = False
+    first, again = (http.post(path, json=body, headers=key) for _ in range(2))
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json() == again.json()
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert len(sent(deployment)) == 1
+    assert code(http.post(path, json={**body, "more": 1}, headers=key)) == (422, "idempotency_key_reused")
 
 
 def test_one_that_is_wrong_holds_back_all(deployment: MemoryDeployment, http: TestClient, session_id: str) -> None:

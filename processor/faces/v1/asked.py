@@ -1,10 +1,11 @@
 """What one request asks of the log: with a key, its command is carried out once."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any, Final, Unpack
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 
 from processor.client.commands import Arguments, CommandWord
 from processor.codec.events import EventView
@@ -12,7 +13,8 @@ from processor.faces.asking import Answered, outcome
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller
 from processor.faces.finding import Place, find, unknown
-from processor.faces.idempotency import record_id_of, refuse_another
+from processor.faces.idempotency import Kept, record_id_of, refuse_another
+from processor.faces.positions import position_headers
 from processor.faces.problems import Problem
 from processor.faces.v1.reading import in_thread
 from processor.sessions.model import EventRow
@@ -95,6 +97,24 @@ class Asked:
         command = context.sender.command(user_id, word, record_id=record_id, request=self.digest, **fields)
         with context.keys.under_way(record_id):
             return await outcome(context, self.request, context.keys.sent(command, self.digest))
+
+    async def once(self, take: Callable[[], Awaitable[Response]]) -> Response:
+        """Return the answer of `take`, or the one that this replica gave to the same request before.
+
+        Raises:
+            Problem: in_flight, idempotency_key_reused.
+        """
+        if self.record_id is None:
+            return await take()
+        keys = self.context.keys
+        with keys.under_way(self.record_id):
+            kept = keys.kept(self.record_id, self.digest)
+            if kept is None:
+                told = await take()
+                keys.keep(self.record_id, Kept(self.digest, told.status_code, bytes(told.body)))
+                return told
+        headers = {**position_headers(self.request, self.context.view.positions()), "Idempotent-Replayed": "true"}
+        return Response(kept.body, kept.status_code, headers, "application/json")
 
     async def afterwards(self, session_id: str) -> tuple[Held, list[EventRow]]:
         """Return a session as it is after its command, with its events.

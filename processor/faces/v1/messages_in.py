@@ -102,12 +102,29 @@ async def say(session_id: SessionId, ask: Ask) -> Response:
             "record_id": ask.record_id_of(f"message {number}") or str(uuid4()),
             "timestamp": format_time(ask.context.now_ms()),
         }
-        filled.append(_filled(line, number, place, session_id, spine))
-    incoming = await _checked_of(ask, filled)
+        filled.append(_filled(line, number, place, spine))
+    return await ask.once(lambda: _said(ask, place, filled))
+
+
+@router.post("/messages", status_code=202, openapi_extra=_BODY, responses=_TAKEN)
+async def take(ask: Ask) -> Response:
+    """Take messages as they are: one as JSON or Avro, or several as lines of JSON. Not a byte of them is changed."""
+    require(ask.who, *PARTICIPANTS)
+    lines = _lines_of(ask.request, body=await ask.request.body(), takes_binary=True)
+
+    async def taken() -> Response:
+        return await _taken(ask, await _checked_of(ask, lines))
+
+    return await ask.once(taken)
+
+
+async def _said(ask: Asked, place: Place, values: Sequence[bytes]) -> Response:
+    """Send a session's messages, and wait as long as the request wants to know how they are tagged."""
+    incoming = await _checked_of(ask, values)
     patience_s = wait_s(ask.request, 0.0, TAGGED_WAIT_S_MAX)
     if not patience_s:
         return await _taken(ask, incoming)
-    with closing(ask.context.view.watch(session_id=session_id, queue_max=_WATCHED_MAX)) as watch:
+    with closing(ask.context.view.watch(session_id=place.session_id, queue_max=_WATCHED_MAX)) as watch:
         taken = await _taken(ask, incoming)
         rows = await _tagged(watch, incoming, patience_s)
     if rows is None:
@@ -117,14 +134,6 @@ async def say(session_id: SessionId, ask: Ask) -> Response:
         "Server-Timing": taken.headers["Server-Timing"],
     }
     return answer({"messages": list(map(_tag_fields, rows))}, headers)
-
-
-@router.post("/messages", status_code=202, openapi_extra=_BODY, responses=_TAKEN)
-async def take(ask: Ask) -> Response:
-    """Take messages as they are: one as JSON or Avro, or several as lines of JSON. Not a byte of them is changed."""
-    require(ask.who, *PARTICIPANTS)
-    incoming = await _checked_of(ask, _lines_of(ask.request, body=await ask.request.body(), takes_binary=True))
-    return await _taken(ask, incoming)
 
 
 async def _checked_of(ask: Asked, values: Sequence[bytes]) -> Sequence[Incoming]:
@@ -227,7 +236,7 @@ def _check(sender: Sender, value: bytes, number: int) -> Incoming:
     return Incoming(value, message.user_id, message.record_id)
 
 
-def _filled(line: bytes, number: int, place: Place, session_id: str, spine: Mapping[str, str]) -> bytes:
+def _filled(line: bytes, number: int, place: Place, spine: Mapping[str, str]) -> bytes:
     """Return a message of a session with what it does not say itself; what it says stays as it is, byte for byte.
 
     Raises:
@@ -242,9 +251,9 @@ def _filled(line: bytes, number: int, place: Place, session_id: str, spine: Mapp
         raise _not_valid(number, "it is no JSON object") from None
     if told.get("user_id") not in (None, place.user_id, place.owner):
         raise _not_valid(number, "user_id is another user's", remedy="leave user_id out: it is filled in")
-    if told.get("session_id") not in (None, "", session_id):
+    if told.get("session_id") not in (None, "", place.session_id):
         raise _not_valid(number, "session_id is another session's", remedy="leave session_id out: it is filled in")
-    wanted = {"user_id": place.user_id, "session_id": session_id}
+    wanted = {"user_id": place.user_id, "session_id": place.session_id}
     added: dict[str, str] = {key: value for key, value in wanted.items() if told.get(key) != value}
     added |= {key: value for key, value in spine.items() if key not in members}
     return _encode({**members, **added}) if added else line
