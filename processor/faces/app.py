@@ -38,6 +38,7 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     app.include_router(operations.router)
     for prefix in ("/session_manager", "/api/session_manager"):  # The page calls the one, A3CP's workers the other.
         app.include_router(a3cp.router, prefix=prefix)
-    app.include_router(v1.router, prefix="/v1")
+    for router in v1.ROUTERS:
+        app.include_router(router, prefix="/v1")
     app.include_router(assessment.router)
     return app

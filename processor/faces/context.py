@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from processor.client.assessment import GivenIds
 from processor.client.sending import Sender
+from processor.faces.encoded import EncodedSessions
 from processor.faces.idempotency import Keys
 from processor.faces.problems import Problem
 from processor.faces.touches import Touches
@@ -36,6 +37,7 @@ class Context:
     """Signs what clients hand back, such as cursors; the same on all replicas. By default it is this process's own."""
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
     keys: Keys = field(default_factory=Keys)
+    encoded: EncodedSessions = field(default_factory=EncodedSessions)
     touches: Touches = field(default_factory=Touches)
 
 

@@ -47,6 +47,11 @@ class Tail:
         records = self._records.get(partition)
         return records[0].timestamp_ms if records else self._floors_ms.get(partition, 0)
 
+    def end(self, key: bytes) -> int:
+        """Return the offset behind a user's last record; 0 if there is none. Any thread may ask."""
+        records = self._of_user.get(key)
+        return records[-1].offset + 1 if records else 0
+
     def of(self, key: bytes, ends: Mapping[int, int]) -> Sequence[TopicRecord]:
         """Return a user's records at `ends`, by partition, and later; those of a partition in their order."""
         return [record for record in self._of_user.get(key, ()) if record.offset >= ends.get(record.partition, 0)]

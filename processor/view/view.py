@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
@@ -43,6 +43,10 @@ class Starts(NamedTuple):
 
     stored: Mapping[Source, int]  # how far the store is: what is before is not needed
     since_ms: int  # but session events since then are, and where the store holds nothing, all records since then
+
+
+Version: TypeAlias = tuple[int, int, int]
+"""How far a user's records reach: in the tails of messages and of session events, and in the raw topic."""
 
 
 class View:
@@ -206,6 +210,20 @@ class View:
         """
         key = user_id.encode()
         return self._ahead.of(key, session_id, self._states.of(key))
+
+    def version(self, session_id: str) -> Version | None:
+        """Return what is another value once anything of the session's user has come; None unless the session is open.
+
+        What is read afterwards holds all that came before.
+        """
+        user_id = self.user_of(session_id)
+        standing = None if user_id is None else self.standing(user_id, session_id)
+        if user_id is None or standing is None or not standing.is_open:
+            return None
+        key = user_id.encode()
+        state = self._states.of(key)  # Its offset stays when the tails are trimmed.
+        offset = -1 if state is None else state.last_offset
+        return self._tails[TAGGED].end(key), self._tails[SESSIONS].end(key), offset
 
     def last_activity_ms(self, user_id: str, session_id: str) -> int | None:
         """Return the event time of a session's latest activity; None if no state remembers it.

@@ -10,9 +10,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.codec.isotime import format_time
+from processor.faces.app import make_app
+from processor.faces.doors import Doors
+from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.sessions.ports import Gone
-from tests.faces.reading import HOUR_MS, MINUTE_MS, command, problem, reading, say, sees, start
+from processor.view.view import View
+from tests.faces.reading import ALL, HOUR_MS, MINUTE_MS, Named, command, problem, reading, say, sees, start
 
 KEYS = {
     "session_id", "user_id", "status", "phase", "template", "created_at", "start_time", "last_activity", "end_time",
@@ -120,6 +124,39 @@ def test_an_unchanged_session_is_not_sent_again(deployment: MemoryDeployment, ht
         change()
         assert http.get(path, headers={"If-None-Match": etag}).status_code == 200
     assert len(seen) == 3
+
+
+def test_what_is_open_and_unchanged_is_not_read_again(
+    deployment: MemoryDeployment, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent from memory, with the position of now, until something happens."""
+    session_id = start(deployment, "ann~00000001")
+    path = f"/v1/sessions/{session_id}"
+    first = http.get(path)
+    start(deployment, "ann~00000002")
+    with monkeypatch.context() as patched:
+        patched.setattr(View, "session", None)
+        again = http.get(path)
+        assert (again.status_code, again.content) == (200, first.content)
+        assert again.headers["etag"] == first.headers["etag"]
+    for count in (1, 2):
+        say(deployment, "ann~00000001")
+        assert get(http, session_id)["message_count"] == count
+    command(deployment, "ann~00000001", "end")
+    assert get(http, session_id)["status"] == "closed"
+
+
+def test_a_caller_who_does_not_see_it_gets_nothing_from_memory(deployment: MemoryDeployment) -> None:
+    """Though another caller has just read it on this replica."""
+    session_id = start(deployment, "ann")
+    callers = (ALL, sees("bob"), sees("ann"))
+    app = make_app(deployment.context(), Shell(doors=Doors(Named(*callers))))
+    with TestClient(app, base_url="http://127.0.0.1") as http:
+        statuses = [
+            http.get(f"/v1/sessions/{session_id}", headers={"Authorization": f"Bearer {who.name}"}).status_code
+            for who in callers
+        ]
+    assert statuses == [200, 404, 200]
 
 
 # who sees it

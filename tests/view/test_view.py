@@ -1,7 +1,7 @@
 """The view over what a processor writes, without Kafka."""
 
 from processor.view.standing import Standing
-from tests.sessions.outputs import message
+from tests.sessions.outputs import PARTITIONS, message
 from tests.view.stage import command, new_view, processed, take
 
 
@@ -59,3 +59,27 @@ def test_a_session_is_read_from_the_tail():
     assert [row.seq for row in held.messages()] == [1, 2]
     assert [row.kind for row in held.events()] == ["started"]
     assert str(held.position).startswith(str(view.position("ann")).split(":", maxsplit=1)[0])
+
+
+def test_a_version_is_another_one_after_each_record():
+    """Of an open session; also when the tails were trimmed before and after it. A closed session has none."""
+    view = new_view()
+    first, log = processed([command("ann", "start", 0)])
+    take(view, first)
+    session_id = view.open_session("ann")
+    assert session_id is not None
+    versions = [view.version(session_id)]
+    for record in (
+        message("ann", 1_000),
+        command("ann", "note", 2_000, session_notes="x"),
+        command("ann", "pause", 3_000),
+    ):
+        take(view, log.process(record))
+        for tail in view._tails.values():
+            tail.drop(dict.fromkeys(range(PARTITIONS), 1 << 60))
+        versions.append(view.version(session_id))
+    assert len(set(versions)) == 4
+    assert view.version(session_id) == versions[-1]
+    assert view.version("sess_other") is None
+    take(view, log.process(command("ann", "end", 4_000)))
+    assert view.version(session_id) is None

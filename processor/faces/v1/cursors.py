@@ -1,7 +1,7 @@
 """Cursors: where the next page of a list begins, as a text that clients pass back as it is.
 
-A cursor is signed with the id of the Kafka cluster, which all replicas have. So a damaged one, or one of another
-deployment, is told from a good one. It protects nothing: each page is of what its reader may see.
+A cursor is signed with the site key, which all replicas have: so one that was made up is told from one that was given.
+What its bearer may see is asked again for each page.
 """
 
 import hmac
@@ -14,14 +14,14 @@ from processor.sessions.ports import Cursor
 _SIGNATURE_BYTES: Final = 8
 
 
-def cursor_text(cursor: Cursor, cluster: str) -> str:
+def cursor_text(cursor: Cursor, key: bytes) -> str:
     """Return `cursor`, start and id of the last session of a page, as a client gets it."""
     start_ms, session_id = cursor
     told = f"{start_ms} {session_id}".encode()
-    return urlsafe_b64encode(_signature(told, cluster) + told).decode().rstrip("=")
+    return urlsafe_b64encode(_signature(told, key) + told).decode().rstrip("=")
 
 
-def cursor_in(text: str, cluster: str) -> Cursor:
+def cursor_in(text: str, key: bytes) -> Cursor:
     """Return what `cursor_text` has made `text` of.
 
     Raises:
@@ -30,7 +30,7 @@ def cursor_in(text: str, cluster: str) -> Cursor:
     try:
         data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         signature, told = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, _signature(told, cluster)):
+        if not hmac.compare_digest(signature, _signature(told, key)):
             raise ValueError
         start, session_id = told.decode().split(" ", 1)
         return int(start), session_id
@@ -38,5 +38,5 @@ def cursor_in(text: str, cluster: str) -> Cursor:
         raise Problem("invalid_request", "the cursor is none that this service has told") from None
 
 
-def _signature(told: bytes, cluster: str) -> bytes:
-    return hmac.digest(cluster.encode(), b"a3cp cursor " + told, "sha256")[:_SIGNATURE_BYTES]
+def _signature(told: bytes, key: bytes) -> bytes:
+    return hmac.digest(key, b"a3cp cursor " + told, "sha256")[:_SIGNATURE_BYTES]

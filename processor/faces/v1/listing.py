@@ -112,25 +112,25 @@ async def sum_up_user(
 
 
 async def _list(request: Request, who: Caller, context: Context, asked: Listing) -> Response:
-    body, positions = await in_thread(page_of, context.view, who, asked)
+    body, positions = await in_thread(page_of, context, who, asked)
     return answer(body, told(request, positions))
 
 
-def page_of(view: View, who: Caller, asked: Listing) -> tuple[dict[str, Any], Sequence[Position]]:
+def page_of(context: Context, who: Caller, asked: Listing) -> tuple[dict[str, Any], Sequence[Position]]:
     """Return a page of the list, and the positions that it reflects.
 
     Raises:
         Problem: invalid_request, since the cursor is none.
         StoreUnavailable: as `View.sessions`.
     """
-    cluster = view.positions()[0].cluster
-    after = None if asked.cursor is None else cursor_in(asked.cursor, cluster)
+    view = context.view
+    after = None if asked.cursor is None else cursor_in(asked.cursor, context.site_key)
     names = None if asked.fields is None else asked.fields.split(",")
     wanted = wanted_of(view, who, asked)
     page = view.sessions(wanted, limit=asked.limit, after=after, skip=asked.offset)
     body: dict[str, Any] = {
         "sessions": [_shown(view, row, names) for row in page.rows],
-        "next_cursor": None if page.next is None else cursor_text(page.next, cluster),
+        "next_cursor": None if page.next is None else cursor_text(page.next, context.site_key),
         "complete_since": None if page.complete_since_ms is None else format_time(page.complete_since_ms),
         "position": ", ".join(map(str, page.positions)),
     }

@@ -118,7 +118,7 @@ async def follow_sessions(
         ends = {position.partition: position.sessions for position in (after or {}).values()}
         changed = view.changed(wanted, ends) if len(ends) == len(view.positions()) else None
         if changed is None:
-            body, _ = page_of(view, who, Listing(**asked.model_dump(exclude={"after"})))
+            body, _ = page_of(context, who, Listing(**asked.model_dump(exclude={"after"})))
             yield _frame("reset", at, encode(body))
         for row in changed or ():
             yield _frame("session", at, encode(resource_of(row)))

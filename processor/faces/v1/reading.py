@@ -51,8 +51,13 @@ async def held_of(context: Context, who: Caller, session_id: str, as_of: AsOf | 
     if held is None:
         raise await unknown(context, session_id)
     if not who.sees(held.row.owner):
-        raise Problem("session_not_found", "there is no such session", session_id=session_id)
+        raise not_seen(session_id)
     return held
+
+
+def not_seen(session_id: str) -> Problem:
+    """Return what is told of a session that the caller does not see, as of one that does not exist."""
+    return Problem("session_not_found", "there is no such session", session_id=session_id)
 
 
 def as_of_in(text: str | None, context: Context) -> AsOf | None:

@@ -1,10 +1,11 @@
 """All routes of the session API."""
 
-from fastapi import APIRouter
+from typing import Final
 
 from processor.faces.v1 import commanding, creating, exporting, listing, live, messages_in, showing
 
-router = APIRouter()
-router.include_router(listing.router)  # Before the others: `count` is no session's id.
-for each in (exporting, live, showing, creating, commanding, messages_in):
-    router.include_router(each.router)
+_PARTS: Final = (listing, showing, commanding, messages_in, live, exporting, creating)
+"""The first goes before the others: `count` is no session's id."""
+
+ROUTERS: Final = tuple(part.router for part in _PARTS)
+"""Each to be included by itself: within another router, a request would be compared with each route several times."""

@@ -20,6 +20,7 @@ from processor.faces.paths import SessionId
 from processor.faces.positions import CaughtUp
 from processor.faces.v1.filters import Parameters, Text, Time
 from processor.faces.v1.reading import (
+    JSON,
     answer,
     as_of_in,
     encode,
@@ -29,6 +30,8 @@ from processor.faces.v1.reading import (
     in_thread,
     is_there,
     listed,
+    not_seen,
+    told,
 )
 from processor.sessions import jsonforms
 from processor.sessions.explain import Known, explain, limits_for
@@ -90,12 +93,19 @@ async def show_session(
 
     It does not count as activity. The answer has an `ETag`; with `If-None-Match` an unchanged session is a 304.
     """
+    view = context.view
+    if asked.as_of is None and (known := context.encoded.get(view, session_id)) is not None:
+        encoded, position = known
+        if not who.sees(encoded.owner):
+            raise not_seen(session_id)
+        return _if_changed(request, encoded.etag, encoded.body, told(request, [position]))
+    version = view.version(session_id)  # Before it is read: what comes meanwhile changes it.
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
-    events = await in_thread(lambda: list(held.events()))
-    headers = {**headers_of(request, held), "ETag": etag_of(held, events)}
-    if is_there(request, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return answer(session_resource(held, events), headers)
+    etag, body = await in_thread(_encoded, held)
+    if asked.as_of is None and held.is_whole:
+        row = held.row
+        context.encoded.put(session_id, version, user_id=row.user_id, owner=row.owner, etag=etag, body=body)
+    return _if_changed(request, etag, body, headers_of(request, held))
 
 
 @router.get("/sessions/{session_id}/messages")
@@ -134,9 +144,9 @@ async def show_timeline(
             yield from spool if held.row.user_id == held.row.owner else map(of_owner, spool)
 
     def of_owner(entry: bytes) -> bytes:
-        told = msgspec.json.decode(entry)
-        told["record"]["user_id"] = held.row.owner
-        return encode(told)
+        fields = msgspec.json.decode(entry)
+        fields["record"]["user_id"] = held.row.owner
+        return encode(fields)
 
     return listed("timeline", entries(), headers_of(request, held), session_id=session_id)
 
@@ -177,6 +187,19 @@ async def show_proof(
     hashes = await in_thread(lambda: [encode(row.content_hash.hex()) for row in held.messages()])
     more = {"session_id": session_id, "algorithm": "sha-256", "position": str(held.position)}
     return listed("hashes", hashes, headers_of(request, held), **more, **msgspec.to_builtins(proof_of(held)))
+
+
+def _encoded(held: Held) -> tuple[str, bytes]:
+    """Return the ETag of a session and its JSON."""
+    events = list(held.events())
+    return etag_of(held, events), encode(session_resource(held, events))
+
+
+def _if_changed(request: Request, etag: str, body: bytes, headers: dict[str, str]) -> Response:
+    headers["ETag"] = etag
+    if is_there(request, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=JSON)
 
 
 def session_resource(held: Held, events: Iterable[EventRow]) -> Any:
@@ -265,8 +288,8 @@ def _messages(held: Held, codec: Codec, asked: Messages) -> list[dict[str, Any]]
     if asked.role is None:
         rows = islice(meant, asked.limit) if asked.is_forward else deque(meant, asked.limit)
         return [message_fields(row, codec, owner) for row in rows]
-    told = (message_fields(row, codec, owner) for row in meant)
-    spoken = (fields for fields in told if fields.get("role") == asked.role)
+    fields_of = (message_fields(row, codec, owner) for row in meant)
+    spoken = (fields for fields in fields_of if fields.get("role") == asked.role)
     return list(islice(spoken, asked.limit) if asked.is_forward else deque(spoken, asked.limit))
 
 
