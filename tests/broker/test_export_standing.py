@@ -1,6 +1,5 @@
 """An exporter of whose partitions one stands still: it tells which, stores the others, and goes on by itself."""
 
-import json
 import subprocess
 import sys
 from collections import defaultdict
@@ -18,10 +17,10 @@ from tests.broker.audit import read_topic
 from tests.broker.damage import Damage, damage
 from tests.broker.exporters import Exporter, ends_of
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, await_true, message, names_of, probe
-from tests.registry_server import Answering, Server, serving
+from tests.registry_server import Registering, Server, serving
 from tests.sessions.outputs import message as told
 from tests.sessions.outputs import processed
-from tests.strategies import SCHEMA_TEXTS, framed
+from tests.strategies import framed
 
 pytestmark = pytest.mark.broker
 
@@ -30,45 +29,9 @@ SOON = "from processor.processes import exporter\nexporter.GIVE_UP_S = 2.0"
 RAW = (1, 2, 3)  # ids of the schemas that messages of the first partitions are written with
 
 
-class Answers:
-    """A registry that keeps what is registered; it fails on the ids in `fails`, and drips for those in `drips`."""
-
-    def __init__(self) -> None:
-        self.texts = dict.fromkeys(RAW, SCHEMA_TEXTS["A3CPMessage"])
-        self.fails: set[int] = set()
-        self.drips: set[int] = set()
-
-    def id_of(self, text: str) -> int:
-        """Return the id under which `text` is registered, from now on at least."""
-        known = [number for number, each in self.texts.items() if number not in RAW and each == text]
-        number = known[0] if known else 100 + len(self.texts)
-        self.texts[number] = text
-        return number
-
-    def tagged_id(self, raw_id: int) -> int:
-        """Return the id of the tagged form of what was written with `raw_id`."""
-        names = {number: json.loads(text) for number, text in self.texts.items()}
-        return next(number for number, schema in names.items() if raw_id in schema.values())
-
-    def __call__(self, asked: Answering) -> None:
-        if asked.command == "POST":
-            asked.give(200, json.dumps({"id": self.id_of(json.loads(asked.body)["schema"])}).encode())
-            return
-        number = int(asked.path.rpartition("/")[2])
-        fine = json.dumps({"schema": self.texts[number]}).encode()
-        if number in self.fails:
-            asked.give(500)
-        elif number in self.drips:
-            asked.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(fine))
-            asked.drip(fine)
-        else:
-            asked.give(200, fine)
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serving() as running:
-        running.answer = Answers()
+    with serving(Registering(*RAW)) as running:
         yield running
 
 
@@ -91,7 +54,7 @@ def export_once(exporter: Exporter, address: str) -> tuple[int, str]:
 def test_a_schema_that_the_registry_does_not_give(kafka: str, topics: str, tmp_path: Path, server: Server) -> None:
     """It holds its partition back at the first record that needs it, whether the registry fails or is slow."""
     names, answers = names_of(topics), server.answer
-    assert isinstance(answers, Answers)
+    assert isinstance(answers, Registering)
     producer = Producer({"bootstrap.servers": kafka})
     for partition, user in enumerate(USERS):
         producer.produce(names.raw, message(user, BASE_MS), user, partition)

@@ -36,8 +36,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             schema_id = int(asked.path.partition("?")[0].rpartition("/")[2])
             asked.give(200, json.dumps({"schema": known.schema_text(schema_id)}).encode())
 
-    with serving() as server:
-        server.answer = answer
+    with serving(answer) as server:
         monkeypatch.setenv("SCHEMA_REGISTRY_URL", server.url)
         yield
 

@@ -1,7 +1,6 @@
 """A worker whose registry is in trouble: one record waits for it, or its partition does, and never the worker."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Cause
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, await_true, message, names_of, probe
-from tests.registry_server import Answering, Server, serving
+from tests.registry_server import Registering, serving
 from tests.strategies import SCHEMA_TEXTS, framed
 
 pytestmark = pytest.mark.broker
@@ -31,39 +30,10 @@ def bomb() -> str:
     return json.dumps(schema)
 
 
-class Answers:
-    """What the registry says by id; all that fails can be mended."""
-
-    def __init__(self) -> None:
-        self.mended = False
-
-    def __call__(self, asked: Answering) -> None:
-        if asked.command == "POST":
-            asked.give(200, json.dumps({"id": 100 + sum(map(ord, asked.path))}).encode())
-            return
-        schema_id = int(asked.path.rpartition("/")[2])
-        text = bomb() if schema_id == BOMB else SCHEMA_TEXTS["A3CPMessage"]
-        fine = json.dumps({"schema": text}).encode()
-        if schema_id == FAILS and not self.mended:
-            asked.give(500)
-        elif schema_id == DRIPS and not self.mended:
-            asked.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(fine))
-            asked.drip(fine)
-        else:
-            asked.give(200, fine)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as running:
-        running.answer = Answers()
-        yield running
-
-
 USERS = [next(f"u{n}" for n in range(99) if partition_of(f"u{n}".encode(), 4) == partition) for partition in range(4)]
 
 
-def test_ids_on_which_the_registry_fails(kafka: str, topics: str, tmp_path: Path, server: Server) -> None:
+def test_ids_on_which_the_registry_fails(kafka: str, topics: str, tmp_path: Path) -> None:
     """Each holds its partition back, and is named in log, `/readyz` and a metric; the other partitions go on.
 
     A schema that would make endless work is a dead letter. A stop takes no longer than usual. Once the registry is
@@ -83,7 +53,9 @@ def test_ids_on_which_the_registry_fails(kafka: str, topics: str, tmp_path: Path
     send(0, FINE, FAILS, FINE)
     send(1, DRIPS)
     send(2, BOMB, FINE)
-    with Fleet(kafka, topics, tmp_path, metrics_port=port) as fleet:
+    answers = Registering(FINE, FAILS, DRIPS)
+    answers.texts[BOMB], answers.fails, answers.drips = bomb(), {FAILS}, {DRIPS}
+    with serving(answers) as server, Fleet(kafka, topics, tmp_path, metrics_port=port) as fleet:
         fleet.environ["SCHEMA_REGISTRY_URL"] = server.url
         worker = fleet.start(slot=0)
         await_true("it tells", lambda: all(f"schema id {n} (" in probe(port, "/readyz")[1] for n in (FAILS, DRIPS)))
@@ -101,7 +73,7 @@ def test_ids_on_which_the_registry_fails(kafka: str, topics: str, tmp_path: Path
         (letter,) = read_topic(kafka, names.dlq)[2]
         assert b"more than 1000 fields that take no bytes" in dict(letter.headers)["a3cp-dlq-message"]
         assert worker.stop(5) == 0
-        server.answer.mended = True  # type: ignore[attr-defined]
+        answers.fails, answers.drips = set(), set()
         fleet.start(slot=0)
         await_true("all is tagged", lambda: tagged() == [3, 1, 1, 2])
         await_true("it is ready", lambda: probe(port, "/readyz")[0] == 200)
