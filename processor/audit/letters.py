@@ -30,7 +30,7 @@ class LettersCheck:
 
     def letter(self, record: TopicRecord) -> None:
         """Take the dead letters' next record."""
-        where = self._at(self._dlq, record.offset)
+        where = record.position
         headers = {key: (content or b"").decode(errors="replace") for key, content in record.headers}
         topic, partition, offset = (headers.get(DLQ_START + word, "") for word in ("topic", "partition", "offset"))
         if topic != self._raw or partition != str(self._partition) or not (offset.isascii() and offset.isdigit()):
@@ -51,7 +51,7 @@ class LettersCheck:
     def compare(self, record: TopicRecord) -> None:
         """Compare a raw record that is set aside with its letter; once each."""
         letter = self._letters.pop(record.offset)
-        where, source = self._at(self._dlq, letter.offset), self._at(self._raw, record.offset)
+        where, source = self._at(self._dlq, letter.offset), record.position
         if letter.sha256 != sha256(record.value or b"").hexdigest():
             self._report.add(where, f"its SHA-256 is not that of {source}")
         elif letter.content is not None and letter.content != _fingerprint(record):

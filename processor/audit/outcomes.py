@@ -210,7 +210,7 @@ class _PartitionAudit:
         """Yield the raw records that are to be answered, or tagged from `start` on; tell what is wrong with others."""
         names, partition = self._names, self._partition
         for record in self._topics.read(names.raw, partition):
-            offset, where = record.offset, self._at(names.raw, record.offset)
+            offset, where = record.offset, record.position
             is_due = offset < self._done
             is_set_aside = self._letters.has(offset)
             if counting:

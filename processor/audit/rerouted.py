@@ -106,8 +106,8 @@ def misplaced_without_copy(topics: Topics, codec: Codec, raw: str) -> list[str]:
                 user_id = codec.decode(record.value, record.timestamp_ms).user_id
             except RecordError:
                 continue
-            where, right = f"{raw}[{partition}]@{record.offset}", partition_of(user_id.encode(), topics.partitions)
-            content = short_hash(record.value)
+            where, content = record.position, short_hash(record.value)
+            right = partition_of(user_id.encode(), topics.partitions)
             if right == partition:
                 check.placed(record, where, content, partition)
             else:

@@ -70,10 +70,7 @@ class SessionsCheck:
         self._earlier: dict[str, list[_Session]] = {}  # of those that were opened more than once (ADR 0006)
         self._open: dict[str, tuple[str, int, int]] = {}  # user -> the open session; offset and time of what opened it
         self._erased: dict[str, list[int]] = {}  # user -> when they were erased, ms
-        self.elsewhere: list[Problem] = []  # what is wrong with records that name no session
-        self.elsewhere_count = 0
-        self.messages = 0
-        self.events = 0
+        self._elsewhere: list[Problem] = []  # what is wrong with records that name no session
 
     def erased(self, user_id: str, at_ms: int) -> None:
         """Take that the user's state was erased; before all events."""
@@ -85,8 +82,7 @@ class SessionsCheck:
 
     def event(self, record: TopicRecord) -> EventView | None:
         """Take the sessions topic's next record; return the event, None when it is none."""
-        where = self._at(self._names.sessions, record.offset)
-        self.events += 1
+        where = record.position
         try:
             event = self._codec.decode_event(record.value or b"")
         except RecordError as error:
@@ -200,8 +196,7 @@ class SessionsCheck:
 
     def message(self, record: TopicRecord) -> tuple[TaggedView, bytes] | None:
         """Take the tagged topic's next record; return what it says, and the bytes it came in as."""
-        where = self._at(self._names.tagged, record.offset)
-        self.messages += 1
+        where = record.position
         try:
             view, source = self._codec.untag(record.value or b"")
         except RecordError as error:
@@ -293,8 +288,8 @@ class SessionsCheck:
                 session.problems or [],
                 is_opened_twice=len(times) > 1,
             )
-        if self.elsewhere:
-            yield Report(f"{self._names.tagged}[{self._partition}]", problems=self.elsewhere)
+        if self._elsewhere:
+            yield Report(f"{self._names.tagged}[{self._partition}]", problems=self._elsewhere)
 
     def _status(self, session: _Session) -> str:
         if session.held and session.digest is None and not session.problems:
@@ -315,14 +310,10 @@ class SessionsCheck:
             if count > session.count and promise.is_certain:
                 self._wrong(sid, promise.where, f"it counts {count} messages, {session.count} are there")
 
-    def _at(self, topic: str, offset: int) -> str:
-        return f"{topic}[{self._partition}]@{offset}"
-
     def _wrong(self, sid: str | None, where: str, what: str) -> None:
         session = self._sessions.get(sid) if sid is not None else None
         if session is None:
-            self.elsewhere_count += 1
-            problems = self.elsewhere
+            problems = self._elsewhere
         else:
             if session.problems is None:
                 session.problems = []

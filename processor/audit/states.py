@@ -51,7 +51,7 @@ class StatesCheck:
         """Take the state topic's records, and tell `sessions` of erasures; it has no event yet."""
         for record in records:
             if record.key is None:
-                self._report.add(self._at(record.offset), "it has no key, so it is nobody's state")
+                self._report.add(record.position, "it has no key, so it is nobody's state")
                 continue
             if (erased := read_mark(record.key)) is None:
                 self._latest[record.key] = record.offset, record.value
