@@ -7,7 +7,7 @@ from bench.context import Context
 from bench.drain import Backlog, drain, load
 from bench.report import Section, Target, middle, number, ratio, spread
 from bench.systems import OURS_DRAIN, ours_drain, streams_drain
-from processor.processes.supervisor import cores
+from processor.processes.pool import cores
 
 _FASTER_MIN: Final = 1.6
 _LEANER_MAX: Final = 0.5

@@ -7,23 +7,29 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TypeVar
 
 from processor.errors import Fatal
 
 _GRACE_S: Final = 5.0
+_CPU_LIMIT: Final = Path("/sys/fs/cgroup/cpu.max")  # of a container on Linux: microseconds it may use in a period
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
 
-def cores() -> int:
-    """Return how many processes can run at once here."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(cpu_limit: Path = _CPU_LIMIT) -> int:
+    """Return how many cores this process may use: those of the machine, or of its container if that has fewer."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # Without this file there is no limit, and so it is where it says "max".
+        quota, period = (int(part) for part in cpu_limit.read_text("ascii").split())
+        allowed = min(allowed, max(1, -(-quota // period)))
+    return allowed
 
 
 def pool_of(count: int, begin: Callable[..., object], *arguments: Any) -> ProcessPoolExecutor:

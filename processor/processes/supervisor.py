@@ -4,9 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Final, Literal
 
@@ -15,13 +13,13 @@ from processor.kafka.slots import choose_slots
 from processor.kafka.topic_admin import check_topics
 from processor.observe.logs import make_logger
 from processor.processes.parts import Part, stop_all, this_command
+from processor.processes.pool import cores
 from processor.settings.model import WORKERS_MAX
 from processor.settings.sources import Loaded
 
 _POLL_S: Final = 0.05
 _FINAL: Final = (Fatal.exit_code, UsageError.exit_code)
 _START_BACKOFF_S: Final = 0.3
-_CPU_LIMIT: Final = Path("/sys/fs/cgroup/cpu.max")  # of a container on Linux: microseconds it may use in a period
 
 
 def supervise(
@@ -67,15 +65,6 @@ def supervise(
         stop_all(workers)
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def cores(cpu_limit: Path = _CPU_LIMIT) -> int:
-    """Return how many cores this process may use: those of the machine, or of its container if that has fewer."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # Without this file there is no limit, and so it is where it says "max".
-        quota, period = (int(part) for part in cpu_limit.read_text("ascii").split())
-        allowed = min(allowed, max(1, -(-quota // period)))
-    return allowed
 
 
 def run_workers(loaded: Loaded, count: int | Literal["auto"]) -> None:

@@ -1,7 +1,6 @@
 """Bundles written by several processes at once: for an export with many sessions due."""
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Final, Self
 
 from processor.bundles.bundle import Written
@@ -46,9 +45,7 @@ class Writers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from processor.errors import A3CPError, UsageError
-from processor.processes.supervisor import cores, supervise
+from processor.processes.pool import cores
+from processor.processes.supervisor import supervise
 from processor.settings.sources import Option, load
 
 
