@@ -15,7 +15,7 @@ from processor.kafka.deadletters import is_marker
 from processor.kafka.failures import reaching
 from processor.kafka.identities import identities
 from processor.kafka.marks import late_in, lost_in
-from processor.kafka.offsets import EARLIEST, LATEST, committed_places, log_offsets, patiently
+from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets, committed_places, patiently
 from processor.kafka.origin import require_same
 from processor.kafka.reading import read_spans
 from processor.runtime.ports import TopicRecord
@@ -131,4 +131,4 @@ class KafkaTopics:
         self, admin: AdminClient, topics: Sequence[str], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[tuple[str, int], int]:
         places = [(topic, partition) for topic in topics for partition in range(self.partitions)]
-        return patiently(lambda: log_offsets(admin, places, spec, isolation), _ASKING, self._conf)
+        return asked_offsets(admin, places, spec, _ASKING, self._conf, isolation=isolation)

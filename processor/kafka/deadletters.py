@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import KafkaException, Producer
 
 from processor.codec.headers import DLQ_RETRIED, DLQ_STAGE, DLQ_START, DLQ_WITHHELD, RETRIED, headers_bytes
-from processor.errors import OutcomeUnknown, UsageError
-from processor.kafka.failures import failure, reaching
+from processor.errors import OutcomeUnknown
+from processor.kafka.failures import failure, no_topic, reaching
 from processor.kafka.reader import Reader
 from processor.kafka.topic_admin import read_topics
 from processor.kafka.topics import Topic
@@ -120,7 +120,7 @@ def topic_to_fill(conf: Mapping[str, Any], raw: str) -> Topic:
     """
     topic = read_topics(conf, [raw]).get(raw)
     if topic is None:
-        raise UsageError(f"no topic {raw}", remedy="make the topics with a3cp topics apply")
+        raise no_topic(raw)
     return topic
 
 

@@ -111,6 +111,11 @@ def usage_error(exception: Exception) -> UsageError | None:
     )
 
 
+def no_topic(*names: str) -> UsageError:
+    """Return what to raise where topics of these names do not exist."""
+    return UsageError(f"no topic {', '.join(names)}", remedy="make the topics with a3cp topics apply")
+
+
 def unreachable(doing: str, error: KafkaException, conf: Mapping[str, Any]) -> A3CPError:
     """Return our error for one met outside of the processor: it names the address that was tried."""
     outcome = usage_error(error) or failure(doing, error)

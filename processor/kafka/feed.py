@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any, Final
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import A3CPError, UsageError
 from processor.kafka.answering import Answering
 from processor.kafka.conf import READING, reader_conf
-from processor.kafka.failures import failure, reaching, unreachable
+from processor.kafka.failures import failure, no_topic, reaching, unreachable
 from processor.kafka.identities import identities
-from processor.kafka.offsets import LATEST, log_offsets, patiently
+from processor.kafka.offsets import LATEST, asked_offsets, patiently
 from processor.kafka.reading import fetch, place_of, read_spans
 from processor.kafka.unreadable import REMEDY, Probes, is_unreadable, unreadable_because
 from processor.runtime.identities import Identities
@@ -177,11 +177,7 @@ class KafkaFeed:
     def ends(self) -> Mapping[Source, int]:
         """See `Feed.ends`."""
         places = [(name, number) for name in self._words for number in range(self._partitions)]
-        ends = patiently(
-            lambda: log_offsets(self._admin, places, LATEST, IsolationLevel.READ_COMMITTED),
-            "asking for the ends",
-            self._conf,
-        )
+        ends = asked_offsets(self._admin, places, LATEST, "asking for the ends", self._conf)
         return {(self._words[name], number): end for (name, number), end in ends.items()}
 
     def identities(self) -> Identities:
@@ -242,7 +238,7 @@ class KafkaFeed:
     def _count_partitions(self, known: Mapping[str, int]) -> int:
         for name in self._words:
             if name not in known:
-                raise UsageError(f"no topic {name}", remedy="make the topics with a3cp topics apply")
+                raise no_topic(name)
         counts = {known[name] for name in self._words}
         if len(counts) > 1:
             raise UsageError(

@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, patiently
+from processor.kafka.offsets import LATEST, asked_offsets, committed_offsets
 from processor.kafka.reading import read_spans
 
 
@@ -28,9 +28,7 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
     numbers = range(partitions)
     try:
         places = [(state, number) for number in numbers]
-        ends = patiently(
-            lambda: log_offsets(admin, places, LATEST, IsolationLevel.READ_COMMITTED), f"reading {state}", conf
-        )
+        ends = asked_offsets(admin, places, LATEST, f"reading {state}", conf)
         begun = {number for (_, number), end in ends.items() if end > 0}
         lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
         if lost:

@@ -57,6 +57,20 @@ def offsets_since(conf: Mapping[str, Any], places: Iterable[tuple[str, int]], at
     return patiently(ask, "asking where a time is in the topics", conf)
 
 
+def asked_offsets(
+    admin: AdminClient,
+    places: Iterable[tuple[str, int]],
+    spec: OffsetSpec,
+    doing: str,
+    conf: Mapping[str, Any],
+    *,
+    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+) -> dict[tuple[str, int], int]:
+    """Return what `log_offsets` returns. `doing`, `conf` and what is raised are those of `patiently`."""
+    wanted = list(places)
+    return patiently(lambda: log_offsets(admin, wanted, spec, isolation), doing, conf)
+
+
 def newest_ms(admin: AdminClient, topic: str, partition: int) -> int:
     """Return the latest timestamp in a partition, of what is not committed too, ms; below 0 when it holds nothing.
 

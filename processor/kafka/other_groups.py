@@ -6,7 +6,7 @@ A worker shows by its client id; that it writes to the same topic, by the text b
 import contextlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from random import sample
 from threading import Event
 from typing import Any, Final
@@ -18,7 +18,7 @@ from processor.errors import UsageError
 from processor.kafka.identities import ids_of
 from processor.kafka.offsets import committed_places
 from processor.kafka.origin import ids_in
-from processor.kafka.slots import slot_of
+from processor.kafka.slots import groups, slot_of
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Alarm, LogObserver
 
@@ -129,14 +129,12 @@ def _groups_of_workers(admin: AdminClient, group_id: str) -> Iterator[tuple[str,
     Raises:
         KafkaException: no answer.
     """
-    listed = admin.list_consumer_groups(states=_STATES, request_timeout=_TIMEOUT_S).result()
-    names = [group.group_id for group in listed.valid if group.group_id != group_id]
-    if not names:
-        return
-    chosen = sample(names, min(len(names), _GROUPS_MAX))
-    asked = admin.describe_consumer_groups(chosen, request_timeout=_TIMEOUT_S)
-    wait(asked.values())  # librdkafka crashes when a client goes while an answer is on the way.
-    for name, future in asked.items():
+
+    def others(names: list[str]) -> list[str]:
+        found = [name for name in names if name != group_id]
+        return sample(found, min(len(found), _GROUPS_MAX))
+
+    for name, future in groups(admin, others, timeout_s=_TIMEOUT_S, states=_STATES).items():
         if future.exception() is None:
             members = future.result().members
             if any(slot_of(name, member.client_id) is not None for member in members):

@@ -1,16 +1,14 @@
 """What stands in Kafka now: topics, the processor's group, how far it is in each partition, and who exports."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import wait
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import AdminClient
 
 from processor.kafka.failures import reaching
-from processor.kafka.offsets import EARLIEST, LATEST, committed_offsets, log_offsets, patiently
-from processor.kafka.slots import slot_of
+from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets, committed_offsets
+from processor.kafka.slots import groups, slot_of
 from processor.settings.model import TopicNames
 
 WATCHED_S: Final = 2.0  # A partition with a lag whose offset stays for so long stands still.
@@ -68,7 +66,7 @@ def overview(
         known = admin.list_topics(timeout=_TIMEOUT_S).topics
         counts = {name: len(known[name].partitions) if name in known else 0 for name in topics}
         places = [(name, partition) for name, count in counts.items() for partition in range(count)]
-        starts, ends = (_offsets(conf, admin, places, spec) for spec in (EARLIEST, LATEST))
+        starts, ends = (asked_offsets(admin, places, spec, _ASKING, conf) for spec in (EARLIEST, LATEST))
         states = tuple(
             TopicState(name, count, sum(ends[name, p] - starts[name, p] for p in range(count)))
             for name, count in counts.items()
@@ -93,22 +91,10 @@ def overview(
     return Overview(states, workers, progress, exporters)
 
 
-def _offsets(
-    conf: Mapping[str, Any], admin: AdminClient, places: Sequence[tuple[str, int]], spec: Any
-) -> dict[tuple[str, int], int]:
-    return patiently(lambda: log_offsets(admin, places, spec, IsolationLevel.READ_COMMITTED), _ASKING, conf)
-
-
 def _members(admin: AdminClient, topics: TopicNames) -> list[Member]:
     """Return the members of all groups that read one of `topics`."""
-    listed = admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result()
-    names = [group.group_id for group in listed.valid]
-    if not names:  # Asked for none, librdkafka refuses.
-        return []
-    described = admin.describe_consumer_groups(names, request_timeout=_TIMEOUT_S)
-    wait(described.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
     found = []
-    for group_id, future in described.items():
+    for group_id, future in groups(admin, list).items():
         for member in future.result().members if future.exception() is None else ():
             read = [place for place in member.assignment.topic_partitions if place.topic in topics]
             slot = slot_of(group_id, member.client_id)

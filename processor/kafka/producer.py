@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from processor.codec.headers import Headers
 from processor.errors import A3CPError, BrokerUnavailable, UsageError
-from processor.kafka.failures import failure, reaching
+from processor.kafka.failures import failure, no_topic, reaching
 from processor.runtime.partitioner import partition_of
 
 QUEUE_RECORDS_MAX: Final = 10_000
@@ -65,7 +65,7 @@ class RecordProducer:
             self._producer = Producer({**_PRODUCER, **conf, **ours, **_OURS})
             known = self._producer.list_topics(timeout=_METADATA_TIMEOUT_S).topics
         if topic not in known:
-            raise UsageError(f"no topic {topic}", remedy="make the topics with a3cp topics apply")
+            raise no_topic(topic)
         self.partitions = len(known[topic].partitions)
 
     def send(

@@ -1,16 +1,14 @@
 """Reads one topic as any consumer of the system would."""
 
 from collections.abc import Collection, Iterator, Mapping
-from types import TracebackType
 from typing import Any, Final, Self
 
-from confluent_kafka import Consumer, IsolationLevel
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
 
-from processor.errors import UsageError
 from processor.kafka.conf import reader_conf
-from processor.kafka.failures import reaching
-from processor.kafka.offsets import EARLIEST, LATEST, log_offsets, patiently
+from processor.kafka.failures import no_topic, reaching
+from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets
 from processor.kafka.reading import read_spans
 from processor.runtime.ports import TopicRecord
 
@@ -35,7 +33,7 @@ class Reader:
             known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
         if topic not in known:
             self._consumer.close()
-            raise UsageError(f"no topic {topic}", remedy="make the topics with a3cp topics apply")
+            raise no_topic(topic)
         self.partitions = len(known[topic].partitions)
 
     def read_all(self, partitions: Collection[int] | None = None) -> Iterator[TopicRecord]:
@@ -59,16 +57,10 @@ class Reader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
         places = [(self._topic, partition) for partition in range(self.partitions)]
-        found = patiently(
-            lambda: log_offsets(self._admin, places, spec, IsolationLevel.READ_COMMITTED),
-            f"reading {self._topic}",
-            self._conf,
-        )
+        found = asked_offsets(self._admin, places, spec, f"reading {self._topic}", self._conf)
         return {partition: offset for (_, partition), offset in found.items()}

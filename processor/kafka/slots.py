@@ -1,7 +1,8 @@
 """Slots: small numbers that tell a group's workers apart; a successor in one can abort what a dead one left open."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -23,6 +24,26 @@ def slot_of(group_id: str, client: str | None) -> int | None:
     return None if match is None else int(match[1])
 
 
+def groups(
+    admin: AdminClient, wanted: Callable[[list[str]], list[str]], *, timeout_s: float = _TIMEOUT_S, **which: Any
+) -> dict[str, Future[Any]]:
+    """Return by name what the broker says of those groups that there are and that `wanted` chooses.
+
+    `which` goes to the client: which groups are listed at all.
+
+    Raises:
+        KafkaException: no answer.
+    """
+    # On a broker that never had a group, describing one waits for the coordinator's topic; listing does not.
+    listed = admin.list_consumer_groups(request_timeout=timeout_s, **which).result()
+    names = wanted([group.group_id for group in listed.valid])
+    if not names:  # Asked for none, librdkafka refuses.
+        return {}
+    described = admin.describe_consumer_groups(names, request_timeout=timeout_s)
+    wait(described.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
+    return described
+
+
 def members_of(admin: AdminClient, group_id: str) -> Sequence[Any]:
     """Return the present members of the group, as the client describes them.
 
@@ -30,16 +51,12 @@ def members_of(admin: AdminClient, group_id: str) -> Sequence[Any]:
         BrokerUnavailable, Fatal: see `failure`.
     """
     try:
-        # On a broker that never had a group, describing one waits for the coordinator's topic; listing does not.
-        listed = admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result()
-        if group_id not in {group.group_id for group in listed.valid}:
-            return []
-        described = admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result()
+        described = groups(admin, lambda names: [name for name in names if name == group_id])
+        members: Sequence[Any] = described[group_id].result().members if described else ()
     except KafkaException as error:
         if error_of(error).code() == KafkaError.GROUP_ID_NOT_FOUND:  # It was never used.
-            return []
+            return ()
         raise failure(f"describing group {group_id}", error) from error
-    members: Sequence[Any] = described.members
     return members
 
 

@@ -4,13 +4,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
@@ -20,8 +19,8 @@ from confluent_kafka.admin import AdminClient
 
 from processor.errors import A3CPError, RecordsGone, UsageError
 from processor.kafka.conf import reader_conf
-from processor.kafka.failures import reaching, unreachable
-from processor.kafka.offsets import EARLIEST, LATEST, log_offsets, patiently
+from processor.kafka.failures import no_topic, reaching, unreachable
+from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets
 from processor.kafka.reading import TopicPlace, as_record, fetch, place_of
 from processor.kafka.unreadable import Probes, is_unreadable, unreadable_error
 from processor.runtime.ports import TopicRecord
@@ -126,9 +125,7 @@ class Tail:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _count_partitions(self, timeout_s: float) -> dict[str, int]:
@@ -137,18 +134,14 @@ class Tail:
             with reaching("following topics", self._conf):
                 known = self._admin.list_topics(topic, timeout=timeout_s).topics.get(topic)
             if known is None or known.error is not None:
-                raise UsageError(f"no topic {topic}", remedy="make the topics with a3cp topics apply")
+                raise no_topic(topic)
             counts[topic] = len(known.partitions)
         return counts
 
     def _ask(self, *, from_beginning: bool) -> dict[TopicPlace, int]:
         places = [(topic, number) for topic, count in self._partitions.items() for number in range(count)]
         spec = EARLIEST if from_beginning else LATEST
-        return patiently(
-            lambda: log_offsets(self._admin, places, spec, IsolationLevel.READ_COMMITTED),
-            "asking how far the topics go",
-            self._conf,
-        )
+        return asked_offsets(self._admin, places, spec, "asking how far the topics go", self._conf)
 
     def _read_from(self, offsets: Mapping[TopicPlace, int]) -> None:
         self._positions.update(offsets)

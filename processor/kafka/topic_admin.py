@@ -16,7 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 )
 
 from processor.errors import BrokerUnavailable, Fatal, UsageError
-from processor.kafka.failures import AWAY, REFUSED, error_of, unreachable
+from processor.kafka.failures import AWAY, REFUSED, error_of, no_topic, unreachable
 from processor.kafka.topics import (
     DEFAULT_PREFIX,
     Action,
@@ -102,7 +102,7 @@ def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | No
     client = _client(conf)
     counts = _partitions(client, conf, names)
     if missing := [name for name in names if name not in counts]:
-        raise UsageError(f"no topic {', '.join(missing)}", remedy="make the topics with a3cp topics apply")
+        raise no_topic(*missing)
     check_partitions(Topic(name, count, 0, {}) for name, count in counts.items())
     described = _describe(client, [raw or own_raw, state])
     told = (Topic(name, counts[name], 0, readable(answer, conf)) for name, answer in described.items())
@@ -120,7 +120,7 @@ def readable(answer: "Future[dict[str, ConfigEntry]]", conf: KafkaConf) -> dict[
         entries = answer.result()
     except KafkaException as error:
         # A site may keep DescribeConfigs to its operators: what cannot be seen is theirs to get right.
-        if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+        if error_of(error).code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
             return {}
         _raise(error, conf)
     return {entry.name: entry.value for entry in entries.values() if entry.value is not None}
@@ -176,7 +176,7 @@ def _create(client: AdminClient, conf: KafkaConf, topics: list[Topic]) -> None:
             future.result()
         except KafkaException as error:
             # Two workers that start together may both see a topic missing; the second one finds it made.
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 _raise(error, conf)
 
 
