@@ -1,6 +1,6 @@
-"""Lays what should have come out beside what did, both in order: what is missing, what is too much, what is altered.
+"""Puts expected and actual records side by side, both in order: which are missing, too much, or altered.
 
-Memory: nothing while they agree; some records of each around a difference, and the hashes of the latest that agreed.
+Memory: some records of each side around a difference, and the hashes of the latest pairs that agreed.
 """
 
 from collections import deque
@@ -16,12 +16,12 @@ _RUN: Final = 8  # records that must agree before two logs with lost beginnings 
 
 
 def short_hash(value: bytes | None) -> bytes:
-    """Return what a record's value is known by."""
+    """Return the hash by which values are compared."""
     return sha256(value or b"").digest()[:HASH_BYTES]
 
 
 class Keyed(Protocol):
-    """A record by its place and the hash of what must be equal."""
+    """A record: its place, and the hash of what must be equal."""
 
     @property
     def offset(self) -> int: ...
@@ -30,11 +30,11 @@ class Keyed(Protocol):
 
 
 class Wanted(Keyed, Protocol):
-    """One that something should have come of."""
+    """An input record, of which an output is expected."""
 
     @property
     def may_stand_alone(self) -> bool:
-        """Whether it is in order when nothing here came of it."""
+        """Whether it may be without an output here."""
 
 
 E = TypeVar("E", bound=Wanted)
@@ -42,7 +42,7 @@ A = TypeVar("A", bound=Keyed)
 
 
 class Pair(NamedTuple, Generic[E, A]):
-    """What stands side by side: they agree or one is the other altered; one alone is missing or too much."""
+    """Two records side by side. They agree, or the actual one is altered; one alone is missing or too much."""
 
     expected: E | None
     actual: A | None
@@ -90,7 +90,7 @@ R = TypeVar("R", bound=Keyed)
 
 
 class _Ahead(Generic[R]):
-    """A log that can be looked into a little ahead."""
+    """A log that can be read a little ahead."""
 
     def __init__(self, records: Iterator[R]) -> None:
         self._records = records
@@ -110,7 +110,7 @@ class _Ahead(Generic[R]):
 
 
 def meeting(head: Iterator[Keyed], other: Iterator[Keyed]) -> tuple[int, int] | None:
-    """Return the offsets from which both say the same, near the beginning of `head` and anywhere in `other`."""
+    """Return the offsets from which both are equal: near the beginning of `head`, anywhere in `other`."""
     start = list(islice(head, _LOOK_AHEAD))
     size = min(_RUN, len(start))
     if not size:

@@ -1,6 +1,6 @@
-"""Checks one partition's session events by what the rules make of the raw records: times, reasons, notes, labels.
+"""Checks one partition's session events against the rules and the raw records: times, reasons, notes, labels.
 
-Feed it the events, then the fold of the raw records step by step, then call `finish`. Memory: 250 bytes an event.
+Give it the events, then each step of the fold of the raw records, then call `finish`. Memory: 250 bytes an event.
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ from processor.codec.events import EventView, view_of
 from processor.core.boundaries import ended_by_silence
 from processor.core.model import EndReason, Event, Forgotten, PolicySet, Reopened, Rules, Tagged, UserState
 
-# The clock decides when silence is told, and so whether an end is taken back. All other events follow from the raw
-# records alone; ends are compared without how often they were told, those by silence also without when.
+# The clock decides when an end by silence is announced, and so whether it is taken back. All other events follow from
+# the raw records alone. Ends are compared without their revision; those by silence also without their time.
 _SILENCE: Final = (EndReason.TIMEOUT.value, EndReason.PAUSE_TIMEOUT.value)
 _UNTOLD: Final = (Tagged, PolicySet, Forgotten, Reopened)
 _HASH_BYTES: Final = 16
@@ -59,14 +59,14 @@ class EventsCheck:
             self._told.pop(_form(view_of(user_id, by_clock)), None)
 
     def _nth(self, event: EventView, starts: Counter[str | None]) -> bytes:
-        """Return the form of `event`; each start of one session has its own, for a second one needs a second reason."""
+        """Return the form of `event`. Starts of one session are numbered: a second one needs a second reason."""
         if event.kind != "started":
             return _form(event)
         starts[event.session_id] += 1
         return _form(event) + b"%d" % starts[event.session_id]
 
     def finish(self) -> None:
-        """Tell what no raw record explains."""
+        """Report the events that no raw record explains."""
         for offset in self._told.values():
             if offset < self._certain:  # Of later ones the raw records may not have been read.
                 where = f"{self._name}[{self._partition}]@{offset}"
@@ -74,7 +74,7 @@ class EventsCheck:
 
 
 def _form(event: EventView) -> bytes:
-    """Return what is equal for equal events, whatever the clock did."""
+    """Return a hash of `event` without what the clock decides."""
     if event.kind == "ended":
         event = event._replace(record_id="", revision=None)
     if event.reason in _SILENCE:

@@ -1,6 +1,6 @@
-"""Checks one partition's dead letters: each sets aside one raw record, as it came.
+"""Checks one partition's dead letters: each holds one raw record as it came.
 
-Read the letters first, then the raw records, then call `finish`. Memory: 250 bytes a dead letter.
+Give it the letters, then the raw records, then call `finish`. Memory: 250 bytes a dead letter.
 """
 
 from hashlib import sha256
@@ -17,7 +17,7 @@ class _Letter(NamedTuple):
 
     offset: int
     sha256: str
-    content: bytes | None  # hash of value, key and headers; None when they are not as they came
+    content: bytes | None  # hash of value, key and headers; None if the letter does not hold them all
 
 
 class LettersCheck:
@@ -49,7 +49,7 @@ class LettersCheck:
         return offset in self._letters
 
     def compare(self, record: TopicRecord) -> None:
-        """Compare a raw record that is set aside with its letter; once each."""
+        """Compare a raw record that is set aside with its letter. Call it once for each record."""
         letter = self._letters.pop(record.offset)
         where, source = self._at(self._dlq, letter.offset), record.position
         if letter.sha256 != sha256(record.value or b"").hexdigest():
@@ -60,7 +60,7 @@ class LettersCheck:
             self._report.dead += 1
 
     def finish(self, start: int) -> None:
-        """Tell of letters of no record; raw records before `start` are cut off."""
+        """Report letters without a raw record. Raw records before `start` are gone."""
         for source, letter in self._letters.items():
             if start <= source:
                 told = f"it sets aside {self._at(self._raw, source)}, and there is no such record"
@@ -71,7 +71,7 @@ class LettersCheck:
 
 
 def _fingerprint(record: TopicRecord) -> bytes:
-    """Return a hash of value, key and the headers that came."""
+    """Return a hash of value, key and original headers."""
     key = b"-" if record.key is None else b"%d " % len(record.key) + record.key
     came = repr([(name, content) for name, content in record.headers if not name.startswith(DLQ_START)]).encode()
     return sha256(b"%d " % len(came) + came + key + (record.value or b"")).digest()[:HASH_BYTES]

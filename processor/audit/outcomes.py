@@ -1,10 +1,10 @@
 """Proves from the topics alone that every raw record has exactly one outcome, and that outputs and states agree.
 
-The processor writes what a partition's records cause in their order. So a partition is audited in one pass over raw and
-tagged records side by side, and nothing needs to be kept of a message. What is kept: under 1 KB a session, 250 bytes an
-event or dead letter, 150 a command or misplaced record, 1 KB for each user of the raw log. One partition is audited
-after the other; only misplaced records wait for the end. What is checked of sessions, events, states, dead letters and
-misplaced records alone is in sessions.py, events.py, states.py, letters.py and rerouted.py.
+The outputs of a partition come in the order of its raw records. So a partition is audited in one pass over raw and
+tagged records side by side, and no message is kept. Memory: under 1 KB a session, 250 bytes an event or dead letter,
+150 a command or misplaced record, 1 KB for each user of the raw log. One partition is audited after the other; only
+misplaced records wait for the end. The checks of sessions, events, states, dead letters and misplaced records are in
+sessions.py, events.py, states.py, letters.py and rerouted.py.
 """
 
 import math
@@ -39,12 +39,12 @@ class _Raw(NamedTuple):
     content: bytes  # its hash; a command's is of no use
     value: bytes
     record: Record
-    elsewhere: int | None  # its user's partition, where it may have been rerouted to; None when it is this one
+    elsewhere: int | None  # its user's partition, to which it may have been rerouted; None if it is this one
     headers: Headers
 
     @property
     def may_stand_alone(self) -> bool:
-        """Whether no tagged record need come of it."""
+        """Whether it may be without a tagged record: a command, or a misplaced record."""
         return self.elsewhere is not None or not isinstance(self.record, Message)
 
 
@@ -84,9 +84,8 @@ def audit(
 
     Args:
         topics: what they hold; codec: reads their records; names: what they are called.
-        rules: those in force since the raw log began, to compare tags and states with what they give; None leaves that
-            out.
-        now_ms: what the clock shows; users whose late horizon is over by then may have been forgotten.
+        rules: those in force since the raw log began. Tags and states are compared with what they give; not if None.
+        now_ms: the time now. Users whose late horizon is over may have been forgotten.
         is_mirror: whether the raw topic may be another cluster's, mirrored with other offsets.
     """
     report = AuditReport()
@@ -156,7 +155,7 @@ class _PartitionAudit:
             )
 
     def _tell_what_is_lost(self) -> None:
-        """Tell which raw records were removed before the processor read them: it noted some, others it has to read."""
+        """Report raw records that were removed before the processor read them, or are to be read and gone."""
         if (late := self._topics.late().get(self._partition)) is not None:
             self._report.never_read += late
             self._report.notes.append(
@@ -180,14 +179,14 @@ class _PartitionAudit:
             self._report.ends += event.kind == "ended"
 
     def _raw_since_ms(self) -> float:
-        """Return when the first raw record was appended that is still there; 0 when none is gone."""
+        """Return the append time of the first raw record that is left. Returns 0 if none is gone."""
         if not self._raw.is_cut:
             return 0
         first = next(self._topics.read(self._names.raw, self._partition), None)
         return math.inf if first is None else first.timestamp_ms
 
     def _beginnings(self) -> tuple[int, int]:
-        """Return where raw and tagged records stand side by side, when the beginning of either is gone."""
+        """Return from which raw and tagged offsets both can be compared; later ones if a beginning is gone."""
         tagged = self._spans[self._names.tagged]
         starts = self._raw.start, tagged.start
         if not (self._raw.is_cut or tagged.is_cut):
@@ -207,7 +206,7 @@ class _PartitionAudit:
         return found
 
     def _expected(self, start: int, *, counting: bool = True) -> Iterator[_Raw]:
-        """Yield the raw records that are to be answered, or tagged from `start` on; tell what is wrong with others."""
+        """Yield the commands, and the messages from `start` on. Report what is wrong with other raw records."""
         names, partition = self._names, self._partition
         for record in self._topics.read(names.raw, partition):
             offset, where = record.offset, record.position
@@ -249,7 +248,7 @@ class _PartitionAudit:
         return True
 
     def _actual(self, start: int, *, checking: bool = True) -> Iterator[_Out]:
-        """Yield the tagged records from `start` on; those before are taken for their sessions only."""
+        """Yield the tagged records from `start` on. Earlier ones count for their sessions only."""
         for record in self._topics.read(self._names.tagged, self._partition):
             if checking:
                 told = self._sessions.message(record)
@@ -309,7 +308,7 @@ class _PartitionAudit:
             )
 
     def _fold_one(self, raw: _Raw) -> Tagged | None:
-        """Return the tag that the rules give a raw record, if they give it one and it counts."""
+        """Take the next raw record into the fold. Return its tag by the rules, if it has one."""
         if raw.offset >= self._done:
             return None
         after, events = self._states.fold(raw.record, raw.offset)

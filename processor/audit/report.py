@@ -1,9 +1,9 @@
-"""What an audit counts and finds."""
+"""What an audit counted and found."""
 
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-PROBLEMS_MAX: Final = 1_000  # kept to be told; the others are counted
+PROBLEMS_MAX: Final = 1_000  # kept; the others are counted only
 TWICE_SHOWN: Final = 20
 
 

@@ -1,7 +1,7 @@
 """Checks that each misplaced raw record was sent to its user's partition, once and unaltered (rule R13).
 
-Feed it all partitions, then call `finish`. Anybody may write the header of a copy, so it counts only where it is true:
-the record that it names is misplaced, and has the same bytes. Memory: 150 bytes for each misplaced record and copy.
+Give it all partitions, then call `finish`. Anybody can write the header of a copy. So a copy counts only if the record
+that it names is misplaced and has the same bytes. Memory: 150 bytes for each misplaced record and copy.
 """
 
 from collections import defaultdict
@@ -40,7 +40,7 @@ class ReroutedCheck:
 
         Args:
             topics: what they hold; raw: the raw topic; report: takes what is wrong.
-            is_mirror: whether the topic may come from another cluster. Positions differ there, so a copy may name any.
+            is_mirror: whether the topic may come from another cluster. Its positions differ, so a copy may name any.
         """
         self._topics = topics
         self._raw = raw
@@ -61,7 +61,7 @@ class ReroutedCheck:
         self._misplaced[content, right].append(_Misplaced(where, is_due and not may_be_gone, waits))
 
     def placed(self, record: TopicRecord, where: str, content: bytes, partition: int) -> None:
-        """Take a record in its user's partition; it may be the copy of a misplaced one."""
+        """Take a record in its user's partition. It may be the copy of a misplaced one."""
         names = [name for name, _ in record.headers]
         if REROUTED not in names or RETRIED in names:  # What is put back from the dead letters keeps its headers.
             return
@@ -69,7 +69,7 @@ class ReroutedCheck:
         self._copies[content, partition].append(_Copy(where, origin.decode(errors="replace")))
 
     def finish(self) -> list[str]:
-        """Compare the misplaced records with the copies; return where those stand that should have one and do not."""
+        """Compare the misplaced records with the copies. Return the positions of records that lack their copy."""
         alone = []
         for key, misplaced in self._misplaced.items():
             copies = self._copies.get(key, [])
@@ -94,10 +94,10 @@ class ReroutedCheck:
 
 
 def misplaced_without_copy(topics: Topics, codec: Codec, raw: str) -> list[str]:
-    """Return where the misplaced records of `raw` stand that have no copy.
+    """Return the positions of the misplaced records in `raw` that have no copy.
 
-    A copy may name any position: the topic may be a mirror of another cluster's. What cannot be read is no message of a
-    user, so it has no other place.
+    A copy may name any position: the topic may be a mirror of another cluster's. A record that cannot be read has no
+    user, so it is not misplaced.
     """
     check = ReroutedCheck(topics, raw, AuditReport(), is_mirror=True)
     for partition in range(topics.partitions):

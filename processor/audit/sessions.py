@@ -1,6 +1,6 @@
-"""Checks one partition's sessions by what `a3cp.tagged` and `a3cp.sessions` say of them; no raw record is needed.
+"""Checks one partition's sessions by `a3cp.tagged` and `a3cp.sessions`; no raw record is needed.
 
-Read the events first, then the tagged messages, then ask for the reports. Memory: about 1 KB a session, nothing for a
+Give it the events, then the tagged messages, then ask for the reports. Memory: about 1 KB a session, nothing for a
 message.
 """
 
@@ -27,7 +27,7 @@ _TOGETHER_MS: Final = 10_000  # between the append times of what one transaction
 
 
 class _Promise(NamedTuple):
-    """What a record says a session's messages add up to."""
+    """A digest of a session's first messages, as a record says it."""
 
     digest: str
     where: str
@@ -36,17 +36,17 @@ class _Promise(NamedTuple):
 
 @dataclass(slots=True)
 class _Session:
-    """What was read of one session; of one that was opened twice, of each time."""
+    """What was read of one session; if it was opened twice, of one of the times."""
 
     user_id: str
-    start_ms: int | None = None  # None while no start was told
-    told_ms: int = 0  # when the start was told, and where
+    start_ms: int | None = None  # None until its `started` is read
+    told_ms: int = 0  # when that was appended, and where
     told_where: str = ""
-    needs_message: bool = False  # that it cannot have started without one
+    needs_message: bool = False  # whether a message started it, not a command
     is_open: bool = True
     is_paused: bool = False
-    ends: int = 0  # how many were told; the next one's revision
-    last_end: int | None = None  # the messages that its latest end counts; None when it goes on
+    ends: int = 0  # how many were read; the revision of the next one
+    last_end: int | None = None  # how many messages its latest end counts; None while it is open
     last_end_where: str = ""
     promises: dict[int, _Promise] = field(default_factory=dict)  # by count; kept until so many messages are there
     count: int = 0  # the number of the latest message
@@ -73,15 +73,15 @@ class SessionsCheck:
         self._elsewhere: list[Problem] = []  # what is wrong with records that name no session
 
     def erased(self, user_id: str, at_ms: int) -> None:
-        """Take that the user's state was erased; before all events."""
+        """Note that the user's state was erased. Call it before all events."""
         self._erased.setdefault(user_id, []).append(at_ms)
 
     def _was_erased(self, user_id: str, since_ms: int, until_ms: float = math.inf) -> bool:
-        """Return whether the user was erased in that time, so that what was open is known to nobody any more."""
+        """Return whether the user was erased in that time. Then nobody knows what was open before."""
         return any(since_ms <= at_ms <= until_ms for at_ms in self._erased.get(user_id, ()))
 
     def event(self, record: TopicRecord) -> EventView | None:
-        """Take the sessions topic's next record; return the event, None when it is none."""
+        """Take the sessions topic's next record, and return its event. Returns None if it has none."""
         where = record.position
         try:
             event = self._codec.decode_event(record.value or b"")
@@ -101,7 +101,7 @@ class SessionsCheck:
         return event
 
     def _later(self, sid: str, session: _Session | None, event: EventView, where: str, record: TopicRecord) -> None:
-        """Take an event that no session begins with."""
+        """Take any event other than `started`."""
         if session is None:
             session = self._sessions[sid] = _Session(event.user_id)
             if not self._events.is_cut:
@@ -181,21 +181,21 @@ class SessionsCheck:
         session.state_count, session.state_where = count, where
 
     def open_sessions(self, since_ms: float) -> Iterator[tuple[str, str]]:
-        """Yield user and session id of what was open when the audit began, as far as that was told since `since_ms`.
+        """Yield user and session id of the sessions that were open when the audit began.
 
-        Not what was open when its user was erased.
+        Only those that were opened since `since_ms`, and whose user was not erased after that.
         """
         for user_id, (sid, offset, told_ms) in self._open.items():
             if offset < self._events.certain and told_ms >= since_ms and not self._was_erased(user_id, told_ms):
                 yield user_id, sid
 
     def _unreadable(self, record: TopicRecord, where: str, what: str, error: RecordError) -> None:
-        """Note that a record is `what`. Raises as `need_its_schema` does."""
+        """Report that a record is `what`. Raises as `need_its_schema` does."""
         need_its_schema(record, where, error)
         self._wrong(None, where, f"it is {what}: {error.what}")
 
     def message(self, record: TopicRecord) -> tuple[TaggedView, bytes] | None:
-        """Take the tagged topic's next record; return what it says, and the bytes it came in as."""
+        """Take the tagged topic's next record. Return its tag, and the message as it came."""
         where = record.position
         try:
             view, source = self._codec.untag(record.value or b"")
@@ -234,7 +234,7 @@ class SessionsCheck:
         return view, source
 
     def _time_of(self, sid: str, seq: int, at_ms: int) -> _Session:
-        """Return the session at the time to which its next message belongs: numbers begin anew with each start."""
+        """Return which of the session's times the next message belongs to: each start numbers anew from 1."""
         times = self._times(sid)
         at = max((number for number, each in enumerate(times) if each.held), default=0)
         if self._tagged.is_cut and not times[at].held:  # What came the first times may be gone.
@@ -243,7 +243,7 @@ class SessionsCheck:
         return times[at + 1] if seq == 1 and is_over and at + 1 < len(times) else times[at]
 
     def _times(self, sid: str) -> list[_Session]:
-        """Return what was read of a session, each time that it was opened."""
+        """Return what was read of a session, by the times that it was opened."""
         return [*self._earlier.get(sid, ()), self._sessions[sid]]
 
     @property
@@ -271,7 +271,7 @@ class SessionsCheck:
             self._wrong(sid, where, f"it is message {seq} again, message {expected} should stand here")
 
     def reports(self) -> Iterator[Report]:
-        """Yield a report for each session, then one for what belongs to none, if there is any."""
+        """Yield a report for each session, then one for problems that belong to none, if there are any."""
         for sid, session in self._sessions.items():
             times = self._times(sid)
             for each in times:
@@ -323,7 +323,7 @@ class SessionsCheck:
 
 
 def need_its_schema(record: TopicRecord, where: str, error: RecordError) -> None:
-    """End the proof if `record` cannot be read for want of a schema of the registry: it may be sound.
+    """Stop the check if `record` cannot be read only because its schema is missing: the record may be right.
 
     Raises:
         UsageError: there is no registry, or it does not know the record's schema id.
@@ -342,7 +342,7 @@ def _seed(session_id: str) -> bytes:
 
 
 def verify_topics(topics: Topics, codec: Codec, names: TopicNames) -> Iterator[Report]:
-    """Yield a report for each session of the topics, partition by partition; of the states only the erasures count."""
+    """Yield a report for each session of the topics, by partition. Of the state topic only erasures are read."""
     for partition in range(topics.partitions):
         spans = topics.span(names.tagged, partition), topics.span(names.sessions, partition)
         check = SessionsCheck(codec, names, partition, tagged=spans[0], sessions=spans[1])

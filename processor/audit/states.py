@@ -1,7 +1,7 @@
-"""Checks one partition's states: by the sessions that events tell of, and by what the rules make of the raw records.
+"""Checks one partition's states: against the session events, and against the rules and the raw records.
 
-Read the states, fold the raw records in their order, then call `compare`. Memory: the latest state of each key, and
-1 KB for each user that is folded.
+Give it the states, fold the raw records in their order, then call `compare`. Memory: the latest state of each key, and
+1 KB for each user of the raw records.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ class StatesCheck:
             partition: of it.
             report: told what is wrong.
             certain: the offset from which on the processor may have written since the audit began.
-            rules: for the fold; None when there is nothing to compare with.
+            rules: for the fold; None if there is nothing to compare with.
         """
         self._name, self._partition = name, partition
         self._report = report
@@ -44,11 +44,11 @@ class StatesCheck:
 
     @property
     def erasures(self) -> int:
-        """How often a person was erased, as far as marks say so."""
+        """How many marks of erasures there are."""
         return sum(map(len, self._erased.values()))
 
     def read(self, records: Iterable[TopicRecord], sessions: SessionsCheck) -> None:
-        """Take the state topic's records, and tell `sessions` of erasures; it has no event yet."""
+        """Take the state topic's records. Tell `sessions` of erasures, before it has an event."""
         for record in records:
             if record.key is None:
                 self._report.add(record.position, "it has no key, so it is nobody's state")
@@ -60,9 +60,9 @@ class StatesCheck:
                 sessions.erased(erased.user.decode(errors="replace"), record.timestamp_ms)
 
     def check(self, sessions: SessionsCheck, *, since_ms: float) -> None:
-        """Check the latest states by `sessions`, which has all events.
+        """Check the latest states against `sessions`, which has all events by now.
 
-        Sessions opened before `since_ms` may be without a state: of a person who was erased the mark may be gone.
+        Sessions that were opened before `since_ms` may lack a state: the mark of an erasure may be gone.
         """
         for key, (offset, value) in self._latest.items():
             if value is None:
@@ -88,11 +88,7 @@ class StatesCheck:
                 self._report.add(f"{self._name}[{self._partition}]", told)
 
     def fold(self, record: Record, offset: int) -> tuple[UserState | None, tuple[Event, ...]]:
-        """Take the next raw record that counts, at `offset`.
-
-        Returns:
-            The user's state and what the record causes, by the rules.
-        """
+        """Take the next raw record, at `offset`. Return the user's state and the events, by the rules."""
         if self._rules is None:
             return None, ()
         key = record.user_id.encode()
@@ -111,10 +107,10 @@ class StatesCheck:
             del self._fold[key]
 
     def compare(self, now_ms: int) -> None:
-        """Compare the states with the fold's, but for what the clock decides: when ends were told.
+        """Compare the states with those of the fold, without what the clock decides: when ends were announced.
 
         Args:
-            now_ms: what the clock shows; users whose late horizon is over by then may have been forgotten.
+            now_ms: the time now. Users whose late horizon is over may have been forgotten.
         """
         if self._rules is None:
             return
@@ -149,7 +145,7 @@ class StatesCheck:
 
 
 def _unclocked(state: UserState) -> UserState:
-    """Return `state` without what tells when ends were announced: which is the clock's."""
+    """Return `state` without what depends on when ends were announced: the clock decides that."""
 
     def plain(session: Session) -> Session:
         return session._replace(ends=0)

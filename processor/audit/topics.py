@@ -1,7 +1,7 @@
 """What an audit reads: the five topics, each partition up to where it stood when the audit began.
 
-The processor may be running. So each partition has two bounds: what lies below `certain` was committed when the audit
-began, and all that belongs to it lies below the `end` of the other topics, which was asked for afterwards.
+The processor may be running. So each partition has two bounds. Records below `certain` were committed when the audit
+began. All that belongs to them lies below the `end` of the other topics, since that was asked for afterwards.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,9 @@ from processor.runtime.ports import TopicRecord
 
 
 class Span(NamedTuple):
-    """Which offsets of a partition are read."""
+    """The offsets of a partition that are read."""
 
-    start: int  # of the first record that is still there; above 0 when the retention has cut off what was before
+    start: int  # of the first record that is left; above 0 if retention has removed earlier ones
     certain: int
     end: int  # of the first that is not read
 
@@ -29,19 +29,19 @@ class Topics(Protocol):
     partitions: int
 
     def span(self, topic: str, partition: int) -> Span:
-        """Return which offsets of the partition are read."""
+        """Return the offsets of the partition that are read."""
 
     def committed(self) -> Mapping[int, int]:
-        """Return the processor's committed offset of each raw partition that has one, as of the audit's beginning."""
+        """Return the processor's committed offset of each raw partition that has one, when the audit began."""
 
     def lost(self) -> Mapping[int, tuple[int, int]]:
-        """Return the raw offsets, first and next, that the processor found removed before it read them, by partition.
+        """Return by partition the raw offsets, first and next, that were removed before the processor read them.
 
-        The latest ones of each partition.
+        Of each partition only the latest.
         """
 
     def late(self) -> Mapping[int, int]:
-        """Return where a raw partition began when the processor first read it, if its beginning was gone by then."""
+        """Return where each raw partition began when the processor first read it, if its beginning was gone."""
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         """Yield the partition's committed records in offset order."""

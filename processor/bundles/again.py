@@ -1,7 +1,7 @@
 """Renders a bundle again from the messages and session events that it holds, and compares byte by byte.
 
-The same session gives the same bytes. So words, page and table are proven by the records, where the same renderer
-wrote them: what a person reads is what was said.
+The same session gives the same bytes. So if the same renderer wrote the bundle, its records prove words, page and
+table: what a person reads is what was said.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,18 +36,18 @@ _NOTHING_KNOWN: Final = Facts("", 0, None, None, None, False, False, False, None
 
 
 class NotComparable(Exception):
-    """It cannot be rendered here, and why."""
+    """The bundle cannot be rendered here; the text says why."""
 
 
 class Difference(NamedTuple):
-    """A file that is not what was rendered, and the first line that differs."""
+    """A file that differs from what was rendered, and the first line that does."""
 
     file: str
     line: int
 
 
 def differences(target: Target, metadata: Metadata, listed: Mapping[str, File], codec: Codec) -> Iterator[Difference]:
-    """Yield the files of the bundle `target` that are not what its records give.
+    """Yield the files of the bundle `target` that differ from what its records give.
 
     Args:
         target: the bundle, whose files agree with each other.
@@ -149,7 +149,7 @@ def _messages(target: Target, metadata: Metadata, codec: Codec) -> Iterator[tupl
 
 
 def _message(record: Record, metadata: Metadata, start_ms: int, codec: Codec) -> tuple[MessageRow, Facts]:
-    """Return a message as a store would hold it: tagged as it was, then read."""
+    """Return a message as a store would hold it: it is tagged as it was, then read."""
     line, content = record.line, record.content
     assert content is not None
     tagged = Tagged(metadata.session_id, line.seq, start_ms, tag_notices(tuple(line.flags)), 0, b"", True)
@@ -195,7 +195,7 @@ def _withheld(record: Record, metadata: Metadata) -> tuple[MessageRow, Facts]:
 
 
 def _with_told_sums(session: SessionRow, target: Target, listed: Mapping[str, File]) -> SessionRow:
-    """Return `session` with what bundle.json says of messages that are withheld: their content alone could prove it."""
+    """Return `session` with those sums of bundle.json that only the content of withheld messages could prove."""
     if BUNDLE not in listed:
         return session
     found = members(enumerate(lines(target, target.path(BUNDLE))))

@@ -1,6 +1,6 @@
-"""What the files of a bundle tell of one message, one session event or the session, made so that it can be compared.
+"""Forms in which the files of a bundle can be compared: of one message, one session event, the session.
 
-Two texts of one record are equal when they hold the same, however their members are ordered and their numbers written.
+Two texts of one record have the same form, however their members are ordered and their numbers written.
 """
 
 from collections.abc import Mapping
@@ -30,13 +30,13 @@ class EntryText(msgspec.Struct):
 
 
 class AuditText(msgspec.Struct):
-    """The record in a line of timeline.jsonl, likewise."""
+    """The record of a line in timeline.jsonl, as its text."""
 
     event: msgspec.Raw
 
 
 def record_form(line: RecordLine) -> bytes | None:
-    """Return the form of a message that came as JSON; None for others, which need their schema or are not held.
+    """Return the form of a message that came as JSON. Returns None for others: they need a schema, or are withheld.
 
     Raises:
         ValueError: it is no JSON object.
@@ -45,7 +45,7 @@ def record_form(line: RecordLine) -> bytes | None:
 
 
 def message_form(text: msgspec.Raw | bytes, recorded_at: str) -> bytes:
-    """Return what is equal for equal messages, recorded at one time, whatever their tags say.
+    """Return the form of a message and its time of recording. Its tag does not count.
 
     Raises:
         ValueError: `text` is no JSON object.
@@ -57,7 +57,7 @@ def message_form(text: msgspec.Raw | bytes, recorded_at: str) -> bytes:
 
 
 def event_form(text: msgspec.Raw | bytes) -> bytes:
-    """Return what is equal for equal session events.
+    """Return the form of a session event.
 
     Raises:
         ValueError: `text` is no JSON object.
@@ -66,13 +66,13 @@ def event_form(text: msgspec.Raw | bytes) -> bytes:
 
 
 class Boundaries:
-    """What a session's events say of it, one after the other."""
+    """What a session's events say of the session; takes them one after the other."""
 
     def __init__(self) -> None:
         self._facts: dict[str, object] = {}
         self.starts = 0
         self.end: Mapping[str, object] = {}  # empty while the session is open
-        self.last_end: Mapping[str, object] = {}  # told last, also when the session goes on since
+        self.last_end: Mapping[str, object] = {}  # the latest, also if the session was reopened since
 
     def add(self, event: Mapping[str, object]) -> None:
         """Take the next event."""
@@ -88,7 +88,7 @@ class Boundaries:
                 self.end = {}
 
     def facts(self) -> dict[str, object]:
-        """Return what the metadata has to say then, by the names that it has there."""
+        """Return what the metadata must say, by the names of its fields."""
         facts = {**self._facts, "end_time": self.end.get("end_time"), "end_reason": self.end.get("reason")}
         # As stores hold texts: without NUL.
         return {name: fact.replace("\0", "\ufffd") if isinstance(fact, str) else fact for name, fact in facts.items()}

@@ -1,6 +1,6 @@
 """Writes a session as a bundle: a folder of files for people, programs and auditors (docs/bundles.md).
 
-The files follow from the session alone; when and by what they were written stands in the manifest only.
+The files depend on the session alone. Only the manifest says when and by what they were written.
 """
 
 from enum import Enum
@@ -25,7 +25,7 @@ class Outcome(Enum):
     WRITTEN = "written"
     REPLACED = "replaced"  # one with other content was there
     UNCHANGED = "unchanged"  # the same content was there, or a later state of the session, and stays as it is
-    SET_ASIDE = "set_aside"  # a message of the session cannot be read; `write_bundle` raises that
+    SET_ASIDE = "set_aside"  # a message of the session cannot be read; `write_bundle` raises the error
 
 
 class Written(NamedTuple):
@@ -46,15 +46,15 @@ def write_bundle(
     formats: frozenset[Format] = ALL_FORMATS,
     is_pure: bool = True,
 ) -> Written:
-    """Write the session in `view` below `target`, unless the same is there already, or more of the session.
+    """Write the session in `view` below `target`. If the same or a later state is there already, leave it.
 
     Args:
         now_ms: the time of writing, for the manifest alone.
         formats: what to write; what every bundle has is always there.
-        is_pure: whether the renderer of this release made the rows in `view` too, so that `verify` may compare.
+        is_pure: whether this release made the rows in `view`, too. Then `verify` may render the bundle again.
 
     Raises:
-        OSError: the target cannot be written (full, read-only, away); what was there before is there still.
+        OSError: the target cannot be written (full, read-only, away). What was there before is still there.
         DecodeError, RegistryUnavailable: as `Codec.decode_tagged`.
     """
     session = view.session
@@ -81,14 +81,14 @@ def write_bundle(
 
 
 class _Counts(msgspec.Struct):
-    """What tells of two states of a session which one is later; bundles of other releases have it too."""
+    """The counts that say which of two states of a session is later; bundles of other releases have them too."""
 
     message_count: int
     event_count: int
 
 
 def _changes_there(target: Target, final: str) -> int:
-    """Return the `SessionRow.changes` of the session in the bundle at `final`; 0 when it does not tell."""
+    """Return the `SessionRow.changes` of the bundle at `final`. Returns 0 if it cannot be read."""
     try:
         counts = msgspec.json.decode(target.files.cat_file(f"{final}/{METADATA}"), type=_Counts)
     except (OSError, ValueError):  # Damaged: then it is written again.

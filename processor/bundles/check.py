@@ -1,8 +1,8 @@
 """Checks the files of one bundle: their bytes against the manifest, then what they say against each other.
 
-The manifest finds any byte that changed. Who makes it anew as well still has to make the files agree (agreement.py),
-and the digest that the session's end event carries is chained over the messages as they came (rule R12); only a new end
-event, which the log would not have, could hide that.
+The manifest shows any byte that changed. Whoever writes a new manifest must make the files agree, too (agreement.py).
+And the session's end event has a digest that is chained over the messages as they came (rule R12). Only a new end event
+could hide a change there, and the log would not have that event.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -35,14 +35,14 @@ _Key: TypeAlias = int | tuple[int, str]
 
 @dataclass(slots=True)
 class Messages:
-    """What records.jsonl has, each by its key, in order of the file."""
+    """The messages of records.jsonl by their keys, in order of the file."""
 
     hashes: dict[_Key, bytes] = field(default_factory=dict)  # of their content
     forms: dict[_Key, bytes | None] = field(default_factory=dict)  # see `record_form`
     digest: str = ""  # chained over the hashes
 
     def key(self, seq: int, recorded_at: str) -> _Key:
-        """Return the key of a message that is there: its `seq`, with its time if another of that `seq` was before."""
+        """Return the key of a message: its `seq`, with its time if it is not the first of that `seq`."""
         return key if (key := (seq, recorded_at)) in self.hashes else seq
 
 
@@ -59,10 +59,10 @@ class _Seen:
 
 
 class BundleCheck:
-    """Checks the bundle at `path`; each method one side of it, in the order in which they stand."""
+    """Checks the bundle at `path`. Each method checks one side; call them in the order of the file."""
 
     def __init__(self, target: Target, path: str, add: Callable[[str, str, str], None]) -> None:
-        """Look at what is there; `add` takes each problem: the file, the place in it, what is wrong.
+        """List the files. `add` takes each problem: the file, the place in it, what is wrong.
 
         Raises:
             OSError: the folder cannot be read.
@@ -76,11 +76,11 @@ class BundleCheck:
             add(name, "", "it is a link, a folder or the like: a bundle has files of its own only")
 
     def has(self, name: str) -> bool:
-        """Return whether there is a file `name` that may be opened: a pipe would never end."""
+        """Return whether there is a plain file `name`. (To read a pipe would never end.)"""
         return name in self._there - self._odd
 
     def manifest(self) -> Manifest | None:
-        """Return the manifest, if it is one."""
+        """Return the manifest. Returns None if it cannot be read."""
         try:
             return manifests.read(self._bytes(manifests.NAME))
         except FileNotFoundError:
@@ -93,7 +93,7 @@ class BundleCheck:
         return None
 
     def files(self, manifest: Manifest) -> None:
-        """Check which files are there, and their bytes."""
+        """Check that the listed files are there, no others, with the listed bytes."""
         listed = {file.name: file for file in manifest.files}
         for name in sorted(self._there - self._odd - listed.keys() - {manifests.NAME}):
             self._add(name, "", "the manifest does not list it")
@@ -129,7 +129,7 @@ class BundleCheck:
             self._add("", "", f"the folder of this session is called {path_part(manifest.session_id)}")
 
     def metadata(self, session_id: str | None) -> Metadata | None:
-        """Return the metadata, if they can be read; the manifest says they are of `session_id`."""
+        """Return the metadata. Returns None if they cannot be read. By the manifest they are of `session_id`."""
         try:
             metadata = msgspec.json.decode(self._bytes(METADATA), type=Metadata)
         except FileNotFoundError:
@@ -150,7 +150,7 @@ class BundleCheck:
         return metadata
 
     def records(self, session_id: str | None, metadata: Metadata | None) -> Messages:
-        """Return what each message is known by; the digest is chained over their hashes in order."""
+        """Check records.jsonl. Return the hashes and forms of its messages."""
         may_lack = metadata is not None and metadata.completeness != "complete"
         may_begin_anew = metadata is not None and OPENED_TWICE in metadata.flags
         messages = Messages()
@@ -187,7 +187,7 @@ class BundleCheck:
         return messages
 
     def bundle(self, metadata: Metadata | None, messages: Messages) -> list[bytes]:
-        """Check bundle.json; return the forms of its session events."""
+        """Check bundle.json. Return the forms of its session events."""
         seen = _Seen()
         for member, number, text in members(self._lines(BUNDLE)):
             try:
@@ -257,7 +257,7 @@ class BundleCheck:
             self._add(METADATA, "completeness", f"it says {metadata.completeness}, but the session is {status}")
 
     def audit(self, metadata: Metadata | None, messages: Messages, events: list[bytes] | None) -> None:
-        """Check timeline.jsonl; `events` are those of bundle.json, if there is one."""
+        """Check timeline.jsonl. `events` has the forms of bundle.json's, if there is one."""
         told, found = Boundaries(), 0
         count = len(messages.forms)
         listed = iter(messages.forms.items())
@@ -306,7 +306,7 @@ def name_of(path: str) -> str:
 
 
 def unreadable(error: OSError) -> str:
-    """Return what `error` says of what was to be read."""
+    """Return in words why something cannot be read."""
     return f"it cannot be read: {error.strerror or type(error).__name__}"
 
 

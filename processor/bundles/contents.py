@@ -1,6 +1,6 @@
-"""The files of a bundle, all but its manifest, which tells of them (docs/bundles.md).
+"""The files of a bundle, all but its manifest (docs/bundles.md).
 
-They follow from the session alone, so writing twice gives the same bytes.
+They depend on the session alone, so writing twice gives the same bytes.
 """
 
 import base64
@@ -119,10 +119,10 @@ def metadata_text(metadata: Metadata) -> bytes:
 
 
 def in_order_of_log(view: SessionView) -> Iterator[tuple[MessageRow | EventRow, int]]:
-    """Yield messages and events, each with its number among its kind, as the log took them.
+    """Yield messages and events in the order of the log, each with its number among its kind.
 
-    Two topics have no common order but time; of what one transaction wrote, a start goes before its message and
-    anything else behind.
+    Two topics have no common order but time. Of the records of one transaction, a start comes before its message, all
+    other events after it.
     """
     events = enumerate(view.events(), 1)
     number, event = next(events, _NO_EVENT)

@@ -1,7 +1,7 @@
-"""The index of a root: which bundles a store has written there, so that one that is gone is missed.
+"""The index of a root lists the bundles that a store has written there. So a missing bundle is noticed.
 
-A file for each date on which sessions started, below index/<store>/. A bundle comes into it once the store has noted
-that it is in its place, and is taken out before it is removed: so at no time does it list what need not be there.
+It has a file for each date on which sessions started, below index/<store>/. A bundle is added once the store has noted
+that it is in its place, and taken out before it is removed. So every bundle that is listed must be there.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -26,20 +26,20 @@ class Damaged(Exception):
 
 
 def note(target: Target, store: str, date: str, listed: Callable[[], Iterable[str]]) -> None:
-    """Add which sessions that started on `date` the store has written below `target`.
+    """Add the sessions of `date` that the store has written below `target`.
 
     Args:
         target: the root.
         store: its identity.
         date: UTC, YYYY-MM-DD.
-        listed: returns their ids; asked while nobody else writes the file.
+        listed: returns their ids. It is called while nobody else writes the file.
 
     Raises:
         OSError: it cannot be written.
     """
 
     def is_there(session_id: str) -> bool:
-        """Return whether its bundle is; where nobody can be held off, it may just have been removed."""
+        """Return whether its bundle is there. Where nothing can be locked, it may just have been removed."""
         return target.is_local or target.files.exists(target.path(f"{date}/{path_part(session_id)}"))
 
     def change(before: Collection[str]) -> Iterable[str]:
@@ -50,7 +50,7 @@ def note(target: Target, store: str, date: str, listed: Callable[[], Iterable[st
 
 
 def forget(target: Target, date: str, sessions: Collection[str]) -> None:
-    """Take sessions that started on `date` out of the index, whichever store has written them.
+    """Take sessions of `date` out of the index, whichever store has written them.
 
     Raises:
         OSError: it cannot be written.
@@ -113,7 +113,7 @@ def _path(target: Target, store: str, date: str) -> str:
 
 
 def _files(target: Target, date: str | None = None) -> Iterator[str]:
-    """Yield the paths of the index's files, those of one date alone if it is given."""
+    """Yield the paths of the index's files; with `date`, only of that date."""
     try:
         stores = sorted(str(path) for path in target.files.ls(target.path(FOLDER), detail=False))
     except FileNotFoundError:

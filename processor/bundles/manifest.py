@@ -1,6 +1,6 @@
-"""The manifest: what a bundle consists of, each file with its size and SHA-256, and itself with one of its own.
+"""The manifest lists the files of a bundle, each with size and SHA-256. It has a SHA-256 of its own, too.
 
-Its bytes follow from its content alone, so that a change of any byte of it shows too.
+Its bytes depend on its content alone, so any changed byte in it shows.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ def read(data: bytes) -> Manifest:
     """Return the manifest in `data`.
 
     Raises:
-        NotAManifest: it is none, or a byte of it was changed.
+        NotAManifest: it is no manifest, or a byte of it was changed.
     """
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
@@ -51,5 +51,5 @@ def read(data: bytes) -> Manifest:
 
 
 def same_content(one: Manifest, other: Manifest) -> bool:
-    """Return whether both tell of the same files, whenever and by whatever they were written."""
+    """Return whether both list the same files. When and by what they were written does not count."""
     return (one.format, one.session_id, one.files) == (other.format, other.session_id, other.files)

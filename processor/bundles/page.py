@@ -1,6 +1,6 @@
 """A session's timeline as a page: one file that needs no network.
 
-A policy in it lets only its own script and style run, and the data stand in a block in which no character can end it.
+Its policy lets only its own script and style run. Its data are in a block that no character in them can end.
 """
 
 import html
@@ -52,7 +52,7 @@ def page(session: SessionRow, entries: Iterable[bytes], *, entries_max: int = PA
 
 
 def json_in_script(text: bytes) -> bytes:
-    """Return JSON that means the same and holds nothing that could end a script block."""
+    """Return JSON with the same meaning in which nothing can end a script block."""
     for unsafe, safe in _UNSAFE:
         text = text.replace(unsafe, safe)
     return text
@@ -60,7 +60,7 @@ def json_in_script(text: bytes) -> bytes:
 
 @cache
 def _template() -> tuple[tuple[str, ...], Mapping[str, str]]:
-    """Return the page's parts, each second one the name of what stands there, and what is the same in every page."""
+    """Return the page's parts, every second one the name of a place to fill, and the texts that all pages share."""
     html_text, style, script = ((_TEMPLATES / f"timeline.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
     policy = (
         f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; base-uri 'none'; "

@@ -1,7 +1,7 @@
-"""Brings a bundle to its place, and takes it away: whole or not at all, whoever else writes or is killed meanwhile.
+"""Puts a bundle in its place, and removes it: whole or not at all, also if others write or are killed meanwhile.
 
-On a file system it is written under another name and renamed; elsewhere its manifest is written last, and a folder
-without one is no bundle.
+On a file system it is written under another name, then renamed. Elsewhere its manifest is written last; a folder
+without a manifest is no bundle.
 """
 
 import secrets
@@ -23,9 +23,9 @@ _OLD: Final = ".old"
 
 @contextmanager
 def folder_to_write(target: Target, final: str) -> Iterator[Path]:
-    """Yield an empty folder in which to write what is to be at `final`; what is in it afterwards is removed.
+    """Yield an empty folder in which to write the bundle for `final`. What is left in it afterwards is removed.
 
-    On a file system, others who write there wait meanwhile.
+    On a file system, others who write the same bundle wait meanwhile.
     """
     if not target.is_local:
         with tempfile.TemporaryDirectory(prefix="a3cp-bundle-") as made:
@@ -43,7 +43,7 @@ def folder_to_write(target: Target, final: str) -> Iterator[Path]:
 
 
 def put_in_place(target: Target, folder: Path, final: str, files: Iterable[File]) -> bool:
-    """Make the bundle in `folder`, its `files` and its manifest, the one at `final`; return whether it replaced one.
+    """Move the bundle in `folder`, its `files` and its manifest, to `final`. Return whether it replaced one.
 
     Raises:
         OSError: the target cannot be written.
@@ -52,7 +52,7 @@ def put_in_place(target: Target, folder: Path, final: str, files: Iterable[File]
 
 
 def manifest_there(target: Target, final: str) -> Manifest | None:
-    """Return the manifest of the bundle that is at `final`, if it has one whose files are there in their size."""
+    """Return the manifest of the bundle at `final`. Returns None if it is missing, or a file has another size."""
     try:
         manifest = manifests.read(target.files.cat_file(f"{final}/{manifests.NAME}"))
         whole = all(target.files.size(f"{final}/{file.name}") == file.size for file in manifest.files)
@@ -62,7 +62,7 @@ def manifest_there(target: Target, final: str) -> Manifest | None:
 
 
 def leftovers(target: Target) -> Iterator[Path]:
-    """Yield each folder that a killed run has left beside the bundles; meanwhile nobody writes its bundle."""
+    """Yield each folder that a killed run has left beside the bundles. Nobody writes its bundle meanwhile."""
     if not target.is_local:
         return
     for path in sorted(Path(target.path(TEMPORARY)).glob(f"*{MARK}*")):
@@ -72,9 +72,9 @@ def leftovers(target: Target) -> Iterator[Path]:
 
 
 def remove_bundle(target: Target, path: str) -> bool:
-    """Remove the bundle at `path` and what an interrupted run left of it; return whether there was any.
+    """Remove the bundle at `path` and what a killed run left of it. Return whether there was a bundle.
 
-    Where a link leads to it, both are removed.
+    If `path` is a link, the link and what it leads to are removed.
     """
     if target.is_local and Path(target.root).is_dir() and path != target.root:
         beside = Path(target.path(TEMPORARY))
@@ -92,14 +92,14 @@ def remove_bundle(target: Target, path: str) -> bool:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder on this machine; of a link to one, what it leads to and the link."""
+    """Remove a folder on this machine. If it is a link, remove the link and what it leads to."""
     shutil.rmtree(path.resolve())
     if path.is_symlink():
         path.unlink()
 
 
 def _sweep(beside: Path, place: Path) -> None:
-    """Remove what a run that was killed has left; a bundle that it was about to replace comes back first."""
+    """Remove what a killed run has left. A bundle that it had moved away to replace it comes back first."""
     mark = f"{place.name}{MARK}"
     for path in [
         path for path in beside.iterdir() if path.name.startswith(mark)

@@ -1,4 +1,4 @@
-"""Reads a bundle that is there, line by line: however long its session was, little of it is in memory."""
+"""Reads a bundle line by line: little of it is in memory, however long its session was."""
 
 import base64
 import errno
@@ -16,7 +16,7 @@ from processor.targets.target import NotAFile, Target
 
 METADATA_BYTES_MAX: Final = 16 << 20
 LINE_BYTES_MAX: Final = 128 << 20  # A message is below what Kafka takes, and stands twice in a line, escaped.
-# No JSON, or no JSON of this kind; no UTF-8, no base64, no time; too deep.
+# What a line raises that is no JSON of this kind, no UTF-8, no base64, no time, or too deep.
 NOT_READABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
 
@@ -24,11 +24,11 @@ class Record(NamedTuple):
     """A message of a bundle, as it came."""
 
     line: RecordLine
-    content: bytes | None  # None when it is withheld
+    content: bytes | None  # None if it is withheld
 
 
 def read_metadata(target: Target) -> Metadata:
-    """Return what the bundle `target` says of its session.
+    """Return the metadata of the bundle `target`.
 
     Raises:
         UsageError: there is no bundle that can be read.
@@ -43,7 +43,7 @@ def read_timeline(target: Target) -> Iterator[Entry]:
     """Yield the timeline of the bundle `target`, in order of time.
 
     Raises:
-        UsageError: as above, or the bundle was written without bundle.json.
+        UsageError: the bundle cannot be read, or was written without bundle.json.
     """
     for member, _, text in members(enumerate(_lines(target, BUNDLE))):
         if member == "timeline":
@@ -57,7 +57,7 @@ def read_records(target: Target) -> Iterator[Record]:
     """Yield the messages of the bundle `target`, in order of `seq`.
 
     Raises:
-        UsageError: as above.
+        UsageError: the bundle cannot be read.
     """
     for text in _lines(target, RECORDS):
         with _damage_told(target):
@@ -68,10 +68,10 @@ def read_records(target: Target) -> Iterator[Record]:
 
 
 def content_of(line: RecordLine) -> bytes | None:
-    """Return a message as it came; None when its content is withheld.
+    """Return a message as it came. Returns None if its content is withheld.
 
     Raises:
-        ValueError: it has no content, and no reason for having none.
+        ValueError: it has neither content nor a reason to withhold it.
     """
     if line.text is not None:
         return line.text.encode()
@@ -94,7 +94,7 @@ def lines(target: Target, path: str) -> Iterator[bytes]:
     """Yield the lines of the file at `path`, without their ends.
 
     Raises:
-        NotAFile: it is none, or a line of it has no end.
+        NotAFile: it is no file, or one of its lines is too long.
         OSError: it cannot be read.
     """
     with target.open(path) as file:

@@ -1,4 +1,4 @@
-"""Which renderer wrote a bundle: one that is other in a single byte of its sources may render otherwise."""
+"""Which renderer wrote a bundle. One whose sources differ in a single byte may render otherwise."""
 
 from functools import cache
 from hashlib import sha256
@@ -22,7 +22,7 @@ _LIBRARY: Final = "msgspec"  # writes the numbers
 
 @cache
 def renderer() -> str:
-    """Return a word that stands for what makes rows of records, and files of rows."""
+    """Return a hash of the code that makes rows from records, and files from rows."""
     told = sha256(version(_LIBRARY).encode())
     for pattern in _SOURCES:
         paths = sorted(_PACKAGE.glob(pattern))
@@ -35,6 +35,6 @@ def renderer() -> str:
 
 @cache
 def written_by(renderer_word: str | None) -> str:
-    """Return what a manifest says of its writer; None: rows of more than one renderer may be in it."""
+    """Return the writer as a manifest names it. With None, rows of more than one renderer may be in the bundle."""
     release = f"a3cp-session-manager {version('a3cp-session-manager')}"
     return release if renderer_word is None else f"{release}, renderer {renderer_word}"

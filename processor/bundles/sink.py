@@ -10,7 +10,7 @@ BUFFER_BYTES: Final = 1 << 17  # written and hashed at a time
 
 
 class Sink:
-    """A file that knows its size and hash; it writes and hashes much at a time."""
+    """A file that knows its size and hash. It writes and hashes in large pieces."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name

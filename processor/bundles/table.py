@@ -1,4 +1,4 @@
-"""messages.csv: a session's messages as a table that any spreadsheet opens, and none runs."""
+"""messages.csv: a session's messages as a table for any spreadsheet; nothing in it is run as a formula."""
 
 import csv
 import io
@@ -19,15 +19,15 @@ _THEIR_COLUMNS: Final = (
 )  # fmt: skip
 _encode: Final = msgspec.json.Encoder().encode
 _FORMULA: Final = re.compile(r"\s*[=+\-@|%\t\r\n\uff1d\uff0b\uff0d\uff20]").match
-# What may end a cell, or a line, for who separates by `;` or tabs and so sees quotes elsewhere; then a formula.
+# For readers who separate by `;` or tabs, and so see quotes elsewhere: what may end a cell or a line, then a formula.
 _INSIDE: Final = re.compile(r'(?<![\s";])[\s";]++(?=[=+\-@|%\uff1d\uff0b\uff0d\uff20])').sub
 _ENDS_CELL: Final = frozenset(";\t\r\n")
 
 
 def defused(value: object) -> str:
-    """Return `value` as text that no spreadsheet takes for a formula: an apostrophe goes before what might be one.
+    """Return `value` as text that no spreadsheet takes for a formula: an apostrophe stands before what might be one.
 
-    Many separate by `;`, as their language wants it: what might be a formula after one has an apostrophe too.
+    In many languages spreadsheets separate cells by `;`. So there is an apostrophe after a `;` as well.
     """
     if isinstance(value, str):
         text = value
@@ -76,7 +76,7 @@ class Table:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what was written so far to the file."""
+        """Write the rows that wait to the file."""
         self._out.write(self._text.getvalue().encode("utf-8", "replace"))
         self._text.seek(0)
         self._text.truncate()

@@ -1,4 +1,4 @@
-"""Verifies bundles: a report for each, of all that is wrong with it (check.py)."""
+"""Verifies bundles: makes a report for each, with all that is wrong with it (check.py)."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def verify(target: str, codec: Codec | None = None) -> Iterator[Report]:
 
     Raises:
         UsageError: there is no such place, or no bundle in it.
-        TargetUnavailable: it cannot be looked through.
+        TargetUnavailable: it cannot be read.
     """
     where = Target(target)
     with where.told("read", "give the right to, then verify again"):
@@ -53,7 +53,7 @@ def is_root(target: str) -> bool:
 
 
 def listed(target: str) -> int | None:
-    """Return how many bundles the index of the root `target` lists; None when it has none."""
+    """Return how many bundles the index of the root `target` lists. Returns None if it has no index."""
     where = Target(target)
     with where.told("read", "give the right to, then verify again"):
         found = [content for _, content in index.read(where) if isinstance(content, Index)]
@@ -61,7 +61,7 @@ def listed(target: str) -> int | None:
 
 
 def _missing(target: Target, found: Collection[str]) -> Iterator[Report]:
-    """Yield a report for each bundle that the index lists and that is not `found`, and for what is damaged of it."""
+    """Yield a report for each bundle that the index lists and is missing, and for each damaged file of the index."""
     for file, content in index.read(target):
         if isinstance(content, index.Damaged):
             yield Report(file, problems=[Problem("", "", str(content))])
@@ -106,7 +106,7 @@ def verify_bundle(target: Target, path: str, codec: Codec | None = None) -> Repo
 
 
 def _check(checker: BundleCheck, report: Report) -> tuple[Manifest, Metadata] | None:
-    """Check the files against the manifest and each other; return what was read, if all of it could be."""
+    """Check the files against the manifest and each other. Return manifest and metadata if both could be read."""
     manifest = checker.manifest()
     if manifest is not None:
         report.session_id = manifest.session_id
@@ -129,7 +129,7 @@ def _check(checker: BundleCheck, report: Report) -> tuple[Manifest, Metadata] | 
 
 
 def _render(target: Target, manifest: Manifest, metadata: Metadata, codec: Codec, report: Report) -> None:
-    """Compare the files with what this renderer makes of the records, if it wrote them."""
+    """Compare the files with what the records give, if this renderer wrote them."""
     if manifest.written_by != written_by(renderer()):
         report.not_rendered = f"another release wrote it, or what it is made of ({manifest.written_by})"
         return

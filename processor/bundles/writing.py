@@ -1,4 +1,4 @@
-"""Writes what a store hands on: a bundle for each session."""
+"""Writes a bundle for each session that a store hands on."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -46,21 +46,21 @@ class BundleWriter:
 
     @property
     def name(self) -> str:
-        """What a store remembers its target by: the same place with other formats is another one."""
+        """The name of its target in the store: the same place with other formats is another target."""
         return f"{self.target.name} {','.join(sorted(one.value for one in self.formats))}"
 
     def counts(self) -> dict[str, int]:
-        """Return how often each outcome was, by its word."""
+        """Return how often each outcome occurred, by its word."""
         return {outcome.value: count for outcome, count in self.outcomes.items()}
 
     def take(self, page: Sequence[SessionRow]) -> Iterator[SessionRow]:
-        """See `Taker.take`; what is set aside for now is left out. Raises as `write` does."""
+        """See `Taker.take`. Sessions that are set aside are left out until they are due. Raises as `write` does."""
         for session in page:
             if not self.aside.waits(session.session_id, session) and self.count(session, self.write(session)):
                 yield session
 
     def write(self, session: SessionRow) -> Written | RecordError:
-        """Write the session's bundle; return what became of it, or why its messages cannot be read.
+        """Write the session's bundle. Return its outcome, or why a message cannot be read.
 
         Raises:
             TargetUnavailable: it cannot be written there.
@@ -76,7 +76,7 @@ class BundleWriter:
             return error
 
     def count(self, session: SessionRow, result: Written | RecordError) -> bool:
-        """Count what became of `session`, whoever wrote it; return whether it is written."""
+        """Count the outcome of `session`, whoever wrote it. Return whether it is written."""
         if isinstance(result, RecordError):
             is_new = self.aside.add(session.session_id, {session.session_id: session.changes}, result)
             self.outcomes[Outcome.SET_ASIDE] += is_new
@@ -95,7 +95,7 @@ def _listed(store: Store, target: Target, date: str) -> list[str]:
 
 
 def write_index(store: Store, writer: BundleWriter, *, all_dates: bool = False) -> None:
-    """Write the index of what `writer` has written since the last time; of `all_dates`, as far as the store knows them.
+    """Write the index for the dates that `writer` has written to; with `all_dates`, for all that the store knows.
 
     Raises:
         TargetUnavailable: it cannot be written there.

@@ -46,10 +46,7 @@ def _root(
 
 @contextmanager
 def _told_as_ours() -> Iterator[None]:
-    """Make our errors of a package that is not installed, and of what the Kafka client raises by itself.
-
-    The latter is so for a property that the client does not know.
-    """
+    """Turn two errors into ours: a package is not installed, or the Kafka client does not know a property."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -101,7 +98,7 @@ def _end(what: str, code: int) -> None:
 
 
 def _usage_words(error: typer.TyperException) -> str:
-    """Return what is wrong with the command line in our hand: one line, lower case, with a way to more."""
+    """Return what is wrong with the command line in our form: one line, lower case, with where to read more."""
     words = " ".join(error.format_message().split()).rstrip(".")
     context = getattr(error, "ctx", None)
     hint = "" if context is None or words.endswith("?") else f"; {context.command_path} --help says what it takes"

@@ -1,4 +1,4 @@
-"""The commands by name. Each is loaded when it is called, so that `a3cp --help` comes at once and has them all."""
+"""The commands by name. Each is loaded when it is called, so `a3cp --help` lists them all at once."""
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Entry(NamedTuple):
-    """What is known of a command before its module `processor.cli.NAME` is loaded."""
+    """A command, before its module `processor.cli.NAME` is loaded."""
 
     line: str  # in the list of commands
     words: tuple[str, ...] = ()  # of a group: its own commands
@@ -65,10 +65,10 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands. It takes `help COMMAND`, and says what may have been meant by an unknown word."""
+    """A group of commands. It takes `help COMMAND`, and suggests commands for an unknown word."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `help COMMAND` as `COMMAND --help`, and nothing as a question for help."""
+        """Take `help COMMAND` as `COMMAND --help`; without a word print the help."""
         if not args and not ctx.resilient_parsing:
             typer.echo(ctx.get_help(), err=True)
             ctx.exit(2)
@@ -100,7 +100,7 @@ class Root(Group):
 
 
 class App(typer.Typer):
-    """Commands as all of ours are: plain help, our hints."""
+    """Commands with plain help and our hints."""
 
     def __init__(self, help: str | None = None, *, cls: type[TyperGroup] = Group, **more: Any) -> None:  # noqa: A002
         super().__init__(cls=cls, help=help, rich_markup_mode=None, pretty_exceptions_enable=False, **more)

@@ -207,7 +207,7 @@ def retry(
 
 
 def _show_left(withheld: int, failed_again: int, refused: list[tuple[DeadLetter, str]]) -> None:
-    """Say what was not put back, and why."""
+    """Say which letters were not put back, and why."""
     if withheld:
         print(f"{withheld:,} whose content (raw media, partial transcripts) was not kept; send it anew")
     reasons: dict[str, list[str]] = {}
@@ -221,7 +221,6 @@ def _show_left(withheld: int, failed_again: int, refused: list[tuple[DeadLetter,
 
 
 def _show(letters: list[DeadLetter], latest: list[DeadLetter]) -> None:
-
     table = new_table("#", "how many", "status", "stage", "latest", "why", right=("how many",), folded=("why",))
     numbers = {}
     for number, (group, members) in enumerate(grouped(letters), 1):

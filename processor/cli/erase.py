@@ -171,10 +171,10 @@ def _tell_profile(*, has_profile: bool, dry_run: bool) -> None:
 def _check_spelling(
     user: str, store: StorePort, targets: Sequence[Target], searched: Sequence[str], others: set[bytes]
 ) -> None:
-    """Look whether there is anything of a person of whom the topics have nothing.
+    """Check that store or targets hold something of a person who is not in the topics.
 
     Raises:
-        UsageError: nothing is there.
+        UsageError: they hold nothing.
         StoreUnavailable, TargetUnavailable: nobody can tell.
     """
     if any(removal_fields(store.removal.removable(Gone(user_id=user))).values()):
@@ -203,7 +203,7 @@ def _not_named(root: str) -> UsageError:
 
 @contextmanager
 def told_where(proof: Proof) -> Iterator[None]:
-    """Say where the proof is when what it is to prove was interrupted."""
+    """Say where the proof is if the erasure is interrupted."""
     try:
         yield
     except BaseException:
@@ -227,9 +227,9 @@ def _forget(conf: LogConf, states: Mapping[int, frozenset[bytes]], proof: Proof,
 def remove(
     store: StorePort, targets: Sequence[Target], user: str, proof: Proof | None = None, *, is_whole: bool = True
 ) -> tuple[Removed, list[Cleared]]:
-    """Remove `user` from the store and the targets, and note it in `proof`; without one only return what would be.
+    """Remove `user` from the store and the targets, and note it in `proof`. Without a proof, only say what would go.
 
-    The proof says `complete` if nothing was left that nobody can judge, and `is_whole`: that all places were named.
+    The proof says `complete` if everything could be judged, and `is_whole`: all places were named.
 
     Raises:
         StoreUnavailable, TargetUnavailable: the proof says what was removed until then.
@@ -251,12 +251,12 @@ def remove(
 
 
 def _proven(cleared: Cleared) -> dict[str, Any]:
-    """Return what a proof may say of a root: of what nobody can judge the count, since names may tell of a person."""
+    """Return what a proof may say of a root. Of unjudged places only the count: a name may betray a person."""
     return {**cleared._asdict(), "others": len(cleared.others)}
 
 
 def _counts(removed: Removed) -> dict[str, Any]:
-    """Return what a proof may say of the store: no session's start, which would help to guess whose it is."""
+    """Return what a proof may say of the store. A session's start is left out: it helps to guess whose it is."""
     return {name: count for name, count in removal_fields(removed).items() if not name.endswith("_start")}
 
 
@@ -265,8 +265,8 @@ def _look(
 ) -> tuple[list[Held], list[UsageError]]:
     """Return what the topics hold of the person, and what is in the way of erasing them now.
 
-    What the processor has not read, or the exporter not written, would come after the erasure. The raw topic is read
-    first: what is committed there is in the other topics. `others` takes the keys of all others.
+    Records that the processor has not read, or the exporter not written, would come after the erasure. The raw topic is
+    read first: what is committed there is in the other topics. `others` takes the keys of other people.
     """
     raw = held_of(conf.common, topics.raw, user, others)
     done = group_offsets(conf, [one.partition for one in raw]) if raw else {}

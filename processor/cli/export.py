@@ -137,7 +137,7 @@ def _wanted(  # noqa: PLR0917  # The options, as they are.
     """Return which files the options ask for.
 
     Raises:
-        UsageError: one of them says nothing, or nothing without --to.
+        UsageError: one of them has no such value, or needs --to.
     """
     for option, given in (
         ("--format", format_), ("--user", user), ("--session", session), ("--since", since), ("--until", until),
@@ -162,7 +162,7 @@ def _names(settings: Settings) -> dict[str, str]:
 
 
 class _Warnings:
-    """Says on standard error what does not answer, and which partitions stand still; each once."""
+    """Warns on standard error of what does not answer, and once of each partition that stands still."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = names
@@ -251,7 +251,7 @@ def _outcome(store: StorePort, done: Progress, names: Mapping[str, str]) -> dict
 
 
 def tell_partial(rows: list[dict[str, Any]]) -> None:
-    """Print of which sessions not all is held, or more than belongs together."""
+    """Print the sessions that are partial, or were opened twice."""
     for row in rows:
         if row["opened_twice"]:
             print(

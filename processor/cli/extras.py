@@ -1,4 +1,4 @@
-"""Which extra brings a package that is not installed (pyproject.toml), and the line that says so."""
+"""Says which extra (pyproject.toml) brings a package that is not installed."""
 
 import sys
 from importlib.util import find_spec
@@ -16,10 +16,10 @@ MODULES: Final = {
 
 
 def require(*extras: str) -> None:
-    """Refuse a command at once that would find out late, with its work half done, that one of `extras` is missing.
+    """Refuse a command at once if one of `extras` is missing. Else it would fail with its work half done.
 
     Raises:
-        UsageError: one is.
+        UsageError: one is missing.
     """
     missing = [extra for extra in extras if not all(find_spec(module) for module in MODULES[extra])]
     if missing:
@@ -27,7 +27,7 @@ def require(*extras: str) -> None:
 
 
 def missing_extra(error: ModuleNotFoundError) -> UsageError | None:
-    """Return what to say of `error`; None when no extra brings the module, so that something is broken."""
+    """Return the error that names the missing extra. Returns None if no extra brings the module."""
     module = (error.name or "").partition(".")[0]
     return next((_needs(extra) for extra, modules in MODULES.items() if module in modules), None)
 

@@ -1,4 +1,4 @@
-"""What the arguments of commands name: a session in the store, a bundle, the roots that were exported to."""
+"""Finds what arguments of commands name: a session in the store, a bundle, roots of exports."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def session_of(store: "SqlStore", name: str) -> SessionRow:
-    """Return the session whose id is `name`, or begins so.
+    """Return the session whose id is `name`, or begins with it.
 
     Raises:
-        UsageError: there is none, or more than one; or no name is given.
+        UsageError: there is none, there are several, or `name` is empty.
     """
     name = name.rstrip("…")  # As a narrow terminal shows it.
     if not name:
@@ -35,7 +35,7 @@ def session_of(store: "SqlStore", name: str) -> SessionRow:
 
 @contextmanager
 def bundle_or_view(session: str, address: str | None) -> Iterator[Target | SessionView]:
-    """Yield the bundle `session`, if that is a folder or URL, else what the store at `address` holds of it.
+    """Yield the bundle `session` if that is a folder or URL; else the session of this id in the store at `address`.
 
     Raises as `session_of`.
     """
@@ -50,7 +50,7 @@ def targets_of(roots: list[str] | None) -> list[Target]:
     """Return the places that `--to` names.
 
     Raises:
-        UsageError: one is not there: its name may be misspelt, and what was to go would stay.
+        UsageError: one does not exist. Its name may be misspelt, and then its content would stay.
         TargetUnavailable: nobody can tell.
     """
     targets = [Target(root) for root in roots or []]
@@ -63,12 +63,15 @@ def targets_of(roots: list[str] | None) -> list[Target]:
 
 
 def unnamed_roots(known: Iterable[str], targets: Iterable[Target]) -> list[str]:
-    """Return the roots among the targets that a store knows (their names without the formats), but for `targets`."""
+    """Return the roots of the targets that a store knows, without those of `targets`.
+
+    The name of a known target is its root and, after a blank, its formats.
+    """
     named = {name for target in targets for name in (target.name, str(Path(target.root).resolve()))}
     roots = {name.rpartition(" ")[0] for name in known}
     return sorted(root for root in roots if named.isdisjoint((root, str(Path(root).resolve()))))
 
 
 def is_there(root: str) -> bool:
-    """Return whether the root of this name is there; of one that is not on this machine nobody can tell: it may be."""
+    """Return whether the root exists. One that is not on this machine counts as existing: nobody can tell."""
     return "://" in root or Path(root).exists()

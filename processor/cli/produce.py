@@ -50,7 +50,6 @@ class Summary:
 
     def add_odd(self, name: str, number: int, odd: int) -> None:
         """Count what does not conform, and list it while the list is not too long."""
-
         self.odd_count += 1
         self.odd_words.update(odd_words(odd))
         if len(self.odd) < BAD_LISTED_MAX:

@@ -1,4 +1,4 @@
-"""The proof of an erasure: a file that names nobody. It is there before anything is removed, whatever happens then."""
+"""The proof of an erasure: a file that names nobody. It is written before anything is removed."""
 
 import hmac
 import json
@@ -15,10 +15,10 @@ NEW_FILE: Final = "name a new file in a folder that is there"
 
 
 class Proof:
-    """A proof on disk that grows with what is done, and is `complete` once all of it is."""
+    """A proof on disk. It grows with what is done, and says `complete` once all is done."""
 
     def __init__(self, file: Path, user: str, told: Mapping[str, Any]) -> None:
-        """Write `told` into a new `file`, with a hash of `user` by which nobody without the receipt can guess them.
+        """Write `told` into a new `file`, with a hash of `user`. Only with the receipt can anybody check who it is.
 
         Raises:
             UsageError: it cannot be written.
@@ -39,10 +39,10 @@ class Proof:
             raise UsageError(f"no proof can be written to {file} ({error.strerror})", remedy=NEW_FILE) from error
 
     def note(self, **told: Any) -> None:
-        """Write what is known by now in place of what was said before.
+        """Add to the proof, or replace what it said.
 
         Raises:
-            Fatal: it cannot be written; what was said before is still there.
+            Fatal: it cannot be written. The proof is as it was before.
         """
         self._told.update(told)
         beside = self.file.with_name(f".{self.file.name}.tmp")

@@ -19,7 +19,7 @@ class Said(NamedTuple):
     """What a record says."""
 
     user_id: str
-    session: str  # the session's id and the message's number in it, as far as there are
+    session: str  # the session's id and the message's number in it; "" if there is none
     words: str  # for people
     fields: Mapping[str, Any]  # for programs
 
@@ -37,7 +37,7 @@ def fields_of(record: TopicRecord, said: Said) -> dict[str, Any]:
 
 
 def said_by(word: str, record: TopicRecord, codec: Codec) -> Said:
-    """Return what `record` says, of the topic that `word` means; of one that cannot be read, why.
+    """Return what `record` says, of the topic that `word` means. If it cannot be read, say why.
 
     Raises:
         RegistryUnavailable: its schema is in the registry, which does not answer.
@@ -76,7 +76,7 @@ def _raw(user_id: str, value: bytes, codec: Codec) -> Said:
 
 
 def _shown(value: bytes, fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """Return the message as it may be shown, and in words; nobody is to keep raw media and partial transcripts."""
+    """Return the message as it may be shown, and in words: without raw media and partial transcripts."""
     if why := why_withheld(value, fields):
         return {"withheld": why}, f"withheld: {why}"
     return fields, message_words(fields)

@@ -26,7 +26,7 @@ class Sent(NamedTuple):
     seq: int
     append_ms: int  # when the log took it first
     user_id: str
-    content: bytes | None  # None when it is withheld, and cannot be sent
+    content: bytes | None  # None if it is withheld: then it cannot be sent
 
 
 def replay(
@@ -82,7 +82,7 @@ def replay(
 def paced(
     messages: Iterable[Sent], factor: float | None, *, now_s: Callable[[], float], wait: Callable[[float], object]
 ) -> Iterator[Sent]:
-    """Yield each of `messages` when it is due: spaced as they came, `factor` times as fast; None waits for nothing."""
+    """Yield each of `messages` when it is due: spaced as they came, `factor` times as fast. None: at once."""
     begun_s = now_s()
     first_ms: int | None = None
     for message in messages:

@@ -78,7 +78,7 @@ def retention(
 
 
 def _ask(age: str, going: int, kept: int, *, is_short: bool) -> None:
-    """Ask whether so much is to go, where it is little time, or all.
+    """Ask for a yes if the age is short, or all sessions would go.
 
     Raises:
         UsageError: nobody can be asked.
@@ -98,7 +98,7 @@ def age_ms(text: str) -> int:
     """Return the length of `text`, such as 90d, in ms.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is no age.
     """
     match = _AGE(text)
     if match is not None and match[2] in ("m", "mo"):

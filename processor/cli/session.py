@@ -1,4 +1,4 @@
-"""`a3cp session`: ask something of a user's session, and wait for what came of it."""
+"""`a3cp session`: sends a command for a user's session, and waits for its outcome."""
 
 import json
 import sys
@@ -86,7 +86,7 @@ _PLAIN: Final[dict[CommandWord, str]] = {
 
 
 def _plain(word: CommandWord) -> Callable[..., None]:
-    """Return the command that asks for `word`, and needs no more than the session."""
+    """Return the function of the command `word`, which has no options of its own."""
 
     def ask(
         user: User,
@@ -162,7 +162,7 @@ def tag(
 
 
 def _context(values: list[str]) -> dict[str, Any]:
-    """Return the object that the arguments tell; a value that is JSON is taken as such, else as text."""
+    """Return the context in the arguments. A value is taken as JSON if it is JSON, else as text."""
     whole = _json_or_text(values[0]) if len(values) == 1 else None
     if isinstance(whole, dict):
         return whole
@@ -183,7 +183,7 @@ def _json_or_text(text: str) -> Any:
 
 
 class Asked(NamedTuple):
-    """What all of the commands can be told."""
+    """The options that all commands have."""
 
     performer: str | None
     session: str | None
@@ -226,7 +226,7 @@ def _ask(name: CommandWord, user: str, arguments: dict[str, Any], asked: Asked) 
 
 
 def _why(code: str | None, user: str, session: str | None, past: Past) -> str:
-    """Return why a command was refused, and what to do, from what is known of the user."""
+    """Return why a command was refused, and what to do."""
     if code == "user_mismatch":
         return "the session is another user's; check USER and --session"
     ended = ""

@@ -48,7 +48,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def chosen(bootstrap: str | None, prefix: str | None, store: str | None = None) -> Settings:
-    """Return the settings with what the options say; odd variables are warned of on standard error.
+    """Return the settings with those of the options. Warn of odd variables on standard error.
 
     Raises:
         UsageError: a setting is wrong, or no Kafka is named and the embedded one does not run.
@@ -57,7 +57,7 @@ def chosen(bootstrap: str | None, prefix: str | None, store: str | None = None) 
 
 
 def stored(address: str | None) -> "SqlStore":
-    """Return the store that is named, else that of the settings; no Kafka is needed to look into it.
+    """Return the store at `address`, by default that of the settings. No Kafka is needed.
 
     Raises:
         UsageError: a setting is wrong, or there is no such store.
@@ -67,7 +67,7 @@ def stored(address: str | None) -> "SqlStore":
 
 
 def codec_of_settings() -> Codec:
-    """Return the codec that the settings ask for; no Kafka is needed to read what a store holds."""
+    """Return the codec of the settings. No Kafka is needed."""
     return Codec(schemas(load(os.environ, Path.cwd()).settings))
 
 
@@ -92,7 +92,7 @@ def time_ms(option: str, text: str | None) -> int | None:
     """Return the time that `option` gives, ms since the epoch.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is no time.
     """
     try:
         return None if text is None else parse_time(text)
@@ -101,10 +101,10 @@ def time_ms(option: str, text: str | None) -> int | None:
 
 
 def one_of(option: str, word: str | None, words: tuple[str, ...]) -> str | None:
-    """Return `word`, which `option` gives.
+    """Return `word`, the value of `option`.
 
     Raises:
-        UsageError: it is none of `words`.
+        UsageError: it is not one of `words`.
     """
     if word is not None and word not in words:
         raise UsageError(f"{option} cannot be {word}", remedy=f"there are {', '.join(words)}")

@@ -63,10 +63,10 @@ def tail(
 
 
 def word_and_name(topic: str, names: Mapping[str, str]) -> tuple[str, str]:
-    """Return which topic is meant: the word for it, and its name.
+    """Return the word and the name of the topic that is meant. `names` has the names by word.
 
     Raises:
-        UsageError: it is none of `names`, which are by word.
+        UsageError: there is no such topic.
     """
     for word, name in names.items():
         if topic in (word, name):
@@ -75,10 +75,10 @@ def word_and_name(topic: str, names: Mapping[str, str]) -> tuple[str, str]:
 
 
 def offsets_of(start: str, topic: str) -> dict[tuple[str, int], int]:
-    """Return the partition and offset where `start` says to begin in `topic`; nothing for `now` and `beginning`.
+    """Return the partition and offset in `start`. It is empty for `now` and `beginning`.
 
     Raises:
-        UsageError: it says no such thing.
+        UsageError: `start` is no place in `topic`.
     """
     if start in ("now", "beginning"):
         return {}

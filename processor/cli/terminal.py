@@ -13,7 +13,7 @@ _PIPED_WIDTH: Final = 240  # for programs, which read lines
 
 
 def new_console() -> Console:
-    """Return a console for tables; text is printed as it is, since it may quote what was in a record."""
+    """Return a console for tables. It prints text as it is: it may quote what was in a record."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
@@ -21,7 +21,7 @@ def new_console() -> Console:
 
 
 def new_table(*headings: str, right: tuple[str, ...] = (), folded: tuple[str, ...] = ()) -> Table:
-    """Return a table without frame; the columns `right` hold numbers, those `folded` may take several lines."""
+    """Return a table without frame. Columns in `right` hold numbers; columns in `folded` may take several lines."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in headings:
         is_right = heading in right
@@ -32,7 +32,7 @@ def new_table(*headings: str, right: tuple[str, ...] = (), folded: tuple[str, ..
 
 
 class Show(Protocol):
-    """Shows how far something is: so much of all, when it is known how much that is, and in which words."""
+    """Shows how far something is: how much of all (if that is known), and words for it."""
 
     def __call__(self, done: int, total: int | None = None, words: str | None = None) -> None:
         """Show it."""
@@ -40,7 +40,7 @@ class Show(Protocol):
 
 @contextmanager
 def progress_bar(words: str = "", *, quiet: bool = False, console: Console | None = None) -> Iterator[Show]:
-    """Yield what shows how far something is: a bar on a terminal from the first call on, nothing elsewhere."""
+    """Yield a function that shows how far something is: by a bar on a terminal, else not at all."""
     console = console or Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)

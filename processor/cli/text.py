@@ -1,4 +1,4 @@
-"""Text for people and programs: nothing that a message says may steer a terminal, or pass for something else."""
+"""Text for people and programs: no text of a message may steer a terminal, or look like something else."""
 
 import json
 import re
@@ -23,15 +23,15 @@ _EAST_ASIAN: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGAN
 
 
 def plain(text: str) -> str:
-    """Return `text` with its control characters marked: nothing that a message says may steer the terminal."""
+    """Return `text` with its control characters marked, so that it cannot steer the terminal."""
     return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def plain_id(name: str) -> str:
-    """Return an id; one that could be taken for another comes in quotes, its odd characters as `\\u….`
+    """Return an id. If it could be taken for another one, it is in quotes, with its odd characters as `\\u….`
 
-    Such an id has blanks outside, characters that are not seen, several ways to be written, or letters of several
-    scripts: a Cyrillic "а" in a Latin word.
+    Such an id has outer blanks, invisible characters, several spellings, or letters of several scripts: a Cyrillic "а"
+    in a Latin word.
     """
     return name if _is_unmistakable(name) else json.dumps(name)
 
@@ -46,7 +46,7 @@ def _is_unmistakable(name: str) -> bool:
 
 
 def nearest(text: str, known: Iterable[str]) -> list[str]:
-    """Return what of `known` is most like `text`, whatever its case and its outer blanks, best first."""
+    """Return the texts in `known` that are most like `text`, best first. Case and outer blanks do not count."""
     by_form: dict[str, str] = {}
     for one in islice(known, _COMPARED_MAX):
         by_form.setdefault(one.strip().casefold(), one)
@@ -74,9 +74,9 @@ def when(ms: int) -> str:
 
 
 def print_json(value: object, *, indent: int | None = None) -> None:
-    """Print `value` as JSON: text as it is, but for what a terminal would not show as it is.
+    """Print `value` as JSON. Characters that a terminal would not show are escaped.
 
-    It is one line, unless `indent` says how far each level is moved to the right.
+    It is one line; with `indent`, each level is moved that far to the right.
     """
     can_show = (sys.stdout.encoding or "").lower().startswith("utf")
     for line in json.dumps(value, ensure_ascii=not can_show, indent=indent).split("\n"):

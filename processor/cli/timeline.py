@@ -63,7 +63,7 @@ def timeline(
 
 @contextmanager
 def _opened(session: str, address: str | None) -> Iterator[tuple[dict[str, Any], Iterable[Entry]]]:
-    """Yield a session's metadata and its timeline, from a bundle if there is one of this name, else from the store."""
+    """Yield a session's metadata and timeline: of the bundle of this name if there is one, else of the store."""
     with bundle_or_view(session, address) as place:
         if isinstance(place, Target):
             yield msgspec.to_builtins(read_metadata(place)), read_timeline(place)
@@ -94,7 +94,7 @@ def show(heads: Iterable[str], entries: Iterable[Entry], *, everything: bool = F
 
 
 def lines(entries: Iterable[Entry], *, everything: bool = False) -> Iterator[Shown]:
-    """Yield what is shown of `entries`: silences as lines of their own, and lines that are alike as one."""
+    """Yield the lines for `entries`. A silence has a line of its own; lines that are alike become one."""
     before_ms: int | None = None
     alike: list[Shown] = []
     alike_key = ""

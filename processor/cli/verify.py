@@ -1,4 +1,4 @@
-"""`a3cp verify`: whether bundles, or the sessions in the topics, are whole and unaltered."""
+"""`a3cp verify`: checks that bundles, or the sessions in the topics, are whole and unaltered."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,6 @@ def verify(
     With --topic, check count, order and digest of the sessions in the topics.
     Exit codes: 0 nothing is wrong, 1 something is, 2 there is nothing to check.
     """
-
     if (target is None) != topic:
         raise UsageError(
             "verify wants either a bundle or --topic", remedy="name a bundle, a folder of them, or --topic"
@@ -75,7 +74,7 @@ def verify(
 
 
 def _tell_rendered(reports: Sequence[Report]) -> None:
-    """Say of how many bundles what people read was proven too, and of which it was not."""
+    """Say for how many bundles the texts for people were proven, too, and why not for the others."""
     alike = sum(report.is_rendered for report in reports if report.is_sound)
     print(f"words, page and CSV rendered again from the records: {alike:,} alike")
     if others := Counter(report.not_rendered for report in reports if report.is_sound and not report.is_rendered):
@@ -84,7 +83,7 @@ def _tell_rendered(reports: Sequence[Report]) -> None:
 
 
 def _tell_index(target: str) -> None:
-    """Say whether anybody would miss a bundle."""
+    """Say whether there is an index that would show a missing bundle."""
     if is_root(target):
         count = listed(target)
         told = "there is none, so nobody can tell whether a bundle is missing" if count is None else f"lists {count:,}"

@@ -1,6 +1,6 @@
-"""Asks whether a broker answers: without a record to read, nothing else tells for sure.
+"""Asks whether a broker answers. While no record comes, nothing else tells for sure.
 
-librdkafka's own word that all brokers are down can stay away: one that went soon after it had come back was missed.
+librdkafka does not always say that all brokers are down: it missed a broker that went soon after it had come back.
 """
 
 import time
@@ -35,7 +35,7 @@ class Answering:
         self._ask_at_s = time.monotonic() + _EVERY_S
 
     def ask(self, consumer: Consumer) -> KafkaException | None:
-        """Return why no broker answers; None when one does."""
+        """Return why no broker answers. Returns None if one does."""
         self.heard()
         try:
             consumer.list_topics(self._topic, timeout=self._timeout_s)
@@ -51,11 +51,11 @@ def await_broker(
     on_trouble: Callable[[A3CPError], None],
     give_up_s: float | None,
 ) -> bool:
-    """Wait until a broker answers; return whether one does, or it was `stopped` before.
+    """Wait until a broker answers, and return True; return False if `stopped` says so before.
 
     Raises:
         BrokerUnavailable: none has answered for `give_up_s`.
-        UsageError: a property is none.
+        UsageError: the Kafka client refuses a property.
     """
     began_s = time.monotonic()
     is_told = False

@@ -38,18 +38,18 @@ class KafkaTopics:
         origin: Mapping[str, str] = MappingProxyType({}),
         on_read: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
-        """Look how far the topics go.
+        """Ask how far the topics go.
 
         Args:
             conf: librdkafka's properties.
-            topics: those to be read; one that explains another comes after it, the dead letters and raw last.
-            raw, group_id: the raw topic and the processor's group, when it matters what is processed.
+            topics: those to be read. A topic that explains another comes after it: the dead letters, and raw last.
+            raw, group_id: the raw topic and the processor's group, if it matters what is processed.
             origin: the topics, by role, that the group must have worked on.
-            on_read: told how many offsets were passed, and how many there are.
+            on_read: gets how many offsets were passed, and how many there are.
 
         Raises:
-            UsageError: a topic does not exist, they have different numbers of partitions, the group worked on others of
-                these names, or a property is none.
+            UsageError: a topic does not exist, they have different numbers of partitions, the group worked on other
+                topics of these names, or the Kafka client refuses a property.
             BrokerUnavailable: no broker answers.
         """
         self._conf = conf
@@ -96,12 +96,12 @@ class KafkaTopics:
         return {place.partition: place.offset for place in self._committed}
 
     def lost(self) -> Mapping[int, tuple[int, int]]:
-        """See `Topics.lost`: it stands beside the committed offsets."""
+        """See `Topics.lost`. It stands beside the committed offsets."""
         told = ((place.partition, lost_in(place.metadata)) for place in self._committed)
         return {partition: lost for partition, lost in told if lost is not None}
 
     def late(self) -> Mapping[int, int]:
-        """See `Topics.late`: it stands there too."""
+        """See `Topics.late`. It stands beside the committed offsets, too."""
         told = ((place.partition, late_in(place.metadata)) for place in self._committed)
         return {partition: start for partition, start in told if start is not None}
 

@@ -1,4 +1,4 @@
-"""Where a partition is read from, and whether the work stopped there: nothing is skipped silently."""
+"""Where a partition is read from. Offsets that are skipped are reported, never skipped silently."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -15,7 +15,7 @@ _SEE: Final = "docs/operations.md, 'Lost input and moved offsets'"
 
 
 class Beginnings:
-    """Finds where to begin, tells what is wrong with it, and knows what was lost."""
+    """Finds where to begin, reports what is wrong there, and knows what was lost."""
 
     def __init__(self, raw: str, observer: LogObserver) -> None:
         self._raw = raw
@@ -26,7 +26,7 @@ class Beginnings:
         """Partition -> where it began when the group first read it, if its beginning was gone."""
 
     def find(self, admin: AdminClient, committed: Sequence[TopicPartition]) -> dict[int, int]:
-        """Return where to begin to read; a partition that has to stand still is told and left out.
+        """Return where to begin to read. A partition that has to stand still is reported and left out.
 
         Raises:
             KafkaException: no answer.
@@ -36,7 +36,7 @@ class Beginnings:
         return self.at(admin, {place.partition: place.offset for place in committed})
 
     def at(self, admin: AdminClient, wanted: Mapping[int, int]) -> dict[int, int]:
-        """Return the same, given what is to be read next by partition; below 0 when nothing was read yet."""
+        """Return where to begin, given the wanted offset by partition; below 0 if nothing was read yet."""
         places = [(self._raw, partition) for partition in wanted]
         starts = log_offsets(admin, places, EARLIEST, IsolationLevel.READ_UNCOMMITTED, _TIMEOUT_S)
         ends = log_offsets(admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED, _TIMEOUT_S)
@@ -88,5 +88,5 @@ class Beginnings:
 
 
 def lost_words(first: int, after: int) -> str:
-    """Return in words that these offsets, up to the one before `after`, are lost."""
+    """Return in words that the offsets from `first` to the one before `after` are lost."""
     return f"offsets {first} to {after - 1} were removed before they were read: by retention, or by hand"

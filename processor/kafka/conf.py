@@ -1,4 +1,4 @@
-"""librdkafka's properties for each client; those a user passes through win, unless exactly-once depends on ours."""
+"""librdkafka's properties for each client. A user's property wins, unless exactly-once depends on ours."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
@@ -7,15 +7,15 @@ from processor.errors import UsageError
 
 _SESSION_MS: Final = 6_000
 READING: Final[dict[str, Any]] = {
-    # Of all codecs librdkafka bounds only zstd, by this, and tries sizes that grow threefold; with its default it fails
-    # for good at some batches of 34 MB, with the most that it takes, at none below 716 MB.
+    # By this librdkafka bounds zstd, alone of all codecs; it tries sizes that grow threefold. With its default some
+    # batches of 34 MB can never be read; with this, all below 716 MB can.
     "receive.message.max.bytes": 2**31 - 1,
     # All batches of an answer are unpacked at once: 1 MiB may become 1.1 GB by gzip. Larger answers are no quicker.
     "fetch.max.bytes": 1 << 20,
     "max.partition.fetch.bytes": 1 << 20,
     "check.crcs": True,  # Java's consumer does so too; without it damage would be tagged.
 }
-"""How everyone reads whatever a topic takes."""
+"""How every reader can read whatever a topic takes."""
 
 _CONSUMER: Final[dict[str, Any]] = {
     **READING,
@@ -111,9 +111,9 @@ def consumer_conf(common: Mapping[str, Any], *, session_timeout_ms: int, group_p
 def _heartbeat_ms(session_timeout_ms: int) -> int:
     """Return how often a member says that it lives, and learns by the answer that another has joined, left or died.
 
-    Two heartbeats take a little longer than a session of 6 s, the shortest that Kafka allows by default. Members beat
-    in step, since a rebalance begins with them all: with their second beat after a member's last one, the others learn
-    that it is dead. At 3 s sharp, Kafka's default, now and then only the third beat tells them.
+    Two heartbeats take a little longer than a session of 6 s, the shortest that Kafka allows by default. A rebalance
+    begins with all members, so they beat in step. By their second beat after a member's last one, the others learn
+    that it is dead. At 3 s sharp, Kafka's default, sometimes only the third beat says so.
     """
     return 3_100 if session_timeout_ms >= _SESSION_MS else max(100, session_timeout_ms // 6)
 
@@ -127,16 +127,16 @@ def producer_conf(common: Mapping[str, Any], *, transaction_timeout_ms: int) -> 
 
 
 def restorer_conf(common: Mapping[str, Any], *, group_id: str) -> dict[str, Any]:
-    """Return the properties of the reader of `a3cp.state`; it joins no group, though the client wants a name of one."""
+    """Return the properties of the reader of `a3cp.state`. It joins no group, though the client wants a name."""
     return {**_RESTORER, **common, **_RESTORER_OURS, "group.id": f"{group_id}-restore"}
 
 
 def reader_conf(common: Mapping[str, Any], *, if_gone: Literal["earliest", "error"]) -> dict[str, Any]:
-    """Return the properties of one who reads partitions on its own; the client wants a group, but none is ever joined.
+    """Return the properties of a reader without a group. The client wants a group's name, but none is ever joined.
 
     Args:
-        common: those a user passes through; they win over how much is fetched, not over what counts as committed.
-        if_gone: what is done when the retention takes away what is to be read: go on with what is left, or fail.
+        common: the user's. They win over how much is fetched, not over what counts as committed.
+        if_gone: what to do if the next record was removed by retention: go on with what is left, or fail.
     """
     return {**_READER, **common, **_CONSUMER_OURS, "group.id": "a3cp-reader", "auto.offset.reset": if_gone}
 

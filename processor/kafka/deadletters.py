@@ -35,7 +35,7 @@ _PRODUCER: Final[dict[str, Any]] = {
 
 
 class Group(NamedTuple):
-    """What dead letters that are told together have in common."""
+    """What the dead letters of one group have in common."""
 
     status: str
     stage: str
@@ -91,9 +91,9 @@ def read_letters(reader: Reader) -> list[DeadLetter]:
 
 
 def read_letter(reader: Reader, partition: int, offset: int) -> tuple[DeadLetter, TopicRecord] | None:
-    """Return the dead letter at `offset`, and its record; None when there is none.
+    """Return the dead letter at `offset`, and its record. Returns None if there is none.
 
-    Its partition is read as a whole: the marker of a retry comes anywhere after it.
+    The whole partition is read: the marker of a retry may come anywhere after the letter.
     """
     found: tuple[DeadLetter, TopicRecord] | None = None
     for record in reader.read_all([partition]):
@@ -106,7 +106,7 @@ def read_letter(reader: Reader, partition: int, offset: int) -> tuple[DeadLetter
 
 
 def is_marker(headers: Iterable[str]) -> bool:
-    """Whether a record with headers of these names is a marker; a dead letter keeps what its record came with."""
+    """Whether a record with headers of these names is a marker. (A dead letter keeps its record's headers.)"""
     names = frozenset(headers)
     return DLQ_RETRIED in names and DLQ_STAGE not in names
 
@@ -125,7 +125,7 @@ def topic_to_fill(conf: Mapping[str, Any], raw: str) -> Topic:
 
 
 def refusal(letter: DeadLetter, raw: Topic) -> str | None:
-    """Return why `raw` does not take a dead letter, None when it does."""
+    """Return why a dead letter cannot be put into `raw`. Returns None if it can."""
     if letter.partition >= raw.partitions:
         return f"of a partition that {raw.name} does not have"
     if letter.record_bytes > _bytes_max(raw):  # It came compressed, or the topic took more then.
@@ -136,18 +136,18 @@ def refusal(letter: DeadLetter, raw: Topic) -> str | None:
 def retry(
     conf: Mapping[str, Any], letters: Iterable[DeadLetter], *, raw: Topic, dlq: str, group_id: str
 ) -> Iterator[list[DeadLetter]]:
-    """Put dead letters back into `raw` and yield those that were, now marked, a transaction's at a time.
+    """Put dead letters back into `raw`, and yield them by transaction: they are marked now.
 
     Args:
         conf: librdkafka's properties.
-        letters: which; those among them that were retried since they were read are left.
-        raw: the topic they go to, into the partition they came from; it takes them (`refusal`).
+        letters: which. Those that were retried since they were read are left out.
+        raw: the topic they go to, into the partition they came from. It must take them (`refusal`).
         dlq: the topic of the dead letters.
         group_id: the processor's group, for the transactional id that all retries share.
 
     Raises:
-        BrokerUnavailable: no broker answers; nothing was sent but what was yielded.
-        OutcomeUnknown: it is not known whether the next part was committed; running it again does what is missing.
+        BrokerUnavailable: no broker answers. Only what was yielded was sent.
+        OutcomeUnknown: it is not known whether the next part was committed. Run it again to do what is missing.
     """
     batches = {"batch.size": min(_BATCH_BYTES_MAX, _bytes_max(raw))}  # The topic's limit is one of batches.
     with reaching("preparing the retry", conf):
@@ -172,7 +172,7 @@ def _bytes_max(raw: Topic) -> int:
 
 
 def _back(record: TopicRecord, position: str) -> list[tuple[str, bytes | None]]:
-    """Return the headers of a record that is put back; `position` is that of its dead letter."""
+    """Return the headers for putting a record back. `position` is its dead letter's."""
     kept = [(name, text) for name, text in record.headers if not name.startswith(DLQ_START) and name != RETRIED]
     return [*kept, (RETRIED, position.encode())]
 
@@ -207,7 +207,7 @@ def _headers(record: TopicRecord) -> dict[str, str]:
 
 
 def letter_of(record: TopicRecord) -> DeadLetter | None:
-    """Return the dead letter that `record` is; None when it is the marker beside one that was put back."""
+    """Return the dead letter in `record`. Returns None if it is the marker of one that was put back."""
     headers = _headers(record)
     if is_marker(headers):
         return None

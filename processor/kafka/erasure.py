@@ -1,7 +1,7 @@
-"""A person in the topics: what is there of them, until when, and how their state is taken away.
+"""A person in the topics: what is there of them, until when, and how their state is removed.
 
-The state topic belongs to the processor, whose memory says what the topic says. A tombstone from anyone else would make
-them disagree, so it is written as the processor writes: as the partition's owner, a member of its group, in a
+The state topic belongs to the processor: its memory and the topic must agree. A tombstone from anyone else would break
+that. So the tombstone is written as the processor writes: by the partition's owner, a member of its group, in a
 transaction that the group's next generation would fence.
 """
 
@@ -38,13 +38,13 @@ class Held(NamedTuple):
     first_offset: int
     last_offset: int
     last_ms: int  # when the last one was appended
-    keys: frozenset[bytes]  # whose last record has a value: in a compacted topic, those that are still there
+    keys: frozenset[bytes]  # those whose last record has a value: compaction keeps them
 
 
 def held_of(conf: Mapping[str, Any], topic: str, person: str, others: set[bytes] | None = None) -> list[Held]:
-    """Return what the partitions of `topic` hold of `person`, all that was begun to be written before this was asked.
+    """Return what the partitions of `topic` hold of `person`.
 
-    The whole topic is read. Records without a key, or with that of others, are not found; `others` takes those keys.
+    The whole topic is read, with all that somebody had begun to write before. `others` takes the keys of other records.
 
     Raises:
         UsageError: the topic does not exist.
@@ -68,7 +68,7 @@ def held_of(conf: Mapping[str, Any], topic: str, person: str, others: set[bytes]
 
 
 def gone_by_ms(held: Held, configs: Mapping[str, str]) -> int | None:
-    """Return when retention will have deleted the records, ms since the epoch; None when it never does.
+    """Return when retention will have deleted the records, ms since the epoch. Returns None if it never does.
 
     A segment goes as a whole, once its last record is old enough.
     """
@@ -98,7 +98,7 @@ def is_at_work(conf: LogConf) -> bool:
 
 
 def processor_at_work(group_id: str) -> UsageError:
-    """Return what to raise where a processor owns the person's state."""
+    """Return the error for a person whose state is in a running processor."""
     return UsageError(
         f"the person has a state, and a processor of the group {group_id} keeps it in memory",
         remedy="stop every a3cp process of the group, erase, and start them again (one that was killed counts for "
@@ -107,11 +107,11 @@ def processor_at_work(group_id: str) -> UsageError:
 
 
 def forget(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> None:
-    """Take states out of the state topic by tombstones, as their owner: the keys in `states`, by partition.
+    """Remove the keys in `states`, by partition, from the state topic by tombstones, as their owner.
 
     Raises:
-        UsageError: a processor is at work, or the group is not the one that wrote the states; nothing was changed.
-        BrokerUnavailable, OutcomeUnknown, Fatal: see `failure`; it may be done again.
+        UsageError: a processor is at work, or another group wrote the states. Nothing was changed.
+        BrokerUnavailable, OutcomeUnknown, Fatal: see `failure`. It may be done again.
     """
     if is_at_work(conf):
         raise processor_at_work(conf.group_id)
@@ -172,14 +172,14 @@ def _write_tombstones(
 
 
 def _committed(consumer: Consumer, conf: LogConf, partitions: Iterable[int]) -> dict[int, TopicPartition]:
-    """Return what the group has committed by partition, with the text beside the offset."""
+    """Return what the group has committed, by partition: each offset with its text."""
     asked = [TopicPartition(conf.raw, partition) for partition in sorted(partitions)]
     found = consumer.committed(asked, timeout=_TIMEOUT_S)
     return {tp.partition: tp for tp in found if tp.offset >= 0}
 
 
 def _await_stable(conf: Mapping[str, Any], topic: str, partitions: int) -> None:
-    """Wait until a reader of committed records sees all that was begun to be written when this was called."""
+    """Wait until a reader of committed records can see all that somebody had begun to write before this call."""
     admin = AdminClient(dict(conf))
     ends = _ends(admin, topic, range(partitions), IsolationLevel.READ_UNCOMMITTED)
     deadline_s = time.monotonic() + _STABLE_S

@@ -1,4 +1,4 @@
-"""Turns librdkafka's errors into ours: what happens next is what distinguishes them."""
+"""Turns librdkafka's errors into ours, by what has to happen next."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -74,7 +74,7 @@ def error_of(exception: KafkaException | KafkaError) -> KafkaError:
 
 
 def is_outdated(exception: KafkaException) -> bool:
-    """Whether a commit was refused only because the group is in another generation, so that aborting undoes it."""
+    """Whether a commit was refused only because the group has a new generation. Then aborting undoes it."""
     error = error_of(exception)
     return error.code() in _OUTDATED and error.txn_requires_abort() and not error.fatal()
 
@@ -84,7 +84,7 @@ def failure(doing: str, exception: KafkaException | KafkaError, *, in_transactio
 
     Args:
         doing: what was being done, for the message.
-        in_transaction: whether a transaction may be left in between; then what is not clear is `OutcomeUnknown`.
+        in_transaction: whether a transaction may be half done. Then an unclear error is `OutcomeUnknown`.
     """
     error = error_of(exception)
     code, text = error.code(), f"{doing}: {error.str()}"
@@ -102,7 +102,7 @@ def failure(doing: str, exception: KafkaException | KafkaError, *, in_transactio
 
 
 def usage_error(exception: Exception) -> UsageError | None:
-    """Return our error for one of the client's that a wrong property caused, None for any other."""
+    """Return our error for a property that the client refuses. Returns None for any other error."""
     if not isinstance(exception, KafkaException) or error_of(exception).code() != KafkaError._INVALID_ARG:
         return None
     return UsageError(
@@ -117,7 +117,7 @@ def no_topic(*names: str) -> UsageError:
 
 
 def unreachable(doing: str, error: KafkaException, conf: Mapping[str, Any]) -> A3CPError:
-    """Return our error for one met outside of the processor: it names the address that was tried."""
+    """Return our error for a client's, outside of the processor: it names the address that was tried."""
     outcome = usage_error(error) or failure(doing, error)
     if isinstance(outcome, BrokerUnavailable | OutcomeUnknown):
         return BrokerUnavailable(
@@ -129,7 +129,7 @@ def unreachable(doing: str, error: KafkaException, conf: Mapping[str, Any]) -> A
 
 @contextmanager
 def reaching(doing: str, conf: Mapping[str, Any]) -> Iterator[None]:
-    """Raise what `unreachable` makes of the client's errors."""
+    """Turn the client's errors into ours, by `unreachable`."""
     try:
         yield
     except KafkaException as error:

@@ -70,7 +70,8 @@ class KafkaFeed:
             session_timeout_ms: after how long without a heartbeat a member counts as dead.
 
         Raises:
-            UsageError: a topic does not exist, they have different numbers of partitions, or a property is none.
+            UsageError: a topic does not exist, they have different numbers of partitions, or the client refuses a
+                property.
             BrokerUnavailable: no broker answers.
         """
         self._conf = conf
@@ -132,7 +133,7 @@ class KafkaFeed:
         return records
 
     def _go_beyond(self, records: Sequence[OutputRecord]) -> None:
-        """Move the positions behind `records`, and read no more of what cannot be read."""
+        """Move the positions behind `records`. Stop reading partitions that cannot be read."""
         for record in records:
             source = record.topic, record.partition
             self._positions[source] = max(
@@ -223,8 +224,8 @@ class KafkaFeed:
     def close(self) -> None:
         """See `Feed.close`.
 
-        While a commit has no answer, as when the broker went away with it, librdkafka waits for one for ever (its issue
-        3740). Such a client is left behind; it closes once a broker answers.
+        If a commit has no answer, since the broker went away, librdkafka waits for one for ever (its issue 3740). Such
+        a client is left behind; it closes once a broker answers.
         """
         for probes in self._probes.values():
             probes.close()
@@ -267,12 +268,12 @@ class KafkaFeed:
         return OutputRecord(*source, offset, message.timestamp()[1], message.value())
 
     def _standing(self, message: Message) -> Standing:
-        """Return which batch cannot be read, as the error `message` tells."""
+        """Return where a partition stands still: at the batch that the error `message` names."""
         topic, partition, offset = place_of(message)
         return Standing(self._words[topic], partition, offset, Cause.UNREADABLE, unreadable_because(message), REMEDY)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Take the partitions; nothing of them is read before `begin`."""
+        """Take the partitions. They are read from `begin` on."""
         consumer.assign([])
         self._begin_anew({})
         self._owned = frozenset(tp.partition for tp in partitions)
@@ -295,12 +296,12 @@ class KafkaFeed:
             probes.close()
 
     def _stop_reading(self, sources: Iterable[Source]) -> None:
-        """Read the other partitions only. One that is merely paused slows the others down."""
+        """Read only the other partitions. These are unassigned: a paused partition slows the others down."""
         self._held.update(sources)
         self._assign()
 
     def _assign(self) -> None:
-        """Read what is not held back, each partition from its position."""
+        """Read all partitions that are not held back, each from its position."""
         assigned = [
             TopicPartition(self._topics[source[0]], source[1], self._positions.get(source, start))
             for source, start in self._began.items()

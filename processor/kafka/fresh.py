@@ -1,4 +1,4 @@
-"""Removes what a former run of the demo left: its topics and its group. Nothing else ever deletes a topic."""
+"""Removes the topics and the group of an earlier demo. Nothing else ever deletes a topic."""
 
 import contextlib
 import time
@@ -36,7 +36,7 @@ def require_demo_prefix(prefix: str) -> None:
 
 
 def demo_topics(conf: Mapping[str, Any], prefix: str) -> Identities:
-    """Return the ids of those topics of `prefix` that there are, by name.
+    """Return the ids of the existing topics of `prefix`, by name.
 
     Raises:
         BrokerUnavailable: no broker answers.
@@ -46,7 +46,7 @@ def demo_topics(conf: Mapping[str, Any], prefix: str) -> Identities:
 
 
 def remove_demo(conf: Mapping[str, Any], prefix: str, group_id: str) -> bool:
-    """Delete the topics of `prefix` and the group, and return whether there were such topics, once they are gone.
+    """Delete the topics of `prefix` and the group. Return whether there were such topics, once they are gone.
 
     Raises:
         UsageError: the prefix is not one of the demo's, or a processor is at work in the group.
@@ -78,7 +78,7 @@ def _present(admin: AdminClient, names: list[str]) -> list[str]:
 
 
 def _delete_group(admin: AdminClient, group_id: str) -> None:
-    """Delete the group, so that its committed offsets are not taken for those of the new topics."""
+    """Delete the group, so that its offsets are not used for the new topics."""
     listed = admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result().valid
     if not listed:
         # A broker without any group has no coordinator yet, and makes it when first asked for one. librdkafka does not

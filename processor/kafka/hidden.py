@@ -1,7 +1,7 @@
 """Notices that records of the raw topic wait behind a transaction that somebody left open there.
 
-A reader of committed records comes only to the last stable offset, where the oldest open transaction begins. So it
-seems to have read all, though records wait. How far the log really goes (the high watermark) comes with each fetch.
+A reader of committed records stops at the last stable offset, where the oldest open transaction begins. So it seems to
+have read all, though records wait. Each fetch says how far the log really goes (the high watermark).
 """
 
 import time
@@ -24,7 +24,7 @@ class _Seen(NamedTuple):
 
 
 class Hidden:
-    """Keeps an eye on the partitions in which something waits."""
+    """Watches the partitions in which records wait."""
 
     def __init__(
         self, raw: str, observer: LogObserver, waits: Waits, monotonic_s: Callable[[], float] = time.monotonic
@@ -37,10 +37,10 @@ class Hidden:
         self._told_s: dict[int, float] = {}  # partition -> when a transaction was last open there for so long
 
     def look(self, hidden: Mapping[int, tuple[int, int]], admin: AdminClient) -> None:
-        """Tell the observer what has waited for long, steadily, also when one long transaction follows another.
+        """Tell the observer which partitions have waited for long. If one long transaction follows another, it goes on.
 
         Args:
-            hidden: by partition, where its reader stands at the last stable offset, and how many offsets are after it.
+            hidden: by partition, the last stable offset, where its reader stands, and how many offsets are after it.
             admin: asked for that offset again before an open transaction is blamed.
 
         Raises:

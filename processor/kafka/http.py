@@ -1,4 +1,4 @@
-"""One HTTP request whose answer is bounded, in size and in the time of the whole call."""
+"""One HTTP request. Its answer is bounded in size, and the whole call in time."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 
 
 class Answer(NamedTuple):
-    """What came."""
+    """An answer."""
 
     status: int
     content: bytes | None  # None when it is larger than `ANSWER_BYTES_MAX`
@@ -26,11 +26,11 @@ def ask(request: httpx.Request, auth: tuple[str, str] | None, seconds: float) ->
     """Return the answer to `request`; no redirect is followed.
 
     httpx bounds each read, not the call: a server that sends a byte a second is never late. So the call has a thread
-    of its own, which is left when the time is over; its connection is cut, so that it ends soon.
+    of its own. When the time is over, its connection is cut, and the thread is left to end by itself.
 
     Raises:
-        httpx.HTTPError: there is none.
-        TimeoutError: there was none within `seconds`.
+        httpx.HTTPError: there is no answer.
+        TimeoutError: there was no whole answer within `seconds`.
     """
     future: Future[Answer] = Future()
     connection = _Connection()
@@ -56,12 +56,12 @@ class _Connection:
         self._socket: socket.socket | None = None
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Take note of the socket once it is connected, and of the one that encrypts."""
+        """Keep the socket once it is connected, then the one that encrypts."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._socket = info["return_value"].get_extra_info("socket")
 
     def cut(self) -> None:
-        """Let whoever reads from it read the end."""
+        """Cut the connection: whoever reads from it reads the end."""
         if self._socket is not None:
             with contextlib.suppress(OSError):  # It is closed already.
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -79,7 +79,7 @@ def _answer(request: httpx.Request, auth: tuple[str, str] | None, seconds: float
 
 
 def _content(response: httpx.Response) -> bytes | None:
-    """Return the content, unpacked no further than to what is too large."""
+    """Return the content. Returns None if it is too large; then unpacking stops there."""
     unpack = (
         zlib.decompressobj(_GZIP_OR_ZLIB)
         if response.headers.get("Content-Encoding") not in (None, "identity")
@@ -98,5 +98,5 @@ def _content(response: httpx.Response) -> bytes | None:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Return what to trust; it takes longer to make than an answer takes to come."""
+    """Return the certificates to trust. They are made once: that takes longer than an answer."""
     return httpx.create_ssl_context()

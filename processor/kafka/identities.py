@@ -1,4 +1,4 @@
-"""Which cluster answers, and which topics these are: Kafka gives each an id, so that another of the same name shows."""
+"""The ids of the cluster and its topics: they tell a topic from an earlier one of the same name."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import wait
@@ -17,7 +17,7 @@ _NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"  # 128 zero bits: what a broker before 
 
 
 def ids_of(conf: Mapping[str, Any], topics: Iterable[str]) -> Identities:
-    """Return the ids of the cluster and, by their names, of those of `topics` that there are.
+    """Return the ids of the cluster and, by name, of the existing `topics`.
 
     Raises:
         BrokerUnavailable: no broker answers.
@@ -28,9 +28,9 @@ def ids_of(conf: Mapping[str, Any], topics: Iterable[str]) -> Identities:
 
 
 def identities(admin: AdminClient, topics: Mapping[str, str]) -> Identities:
-    """Return the ids of the cluster and of `topics`, which are names by role; what has no id is left out.
+    """Return the ids, by role, of the cluster and of `topics`, which are names by role. What has no id is left out.
 
-    Nothing but Describe on the topics is needed, which comes with the right to read or write them.
+    The right Describe on the topics is enough; it comes with the right to read or write them.
 
     Raises:
         KafkaException: no answer, or no right.
@@ -49,6 +49,6 @@ def identities(admin: AdminClient, topics: Mapping[str, str]) -> Identities:
 
 
 def id_of(topic: Any) -> str:
-    """Return the id in what a broker says of a topic, "" when it has none."""
+    """Return the id in a broker's description of a topic. Returns "" if it has none."""
     topic_id = str(topic.topic_id)
     return "" if topic_id == _NO_ID else topic_id

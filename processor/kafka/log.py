@@ -76,7 +76,7 @@ class KafkaLog:
         self._beginnings = Beginnings(conf.raw, observer)
         self._restored: set[int] = set()  # those of the assigned partitions that are restored and not begun to be read
         self._begun: set[int] = set()  # those of the assigned partitions that have states
-        self._behind: dict[int, int] = {}  # partition -> lag, of those that are not read, since a batch cannot be
+        self._behind: dict[int, int] = {}  # partition -> lag, of those with a batch that cannot be read
         self._held: dict[int, int] = {}  # partition -> offset, of those that are held back: owned, and not read
         self._fatal: A3CPError | None = None
         self._admin, self._restorer = self._new_readers()
@@ -132,7 +132,7 @@ class KafkaLog:
         return told + [StateChunk(partition, (), finished=True) for partition in finished]
 
     def _begin_restored(self) -> Sequence[int]:
-        """Begin to read what is restored, and return it; nothing when there is no answer yet.
+        """Begin to read the restored partitions, and return them. While there is no answer, return none.
 
         A partition that has to stand still is returned too: its states are there.
         """
@@ -153,11 +153,11 @@ class KafkaLog:
         self._positions.begin(offsets)
 
     def _committed(self, partitions: Sequence[int]) -> list[TopicPartition]:
-        """Return what the group has committed of `partitions`, with the text beside it.
+        """Return what the group has committed of `partitions`: each offset with its text.
 
         Raises:
             KafkaException: no answer.
-            UsageError: what was committed there belongs to other topics than these; see `Origin.require`.
+            UsageError: the offsets belong to other topics of these names; see `Origin.require`.
         """
         asked = [TopicPartition(self._conf.raw, partition) for partition in partitions]
         places = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
@@ -167,7 +167,7 @@ class KafkaLog:
         return places
 
     def hold_back(self, partition: int, offset: int) -> None:
-        """See `Log.hold_back`. The partition is not assigned meanwhile: one that is paused slows the others down."""
+        """See `Log.hold_back`. The partition is unassigned meanwhile: a paused one slows the others down."""
         try:
             self._stop_reading([partition])
         except KafkaException as error:
@@ -205,7 +205,7 @@ class KafkaLog:
         return lag | self._behind | self._lag_of_held()
 
     def _lag_of_held(self) -> dict[int, int]:
-        """Return the lag of what is held back; no fetch tells it. Nothing while no broker answers."""
+        """Return the lag of the partitions that are held back, which no fetch says; empty while no broker answers."""
         places = [(self._conf.raw, partition) for partition in self._held]
         if not places or self._away:
             return {}
@@ -224,7 +224,7 @@ class KafkaLog:
         return OFFSET_INVALID
 
     def now_ms(self) -> int:
-        """See `Log.now_ms`: the append time of a record that nobody comes to see, since its transaction is aborted."""
+        """See `Log.now_ms`. It is the append time of a record whose transaction is aborted, so that nobody sees it."""
         assert self._transactions is not None
         state, partition = self._conf.state, min(self._owned)
         output = (state, None, b"", partition, None)
@@ -288,7 +288,7 @@ class KafkaLog:
             self._consumer.close()
 
     def _leave(self) -> None:
-        """Leave the group as a static member, whose partitions stay taken otherwise until its session times out."""
+        """Leave the group as a static member. Otherwise its partitions stay taken until its session times out."""
         deadline_s = time.monotonic() + _LEAVE_S
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.unsubscribe()
@@ -318,7 +318,7 @@ class KafkaLog:
         self._positions.forget_batch()
 
     def _give_way(self) -> None:
-        """Move to a free slot when another member runs in ours, or both would fence each other for ever."""
+        """Move to a free slot if another member runs in ours. Else both would fence each other for ever."""
         conf = self._conf
         if conf.slot_is_fixed or not is_shared(self._admin, conf.group_id, conf.slot, self._consumer.memberid() or ""):
             return
@@ -328,7 +328,7 @@ class KafkaLog:
         self._rejoin()
 
     def _new_readers(self) -> tuple[AdminClient, Restorer]:
-        """Return new ones: a client keeps leader epochs, with which a restarted broker refuses it for minutes."""
+        """Return new clients: an old one keeps leader epochs, for which a restarted broker refuses it for minutes."""
         conf, admin = self._conf, AdminClient(dict(self._conf.common))
         restorer = Restorer(
             conf.restorer, conf.state, admin, self._fence_the_dead, self._observer, stuck_s=conf.waits.stuck_s
@@ -371,8 +371,8 @@ class KafkaLog:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions, but read nothing of them until their states are restored.
 
-        Assigning them only then is quicker than to pause them until then: a broker's thread that finds all its
-        partitions paused sleeps for up to a second.
+        Then they are assigned to the client. To pause them until then would be slower: a broker's thread whose
+        partitions are all paused sleeps for up to a second.
         """
         consumer.incremental_assign([])
         numbers = self._numbers(partitions)
@@ -394,7 +394,7 @@ class KafkaLog:
         self._reassigned.append(Revoked(numbers, lost))
 
     def _numbers(self, partitions: Iterable[TopicPartition]) -> frozenset[int]:
-        """Return their numbers, without those of partitions that came later: no states are there, see `Survey`."""
+        """Return their numbers. Partitions that were added later are left out: they have no states, see `Survey`."""
         return frozenset(place.partition for place in partitions if place.partition < self._conf.partitions)
 
     def _stop_reading(self, partitions: Iterable[int]) -> None:
@@ -412,9 +412,9 @@ class KafkaLog:
         self._consumer.incremental_unassign([TopicPartition(self._conf.raw, partition) for partition in sorted(gone)])
 
     def _notice_all(self, messages: Sequence[Message]) -> list[RawRecord]:
-        """Return the records among `messages`, and take note of the rest, in their order.
+        """Return the records among `messages`, and note the errors, all in their order.
 
-        Behind a batch that cannot be read, nothing of its partition counts.
+        Behind a batch that cannot be read, all records of its partition are left out.
         """
         records = []
         for message in messages:
@@ -428,7 +428,7 @@ class KafkaLog:
         return records
 
     def _put_off(self, message: Message) -> None:
-        """Let go of a partition whose next batch cannot be read, and try it again later: the others go on."""
+        """Stop reading a partition whose next batch cannot be read, and try it again later. The others go on."""
         partition = message.partition()
         if partition not in self._reading:
             return
@@ -457,7 +457,7 @@ class KafkaLog:
             raise failure("polling", error)
 
     def _begin_again(self, message: Message) -> None:
-        """Go on where the log begins now: what was to be read next is no longer there."""
+        """Go on where the log begins now: the next record is no longer there."""
         partition, offset = message.partition(), message.offset()
         assert partition is not None
         assert offset is not None
@@ -469,12 +469,12 @@ class KafkaLog:
                 raise failure("beginning to read", error) from error
 
     def _on_error(self, error: KafkaError) -> None:
-        """Take note of what is fatal; with connections librdkafka goes on trying by itself."""
+        """Keep a fatal error. librdkafka tries connections again by itself."""
         if error.fatal():
             self._fatal = failure("polling", error)
 
     def _set_away(self, why: str | None) -> None:
-        """Tell when brokers stop answering, and when one answers again."""
+        """Report when no broker answers any more, and when one answers again."""
         if (why is not None) != self._away:
             self._away = why is not None
             self._observer.broker(why)
@@ -486,6 +486,6 @@ class KafkaLog:
             raise failure("asking for positions", error) from error
 
     def _fence_the_dead(self) -> None:
-        """Abort the open transactions of slots that no member runs in: they hide what they wrote from the restore."""
+        """Abort the open transactions of slots without a member: they hide states from the restore."""
         conf = self._conf
         fence(conf.producer, conf.group_id, dead_slots(self._admin, conf.group_id, conf.slot, conf.partitions))

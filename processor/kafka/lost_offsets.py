@@ -1,4 +1,4 @@
-"""Refuses to begin where the outputs say that the work was begun already, but the group has no offsets."""
+"""Refuses to begin where states show that the work was begun before, but the group has no offsets."""
 
 import contextlib
 from collections.abc import Iterable, Mapping
@@ -15,9 +15,9 @@ from processor.kafka.reading import read_spans
 
 
 def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, state: str, partitions: int) -> None:
-    """See to it that each partition with states has a committed offset, or its messages would be tagged again.
+    """Check that each partition with states has a committed offset. Else its messages would be tagged again.
 
-    One is missing when another group wrote the outputs, and when the group was away for so long that Kafka forgot its
+    An offset is missing if another group wrote the outputs, or if the group was away for so long that Kafka forgot its
     offsets (`offsets.retention.minutes`, 7 days by default).
 
     Raises:
@@ -46,7 +46,7 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
 
 
 def lost_offsets(group_id: str, lost: Iterable[int], *, raw: str, state: str) -> UsageError:
-    """Return why a group without offsets of the partitions `lost`, which have states, must not begin."""
+    """Return the error for a group without offsets of the partitions `lost`, which have states."""
     return UsageError(
         f"{state} holds states in partitions {sorted(lost)}, but group {group_id} has no offsets of {raw} there, "
         "so it would tag messages a second time, or those of another log",

@@ -72,7 +72,7 @@ def asked_offsets(
 
 
 def newest_ms(admin: AdminClient, topic: str, partition: int) -> int:
-    """Return the latest timestamp in a partition, of what is not committed too, ms; below 0 when it holds nothing.
+    """Return the latest timestamp in a partition, ms, of uncommitted records too. It is below 0 if there is none.
 
     Raises:
         KafkaException: no answer.
@@ -86,19 +86,22 @@ def newest_ms(admin: AdminClient, topic: str, partition: int) -> int:
 
 
 def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-    """Return the group's committed offset (next to read) of each of `partitions` that has one. Raises as below."""
+    """Return the group's committed offset (next to read) of each of `partitions` that has one.
+
+    Raises as `committed_places`.
+    """
     return {place.partition: place.offset for place in committed_places(conf, group_id, topic, partitions)}
 
 
 def committed_places(
     conf: Mapping[str, Any], group_id: str, topic: str, partitions: Iterable[int], timeout_s: float = _TIMEOUT_S
 ) -> list[TopicPartition]:
-    """Return what the group has committed of those of `partitions` where it has: the offset, and the text beside it.
+    """Return the group's committed offset of each of `partitions` that has one, with the text beside it.
 
-    Stable ones: those of a transaction that is being committed count once that is done.
+    An offset in a transaction counts once that is committed.
 
-    Asked for by a consumer that never joins: librdkafka's AdminClient crashes (2.16, a null group in its handler of
-    OffsetFetch) when the coordinator is still loading, as on a broker that has just started.
+    A consumer that never joins asks for them: librdkafka's AdminClient crashes (2.16, a null group in its handler of
+    OffsetFetch) while the coordinator is loading, as on a broker that has just started.
 
     Raises:
         KafkaException: no answer.
@@ -116,7 +119,7 @@ def committed_places(
 
 
 def patiently(ask: Callable[[], T], doing: str, conf: Mapping[str, Any], *, timeout_s: float = _TIMEOUT_S) -> T:
-    """Return what `ask` returns; a topic or coordinator that is new or just moving has no answer for a moment.
+    """Return what `ask` returns. Ask again for a while: a topic or coordinator that is new or moving has no answer.
 
     Args:
         ask: raises KafkaException when there is no answer.

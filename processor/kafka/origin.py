@@ -1,7 +1,7 @@
 """Which cluster and topics a group's commits belong to: written beside each offset, compared at each assignment.
 
-Kafka keeps a text with each committed offset. It comes and goes with the offset, in the same transaction, so it never
-says anything else than what the states are of. Why there: docs/adr/0018.
+Kafka keeps a text with each committed offset, written in the same transaction. So it always names the topics that the
+states are of. Why there: docs/adr/0018.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,10 +25,10 @@ class Origin:
         self._group_id = group_id
         self._topics = topics
         self.text = ""
-        """What is to be committed beside each offset."""
+        """The text to commit beside each offset."""
 
     def require(self, committed: Sequence[TopicPartition], begun: Iterable[int], now: Identities) -> None:
-        """Check that the work of the assigned partitions was done on the topics that are there `now`.
+        """Check that the assigned partitions were processed from and to the topics that are there `now`.
 
         Args:
             committed: the group's offsets of these partitions, as they were asked for.
@@ -37,7 +37,7 @@ class Origin:
 
         Raises:
             KafkaException: an offset could not be asked for.
-            UsageError: it was done on others, or there are states without an offset, as after raw was made anew.
+            UsageError: they were others, or there are states without an offset, as after raw was made anew.
         """
         for place in committed:
             if place.error is not None:
@@ -80,6 +80,6 @@ def require_same(
 
 
 def ids_in(metadata: Any) -> Identities:
-    """Return the ids that are written beside an offset; none when another program, or an older release, wrote it."""
+    """Return the ids in the text beside an offset. It is empty if another program, or an older release, wrote it."""
     ours, *pairs = str(metadata or "").split(" ")
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair) if ours == _OURS else {}

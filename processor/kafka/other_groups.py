@@ -1,6 +1,6 @@
-"""Finds other groups that write to our outputs: what they tag, we tag too, and neither is refused by Kafka.
+"""Finds other groups that write to our outputs. Kafka refuses neither group, and each message is tagged twice.
 
-A worker shows by its client id; that it writes to the same topic, by the text beside its group's offsets (`Origin`).
+A worker is known by its client id, and the topic that it writes to by the text beside its group's offsets (`Origin`).
 """
 
 import contextlib
@@ -34,10 +34,10 @@ _REMEDY: Final = (
 
 
 def refuse_another_group(conf: Mapping[str, Any], group_id: str, tagged: str) -> None:
-    """See to it that no other group is at work on our outputs; one that cannot be seen is not refused.
+    """Check that no other group writes to our outputs, as far as other groups can be seen.
 
     Raises:
-        UsageError: one is.
+        UsageError: one does.
         BrokerUnavailable: no broker answers.
     """
     topic_id = ids_of(conf, [tagged]).get(tagged)
@@ -47,7 +47,7 @@ def refuse_another_group(conf: Mapping[str, Any], group_id: str, tagged: str) ->
 
 
 class OtherGroups:
-    """Looks now and then, beside the work, and tells the observer."""
+    """Looks for such groups now and then, in a thread, and tells the observer."""
 
     def __init__(
         self, conf: Mapping[str, Any], group_id: str, tagged: str, observer: LogObserver, *, every_s: float
@@ -74,7 +74,7 @@ class OtherGroups:
         self._told: set[int] = set()  # the partitions for which it was
 
     def look(self, known: Identities, owned: Collection[int]) -> None:
-        """Ask when it is time, and tell what was answered, once for each partition while it is owned."""
+        """Ask when it is time. Report another group once for each owned partition."""
         now_s = time.monotonic()
         if self._asked is None and now_s >= self._ask_at_s and "tagged" in known:
             self._ask_at_s = now_s + self._every_s
@@ -88,7 +88,7 @@ class OtherGroups:
                 self._told.add(partition)
 
     def close(self) -> None:
-        """Wait for what was asked; no other group is asked about."""
+        """Wait for the question that is under way; ask no more."""
         self._stopping.set()
         self._threads.shutdown()
 
@@ -103,7 +103,7 @@ def _why(other: str, tagged: str) -> str:
 def _other_groups(
     conf: Mapping[str, Any], group_id: str, topic_id: str, stopping: Event | None = None
 ) -> Iterator[str]:
-    """Yield the groups with workers that write to the tagged topic of this id; nothing where there is no answer."""
+    """Yield the groups with workers that write to the tagged topic of this id, as far as there is an answer."""
     with contextlib.suppress(KafkaException):
         for other, places in _groups_of_workers(AdminClient(dict(conf)), group_id):
             if stopping is not None and stopping.is_set():
@@ -113,7 +113,7 @@ def _other_groups(
 
 
 def _tagged_by(conf: Mapping[str, Any], group_id: str, places: Sequence[TopicPartition]) -> set[str]:
-    """Return the ids of the topics to which the group tags these places; nothing where there is no answer."""
+    """Return the ids of the tagged topics that the group writes to for these places, as far as there is an answer."""
     found: set[str] = set()
     for topic in {place.topic for place in places}:
         numbers = [place.partition for place in places if place.topic == topic]
@@ -124,7 +124,7 @@ def _tagged_by(conf: Mapping[str, Any], group_id: str, places: Sequence[TopicPar
 
 
 def _groups_of_workers(admin: AdminClient, group_id: str) -> Iterator[tuple[str, Sequence[TopicPartition]]]:
-    """Yield the other groups that have a worker, and the partitions that their members have.
+    """Yield each other group that has a worker, with the partitions of its members.
 
     Raises:
         KafkaException: no answer.

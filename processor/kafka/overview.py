@@ -1,4 +1,4 @@
-"""What stands in Kafka now: topics, the processor's group, how far it is in each partition, and who exports."""
+"""The state of Kafka now: topics, the processor's group, how far it is in each partition, and the exporters."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ _ASKING: Final = "looking how things stand"
 
 
 class TopicState(NamedTuple):
-    """A topic: how many partitions it has, 0 when there is no such topic, and how many offsets it holds."""
+    """A topic: how many partitions it has (0 if it does not exist), and how many offsets it holds."""
 
     name: str
     partitions: int
@@ -56,7 +56,7 @@ class Overview(NamedTuple):
 def overview(
     conf: Mapping[str, Any], topics: TopicNames, group_id: str, *, sleep: Callable[[float], None] = time.sleep
 ) -> Overview:
-    """Return how things stand. Where records wait, the offsets are asked for twice, `WATCHED_S` apart.
+    """Return how things stand. If records wait, the offsets are asked for twice, `WATCHED_S` apart.
 
     Raises:
         BrokerUnavailable: no broker answers.

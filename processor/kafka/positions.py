@@ -1,4 +1,4 @@
-"""How far a worker has come: what it polled since the last commit, which ends it reached, what is committed."""
+"""How far a worker is: what it polled since the last commit, which ends it has reached, what is committed."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ class Positions:
         self.first: dict[int, int] = {}
         """The first offset of what was polled since the last commit."""
         self.next: dict[int, int] = {}
-        """The next offset behind it."""
+        """The next offset behind what was polled."""
         self.ends: dict[int, int] = {}
-        """The last stable offset, of those partitions that are read to there."""
+        """The last stable offset of each partition that is read up to there."""
         self._committed: dict[int, int] = {}
         self._committed_s = time.monotonic()
 
     def polled(self, records: Sequence[RawRecord]) -> None:
-        """Take note of records, those of a partition together and in their order."""
+        """Note records that were polled, those of a partition together and in their order."""
         for partition, run in groupby(records, _PARTITION):
             first, *rest = run
             self.first.setdefault(partition, first.offset())
@@ -43,18 +43,19 @@ class Positions:
             self.next[partition] = offset
 
     def to_commit(self) -> Mapping[int, int]:
-        """Return what a commit covers.
+        """Return the offsets to commit.
 
-        The ends too: with no offset at all, as when only the clock ended sessions, nothing would fence a late owner.
+        The ends are among them: if only the clock ended sessions, there is no other offset, and without one nothing
+        would fence a late owner.
         """
         return {**self.next, **self.ends}
 
     def begin(self, offsets: Mapping[int, int]) -> None:
-        """Read partitions from what is committed of them."""
+        """Note from which committed offsets partitions are read."""
         self._committed.update(offsets)
 
     def committed(self, offsets: Mapping[int, int]) -> None:
-        """Take note of a commit; a new batch begins."""
+        """Note a commit. A new batch begins."""
         self.forget_batch()
         self._committed.update(offsets)
         self._committed_s = time.monotonic()
@@ -65,6 +66,6 @@ class Positions:
         self.next.clear()
 
     def is_to_settle(self) -> bool:
-        """Whether an end, past transaction markers, has not been committed for a while."""
+        """Whether an end behind transaction markers has been uncommitted for a while."""
         is_time = time.monotonic() - self._committed_s >= self._settle_s
         return is_time and any(self._committed[partition] < end for partition, end in self.ends.items())

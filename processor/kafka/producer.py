@@ -28,8 +28,8 @@ _OURS: Final[dict[str, Any]] = {"enable.idempotence": True, "acks": "all"}
 class RecordProducer:
     """Sends records to one topic; may be used by several threads.
 
-    What could not be delivered is told to the record's own callback, or else raised by the next `send` or `flush`: it
-    is never lost without a word.
+    If a record cannot be delivered, its callback gets the error. Without a callback, the next `send` or `flush` raises
+    it.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class RecordProducer:
             topic: where the records go.
             queue_records_max: records that wait to be delivered; `send` waits when there are as many.
             delivery_timeout_s: how long a record is tried for.
-            queue_wait_s: how long `send` waits for a place in the queue; the delivery time-out when None.
+            queue_wait_s: how long `send` waits for a place in the queue; by default the delivery time-out.
 
         Raises:
-            UsageError: the topic does not exist, or a property is none.
+            UsageError: the topic does not exist, or the client refuses a property.
             BrokerUnavailable: no broker answers.
         """
         self._topic = topic
@@ -77,11 +77,11 @@ class RecordProducer:
         headers: Headers | None = None,
         on_done: Callable[[A3CPError | None], None] | None = None,
     ) -> int:
-        """Queue a record and return its partition: that of murmur2(key) unless one is given.
+        """Queue a record and return its partition: the given one, else that of murmur2(key).
 
         Raises:
             BrokerUnavailable: the queue has been full for as long as `send` waits.
-            A3CPError: an earlier record was not delivered (this one was not sent, then).
+            A3CPError: an earlier record was not delivered. Then this one was not sent.
         """
         self.raise_failures()
         if partition is None:
@@ -133,12 +133,12 @@ class RecordProducer:
         self._producer.purge(blocking=False)
 
     def waiting(self, timeout_s: float = 0) -> int:
-        """Return how many records are not delivered yet; calls back for those that are, or will be in this time."""
+        """Call back for records that are delivered within `timeout_s`. Return how many are not delivered yet."""
         self._producer.poll(timeout_s)
         return len(self._producer)
 
     def raise_failures(self) -> None:
-        """Raise what came of records that had no callback and were not delivered, once."""
+        """Raise the error of records without a callback that were not delivered; each once."""
         with self._lock:
             failed, first = self._failed, self._first
             self._failed, self._first = 0, None

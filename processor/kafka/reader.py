@@ -22,7 +22,7 @@ class Reader:
         """Connect.
 
         Raises:
-            UsageError: the topic does not exist, or a property is none.
+            UsageError: the topic does not exist, or the client refuses a property.
             BrokerUnavailable: no broker answers.
         """
         self._conf = conf

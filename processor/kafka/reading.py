@@ -22,9 +22,9 @@ _POLL_S: Final = 0.2
 
 
 def fetch(consumer: Consumer, records_max: int, timeout_s: float) -> list[Message]:
-    """Return what is there within `timeout_s`, little more than `FETCHED_BYTES_MAX` of it.
+    """Return what comes within `timeout_s`, up to a little more than `FETCHED_BYTES_MAX`.
 
-    `Consumer.consume` with a time-out would wait for it to run out whenever there are fewer records.
+    `Consumer.consume` with a time-out would wait for its end whenever there are fewer records.
     """
     first = consumer.poll(timeout_s)
     if first is None:
@@ -69,14 +69,14 @@ def read_spans(
     be no record just before the end.
 
     Args:
-        consumer: one with the properties of `reader_conf`; it is assigned anew.
+        consumer: has the properties of `reader_conf`; it is assigned anew.
         spans: by partition, the first offset and the first one that is not read.
         silence_s: how long to wait for the next record; meanwhile an open transaction may end.
-        on_read: told how many offsets were passed.
-        on_unreadable: told of a batch that cannot be read, by the client's error; that partition is done then.
+        on_read: gets how many offsets were passed.
+        on_unreadable: gets the client's error for a batch that cannot be read. That partition is done then.
 
     Raises:
-        KafkaException, Fatal: a partition cannot be read; not for a batch, with `on_unreadable`.
+        KafkaException, Fatal: a partition cannot be read. For a batch only without `on_unreadable`.
         BrokerUnavailable: nothing came for `silence_s`.
     """
     left = {place: span for place, span in spans.items() if span[0] < span[1]}

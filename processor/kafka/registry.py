@@ -21,24 +21,23 @@ _KINDS: Final = {"JSON": "a JSON Schema", "PROTOBUF": "a Protobuf schema"}
 
 
 class Registry:
-    """Asks a registry, each time anew: `Schemas` remembers what it said."""
+    """Asks a registry, each time anew. `Schemas` remembers the answers."""
 
     def __init__(self, url: str) -> None:
         """Use the registry at `url`: http(s)://[user:password@]host[:port][/path], or several with commas between.
 
         Raises:
-            UsageError: that is no such address.
+            UsageError: it is no such address.
         """
         self._places = [_place(part.strip()) for part in url.split(",")]
-        self._is_proven = False  # whether it has given a schema, so that it is a registry indeed
+        self._is_proven = False  # whether it has given a schema: then it is a registry for certain
 
     def schema_text(self, schema_id: int) -> str | None:
-        """Return the Avro schema with this id; None when there is none.
+        """Return the Avro schema with this id. Returns None if there is none.
 
         Raises:
             RegistryUnavailable: no address answers as a registry does.
-            DecodeError: the schema is one that cannot be used: larger than any that is read, of another kind than
-                Avro, or in need of other schemas.
+            DecodeError: the schema cannot be used: it is too large, no Avro schema, or refers to other schemas.
         """
         if schema_id >= _IDS_END:
             return None
@@ -89,7 +88,7 @@ class Registry:
         return schema_id
 
     def _ask(self, method: str, path: str, about: str, body: dict[str, str] | None = None) -> Answer:
-        """Return the first answer of any address: also one that says no, but none that says not now."""
+        """Return the first answer of any address. "No" is an answer, "not now" is none."""
         headers = {"Accept": f"{_MEDIA_TYPE}, application/json"}
         if body is not None:
             headers["Content-Type"] = _MEDIA_TYPE
@@ -115,7 +114,7 @@ class Registry:
 
 
 def _place(url: str) -> tuple[str, tuple[str, str] | None]:
-    """Return the address without user and password, and these."""
+    """Return the address without user and password, and the two apart."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -132,7 +131,7 @@ def _place(url: str) -> tuple[str, tuple[str, str] | None]:
 
 
 def _is_unknown(content: bytes) -> bool:
-    """Whether a registry says that it does not know an id: a wrong path, or a web page, is not found otherwise."""
+    """Whether a registry says that it does not know an id. A wrong path and a web page give another 404."""
     try:
         return not content or json.loads(content)["error_code"] in _NOT_FOUND
     except (ValueError, RecursionError, TypeError, KeyError):

@@ -30,9 +30,9 @@ class _Progress:
 class Restorer:
     """Restores several partitions side by side.
 
-    Done is judged by position, not by the last record: transaction markers take offsets too. The target is the end of
-    the replicated log (the high watermark), so that a predecessor's last transaction, committed but not yet marked so,
-    is waited for.
+    A restore is done by its position, not by its last record: transaction markers take offsets too. The target is the
+    end of the replicated log (the high watermark). So a predecessor's last transaction is waited for if it is
+    committed but not yet marked so.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Restorer:
             topic: the state topic.
             admin: asked how far it goes.
             unblock: called when a dead worker's open transaction seems to be in the way.
-            observer: told that a partition stands still for long, or what of it cannot be read.
+            observer: told if a partition stands still for long, or a batch of it cannot be read.
             stuck_s: after how long without progress a restore begins anew.
         """
         self._conf = dict(conf)
@@ -107,9 +107,9 @@ class Restorer:
             self.close()
 
     def poll(self, timeout_s: float) -> list[StateChunk]:
-        """Return what came within `timeout_s`, by partition; a partition's last chunk says so.
+        """Return what came within `timeout_s`, by partition. The last chunk of a partition says so.
 
-        One that stands still before its target begins anew with a new client, and its records come again.
+        If one stands still before its target, all begin anew with a new client, and their records come again.
 
         Raises:
             BrokerUnavailable, Fatal, OutcomeUnknown: see `failure`.
@@ -154,7 +154,7 @@ class Restorer:
     def _read(
         self, consumer: Consumer, timeout_s: float
     ) -> tuple[Mapping[int, Sequence[tuple[bytes, bytes | None]]], Mapping[int, int]]:
-        """Return what came within `timeout_s`, and the ends that were reached, by partition."""
+        """Return by partition the records that came within `timeout_s`, and the ends that were reached."""
         records: dict[int, list[tuple[bytes, bytes | None]]] = {}
         ends: dict[int, int] = {}
         for message in consumer.consume(_CHUNK_RECORDS, timeout_s):
@@ -176,7 +176,7 @@ class Restorer:
         return records, ends
 
     def _put_off(self, message: Message) -> None:
-        """Begin a partition of which a batch cannot be read anew later: a state without it would be another one."""
+        """Begin a partition anew later, since a batch of it cannot be read: without it the states would be wrong."""
         partition = message.partition()
         if partition in self._progress:
             self._unread.put_off(partition)

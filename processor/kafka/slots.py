@@ -1,4 +1,4 @@
-"""Slots: small numbers that tell a group's workers apart; a successor in one can abort what a dead one left open."""
+"""Slots: small numbers of a group's workers. A successor in a slot can abort what a dead worker left open there."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ def client_id(group_id: str, slot: int) -> str:
 
 
 def slot_of(group_id: str, client: str | None) -> int | None:
-    """Return the slot in which a member of the group runs, by its client id; None when it is no worker."""
+    """Return the slot of a member of the group, by its client id. Returns None if it is no worker."""
     match = re.fullmatch(re.escape(f"{group_id}-") + r"(\d+)", client or "")
     return None if match is None else int(match[1])
 
@@ -85,15 +85,15 @@ def free_slots(admin: AdminClient, group_id: str, count: int) -> list[int]:
 
 
 def dead_slots(admin: AdminClient, group_id: str, own: int, slots: int) -> list[int]:
-    """Return those of the first `slots` slots that no member of the group runs in; never `own`."""
+    """Return those of the first `slots` slots, and of all below a taken one, that no member runs in; never `own`."""
     taken = {slot for slot, _ in _members(admin, group_id)} | {own}
     return [slot for slot in range(max(slots, max(taken) + 1)) if slot not in taken]
 
 
 def is_shared(admin: AdminClient, group_id: str, slot: int, member_id: str) -> bool:
-    """Whether another member runs in `slot`, and it is ours, `member_id`, to give way: that with the lowest id stays.
+    """Whether our member `member_id` must leave `slot`: another member runs there too, and has a lower id.
 
-    The group knows one static member of a slot only, the latest: the one before it gives way.
+    Of static members the group knows only the latest in a slot. The one before it must leave.
     """
     rivals = [other for taken, other in _members(admin, group_id) if taken == slot]
     return bool(member_id and rivals) and min(rivals) != member_id

@@ -1,4 +1,4 @@
-"""Looks now and then whether the topics are still the ones that the work began with, without waiting for the answer."""
+"""Looks now and then whether the topics are still those that the work began with; it never waits for the answer."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -17,7 +17,7 @@ _TIMEOUT_S: Final = 2.0
 
 
 class Survey:
-    """Tells the observer of topics that are gone or made anew, and of partitions that came later."""
+    """Tells the observer of topics that were deleted or made anew, and of partitions that were added."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Survey:
         self._ask_at_s = 0.0
 
     def look(self, known: Identities, owned: Collection[int]) -> bool:
-        """Ask when it is time, take what was answered, and return whether a topic is another than was `known`."""
+        """Ask if it is time, and take the answers. Return whether a topic has another id than was `known`."""
         now_s = time.monotonic()
         if not self._asked and now_s >= self._ask_at_s:
             self._ask_at_s = now_s + self._every_s
@@ -58,7 +58,7 @@ class Survey:
         return self._compare(asked, known, owned)
 
     def close(self) -> None:
-        """Wait for what was asked: librdkafka crashes when a client goes while one of its answers is on the way."""
+        """Wait for the answers: librdkafka crashes if a client goes while an answer is on the way."""
         wait(self._asked.values())
 
     def _compare(self, asked: Mapping[str, Future[Any]], known: Identities, owned: Collection[int]) -> bool:

@@ -33,9 +33,9 @@ _THREAD_POLL_S: Final = 0.1
 
 
 class Tail:
-    """Reads topics from a moment on, for ever; used by one thread, but for `positions` and `ends`.
+    """Reads topics from a moment on, for ever. Used by one thread; `positions` and `ends` by any.
 
-    It holds no more records than one poll returns, and 16 MiB that the client fetched ahead.
+    It holds at most the records of one poll, and 16 MiB that the client fetched ahead.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Tail:
             offsets: where to begin instead, for those partitions that it names.
 
         Raises:
-            UsageError: a topic or partition does not exist, or a property is none.
+            UsageError: a topic or partition does not exist, or the client refuses a property.
             BrokerUnavailable: no broker answers.
         """
         self._conf = conf
@@ -77,14 +77,14 @@ class Tail:
         self._look_at_s = time.monotonic() + _LOOK_EVERY_S
 
     def poll(self, timeout_s: float) -> list[TopicRecord]:
-        """Return the next records, those of a partition in their order; none when none came within `timeout_s`.
+        """Return the records that come within `timeout_s`, those of a partition in their order.
 
         Each error is raised once. After it, poll again: reading goes on with what can be read.
 
         Raises:
             BrokerUnavailable: no broker answers.
-            RecordsGone: what was next was removed; reading goes on where the partition begins now.
-            Fatal: a batch cannot be read; its partition stands still, and is tried again.
+            RecordsGone: the next record was removed. Reading goes on where the partition begins now.
+            Fatal: a batch cannot be read. Its partition stands still, and is tried again.
             UsageError: a topic does not exist any more.
         """
         if not self._troubles and time.monotonic() >= self._look_at_s:
@@ -149,7 +149,7 @@ class Tail:
             self._consumer.incremental_assign([TopicPartition(*place, offset) for place, offset in offsets.items()])
 
     def _look_around(self) -> None:
-        """Ask how many partitions there are, by which it also shows whether a broker answers."""
+        """Ask how many partitions there are. That shows too whether a broker answers."""
         self._look_at_s = time.monotonic() + _LOOK_EVERY_S
         try:
             counts = self._count_partitions(_LOOK_TIMEOUT_S)

@@ -40,7 +40,7 @@ KafkaConf = Mapping[str, str | int | float | bool]
 
 
 def read_topics(conf: KafkaConf, names: Iterable[str]) -> dict[str, Topic]:
-    """Return those of the topics that exist, with every setting in force.
+    """Return the existing topics, each with every setting in force.
 
     Raises:
         BrokerUnavailable: no broker answers.
@@ -65,7 +65,7 @@ def ensure_topics(
 
 
 def apply(conf: KafkaConf, desired: Iterable[Topic], differences: Iterable[Difference]) -> None:
-    """Do what `differences` plans, or nothing where one of them is refused.
+    """Do what `differences` plans. If one of them is refused, nothing is done.
 
     Raises:
         UsageError: one is refused.
@@ -89,10 +89,10 @@ def apply(conf: KafkaConf, desired: Iterable[Topic], differences: Iterable[Diffe
 
 
 def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | None = None) -> int:
-    """Return the number of partitions that all topics of `prefix` have; `raw` is read in place of its raw topic.
+    """Return the number of partitions of all topics of `prefix`. `raw` stands in place of its raw topic.
 
     Raises:
-        UsageError: one is missing, their numbers differ, or the rules cannot rest on a setting (`check_configs`).
+        UsageError: a topic is missing, the numbers differ, or a setting breaks the rules (`check_configs`).
         BrokerUnavailable: no broker answers.
     """
     names = [topic.name for topic in desired_topics(prefix)]
@@ -111,7 +111,7 @@ def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | No
 
 
 def readable(answer: "Future[dict[str, ConfigEntry]]", conf: KafkaConf) -> dict[str, str]:
-    """Return the settings that `answer` tells; none where they may not be read.
+    """Return the settings in `answer`. It is empty if we have no right to read them.
 
     Raises:
         A3CPError: there is no answer for another reason.
@@ -158,7 +158,7 @@ def _read(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, T
 
 
 def _describe(client: AdminClient, names: list[str]) -> "dict[str, Future[dict[str, ConfigEntry]]]":
-    """Return the settings in force of each of `names`, in that order, or why there is no answer."""
+    """Return the answer for each of `names`, in that order: the settings in force, or why there are none."""
     resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in names}
     answers = client.describe_configs(list(resources.values()), request_timeout=REQUEST_TIMEOUT_S)
     wait(answers.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.

@@ -60,7 +60,7 @@ def desired_topics(
 ) -> list[Topic]:
     """Return the topics of the files, with another prefix, number of partitions or of replicas where given.
 
-    Three replicas or more come with `min.insync.replicas` = 2, without which they do not protect what is committed.
+    With three replicas or more `min.insync.replicas` is 2: without it they do not protect what is committed.
 
     Raises:
         UsageError: the prefix is no legal start of a topic name, or the files want different numbers of partitions.
@@ -128,15 +128,15 @@ def check_partitions(topics: Iterable[Topic]) -> None:
 
 
 def check_configs(raw: Topic, state: Topic, *, is_ours: bool) -> None:
-    """Check the settings that the rules rest on; one that is not known is let pass.
+    """Check the settings on which the rules rest. A setting that is not known passes.
 
     Args:
         raw, state: the topics.
-        is_ours: whether `raw` is the prefix's. Another may be a mirror, which keeps the append times of the topic that
-            it mirrors: its own setting is CreateTime then.
+        is_ours: whether `raw` is the prefix's own. Another one may be a mirror: it keeps the append times of the topic
+            that it mirrors, and so its own setting is CreateTime.
 
     Raises:
-        UsageError: the broker does not stamp what comes (rules R10 and R14 would be off), or states get lost.
+        UsageError: the broker does not stamp records (rules R10 and R14 need that), or states get lost.
     """
     stamped = raw.configs.get("message.timestamp.type", LOG_APPEND_TIME)
     if is_ours and stamped != LOG_APPEND_TIME:
@@ -155,7 +155,7 @@ def check_configs(raw: Topic, state: Topic, *, is_ours: bool) -> None:
 
 
 def plan(desired: Iterable[Topic], actual: Mapping[str, Topic]) -> list[Difference]:
-    """Return what differs, in the order of `desired`; nothing is ever planned that shrinks or deletes.
+    """Return what differs, in the order of `desired`. What would shrink or delete is refused.
 
     Raises:
         UsageError: the existing topics have unequal partition counts.

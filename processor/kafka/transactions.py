@@ -35,14 +35,14 @@ def transactional_id(group_id: str, slot: int, number: int) -> str:
 
 
 class Transactions:
-    """Begins, fills and commits transactions; after any error it is to be thrown away (`close`) and made anew."""
+    """Begins, fills and commits transactions. After any error, `close` it and make a new one."""
 
     def __init__(
         self, conf: Mapping[str, Any], group_id: str, slot: int, on_slow: Callable[[str], None] = lambda _: None
     ) -> None:
         """Abort what a predecessor in this slot left open, and fence it.
 
-        `on_slow` is told when a commit has not been answered for a while.
+        `on_slow` is called if a commit has no answer for a while.
 
         Raises:
             BrokerUnavailable, OwnershipLost, Fatal: see `failure`.
@@ -66,7 +66,7 @@ class Transactions:
         """Produce `outputs` in the open transaction; opens one when there is none.
 
         Raises:
-            OutcomeUnknown, OwnershipLost, Fatal: see `failure`; also when the broker refused what was sent before.
+            OutcomeUnknown, OwnershipLost, Fatal: see `failure`. Also if the broker refused earlier records.
         """
         producer = self._producers[self._turn]
         try:
@@ -91,11 +91,11 @@ class Transactions:
     def commit(self, offsets: list[TopicPartition], group_metadata: object) -> None:
         """Commit what was sent together with the input `offsets` (next to read).
 
-        All records are acknowledged before the offsets join the transaction: a successor that sees the offsets
-        committed then finds the states below the end of their topic as it was when its restore began.
+        All records are acknowledged before the offsets join the transaction. So a successor that sees the offsets
+        committed finds the states below the end of their topic, as it was when its restore began.
 
-        All of it has the transaction's own time-out: after that the broker aborts it anyhow. Another than -1 is safe
-        here, since after any time-out the producers are thrown away.
+        The time-out is the transaction's own: after that the broker aborts it. A time-out is safe here, since the
+        producers are thrown away after it.
 
         Raises:
             Aborted: the group is in another generation than `group_metadata`; the transaction is aborted.
@@ -123,7 +123,7 @@ class Transactions:
         self._next_turn()
 
     def try_out(self, output: Output, look: Callable[[], T]) -> T:
-        """Return what `look` finds while `output` is in the log, uncommitted; then undo it.
+        """Return what `look` returns while `output` is in the log, uncommitted. Then abort.
 
         Raises:
             BrokerUnavailable, OutcomeUnknown, OwnershipLost, Fatal: see `failure`.
@@ -168,7 +168,7 @@ class Transactions:
         self._turn = (self._turn + 1) % PRODUCERS
 
     def close(self) -> None:
-        """Abort what is open and let go of the producers; never raises, since a successor aborts it all the same."""
+        """Abort the open transaction and let go of the producers. It never raises: a successor would abort it, too."""
         if self._open and not self._calls.hung:
             abort = self._producers[self._turn].abort_transaction
             with contextlib.suppress(KafkaException, OutcomeUnknown):
@@ -181,7 +181,7 @@ class Transactions:
 
 
 class _Calls:
-    """Makes calls in a thread of its own, so that one that never returns does not take the worker with it.
+    """Makes calls in a thread, so that a call that never returns does not stop the worker.
 
     After a restart of the broker, `send_offsets_to_transaction` was seen to hang for ever, whatever its time-out
     (librdkafka 2.16; tests/broker/test_exactly_once.py). Such a thread is left behind with its producer.
@@ -236,10 +236,10 @@ def _left(deadline_s: float) -> float:
 
 
 def _raise_refused(producer: Producer) -> None:
-    """Raise why the open transaction of `producer` cannot be committed, if so.
+    """Raise the reason if the open transaction of `producer` cannot be committed.
 
-    A second beginning is always refused: with that reason, or else because of the state. A delivery callback would not
-    do: librdkafka's fatal errors make confluent_kafka call it with an exception pending, which ends in a SystemError.
+    Beginning a second transaction is always refused: with that reason, or because one is open. A delivery callback does
+    not work: at a fatal error confluent_kafka calls it with an exception pending, which ends in a SystemError.
     """
     try:
         producer.begin_transaction()
@@ -261,9 +261,9 @@ def _produce_when_there_is_room(producer: Producer, output: Output) -> None:
 def fence(conf: Mapping[str, Any], group_id: str, slots: Iterable[int]) -> None:
     """Abort what dead workers left open in their `slots`.
 
-    Their open transactions would hide the states behind them from their successors until they time out. Several slots
-    at once, since each takes about 0.3 s, nearly all of it waiting, and the worker's loop stands still meanwhile: 100
-    take 3 s instead of 30 (2 cores, November 2026).
+    Until they time out, their open transactions would hide the states behind them from their successors. Several slots
+    are done at once: each takes about 0.3 s, nearly all of it waiting, and the worker's loop stands still meanwhile.
+    So 100 slots take 3 s instead of 30 (2 cores, November 2026).
 
     Raises:
         BrokerUnavailable, OwnershipLost, Fatal: see `failure`.

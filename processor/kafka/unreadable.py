@@ -1,7 +1,7 @@
-"""What a topic holds and the client cannot read: a batch that unpacks to too much, or that is damaged.
+"""Batches that the client cannot read: damaged ones, and those that unpack to too much.
 
-Source: librdkafka's rdkafka_msgset_reader.c. Such a batch comes as an error at its first offset, again at each fetch;
-behind some of them the client would go on with the next batch, so whoever reads must not.
+Source: librdkafka's rdkafka_msgset_reader.c. Such a batch comes as an error at its first offset, again at each fetch.
+Behind some of them the client would go on with the next batch, so readers must stop by themselves.
 """
 
 import time
@@ -36,12 +36,12 @@ def is_unreadable(message: Message) -> bool:
 
 
 def reading_error(message: Message) -> Fatal | KafkaException:
-    """Return what to raise where the error `message` ends what was to be read."""
+    """Return what to raise for the error `message`, which ends the reading."""
     return unreadable_error(message) if is_unreadable(message) else KafkaException(message.error())
 
 
 def unreadable_error(message: Message) -> Fatal:
-    """Return the same of a batch that cannot be read."""
+    """Return the error for a batch that cannot be read."""
     error = message.error()
     assert error is not None
     return Fatal(f"{_position(message)} cannot be read: {error.str()}", remedy=REMEDY)
@@ -91,7 +91,7 @@ class Pauses:
         self._due_s[partition] = time.monotonic() + pause_s
 
     def due(self) -> list[int]:
-        """Return those to be tried now; each once."""
+        """Return the partitions to try now; each once."""
         now_s = time.monotonic()
         due = [partition for partition, due_s in self._due_s.items() if due_s <= now_s]
         for partition in due:
@@ -99,16 +99,16 @@ class Pauses:
         return due
 
     def forget(self, partition: int) -> None:
-        """It is read again, or belongs to others."""
+        """Forget `partition`: it is read again, or belongs to another member."""
         self._due_s.pop(partition, None)
         self._pauses_s.pop(partition, None)
 
 
 class Probes:
-    """Looks whether the partitions that a group's member does not read any more can be read again.
+    """Tries whether partitions that a reader has put off can be read again.
 
-    By a new client for each try: behind a wrong checksum librdkafka 2.16 goes on with the bytes at a wrong place, then
-    from the beginning, and gives what it finds there to the next who reads that partition with the same client.
+    Each try has a new client. Behind a wrong checksum, librdkafka 2.16 goes on with the bytes at a wrong place, then
+    from the beginning, and gives what it finds to the next reader of that partition with the same client.
     """
 
     def __init__(self, conf: Mapping[str, Any], topic: str) -> None:
@@ -128,12 +128,12 @@ class Probes:
         self._pauses.put_off(partition)
 
     def forget(self, partition: int) -> None:
-        """It is read again, or belongs to others."""
+        """Forget `partition`: it is read again, or belongs to another member."""
         self._pauses.forget(partition)
         self._close(partition)
 
     def one_is_readable(self) -> bool:
-        """Return whether a partition can be read again, at once; to be asked again and again."""
+        """Return at once whether a partition can be read again. Call it again and again."""
         for partition in self._pauses.due():
             client = self._clients[partition] = Consumer(self._conf)
             client.assign([TopicPartition(self._topic, partition, self._offsets[partition])])

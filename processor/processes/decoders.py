@@ -1,4 +1,4 @@
-"""Records decoded by other processes while this one writes: for an export that has much to catch up with."""
+"""Decodes records in other processes while this one writes: for an export with many records to catch up with."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor

@@ -48,13 +48,13 @@ _AWAY: Final = (BrokerUnavailable, OwnershipLost, StoreMoved, StoreUnavailable, 
 
 
 class Report(Protocol):
-    """Whoever wants to know how an exporter goes."""
+    """Is told how an exporter is doing."""
 
     def followed(self, progress: Progress) -> None:
-        """It stored what there was, or there was nothing."""
+        """It stored what came, or nothing came."""
 
     def not_followed(self, error: A3CPError) -> None:
-        """The topics, the store or the schema registry does not answer; it is tried again."""
+        """The topics, the store or the schema registry does not answer. It is tried again."""
 
 
 class FileWriter(Protocol):
@@ -68,7 +68,7 @@ class FileWriter(Protocol):
 
 
 class Exporter:
-    """One exporter: what it reads it stores, until it is stopped or, with an end, done; used by one thread."""
+    """One exporter: it stores what it reads, until it is stopped or at its end. Used by one thread."""
 
     def __init__(
         self,
@@ -91,8 +91,8 @@ class Exporter:
             report: told after each turn of the loop, and of each trouble.
             stopped: set when it is to stop.
             files: what it writes while it follows.
-            give_up_s: how long to try without progress before the trouble is raised, or an export with an end leaves
-                the partitions that stand still as they are; None for ever.
+            give_up_s: how long to try without progress. Then an error is raised; an export with an end leaves the
+                partitions that stand still. None: for ever.
             clock: tells how long something has lasted.
             start: runs a question to the schema registry in a thread.
         """
@@ -114,11 +114,11 @@ class Exporter:
     def run(self, *, to_end: bool) -> Progress:
         """Export until stopped; with `to_end`, until the store holds all that was committed when this began.
 
-        What stands still longer than all else takes is left; `Progress.standing` tells it.
+        Partitions that stand still longer than all others take are left, and are in `Progress.standing`.
 
         Raises:
-            UsageError: the store holds what was in other topics than these.
-            A3CPError: what did not answer for `give_up_s`.
+            UsageError: the store was filled from other topics.
+            A3CPError: something did not answer for `give_up_s`.
         """
         failures = 0  # in a row
         self._worked_s = self._moved_s = self._clock.monotonic_s()
@@ -251,9 +251,9 @@ def await_kafka(settings: Settings, report: Report, stopped: threading.Event, *,
 
 @contextlib.contextmanager
 def export_observer(settings: Settings, metrics_port: int | None) -> Iterator[ExportObserver]:
-    """Yield what an exporter that follows tells how it goes: the log, and the pages at `metrics_port`; 0 for none.
+    """Yield the observer of an exporter that follows: it writes the log and serves pages at `metrics_port`.
 
-    Without a `metrics_port` it is the settings'.
+    By default that is the settings' port; 0: no pages.
 
     Raises:
         UsageError: it cannot listen there.

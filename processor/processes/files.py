@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
 
 
 class FilesReport(Protocol):
-    """Whoever wants to know what becomes of files."""
+    """Is told what becomes of files."""
 
     def wrote(self, outcomes: Mapping[str, int]) -> None:
         """What was due is written; `outcomes` counts all bundles so far."""
@@ -54,7 +54,7 @@ class FilesReport(Protocol):
 
 
 class Files:
-    """Writes what is due, and knows what it was."""
+    """Writes the files that are due, and counts them."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Files:
                 self._report.set_aside(name, why)
 
     def finish(self) -> None:
-        """Write all that is due; when stopped, only what the index lacks: where it cannot be, the next export does.
+        """Write all that is due. If stopped, write only the index; if that fails, the next export does it.
 
         Raises:
             TargetUnavailable: it cannot be written there.
@@ -150,7 +150,7 @@ class Files:
         return any(len(aside) > 0 for _, aside in self.asides())
 
     def news(self) -> Iterator[tuple[str, RecordError | None]]:
-        """Yield what was not told before: what is set aside and why, the first few, and what is well again (None)."""
+        """Yield the news since the last call: what is set aside and why, the first few, and what is well (None)."""
         for kind, aside in self.asides():
             for name, why in aside.news():
                 yield f"{kind} {name}", why
@@ -183,7 +183,7 @@ class Files:
         hand_on(self._store.ledger, taker, wanted, stopped=stopped)
 
     def _write_index(self, writer: BundleWriter) -> None:
-        """Write the index; the first time of all dates, since one that was killed may have left it behind the store."""
+        """Write the index. The first time write all dates: a killed exporter may have left some out."""
         write_index(self._store, writer, all_dates=not self._index_is_whole)
         self._index_is_whole = True
 

@@ -1,4 +1,4 @@
-"""Processes that help with work in which the interpreter itself is what takes time."""
+"""Helping processes, for work that keeps the Python interpreter busy."""
 
 import multiprocessing
 import os
@@ -35,8 +35,8 @@ def cores(cpu_limit: Path = _CPU_LIMIT) -> int:
 def pool_of(count: int, begin: Callable[..., object], *arguments: Any) -> ProcessPoolExecutor:
     """Return `count` processes, each of which calls `begin` with `arguments` first.
 
-    They leave Ctrl-C and SIGTERM, which a service manager sends to all processes, to the one who started them, and end
-    when that one was killed: nobody else would end them.
+    A service manager sends Ctrl-C and SIGTERM to all processes: these leave them to their parent. They end if the
+    parent is killed, since nobody else would end them.
     """
     # A fork would copy locks that threads of this process hold.
     context = multiprocessing.get_context("spawn")
@@ -63,7 +63,7 @@ def spread(
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Hold signals back; processes that are started meanwhile inherit that, until they know what to do with one."""
+    """Hold signals back. Processes that are started meanwhile inherit that, until they have their own handlers."""
     resource_tracker.ensure_running()  # Its start would let them through.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
@@ -81,7 +81,7 @@ def _begin(begin: Callable[..., object], arguments: tuple[Any, ...]) -> None:
 
 
 def _end_later(_number: int, _frame: FrameType | None) -> None:
-    """End after a while, as the pool does with all when one has ended; until then, whoever is stopping may need us."""
+    """End after a while: until then, the parent that is stopping may still need this process."""
     timer = threading.Timer(_GRACE_S, os._exit, (1,))
     timer.daemon = True
     timer.start()

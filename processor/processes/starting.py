@@ -1,4 +1,4 @@
-"""What is checked before a worker begins, and in which slot it does."""
+"""What is checked before a worker begins, and the choice of its slot."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _COPIED_WITHIN_S: Final = 5.0  # By then a processor that runs has sent a mispla
 def place(settings: Settings, slot: int | None, beat: Callable[[], None]) -> tuple[int, int]:
     """Return the slot to begin in, a free one unless it is given, and the number of partitions.
 
-    `beat` is called whenever a part of a long check is done. Raises as the checks in here do.
+    `beat` is called now and then during a long check. Raises as the checks do.
     """
     conf, topics = settings.kafka_conf(), settings.topics()
     partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)

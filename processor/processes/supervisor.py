@@ -29,10 +29,9 @@ def supervise(
 
     The first worker serves its metrics at `metrics_port`, the next one at the port after it, and so on; 0: none does.
 
-    A worker that was killed or stopped is started again, at once and in its slot: that aborts what it left open, and
-    the group gives it the partitions that it had. One that says itself that it cannot go on (exit code 1 or 2) stops
-    all. The workers' standard input is a pipe from here: they stop when it closes, so none is left behind when this
-    process is killed.
+    A worker that was killed or stopped is started again at once, in its slot: that aborts what it left open, and the
+    group gives it the partitions that it had. If a worker says that it cannot go on (exit code 1 or 2), all stop. The
+    workers' standard input is a pipe from here. They stop when it closes, so none is left if this process is killed.
 
     Raises:
         Fatal: a worker cannot go on.

@@ -36,8 +36,8 @@ _START_BACKOFF_S: Final = 0.3
 def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     """Run one worker in this process until SIGTERM or SIGINT.
 
-    With a `first_slot` it is one of a supervisor's: it begins in that slot, where the group keeps its partitions while
-    it is started again, and stops when the supervisor is gone.
+    With a `first_slot` it belongs to a supervisor. It begins in that slot, and the group keeps its partitions while it
+    is started again. It stops when the supervisor is gone.
 
     Raises:
         A3CPError: it cannot start, or cannot go on.
@@ -97,9 +97,9 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
 
 
 def _on_signal(act: Callable[[], None]) -> None:
-    """Call `act` in a thread on the first signal: Python's own handlers wait until a call of the Kafka client returns.
+    """Call `act` in a thread on the first signal.
 
-    That can take 10 s while no broker answers.
+    Python's own handlers wait until a call of the Kafka client returns: up to 10 s if no broker answers.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

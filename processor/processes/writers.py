@@ -1,4 +1,4 @@
-"""Bundles written by several processes at once: for an export with many sessions due."""
+"""Writes bundles in several processes at once: for an export with many sessions due."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, Self
@@ -22,7 +22,7 @@ _here: list[BundleWriter] = []  # in a process of the pool: how it writes
 
 
 def processes() -> int:
-    """Return how many write at once here."""
+    """Return how many processes write at once on this machine."""
     return min(PROCESSES_MAX, cores())
 
 

@@ -1,7 +1,7 @@
 """What lies below a root: bundles wherever they are, files of the data set, and what is neither.
 
-Links are followed where an export writes through them: a root, a date, a bundle, a folder of the data set. What cannot
-be judged is named: links to elsewhere, pipes, archives, files of others. Nothing is opened here.
+Links are followed where an export writes through them: a root, a date, a bundle, a folder of the data set. Other places
+are named with the reason: links to elsewhere, pipes, archives, files of others. Nothing is opened here.
 """
 
 import os
@@ -35,7 +35,7 @@ class Kind(Enum):
 
 
 class Place(NamedTuple):
-    """A place below a root, and why it cannot be judged, if it cannot."""
+    """A place below a root. `why` says why nobody can tell whose it is."""
 
     kind: Kind
     path: str
@@ -54,7 +54,7 @@ class _Entry(NamedTuple):
 def places_below(target: Target, *, until: str | None = None) -> Iterator[Place]:
     """Yield what lies below `target`, each folder once, however many links lead there.
 
-    What was yielded may be removed before the next is asked for. `until`: leaves out folders of later dates.
+    A place may be removed before the next one is asked for. With `until`, folders of later dates are left out.
 
     Raises:
         OSError: a folder cannot be read.
@@ -138,7 +138,7 @@ def _may_lead_elsewhere(target: Target, there: tuple[str, ...]) -> bool:
 
 
 def _file(entry: _Entry, names: tuple[str, ...]) -> Place | None:
-    """Return what an entry is that is no folder to look into; None of what is ours and of nobody."""
+    """Return the place of an entry that is no folder to look into. Returns None if it holds nobody's data."""
     if entry.is_link:
         leads = "a link that is not followed" if entry.is_file or entry.is_folder else "a link that leads nowhere now"
         return Place(Kind.OTHER, entry.path, leads)

@@ -1,7 +1,7 @@
 """Removes sessions from where they were exported to: bundles, and rows of the training data set.
 
-What is there is looked through, whatever a store remembers of it, and also what runs that were killed have left: so
-nothing stays that the next run does not find.
+All that is there is searched, whatever a store remembers of it, and so is what killed runs have left. So the next run
+finds all that this one could not remove.
 """
 
 import os
@@ -23,7 +23,7 @@ from processor.targets.paths import METADATA, bundle_path, date_part, path_part
 from processor.targets.target import NotAFile, Target
 
 IsGone: TypeAlias = Callable[[str, str], bool]
-"""Whether the session of a user id and a session id is to go."""
+"""Says whether the session of a user id and a session id is to go."""
 
 
 class Cleared(NamedTuple):
@@ -33,25 +33,23 @@ class Cleared(NamedTuple):
     bundles: int
     rows: int  # of the data set
     dates: tuple[str, ...]  # of the data set's files that had them
-    unreadable: tuple[str, ...]  # bundles of which nobody can tell whose they are
-    others: tuple[
-        str, ...
-    ]  # what else nobody can tell, or what is still there under another name; each with the reason
-    leftovers: int  # of runs that were killed: folders of bundles, files of the data set
+    unreadable: tuple[str, ...]  # bundles whose owner nobody can tell
+    others: tuple[str, ...]  # other places of which nobody can tell, and files with a second name; each with the reason
+    leftovers: int  # of killed runs: folders of bundles, files of the data set
 
     @property
     def found(self) -> int:
-        """How much there was."""
+        """How many things were found to remove."""
         return self.bundles + self.rows + self.leftovers
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that is below the root was judged, and nothing of what went is left elsewhere."""
+        """Whether everything below the root was judged, and nothing that went has a second name."""
         return not self.unreadable and not self.others
 
 
 class _Named(msgspec.Struct):
-    """What decides, of session_metadata.json: bundles of other releases are found too."""
+    """The fields of session_metadata.json that decide; bundles of other releases have them too."""
 
     session_id: str
     user_id: str
@@ -66,12 +64,12 @@ def clear(
     until: str | None = None,
     dry_run: bool = False,
 ) -> Cleared:
-    """Remove the bundles and the rows of the data set below `target` that are to go, and what killed runs left of such.
+    """Remove the bundles and rows of the data set below `target` that are to go, and what killed runs left of them.
 
     Args:
         target: the root of bundles, of a data set, or of both.
         is_gone: asked for each session that is there.
-        known: id and start, ms, of sessions that are to go for certain: also when their bundle cannot be read.
+        known: id and start, ms, of sessions that are to go even if their bundle cannot be read.
         until: the UTC date, YYYY-MM-DD, of the latest start to look at; by default all.
         dry_run: change nothing.
 
@@ -132,7 +130,7 @@ class _Clearing:
         return Cleared(target.root, len(self._gone), rows, dates, unreadable, others, self._leftovers)
 
     def _clear_leftovers(self) -> None:
-        """Remove bundles that were not finished or not put away, those too that nobody can read."""
+        """Remove unfinished bundles and replaced ones that were left, also if nobody can read them."""
         for path in leftovers(self._target):
             named = _named(self._target, str(path))
             if named is None or self._is_gone(named.user_id, named.session_id):
@@ -155,7 +153,7 @@ class _Clearing:
             self._note_names(Path(path))
 
     def _remove_bundles(self) -> None:
-        """Remove them, from the index first: so it never lists what need not be there."""
+        """Remove the bundles, from the index first. So the index never lists one that is gone."""
         by_date: dict[str, list[str]] = {}
         for path, named in self._gone:
             start_ms = self._known.get(path) if named is None else parse_time(named.start_time)
@@ -168,7 +166,7 @@ class _Clearing:
             remove_bundle(self._target, path)
 
     def _note_names(self, folder: Path) -> None:
-        """Note what is still there under another name when `folder` goes."""
+        """Note the files of `folder` that stay under another name, and the links in it."""
         for above, folders, files in os.walk(folder):
             for name in (*folders, *files):
                 path = Path(above, name)
@@ -212,7 +210,7 @@ class _Clearing:
 
 
 def _named(target: Target, path: str) -> _Named | None:
-    """Return what the bundle in the folder `path` says of itself; None when that cannot be read."""
+    """Return what the bundle in the folder `path` says of itself. Returns None if it cannot be read."""
     file = f"{path}/{METADATA}"
     try:
         named = msgspec.json.decode(target.read(file, METADATA_BYTES_MAX), type=_Named)

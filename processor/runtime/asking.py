@@ -1,4 +1,4 @@
-"""Asks the schema registry for what polled records need, before their transaction begins and outside of the loop.
+"""Asks the schema registry for the schemas of polled records, before their transaction begins and outside of the loop.
 
 A question can take seconds, and may never be answered. So threads ask, and the loop goes on: a partition is held back
 at its first record whose schema is still unknown, and read again from there once the answer has come. What is before
@@ -14,7 +14,7 @@ from processor.runtime.questions import PATIENCE_S, Questions
 
 
 class AskingObserver(Protocol):
-    """Whoever wants to know what waits for the registry."""
+    """Is told which partitions wait for the registry."""
 
     def waiting(
         self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = ""
@@ -22,7 +22,7 @@ class AskingObserver(Protocol):
 
 
 class Asking:
-    """Knows what waits for the registry; its methods are called by the loop's thread, between transactions."""
+    """Holds back partitions whose next record needs an unknown schema. Used by the loop's thread."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Asking:
         self._questions: Questions[bytes] = Questions(schemas.ask, clock, start=start, patience_s=patience_s)
 
     def ready(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
-        """Return those of `records` that can be processed now; hold each partition back at its first that cannot."""
+        """Return the records that can be processed now. A partition is held back at its first record that cannot."""
         lacking = self._schemas.lacking(records)
         if not lacking:
             return records
@@ -67,7 +67,7 @@ class Asking:
         return ready
 
     def look(self) -> None:
-        """Let go on what has its answer; ask again, after a while, for what has none."""
+        """Let partitions go on whose schema is known now; ask for the others again when it is time."""
         if not self._waits and not self._silent:
             return
         self._take_answers()
@@ -84,24 +84,24 @@ class Asking:
                 self._insist(partition, EVENTS, "")
 
     def events_wanted(self, partition: int) -> None:
-        """Take note that sessions of `partition` have ended, which cannot be told before the registry has answered."""
+        """Note that `partition` has ended sessions whose events wait for a schema of the registry."""
         self._silent.add(partition)
 
     def let_go(self) -> None:
-        """Let all that waits be polled again: a batch was undone, so more of it comes again."""
+        """Let all partitions go on: a batch was undone, and its records are polled again."""
         for partition in list(self._waits):
             self.forget((partition,))
             self._log.go_on(partition)
 
     def forget(self, partitions: Iterable[int]) -> None:
-        """Forget what waits in `partitions`: it waits no longer, or is read by another worker, or anew."""
+        """Forget what waits in `partitions`."""
         for partition in partitions:
             self._waits.pop(partition, None)
             self._silent.discard(partition)
             self._observer.waiting(partition, Cause.REGISTRY, None)
 
     def _insist(self, partition: int, need: bytes, position: str) -> None:
-        """Tell why `need` has no answer yet, and ask for it if it is time."""
+        """Report why `need` has no answer yet, and ask for it if it is time."""
         failure = self._questions.failure(need)
         if failure is not None:
             self._observer.waiting(partition, Cause.REGISTRY, failure.what, position=position, remedy=failure.remedy)

@@ -1,13 +1,13 @@
-"""What the broker's clock shows, as far as a worker can know: the machine's own clock may be days off."""
+"""The broker's time, as a worker can know it: the machine's own clock may be days off."""
 
 from collections.abc import Callable
 
 
 class BrokerTime:
-    """An append time that was seen, and what has passed since by a clock that nobody can set.
+    """The latest append time that was seen, plus the time since then by a clock that nobody can set.
 
-    A record was appended before it is seen, so each append time is a time that the broker's clock has reached. The
-    latest by this measure counts; time never goes back.
+    The broker's clock has reached each append time that is seen. The latest by this measure counts, so time never goes
+    back.
     """
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
@@ -21,6 +21,6 @@ class BrokerTime:
             self._ahead_ms = ahead_ms
 
     def now_ms(self) -> int:
-        """Return what the broker's clock shows by now at least, ms since the epoch."""
+        """Return a time that the broker's clock has reached, ms since the epoch."""
         assert self._ahead_ms is not None, "no append time was seen"
         return int(self._monotonic_s() * 1000 + self._ahead_ms)

@@ -19,7 +19,7 @@ _TOO_LARGE: Final = "too large"
 
 
 class Stage(Enum):
-    """How far a record came before it turned out that it cannot be tagged."""
+    """The step at which a record could not be tagged."""
 
     DECODE = "decode"
     VALIDATE = "validate"
@@ -31,8 +31,8 @@ def dead_letter(
 ) -> Output:
     """Return the dead letter of `record`: key, value and headers as they came, and headers that say where and why.
 
-    What would make it larger than the topic's `bytes_max` is left out: the value, and if need be the rest. A compressed
-    input may be many times as large as its topic's limit.
+    A value that would make it larger than `bytes_max`, the topic's limit, is left out; so are key and headers if they
+    are too large still. A compressed input may be many times as large as its topic's limit.
 
     Raises:
         RegistryUnavailable: as `Codec.decode` raises it.
@@ -66,7 +66,7 @@ def dead_letter(
 
 
 def why_value_is_withheld(value: bytes, codec: Codec) -> str | None:
-    """Return why the value of a record must not be kept, or shown; None when it may be."""
+    """Return why the value of a record must not be kept or shown. Returns None if it may be."""
     try:
         fields = codec.fields_of(value)
     except DecodeError:

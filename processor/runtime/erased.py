@@ -10,7 +10,7 @@ _START: Final = b"\xff"  # No UTF-8 begins so, and each user id is UTF-8.
 
 
 class Erased(NamedTuple):
-    """A user whose records before `offset` of the partition of the raw topic count no more."""
+    """A user who was erased: their records before `offset` in their partition of the raw topic count no more."""
 
     user: bytes
     offset: int
@@ -22,7 +22,7 @@ def mark_of(erased: Erased) -> bytes:
 
 
 def read_mark(key: bytes) -> Erased | None:
-    """Return what a key in the state topic marks; None when it is a user's."""
+    """Return the erasure that a key in the state topic marks. Returns None if it is a user's key."""
     if not key.startswith(_START):
         return None
     offset, _, user = key.removeprefix(_START).partition(b" ")

@@ -1,4 +1,4 @@
-"""What tells one cluster or topic from another of the same name: the ids that Kafka gives them."""
+"""The ids that Kafka gives to a cluster and its topics: they tell one from another of the same name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
@@ -10,5 +10,5 @@ Identities: TypeAlias = Mapping[str, str]
 
 
 def differing(known: Identities, now: Identities) -> Sequence[str]:
-    """Return the roles that have another id `now` than was `known`, in the order of `known`."""
+    """Return the roles whose id `now` is not the one that was `known`, in the order of `known`."""
     return [role for role, each in known.items() if now.get(role, each) != each]

@@ -53,7 +53,7 @@ def is_media_name(name: str) -> bool:
 
 
 def is_content(name: str, value: object) -> bool:
-    """Return whether `value`, in a field that `name` calls media, can be some: code or numbers, no prose."""
+    """Return whether the value of a field with a media name can be media: encoded text or numbers, not prose."""
     if isinstance(value, str):
         is_prose = " " in value.strip() and value.isprintable() and squeezed(name) not in _KNOWN
         return not _PLACEHOLDER(value) and not is_prose
@@ -83,6 +83,6 @@ def has_data_uri(value: bytes) -> bool:
 
 
 def is_media_inside(value: bytes) -> bool:
-    """Return whether media lie in `value`, of which nothing more is known: as bytes, as a code or as a data URI."""
+    """Return whether bytes of an unknown form hold media: as bytes, as encoded text or as a data URI."""
     found = _MARKS.search(value) or _ENCODED_INSIDE(value)
     return found is not None or has_data_uri(value) or _has_long_code(value)

@@ -34,7 +34,7 @@ _YES: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
 
 
 class Role(Enum):
-    """What a field may tell of a partial transcript."""
+    """What a field can say about a partial transcript."""
 
     SURE = "that it is one"
     UNSURE = "that something is partial"
@@ -51,14 +51,14 @@ _ROLES: Final = (
 
 
 class PartialNames(NamedTuple):
-    """Those of a mapping's names that tell something of a partial transcript, each with its role."""
+    """The names in a mapping that say something about a partial transcript, each with its role."""
 
     marks: tuple[tuple[str, Role], ...]
     speech: tuple[tuple[str, Role], ...]
 
 
 def partial_names(names: Iterable[str]) -> PartialNames:
-    """Return those of `names` that tell something."""
+    """Return the names that say something about a partial transcript."""
     roles = [(name, role) for name in names if (role := _role_of(name))]
     spoken = (Role.SPEECH, Role.ORIGIN)
     return PartialNames(
@@ -67,7 +67,7 @@ def partial_names(names: Iterable[str]) -> PartialNames:
 
 
 def is_partial(seen: Iterable[tuple[Mapping[str, Any], PartialNames]]) -> bool:
-    """Return whether a message is a partial transcript; `seen` are its mappings, each with those names of it."""
+    """Return whether a message is a partial transcript. `seen` has its mappings, each with its `partial_names`."""
     marks = {_mark(role, fields[name]) for fields, names in seen for name, role in names.marks}
     if _Mark.SURE in marks:
         return True

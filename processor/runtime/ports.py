@@ -22,7 +22,7 @@ class RawRecord(Protocol):
     def value(self) -> bytes | None: ...
 
     def timestamp(self) -> tuple[int, int]:
-        """Return the timestamp's kind and its value, ms; of `a3cp.raw` it is the append time."""
+        """Return the timestamp's kind and its value, ms. In `a3cp.raw` it is the append time."""
 
     def headers(self) -> Sequence[tuple[str, bytes | None]] | None: ...
 
@@ -51,7 +51,7 @@ class Assigned(NamedTuple):
 
 
 class Revoked(NamedTuple):
-    """This member owns the partitions no longer; `lost` when another may own them already."""
+    """This member does not own the partitions any more. `lost`: another member may own them already."""
 
     partitions: frozenset[int]
     lost: bool
@@ -77,7 +77,7 @@ class Cause(StrEnum):
 
 
 class Alarm(StrEnum):
-    """What somebody must look at though the partition goes on; the word is the label of a metric."""
+    """Why somebody must look at a partition, which goes on meanwhile; the word is the label of a metric."""
 
     LOST_INPUT = "lost_input"
     LATE_BEGINNING = "late_beginning"
@@ -86,19 +86,19 @@ class Alarm(StrEnum):
 
 
 class LogObserver(Protocol):
-    """Whoever a log tells what it meets."""
+    """Is told what a log meets."""
 
     def slot(self, slot: int) -> None:
         """The member runs in another slot from now on."""
 
     def broker(self, why: str | None) -> None:
-        """No broker answers, and why; None once one does again."""
+        """No broker answers, and why. `why` is None once one answers again."""
 
     def stuck(self, where: str) -> None:
-        """A restore stands still, in words."""
+        """A restore stands still; `where` says which one and how far it is."""
 
     def waiting(self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = "") -> None:
-        """A partition stands still, and why; None once it goes on. May be called as often as one likes.
+        """A partition stands still, and why. `why` is None once it goes on. It may be called again with the same.
 
         Args:
             partition: which; cause: what it waits for; why: the same for people, with the figures.
@@ -106,11 +106,11 @@ class LogObserver(Protocol):
         """
 
     def alarm(self, partition: int, alarm: Alarm, why: str, *, remedy: str, lost: int = 0) -> None:
-        """Somebody must look at a partition, which goes on all the same. It lasts until the partition goes.
+        """Somebody must look at a partition, which goes on meanwhile. The alarm lasts while this member owns it.
 
         Args:
             partition: which; alarm: what it is; why: the same for people; remedy: what to do.
-            lost: how many offsets are lost that were not told before.
+            lost: how many more offsets are lost than the alarm said before.
         """
 
 
@@ -131,7 +131,7 @@ class Log(Protocol):
         """Return the changes of assignment since the last call, oldest first."""
 
     def restore(self, timeout_s: float) -> Iterable[StateChunk]:
-        """Return what could be read of the state of assigned partitions within `timeout_s`.
+        """Return those states of assigned partitions that came within `timeout_s`.
 
         A partition whose last chunk (`finished`) was returned is read by `poll` from then on.
         """
@@ -143,13 +143,13 @@ class Log(Protocol):
         """
 
     def go_on(self, partition: int) -> None:
-        """Read `partition` again from where it was held back; nothing if it is held back no longer."""
+        """Read `partition` again from where it was held back. It does nothing if the partition is not held back."""
 
     def caught_up(self, partition: int) -> bool:
         """Whether all of the partition was returned by `poll`, and nothing waits behind an open transaction."""
 
     def lag(self) -> Mapping[int, int]:
-        """Return how many offsets each restored partition's position is before its end; what is open counts too."""
+        """Return how many offsets are left in each restored partition, those of open transactions included."""
 
     def now_ms(self) -> int:
         """Return what the broker's clock shows, ms since the epoch. Only between transactions."""
@@ -161,19 +161,19 @@ class Log(Protocol):
         """Commit what was sent and the position of all that was polled, or raise.
 
         Raises:
-            Aborted: the group has moved on meanwhile; `poll` returns the batch again, but for what others own by then.
+            Aborted: the group has changed. `poll` returns the batch again, without partitions that others own now.
         """
 
     def settle(self) -> None:
-        """Commit positions that moved on without a record, as past transaction markers; rarely, and if there are any.
+        """Commit positions that moved on without a record, such as past transaction markers.
 
-        To be called where nothing is sent or polled, again and again.
+        It is called again and again while nothing is polled or sent, and commits rarely.
         """
 
     def recover(self) -> None:
         """Abort whatever is open, become usable again, and go back to the committed positions.
 
-        All partitions are told as newly assigned, to be restored.
+        Then `assignments` returns all partitions as newly assigned, to be restored.
         """
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ class _Failure(NamedTuple):
 
 
 class Questions(Generic[Need]):
-    """What was asked and has no answer yet. Its methods are called by one thread, the loop's."""
+    """Asks in threads, and knows which questions have no answer yet. Used by one thread, the loop's."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Questions(Generic[Need]):
         self._threads = 0
 
     def ask(self, needs: Iterable[Need]) -> None:
-        """Ask for `needs`: for each once at a time, and after a failure not before its time."""
+        """Ask for `needs`: for each one once at a time, and after a failure only when its pause is over."""
         now_s = self._clock.monotonic_s()
         with self._changed:
             for need in needs:
@@ -79,7 +79,7 @@ class Questions(Generic[Need]):
             self._changed.wait_for(lambda: self._open.isdisjoint(needs), self._patience_s)
 
     def answered(self, waited_for: Collection[Need]) -> list[Need]:
-        """Return what has been answered since the last call; of failures, remember at least those `waited_for`.
+        """Return what was answered since the last call. Failures of `waited_for` stay remembered.
 
         Raises:
             Exception: what asking raised, if it was anything but RegistryUnavailable.
@@ -98,13 +98,13 @@ class Questions(Generic[Need]):
         return [need for need, error in answers.items() if error is None]
 
     def fail(self, need: Need, error: RegistryUnavailable) -> None:
-        """Take note that nothing answers for `need`: it is asked for again after 1 s, 2 s, up to 30 s."""
+        """Note that there is no answer for `need`. It is asked for again after 1 s, 2 s, up to 30 s."""
         tries = self._failures[need].tries + 1 if need in self._failures else 1
         pause_s = backoff_s(tries, first_s=_AGAIN_FIRST_S, max_s=_AGAIN_MAX_S)
         self._failures[need] = _Failure(error, tries, self._clock.monotonic_s() + pause_s)
 
     def failure(self, need: Need) -> RegistryUnavailable | None:
-        """Return why there is no answer for `need`; None when it was not asked for yet."""
+        """Return why there is no answer for `need`. Returns None if none was missed yet."""
         failure = self._failures.get(need)
         return None if failure is None else failure.error
 
@@ -128,5 +128,5 @@ class Questions(Generic[Need]):
 
 
 def in_background(work: Callable[[], None]) -> None:
-    """Run `work` in a thread that nobody waits for at the end."""
+    """Run `work` in a thread. The process does not wait for it when it ends."""
     threading.Thread(target=work, name="a3cp-asking", daemon=True).start()

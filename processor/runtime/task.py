@@ -41,9 +41,10 @@ _UNTOLD: Final = (PolicySet, Forgotten)  # events that go out in no record
 class Task:
     """The users of one partition.
 
-    `states` is what is committed, in the bytes of the state topic. What `process` and `punctuate` change is the batch,
-    apart from it: `committed` moves it over once the transaction that holds their outputs is, `aborted` drops it. When
-    neither is certain the task is thrown away and another one restored: memory never says what the log does not.
+    `states` holds the committed states, in the bytes of the state topic. `process` and `punctuate` change only the
+    batch, which is kept apart. Once its transaction is committed, `committed` moves the batch into `states`; after an
+    abort, `aborted` drops it. If the outcome is not known, the task is thrown away and another one restored. So memory
+    never says more than the log.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class Task:
             codec: reads and writes records; rules: the settings in force; topics: where the outputs go.
             record_bytes_max: the largest record that the output topics take.
             raw_bytes_max: the largest that the raw topic takes; by default the same.
-            reroutes: whether misplaced records are sent to where they belong; False where another processor does so,
-                whose copies are read here too.
+            reroutes: whether misplaced records are sent to their right partition. False if another processor sends
+                them, and its copies are read here too.
         """
         self.partition = partition
-        self.lacks_events = False  # whether sessions ended that could not be told, for want of the registry's answer
+        self.lacks_events = False  # whether the end of a session waits for the registry's schema of events
         self.states: dict[bytes, bytes] = {}
         self._partitions = partitions
         self._codec = codec
@@ -122,7 +123,7 @@ class Task:
                 self._held_append_ms = state.last_append_ms
 
     def process(self, records: Iterable[RawRecord]) -> list[Output]:
-        """Return what `records`, the partition's next, cause; those that the states hold already cause nothing."""
+        """Return the outputs of `records`, the partition's next. Those that the states hold already cause none."""
         outputs: list[Output] = []
         batch, states, rules, partition = self._batch, self.states, self._rules, self.partition
         decode, tag, append = self._codec.decode, self._codec.tag, outputs.append
@@ -172,7 +173,7 @@ class Task:
         return outputs
 
     def punctuate(self, now_ms: int) -> list[Output]:
-        """Return what has become certain by `now_ms`; only to be called when the partition is caught up (rule R4)."""
+        """Return what is due by `now_ms`, such as ends of idle sessions. The partition must be caught up (rule R4)."""
         outputs: list[Output] = []
         self.lacks_events = False
         for key in self._wheel.pop(now_ms, _PUNCTUATED_MAX):
@@ -205,7 +206,7 @@ class Task:
         return [(topic, value, key, partition, None) for key, value in self._encoded]
 
     def committed(self) -> Tally:
-        """Make the batch, whose `state_records` are in the log now, memory; return what it did."""
+        """Move the batch into `states`, since its `state_records` are in the log now. Return what it did."""
         assert len(self._encoded) == len(self._batch)
         self.restore(self._encoded)
         self._open += self._opened
@@ -232,8 +233,8 @@ class Task:
     def _reroute(self, record: RawRecord, key: bytes, outputs: list[Output]) -> bool:
         """Send a record of an unknown user to its right partition (rule R13); return whether it was misplaced.
 
-        There it is at home, so it is sent once. A header `a3cp-rerouted` that it came with decides nothing: it may be
-        another cluster's, copied along, or anybody's.
+        There it is no longer misplaced, so it is sent once. A header `a3cp-rerouted` that it came with is ignored:
+        anybody can write one, and a mirror copies those of another cluster.
         """
         right = partition_of(key, self._partitions)
         if right == self.partition:
@@ -303,7 +304,7 @@ class Task:
         self._tally.dead[stage.value] += 1
 
     def _schedule(self, key: bytes, before: UserState | None, after: UserState | None) -> None:
-        """See to it that the user is looked at when due; `before` was scheduled already."""
+        """Set the user's deadline by the state `after`; that of the state `before` is set already."""
         due = None if after is None else due_ms(after, self._rules)
         if due is None:
             return

@@ -1,7 +1,7 @@
 """What must not be kept anywhere: raw media and partial transcripts. Hash and size stand in their place.
 
-A record that can be read is looked through field by field, also where a text is JSON again. One that cannot is looked
-through as bytes, and then a name is enough. How media and partial transcripts are known: media.py, partial.py.
+A record that can be read is searched field by field, also inside texts that are JSON again. One that cannot be read is
+searched as bytes; there a name is enough. How media and partial transcripts are recognised: media.py, partial.py.
 """
 
 import re
@@ -33,7 +33,12 @@ _PAIR: Final = re.compile(
 
 
 def why_withheld(value: bytes, fields: Mapping[str, Any]) -> str | None:
-    """Return why the record `value`, which says `fields`, must not be kept, in a few words; None when it may be."""
+    """Return in a few words why a record must not be kept. Returns None if it may be.
+
+    Args:
+        value: its bytes.
+        fields: what they say.
+    """
     if b"\\" in value:  # JSON may write any character as an escape, and some writers do so with each slash.
         value = _ESCAPE.sub(_character, value)
     if has_data_uri(value):
@@ -44,12 +49,15 @@ def why_withheld(value: bytes, fields: Mapping[str, Any]) -> str | None:
 
 
 def why_text_is_withheld(text: str) -> str | None:
-    """Return the same of a text alone."""
+    """Return why a text must not be kept. Returns None if it may be."""
     return why_withheld(text.encode(), {"": text})
 
 
 def why_bytes_are_withheld(value: bytes) -> str | None:
-    """Return the same of a value that cannot be read: what looks like a field counts as one."""
+    """Return why bytes that cannot be read must not be kept: what looks like a field counts as one.
+
+    Returns None if they may be kept.
+    """
     found = format_of(value) if value else None
     if (found is not None and found.is_media) or is_media_inside(value):
         return MEDIA
@@ -66,14 +74,14 @@ def _character(found: re.Match[bytes]) -> bytes:
 
 
 class _Names(NamedTuple):
-    """Those of a mapping's names that decide something."""
+    """The names in a mapping that can be a reason to withhold."""
 
     media: tuple[str, ...]
     partial: PartialNames | None
 
 
 def _names(parent: str, names: tuple[str, ...]) -> _Names | None:
-    """Return None if no name decides anything, which is the most common case by far."""
+    """Return the names that can be a reason to withhold. Returns None if there are none, which is usual."""
     partial = partial_names(names)
     media = tuple(name for name in names if is_media_name(name) or (parent and is_media_name(f"{parent}_{name}")))
     return _Names(media, partial if any(partial) else None) if media or any(partial) else None
@@ -83,7 +91,7 @@ _known_names: Final = lru_cache(maxsize=1_024)(_names)  # The messages of one mo
 
 
 class _Look:
-    """A look through the fields of a record."""
+    """A search through the fields of a record."""
 
     __slots__ = ("_has_marks", "_has_media", "_names", "_partial")
 
@@ -101,7 +109,7 @@ class _Look:
         return MEDIA if self._has_media else None
 
     def into(self, value: Mapping[str, Any] | list[Any], parent: str = "") -> None:
-        """Look through `value`, which stands in the field `parent`, however deep it is."""
+        """Search `value`, which stands in the field `parent`, however deep it is."""
         names_of = self._names
         todo = [(parent, value)]
         while todo:
@@ -128,7 +136,7 @@ class _Look:
                     todo.append((name, inner))
 
     def into_pairs(self, text: bytes) -> None:
-        """Look through what looks like names and values in `text`."""
+        """Search what looks like names and values in `text`."""
         parent = ""
         for found in _PAIR.finditer(text):
             name, content = found[1].decode("latin-1"), found[2].decode("latin-1")

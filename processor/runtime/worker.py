@@ -27,7 +27,7 @@ _CALM_S: Final = 60.0  # without a failure for so long, the next one counts as t
 
 
 class Observer(Protocol):
-    """Whoever wants to know how the worker is doing: metrics, health, the log."""
+    """Is told how the worker is doing: for metrics, health and the log."""
 
     def beat(self) -> None: ...
     def assigned(self, partitions: Iterable[int]) -> None: ...
@@ -105,7 +105,7 @@ class Worker:
             self._log.close()
 
     def step(self) -> None:
-        """Take a turn, or recover first from the failure of the one before; what can be overcome is not raised."""
+        """Take a turn; if the turn before failed, recover first. An error that can be overcome is not raised."""
         try:
             if self._recovering:
                 self._observer.beat()
@@ -150,7 +150,7 @@ class Worker:
         self._begun_s = None
 
     def _ask_the_time(self) -> None:
-        """Ask what the broker's clock shows, once and then rarely: while nothing comes, no append time tells it."""
+        """Ask for the broker's time, once and then rarely: without records, no append time says it."""
         now_s = self._clock.monotonic_s()
         if self._time_asked_s is None or now_s - self._time_asked_s >= _TIME_ASKED_EVERY_S:
             self._time.saw(self._log.now_ms())
@@ -164,7 +164,7 @@ class Worker:
             self._batch_records = min(self._batch_records_max, self._batch_records * 2)
 
     def _take_fewer_if_it_took_long(self) -> None:
-        """Make the next batch smaller when the one that failed took long: as large as it was, it would fail again."""
+        """Make the next batch smaller if the failed one took long: with the same size it would fail again."""
         if self._begun_s is not None:
             self._adapt(0, self._clock.monotonic_s() - self._begun_s)
             self._begun_s = None
@@ -231,7 +231,7 @@ class Worker:
                 self._observer.holds(chunk.partition, task)
 
     def _undo(self, error: Aborted) -> None:
-        """Undo the batch in memory as in the log; it is polled again, as far as the partitions are still ours."""
+        """Undo the batch in memory, as in the log. It is polled again where the partitions are still ours."""
         self._observer.failed(error, 0.0)
         for task in self._tasks.values():
             task.aborted()
@@ -239,7 +239,7 @@ class Worker:
             self._asking.let_go()
 
     def _forget(self, error: Exception) -> None:
-        """Throw away what is in memory, since the log alone knows what was committed, and wait a little."""
+        """Throw away what is in memory, and wait a little: only the log knows what was committed."""
         now_s = self._clock.monotonic_s()
         if now_s - self._failed_s > _CALM_S:
             self._failures = 0
