@@ -54,7 +54,7 @@ def started_ms(candidate: str) -> int | None:
     if _is_dated(candidate) is None:
         return None
     try:
-        start = datetime.strptime(candidate[:20], "sess_%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+        start = datetime.fromisoformat(f"{candidate[5:13]}T{candidate[14:20]}Z")
     except ValueError:  # There is no such day or hour.
         return None
     return int(start.timestamp()) * 1000

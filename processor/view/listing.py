@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from processor.core.ids import owner_of, started_ms
+from processor.errors import StoreUnavailable
 from processor.sessions.filtering import passes
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import SESSIONS, TAGGED, Cursor, Found, SessionFilter, Source
@@ -39,7 +40,19 @@ class Listing:
     def page(
         self, wanted: SessionFilter, *, limit: int, after: Cursor | None, skip: int
     ) -> tuple[Sequence[SessionRow], Cursor | None, int | None]:
-        """Return the rows of a page, its `next` and its `complete_since_ms`."""
+        """Return the rows of a page, its `next` and its `complete_since_ms`.
+
+        Without an answer of the store they are what the tails know.
+        """
+        try:
+            return self._page(wanted, limit=limit, after=after, skip=skip)
+        except StoreUnavailable:
+            alone = Listing(self._reading.without_store(), len(self._partitions))
+            return alone._page(wanted, limit=limit, after=after, skip=skip)
+
+    def _page(
+        self, wanted: SessionFilter, *, limit: int, after: Cursor | None, skip: int
+    ) -> tuple[Sequence[SessionRow], Cursor | None, int | None]:
         end = skip + limit
         for _ in range(AGAIN_MAX):
             offsets = self._reading.offsets()

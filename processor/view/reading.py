@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from processor.codec.codec import Codec
 from processor.core.model import Rules
+from processor.errors import StoreUnavailable
 from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits, decode_part
 from processor.sessions.model import EventRow, MessageRow, SessionRow
 from processor.sessions.ports import Cursor, Found, OutputRecord, SessionFilter, SessionReader, Snapshot, Source
@@ -42,6 +43,7 @@ class Reading:
         self, codec: Codec, store: SessionReader | None, tails: Mapping[str, Tail], lock: threading.Lock
     ) -> None:
         """Read `tails`, by topic, under `lock`."""
+        self._codec = codec
         self._decode = lru_cache(DECODED_MAX)(lambda record: decode_part(codec, (record,)))
         self._store = store
         self._tails = tails
@@ -52,11 +54,20 @@ class Reading:
         self._decode.cache_clear()
 
     def session(self, session_id: str, keys: Collection[bytes]) -> tuple[Folded | None, bool]:
-        """Return a session, and whether nothing of it is missing; `keys` are the users who may have it."""
+        """Return a session, and whether nothing of it is missing; `keys` are the users who may have it.
+
+        Without an answer of the store it is what the tails know, if they know anything.
+        """
         for _ in range(AGAIN_MAX):
-            snapshot = self.held([session_id])
+            away, snapshot = None, _NOTHING
+            try:
+                snapshot = self.held([session_id])
+            except StoreUnavailable as error:
+                away = error
             users = {*keys, *(row.user_id.encode() for row in snapshot.rows)}
             found = next(self.folded({session_id: users}, snapshot), None)
+            if found is None and away is not None:
+                raise away
             if found is None:
                 return None, True
             if not self.lacking(snapshot.offsets, [found.row.partition]):
@@ -75,6 +86,10 @@ class Reading:
         if self._store is not None and folded.stored is not None:
             yield from self._store.events(folded.row.session_id, count_max=folded.stored.event_count)
         yield from (each.row for each in folded.added_events)
+
+    def without_store(self) -> "Reading":
+        """Return what reads the tails alone, while the store does not answer."""
+        return Reading(self._codec, None, self._tails, self._lock)
 
     # --- the store, which may not be there
 

@@ -294,7 +294,7 @@ class View:
             as_of: only what was known then; then None also if nothing of it was.
 
         Raises:
-            StoreUnavailable: the store does not answer.
+            StoreUnavailable: the store does not answer, and the tail knows nothing of the session.
         """
         positions = self.positions()  # Before it is read: what is told then holds at least as much.
         key = self._states.user_of(session_id)
@@ -312,33 +312,34 @@ class View:
         return held if as_of is None else held.as_of(as_of, self.codec)
 
     def sessions(self, wanted: SessionFilter, *, limit: int, after: Cursor | None = None, skip: int = 0) -> Page:
-        """Return a page of the sessions that pass, newest start first.
+        """Return a page of the sessions that pass, newest start first; those of the tail while the store is away.
 
         Args:
             wanted: which; limit: how many at most.
             after: the `next` of the page before.
             skip: leave out so many first.
-
-        Raises:
-            StoreUnavailable: the store does not answer.
         """
         positions = self.positions()
         rows, following, complete_since_ms = self._listing.page(wanted, limit=limit, after=after, skip=skip)
         return Page(rows, following, positions, complete_since_ms)
 
     def count(self, wanted: SessionFilter) -> int:
-        """Return how many sessions pass. Raises as `sessions`."""
+        """Return how many sessions pass.
+
+        Raises:
+            StoreUnavailable: the store does not answer, and a number cannot say what it lacks.
+        """
         return self._listing.count(wanted)
 
     def search(self, words: str, wanted: SessionFilter, *, limit: int) -> Sequence[Found]:
-        """Return texts that hold all of `words`, of sessions that pass, latest first. Raises as `sessions`.
+        """Return texts that hold all of `words`, of sessions that pass, latest first. Raises as `count`.
 
         Of what the store does not hold yet, the latest records are searched.
         """
         return self._listing.search(words, wanted, limit=limit)
 
     def rollups(self, wanted: SessionFilter, by: Literal["day", "user", "template"]) -> dict[str, Rollup]:
-        """Return what the sessions that pass add up to, by day of start, owner or template. Raises as `sessions`."""
+        """Return what the sessions that pass add up to, by day of start, owner or template. Raises as `count`."""
         return _ROLLUPS[by](self._listing.all(wanted))
 
     def changed(self, wanted: SessionFilter, ends: Mapping[int, int]) -> Sequence[SessionRow] | None:

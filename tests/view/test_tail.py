@@ -1,15 +1,19 @@
 """The tail is bounded, and what it lacks is told: never wrong numbers."""
 
+from typing import Any, cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.errors import StoreUnavailable
 from processor.runtime.erased import Erased, mark_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.materializer import Materializer
-from processor.sessions.ports import EVERYTHING, TAGGED, Gone, OutputRecord
+from processor.sessions.ports import EVERYTHING, TAGGED, Gone, OutputRecord, SessionReader
 from processor.store.sql import SqlStore
 from processor.view.tail import RECORD_BYTES, Tail
-from tests.sessions.outputs import DECODE, START_MS, message
+from tests.sessions.outputs import DECODE, PARTITIONS, START_MS, message
 from tests.view.stage import Log, Taken, command, new_view, processed, take
 
 SESSION = "sess_20250615_150640_0123456789abcdef0123456789abcdef"
@@ -131,3 +135,37 @@ def test_a_person_who_was_erased_is_forgotten() -> None:
         assert view.open_session("ann") is None
         assert view.open_session("bob") is not None
         take(view, [taken for taken in records if taken.kind != "state" and taken.record.key == b"ann"])
+
+
+class Away:
+    """A store that does not answer."""
+
+    def __getattr__(self, name: str) -> Any:
+        def refuse(*_: object, **__: object) -> None:
+            raise StoreUnavailable("the store does not answer")
+
+        return refuse
+
+
+def test_while_the_store_is_away_the_tail_says_what_it_knows() -> None:
+    """Not whole, as long as records before the tail's beginning may be missing; a number is refused."""
+    records, _ = processed([command("ann", "start", 0), message("ann", 1_000)])
+    view = new_view(cast("SessionReader", Away()))
+    view.begin({}, starts={(topic, number): 1 for topic in (TAGGED, "sessions") for number in range(PARTITIONS)})
+    later, _ = processed([message("bob", 0), message("bob", 1_000), message("bob", 2_000)])
+    take(view, [taken for taken in records if taken.kind == "state"])
+    take(view, later)
+    known, unknown = view.open_session("bob"), view.open_session("ann")
+    assert known is not None
+    assert unknown is not None
+    held = view.session(known)
+    assert held is not None
+    assert not held.is_whole
+    assert [row.seq for row in held.messages()] == [2, 3]
+    page = view.sessions(EVERYTHING, limit=9)
+    assert [row.session_id for row in page.rows] == [known]
+    assert page.complete_since_ms is not None
+    with pytest.raises(StoreUnavailable):
+        view.session(unknown)
+    with pytest.raises(StoreUnavailable):
+        view.count(EVERYTHING)
