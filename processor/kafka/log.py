@@ -2,13 +2,11 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, cast
 
 from confluent_kafka import (
-    OFFSET_INVALID,
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
@@ -24,16 +22,16 @@ from processor.kafka.failures import AWAY, error_of, failure
 from processor.kafka.hidden import Hidden
 from processor.kafka.identities import identities
 from processor.kafka.marks import with_gone
-from processor.kafka.offsets import LATEST, log_offsets, newest_ms
+from processor.kafka.offsets import newest_ms
 from processor.kafka.origin import Origin
 from processor.kafka.other_groups import OtherGroups
-from processor.kafka.positions import Positions
+from processor.kafka.partitions import Partitions
 from processor.kafka.reading import fetch
 from processor.kafka.restorer import Restorer
 from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
 from processor.kafka.survey import Survey
 from processor.kafka.transactions import Transactions, fence
-from processor.kafka.unreadable import Probes, is_unreadable, tell_unreadable
+from processor.kafka.unreadable import is_unreadable
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, LogObserver, Output, RawRecord, Revoked, StateChunk
 
@@ -58,13 +56,10 @@ class KafkaLog:
         """
         self._conf = conf
         self._observer = observer
-        self._unread = Probes({**conf.consumer, "group.id": conf.group_id}, conf.raw)
         self._away = False
         self._answering = Answering(conf.raw, _ASK_TIMEOUT_S)
         self._reassigned: list[Assigned | Revoked] = []
         self._owned: set[int] = set()
-        self._reading: set[int] = set()  # those of them that are read
-        self._positions = Positions(conf.waits.settle_s)
         self._hidden = Hidden(conf.raw, observer, conf.waits)
         self._topics = {"raw": conf.raw, "state": conf.state, "tagged": conf.tagged, "sessions": conf.sessions}
         self._survey = Survey(conf.common, self._topics, conf.partitions, observer, every_s=conf.waits.survey_s)
@@ -76,18 +71,17 @@ class KafkaLog:
         self._beginnings = Beginnings(conf.raw, observer)
         self._restored: set[int] = set()  # those of the assigned partitions that are restored and not begun to be read
         self._begun: set[int] = set()  # those of the assigned partitions that have states
-        self._behind: dict[int, int] = {}  # partition -> lag, of those with a batch that cannot be read
-        self._held: dict[int, int] = {}  # partition -> offset, of those that are held back: owned, and not read
         self._fatal: A3CPError | None = None
         self._admin, self._restorer = self._new_readers()
         self._transactions: Transactions | None = self._new_transactions()
         self._consumer = self._new_consumer()
+        self._partitions = Partitions(self._consumer, conf, observer)
 
     def poll(self, records_max: int, timeout_s: float) -> Sequence[RawRecord]:
         """See `Log.poll`."""
         known = len(self._reassigned)
         try:
-            if self._unread and self._unread.one_is_readable():
+            if self._partitions.one_is_readable():
                 self._rejoin()
                 return []
             messages = fetch(self._consumer, records_max, timeout_s)
@@ -100,13 +94,13 @@ class KafkaLog:
             return []
         # What is no error is a record, whose fields are never None, though the client's types allow it.
         records = cast("list[RawRecord]", [message for message in messages if message.error() is None])
-        if len(records) < len(messages) or self._unread:
+        if len(records) < len(messages) or self._partitions.has_unreadable:
             records = self._notice_all(messages)
         if len(self._reassigned) > known:  # What was fetched of them before the change is not ours, or comes again.
             changed = {partition for change in self._reassigned[known:] for partition in change.partitions}
             records = [record for record in records if record.partition() not in changed]
         if records:
-            self._positions.polled(records)
+            self._partitions.positions.polled(records)
         self._set_away(None)
         return records
 
@@ -138,19 +132,13 @@ class KafkaLog:
         """
         restored = sorted(self._restored)
         try:
-            self._begin(self._beginnings.find(self._admin, self._committed(restored)))
+            self._partitions.begin(self._beginnings.find(self._admin, self._committed(restored)))
         except KafkaException as error:
             if error_of(error).code() in AWAY or error_of(error).retriable():
                 return ()  # It is asked again; a predecessor's transaction may still be ending.
             raise failure("beginning to read", error) from error
         self._restored.clear()
         return restored
-
-    def _begin(self, offsets: Mapping[int, int]) -> None:
-        places = [TopicPartition(self._conf.raw, partition, offset) for partition, offset in offsets.items()]
-        self._consumer.incremental_assign(places)
-        self._reading.update(offsets)
-        self._positions.begin(offsets)
 
     def _committed(self, partitions: Sequence[int]) -> list[TopicPartition]:
         """Return what the group has committed of `partitions`: each offset with its text.
@@ -167,61 +155,27 @@ class KafkaLog:
         return places
 
     def hold_back(self, partition: int, offset: int) -> None:
-        """See `Log.hold_back`. The partition is unassigned meanwhile: a paused one slows the others down."""
-        try:
-            self._stop_reading([partition])
-        except KafkaException as error:
-            raise failure("holding back", error) from error
-        self._held[partition] = offset
-        self._positions.take_back(partition, offset)
+        """See `Log.hold_back`."""
+        self._partitions.hold_back(partition, offset)
 
     def go_on(self, partition: int) -> None:
         """See `Log.go_on`."""
-        offset = self._held.pop(partition, None)
-        if offset is None:
-            return
-        try:
-            self._begin({partition: offset})
-        except KafkaException as error:
-            raise failure("going on to read", error) from error
+        self._partitions.go_on(partition)
 
     def caught_up(self, partition: int) -> bool:
         """See `Log.caught_up`."""
-        end = self._positions.ends.get(partition)
-        return end is not None and self._high_watermark(partition) <= end
+        return self._partitions.caught_up(partition)
 
     def lag(self) -> Mapping[int, int]:
-        """See `Log.lag`."""
-        positions = {tp.partition: max(0, tp.offset) for tp in self._asked_positions()} | self._positions.ends
-        lag = {
-            partition: max(0, self._high_watermark(partition) - position) for partition, position in positions.items()
-        }
-        hidden = {partition: (end, lag[partition]) for partition, end in self._positions.ends.items() if lag[partition]}
+        """See `Log.lag`. The topics and other groups are looked at here too, since it is called now and then."""
+        lag, ends = self._partitions.lag(), self._partitions.positions.ends
+        hidden = {partition: (end, lag[partition]) for partition, end in ends.items() if lag[partition]}
         with contextlib.suppress(KafkaException):  # It is asked again.
             self._hidden.look(hidden, self._admin)
         if self._survey.look(self._ids or {}, self._owned):
             self._stop_reading(self._owned)
         self._other_groups.look(self._ids or {}, self._owned)
-        return lag | self._behind | self._lag_of_held()
-
-    def _lag_of_held(self) -> dict[int, int]:
-        """Return the lag of the partitions that are held back, which no fetch says; empty while no broker answers."""
-        places = [(self._conf.raw, partition) for partition in self._held]
-        if not places or self._away:
-            return {}
-        try:
-            ends = log_offsets(self._admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED, _ASK_TIMEOUT_S)
-        except KafkaException:  # It is asked again.
-            return {}
-        return {partition: max(0, end - self._held[partition]) for (_, partition), end in ends.items()}
-
-    def _high_watermark(self, partition: int) -> int:
-        """Return where the log ends, as the latest fetch said; below 0 before the first one."""
-        place = TopicPartition(self._conf.raw, partition)
-        with contextlib.suppress(KafkaException):
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
-            return high
-        return OFFSET_INVALID
+        return lag | self._partitions.lag_of_others(None if self._away else self._admin)
 
     def now_ms(self) -> int:
         """See `Log.now_ms`. It is the append time of a record whose transaction is aborted, so that nobody sees it."""
@@ -238,7 +192,8 @@ class KafkaLog:
     def commit(self) -> None:
         """See `Log.commit`."""
         assert self._transactions is not None
-        positions = self._positions.to_commit()
+        batch = self._partitions.positions
+        positions = batch.to_commit()
         raw, text, gone = self._conf.raw, self._origin.text, self._beginnings
         offsets = [
             TopicPartition(raw, partition, offset, with_gone(text, gone.late.get(partition), gone.lost.get(partition)))
@@ -247,13 +202,13 @@ class KafkaLog:
         try:
             self._transactions.commit(offsets, self._consumer.consumer_group_metadata())
         except Aborted:
-            self._rewind()
+            self._partitions.rewind()
             raise
-        self._positions.committed(positions)
+        batch.committed(positions)
 
     def settle(self) -> None:
         """See `Log.settle`. Without it, Kafka's own tools show a lag of 1 or 2 for ever, behind a marker on raw."""
-        if self._positions.is_to_settle():
+        if self._partitions.positions.is_to_settle():
             self.commit()
 
     def recover(self) -> None:
@@ -271,7 +226,6 @@ class KafkaLog:
             if self._fatal is not None:
                 raise KafkaException(KafkaError(KafkaError._FATAL, str(self._fatal)))
             self._stop_reading(self._owned)
-            self._held.clear()
             self._reassigned.append(Assigned(frozenset(self._owned)))
         except KafkaException:
             self._rejoin()
@@ -279,7 +233,7 @@ class KafkaLog:
     def close(self) -> None:
         """See `Log.close`."""
         self._let_go()
-        self._unread.close()
+        self._partitions.close()
         self._survey.close()
         self._other_groups.close()
         if self._conf.is_static:
@@ -301,21 +255,7 @@ class KafkaLog:
             self._transactions.close()
             self._transactions = None
         self._restorer.close()
-        self._positions.forget_batch()
-
-    def _rewind(self) -> None:
-        """Go back to where the batch began, after it was aborted."""
-        try:
-            for partition, offset in self._positions.first.items():
-                if partition in self._held:
-                    self._held[partition] = offset
-                elif partition in self._reading:
-                    self._consumer.seek(TopicPartition(self._conf.raw, partition, offset))
-        except KafkaException as error:
-            raise failure("reading the batch again", error, in_transaction=True) from error
-        for partition in self._positions.first:
-            self._positions.ends.pop(partition, None)
-        self._positions.forget_batch()
+        self._partitions.positions.forget_batch()
 
     def _give_way(self) -> None:
         """Move to a free slot if another member runs in ours. Else both would fence each other for ever."""
@@ -358,15 +298,12 @@ class KafkaLog:
         with contextlib.suppress(KafkaException, RuntimeError):
             self._consumer.close()
         self._reassigned.append(Revoked(frozenset(self._owned), lost=True))
-        self._unread.close()
-        self._behind.clear()
+        self._partitions.close()
         self._owned.clear()
         self._restored.clear()
-        self._reading.clear()
-        self._held.clear()
-        self._positions.ends.clear()
         self._fatal = None
         self._consumer = self._new_consumer()
+        self._partitions = Partitions(self._consumer, self._conf, self._observer)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions, but read nothing of them until their states are restored.
@@ -387,29 +324,18 @@ class KafkaLog:
 
     def _drop(self, partitions: list[TopicPartition], *, lost: bool) -> None:
         numbers = self._numbers(partitions)
-        assert not self._positions.next, "an assignment changed while a transaction was open"
+        assert not self._partitions.positions.next, "an assignment changed while a transaction was open"
         self._stop_reading(numbers)
         self._owned -= numbers
-        self._held = {partition: offset for partition, offset in self._held.items() if partition not in numbers}
         self._reassigned.append(Revoked(numbers, lost))
 
     def _numbers(self, partitions: Iterable[TopicPartition]) -> frozenset[int]:
         """Return their numbers. Partitions that were added later are left out: they have no states, see `Survey`."""
         return frozenset(place.partition for place in partitions if place.partition < self._conf.partitions)
 
-    def _stop_reading(self, partitions: Iterable[int]) -> None:
-        for partition in partitions:
-            self._unread.forget(partition)
-            self._behind.pop(partition, None)
-        self._unassign(partitions)
-
-    def _unassign(self, partitions: Iterable[int]) -> None:
+    def _stop_reading(self, partitions: Collection[int]) -> None:
         self._restored.difference_update(partitions)
-        gone = self._reading.intersection(partitions)
-        self._reading -= gone
-        for partition in gone:
-            self._positions.ends.pop(partition, None)
-        self._consumer.incremental_unassign([TopicPartition(self._conf.raw, partition) for partition in sorted(gone)])
+        self._partitions.stop(partitions)
 
     def _notice_all(self, messages: Sequence[Message]) -> list[RawRecord]:
         """Return the records among `messages`, and note the errors, all in their order.
@@ -420,34 +346,20 @@ class KafkaLog:
         for message in messages:
             problem = message.error()
             if is_unreadable(message):
-                self._put_off(message)
+                self._partitions.put_off(message)
             elif problem is not None:
                 self._notice(message, problem)
-            elif message.partition() in self._reading:
+            elif message.partition() in self._partitions.reading:
                 records.append(cast("RawRecord", message))
         return records
-
-    def _put_off(self, message: Message) -> None:
-        """Stop reading a partition whose next batch cannot be read, and try it again later. The others go on."""
-        partition = message.partition()
-        if partition not in self._reading:
-            return
-        assert partition is not None
-        self._unassign([partition])
-        end = 0
-        with contextlib.suppress(KafkaException):  # Asked, since with damage the cached one was seen to be -1.
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._conf.raw, partition), _ASK_TIMEOUT_S)
-        self._behind[partition] = max(1, end - (message.offset() or 0))
-        self._unread.put_off(partition)
-        tell_unreadable(self._observer, message)
 
     def _notice(self, message: Message, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None
-            if partition in self._reading:
-                self._positions.ends[partition] = offset
+            if partition in self._partitions.reading:
+                self._partitions.positions.ends[partition] = offset
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._begin_again(message)
         elif error.fatal() or error.code() == KafkaError._FATAL:
@@ -461,10 +373,10 @@ class KafkaLog:
         partition, offset = message.partition(), message.offset()
         assert partition is not None
         assert offset is not None
-        if partition in self._reading:
-            self._unassign([partition])
+        if partition in self._partitions.reading:
+            self._partitions.unassign([partition])
             try:
-                self._begin(self._beginnings.at(self._admin, {partition: offset}))
+                self._partitions.begin(self._beginnings.at(self._admin, {partition: offset}))
             except KafkaException as error:
                 raise failure("beginning to read", error) from error
 
@@ -478,12 +390,6 @@ class KafkaLog:
         if (why is not None) != self._away:
             self._away = why is not None
             self._observer.broker(why)
-
-    def _asked_positions(self) -> list[TopicPartition]:
-        try:
-            return self._consumer.position([TopicPartition(self._conf.raw, p) for p in sorted(self._reading)])
-        except KafkaException as error:
-            raise failure("asking for positions", error) from error
 
     def _fence_the_dead(self) -> None:
         """Abort the open transactions of slots without a member: they hide states from the restore."""
