@@ -55,6 +55,16 @@ _RESTORER: Final[dict[str, Any]] = {
     "queued.min.messages": 200_000,
     "queued.max.messages.kbytes": 64 << 10,
 }
+_FEED: Final[dict[str, Any]] = {
+    **READING,
+    "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 10,
+    "fetch.max.bytes": 16 << 20,
+    "max.partition.fetch.bytes": 4 << 20,
+    "queued.min.messages": 50_000,
+    "queued.max.messages.kbytes": 32 << 10,
+    "socket.connection.setup.timeout.ms": 5_000,
+}
 _READER: Final[dict[str, Any]] = {
     **READING,
     "fetch.wait.max.ms": 100,
@@ -124,6 +134,20 @@ def producer_conf(common: Mapping[str, Any], *, transaction_timeout_ms: int) -> 
     conf = {**_PRODUCER, **common, **_PRODUCER_OURS, "transaction.timeout.ms": transaction_timeout_ms}
     conf.setdefault("message.timeout.ms", transaction_timeout_ms)
     return conf
+
+
+def feed_conf(common: Mapping[str, Any], *, group_id: str, session_timeout_ms: int) -> dict[str, Any]:
+    """Return the properties of an exporter's consumer."""
+    return {
+        **_FEED,
+        **common,
+        **_CONSUMER_OURS,
+        "group.id": group_id,
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "range",  # Gives one member the same partitions of both topics.
+        "session.timeout.ms": session_timeout_ms,
+        "heartbeat.interval.ms": max(100, session_timeout_ms // 6),
+    }
 
 
 def restorer_conf(common: Mapping[str, Any], *, group_id: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from processor.core.ids import is_of
 from processor.errors import BrokerUnavailable, OwnershipLost, UsageError
 from processor.kafka.conf import LogConf
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, committed_offsets, log_offsets
+from processor.kafka.offsets import LATEST, asked_offsets, committed_offsets
 from processor.kafka.reader import Reader
 from processor.kafka.slots import members_of
 from processor.runtime.erased import Erased, mark_of, read_mark
@@ -181,22 +181,15 @@ def _committed(consumer: Consumer, conf: LogConf, partitions: Iterable[int]) -> 
 def _await_stable(conf: Mapping[str, Any], topic: str, partitions: int) -> None:
     """Wait until a reader of committed records can see all that somebody had begun to write before this call."""
     admin = AdminClient(dict(conf))
-    ends = _ends(admin, topic, range(partitions), IsolationLevel.READ_UNCOMMITTED)
+    places, doing = [(topic, partition) for partition in range(partitions)], f"reading {topic}"
+    ends = asked_offsets(admin, places, LATEST, doing, conf, isolation=IsolationLevel.READ_UNCOMMITTED)
     deadline_s = time.monotonic() + _STABLE_S
     while True:
-        stable = _ends(admin, topic, ends, IsolationLevel.READ_COMMITTED)
-        if all(stable[partition] >= end for partition, end in ends.items()):
+        stable = asked_offsets(admin, places, LATEST, doing, conf)
+        if all(stable[place] >= end for place, end in ends.items()):
             return
         if time.monotonic() > deadline_s:
             raise BrokerUnavailable(
                 f"a transaction on {topic} has been open for {_STABLE_S:.0f} s", remedy="try again once it has ended"
             )
         time.sleep(_POLL_S)
-
-
-def _ends(admin: AdminClient, topic: str, partitions: Iterable[int], isolation: IsolationLevel) -> dict[int, int]:
-    try:
-        ends = log_offsets(admin, [(topic, partition) for partition in partitions], LATEST, isolation)
-    except KafkaException as error:
-        raise failure(f"reading {topic}", error) from error
-    return {partition: end for (_, partition), end in ends.items()}

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.errors import A3CPError, UsageError
 from processor.kafka.answering import Answering
-from processor.kafka.conf import READING, reader_conf
+from processor.kafka.conf import feed_conf, reader_conf
 from processor.kafka.failures import failure, no_topic, reaching, unreachable
 from processor.kafka.identities import identities
 from processor.kafka.offsets import LATEST, asked_offsets, patiently
@@ -27,26 +27,6 @@ _ASK_TIMEOUT_S: Final = 5.0
 _CLOSE_TIMEOUT_S: Final = 3.0
 _QUEUED: Final = 500  # records that are fetched ahead to read some again: mostly one is wanted
 _RUN_GAP: Final = 1_000  # offsets between two records that are wanted; reading so many is quicker than beginning anew
-
-_CONSUMER: Final[dict[str, Any]] = {
-    **READING,
-    "fetch.wait.max.ms": 100,
-    "fetch.queue.backoff.ms": 10,
-    "fetch.max.bytes": 16 << 20,
-    "max.partition.fetch.bytes": 4 << 20,
-    "queued.min.messages": 50_000,
-    "queued.max.messages.kbytes": 32 << 10,
-    "socket.connection.setup.timeout.ms": 5_000,
-}
-_OURS: Final[dict[str, Any]] = {
-    "isolation.level": "read_committed",
-    "enable.auto.commit": False,
-    "enable.auto.offset.store": False,
-    "enable.partition.eof": True,
-    "auto.offset.reset": "earliest",
-    "group.protocol": "classic",
-    "partition.assignment.strategy": "range",  # Gives one member the same partitions of both topics.
-}
 
 
 class KafkaFeed:
@@ -87,17 +67,14 @@ class KafkaFeed:
         self._failed: A3CPError | None = None
         self._answering = Answering(tagged, _ASK_TIMEOUT_S)
         self._partitions = 0
-        ours: dict[str, Any] = {
-            "group.id": group_id,
-            "session.timeout.ms": session_timeout_ms,
-            "heartbeat.interval.ms": max(100, session_timeout_ms // 6),
-            "error_cb": self._on_error,
-        }
         with reaching("connecting", conf):
             self._admin = AdminClient(dict(conf))
             known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
             self._partitions = self._count_partitions({name: len(topic.partitions) for name, topic in known.items()})
-            self._consumer_conf = {**_CONSUMER, **conf, **_OURS, **ours}
+            self._consumer_conf = {
+                **feed_conf(conf, group_id=group_id, session_timeout_ms=session_timeout_ms),
+                "error_cb": self._on_error,
+            }
             self._probes = {word: Probes(self._consumer_conf, name) for word, name in self._topics.items()}
             self._consumer = self._join()
 

@@ -1,8 +1,9 @@
 """Reads and makes topics on a broker: the part of topics-as-code that connects."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from typing import Never, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -13,6 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
     ConfigResource,
     NewTopic,
     ResourceType,
+    TopicMetadata,
 )
 
 from processor.errors import BrokerUnavailable, Fatal, UsageError
@@ -100,7 +102,7 @@ def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | No
     if raw is not None:
         names[names.index(own_raw)] = raw
     client = _client(conf)
-    counts = _partitions(client, conf, names)
+    counts = {name: len(topic.partitions) for name, topic in _known(client, conf, names).items()}
     if missing := [name for name in names if name not in counts]:
         raise no_topic(*missing)
     check_partitions(Topic(name, count, 0, {}) for name, count in counts.items())
@@ -131,24 +133,19 @@ def _client(conf: KafkaConf) -> AdminClient:
     return AdminClient({"socket.connection.setup.timeout.ms": 5000, **conf})
 
 
-def _partitions(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, int]:
-    try:
+def _known(client: AdminClient, conf: KafkaConf, names: Iterable[str]) -> dict[str, TopicMetadata]:
+    """Return the metadata of those of `names` that exist."""
+    with _told(conf):
         known = client.list_topics(timeout=METADATA_TIMEOUT_S).topics
-    except KafkaException as error:
-        _raise(error, conf)
-    return {name: len(known[name].partitions) for name in names if name in known}
+    return {name: known[name] for name in names if name in known}
 
 
 def _read(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, Topic]:
-    try:
-        known = client.list_topics(timeout=METADATA_TIMEOUT_S).topics
-    except KafkaException as error:
-        _raise(error, conf)
-    existing = [name for name in names if name in known]
-    if not existing:
+    known = _known(client, conf, names)
+    if not known:
         return {}
     topics = {}
-    for name, answer in _describe(client, existing).items():
+    for name, answer in _describe(client, list(known)).items():
         entries = _result(answer, conf)
         configs = {entry.name: entry.value for entry in entries.values() if entry.value is not None}
         partitions = known[name].partitions.values()
@@ -199,12 +196,8 @@ def _await_leaders(client: AdminClient, conf: KafkaConf, topics: list[Topic]) ->
     deadline = time.monotonic() + VISIBLE_TIMEOUT_S
     waiting = {topic.name: topic.partitions for topic in topics}
     while waiting:
-        try:
-            known = client.list_topics(timeout=METADATA_TIMEOUT_S).topics
-        except KafkaException as error:
-            _raise(error, conf)
-        for name, count in list(waiting.items()):
-            if name in known and sum(partition.leader >= 0 for partition in known[name].partitions.values()) == count:
+        for name, topic in _known(client, conf, list(waiting)).items():
+            if sum(partition.leader >= 0 for partition in topic.partitions.values()) == waiting[name]:
                 del waiting[name]
         if waiting:
             if time.monotonic() > deadline:
@@ -215,8 +208,15 @@ def _await_leaders(client: AdminClient, conf: KafkaConf, topics: list[Topic]) ->
 
 
 def _result(future: "Future[T]", conf: KafkaConf) -> T:
-    try:
+    with _told(conf):
         return future.result()
+
+
+@contextmanager
+def _told(conf: KafkaConf) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    try:
+        yield
     except KafkaException as error:
         _raise(error, conf)
 

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from processor.errors import UsageError
-from processor.kafka import feed
-from processor.kafka.conf import consumer_conf, reader_conf, restorer_conf
+from processor.kafka.conf import consumer_conf, feed_conf, reader_conf, restorer_conf
 
 LATEST = {"auto.offset.reset": "latest"}
 
@@ -42,6 +41,11 @@ def test_how_often_a_member_says_that_it_lives(session_ms: int, heartbeat_ms: in
 
 def test_all_read_what_a_topic_takes() -> None:
     """Whoever reads has the largest limit to unpack a batch, and looks at checksums; a user's limit wins."""
-    confs = [consumer({}), restorer_conf({}, group_id="g"), reader_conf({}, if_gone="error"), feed._CONSUMER]
+    confs = [
+        consumer({}),
+        restorer_conf({}, group_id="g"),
+        reader_conf({}, if_gone="error"),
+        feed_conf({}, group_id="g", session_timeout_ms=6_000),
+    ]
     assert {(conf["receive.message.max.bytes"], conf["check.crcs"]) for conf in confs} == {(2**31 - 1, True)}
     assert consumer({"receive.message.max.bytes": "60000000"})["receive.message.max.bytes"] == "60000000"
