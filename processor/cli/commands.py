@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "produce": Entry("Send messages from files to a3cp.raw"),
     "session": Entry(
         "Start, end, pause a session: ask, and wait for the outcome",
-        ("start", "end", "pause", "resume", "note", "context"),
+        ("start", "end", "pause", "resume", "touch", "note", "context", "tag"),
     ),
     "export": Entry("Write what was tagged into the store, and bundles from there"),
     "sessions": Entry("Look at the sessions in the store", ("list", "show", "search", "timeline")),
