@@ -38,7 +38,7 @@ def start(folder: Path, port: int | None, say: Say, progress: jars.Progress | No
 
     Raises:
         PortTaken, FetchFailed, NoSpace, NoJava, BrokerFailed: see the classes.
-        UsageError: a folder cannot be used, or the heap is given a size that is none.
+        UsageError: a folder cannot be used, or the heap's size is not valid.
     """
     if port is not None and not probe.is_free(port):
         raise PortTaken(

@@ -51,7 +51,7 @@ def _read_source(source: bytes) -> str | None:
 
 
 def read_conforming(value: bytes, pos: int, append_ms: int, encoding: int) -> Message | None:
-    """Return the message that starts at `pos` in the shipped layout; None unless it is surely conforming.
+    """Return the message that starts at `pos` in the shipped layout. Returns None if it may not conform.
 
     Sure are texts of printable ASCII below 64 bytes, times from 1970-07 to 2039, and an `extra` below 8 KiB.
     """
@@ -131,7 +131,7 @@ class Parts(NamedTuple):
 
 
 def read_plain(value: bytes, pos: int) -> Parts | None:
-    """Return the parts of the tagged message that starts at `pos`; None unless it is surely in order.
+    """Return the parts of the tagged message that starts at `pos`. Returns None if a part may be odd.
 
     Sure are texts of printable ASCII below 64 bytes, record ids of 36, times from 1970-07 to 2039, and no flags.
     """
@@ -162,7 +162,7 @@ def read_plain(value: bytes, pos: int) -> Parts | None:
 
 
 def _extra(value: bytes, at: int) -> tuple[str | None, int] | None:
-    """Return the optional text of up to 8 KiB at `at`, and where it ends; None unless it is surely one."""
+    """Return the optional text of up to 8 KiB at `at`, and where it ends. Returns None if it may be none."""
     try:
         if value[at] != 2:
             return (None, at + 1) if value[at] == 0 else None

@@ -114,7 +114,7 @@ class Codec:
         """Return the session event in `value`.
 
         Raises:
-            DecodeError: it is none.
+            DecodeError: it is no session event.
             RegistryUnavailable: as for `decode`.
         """
         if encoding_of(value) == JSON:

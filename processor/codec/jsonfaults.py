@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no JSON, told to whoever wrote it: what, at which byte, and what to do."""
+"""Says what is wrong with a text that is no JSON: what, at which byte, and what to do."""
 
 import re
 from typing import Final
@@ -70,7 +70,7 @@ def _fault(value: bytes, said: str) -> tuple[str, str]:
 
 
 def _half_character(value: bytes) -> int | None:
-    """Return where the escape of a surrogate stands that has no partner; None when there is none."""
+    """Return the place of an escaped surrogate without a partner. Returns None if there is none."""
     high: int | None = None  # where one stands that waits for its partner
     end = 0
     for unit in _UNIT.finditer(value):

@@ -43,7 +43,7 @@ def checked_members(value: bytes) -> dict[str, msgspec.Raw]:
 
 
 def is_filled(value: bytes, members: dict[str, msgspec.Raw]) -> bool:
-    """Return whether the distinct `members` fill `value` but for white space: then none came twice.
+    """Return whether the distinct `members` fill `value`, white space left out. Then none came twice.
 
     White space counts nowhere, in strings neither. A key written with escapes is longer than it is here.
     """

@@ -50,7 +50,7 @@ def plain_object(text: bytes | str) -> dict[str, Any]:
 
 
 def plain_value(text: bytes | str) -> Any:
-    """Return what JSON `text` holds, likewise."""
+    """Return the value of the JSON in `text`, of any kind. See `plain_object`."""
     if isinstance(text, bytes):
         text = text.decode()
     if text.count("{") + text.count("[") > DEPTH_MAX and is_too_deep(text.encode()):

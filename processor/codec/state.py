@@ -12,7 +12,6 @@ from processor.errors import DecodeError
 
 LAYOUT: Final = 1  # Another one whenever `UserState`, or what it is made of, changes: a golden record holds it.
 HEADER: Final = bytes((0xC1, LAYOUT))  # No MessagePack begins with C1, nor does JSON or Avro, whatever its framing.
-DIGEST_BYTES: Final = 32
 _write: Final = msgspec.msgpack.Encoder().encode
 _read: Final = msgspec.msgpack.Decoder(UserState).decode
 

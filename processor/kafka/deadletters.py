@@ -115,7 +115,7 @@ def topic_to_fill(conf: Mapping[str, Any], raw: str) -> Topic:
     """Return the topic `raw` as it is.
 
     Raises:
-        UsageError: there is none.
+        UsageError: it does not exist.
         BrokerUnavailable: no broker answers.
     """
     topic = read_topics(conf, [raw]).get(raw)

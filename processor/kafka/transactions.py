@@ -63,7 +63,7 @@ class Transactions:
         self._calls = _Calls()
 
     def send(self, outputs: Sequence[Output]) -> None:
-        """Produce `outputs` in the open transaction; opens one when there is none.
+        """Produce `outputs` in the open transaction. If there is none, open one.
 
         Raises:
             OutcomeUnknown, OwnershipLost, Fatal: see `failure`. Also if the broker refused earlier records.

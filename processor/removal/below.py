@@ -46,7 +46,7 @@ class _Entry(NamedTuple):
     name: str
     path: str
     is_folder: bool  # also behind a link
-    is_file: bool  # likewise
+    is_file: bool  # also behind a link
     is_link: bool
     size: int
 

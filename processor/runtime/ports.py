@@ -155,7 +155,7 @@ class Log(Protocol):
         """Return what the broker's clock shows, ms since the epoch. Only between transactions."""
 
     def send(self, outputs: Sequence[Output]) -> None:
-        """Produce `outputs` in the open transaction; opens one when there is none."""
+        """Produce `outputs` in the open transaction. If there is none, open one."""
 
     def commit(self) -> None:
         """Commit what was sent and the position of all that was polled, or raise.

@@ -1,4 +1,4 @@
-"""The one JSON form of a session and of a session event: for `--json`, for bundles, for whoever else speaks JSON.
+"""The one JSON form of a session and of a session event: for `--json`, bundles and all others.
 
 An entry of a timeline is `shapes.Entry`. Times are ISO 8601 text.
 """

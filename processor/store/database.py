@@ -73,7 +73,7 @@ class Database:
             yield connection
 
     def page(self, query: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Any]:
-        """Return the rows of `query`; no transaction stays open while whoever asked thinks about them."""
+        """Return the rows of `query`. No transaction stays open while the caller works with them."""
         with self.reading() as connection:
             return connection.execute(query, values).all()
 

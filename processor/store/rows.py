@@ -34,7 +34,7 @@ COUNTED: Final = (
 
 
 def columns(table: Table) -> list[str]:
-    """Return the names of the columns that are written, in their order; a number that the database gives is none."""
+    """Return the names of the columns that are written, in order: all but the id that the database gives."""
     return [column.name for column in table.columns if not (table is TEXTS and column.name == "id")]
 
 

@@ -65,7 +65,7 @@ class Target:
         """Open the file at `path` to read.
 
         Raises:
-            NotAFile: it is a link, a pipe or the like: nobody knows where that leads and whether it ends.
+            NotAFile: it is a link, a pipe or the like, which may lead anywhere or never end.
             OSError: it cannot be read.
         """
         if not self.is_local:

@@ -28,7 +28,7 @@ from processor.targets.target import Target
 from processor.upstream.words import number, top_label
 
 ROWS_AT_ONCE: Final = 10_000  # in memory, and in a row group, at most
-BYTES_AT_ONCE: Final = 16 << 20  # likewise, of messages as they came
+BYTES_AT_ONCE: Final = 16 << 20  # in memory, and in a row group, at most: of messages as they came
 
 _TEXT: Final = pa.string()
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())  # Few different texts in many rows.

@@ -80,7 +80,7 @@ def flag_text(word: str) -> str:
 
 
 def flag_counts(counts: dict[str, int]) -> str:
-    """Return how often which flag is, in the order of the table; '' when there is none."""
+    """Return how often each flag occurs, in the order of the table; "" if there are none."""
     known = [word for word in FLAGS if word in counts]
     others = sorted(counts.keys() - FLAGS.keys())
     return ", ".join(f"{counts[word]:,} {flag_text(word)}" for word in (*known, *others))

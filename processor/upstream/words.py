@@ -67,7 +67,7 @@ def span_words(ms: int) -> str:
 
 
 def detail_words(kind: str, details: Mapping[str, Any]) -> str:
-    """Return what the arguments of a `context`, `step`, `status` or `tag` say, or nothing."""
+    """Return the arguments of a `context`, `step`, `status` or `tag` in words; "" for other events."""
     if kind == "step" and isinstance(step := details.get("step"), Mapping):
         parts = [str(step.get("name", "")), str(step.get("status") or "")]
         return _short(", ".join(part for part in parts if part))
@@ -254,7 +254,7 @@ def _text(fields: Mapping[str, Any], key: str) -> str | None:
 
 
 def number(value: Any) -> float | None:
-    """Return `value` as a float if it is a number that fits one; a truth value is none."""
+    """Return `value` as a float if it is a number that fits one. True and False are no numbers."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:
