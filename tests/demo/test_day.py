@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from processor.audit.outcomes import audit
-from processor.codec import Codec, Schemas
-from processor.codec.schema import SHIPPED
 from processor.core.model import CommandName, EndReason, Flag, IdFormat, Rules, StartReason
 from processor.demo.day import lifelike_day
 from processor.demo.outcome import Check, Outcome, check, read_outcome
@@ -18,25 +16,9 @@ from processor.demo.script import Sent
 from processor.errors import RecordError
 from processor.kafka.deadletters import read_letters
 from processor.runtime.ports import TopicRecord
-from processor.runtime.task import Task
-from processor.runtime.worker import Worker
-from processor.settings.documents import example_messages, schema_text
-from processor.settings.model import TopicNames
-from processor.testing import ManualClock, MemoryBroker, MemoryLog
+from processor.settings.documents import example_messages
 from tests.broker.audit import HeldTopics, Partitions, Row, Topics, read_memory
-
-NOW_MS = 1_763_740_800_000
-PARTITIONS = 4
-TOPICS = TopicNames(*(f"demo.{name}" for name in TopicNames._fields))
-SCHEMAS = Schemas({name: schema_text(name) for name in SHIPPED})
-CODEC = Codec(SCHEMAS)
-
-
-class Nobody:
-    """An observer who does not care."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
+from tests.sessions.views import CODEC, NOW_MS, PARTITIONS, SCHEMAS, TOPICS, run_day
 
 
 def the_day() -> list[Sent]:
@@ -44,24 +26,7 @@ def the_day() -> list[Sent]:
 
 
 def processed(sent: Iterable[Sent]) -> Topics:
-    clock = ManualClock(NOW_MS)
-    broker = MemoryBroker(clock, partitions=PARTITIONS)
-    for record in sent:
-        broker.produce(TOPICS.raw, (record.key or b"").decode(), record.value, partition=record.partition)
-    observer: Any = Nobody()
-    worker = Worker(
-        MemoryLog(broker, raw=TOPICS.raw, state=TOPICS.state),
-        lambda p: Task(p, PARTITIONS, codec=CODEC, rules=Rules(), topics=TOPICS, record_bytes_max=1 << 20),
-        clock,
-        observer,
-        batch_records_max=50,
-        punctuate_ms=1,
-        sleep=lambda _: None,
-    )
-    for _ in range(100):
-        worker.turn()
-        clock.time_ms += 1_000
-    return read_memory(broker, TOPICS)
+    return read_memory(run_day(sent), TOPICS)
 
 
 class Reading:

@@ -24,6 +24,7 @@ from processor.core.model import (
     Tagged,
 )
 from processor.demo.day import lifelike_day
+from processor.demo.script import Sent
 from processor.runtime.task import Task
 from processor.runtime.withholding import why_withheld
 from processor.runtime.worker import Worker
@@ -48,12 +49,11 @@ class _Nobody:
         return lambda *_: None
 
 
-@cache
-def day_views() -> tuple[SessionView, ...]:
-    """Return the sessions of the demo's day, as the real processor tags them."""
+def run_day(sent: Iterable[Sent]) -> MemoryBroker:
+    """Return a broker in memory on which the real processor has tagged what was `sent`."""
     clock = ManualClock(NOW_MS)
     broker = MemoryBroker(clock, partitions=PARTITIONS)
-    for record in lifelike_day(NOW_MS, SCHEMAS, PARTITIONS, IdFormat.DATED):
+    for record in sent:
         broker.produce(TOPICS.raw, (record.key or b"").decode(), record.value, partition=record.partition)
     observer: Any = _Nobody()
     worker = Worker(
@@ -68,6 +68,13 @@ def day_views() -> tuple[SessionView, ...]:
     for _ in range(100):
         worker.turn()
         clock.time_ms += 1_000
+    return broker
+
+
+@cache
+def day_views() -> tuple[SessionView, ...]:
+    """Return the sessions of the demo's day, as the real processor tags them."""
+    broker = run_day(lifelike_day(NOW_MS, SCHEMAS, PARTITIONS, IdFormat.DATED))
     messages: dict[str, list[MessageRow]] = defaultdict(list)
     events: dict[str, list[EventRow]] = defaultdict(list)
     for tagged in (record for log in broker.topics[TOPICS.tagged] for record in log):
