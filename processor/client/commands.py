@@ -45,7 +45,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 class Arguments(TypedDict, total=False):
     """What commands can be told; docs/producing.md says which takes what. None is the same as to leave it out.
 
-    All take `request`, which comes back in the outcome's details: the service knows by it what it was asked for.
+    All take `request`: with the same record id and request a command is carried out once, however often it is sent.
     """
 
     force_new: bool

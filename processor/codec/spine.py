@@ -6,6 +6,7 @@ and explained.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 import msgspec
@@ -40,6 +41,7 @@ ARGUMENT_KEYS: Final = (
     "session_notes",
     "training_intent_label",
 )
+REQUEST_KEY: Final = "request"  # of a command: the request that it is for, as its sender calls it
 STEP_KEYS: Final = ("name", "status", "duration_ms", "data")
 TAGS_KEYS: Final = ("add", "remove")
 
@@ -122,12 +124,13 @@ def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: 
         details = _tags(details, name)
     elif name is CommandName.STATUS:
         _text_detail(details, "status", name)
+    record_id = _text(fields, "record_id") or ""
     return Command(
         user_id,
-        _text(fields, "record_id") or "",
+        record_id,
         timestamp_ms,
         origin.append_ms,
-        origin.content_hash,
+        _request_hash(record_id, details.get(REQUEST_KEY)) or origin.content_hash,
         name,
         claim_of(_text(fields, "session_id")),
         _text(fields, "performer_id"),
@@ -257,6 +260,11 @@ def _switch(fields: Mapping[str, object], key: str, name: CommandName) -> bool:
     if value is not None and not isinstance(value, bool):
         raise _bad_argument(name, key, "true or false")
     return value is True
+
+
+def _request_hash(record_id: str, request: bytes | None) -> bytes | None:
+    """Return by what a command is known that says which request it is for: whenever it is sent, it is the same one."""
+    return sha256(record_id.encode() + b"\0" + request).digest() if record_id and request is not None else None
 
 
 def _text_detail(details: Mapping[str, bytes], key: str, name: CommandName) -> str:

@@ -1,7 +1,8 @@
 """Idempotency keys: a request that is repeated with its key is carried out once, and answered alike.
 
-A key becomes the record id of the command, and a digest of the request becomes a member of the command's details. Both
-come back in the outcome, which is in `a3cp.sessions`: so every replica recognises a repeat, after a restart too.
+A key becomes the command's record id, and a digest of the request its `request`. By both the processor recognises a
+repeat, whoever sends it. Both come back in the outcome, which is in `a3cp.sessions`: so does every replica, after a
+restart too.
 Messages have no outcome: their answers are kept in memory, so only the replica that answered recognises a repeat.
 """
 
@@ -14,16 +15,13 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from processor.client.commands import CommandRecord
 from processor.codec.events import EventView
 from processor.codec.jsonvalue import plain_object
+from processor.codec.spine import REQUEST_KEY
 from processor.faces.problems import Problem
 
 KEY_CHARS_MAX: Final = 255
-REQUEST: Final = "request"
-"""The member of a command's details that holds the digest of the request."""
-
-_SENT_MAX: Final = 10_000  # commands without a known outcome, whose bytes a repeat sends again
+_SENT_MAX: Final = 10_000
 _KEPT_MAX: Final = 2_000  # answers to requests with messages, at most 25 KiB each
 
 
@@ -41,7 +39,7 @@ class Keys:
     def __init__(self) -> None:
         self._under_way: set[str] = set()
         self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self._sent: OrderedDict[str, tuple[str, CommandRecord]] = OrderedDict()  # with the digests of the requests
+        self._sent: OrderedDict[str, str] = OrderedDict()  # digests of requests whose outcome may not be known yet
 
     @contextmanager
     def under_way(self, record_id: str) -> Iterator[None]:
@@ -58,18 +56,17 @@ class Keys:
         finally:
             self._under_way.discard(record_id)
 
-    def sent(self, command: CommandRecord, digest: str) -> CommandRecord:
-        """Return the command to send for a key: the very bytes that were sent for it before, so it counts once.
+    def sending(self, record_id: str, digest: str) -> None:
+        """Take note that the command of a key is sent.
 
         Raises:
-            Problem: idempotency_key_reused, since those were of another request.
+            Problem: idempotency_key_reused, since it was sent for another request before.
         """
-        before, same = self._sent.setdefault(command.record_id, (digest, command))
+        before = self._sent.setdefault(record_id, digest)
         if len(self._sent) > _SENT_MAX:
             self._sent.popitem(last=False)
         if before != digest:
             raise _reused()
-        return same
 
     def kept(self, record_id: str, digest: str) -> Kept | None:
         """Return the answer that was kept for a key; None if there is none.
@@ -116,7 +113,7 @@ def refuse_another(event: EventView, digest: str) -> None:
         Problem: idempotency_key_reused.
     """
     details = {} if event.details is None else plain_object(event.details.encode())
-    if details.get(REQUEST) != digest:
+    if details.get(REQUEST_KEY) != digest:
         raise _reused()
 
 

@@ -176,3 +176,24 @@ def test_details_in_avro():
     assert read_avro('{"a": 1}', command="end").details == '{"a":1}'
     with pytest.raises(DecodeError, match="no JSON object"):
         read_avro("[1]", command="end")
+
+
+def test_r7_a_command_that_says_its_request_is_the_same_whenever_it_is_sent():
+    """R7: by record id and request it is recognised as a repeat, though its time or its performer is another."""
+    first = read(command="note", note="calm", request="r1")
+    later = read(command="note", note="calm", request="r1", timestamp="2025-06-15T13:00:00.000Z")
+    assert first.timestamp_ms < later.timestamp_ms
+    assert first.content_hash == later.content_hash
+    assert first.details == '{"request":"r1"}'
+    others = [
+        read(command="note", note="calm", request="r2"),
+        read(command="note", note="calm", request="r1", record_id="07e4c9ff-9b8e-4d3e-bc7c-2b1b1731df57"),
+        read(command="note", note="calm"),
+    ]
+    assert len({first.content_hash, *(each.content_hash for each in others)}) == 4
+
+
+def test_r7_without_a_record_id_a_request_names_nothing():
+    """R7: then the bytes are what a command is known by, as ever."""
+    one, other = (read(command="end", request="r1", record_id=None, timestamp=f"2025-06-15T1{n}:00:00Z") for n in "34")
+    assert one.content_hash != other.content_hash

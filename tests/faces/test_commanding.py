@@ -248,7 +248,7 @@ def test_a_key_has_a_length(http: TestClient, key: str) -> None:
 
 
 def test_without_a_processor_a_repeat_is_safe(deployment: MemoryDeployment, http: TestClient) -> None:
-    """504 at first; repeats send the same bytes, so that one note is written however often it is tried."""
+    """504 at first; one note is written however often and on however many replicas it is tried."""
     path, headers = f"/v1/sessions/{created(http)}/notes", {"Idempotency-Key": "k1", "Prefer": "wait=0"}
     deployment.processor_is_away = True
     for _ in range(3):
@@ -257,10 +257,17 @@ def test_without_a_processor_a_repeat_is_safe(deployment: MemoryDeployment, http
         deployment.clock.time_ms += 1000
     other = http.post(path, json={"text": "two"}, headers=headers)
     assert problem(other) == (422, "idempotency_key_reused")
+    with http_of(deployment.replica()) as second:
+        assert problem(second.post(path, json={"text": "one"}, headers=headers)) == (504, "no_outcome")
+    deployment.restarted()
+    with http_of(deployment) as restarted:
+        assert problem(restarted.post(path, json={"text": "one"}, headers=headers)) == (504, "no_outcome")
     deployment.processor_is_away = False
-    answer = http.post(path, json={"text": "one"}, headers=headers)
+    with http_of(deployment) as restarted:
+        answer = restarted.post(path, json={"text": "one"}, headers=headers)
     assert (answer.status_code, answer.headers["Idempotent-Replayed"]) == (201, "true")
     assert kinds(deployment).count("note") == 1
+    assert kinds(deployment).count("unchanged") == 4
 
 
 def test_killed_between_command_and_answer_the_repeat_finds_the_outcome(

@@ -96,7 +96,10 @@ class Asked:
             return await outcome(context, self.request, context.sender.command(user_id, word, **fields))
         command = context.sender.command(user_id, word, record_id=record_id, request=self.digest, **fields)
         with context.keys.under_way(record_id):
-            return await outcome(context, self.request, context.keys.sent(command, self.digest))
+            context.keys.sending(record_id, self.digest)
+            answered = await outcome(context, self.request, command)
+            refuse_another(answered.event, self.digest)
+            return answered
 
     async def once(self, take: Callable[[], Awaitable[Response]]) -> Response:
         """Return the answer of `take`, or the one that this replica gave to the same request before.
