@@ -3,12 +3,13 @@
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -60,8 +61,14 @@ def address_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve_until_signal(app: Callable[..., Any], bound: socket.socket, log: FilteringBoundLogger) -> None:
-    """Serve `app` until SIGTERM or SIGINT, and for `STOP_S` more what is under way by then."""
+def serve_until_signal(
+    app: Callable[..., Any], bound: socket.socket, log: FilteringBoundLogger, on_stop: Callable[[], None]
+) -> None:
+    """Serve `app` until SIGTERM or SIGINT, and for `STOP_S` more what is under way by then.
+
+    `on_stop` is called first, to let those go who would wait for ever; it must not wait.
+    """
+    _allow_many_connections()
     logging.getLogger().handlers = [_Told(log)]  # What uvicorn and asyncio have to say.
     config = uvicorn.Config(
         app,
@@ -78,6 +85,7 @@ def serve_until_signal(app: Callable[..., Any], bound: socket.socket, log: Filte
     def stop(_number: int, _frame: FrameType | None) -> None:
         if not server.should_exit:
             server.should_exit = True
+            threading.Thread(target=on_stop).start()  # What this thread was doing may hold the lock that it needs.
             leaving = threading.Timer(_EXIT_S, os._exit, (0,))
             leaving.daemon = True
             leaving.start()
@@ -85,6 +93,13 @@ def serve_until_signal(app: Callable[..., Any], bound: socket.socket, log: Filte
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     server.run([bound])
+
+
+def _allow_many_connections() -> None:
+    """Have as many files open as this user may: each connection is one, and many systems begin with 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS calls it unlimited, and then does not allow that.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Server(uvicorn.Server):

@@ -68,10 +68,16 @@ class Replica:
         self._trouble: str | None = None
         self._trouble_until_s = 0.0
         self._no_store: str | None = None
+        self._view: View | None = None
 
     def start(self) -> None:
         """Begin to connect and to follow."""
         self._thread.start()
+
+    def let_go(self) -> None:
+        """Let all who watch go; called when the service is to stop."""
+        if self._view is not None:
+            self._view.close()
 
     def stop(self, timeout_s: float) -> None:
         """Stop following, and wait for that at most so long."""
@@ -117,6 +123,7 @@ class Replica:
             cluster_id=ids_of(conf, ()).get(CLUSTER, ""),
             now_ms=clock.now_ms,
         )
+        self._view = view
         sender = Sender.serving(settings, source=SOURCE)
         with closing(sender), Viewing(conf, topics, view, partitions) as viewing:
             self._trouble = None
@@ -149,6 +156,7 @@ class Replica:
                     except BrokerUnavailable as error:
                         self._note(error, for_s=_TROUBLE_S)
             finally:
+                view.close()
                 begin_anew.set()
                 looking.join()
 

@@ -16,6 +16,7 @@ from processor.faces.shell import Shell
 from processor.faces.tokens import TokenFile
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
+from processor.processes.collecting import tune_garbage_collection
 from processor.processes.listening import address_of, bind, is_loopback, serve_until_signal
 from processor.processes.replica import Replica
 from processor.settings.model import Settings
@@ -55,8 +56,9 @@ def run_service(loaded: Loaded, *, bundles_root: str | None) -> None:
         app = make_app(None, shell)
         whom = "everybody on this machine, as an operator" if doors.are_open else "those who have a token"
         log.info("listening", operation="start", url=address_of(bound), lets_in=whom)
+        tune_garbage_collection()
         replica.start()
-        serve_until_signal(app, bound, log)
+        serve_until_signal(app, bound, log, replica.let_go)
         replica.stop(_FOLLOWER_STOPS_S)
         log.info("stopped", operation="stop")
 

@@ -359,6 +359,10 @@ class View:
 
     # --- live
 
+    def close(self) -> None:
+        """Let all who watch go, since nothing more will come here; any thread may call it."""
+        self._watchers.close()
+
     def watch(
         self, *, session_id: str | None = None, wanted: SessionFilter = EVERYTHING, queue_max: int = 256
     ) -> Watch:

@@ -79,6 +79,10 @@ class Watch(AsyncIterator[Live]):
                 if self._passes is None or await self._passes(live):
                     return live
 
+    def end(self) -> None:
+        """Let nothing more come; `wake` lets the reader see that. Any thread may call it."""
+        self._is_closed = True
+
     def close(self) -> None:
         """Watch no longer; called in the event loop."""
         self._is_closed = True
@@ -132,6 +136,14 @@ class Watchers:
                             watch.put(live)
                             woken[id(watch)] = watch
         _wake(woken.values())
+
+    def close(self) -> None:
+        """End every watch; any thread may call it."""
+        with self._lock:
+            watches = [*self._of_all, *(watch for each in self._of_session.values() for watch in each)]
+        for watch in watches:
+            watch.end()
+        _wake(watches)
 
     def _watching(self, topic: str, record: TopicRecord) -> Sequence[tuple[Watch, str | None]]:
         """Return who may be meant, with the session that they watch; the record is not decoded for that."""

@@ -85,6 +85,9 @@ def test_kafka_comes_and_goes(tmp_path: Path) -> None:
                 assert start(service, "elias01").json()["session_id"] == session_id
         finally:
             broker.down(tmp_path / "kafka")
-        assert service.stop() == 0
+        with service.http.stream("GET", "/v1/live", timeout=60) as watched:
+            assert watched.status_code == 200
+            assert service.stop() == 0, "who watches does not hold it up"
+    assert [line for line in service.log() if line["level"] == "error"] == []
     troubles = [line["message"] for line in service.log() if line["level"] == "warning"]
     assert len(troubles) < 20, "a trouble is told once, not twice a second"

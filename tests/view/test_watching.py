@@ -104,3 +104,17 @@ def test_waiting_may_be_cancelled_and_begun_again() -> None:
         assert (await waiting)[0].user_id == "ann"
 
     asyncio.run(watched())
+
+
+def test_all_are_let_go_when_the_view_is_closed() -> None:
+    """From another thread: whoever waits for what will never come can ask another replica."""
+
+    async def watched() -> None:
+        view = new_view()
+        watches = [view.watch(session_id="sess_1"), view.watch()]
+        reading = [asyncio.ensure_future(anext(watch, None)) for watch in watches]
+        await asyncio.to_thread(view.close)
+        assert await asyncio.wait_for(asyncio.gather(*reading), 60) == [None, None]
+        assert not any(watch.is_slow for watch in watches)
+
+    asyncio.run(watched())
