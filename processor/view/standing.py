@@ -79,7 +79,10 @@ class Ahead:
         left, state = {}, states.of(key)
         for session_id, told in self._told[key].items():
             session = session_in(state, session_id)
-            is_older = told.append_ms < append_ms if session is None else told.place() <= _place_of(session)
+            if session is None or (told.place() == _place_of(session) and told.standing is not standing_of(session)):
+                is_older = told.append_ms < append_ms  # Nothing else tells.
+            else:
+                is_older = told.place() <= _place_of(session)
             if not is_older:
                 left[session_id] = told
         self._put(key, left)

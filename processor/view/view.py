@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.core.ids import owner_of
 from processor.core.model import RECENT_SESSIONS_MAX, Policy
-from processor.errors import A3CPError, StoreUnavailable
+from processor.errors import A3CPError, RegistryUnavailable, StoreUnavailable
 from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
@@ -30,6 +30,7 @@ from processor.view.shared import Shared
 from processor.view.standing import Ahead, Standing
 from processor.view.states import Open, States, session_in
 from processor.view.tail import Tail
+from processor.view.unread import Unread
 from processor.view.watching import Live, Watch, Watchers
 
 _TAIL_BYTES_MAX: Final = 256 << 20
@@ -90,6 +91,7 @@ class View:
         self._reading = Reading(codec, store, self._tails, self._lock)
         self._listing = Listing(self._reading, partitions)
         self._watchers = Watchers(codec)
+        self._unread = Unread(codec.decode_event)
         self._erased: dict[bytes, int] = {}  # when a person was erased, ms
         self._begun: Mapping[Source, int] | None = None
         self._ends: Shared[Mapping[Source, int]] | None = None
@@ -138,23 +140,24 @@ class View:
                         if not self._is_erased(record):
                             tail.add(record)
             if kind == SESSIONS:
-                for record in records:
+                for record in (*self._unread.readable(), *records):
                     told += self._take_event(record)
             self._keep_within_bounds()
         self._progress.move({(kind, record.partition): record.offset + 1 for record in records})
         if kind != STATE:
             self._watchers.take(kind, records, self._progress.position)
-        for future, event in told:
-            if future.set_running_or_notify_cancel():
-                future.set_result(event)
+        _tell(told)
 
     def at(self, positions: Mapping[Source, int]) -> None:
         """Take note of the next offset of each partition, once everything before it was taken: markers pass too."""
         self._progress.move(positions)
+        for record in self._unread.readable():
+            _tell(self._take_event(record))
 
     def trim(self) -> None:
         """Forget what is too old, and what the store holds by now; to be called now and then, by any one thread."""
         now_ms = self._now_ms()
+        self._unread.ask()
         self._outcomes.trim(now_ms)
         self._ahead.trim(now_ms)
         for topic, floors in by_topic(self._reading.offsets()).items():
@@ -402,8 +405,14 @@ class View:
     def _take_event(self, record: TopicRecord) -> list[tuple["Future[EventView]", EventView]]:
         if self._is_erased(record):
             return []
+        if self._unread:
+            self._unread.put(record)
+            return []
         try:
             event = self.codec.decode_event(record.value or b"")
+        except RegistryUnavailable:
+            self._unread.put(record)
+            return []
         except A3CPError:
             return []  # Who reads the session is told.
         ends = self._begun or {}
@@ -430,3 +439,9 @@ class View:
             largest = max(self._tails.values(), key=lambda tail: tail.size_bytes)
             with self._lock:
                 largest.drop_oldest(size_bytes - self._tail_bytes_max * (_SHARE - 1) // _SHARE)
+
+
+def _tell(told: Iterable[tuple["Future[EventView]", EventView]]) -> None:
+    for future, event in told:
+        if future.set_running_or_notify_cancel():
+            future.set_result(event)

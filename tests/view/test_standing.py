@@ -1,0 +1,73 @@
+"""Whether a session is open, by states and events in any order between them."""
+
+import itertools
+
+import pytest
+
+from processor.view.standing import Standing
+from processor.view.view import View
+from tests.sessions.outputs import CODEC, message
+from tests.view.stage import Log, Taken, command, new_view, take
+
+HOUR_MS = 3_600_000
+HISTORIES = {
+    "started": ([command("ann", "start", 0)], Standing.ACTIVE),
+    "paused": ([command("ann", "start", 0), command("ann", "pause", 1_000)], Standing.PAUSED),
+    "paused in the same ms": ([command("ann", "start", 0), command("ann", "pause", 0, number=1)], Standing.PAUSED),
+    "resumed": (
+        [command("ann", "start", 0), command("ann", "pause", 1_000), command("ann", "resume", 2_000)],
+        Standing.ACTIVE,
+    ),
+    "ended": ([command("ann", "start", 0), command("ann", "end", 1_000)], Standing.CLOSED),
+    "ended while paused": (
+        [command("ann", "start", 0), command("ann", "pause", 1_000), command("ann", "end", 2_000)],
+        Standing.CLOSED,
+    ),
+}
+
+
+def written(values: list[bytes]) -> tuple[list[Taken], list[Taken]]:
+    """Return the states and the session events that come of `values`."""
+    log = Log()
+    records = [taken for value in values for taken in log.process(value)]
+    return [r for r in records if r.kind == "state"], [r for r in records if r.kind == "sessions"]
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_states_and_events_in_any_order_agree_in_the_end(name: str) -> None:
+    """However they are read between each other; and what events have told is so at once, whatever state is there."""
+    values, expected = HISTORIES[name]
+    states, events = written(values)
+    session_id = CODEC.decode_event(events[0].record.value or b"").session_id
+    assert session_id is not None
+    orders = set(itertools.permutations("s" * len(states) + "e" * len(events)))
+    for order in orders:
+        view, left, told = new_view(), {"s": iter(states), "e": iter(events)}, 0
+        for kind in order:
+            take(view, [next(left[kind])])
+            told += kind == "e"
+            if told == len(events):
+                assert view.standing("ann", session_id) is expected, order
+                assert view.open_session("ann") == (session_id if expected.is_open else None), order
+
+
+def test_a_session_that_the_clock_has_ended_is_reopened() -> None:
+    """By events alone, by states alone, and by both: closed after silence, open again, closed for good."""
+    for kinds in (("state",), ("sessions",), ("sessions", "state")):
+        log, view = Log(), new_view()
+
+        def follow(records: list[Taken], kinds: tuple[str, ...] = kinds, view: View = view) -> None:
+            for kind in kinds:
+                take(view, [taken for taken in records if taken.kind == kind])
+
+        follow(log.process(message("ann", 0)))
+        session_id = view.open_session("ann")
+        assert session_id is not None
+        follow(log.pass_time(2 * HOUR_MS))
+        assert view.standing("ann", session_id) is Standing.CLOSED
+        assert view.open_session("ann") is None
+        follow(log.process(message("ann", HOUR_MS // 2)))
+        assert view.standing("ann", session_id) is Standing.ACTIVE
+        assert view.open_session("ann") == session_id
+        follow(log.process(command("ann", "end", HOUR_MS // 2 + 1)))
+        assert view.standing("ann", session_id) is Standing.CLOSED
