@@ -22,8 +22,9 @@ from processor.runtime.ports import TopicRecord
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
 from processor.sessions.decoding import decode
+from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Materializer
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Source
+from processor.sessions.ports import SESSIONS, TAGGED, Source
 from processor.settings.documents import schema_text
 from processor.settings.model import Settings, TopicNames
 from processor.store import open_store

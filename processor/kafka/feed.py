@@ -19,7 +19,8 @@ from processor.kafka.reading import fetch, place_of, read_spans
 from processor.kafka.unreadable import REMEDY, Probes, is_unreadable, unreadable_because
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Cause, Revoked
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Read, Source, Standing
+from processor.sessions.feed import OutputRecord, Read, Standing
+from processor.sessions.ports import SESSIONS, TAGGED, Place, Source
 
 _TIMEOUT_S: Final = 10.0
 _ASK_EVERY_S: Final = 2.0

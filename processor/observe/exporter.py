@@ -8,7 +8,8 @@ from processor.errors import A3CPError, StoreUnavailable
 from processor.observe.health import Health
 from processor.observe.metrics import ExportMetrics
 from processor.runtime.ports import Cause
-from processor.sessions.ports import Place, Standing
+from processor.sessions.feed import Standing
+from processor.sessions.ports import Place
 from processor.sessions.progress import Progress
 
 

@@ -9,7 +9,7 @@ import msgspec
 from processor.codec import Codec
 from processor.processes.pool import cores, pool_of, spread
 from processor.sessions.decoding import PART_RECORDS, Part, decode, decode_part, parts_of
-from processor.sessions.ports import OutputRecord
+from processor.sessions.feed import OutputRecord
 from processor.settings.model import Settings
 from processor.wiring import schemas
 

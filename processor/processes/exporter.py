@@ -30,9 +30,10 @@ from processor.runtime.backoff import backoff_s
 from processor.runtime.ports import Clock
 from processor.runtime.questions import in_background
 from processor.sessions.again import Again
+from processor.sessions.feed import Feed
 from processor.sessions.following import Following
 from processor.sessions.materializer import Applied, Decode, Materializer
-from processor.sessions.ports import SESSIONS, TAGGED, Feed, Source, Store
+from processor.sessions.ports import SESSIONS, TAGGED, Source, Store
 from processor.sessions.progress import Progress
 from processor.sessions.waiting import Waiting
 from processor.settings.model import Settings

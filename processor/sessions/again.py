@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 
 from processor.runtime.ports import Clock
 from processor.sessions.decoding import RecordWaits
+from processor.sessions.feed import Feed
 from processor.sessions.materializer import Materializer
-from processor.sessions.ports import Feed, SessionReader
+from processor.sessions.ports import SessionReader
 from processor.sessions.waiting import Waiting
 
 AGAIN_RECORDS: Final = 2_500  # read again in one transaction

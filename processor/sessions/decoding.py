@@ -11,8 +11,9 @@ from processor.codec.isotime import TIME_MS_MAX
 from processor.codec.wire import CONFLUENT_HEADER_BYTES, JSON
 from processor.errors import A3CPError, DecodeError, RecordError, RegistryUnavailable
 from processor.runtime.withholding import why_text_is_withheld, why_withheld
+from processor.sessions.feed import OutputRecord
 from processor.sessions.model import EventRow, MessageRow, TextRow, UnreadableRow
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place
+from processor.sessions.ports import SESSIONS, TAGGED, Place
 from processor.upstream.facts import Facts, event_texts, facts_of, tag_notices
 from processor.upstream.notices import Notice
 

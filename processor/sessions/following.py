@@ -7,8 +7,9 @@ from processor.errors import UsageError
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Clock
 from processor.sessions.decoding import RecordWaits
+from processor.sessions.feed import Feed, OutputRecord, Standing
 from processor.sessions.materializer import Applied, Materializer
-from processor.sessions.ports import Feed, OutputRecord, SessionWriter, Source, Standing
+from processor.sessions.ports import SessionWriter, Source
 from processor.sessions.waiting import Waiting
 
 BATCH_RECORDS_MAX: Final = 30_000  # in one transaction: of many sessions side by side, each is written once in it

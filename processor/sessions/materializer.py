@@ -10,8 +10,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 from processor.codec.events import from_json
 from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part
+from processor.sessions.feed import OutputRecord
 from processor.sessions.model import SessionRow, UnreadableRow
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Rows, SessionWriter, Source, Transaction
+from processor.sessions.ports import SESSIONS, TAGGED, Rows, SessionWriter, Source, Transaction
 from processor.sessions.summary import SessionFold, in_order, new_session
 
 FOLDS_MAX: Final = 32_768  # sessions whose sums stay in memory between batches, 2 to 4 KiB each

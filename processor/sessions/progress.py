@@ -3,9 +3,9 @@
 from typing import Final, NamedTuple, Self
 
 from processor.sessions.again import ReadAgain
+from processor.sessions.feed import Standing
 from processor.sessions.materializer import Applied
 from processor.sessions.model import UnreadableRow
-from processor.sessions.ports import Standing
 
 ASIDE_MAX: Final = 10  # told of one by one
 

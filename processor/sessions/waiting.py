@@ -9,7 +9,8 @@ from typing import Final, TypeAlias
 from processor.runtime.ports import Cause, Clock
 from processor.runtime.questions import Questions
 from processor.sessions.decoding import RecordWaits, schema_header
-from processor.sessions.ports import Feed, OutputRecord, Source, Standing
+from processor.sessions.feed import Feed, OutputRecord, Standing
+from processor.sessions.ports import Source
 
 ANSWERED_MAX: Final = 10_000  # schemas that are known to be known
 

@@ -10,8 +10,9 @@ from processor.codec.codec import Codec
 from processor.core.model import Rules
 from processor.errors import StoreUnavailable
 from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits, decode_part
+from processor.sessions.feed import OutputRecord
 from processor.sessions.model import EventRow, MessageRow, SessionRow
-from processor.sessions.ports import Cursor, Found, OutputRecord, SessionFilter, SessionReader, Snapshot, Source
+from processor.sessions.ports import Cursor, Found, SessionFilter, SessionReader, Snapshot, Source
 from processor.sessions.summary import SessionFold, new_session
 from processor.view.tail import Tail, output_of
 from processor.view.words import has_all

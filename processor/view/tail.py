@@ -8,7 +8,7 @@ from itertools import islice, takewhile
 from typing import Final
 
 from processor.runtime.ports import TopicRecord
-from processor.sessions.ports import OutputRecord
+from processor.sessions.feed import OutputRecord
 
 RECORD_BYTES: Final = 400  # what a record takes in memory beside its key and value
 _session_ids: Final = re.compile(rb"sess_(?:[0-9]{8}_[0-9]{6}_[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])").findall

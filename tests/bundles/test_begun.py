@@ -15,8 +15,9 @@ from processor.core.ids import is_of
 from processor.errors import UsageError
 from processor.removal.clearing import clear
 from processor.sessions.due import hand_on, view_of
+from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Materializer
-from processor.sessions.ports import EVERYTHING, Gone, OutputRecord, SessionFilter
+from processor.sessions.ports import EVERYTHING, Gone, SessionFilter
 from processor.sessions.shapes import schema_text
 from processor.store import open_store
 from processor.targets.target import Target

@@ -7,8 +7,9 @@ import pytest
 from processor.bundles.bundle import Outcome
 from processor.errors import BrokerUnavailable, StoreUnavailable, TargetUnavailable
 from processor.runtime.ports import Cause
+from processor.sessions.feed import Standing
 from processor.sessions.model import UnreadableRow
-from processor.sessions.ports import SESSIONS, TAGGED, Standing
+from processor.sessions.ports import SESSIONS, TAGGED
 from processor.sessions.progress import Progress
 from tests.observe.told import Told
 

@@ -13,7 +13,8 @@ import pytest
 from processor.errors import Fatal
 from processor.processes.decoders import Decoders
 from processor.sessions.decoding import Part
-from processor.sessions.ports import TAGGED, OutputRecord
+from processor.sessions.feed import OutputRecord
+from processor.sessions.ports import TAGGED
 from processor.settings.sources import load
 from tests.sessions.outputs import DECODE, message, processed
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from processor.bundles.bundle import write_bundle
 from processor.sessions.due import view_of
+from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Materializer
-from processor.sessions.ports import OutputRecord, SessionFilter, Source
+from processor.sessions.ports import SessionFilter, Source
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.paths import date_part

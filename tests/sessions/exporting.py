@@ -6,8 +6,9 @@ from typing import Any
 
 from processor.errors import A3CPError
 from processor.processes.exporter import Exporter
+from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Decode
-from processor.sessions.ports import OutputRecord, SessionFilter
+from processor.sessions.ports import SessionFilter
 from processor.sessions.progress import Progress
 from processor.store.sql import SqlStore
 from tests.sessions.outputs import DECODE, MemoryFeed

@@ -14,7 +14,8 @@ from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Assigned, Cause, Revoked
 from processor.runtime.task import Task
 from processor.sessions.decoding import decode
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, Read, Source, Standing
+from processor.sessions.feed import OutputRecord, Read, Standing
+from processor.sessions.ports import SESSIONS, TAGGED, Place, Source
 from processor.settings.documents import schema_text
 from processor.settings.model import TopicNames
 from processor.testing import MemoryRecord

@@ -7,8 +7,9 @@ from typing import Any
 
 from processor.errors import RegistryUnavailable, SchemaUnknown
 from processor.sessions.decoding import decode
+from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Decode
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord
+from processor.sessions.ports import SESSIONS, TAGGED
 from tests.sessions.outputs import CODEC, message, processed
 
 FINE, FAILS, FAILS_TOO = 1, 2, 3

@@ -20,9 +20,10 @@ from processor.bundles.verify import verify
 from processor.cli.app import app
 from processor.sessions.decoding import decode
 from processor.sessions.due import view_of
+from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionView
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, SessionFilter
+from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
 from processor.sessions.timeline import spooled
 from processor.store import open_store
 from processor.store.sql import SqlStore

@@ -11,8 +11,9 @@ import pytest
 
 from processor.errors import SchemaUnknown
 from processor.sessions.decoding import Part, decode_part, parts_of
+from processor.sessions.feed import OutputRecord
 from processor.sessions.model import UnreadableRow
-from processor.sessions.ports import SESSIONS, TAGGED, OutputRecord, Place, SessionFilter
+from processor.sessions.ports import SESSIONS, TAGGED, Place, SessionFilter
 from processor.sessions.progress import Progress
 from processor.store import open_store
 from processor.store.sql import SqlStore

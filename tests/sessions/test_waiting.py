@@ -10,7 +10,8 @@ import pytest
 from processor.runtime.ports import Cause
 from processor.runtime.questions import in_background
 from processor.sessions.decoding import RecordWaits
-from processor.sessions.ports import TAGGED, Standing
+from processor.sessions.feed import Standing
+from processor.sessions.ports import TAGGED
 from processor.sessions.progress import Progress
 from processor.store import open_store
 from processor.store.sql import SqlStore

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from processor.errors import StoreUnavailable
 from processor.runtime.erased import Erased, mark_of
 from processor.runtime.ports import TopicRecord
+from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Materializer
-from processor.sessions.ports import EVERYTHING, TAGGED, Gone, OutputRecord, SessionReader
+from processor.sessions.ports import EVERYTHING, TAGGED, Gone, SessionReader
 from processor.store.sql import SqlStore
 from processor.view.tail import RECORD_BYTES, Tail
 from tests.sessions.outputs import DECODE, PARTITIONS, START_MS, message
