@@ -4,11 +4,13 @@ import re
 from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from processor.faces.app import make_app
+from processor.faces.describing import openapi_text
 from processor.faces.problems import KINDS
 
 CLIENT = TestClient(make_app(None), base_url="http://localhost")
@@ -88,3 +90,9 @@ def test_every_route_is_described() -> None:
             assert "default" in operation["responses"], path
             assert ("security" in operation) is path.startswith(("/v1/", "/session", "/api/", "/metrics")), path
             assert "HTTPValidationError" not in str(operation["responses"]) or not path.startswith("/v1/"), path
+
+
+def test_the_document_that_ships_is_this_one() -> None:
+    """Who makes a client from docs/openapi.json gets one for this service."""
+    shipped = (Path(__file__).parents[2] / "docs" / "openapi.json").read_text("utf-8")
+    assert shipped == openapi_text(make_app(None)), "write it anew: a3cp serve --openapi > docs/openapi.json"
