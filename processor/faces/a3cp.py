@@ -20,7 +20,7 @@ from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller, require
 from processor.faces.finding import Place, find, in_memory
 from processor.faces.idempotency import record_id_of
-from processor.faces.ids import PerformerId, UserId
+from processor.faces.ids import PerformerId, Text, UserId, encodable
 from processor.faces.positions import user_position
 from processor.faces.problems import Problem
 from processor.sessions.model import SessionRow
@@ -37,7 +37,7 @@ CLOSED: Final = "Session already closed"
 def _not_blank(session_id: str) -> str:
     if not session_id.strip():
         raise ValueError("session_id is blank")
-    return session_id
+    return encodable(session_id)
 
 
 def _time_ms(value: object) -> int:
@@ -64,8 +64,8 @@ class Start(Boundary):
     """A3CP's SessionManagerStartInput."""
 
     is_training_data: bool = False
-    session_notes: str | None = None
-    training_intent_label: str | None = None
+    session_notes: Text | None = None
+    training_intent_label: Text | None = None
 
 
 class End(Boundary):
@@ -78,8 +78,8 @@ class End(Boundary):
 class Validate(BaseModel):
     """A3CP's SessionManagerValidateInput."""
 
-    user_id: str
-    session_id: str
+    user_id: Text
+    session_id: Text
 
 
 @router.post("/sessions.start")

@@ -10,13 +10,23 @@ from processor.core.ids import owner_of
 from processor.faces.persons import is_email
 
 
+def encodable(text: str) -> str:
+    """Return `text`, unless it has half a character: JSON can write that, and no encoding can.
+
+    Raises:
+        ValueError: it has.
+    """
+    text.encode()
+    return text
+
+
 def visible(identifier: str) -> str:
     """Return `identifier`, unless it looks like another one that it is not.
 
     Raises:
         ValueError: it has outer blanks or characters that cannot be seen.
     """
-    if identifier.strip() and (hidden := hidden_in(identifier)):
+    if encodable(identifier).strip() and (hidden := hidden_in(identifier)):
         raise ValueError(f"it {hidden}")
     return identifier
 
@@ -47,6 +57,9 @@ def owner(text: str) -> str:
         raise ValueError("it has the form of a lane; send the id of its owner")
     return log_id(text)
 
+
+Text = Annotated[str, AfterValidator(encodable)]
+"""Any text that can be kept."""
 
 UserId = Annotated[str, AfterValidator(user_id)]
 """The id of a user as messages have it: of a person, or a lane."""

@@ -186,12 +186,12 @@ async def _not_valid(request: Request, error: Exception) -> Response:
 
 
 def _fastapi_form(error: RequestValidationError) -> Response:
-    """Return FastAPI's own answer. Its own handler fails where the input is no JSON: lone surrogates, NaN."""
-    errors = jsonable_encoder(error.errors())
+    """Return FastAPI's own answer. Its own handler fails where the input is no JSON: bytes, lone surrogates, NaN."""
     try:
-        body = json.dumps({"detail": errors}, allow_nan=False)
+        body = json.dumps({"detail": jsonable_encoder(error.errors())}, allow_nan=False)
     except ValueError:
-        body = json.dumps({"detail": [{name: one[name] for name in ("type", "loc", "msg")} for one in errors]})
+        told = [{name: one[name] for name in ("type", "loc", "msg")} for one in error.errors()]
+        body = json.dumps({"detail": told})
     return Response(body, 422, media_type="application/json")
 
 

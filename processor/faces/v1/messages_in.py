@@ -247,7 +247,7 @@ def _filled(line: bytes, number: int, place: Place, spine: Mapping[str, str]) ->
         told: dict[str, object] = {
             key: msgspec.json.decode(members[key]) for key in ("user_id", "session_id") if key in members
         }
-    except ValueError:  # msgspec's errors, and text that is no UTF-8.
+    except (ValueError, RecursionError):  # msgspec's errors, and text that is no UTF-8; the latter is too deep.
         raise _not_valid(number, "it is no JSON object") from None
     if told.get("user_id") not in (None, place.user_id, place.owner):
         raise _not_valid(number, "user_id is another user's", remedy="leave user_id out: it is filled in")
