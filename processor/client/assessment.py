@@ -34,7 +34,7 @@ from processor.client.problems import (
     SessionNotFound,
     SessionRemoved,
 )
-from processor.errors import A3CPError
+from processor.errors import A3CPError, UsageError
 
 CREATED: Final = "created"
 """The status of a session for which none was told yet."""
@@ -276,6 +276,10 @@ def _told() -> Iterator[None]:
         yield
     except ComponentError as error:
         raise HTTPException(404, error.to_dict()) from error
+    except (InvalidRequest, UsageError) as error:  # Told as FastAPI tells what it finds itself.
+        errors = error.errors if isinstance(error, InvalidRequest) else ()
+        wrong = [dict(each) for each in errors] or [{"loc": ["body"], "msg": error.what, "type": "value_error"}]
+        raise HTTPException(422, wrong) from error
     except A3CPError as error:
         status = error.status if isinstance(error, ServiceError) and error.status else 503
         headers = {"Retry-After": "1"} if status in (429, 503) else None

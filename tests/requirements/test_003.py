@@ -170,7 +170,11 @@ def test_mounted_in_another_application(service: Served) -> None:
         assert client.get(f"/session/{created['session_id']}/audit").json()["status"] == "created"
         missing = client.get("/session/sess_x")
         assert (missing.status_code, missing.json()["detail"]["error"]) == (404, "SessionNotFoundError")
-        assert client.post("/session/create", json={"user_id": 7}).status_code == 422
+        for wrong in (7, "", "an\u200bn"):
+            refused = client.post("/session/create", json={"user_id": wrong})
+            assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "user_id"])
+        half = client.post("/session/create", content=b'{"user_id": "\\ud800"}')
+        assert (half.status_code, half.json()["detail"][0]["loc"]) == (422, ["body"])
 
 
 @pytest.mark.parametrize("status", ["completed", "error"])
