@@ -17,6 +17,7 @@ from starlette.responses import StreamingResponse
 from processor.bundles.bundle import write_bundle
 from processor.bundles.contents import ALL_FORMATS, Format
 from processor.bundles.renderer import renderer
+from processor.errors import StoreUnavailable
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking
 from processor.faces.paths import SessionId, UserId
@@ -128,7 +129,10 @@ def _zipped(context: Context, sessions: Iterable[Held], out: IO[bytes]) -> None:
 
 
 def _write(context: Context, held: Held, folder: str, formats: frozenset[Format]) -> Path:
-    is_pure = context.store is None or context.store.was_read_by(renderer())
+    try:
+        is_pure = context.store is None or context.store.was_read_by(renderer())
+    except StoreUnavailable:  # Nobody can tell; all that is written is from memory then.
+        is_pure = False
     view, target = context.view, Target(folder)
     return Path(
         write_bundle(target, held.view, view.codec, now_ms=context.now_ms(), formats=formats, is_pure=is_pure).path

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from processor.codec.isotime import format_time
+from processor.errors import StoreUnavailable
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller
 from processor.faces.paths import UserId
@@ -34,10 +36,10 @@ router = APIRouter(tags=["Many sessions"], dependencies=[CaughtUp])
 async def list_sessions(request: Request, who: Asking, context: Given, asked: Annotated[Listing, Query()]) -> Response:
     """List sessions, newest first.
 
-    The next page begins at `next_cursor`; sessions that start meanwhile move no page. `total` stands on the first page.
-    Sessions that started before `complete_since` may be missing or incomplete; null: none is. `steps_completed`,
-    `timing` and `context` of listed sessions are read when `fields` asks for them. `q` looks into the latest 1,000
-    texts that hold its words.
+    The next page begins at `next_cursor`; sessions that start meanwhile move no page. `total` stands on the first page,
+    unless the store does not answer. Sessions that started before `complete_since` may be missing or incomplete; null:
+    none is. `steps_completed`, `timing` and `context` of listed sessions are read when `fields` asks for them.
+    `q` looks into the latest 1,000 texts that hold its words.
     """
     return await _list(request, who, context, asked)
 
@@ -121,7 +123,7 @@ def page_of(context: Context, who: Caller, asked: Listing) -> tuple[dict[str, An
 
     Raises:
         Problem: invalid_request, since the cursor is none.
-        StoreUnavailable: as `View.sessions`.
+        StoreUnavailable: the store does not answer, and words are asked for.
     """
     view = context.view
     after = None if asked.cursor is None else cursor_in(asked.cursor, context.site_key)
@@ -135,7 +137,8 @@ def page_of(context: Context, who: Caller, asked: Listing) -> tuple[dict[str, An
         "position": ", ".join(map(str, page.positions)),
     }
     if after is None:
-        body["total"] = view.count(wanted)
+        with suppress(StoreUnavailable):  # A number cannot say what it lacks.
+            body["total"] = view.count(wanted)
     return body, page.positions
 
 
