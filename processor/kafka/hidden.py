@@ -37,7 +37,7 @@ class Hidden:
         self._told_s: dict[int, float] = {}  # partition -> when a transaction was last open there for so long
 
     def look(self, hidden: Mapping[int, tuple[int, int]], admin: AdminClient) -> None:
-        """Tell the observer which partitions have waited for long. If one long transaction follows another, it goes on.
+        """Tell the observer which partitions have waited for long. Long transactions in a row are one wait.
 
         Args:
             hidden: by partition, the last stable offset, where its reader stands, and how many offsets are after it.
