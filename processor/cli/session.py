@@ -81,7 +81,7 @@ _PLAIN: Final[dict[CommandWord, str]] = {
     "end": "End the session.",
     "pause": "Pause the session: the time no longer counts as active.",
     "resume": "Resume the paused session.",
-    "touch": "Keep the session open: it counts as activity, and changes nothing else.",
+    "touch": "Keep the session open: this counts as activity.",
 }
 
 

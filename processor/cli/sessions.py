@@ -67,7 +67,7 @@ def list_command(
 ) -> None:
     """List sessions, newest first."""
     wanted = SessionFilter(
-        owner=user,
+        owner=_owner(user),
         since_ms=time_ms("--since", since),
         until_ms=time_ms("--until", until),
         notices=_notices(flag or []),
@@ -156,7 +156,7 @@ def search(
     if not words.strip():
         raise UsageError("no words are given", remedy="name some that are to be found")
     with closing(stored(store)) as opened:
-        found = opened.reader.search(words, SessionFilter(owner=user), limit=limit)
+        found = opened.reader.search(words, SessionFilter(owner=_owner(user)), limit=limit)
     if as_json:
         print_json({"found": [found_fields(row) for row in found]})
         return
@@ -180,6 +180,17 @@ def fields_of(row: SessionRow) -> dict[str, Any]:
     """Return a session as `--json` prints it."""
     fields: dict[str, Any] = msgspec.to_builtins(jsonforms.session_of(row))
     return fields
+
+
+def _owner(user: str | None) -> str | None:
+    """Return `user`.
+
+    Raises:
+        UnicodeEncodeError: it is not UTF-8. No store holds such an id, so it was mistyped.
+    """
+    if user is not None:
+        user.encode()
+    return user
 
 
 def _whole_words(row: SessionRow) -> str:
