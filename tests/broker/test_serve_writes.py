@@ -94,6 +94,7 @@ def test_killed_between_command_and_answer_the_repeat_finds_the_outcome(
         running[0].kill()
         asking.join()
         fleet.start()
+        fleet.await_processed()
         running.append(service_of(fleet, 1))
         again = running[1].ready().post(path, json=note, headers=key)
         assert (again.status_code, again.json()["kind"]) == (201, "note")
