@@ -9,7 +9,7 @@ import socket
 import threading
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -41,17 +41,19 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: that cannot be.
     """
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen(_BACKLOG)  # So that a port that another listens on is refused now.
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            remedy="take another port (--port or A3CP_SERVE_PORT; 0 for a free one) or another address (--host)",
-        ) from error
+    with ExitStack() as failing:
+        try:
+            family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            bound = failing.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen(_BACKLOG)  # So that a port that another listens on is refused now.
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {host}:{port}: {error.strerror}",
+                remedy="take another port (--port or A3CP_SERVE_PORT; 0 for a free one) or another address (--host)",
+            ) from error
+        failing.pop_all()
     return bound
 
 

@@ -85,6 +85,9 @@ def test_everything_runs_and_stays(kafka: str, topics: str, tmp_path: Path) -> N
         said = running.said().splitlines()
         assert [line.split()[0] for line in said[-5:]] == ["Kafka", "topics", "sessions", "log", "service"]
         session = started(url, "elias01")
+        running.wait_for(
+            lambda: "warnings" not in httpx.get(f"{url}/readyz").json()
+        )  # The store is found once it is there.
         running.child("process").kill()
         running.wait_for(lambda: "the processor was killed by signal 9; starting it again" in running.said())
         assert started(url, "elias01") == session
