@@ -13,11 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
+from prometheus_client import CollectorRegistry
+
 from processor.client.sending import Sender
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
 from processor.errors import BrokerUnavailable
 from processor.faces.context import Context
+from processor.faces.meanwhile import Meanwhile
+from processor.observe.logs import make_logger
+from processor.observe.outbox import OutboxMetrics, OutboxObserver
+from processor.outbox.outbox import Outbox
+from processor.outbox.queue import Queue
 from processor.runtime.ports import TopicRecord
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
@@ -92,6 +99,7 @@ class MemoryDeployment:
         """Kill the first replica and return the one that takes its place: all that it knew, it reads again."""
         with self._lock:
             self._replicas.remove(self._first)
+            self._first.close()
             self._first = self.replica()
             return self._first
 
@@ -171,7 +179,9 @@ class MemoryDeployment:
         return self._ends()
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store, and of outboxes."""
+        for replica in self._replicas:
+            replica.close()
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -226,8 +236,9 @@ class Replica:
             cluster_id="memory",
             now_ms=deployment.clock.now_ms,
         )
+        self.outbox: Final = self._open_outbox()
         self.sender: Final = Sender(
-            deployment.producer, deployment.schemas, source="a3cp_serve", now_ms=deployment.clock.now_ms
+            self.outbox or deployment.producer, deployment.schemas, source="a3cp_serve", now_ms=deployment.clock.now_ms
         )
         self.is_behind = False
         self._next: dict[Source, int] = {}
@@ -259,6 +270,30 @@ class Replica:
                 self._next[kind, number] = min(floor, since) if kind == SESSIONS else floor
         return floors
 
+    def close(self) -> None:
+        """Stop: what is not delivered stays in the outbox."""
+        if self.outbox is not None:
+            self.outbox.close()
+
+    def _open_outbox(self) -> Outbox | None:
+        settings, deployment = self._deployment.settings, self._deployment
+        self._meanwhile: Meanwhile | None = None
+        if settings.outbox is None:
+            return None
+        outbox = Outbox(
+            lambda: deployment.producer,
+            Queue(Path(settings.outbox)),
+            watcher=OutboxObserver(make_logger("outbox"), OutboxMetrics(CollectorRegistry())),
+            bytes_max=settings.outbox_bytes_max,
+            age_ms_max=settings.outbox_age_max_ms,
+            now_ms=deployment.clock.now_ms,
+        )
+        outbox.start()
+        self._meanwhile = Meanwhile(
+            self.view, outbox, codec=deployment.codec, rules=settings.rules(), now_ms=deployment.clock.now_ms
+        )
+        return outbox
+
     def context(self, **more: Any) -> Context:
         """Return what routes work with; `more` are further fields of it."""
         deployment = self._deployment
@@ -268,6 +303,7 @@ class Replica:
             "settings": deployment.settings,
             "now_ms": deployment.clock.now_ms,
             "store": deployment.store.reader,
+            "meanwhile": self._meanwhile,
         }
         return Context(**{**given, **more})
 

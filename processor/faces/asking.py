@@ -4,9 +4,11 @@ import asyncio
 import time
 from typing import Final, NamedTuple
 
+import anyio
 from fastapi import Request
 
 from processor.client.commands import CommandRecord
+from processor.client.foreseeing import may_wait
 from processor.codec.events import EventView
 from processor.faces.context import Context
 from processor.faces.delivering import Delivery
@@ -25,6 +27,7 @@ class Answered(NamedTuple):
     log_s: float = 0.0  # until the log had the command
     outcome_s: float = 0.0  # from then until the view reflected what came of it
     replayed: bool = False  # it was known already, from an earlier request with the same key
+    is_kept: bool = False  # the command waits in the outbox, and this will come of it
 
     @property
     def headers(self) -> dict[str, str]:
@@ -34,26 +37,33 @@ class Answered(NamedTuple):
         return {"Server-Timing": f"log;dur={self.log_s * 1000:.1f}, outcome;dur={self.outcome_s * 1000:.1f}"}
 
 
-async def outcome(context: Context, request: Request, command: CommandRecord) -> Answered:
+async def outcome(context: Context, request: Request, command: CommandRecord, *, waits: bool = False) -> Answered:
     """Send `command` and return what came of it, refusals too; a read on this replica reflects it by then.
+
+    `waits`: it may wait in the outbox while Kafka is away. What will come of it is returned, then.
 
     Raises:
         Problem: no_outcome, since no processor carried it out within `Prefer: wait=N` (30 s unless given, at most 60);
             broker_unavailable, since the log has not taken it in this time; too_large.
         BrokerUnavailable: it is not in the log.
+        OutboxFull: neither is it in the outbox.
     """
     if (size := len(command.value)) > COMMAND_BYTES_MAX:
         raise Problem("too_large", f"the command has {size} bytes, at most {COMMAND_BYTES_MAX} are taken")
     patience_s = wait_s(request, OUTCOME_WAIT_S, OUTCOME_WAIT_S_MAX)
+    meanwhile = context.meanwhile
+    waits = waits and meanwhile is not None and may_wait(context.sender.codec, command.value, now_ms=context.now_ms())
     delivery = Delivery(1)
     begun_s = time.perf_counter()
     awaited = asyncio.wrap_future(context.view.expect(command.record_id, command.key.decode()))
     try:
-        context.sender.send(command, delivery.on_done)
+        context.sender.send(command, delivery.on_done, delivery.on_kept if waits else None)
         with context.metrics.outcome_wait():
             async with asyncio.timeout(patience_s):
                 await delivery()
                 logged_s = time.perf_counter()
+                if delivery.is_kept:
+                    return await _foreseen(context, command)
                 event = await awaited
     except TimeoutError:
         if delivery.is_done:
@@ -63,3 +73,13 @@ async def outcome(context: Context, request: Request, command: CommandRecord) ->
     finally:
         awaited.cancel()
     return Answered(event, logged_s - begun_s, time.perf_counter() - logged_s)
+
+
+async def _foreseen(context: Context, command: CommandRecord) -> Answered:
+    """Return what will come of a command that waits in the outbox."""
+    meanwhile = context.meanwhile
+    assert meanwhile is not None
+    await anyio.to_thread.run_sync(meanwhile.take, command.value, command.key)
+    event = meanwhile.foreseen.outcome(command.record_id, command.key.decode())
+    assert event is not None
+    return Answered(event, is_kept=True)

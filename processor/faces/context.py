@@ -12,6 +12,7 @@ from processor.client.assessment import GivenIds
 from processor.client.sending import Sender
 from processor.faces.encoded import EncodedSessions
 from processor.faces.idempotency import Keys
+from processor.faces.meanwhile import Meanwhile
 from processor.faces.problems import Problem
 from processor.faces.touches import Touches
 from processor.observe.serving import ServeMetrics
@@ -36,6 +37,7 @@ class Context:
     site_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     """Signs what clients hand back, such as cursors; the same on all replicas. By default it is this process's own."""
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
+    meanwhile: Meanwhile | None = None  # None: there is no outbox
     keys: Keys = field(default_factory=Keys)
     encoded: EncodedSessions = field(default_factory=EncodedSessions)
     touches: Touches = field(default_factory=Touches)

@@ -1,4 +1,4 @@
-"""Waits until the log has what was sent."""
+"""Waits until the log, or the outbox, has what was sent."""
 
 import asyncio
 from contextlib import suppress
@@ -13,6 +13,7 @@ class Delivery:
         """Wait for `count` records, each of which is sent with `on_done`."""
         assert count > 0
         self._left = count
+        self.is_kept = False  # whether one of them waits in the outbox
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
 
@@ -25,6 +26,11 @@ class Delivery:
         """Take note that a record is delivered, or why it is not; any thread may call this."""
         with suppress(RuntimeError):  # The loop is closed: the service has stopped, and nobody waits.
             self._loop.call_soon_threadsafe(self._note, error)
+
+    def on_kept(self) -> None:
+        """Take note that a record waits in the outbox; any thread may call this."""
+        self.is_kept = True
+        self.on_done(None)
 
     async def __call__(self) -> None:
         """Wait for all of them.

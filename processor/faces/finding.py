@@ -45,12 +45,20 @@ async def find(context: Context, session_id: str) -> Place | None:
         Problem: not_caught_up, since that takes longer than 2 s.
         StoreUnavailable: the store does not answer.
     """
-    place = in_memory(context.view, session_id)
+    place, meanwhile = in_memory(context.view, session_id), context.meanwhile
+    if place is None and meanwhile is not None:
+        place = in_memory(meanwhile.foreseen, session_id)
     if place is not None or "\0" in session_id:  # No id has that, and a database cannot be asked for it.
         return place
-    if not await context.view.caught_up(CAUGHT_UP_S):
+    if not await caught_up(context):
         raise Problem("not_caught_up", "this replica cannot tell yet whether there is such a session")
     return in_memory(context.view, session_id) or await anyio.to_thread.run_sync(_in_history, context.view, session_id)
+
+
+async def caught_up(context: Context) -> bool:
+    """Return whether all is known that was sent before now: the log is read, and nothing waits for it."""
+    waits = context.meanwhile is not None and context.meanwhile.may_lack
+    return not waits and await context.view.caught_up(CAUGHT_UP_S)
 
 
 async def unknown(context: Context, session_id: str) -> Problem:

@@ -14,7 +14,7 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from processor.errors import A3CPError, BrokerUnavailable, RegistryUnavailable, StoreUnavailable, UsageError
+from processor.errors import A3CPError, BrokerUnavailable, OutboxFull, RegistryUnavailable, StoreUnavailable, UsageError
 
 DETAIL_ONLY: Final = ("/session_manager/", "/api/session_manager/", "/session/")
 MEDIA_TYPE: Final = "application/problem+json"
@@ -135,6 +135,8 @@ def problem_of(error: A3CPError) -> Problem:
     match error:
         case BrokerUnavailable() | RegistryUnavailable():
             return Problem("broker_unavailable", error.what, remedy=error.remedy)
+        case OutboxFull():
+            return Problem("outbox_full", error.what, remedy=error.remedy)
         case StoreUnavailable():
             return Problem("store_unavailable", error.what, remedy=error.remedy)
         case UsageError():

@@ -5,18 +5,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
 from processor.broker import bootstrap_of_running
+from processor.client.keeping import open_outbox
 from processor.client.sending import Sender
 from processor.codec.codec import Codec
 from processor.errors import A3CPError, BrokerUnavailable, StoreUnavailable, UsageError
 from processor.faces.context import Context
+from processor.faces.meanwhile import Meanwhile
 from processor.kafka.identities import ids_of
 from processor.kafka.topic_admin import check_topics
+from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.observe.serving import ServeMetrics
+from processor.outbox.outbox import Outbox
+from processor.outbox.ports import Kept
 from processor.processes.viewing import Viewing
 from processor.profiles.pseudonyms import site_key
 from processor.runtime.backoff import backoff_s
@@ -63,6 +70,7 @@ class Replica:
         self._profiles = profiles_of(settings, self._site_key)
         self._bundles_root = bundles_root
         self._ready = ready
+        self._outbox: Outbox | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="a3cp-replica", daemon=True)
         self._trouble: str | None = None
@@ -83,6 +91,8 @@ class Replica:
         """Stop following, and wait for that at most so long."""
         self._stopping.set()
         self._thread.join(timeout_s)
+        if self._outbox is not None:
+            self._outbox.close()
 
     def troubles(self) -> Sequence[str]:
         """Return what does not answer at the moment."""
@@ -116,15 +126,21 @@ class Replica:
         conf, topics = settings.kafka_conf(), settings.topics()
         partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
         clock, store = SystemClock(), self._store(settings)
+        codec = Codec(schemas(settings))
         view = View(
-            Codec(schemas(settings)),
+            codec,
             None if store is None else store.reader,
             partitions=partitions,
             cluster_id=ids_of(conf, ()).get(CLUSTER, ""),
             now_ms=clock.now_ms,
         )
         self._view = view
-        sender = Sender.serving(settings, source=SOURCE)
+        outbox = self._outbox = self._outbox or self._open_outbox(settings)
+        meanwhile = None
+        if outbox is not None:
+            outbox.was_seen = partial(_was_seen, view)
+            meanwhile = Meanwhile(view, outbox, codec=codec, rules=settings.rules(), now_ms=clock.now_ms)
+        sender = Sender.serving(settings, source=SOURCE, outbox=outbox)
         with closing(sender), Viewing(conf, topics, view, partitions) as viewing:
             self._trouble = None
             self._ready(
@@ -138,6 +154,7 @@ class Replica:
                     profiles=self._profiles,
                     site_key=self._site_key,
                     metrics=self._metrics,
+                    meanwhile=meanwhile,
                 )
             )
             self._log.info("following the topics", operation="follow", partitions=partitions)
@@ -159,6 +176,12 @@ class Replica:
                 view.close()
                 begin_anew.set()
                 looking.join()
+
+    def _open_outbox(self, settings: Settings) -> Outbox | None:
+        if settings.outbox is None:
+            return None
+        observer = OutboxObserver(self._log, OutboxMetrics(self._metrics.registry))
+        return open_outbox(Path(settings.outbox), settings, observer)
 
     def _look_around(
         self, settings: Settings, view: View, viewing: Viewing, store: SqlStore | None, begin_anew: threading.Event
@@ -220,6 +243,11 @@ class Replica:
             self._log.warning(str(error), operation="follow", error=type(error).__name__)
         self._trouble_until_s = time.monotonic() + for_s
         self._trouble = str(error)
+
+
+def _was_seen(view: View, record: Kept) -> bool:
+    """Whether the log has the command that `record` is; of messages that is not known."""
+    return record.record_id is not None and view.outcome(record.record_id, record.key.decode()) is not None
 
 
 def _site_key(settings: Settings, log: FilteringBoundLogger) -> bytes:

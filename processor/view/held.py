@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from processor.codec.codec import Codec
 from processor.codec.events import from_json
@@ -21,6 +22,7 @@ class Held:
     is_whole: bool  # False when records between the store and the tail are missing, so that numbers may be too small
     messages_after: Callable[[int], Iterator[MessageRow]]  # those behind a `seq`, in order of `seq`
     events: Callable[[], Iterator[EventRow]]  # in the order of the log
+    backend: Literal["kafka", "fallback"] = "kafka"  # fallback: it waits in an outbox, and this is foreseen
 
     def messages(self) -> Iterator[MessageRow]:
         """Yield all its messages in order of `seq`."""

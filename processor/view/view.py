@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.core.ids import owner_of
-from processor.core.model import RECENT_SESSIONS_MAX, Policy
+from processor.core.model import RECENT_SESSIONS_MAX, Policy, UserState
 from processor.errors import A3CPError, RegistryUnavailable, StoreUnavailable
 from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
@@ -227,6 +227,10 @@ class View:
         state = self._states.of(key)  # Its offset stays when the tails are trimmed.
         offset = -1 if state is None else state.last_offset
         return self._tails[TAGGED].end(key), self._tails[SESSIONS].end(key), offset
+
+    def state(self, user_id: str) -> UserState | None:
+        """Return what the processor remembers of a user; None if nothing. `user_id` is as for `standing`."""
+        return self._states.of(user_id.encode())
 
     def last_activity_ms(self, user_id: str, session_id: str) -> int | None:
         """Return the event time of a session's latest activity; None if no state remembers it.

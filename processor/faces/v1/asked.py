@@ -55,11 +55,16 @@ class Asked:
             Problem: idempotency_key_reused.
         """
         record_id = self.record_id_of(part)
-        known = None if record_id is None else self.context.view.outcome(record_id, user_id)
+        if record_id is None:
+            return None
+        known, meanwhile = self.context.view.outcome(record_id, user_id), self.context.meanwhile
+        is_kept = known is None and meanwhile is not None
+        if known is None and meanwhile is not None:
+            known = meanwhile.foreseen.outcome(record_id, user_id)
         if known is None:
             return None
         refuse_another(known, self.digest)
-        return Answered(known, replayed=True)
+        return Answered(known, replayed=True, is_kept=is_kept)
 
     async def carry_out(
         self,
@@ -93,11 +98,11 @@ class Asked:
     async def _send(self, part: str, user_id: str, word: CommandWord, **fields: Any) -> Answered:
         context, record_id = self.context, self.record_id_of(part)
         if record_id is None:
-            return await outcome(context, self.request, context.sender.command(user_id, word, **fields))
+            return await outcome(context, self.request, context.sender.command(user_id, word, **fields), waits=True)
         command = context.sender.command(user_id, word, record_id=record_id, request=self.digest, **fields)
         with context.keys.under_way(record_id):
             context.keys.sending(record_id, self.digest)
-            answered = await outcome(context, self.request, command)
+            answered = await outcome(context, self.request, command, waits=True)
             refuse_another(answered.event, self.digest)
             return answered
 
@@ -129,6 +134,8 @@ class Asked:
 
         def read() -> tuple[Held, list[EventRow]] | None:
             held = self.context.view.session(session_id)
+            if held is None and self.context.meanwhile is not None:
+                held = self.context.meanwhile.session(session_id)
             return None if held is None else (held, list(held.events()))
 
         found = await in_thread(read)

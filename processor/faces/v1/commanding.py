@@ -223,6 +223,7 @@ async def _answer(ask: Asked, place: Place, answered: Answered, status_code: int
     """Return the session event, with the ETag that the session has now."""
     held, events = await ask.afterwards(place.session_id)
     headers = {**headers_of(ask.request, held), **answered.headers, "ETag": etag_of(held, events)}
-    told = answer(event_fields(answered.event, place.owner), headers)
+    kept = {"backend": "fallback"} if answered.is_kept else {}
+    told = answer({**event_fields(answered.event, place.owner), **kept}, headers)
     told.status_code = status_code
     return told

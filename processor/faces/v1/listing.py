@@ -1,7 +1,7 @@
 """Many sessions: lists, counts, search, sums, who has one open; always those alone that the caller sees."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final
 
@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from processor.codec.isotime import format_time
+from processor.core.ids import owner_of
 from processor.errors import StoreUnavailable
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller
@@ -24,6 +25,7 @@ from processor.sessions.model import SessionRow
 from processor.sessions.ports import SessionFilter
 from processor.sessions.summary import Rollup
 from processor.view.position import Position
+from processor.view.states import Open
 from processor.view.view import View
 
 FOUND_MAX: Final = 1_000  # texts of a search that `q` looks at, the latest ones
@@ -76,11 +78,12 @@ async def active(request: Request, who: Asking, context: Given, asked: Annotated
     older applications call them.
     """
     del asked
-    by_template = await in_thread(_active, context.view, who)
-    count = sum(by_template.values())
+    logged = await in_thread(lambda: _active(context.view.open_sessions(), who))
+    kept = Counter[str]() if context.meanwhile is None else _active(context.meanwhile.open_sessions(), who)
+    kafka, fallback = logged.total(), kept.total()
     body = {
-        "kafka": count, "fallback": 0, "total": count, "by_template": by_template, "firebase_sessions": count,
-        "memory_sessions": 0,
+        "kafka": kafka, "fallback": fallback, "total": kafka + fallback,
+        "by_template": dict(sorted((logged + kept).items())), "firebase_sessions": kafka, "memory_sessions": fallback,
     }  # fmt: skip
     return answer(body, told(request, context.view.positions()))
 
@@ -168,9 +171,5 @@ def _shown(view: View, row: SessionRow, names: Sequence[str] | None) -> Any:
     return {name: fields[name] for name in names if name in fields}
 
 
-def _active(view: View, who: Caller) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for each in view.open_sessions():
-        if who.sees(view.owner_of(each.user_id)):
-            counts[each.session.template or ""] += 1
-    return dict(sorted(counts.items()))
+def _active(sessions: Iterable[Open], who: Caller) -> Counter[str]:
+    return Counter(each.session.template or "" for each in sessions if who.sees(owner_of(each.user_id)))

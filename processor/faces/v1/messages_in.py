@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
@@ -150,33 +151,49 @@ async def _checked_of(ask: Asked, values: Sequence[bytes]) -> Sequence[Incoming]
 
 async def _taken(ask: Asked, incoming: Sequence[Incoming]) -> Response:
     """Send messages, and say that the log has them. Raises as `_send` does."""
-    log_s = await _send(ask.context, incoming)
+    log_s, is_kept = await _send(ask.context, incoming)
     positions = {str(position): position for position in (ask.context.view.position(each.user_id) for each in incoming)}
     headers = {
         **position_headers(ask.request, list(positions.values())),
         "Server-Timing": f"log;dur={log_s * 1000:.1f}",
     }
-    told = answer({"accepted": len(incoming), "record_ids": [each.record_id for each in incoming]}, headers)
+    kept = {"backend": "fallback"} if is_kept else {}
+    told = answer({"accepted": len(incoming), "record_ids": [each.record_id for each in incoming], **kept}, headers)
     told.status_code = 202
     return told
 
 
-async def _send(context: Context, incoming: Sequence[Incoming]) -> float:
-    """Send all, in their order; return how long the log took to have them, s.
+async def _send(context: Context, incoming: Sequence[Incoming]) -> tuple[float, bool]:
+    """Send all, in their order; return how long the log took to have them, s, and whether some wait in the outbox.
 
     Raises:
         Problem: broker_unavailable. Of those sent, the log may have some.
-        BrokerUnavailable: likewise.
+        BrokerUnavailable, OutboxFull: likewise.
     """
-    delivery = Delivery(len(incoming))
+    delivery, kept = Delivery(len(incoming)), list[Incoming]()
+
+    def keep(one: Incoming) -> None:
+        kept.append(one)
+        delivery.on_kept()
+
     begun_s = time.perf_counter()
     for each in incoming:
-        context.sender.message(each.value, user_id=each.user_id, strict=False, on_done=delivery.on_done)
+        context.sender.message(
+            each.value,
+            user_id=each.user_id,
+            strict=False,
+            record_id=each.record_id,
+            on_done=delivery.on_done,
+            on_kept=partial(keep, each),
+        )
     try:
         await asyncio.wait_for(delivery(), _DELIVERY_WAIT_S)
     except TimeoutError:
         raise Problem("broker_unavailable", f"Kafka has not taken all within {_DELIVERY_WAIT_S:g} s") from None
-    return time.perf_counter() - begun_s
+    if context.meanwhile is not None:
+        for each in kept:
+            await in_thread(context.meanwhile.take, each.value, each.user_id.encode())
+    return time.perf_counter() - begun_s, delivery.is_kept
 
 
 async def _tagged(watch: Watch, incoming: Sequence[Incoming], patience_s: float) -> list[MessageRow] | None:

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from processor.codec.isotime import parse_time
 from processor.faces.context import Context
 from processor.faces.doors import Caller
-from processor.faces.finding import CAUGHT_UP_S, unknown
+from processor.faces.finding import caught_up, unknown
 from processor.faces.positions import position_headers, position_in
 from processor.faces.problems import Problem
 from processor.sessions.model import EventRow
@@ -45,9 +45,11 @@ async def held_of(context: Context, who: Caller, session_id: str, as_of: AsOf | 
     read = partial(context.view.session, session_id, as_of=as_of)
     held = None if "\0" in session_id else await in_thread(read)
     if held is None and as_of is None and "\0" not in session_id:
-        if not await context.view.caught_up(CAUGHT_UP_S):
+        if context.meanwhile is not None:
+            held = await in_thread(context.meanwhile.session, session_id)
+        if held is None and not await caught_up(context):
             raise Problem("not_caught_up", "this replica cannot tell yet whether there is such a session")
-        held = await in_thread(read)
+        held = held or await in_thread(read)
     if held is None:
         raise await unknown(context, session_id)
     if not who.sees(held.row.owner):

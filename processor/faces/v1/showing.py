@@ -213,6 +213,7 @@ def session_resource(held: Held, events: Iterable[EventRow]) -> Any:
         timing=fold.timing(held.row),
         context=fold.context,
         position=str(held.position),
+        backend=held.backend,
     )
 
 
