@@ -33,6 +33,7 @@ COMMANDS: Final = {
     ),
     "export": Entry("Write what was tagged into the store, and bundles from there"),
     "sessions": Entry("Look at the sessions in the store", ("list", "show", "search", "timeline")),
+    "what-if": Entry("Tell which sessions would split or join under other limits"),
     "verify": Entry("Check that bundles are whole and unaltered"),
     "audit": Entry("Prove from the topics that each record has one outcome"),
     "status": Entry("Say how things stand: topics, workers, lag, exporters"),
@@ -112,12 +113,13 @@ class App(typer.Typer):
 
 def load(name: str) -> TyperCommand | TyperGroup:
     """Return the command `name`: the module's `app` if it is a group, else its function of this name."""
-    module = import_module(f"processor.cli.{name}")
+    function = name.replace("-", "_")
+    module = import_module(f"processor.cli.{function}")
     app: App | None = getattr(module, "app", None)
     if app is not None:
         return typer.main.get_group(app)
     app = App(add_completion=False)
-    app.command(name)(getattr(module, name))
+    app.command(name)(getattr(module, function))
     command = typer.main.get_command(app)
     assert isinstance(command, TyperCommand)
     return command

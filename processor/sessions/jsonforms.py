@@ -9,10 +9,12 @@ from typing import Any
 from processor.codec.events import EventView, to_json
 from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object
+from processor.core.ids import owner_of
 from processor.sessions.model import SessionRow, Sums
 from processor.sessions.ports import Found
 from processor.sessions.shapes import Resource, Session, Summary
 from processor.sessions.summary import Rollup
+from processor.sessions.what_if import WhatIf
 
 _SAME = frozenset(SessionRow._fields).intersection(Session.__struct_fields__) - {"summary", "tags"}
 
@@ -88,6 +90,38 @@ def found_fields(found: Found) -> dict[str, Any]:
         "time": format_time(found.at_ms),
         "place": found.place,
         "text": found.text,
+    }
+
+
+def what_if_fields(told: WhatIf) -> dict[str, Any]:
+    """Return what other limits would make of sessions."""
+    return {
+        "sessions": told.sessions,
+        "would_be": told.would_be,
+        "split": told.split,
+        "joined": told.joined,
+        "not_repeated": told.not_repeated,
+        "commands_from": told.commands_from,
+        "splits": [
+            {
+                "session_id": each.session_id,
+                "user_id": owner_of(each.user_id),
+                "parts": [
+                    {"start_time": format_time(start_ms), "message_count": count}
+                    for start_ms, count in zip(each.starts_ms, each.messages, strict=True)
+                ],
+            }
+            for each in told.splits
+        ],
+        "joins": [
+            {
+                "session_ids": list(each.session_ids),
+                "user_id": owner_of(each.user_id),
+                "start_time": format_time(each.start_ms),
+                "message_count": each.messages,
+            }
+            for each in told.joins
+        ],
     }
 
 
