@@ -38,7 +38,7 @@ class Delivery:
         Raises:
             A3CPError: one was not delivered.
         """
-        await self._done
+        await asyncio.shield(self._done)  # Who gives up waiting changes nothing of the delivery.
 
     def _note(self, error: A3CPError | None) -> None:
         self._left -= 1
@@ -46,5 +46,6 @@ class Delivery:
             return
         if error is not None:
             self._done.set_exception(error)
+            self._done.exception()  # Perhaps nobody waits any more; asyncio would complain of that.
         elif self._left == 0:
             self._done.set_result(None)

@@ -321,6 +321,20 @@ def test_without_kafka_commands_are_503(deployment: MemoryDeployment, http: Test
     assert http.post(path).status_code == 200
 
 
+def test_what_the_log_has_not_taken_is_no_promise(deployment: MemoryDeployment, http: TestClient) -> None:
+    """While Kafka does not say that it has the command, the answer is 503, not that it will be carried out."""
+    path = f"/v1/sessions/{created(http)}/pause"
+
+    class Silent:
+        command = staticmethod(deployment.sender.command)
+
+        def send(self, command: Any, on_done: Any) -> None:
+            """Queue it for ever."""
+
+    with http_of(deployment, sender=Silent()) as waiting:
+        assert problem(waiting.post(path, headers={"Prefer": "wait=1"})) == (503, "broker_unavailable")
+
+
 # templates
 
 
