@@ -12,7 +12,7 @@ to `error` from any of them. What the component tells comes from the service, so
 
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -276,14 +276,17 @@ def _told() -> Iterator[None]:
         yield
     except ComponentError as error:
         raise HTTPException(404, error.to_dict()) from error
-    except (InvalidRequest, UsageError) as error:  # Told as FastAPI tells what it finds itself.
-        errors = error.errors if isinstance(error, InvalidRequest) else ()
-        wrong = [dict(each) for each in errors] or [{"loc": ["body"], "msg": error.what, "type": "value_error"}]
-        raise HTTPException(422, wrong) from error
     except A3CPError as error:
-        status = error.status if isinstance(error, ServiceError) and error.status else 503
-        headers = {"Retry-After": "1"} if status in (429, 503) else None
-        raise HTTPException(status, str(error), headers) from error
+        status = 503
+        errors: Sequence[Mapping[str, Any]] = ()
+        if isinstance(error, ServiceError):
+            status, errors = error.status or 503, error.errors
+        elif isinstance(error, UsageError):
+            status = 422
+        if status == 422:  # Told as FastAPI tells what it finds itself.
+            wrong = [dict(each) for each in errors] or [{"loc": ["body"], "msg": error.what, "type": "value_error"}]
+            raise HTTPException(422, wrong) from error
+        raise HTTPException(status, str(error), {"Retry-After": "1"} if status in (429, 503) else None) from error
 
 
 router: Final = router_of(get_service)

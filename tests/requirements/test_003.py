@@ -173,6 +173,10 @@ def test_mounted_in_another_application(service: Served) -> None:
         for wrong in (7, "", "an\u200bn"):
             refused = client.post("/session/create", json={"user_id": wrong})
             assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "user_id"])
+        key = {"Idempotency-Key": "one"}
+        assert client.post("/session/create", json={"user_id": "ann"}, headers=key).status_code == 200
+        reused = client.post("/session/create", json={"user_id": "ben"}, headers=key)
+        assert (reused.status_code, reused.json()["detail"][0]["loc"]) == (422, ["body"])
         half = client.post("/session/create", content=b'{"user_id": "\\ud800"}')
         assert (half.status_code, half.json()["detail"][0]["loc"]) == (422, ["body"])
 
