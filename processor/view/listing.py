@@ -64,6 +64,10 @@ class Listing:
         last = cursor_of(rows[end - 1]) if len(rows) > end else None
         return rows[skip:end], last, self._reading.complete_since_ms(lacking)
 
+    def is_whole(self) -> bool:
+        """Whether no record between store and tails is missing."""
+        return not self._reading.lacking(self._reading.offsets(), self._partitions)
+
     def count(self, wanted: SessionFilter) -> int:
         """Return how many sessions pass."""
         for _ in range(AGAIN_MAX):

@@ -11,6 +11,7 @@ from processor.runtime.ports import TopicRecord
 from processor.sessions.feed import OutputRecord
 
 RECORD_BYTES: Final = 400  # what a record takes in memory beside its key and value
+DROPPED_MAX: Final = 2_000
 _session_ids: Final = re.compile(rb"sess_(?:[0-9]{8}_[0-9]{6}_[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])").findall
 
 
@@ -80,15 +81,24 @@ class Tail:
             found += [record for record in reversed(latest) if record.offset >= ends.get(partition, 0)]
         return found
 
-    def drop(self, floors: Mapping[int, int]) -> None:
-        """Hold nothing before `floors` any more, by partition."""
+    def drop(self, floors: Mapping[int, int]) -> bool:
+        """Hold nothing before `floors` any more, by partition; return whether it has to be called again for that.
+
+        It drops no more than `DROPPED_MAX` records at a time, so that nobody waits for it for long.
+        """
         dropped: list[TopicRecord] = []
+        is_left = False
         for partition, floor in floors.items():
             records = self._records[partition]
-            self._floors[partition] = max(floor, self._floors.get(partition, 0))
-            while records and records[0].offset < floor:
+            while records and records[0].offset < floor and len(dropped) < DROPPED_MAX:
                 dropped.append(records.popleft())
+            is_left = bool(records) and records[0].offset < floor
+            reached = records[0].offset if is_left else floor
+            self._floors[partition] = max(reached, self._floors.get(partition, 0))
+            if is_left:
+                break
         self._forget(dropped)
+        return is_left
 
     def drop_oldest(self, size_bytes: int) -> None:
         """Forget the records that were written first, `size_bytes` of them or a little more."""

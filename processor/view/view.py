@@ -151,18 +151,19 @@ class View:
     def at(self, positions: Mapping[Source, int]) -> None:
         """Take note of the next offset of each partition, once everything before it was taken: markers pass too."""
         self._progress.move(positions)
+        self._ahead.trim(self._now_ms())
         for record in self._unread.readable():
             _tell(self._take_event(record))
 
     def trim(self) -> None:
         """Forget what is too old, and what the store holds by now; to be called now and then, by any one thread."""
-        now_ms = self._now_ms()
         self._unread.ask()
-        self._outcomes.trim(now_ms)
-        self._ahead.trim(now_ms)
+        self._outcomes.trim(self._now_ms())
         for topic, floors in by_topic(self._reading.offsets()).items():
-            with self._lock:
-                self._tails[topic].drop(floors)
+            is_left = True
+            while is_left:
+                with self._lock:
+                    is_left = self._tails[topic].drop(floors)
 
     # --- standing
 
@@ -329,6 +330,13 @@ class View:
         positions = self.positions()
         rows, following, complete_since_ms = self._listing.page(wanted, limit=limit, after=after, skip=skip)
         return Page(rows, following, positions, complete_since_ms)
+
+    def is_whole(self) -> bool:
+        """Whether no record is missing between store and tail, so that counts and sums are of all there is.
+
+        Raises as `count`.
+        """
+        return self._listing.is_whole()
 
     def count(self, wanted: SessionFilter) -> int:
         """Return how many sessions pass.

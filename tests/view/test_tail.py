@@ -39,7 +39,10 @@ def test_a_tail_holds_what_is_at_its_floors_and_later(
         tail.add(records[-1])
         if step == 2:
             list(tail.named({}))
-    tail.drop({0: floor})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("processor.view.tail.DROPPED_MAX", 3)
+        while tail.drop({0: floor}):
+            assert all(tail.lacks(0, each.offset) for each in records if each not in tail.latest({}, 100))
     tail.drop_oldest(drops)
     ends = dict.fromkeys((0, 1), 0)
     left = [each for each in records if not tail.lacks(each.partition, each.offset)]
@@ -90,12 +93,14 @@ def test_what_neither_store_nor_tail_holds_is_told(store: SqlStore) -> None:
     since_ms = view.sessions(EVERYTHING, limit=10).complete_since_ms
     assert since_ms is not None
     assert since_ms > START_MS
+    assert not view.is_whole()
 
     store_up_to(store, later, log)
     held = view.session(session_id)
     assert held is not None
     assert held.is_whole
     assert held.row.held_count == 61
+    assert view.is_whole()
     assert view.sessions(EVERYTHING, limit=10).complete_since_ms is None
 
 

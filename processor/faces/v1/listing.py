@@ -1,9 +1,9 @@
 """Many sessions: lists, counts, search, sums, who has one open; always those alone that the caller sees."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -28,6 +28,8 @@ from processor.view.position import Position
 from processor.view.states import Open
 from processor.view.view import View
 
+T = TypeVar("T")
+
 FOUND_MAX: Final = 1_000  # texts of a search that `q` looks at, the latest ones
 _FROM_EVENTS: Final = frozenset({"steps_completed", "timing", "context"})
 
@@ -49,25 +51,27 @@ async def list_sessions(request: Request, who: Asking, context: Given, asked: An
 @router.get("/sessions/count")
 async def count_sessions(request: Request, who: Asking, context: Given, asked: Annotated[Words, Query()]) -> Response:
     """Count sessions."""
-    count = await in_thread(lambda: context.view.count(wanted_of(context.view, who, asked)))
-    return answer({"count": count}, told(request, context.view.positions()))
+    count, is_whole = await _of_all(context, lambda: context.view.count(wanted_of(context.view, who, asked)))
+    return answer({"count": count}, told(request, context.view.positions(), is_whole=is_whole))
 
 
 @router.get("/search")
 async def search(request: Request, who: Asking, context: Given, asked: Annotated[Searching, Query()]) -> Response:
     """Find notes, contexts, transcripts and phrases that hold all of the words `q`, latest first."""
-    found = await in_thread(lambda: context.view.search(asked.q, asked.wanted(who), limit=asked.limit))
+    found, is_whole = await _of_all(context, lambda: context.view.search(asked.q, asked.wanted(who), limit=asked.limit))
     owner_of = context.view.owner_of
     body = {"found": [{**found_fields(each), "user_id": owner_of(each.user_id)} for each in found]}
-    return answer(body, told(request, context.view.positions()))
+    return answer(body, told(request, context.view.positions(), is_whole=is_whole))
 
 
 @router.get("/stats")
 async def stats(request: Request, who: Asking, context: Given, asked: Annotated[Adding, Query()]) -> Response:
     """Add sessions up: by the day of their start (UTC), by user or by template."""
-    totals = await in_thread(lambda: context.view.rollups(wanted_of(context.view, who, asked), asked.by))
+    totals, is_whole = await _of_all(
+        context, lambda: context.view.rollups(wanted_of(context.view, who, asked), asked.by)
+    )
     body = {"by": asked.by, "stats": {key: rollup_fields(total) for key, total in totals.items()}}
-    return answer(body, told(request, context.view.positions()))
+    return answer(body, told(request, context.view.positions(), is_whole=is_whole))
 
 
 @router.get("/active")
@@ -111,9 +115,14 @@ async def sum_up_user(
 ) -> Response:
     """Add up the sessions of one person."""
     wanted = of_user(asked, user_id).wanted(who)
-    totals = await in_thread(lambda: context.view.rollups(wanted, "user"))
+    totals, is_whole = await _of_all(context, lambda: context.view.rollups(wanted, "user"))
     body = {"user_id": user_id, **rollup_fields(totals.get(user_id, Rollup()))}
-    return answer(body, told(request, context.view.positions()))
+    return answer(body, told(request, context.view.positions(), is_whole=is_whole))
+
+
+async def _of_all(context: Context, read: Callable[[], T]) -> tuple[T, bool]:
+    """Return what `read` returns, which adds up many sessions, and whether all of them are known as a whole."""
+    return await in_thread(lambda: (read(), context.view.is_whole()))
 
 
 async def _list(request: Request, who: Caller, context: Context, asked: Listing) -> Response:
