@@ -357,6 +357,18 @@ def test_a_session_that_all_have_forgotten_is_closed(deployment: MemoryDeploymen
     assert status(http, f"{recent[:5]}99{recent[7:]}") == "invalid"
 
 
+def test_a_session_in_a_lane_is_its_owners(deployment: MemoryDeployment, http: TestClient) -> None:
+    """It is valid and can be ended under the owner's id, and under the lane that modules copy from messages."""
+    ids = [http.post("/v1/sessions", json={"user_id": "ann"}).json()["session_id"] for _ in range(2)]
+    lane = deployment.view.user_of(ids[0])
+    assert lane is not None
+    assert status(http, ids[0]) == status(http, ids[1]) == status(http, ids[0], lane) == "active"
+    assert status(http, ids[1], lane) == status(http, ids[0], "ben") == "invalid"
+    ended = end(http, ids[0])
+    assert (ended.status_code, ended.json()["user_id"]) == (200, "ann")
+    assert [status(http, each) for each in ids] == ["closed", "active"]
+
+
 # when something is away
 
 
