@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from processor.faces.gate import WITHOUT_TOKEN, WITHOUT_TOKEN_BELOW
 from processor.faces.problems import DETAIL_ONLY, KINDS, MEDIA_TYPE
+from processor.faces.v1.shapes import COMPONENTS
 
 _ABOUT: Final = (
     "Sessions over HTTP: they are started, looked at and ended here, and kept by a processor over one Kafka log. "
@@ -60,7 +61,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     document["info"]["description"] = _ABOUT
     components = document.setdefault("components", {})
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    components.setdefault("schemas", {}).update(Problem=_PROBLEM, Detail=_DETAIL)
+    components.setdefault("schemas", {}).update(COMPONENTS, Problem=_PROBLEM, Detail=_DETAIL)
     for path, operation in _operations(document):
         name, kind = ("Detail", "application/json") if path.startswith(DETAIL_ONLY) else ("Problem", MEDIA_TYPE)
         told = {"content": {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}}}}

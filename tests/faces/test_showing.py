@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
@@ -13,8 +14,10 @@ from processor.codec.isotime import format_time
 from processor.faces.app import make_app
 from processor.faces.doors import Doors
 from processor.faces.shell import Shell
+from processor.faces.v1 import shapes
 from processor.in_memory import MemoryDeployment
 from processor.sessions.ports import Gone
+from processor.sessions.shapes import Resource
 from processor.view.view import View
 from tests.faces.reading import ALL, HOUR_MS, MINUTE_MS, Named, command, problem, reading, say, sees, start
 
@@ -42,6 +45,24 @@ def get(http: TestClient, session_id: str, what: str = "", **params: Any) -> Any
     answer = http.get(f"/v1/sessions/{quote(session_id, safe='')}{what}", params=params)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+FORMS = (
+    Resource, shapes.SessionMessages, shapes.SessionEvents, shapes.SessionTimeline, shapes.SessionAudit,
+    shapes.SessionExplanation, shapes.SessionProof,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "form"), list(zip(READS, FORMS, strict=True)))
+def test_answers_have_the_form_that_their_document_says(
+    deployment: MemoryDeployment, http: TestClient, what: str, form: type
+) -> None:
+    """No field is missing, and none is there of which the document does not know."""
+    session_id = start(deployment, "ann", session_notes="well")
+    say(deployment, "ann", transcript="hello", session_id="sess_other")
+    command(deployment, "ann", "end")
+    told = get(http, session_id, what)
+    assert told.keys() == msgspec.to_builtins(msgspec.convert(told, form)).keys()
 
 
 # the session

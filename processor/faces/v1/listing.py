@@ -19,6 +19,7 @@ from processor.faces.problems import Problem
 from processor.faces.v1.cursors import cursor_in, cursor_text
 from processor.faces.v1.filters import Adding, Filter, Listing, Parameters, Searching, Words
 from processor.faces.v1.reading import answer, in_thread, told
+from processor.faces.v1.shapes import SessionCount, SessionList, answers
 from processor.faces.v1.showing import session_resource
 from processor.sessions.jsonforms import found_fields, resource_of, rollup_fields
 from processor.sessions.model import SessionRow
@@ -36,7 +37,7 @@ _FROM_EVENTS: Final = frozenset({"steps_completed", "timing", "context"})
 router = APIRouter(tags=["Many sessions"], dependencies=[CaughtUp])
 
 
-@router.get("/sessions")
+@router.get("/sessions", responses=answers(SessionList))
 async def list_sessions(request: Request, who: Asking, context: Given, asked: Annotated[Listing, Query()]) -> Response:
     """List sessions, newest first.
 
@@ -48,7 +49,7 @@ async def list_sessions(request: Request, who: Asking, context: Given, asked: An
     return await _list(request, who, context, asked)
 
 
-@router.get("/sessions/count")
+@router.get("/sessions/count", responses=answers(SessionCount))
 async def count_sessions(request: Request, who: Asking, context: Given, asked: Annotated[Words, Query()]) -> Response:
     """Count sessions."""
     count, is_whole = await _of_all(context, lambda: context.view.count(wanted_of(context.view, who, asked)))
@@ -92,7 +93,7 @@ async def active(request: Request, who: Asking, context: Given, asked: Annotated
     return answer(body, told(request, context.view.positions()))
 
 
-@router.get("/users/{user_id}/sessions")
+@router.get("/users/{user_id}/sessions", responses=answers(SessionList))
 async def list_sessions_of_user(
     request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Listing, Query()]
 ) -> Response:
@@ -100,7 +101,7 @@ async def list_sessions_of_user(
     return await _list(request, who, context, of_user(asked, user_id))
 
 
-@router.get("/users/{user_id}/active")
+@router.get("/users/{user_id}/active", responses=answers(SessionList))
 async def list_open_sessions_of_user(
     request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Parameters, Query()]
 ) -> Response:

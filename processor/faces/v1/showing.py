@@ -33,13 +33,22 @@ from processor.faces.v1.reading import (
     not_seen,
     told,
 )
+from processor.faces.v1.shapes import (
+    SessionAudit,
+    SessionEvents,
+    SessionExplanation,
+    SessionMessages,
+    SessionProof,
+    SessionTimeline,
+    answers,
+)
 from processor.sessions import jsonforms
 from processor.sessions.explain import Known, explain, limits_for
 from processor.sessions.jsonforms import resource_of
 from processor.sessions.metadata import MetadataFold
 from processor.sessions.model import EventRow, MessageRow, Status
 from processor.sessions.ports import SESSIONS, TAGGED
-from processor.sessions.shapes import Proof
+from processor.sessions.shapes import Proof, Resource
 from processor.sessions.timeline import message_line, spooled
 from processor.view.held import Held
 
@@ -85,7 +94,7 @@ class Messages(AsOf):
         )
 
 
-@router.get("/sessions/{session_id}")
+@router.get("/sessions/{session_id}", responses=answers(Resource))
 async def show_session(
     request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
 ) -> Response:
@@ -108,7 +117,7 @@ async def show_session(
     return _if_changed(request, etag, body, headers_of(request, held))
 
 
-@router.get("/sessions/{session_id}/messages")
+@router.get("/sessions/{session_id}/messages", responses=answers(SessionMessages))
 async def show_messages(
     request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[Messages, Query()]
 ) -> Response:
@@ -121,7 +130,7 @@ async def show_messages(
     return answer({"messages": found}, headers_of(request, held))
 
 
-@router.get("/sessions/{session_id}/events")
+@router.get("/sessions/{session_id}/events", responses=answers(SessionEvents))
 async def show_events(
     request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
 ) -> Response:
@@ -131,7 +140,7 @@ async def show_events(
     return listed("events", events, headers_of(request, held), session_id=session_id)
 
 
-@router.get("/sessions/{session_id}/timeline")
+@router.get("/sessions/{session_id}/timeline", responses=answers(SessionTimeline))
 async def show_timeline(
     request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
 ) -> Response:
@@ -151,7 +160,7 @@ async def show_timeline(
     return listed("timeline", entries(), headers_of(request, held), session_id=session_id)
 
 
-@router.get("/sessions/{session_id}/audit")
+@router.get("/sessions/{session_id}/audit", responses=answers(SessionAudit))
 async def show_audit(
     request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
 ) -> Response:
@@ -164,7 +173,7 @@ async def show_audit(
     return answer(await in_thread(audit_of, held), headers_of(request, held))
 
 
-@router.get("/sessions/{session_id}/explain")
+@router.get("/sessions/{session_id}/explain", responses=answers(SessionExplanation))
 async def show_explanation(
     request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
 ) -> Response:
@@ -174,7 +183,7 @@ async def show_explanation(
     return answer({"session_id": session_id, "explanations": found}, headers_of(request, held))
 
 
-@router.get("/sessions/{session_id}/proof")
+@router.get("/sessions/{session_id}/proof", responses=answers(SessionProof))
 async def show_proof(
     request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[AsOf, Query()]
 ) -> Response:

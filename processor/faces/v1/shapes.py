@@ -1,0 +1,103 @@
+"""What the reads of `/v1` answer, for the OpenAPI document: made of the types that JSON is written from."""
+
+from typing import Any, Final
+
+import msgspec
+
+from processor.sessions.shapes import Entry, Explanation, Proof, Resource
+
+REF: Final = "#/components/schemas/{name}"
+
+
+class SessionList(msgspec.Struct):
+    """A page of sessions, newest first."""
+
+    sessions: list[Resource]
+    next_cursor: str | None
+    complete_since: str | None
+    position: str
+    total: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class SessionCount(msgspec.Struct):
+    """How many sessions there are."""
+
+    count: int
+
+
+class SessionMessages(msgspec.Struct):
+    """Messages of a session, oldest first."""
+
+    messages: list[dict[str, Any]]
+
+
+class SessionEvents(msgspec.Struct):
+    """The events of a session, as in schemas/avro/SessionEvent.avsc."""
+
+    session_id: str
+    events: list[dict[str, Any]]
+
+
+class SessionTimeline(msgspec.Struct):
+    """A session's messages and events in order of time."""
+
+    session_id: str
+    timeline: list[Entry]
+
+
+class SessionExplanation(msgspec.Struct):
+    """Why a session is as it is."""
+
+    session_id: str
+    explanations: list[Explanation]
+
+
+class ToldEnd(msgspec.Struct):
+    """An end that was told; a greater revision takes the place of the one before."""
+
+    revision: int | None
+    told_at: str
+    reason: str | None
+    end_time: str | None
+    message_count: int | None
+    digest: str | None
+
+
+class SessionAudit(msgspec.Struct):
+    """A session's steps, and what the log proves of it."""
+
+    session_id: str
+    user_id: str
+    created_at: str
+    status: str
+    phase: str | None
+    steps_completed: list[str]
+    timing: dict[str, int]
+    data: dict[str, Any]
+    complete: bool
+    words: str
+    proof: Proof
+    ends: list[ToldEnd]
+    position: str
+
+
+class SessionProof(Proof, kw_only=True, forbid_unknown_fields=False):
+    """What proves a session: hashes that anybody can chain again."""
+
+    session_id: str
+    algorithm: str
+    position: str
+    hashes: list[str]
+
+
+_TYPES: Final = (
+    Resource, SessionList, SessionCount, SessionMessages, SessionEvents, SessionTimeline, SessionExplanation,
+    SessionAudit, SessionProof,
+)  # fmt: skip
+COMPONENTS: Final[dict[str, Any]] = msgspec.json.schema_components(_TYPES, ref_template=REF)[1]
+
+
+def answers(form: type) -> dict[int | str, dict[str, Any]]:
+    """Return what a route's document says of its answer."""
+    schema = {"$ref": REF.format(name=form.__name__)}
+    return {200: {"description": (form.__doc__ or "").strip(), "content": {"application/json": {"schema": schema}}}}
