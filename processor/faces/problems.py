@@ -147,7 +147,7 @@ def problem_of(error: A3CPError) -> Problem:
 
 def answer(request: Request, problem: Problem) -> Response:
     """Return `problem` in the form of the request's route."""
-    if request.url.path.startswith(DETAIL_ONLY):
+    if request.scope["path"].startswith(DETAIL_ONLY):
         body: dict[str, Any] = {"detail": problem.detail}
         return _json(body, problem, "application/json")
     body = {
@@ -180,7 +180,7 @@ async def _told(request: Request, error: Exception) -> Response:
 
 async def _not_valid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    if request.url.path.startswith(DETAIL_ONLY):
+    if request.scope["path"].startswith(DETAIL_ONLY):
         return _fastapi_form(error)
     errors = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
     where = ".".join(map(str, errors[0]["loc"])) if errors else "the request"
@@ -200,7 +200,7 @@ def _fastapi_form(error: RequestValidationError) -> Response:
 async def _not_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code)
-    if code is None or request.url.path.startswith(DETAIL_ONLY):
+    if code is None or request.scope["path"].startswith(DETAIL_ONLY):
         return await http_exception_handler(request, error)
     return answer(request, Problem(code, str(error.detail).lower(), headers=error.headers))
 

@@ -100,6 +100,17 @@ def test_pages_of_others_write_nothing(origin: str, status: int) -> None:
     assert client.get("/v1/who", headers={"Origin": origin}).status_code == 200
 
 
+@pytest.mark.parametrize("odd", ["[", "http://[", "a b", "@:", "::", "\x7f"])
+def test_odd_hosts_and_origins_are_no_fault_of_ours(odd: str, file: Path) -> None:
+    """What is no name at all is refused or does not matter; it is never a 500."""
+    token = add_token(file, "x", "operator", frozenset("*"))
+    client = client_of(Shell(doors=doors_of(file)))
+    for path, status in (("/v1/who", 200), ("/nothing", 404)):
+        assert client.get(path, headers={"Host": odd, **bearer(token)}).status_code == status
+    assert client.post("/v1/who", headers={"Origin": odd, **bearer(token)}).status_code == 403
+    assert client_of().get("/v1/who", headers={"Host": odd}).status_code == 403
+
+
 def test_tokens(file: Path) -> None:
     """A token says who, what role and whose sessions; the file holds only its hash, for its owner's eyes."""
     camera = add_token(file, "camera", "producer", frozenset({"ann"}))

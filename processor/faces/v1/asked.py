@@ -165,7 +165,7 @@ async def asked(
     """Return what a request asks; a dependency of routes that write."""
     record_id = None
     if idempotency_key is not None:
-        record_id = record_id_of(who.name, f"{request.method} {request.url.path}", idempotency_key)
+        record_id = record_id_of(who.name, f"{request.method} {request.scope['path']}", idempotency_key)
     return Asked(request, context, who, record_id, sha256(await request.body()).hexdigest()[:16])
 
 
