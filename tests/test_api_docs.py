@@ -16,6 +16,8 @@ from tests.served import served
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "api.md").read_text("utf-8")
 PREFACE, *RECIPES = re.split(r"^## (?=\d+\. )", TEXT.split("\n## What holds")[0], flags=re.MULTILINE)
+README = (ROOT / "README.md").read_text("utf-8").split("\n## Sessions over HTTP")[1].split("\n## ")[0]
+RECIPES.append("README\n" + README.split("In another terminal")[1])
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +38,9 @@ def blocks(text: str, language: str) -> list[str]:
 def test_a_recipe_with_curl(recipe: str, environ: dict[str, str], tmp_path: Path) -> None:
     """Every command of it succeeds."""
     (preface,), (commands,) = blocks(PREFACE, "sh"), blocks(recipe, "sh")
-    preface = re.sub(r"^export A3CP_URL=.*\n", "", preface)
+    script = re.sub(r"^export A3CP_URL=.*\n", "", f"set -eo pipefail\n{preface}\n{commands}", flags=re.MULTILINE)
     done = subprocess.run(
-        ["bash", "-c", f"set -eo pipefail\n{preface}\n{commands}"],
+        ["bash", "-c", script],
         cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
