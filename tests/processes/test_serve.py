@@ -88,6 +88,7 @@ def test_a_taken_port_is_one_line(service: Service, tmp_path: Path) -> None:
 def test_it_stops_when_told(number: int, tmp_path: Path) -> None:
     """Exit code 0, at once when nothing is under way."""
     with Service(tmp_path, NOWHERE) as running:
+        assert running.http.get("/livez", timeout=60).status_code == 200
         assert running.stop(number) == 0
         assert running.log()[-1]["message"] == "stopped"
 
