@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,6 @@ from processor.in_memory import MemoryDeployment
 from processor.sessions.report import Report
 from processor.targets.target import Target
 from tests.faces.reading import command, problem, reading, say, sees, start
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
-    with MemoryDeployment(tmp_path) as deployment:
-        yield deployment
-
-
-@pytest.fixture
-def http(deployment: MemoryDeployment) -> Iterator[TestClient]:
-    with reading(deployment) as client:
-        yield client
 
 
 def session(deployment: MemoryDeployment, user_id: str = "ann") -> str:

@@ -1,7 +1,5 @@
 """Routes that read many sessions; each tells those alone that the caller sees."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,18 +10,6 @@ from tests.faces.reading import ALL, HOUR_MS, MINUTE_MS, command, problem, readi
 
 FILTERED = ("/v1/sessions", "/v1/sessions/count", "/v1/search?q=hello", "/v1/stats")
 MANY = (*FILTERED, "/v1/active", "/v1/users/ann/sessions", "/v1/users/ann/active", "/v1/users/ann/summary")
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
-    with MemoryDeployment(tmp_path) as deployment:
-        yield deployment
-
-
-@pytest.fixture
-def http(deployment: MemoryDeployment) -> Iterator[TestClient]:
-    with reading(deployment) as client:
-        yield client
 
 
 def get(http: TestClient, path: str, **params: Any) -> Any:

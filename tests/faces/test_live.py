@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -110,12 +109,6 @@ async def stream(
     finally:
         reader.leave()
         await asyncio.wait_for(running, 5)
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
-    with MemoryDeployment(tmp_path) as deployment:
-        yield deployment
 
 
 def test_what_happens_in_a_session_comes_at_once(deployment: MemoryDeployment) -> None:

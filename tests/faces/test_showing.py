@@ -1,8 +1,6 @@
 """Routes that read one session."""
 
-from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -27,18 +25,6 @@ KEYS = {
     "summary", "flags", "tags", "score", "completeness", "position", "backend",
 }  # fmt: skip
 READS = ("", "/messages", "/events", "/timeline", "/audit", "/explain", "/proof")
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
-    with MemoryDeployment(tmp_path) as deployment:
-        yield deployment
-
-
-@pytest.fixture
-def http(deployment: MemoryDeployment) -> Iterator[TestClient]:
-    with reading(deployment) as client:
-        yield client
 
 
 def get(http: TestClient, session_id: str, what: str = "", **params: Any) -> Any:
@@ -220,7 +206,7 @@ def test_an_id_that_is_a_millisecond_old_is_waited_for(
     deployment: MemoryDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A replica that is behind says that it cannot tell yet, never that there is no such session."""
-    monkeypatch.setattr("processor.faces.v1.reading.CAUGHT_UP_S", 0.05)
+    monkeypatch.setattr("processor.faces.finding.CAUGHT_UP_S", 0.05)
     other = deployment.replica()
     other.is_behind = True
     session_id = start(deployment, "ann")

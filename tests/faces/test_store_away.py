@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -20,12 +19,6 @@ class Away:
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
         raise StoreUnavailable("the store does not answer")
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
-    with MemoryDeployment(tmp_path) as deployment:
-        yield deployment
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from processor.view.view import View
 from processor.view.watching import Live, Watch
 
 SILENCE_S: Final = 15.0  # after which a comment is sent, so that nobody takes the line for a broken one
-ENCODED_MAX: Final = 1_024  # of the latest things that happened, each encoded once for all who watch
+ENCODED_MAX: Final = 256  # of the latest things that happened, each encoded once for all who watch
 _COMMENT: Final = b":\n\n"
 _HEADERS: Final = {"X-Accel-Buffering": "no"}  # Else a proxy may wait for more before it passes on what is there.
 
@@ -144,7 +144,7 @@ async def _of_session(
 ) -> AsyncIterator[bytes]:
     here = held.position
     begin = here if after is None else after.get(here.partition)
-    if begin is None or not held.is_whole:
+    if begin is None or (after is not None and not held.is_whole):
         yield _frame("reset", here, await in_thread(lambda: encode(session_resource(held, held.events()))))
         begin = here
     else:
@@ -168,6 +168,7 @@ class _Replay:
         self._codec = codec
 
     def chunks(self) -> Iterator[bytes]:
+        """Yield what is to be sent of it, some at a time."""
         frames: list[bytes] = []
         size, owner = 0, self._held.row.owner
         begin = self._at
