@@ -98,7 +98,9 @@ def _starts(
     starts, floors = {}, {}
     for topic, number in places:
         place = topic, number
-        stored = max(firsts[place], wanted.stored.get((kinds[topic], number), since[place]))
+        # Session events are few, and only they have what the start of a session said: without a store all are read.
+        unstored = firsts[place] if kinds[topic] == SESSIONS else since[place]
+        stored = max(firsts[place], wanted.stored.get((kinds[topic], number), unstored))
         floors[place] = stored
         starts[place] = min(stored, since[place]) if kinds[topic] == SESSIONS else stored
     return starts, floors

@@ -43,7 +43,7 @@ class Starts(NamedTuple):
     """Where the topics are to be read from: the state topic from its beginning, the others as this tells."""
 
     stored: Mapping[Source, int]  # how far the store is: what is before is not needed
-    since_ms: int  # but session events since then are, and where the store holds nothing, all records since then
+    since_ms: int  # but session events since then are; where the store holds nothing, messages since then, all events
 
 
 Version: TypeAlias = tuple[int, int, int]

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from processor.client import SessionClient
 from processor.codec import Codec, Schemas
 from processor.codec.schema import SHIPPED
+from processor.core.model import DAY_MS
 from processor.errors import UsageError
 from processor.kafka.topic_admin import ensure_topics
 from processor.processes.viewing import Viewing
@@ -31,9 +32,18 @@ CODEC = Codec(Schemas({name: schema_text(name) for name in SHIPPED}))
 
 
 @contextmanager
-def viewing(kafka: str, topics: str, store: SessionReader | None = None) -> Iterator[tuple[View, Viewing]]:
-    """Yield a view that follows the topics in a thread, and has caught up with where they were when it began."""
-    view = View(CODEC, store, partitions=PARTITIONS, cluster_id="a cluster", now_ms=SystemClock().now_ms)
+def viewing(
+    kafka: str, topics: str, store: SessionReader | None = None, *, later_ms: int = 0
+) -> Iterator[tuple[View, Viewing]]:
+    """Yield a view that follows the topics in a thread, and has caught up with where they were when it began.
+
+    `later_ms`: how far its clock is ahead.
+    """
+
+    def now_ms() -> int:
+        return SystemClock().now_ms() + later_ms
+
+    view = View(CODEC, store, partitions=PARTITIONS, cluster_id="a cluster", now_ms=now_ms)
     conf, stopping = {"bootstrap.servers": kafka}, threading.Event()
     with Viewing(conf, names_of(topics), view, PARTITIONS) as following:
 
@@ -128,6 +138,18 @@ def test_it_begins_where_the_store_ends(kafka: str, topics: str, tmp_path: Path)
             assert view.outcome(first.event.command_record_id, "ann") == first.event
             following.check()
         store.close()
+
+
+def test_without_a_store_an_old_start_is_known(kafka: str, topics: str, tmp_path: Path) -> None:
+    """What a start said comes back days later: a repeated start answers with it."""
+    with Fleet(kafka, topics, tmp_path) as fleet, SessionClient(kafka, topic_prefix=topics) as client:
+        fleet.start()
+        started = client.command("ann", "start", performer_id="system", session_notes="calm day")
+        assert started.session_id is not None
+        with viewing(kafka, topics, later_ms=3 * DAY_MS) as (view, _):
+            held = view.session(started.session_id)
+            assert held is not None
+            assert held.row.session_notes == "calm day"
 
 
 def test_topics_made_anew_are_noticed(kafka: str, topics: str) -> None:
