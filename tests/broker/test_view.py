@@ -22,7 +22,7 @@ from processor.store import open_store
 from processor.view.standing import Standing
 from processor.view.view import View
 from processor.wiring import SystemClock
-from tests.broker.fleet import Fleet, await_true, names_of
+from tests.broker.fleet import TIMEOUT_S, Fleet, await_true, names_of
 from tests.broker.site import Site
 
 pytestmark = pytest.mark.broker
@@ -94,7 +94,7 @@ def test_it_is_never_falsely_unknown_or_closed(kafka: str, topics: str, tmp_path
                 assert asyncio.run(one.caught_up(30))
                 assert one.open_session(user_id) is None
                 worker = fleet.start()
-                session_id = future.result(60).session_id
+                session_id = future.result(TIMEOUT_S).session_id
             else:
                 session_id = client.command(user_id, "start", performer_id="system").session_id
             assert session_id is not None
@@ -106,6 +106,7 @@ def test_it_is_never_falsely_unknown_or_closed(kafka: str, topics: str, tmp_path
         worker.kill()
         with viewing(kafka, topics) as (two, _):
             for view in (one, two):
+                assert asyncio.run(view.caught_up(30))  # What the client was told a moment ago may not be here yet.
                 for user_id, session_id in started.items():
                     expected = {"user3": Standing.CLOSED, "user5": Standing.PAUSED}.get(user_id, Standing.ACTIVE)
                     assert standing(view, user_id, session_id) is expected
