@@ -1,0 +1,25 @@
+"""A few requests of each kind to `a3cp serve` on a real Kafka: each is answered as its OpenAPI document tells."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+
+from tests.any_request import answer_all, cases, with_short_texts
+from tests.served import served_on_kafka
+
+pytestmark = pytest.mark.broker
+EXAMPLES = 2
+
+
+def test_requests_are_answered_on_kafka(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Whatever is sent, the service neither fails nor stops."""
+    with served_on_kafka(kafka, topics, tmp_path) as service:
+        document = httpx.get(f"{service.url}/openapi.json").json()
+        schema = schemathesis.openapi.from_dict(with_short_texts(document))
+        operations: list[Any] = [result.ok() for result in schema.get_all_operations()]  # type: ignore[union-attr]
+        for operation, mode in cases(operations):
+            answer_all(operation, mode, examples=EXAMPLES, base_url=service.url)
+        assert httpx.get(f"{service.url}/readyz").status_code == 200
