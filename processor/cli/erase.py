@@ -20,6 +20,7 @@ from processor.errors import UsageError
 from processor.kafka.conf import LogConf
 from processor.kafka.erasure import Held, forget, gone_by_ms, group_offsets, held_of, is_at_work, processor_at_work
 from processor.kafka.topic_admin import check_topics, read_topics
+from processor.outbox.erasing import erase_from, in_the_way, kept_of
 from processor.removal.clearing import Cleared, clear
 from processor.sessions.ports import SESSIONS, TAGGED, Gone, Removed, Source
 from processor.sessions.ports import Store as StorePort
@@ -73,15 +74,19 @@ def erase(
         others: set[bytes] = set()
         held, ways = _look(conf, topics, user, offsets, others)
         has_profile = profiles.profile(user) is not None
-        if not held and not has_profile:
+        outbox = Path(settings.outbox or "")
+        kept = kept_of(outbox, user) if settings.outbox else 0
+        if not held and not has_profile and not kept:
             _check_spelling(user, opened, targets, [*topics, opened.name], others)
         ways += [_not_named(root) for root in unnamed_roots(opened.ledger.targets(), targets) if is_there(root)]
+        ways += in_the_way(outbox, kept)
         gone = [
             root for root in unnamed_roots(opened.ledger.targets(Gone(user_id=user)), targets) if not is_there(root)
         ]
         states = {one.partition: one.keys for one in held if one.topic == topics.state and one.keys}
         told: dict[str, Any] = {
             "profile": has_profile,
+            "outbox": kept,
             "state": {"topic": topics.state, "partitions": list(states)},
             "remains": _remains(held, configs, topics.state),
             "not_there": gone,
@@ -96,32 +101,47 @@ def erase(
             found = _counts(opened.removal.removable(Gone(user_id=user)))
             begun = Proof(file, user, {"erased_at": format_time(now_ms), "store": found, "targets": [], **told})
             with told_where(begun):
-                if has_profile:
-                    profiles.remove(user)
-                _forget(conf, states, begun, is_first=not has_profile)
+                _erase_beside_the_log(profiles, outbox, user, has_profile=has_profile, is_kept=bool(kept))
+                _forget(conf, states, begun, is_first=not (has_profile or kept))
                 removed, cleared = remove(opened, targets, user, begun, is_whole=not gone)
-            if not (
-                proof
-                or has_profile
-                or states
-                or any(removal_fields(removed).values())
-                or any(one.found for one in cleared)
-            ):
+            if not (proof or has_profile or kept or states) and _is_nothing(removed, cleared):
                 begun.drop()
                 begun = None
     is_complete = not gone and all(one.is_whole for one in cleared)
     if as_json:
-        outcome = {"store": removal_fields(removed), "targets": [one._asdict() for one in cleared], **told}
-        blocked = {"in_the_way": [str(way) for way in ways], "complete": is_complete and not dry_run}
-        print_json({"dry_run": dry_run, **outcome, **blocked, **_proven_by(begun)})
+        print_json(
+            {
+                "dry_run": dry_run,
+                "store": removal_fields(removed),
+                "targets": [one._asdict() for one in cleared],
+                **told,
+                "in_the_way": [str(way) for way in ways],
+                "complete": is_complete and not dry_run,
+                **_proven_by(begun),
+            }
+        )
     else:
         tell(opened.name, removed, cleared, dry_run=dry_run)
-        _tell_profile(has_profile=has_profile, dry_run=dry_run)
+        _tell_profile(has_profile=has_profile, kept=kept, dry_run=dry_run)
         _tell_topics(told, configs[topics.state], dry_run=dry_run)
         _tell_proof(begun, ways, is_complete=is_complete)
     if not (is_complete or dry_run):
         print(UNFINISHED, file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _erase_beside_the_log(
+    profiles: "Profiles | _NoProfiles", outbox: Path, user: str, *, has_profile: bool, is_kept: bool
+) -> None:
+    """Remove what is known of a person outside of the log and all that is made of it."""
+    if has_profile:
+        profiles.remove(user)
+    if is_kept:
+        erase_from(outbox, user)
+
+
+def _is_nothing(removed: Removed, cleared: Sequence[Cleared]) -> bool:
+    return not any(removal_fields(removed).values()) and not any(one.found for one in cleared)
 
 
 def _proven_by(proof: Proof | None) -> dict[str, Any]:
@@ -163,9 +183,11 @@ class _NoProfiles:
         """Have nothing to remove."""
 
 
-def _tell_profile(*, has_profile: bool, dry_run: bool) -> None:
+def _tell_profile(*, has_profile: bool, kept: int, dry_run: bool) -> None:
     if has_profile:
         print(f"profile  {'would be ' if dry_run else ''}removed: what was kept of the person behind the pseudonym")
+    if kept:
+        print(f"outbox   {'would be ' if dry_run else ''}removed: {kept:,} records")
 
 
 def _check_spelling(

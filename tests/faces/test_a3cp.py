@@ -407,7 +407,7 @@ def test_a_start_that_failed_in_delivery_is_503(deployment: MemoryDeployment, ht
     class Fails:
         command = staticmethod(deployment.sender.command)
 
-        def send(self, command: CommandRecord, on_done: Any) -> None:
+        def send(self, command: CommandRecord, on_done: Any, on_kept: Any) -> None:
             on_done(BrokerUnavailable("no broker took it"))
 
     with http_of(deployment, sender=Fails()) as failing:

@@ -279,7 +279,7 @@ def test_killed_between_command_and_answer_the_repeat_finds_the_outcome(
     class Dies:
         command = staticmethod(deployment.sender.command)
 
-        def send(self, command: Any, on_done: Any) -> None:
+        def send(self, command: Any, on_done: Any, on_kept: Any) -> None:
             deployment.sender.send(command, on_done)
             raise RuntimeError("killed")
 
@@ -328,7 +328,7 @@ def test_what_the_log_has_not_taken_is_no_promise(deployment: MemoryDeployment, 
     class Silent:
         command = staticmethod(deployment.sender.command)
 
-        def send(self, command: Any, on_done: Any) -> None:
+        def send(self, command: Any, on_done: Any, on_kept: Any) -> None:
             """Queue it for ever."""
 
     with http_of(deployment, sender=Silent()) as waiting:

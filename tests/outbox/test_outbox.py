@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from processor.errors import A3CPError, BrokerUnavailable, OutboxFull, UsageError
+from processor.outbox.erasing import erase_from, in_the_way, kept_of
 from processor.outbox.outbox import PATIENCE_S, WINDOW_RECORDS, Outbox
 from processor.outbox.queue import Queue
 from tests.outbox.stage import TOO_LARGE, Deployment, Kafka, Producer, Told
@@ -264,6 +265,24 @@ def test_erase(tmp_path: Path) -> None:
     assert [record.key for record in queue.first(9)] == [b"elias01"]
     assert b"secret 0" not in path.read_bytes()
     queue.close()
+
+
+def test_erase_finds_the_person_in_a_used_outbox(tmp_path: Path) -> None:
+    """What a process uses is only looked into; once it is stopped, the person's records can go."""
+    path = tmp_path / "outbox.db"
+    assert kept_of(path, "ana") == 0
+    queue = Queue(path)
+    queue.add([(b"ana~0123abcd", None, b"1"), (b"elias01", None, b"2")], 0)
+    assert kept_of(path, "ana") == 1
+    (way,) = in_the_way(path, 1)
+    assert way.what == f"1 records of the person are in the outbox at {path}, which another process uses"
+    queue.close()
+    assert in_the_way(path, 1) == []
+    assert erase_from(path, "ana") == 1
+    assert (kept_of(path, "ana"), kept_of(path, "elias01")) == (0, 1)
+    path.write_bytes(b"no database" * 1_000)
+    with pytest.raises(UsageError, match="cannot be read"):
+        kept_of(path, "ana")
 
 
 def test_without_kafka_at_the_start(tmp_path: Path) -> None:
