@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from processor.core.model import RECENT_RECORDS_MAX
 from processor.errors import A3CPError, BrokerUnavailable, OutboxFull, UsageError
 from processor.outbox.erasing import erase_from, in_the_way, kept_of
 from processor.outbox.outbox import PATIENCE_S, WINDOW_RECORDS, Outbox
@@ -111,6 +112,39 @@ def test_what_is_seen_in_the_log_is_not_sent_again(deployment: Deployment) -> No
     deployment.kafka.is_unheard = False
     deployment.pass_time(20)
     assert deployment.kafka.log == [(b"elias01", b"1")]
+
+
+def test_a_repeat_is_close_to_its_first(tmp_path: Path) -> None:
+    """So few records of a user are on their way at once that the processor knows each as a repeat if it comes again."""
+    deployment = Deployment(tmp_path)
+    deployment.kafka.is_unheard = True
+    values = [b"%d" % number for number in range(2 * RECENT_RECORDS_MAX)]
+    for value in values:
+        send(deployment, value)
+    deployment.pass_time(AWAY_S)
+    deployment.kafka.is_unheard = False
+    deployment.pass_time(30)
+    log = [value for _, value in deployment.kafka.log]
+    assert list(dict.fromkeys(log)) == values
+    assert len(log) > len(values)
+    for place, value in enumerate(log):
+        assert value not in log[: max(0, place - RECENT_RECORDS_MAX)]
+    deployment.outbox.close()
+
+
+def test_what_is_sent_but_cannot_be_removed_is_not_sent_again(deployment: Deployment) -> None:
+    """While the file cannot be written nothing is sent from it twice."""
+    deployment.kafka.is_away = True
+    send(deployment, b"1")
+    deployment.pass_time(AWAY_S)
+    deployment.queue.is_broken = True
+    deployment.kafka.is_away = False
+    deployment.pass_time(20)
+    assert deployment.told.lines[-1] == f"troubled: the outbox at {deployment.path} cannot be used (disk I/O error)"
+    deployment.queue.is_broken = False
+    deployment.pass_time(10)
+    assert deployment.kafka.log == [(b"elias01", b"1")]
+    assert deployment.outbox.stock.records == 0
 
 
 def test_full(deployment: Deployment) -> None:
