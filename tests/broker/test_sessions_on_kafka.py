@@ -1,0 +1,26 @@
+"""`Sessions("kafka://…")`: a service of one's own process, on a real Kafka."""
+
+from pathlib import Path
+
+import pytest
+
+from a3cp_sessions import Sessions
+from tests.broker.fleet import Fleet
+
+pytestmark = pytest.mark.broker
+
+
+def test_a_session_without_a_service_elsewhere(
+    kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its beginning to its end, and a second client sees it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("A3CP_TOPIC_PREFIX", topics)
+    with Fleet(kafka, topics, tmp_path) as fleet, Sessions(f"kafka://{kafka}", timeout_s=60) as sessions:
+        fleet.start()
+        session = sessions.create("elias01", performer_id="carer01")
+        assert sessions.add_message(session.session_id, {"text": "hello"}, wait_s=30).seq == 1
+        assert sessions.end(session.session_id).message_count == 1
+        with Sessions(f"kafka://{kafka}", timeout_s=60) as others:
+            assert others.get(session.session_id).status == "closed"
+            assert others.validate("elias01", session.session_id) == "closed"
