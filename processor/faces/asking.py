@@ -1,6 +1,7 @@
 """Sends a command and waits for what comes of it."""
 
 import asyncio
+import json
 import time
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ from processor.faces.context import Context
 from processor.faces.delivering import Delivery
 from processor.faces.positions import wait_s
 from processor.faces.problems import Problem
+from processor.runtime.withholding import MEDIA, why_withheld
 
 OUTCOME_WAIT_S: Final = 30.0
 OUTCOME_WAIT_S_MAX: Final = 60.0
@@ -37,6 +39,18 @@ class Answered(NamedTuple):
         return {"Server-Timing": f"log;dur={self.log_s * 1000:.1f}, outcome;dur={self.outcome_s * 1000:.1f}"}
 
 
+def refuse_unfit(command: CommandRecord) -> None:
+    """Refuse a command that the log must not hold.
+
+    Raises:
+        Problem: too_large, media_not_allowed.
+    """
+    if (size := len(command.value)) > COMMAND_BYTES_MAX:
+        raise Problem("too_large", f"the command has {size} bytes, at most {COMMAND_BYTES_MAX} are taken")
+    if why_withheld(command.value, json.loads(command.value)) == MEDIA:
+        raise Problem("media_not_allowed", "the request holds raw video, audio or images")
+
+
 async def outcome(context: Context, request: Request, command: CommandRecord, *, waits: bool = False) -> Answered:
     """Send `command` and return what came of it, refusals too; a read on this replica reflects it by then.
 
@@ -44,12 +58,11 @@ async def outcome(context: Context, request: Request, command: CommandRecord, *,
 
     Raises:
         Problem: no_outcome, since no processor carried it out within `Prefer: wait=N` (30 s unless given, at most 60);
-            broker_unavailable, since the log has not taken it in this time; too_large.
+            broker_unavailable, since the log has not taken it in this time; as `refuse_unfit` raises it.
         BrokerUnavailable: it is not in the log.
         OutboxFull: neither is it in the outbox.
     """
-    if (size := len(command.value)) > COMMAND_BYTES_MAX:
-        raise Problem("too_large", f"the command has {size} bytes, at most {COMMAND_BYTES_MAX} are taken")
+    refuse_unfit(command)
     patience_s = wait_s(request, OUTCOME_WAIT_S, OUTCOME_WAIT_S_MAX)
     meanwhile = context.meanwhile
     waits = waits and meanwhile is not None and may_wait(context.sender.codec, command.value, now_ms=context.now_ms())

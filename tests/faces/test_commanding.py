@@ -193,6 +193,20 @@ def test_if_match_refuses_what_has_changed(http: TestClient) -> None:
     again = http.post(f"{path}/notes", json={"text": "two"}, headers={"If-Match": f'"x", {first.headers["ETag"]}'})
     assert again.status_code == 201
     assert http.post(f"{path}/pause", headers={"If-Match": "*"}).status_code == 200
+    for _ in range(2):  # The second touch would be answered from the first one.
+        assert http.post(f"{path}/touch").status_code == 200
+        assert problem(http.post(f"{path}/touch", headers={"If-Match": seen})) == (412, "precondition_failed")
+
+
+@pytest.mark.parametrize(
+    ("route", "body"), [("notes", {"text": "{}"}), ("context", {"x": "{}"}), ("steps", {"name": "x", "data": ["{}"]})]
+)
+def test_raw_media_stay_out_of_the_log(http: TestClient, route: str, body: dict[str, Any]) -> None:
+    """As they do in messages."""
+    path = f"/v1/sessions/{created(http)}"
+    image = json.dumps(body).replace("{}", "data:image/png;base64," + "A" * 400)
+    headers = {"Content-Type": "application/json"}
+    assert problem(http.post(f"{path}/{route}", content=image, headers=headers)) == (422, "media_not_allowed")
 
 
 # Idempotency-Key

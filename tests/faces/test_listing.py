@@ -158,6 +158,13 @@ def test_a_person_s_sessions(deployment: MemoryDeployment, http: TestClient) -> 
     assert get(http, "/v1/users/nobody/summary")["sessions"] == 0
 
 
+@pytest.mark.parametrize("route", ["sessions", "active", "summary", "export"])
+def test_an_id_that_nobody_can_have(http: TestClient, route: str) -> None:
+    """It is nobody's, as any other that has no sessions."""
+    for user_id in ("x" * 3_000, "a%00b"):
+        assert http.get(f"/v1/users/{user_id}/{route}").status_code == (404 if route == "export" else 200)
+
+
 @pytest.mark.parametrize("path", MANY)
 def test_nobody_learns_of_foreign_sessions(deployment: MemoryDeployment, path: str) -> None:
     """Lists, counts, search and sums are as if there were none."""

@@ -98,6 +98,7 @@ async def touch(session_id: SessionId, ask: Ask, body: Maybe = None) -> Response
     touches, now_ms = ask.context.touches, ask.context.now_ms()
     recent = touches.recent(session_id, now_ms)
     if recent is not None and place.standing.is_open:
+        await _check(ask, session_id)
         return await _answer(ask, place, Answered(recent), 200)
     answered = await _carried_out(ask, place, "touch", body)
     touches.note(session_id, now_ms, answered.event)

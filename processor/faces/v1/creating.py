@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from processor.client.lanes import lane_of
-from processor.faces.asking import Answered
+from processor.faces.asking import Answered, refuse_unfit
 from processor.faces.doors import require
 from processor.faces.ids import Owner
 from processor.faces.persons import user_of
@@ -52,6 +52,8 @@ async def create(body: Create, ask: Ask) -> Response:
     owner = await user_of(ask.context, given, body.user_info)
     if not ask.who.sees(owner):
         raise Problem("forbidden", "the token does not cover this user")
+    if body.context:  # It follows the start, and must not fail when the session has begun.
+        refuse_unfit(ask.context.sender.command(owner, "context", context=body.context))
     answered = await _started(ask, body, owner)
     event = answered.event
     assert event.session_id is not None

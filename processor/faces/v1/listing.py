@@ -107,7 +107,7 @@ async def list_open_sessions_of_user(
 ) -> Response:
     """List the open sessions of one person, paused ones among them."""
     del asked
-    return await _list(request, who, context, Listing(user_id=user_id, status="open"))
+    return await _list(request, who, context, of_user(Listing(status="open"), user_id))
 
 
 @router.get("/users/{user_id}/summary")
