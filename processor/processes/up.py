@@ -12,6 +12,7 @@ from typing import IO, Final, NamedTuple
 import httpx
 
 from processor import broker
+from processor.broker.errors import PortTaken
 from processor.errors import Fatal, UsageError
 from processor.kafka.topic_admin import ensure_topics
 from processor.processes.listening import address_of, bind
@@ -108,13 +109,16 @@ class Kafka:
         return f"{self.servers}, embedded{', started' if self._is_ours else ', was running'}"
 
     def look(self) -> None:
-        """Start the embedded one again if it is gone."""
+        """Start the embedded one again if it is gone. Its port may still be held for a moment by what is left of it."""
         if not self._is_embedded or time.monotonic() < self._look_at_s:
             return
         self._look_at_s = time.monotonic() + _BROKER_LOOK_S
         if broker.status(self._folder) is None:
             self._say("Kafka is gone; starting it again")
-            broker.up(int(self.servers.rpartition(":")[2]), self._folder, say=self._say)
+            try:
+                broker.up(int(self.servers.rpartition(":")[2]), self._folder, say=self._say)
+            except PortTaken as error:
+                self._say(f"{error.what}; trying again")
 
     def stop(self) -> None:
         """Stop it, if it was started here."""
