@@ -1,25 +1,14 @@
-"""What was removed from a store and from roots, in words and for `--json`."""
+"""What was removed from a store and from roots, in words."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from processor.cli.text import plain
-from processor.codec.isotime import format_time
 from processor.removal.clearing import Cleared
+from processor.sessions.jsonforms import removal_fields
 from processor.sessions.ports import Removed
 
 OTHERS_SHOWN: Final = 20  # of what nobody can tell, of each root
-
-
-def removal_fields(removed: Removed) -> dict[str, Any]:
-    """Return what was removed from a store as `--json` prints it."""
-    starts = [start_ms for _, start_ms, _ in removed.sessions]
-    return {
-        **removed._asdict(),
-        "sessions": len(starts),
-        "first_start": format_time(starts[0]) if starts else None,
-        "last_start": format_time(starts[-1]) if starts else None,
-    }
 
 
 def tell(store: str, removed: Removed, cleared: Iterable[Cleared], *, dry_run: bool) -> None:

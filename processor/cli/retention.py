@@ -8,13 +8,14 @@ from typing import Annotated, Final
 
 import typer
 
-from processor.cli.places import is_there, targets_of, unnamed_roots
-from processor.cli.removals import removal_fields, tell
+from processor.cli.removals import tell
 from processor.cli.settings import Json, Roots, Store, stored
 from processor.cli.text import counted, print_json
 from processor.codec.isotime import format_time
 from processor.errors import UsageError
 from processor.removal.clearing import Cleared, clear
+from processor.removal.roots import is_there, targets_of, unnamed_roots
+from processor.sessions.jsonforms import removal_fields
 from processor.sessions.ports import Gone
 from processor.targets.paths import date_part
 

@@ -11,7 +11,7 @@ from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object
 from processor.core.ids import owner_of
 from processor.sessions.model import SessionRow, Sums
-from processor.sessions.ports import Found
+from processor.sessions.ports import Found, Removed
 from processor.sessions.shapes import Resource, Session, Summary
 from processor.sessions.summary import Rollup
 from processor.sessions.what_if import WhatIf
@@ -129,3 +129,14 @@ def rollup_fields(total: Rollup) -> dict[str, Any]:
     """Return several sessions together."""
     counts = {each.name: getattr(total, each.name) for each in fields(total) if each.name != "summary"}
     return {**counts, "summary": sums_fields(total.summary)}
+
+
+def removal_fields(removed: Removed) -> dict[str, Any]:
+    """Return what was removed from a store."""
+    starts = [start_ms for _, start_ms, _ in removed.sessions]
+    return {
+        **removed._asdict(),
+        "sessions": len(starts),
+        "first_start": format_time(starts[0]) if starts else None,
+        "last_start": format_time(starts[-1]) if starts else None,
+    }

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from processor.cli.erase import remove, told_where
-from processor.cli.proof import Proof
+from processor.cli.erase import told_where
+from processor.erasing.erasing import remove
+from processor.erasing.proof import Proof
 from processor.errors import Fatal, StoreUnavailable, UsageError
 from processor.store import open_store
 from processor.store.sql import SqlStore
