@@ -25,6 +25,7 @@ from processor.client.forms import Added, Audit, Event, Live, Message, Page, Ses
 from processor.client.problems import (
     AlreadyActive,
     BrokerAway,
+    ErasureInTheWay,
     Forbidden,
     IdempotencyKeyReused,
     IllegalTransition,
@@ -64,6 +65,7 @@ __all__ = [
     "BrokerAway",
     "BrokerUnavailable",
     "DecodeError",
+    "ErasureInTheWay",
     "Event",
     "Filters",
     "Forbidden",

@@ -8,7 +8,7 @@ with MemoryDeployment(tmp_path) as deployment, TestClient(make_app(deployment.co
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -18,13 +18,16 @@ from prometheus_client import CollectorRegistry
 from processor.client.sending import Sender
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
+from processor.erasing.looking import Places
 from processor.errors import BrokerUnavailable
 from processor.faces.context import Context
 from processor.faces.meanwhile import Meanwhile
+from processor.kafka.erasure import Held, held_in, processor_at_work
 from processor.observe.logs import make_logger
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox
 from processor.outbox.queue import Queue
+from processor.runtime.erased import Erased, mark_of
 from processor.runtime.ports import TopicRecord
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
@@ -223,6 +226,44 @@ class MemoryDeployment:
         )
 
 
+class MemoryTopics:
+    """What an erasure reads and changes of the topics of a `deployment`: a `Log`."""
+
+    topics: Final = TOPICS
+    group_id: Final = "memory"
+
+    def __init__(self, deployment: MemoryDeployment) -> None:
+        self._deployment = deployment
+        self._broker = deployment.broker
+
+    def held(self, topic: str, person: str, others: set[bytes]) -> list[Held]:
+        """See `Log`."""
+        logs = self._broker.topics[topic]
+        return held_in((_topic_record(topic, record) for log in logs for record in log), person, others)
+
+    def done(self, partitions: Iterable[int]) -> Mapping[int, int]:
+        """See `Log`."""
+        return {number: self._broker.committed[number] for number in partitions}
+
+    def is_at_work(self) -> bool:
+        """See `Log`."""
+        return not self._deployment.processor_is_away
+
+    def configs(self) -> Mapping[str, Mapping[str, str]]:
+        """See `Log`."""
+        return {topic: {"retention.ms": "604800000", "segment.ms": "3600000"} for topic in TOPICS}
+
+    def forget(self, states: Mapping[int, frozenset[bytes]]) -> None:
+        """See `Log`."""
+        if self.is_at_work():
+            raise processor_at_work(self.group_id)
+        for number, keys in states.items():
+            for key in keys:
+                for each in (key, mark_of(Erased(key, self._broker.committed[number]))):
+                    self._broker.append((STATE, None, each, number, None))
+        self._deployment.run()
+
+
 class Replica:
     """One replica of the service: a view that follows the log by itself, and a sender."""
 
@@ -297,6 +338,7 @@ class Replica:
     def context(self, **more: Any) -> Context:
         """Return what routes work with; `more` are further fields of it."""
         deployment = self._deployment
+        outbox = deployment.settings.outbox
         given = {
             "view": self.view,
             "sender": self.sender,
@@ -304,6 +346,9 @@ class Replica:
             "now_ms": deployment.clock.now_ms,
             "store": deployment.store.reader,
             "meanwhile": self._meanwhile,
+            "places": Places(
+                MemoryTopics(deployment), deployment.store, more.get("profiles"), Path(outbox) if outbox else None
+            ),
         }
         return Context(**{**given, **more})
 

@@ -141,6 +141,12 @@ class AlreadyActive(Refused):
     code = "already_active"
 
 
+class ErasureInTheWay(Refused):
+    """Something is in the way of erasing the person now."""
+
+    code = "erasure_in_the_way"
+
+
 class PreconditionFailed(Refused):
     """The session has changed since it was read."""
 

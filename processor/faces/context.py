@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from processor.client.assessment import GivenIds
 from processor.client.sending import Sender
+from processor.erasing.looking import Places
 from processor.faces.encoded import EncodedSessions
 from processor.faces.idempotency import Keys
 from processor.faces.meanwhile import Meanwhile
@@ -34,6 +35,7 @@ class Context:
     bundles_root: str | None = None
     given_ids: GivenIds = field(default_factory=GivenIds)
     profiles: Profiles | None = None  # None: no profile store is named
+    places: Places | None = None  # where something of a person may be; None: there is no store
     site_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     """Signs what clients hand back, such as cursors; the same on all replicas. By default it is this process's own."""
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))

@@ -14,6 +14,7 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from processor.erasing.erasing import InTheWay
 from processor.errors import A3CPError, BrokerUnavailable, OutboxFull, RegistryUnavailable, StoreUnavailable, UsageError
 
 DETAIL_ONLY: Final = ("/session_manager/", "/api/session_manager/", "/session/")
@@ -63,6 +64,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "in_flight": Kind(
         409, "The same request is still under way", "Wait, then repeat it with the same idempotency key."
     ),
+    "erasure_in_the_way": Kind(
+        409, "The person cannot be erased now",
+        "The detail says what is in the way. Take it away, and repeat the request.",
+    ),
     "session_removed": Kind(410, "The session was removed", "It was erased, or its time of retention is over."),
     "precondition_failed": Kind(
         412, "The session has changed", "Read it again, and decide again; then send its new ETag as `If-Match`."
@@ -111,13 +116,13 @@ class Problem(HTTPException):
     ) -> None:
         """Name the problem.
 
-            Args:
-                code: one of `KINDS`.
-                detail: what happened in this request; no payload, no person.
-                remedy: what to do; the meaning of the code when empty.
-                session_id: the session that it is about.
-        XX            headers: further headers of the answer.
-                more: further members of the problem, such as `errors`.
+        Args:
+            code: one of `KINDS`.
+            detail: what happened in this request; no payload, no person.
+            remedy: what to do; the meaning of the code when empty.
+            session_id: the session that it is about.
+            headers: further headers of the answer.
+            more: further members of the problem, such as `errors`.
         """
         self.code = code
         self.kind = KINDS[code]
@@ -139,6 +144,8 @@ def problem_of(error: A3CPError) -> Problem:
             return Problem("outbox_full", error.what, remedy=error.remedy)
         case StoreUnavailable():
             return Problem("store_unavailable", error.what, remedy=error.remedy)
+        case InTheWay():
+            return Problem("erasure_in_the_way", error.what, remedy=error.remedy)
         case UsageError():
             return Problem("invalid_request", error.what, remedy=error.remedy)
         case _:

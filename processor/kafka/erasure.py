@@ -21,6 +21,7 @@ from processor.kafka.offsets import LATEST, asked_offsets, committed_offsets
 from processor.kafka.reader import Reader
 from processor.kafka.slots import members_of
 from processor.runtime.erased import Erased, mark_of, read_mark
+from processor.runtime.ports import TopicRecord
 
 _TIMEOUT_S: Final = 10.0
 _STABLE_S: Final = 30.0  # longer than a dead worker's transaction stays open
@@ -50,20 +51,25 @@ def held_of(conf: Mapping[str, Any], topic: str, person: str, others: set[bytes]
         UsageError: the topic does not exist.
         BrokerUnavailable: no broker answers, or a transaction stays open.
     """
-    held: dict[int, Held] = {}
     with Reader(conf, topic) as reader:
         _await_stable(conf, topic, reader.partitions)
-        for record in reader.read_all():
-            key, number, offset = record.key, record.partition, record.offset
-            if key is None or not is_of(key.decode(errors="surrogateescape"), person):
-                if others is not None and key is not None and read_mark(key) is None:
-                    others.add(key)
-                continue
-            before = held.get(number) or Held(topic, number, 0, offset, offset, 0, frozenset())
-            keys = before.keys - {key} if record.value is None else before.keys | {key}
-            held[number] = Held(
-                topic, number, before.records + 1, before.first_offset, offset, record.timestamp_ms, keys
-            )
+        return held_in(reader.read_all(), person, others)
+
+
+def held_in(records: Iterable[TopicRecord], person: str, others: set[bytes] | None = None) -> list[Held]:
+    """Return what `records`, all those of one topic, hold of `person`, by partition; `others` as for `held_of`."""
+    held: dict[int, Held] = {}
+    for record in records:
+        key, number, offset = record.key, record.partition, record.offset
+        if key is None or not is_of(key.decode(errors="surrogateescape"), person):
+            if others is not None and key is not None and read_mark(key) is None:
+                others.add(key)
+            continue
+        before = held.get(number) or Held(record.topic, number, 0, offset, offset, 0, frozenset())
+        keys = before.keys - {key} if record.value is None else before.keys | {key}
+        held[number] = Held(
+            record.topic, number, before.records + 1, before.first_offset, offset, record.timestamp_ms, keys
+        )
     return [held[number] for number in sorted(held)]
 
 

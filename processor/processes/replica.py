@@ -15,6 +15,8 @@ from processor.broker import bootstrap_of_running
 from processor.client.keeping import open_outbox
 from processor.client.sending import Sender
 from processor.codec.codec import Codec
+from processor.erasing.looking import Places
+from processor.erasing.on_kafka import KafkaLog
 from processor.errors import A3CPError, BrokerUnavailable, StoreUnavailable, UsageError
 from processor.faces.context import Context
 from processor.faces.meanwhile import Meanwhile
@@ -31,7 +33,7 @@ from processor.runtime.identities import CLUSTER
 from processor.settings.model import Settings
 from processor.store.sql import SqlStore
 from processor.view.view import View
-from processor.wiring import SystemClock, profiles_of, recognise, schemas, store_of
+from processor.wiring import SystemClock, log_conf, profiles_of, recognise, schemas, store_of
 
 SOURCE: Final = "a3cp_serve"  # of the commands that the service sends
 _BACKOFF_FIRST_S: Final = 0.2
@@ -152,6 +154,7 @@ class Replica:
                     store=None if store is None else store.reader,
                     bundles_root=self._bundles_root,
                     profiles=self._profiles,
+                    places=None if store is None else self._places(settings, partitions, store),
                     site_key=self._site_key,
                     metrics=self._metrics,
                     meanwhile=meanwhile,
@@ -176,6 +179,10 @@ class Replica:
                 view.close()
                 begin_anew.set()
                 looking.join()
+
+    def _places(self, settings: Settings, partitions: int, store: SqlStore) -> Places:
+        log = KafkaLog(log_conf(settings, 0, partitions), settings.topics())
+        return Places(log, store, self._profiles, None if settings.outbox is None else Path(settings.outbox))
 
     def _open_outbox(self, settings: Settings) -> Outbox | None:
         if settings.outbox is None:

@@ -28,6 +28,7 @@ from processor.store import open_store
 from processor.wiring import log_conf
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, Fleet, Worker, await_true, message, produce
+from tests.broker.services import Service
 from tests.cli.running import a3cp
 from tests.conftest import PARTITIONS
 
@@ -322,6 +323,42 @@ def test_a_processor_that_starts_meanwhile(
         assert (anna.previous_session_id is None, anna.held_count) == (is_forgotten, 1 if is_forgotten else 2)
         assert ben.held_count == 2
         assert place.states()[b"ben"] != bens  # And goes on where it was.
+
+
+def test_over_http(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Refused while a processor has them in memory; then gone to the byte, and a 410 at once."""
+    with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS, session_timeout_ms=SESSION_TIMEOUT_MS) as fleet:
+        place = Place(fleet, tmp_path)
+        worker = place.start()
+        produce(kafka, fleet.names.raw, iter([said_ for n, user in enumerate(USERS) for said_ in said(user, 10 * n)]))
+        fleet.await_processed()
+        place.export()
+        environ = {**fleet.environ, "A3CP_STORE_URL": place.address}
+        service = Service(environ, tmp_path / "serve.log", ["--port", "0", "--bundles", str(place.bundles)])
+        try:
+            http = service.ready()
+            ids = [one["session_id"] for one in http.get(f"/v1/sessions?user_id={ANNA}").json()["sessions"]]
+            others = {user: place.of(user) for user in USERS[1:]}
+            asked = {"to": [str(place.bundles), str(place.training)]}
+            refused = http.post(f"/v1/users/{ANNA}/erase", json=asked)
+            assert (refused.status_code, refused.json()["code"]) == (409, "erasure_in_the_way")
+            assert "keeps it in memory" in refused.json()["detail"]
+            assert worker.stop() == 0
+
+            answer = http.post(f"/v1/users/{ANNA}/erase", json=asked)
+            assert answer.status_code == 200, answer.text
+            told = answer.json()
+            assert (told["complete"], told["store"]["sessions"], len(ids)) == (True, 2, 2)
+            assert [http.get(f"/v1/sessions/{session_id}").status_code for session_id in ids] == [410, 410]
+            assert http.get(f"/v1/sessions?user_id={ANNA}").json()["sessions"] == []
+            assert ANNA not in json.dumps(told["proof"])
+            keyed = hmac.digest(told["receipt"].encode(), ANNA.encode(), "sha256").hex()
+            assert (told["proof"]["user_hmac_sha256"], told["proof"]["complete"]) == (keyed, True)
+        finally:
+            service.kill()
+        assert place.leaks() == []
+        assert place.states()[ANNA.encode()] is None
+        assert {user: place.of(user) for user in USERS[1:]} == others
 
 
 def test_the_profile_goes_first(topics: str, kafka: str, tmp_path: Path) -> None:
