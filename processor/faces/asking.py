@@ -19,6 +19,7 @@ from processor.runtime.withholding import MEDIA, why_withheld
 
 OUTCOME_WAIT_S: Final = 30.0
 OUTCOME_WAIT_S_MAX: Final = 60.0
+OUTCOME_WAIT_S_MIN: Final = 1.0  # Less would often be too short to tell whether the log has the command.
 COMMAND_BYTES_MAX: Final = 512 << 10  # What it causes must fit a record too, or it would be a dead letter.
 
 
@@ -57,13 +58,13 @@ async def outcome(context: Context, request: Request, command: CommandRecord, *,
     `waits`: it may wait in the outbox while Kafka is away. What will come of it is returned, then.
 
     Raises:
-        Problem: no_outcome, since no processor carried it out within `Prefer: wait=N` (30 s unless given, at most 60);
+        Problem: no_outcome, since no processor carried it out within `Prefer: wait=N` (30 s unless given, 1 to 60);
             broker_unavailable, since the log has not taken it in this time; as `refuse_unfit` raises it.
         BrokerUnavailable: it is not in the log.
         OutboxFull: neither is it in the outbox.
     """
     refuse_unfit(command)
-    patience_s = wait_s(request, OUTCOME_WAIT_S, OUTCOME_WAIT_S_MAX)
+    patience_s = max(OUTCOME_WAIT_S_MIN, wait_s(request, OUTCOME_WAIT_S, OUTCOME_WAIT_S_MAX))
     meanwhile = context.meanwhile
     waits = waits and meanwhile is not None and may_wait(context.sender.codec, command.value, now_ms=context.now_ms())
     delivery = Delivery(1)

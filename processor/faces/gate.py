@@ -53,6 +53,9 @@ class Gate:
             )
         if request.method not in _READS and (origin := headers.get("origin")) is not None and not _same(origin, host):
             raise Problem("forbidden", "a page of another origin may not write here")
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length) > BODY_BYTES_MAX:
+            raise _too_large()
         if path in WITHOUT_TOKEN or path.startswith(WITHOUT_TOKEN_BELOW):
             return
         address = request.client.host if request.client else ""
@@ -63,6 +66,10 @@ class Gate:
             raise
         self._limits.count(f"caller {who.name}")
         request.state.caller = who
+
+
+def _too_large() -> Problem:
+    return Problem("too_large", f"the body has more than {BODY_BYTES_MAX:,} bytes", headers=_CLOSE)
 
 
 def _same(origin: str, host: str) -> bool:
@@ -88,7 +95,7 @@ def _bounded(receive: Receive) -> Receive:
             raise Problem("timed_out", detail, headers=_CLOSE) from None
         size += len(message.get("body", b""))
         if size > BODY_BYTES_MAX:
-            raise Problem("too_large", f"the body has more than {BODY_BYTES_MAX:,} bytes", headers=_CLOSE)
+            raise _too_large()
         is_whole = not message.get("more_body", False)
         return message
 

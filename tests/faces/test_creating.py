@@ -148,6 +148,7 @@ def test_a_token_of_one_person_needs_no_user(http: TestClient) -> None:
         {"context": {"x": "\ud800"}},
         {"template": "x" * 256},
         {"template": ""},
+        {"template": "nope"},
         {"user_info": {"name": "Ann"}},
         {"unknown": 1},
     ],

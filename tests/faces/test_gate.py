@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
@@ -170,24 +171,42 @@ def test_a_large_body_is_cut_off_on_its_way() -> None:
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
+def answered(receive: Callable[[], Awaitable[dict[str, Any]]], **headers: str) -> tuple[int, str]:
+    """Return status and problem of a request whose body comes by `receive`."""
+    sent: list[Any] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    told = [
+        (b"host", b"localhost"),
+        *((name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()),
+    ]
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/length", "headers": told, "state": {}, "query_string": b"",
+    }  # fmt: skip
+    asyncio.run(app_of()(scope, receive, send))  # type: ignore[arg-type]
+    return sent[0]["status"], json.loads(sent[1]["body"])["code"]
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
+    """It is refused at once, without waiting for what was promised."""
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body was read")
+
+    assert answered(receive, content_length="99999999999") == (413, "too_large")
+
+
 def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sends a byte now and then holds nothing up."""
     monkeypatch.setattr(gate, "BODY_S", 0.05)
-    sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(0.02)
         return {"type": "http.request", "body": b"x", "more_body": True}
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    headers = [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")]
-    scope = {
-        "type": "http", "method": "POST", "path": "/v1/length", "headers": headers, "state": {}, "query_string": b"",
-    }  # fmt: skip
-    asyncio.run(app_of()(scope, receive, send))  # type: ignore[arg-type]
-    assert (sent[0]["status"], json.loads(sent[1]["body"])["code"]) == (408, "timed_out")
+    assert answered(receive, transfer_encoding="chunked") == (408, "timed_out")
 
 
 def test_every_answer_protects_its_reader() -> None:

@@ -52,6 +52,8 @@ async def create(body: Create, ask: Ask) -> Response:
     owner = await user_of(ask.context, given, body.user_info)
     if not ask.who.sees(owner):
         raise Problem("forbidden", "the token does not cover this user")
+    if body.template is not None and body.template not in (known := ask.context.settings.rules().templates):
+        raise Problem("invalid_request", f"there is no such template; there are {', '.join(sorted(known))}")
     if body.context:  # It follows the start, and must not fail when the session has begun.
         refuse_unfit(ask.context.sender.command(owner, "context", context=body.context))
     answered = await _started(ask, body, owner)
