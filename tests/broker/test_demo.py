@@ -43,7 +43,12 @@ def test_what_it_shows(two_runs: tuple[str, str, dict[str, Any]]) -> None:
     """Steps, tables and checks, in 80 columns and without escape sequences, since this is no terminal."""
     text, _, _ = two_runs
     lines = text.splitlines()
-    named = ("a3cp-demo", "bundles", "sqlite:")  # Lines with a name or path of the caller's are as long as that.
+    named = (
+        "a3cp-demo",
+        "bundles",
+        "sqlite:",
+        "--data-dir",
+    )  # Lines with a name or path of the caller's are as long as that.
     assert max(len(line) for line in lines if not any(word in line for word in named)) <= 80
     assert "\x1b" not in text
     assert sum(line.startswith("✓") for line in lines) == 6

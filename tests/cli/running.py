@@ -20,6 +20,7 @@ def a3cp(
 ) -> CompletedProcess[str]:
     """Run a command with `environ` and nothing else in its environment, in `folder` if one is named."""
     umask = os.umask(0o077)  # The command sets it for its process.
+    wakeup = signal.set_wakeup_fd(-1)  # Else a worker that was refused would end this process at the next signal.
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     alone = {**dict.fromkeys(os.environ), **environ}
     code: str | int | None = 0
@@ -33,6 +34,7 @@ def a3cp(
             code = ended.code
         finally:
             os.umask(umask)
+            signal.set_wakeup_fd(wakeup)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             sys.stdout.flush()
