@@ -68,6 +68,7 @@ def assert_run_out(folder: Path, log_size_bytes: int) -> None:
 
 
 @pytest.mark.broker
+@pytest.mark.long
 def test_a_transaction_whose_time_is_up_after_a_restart(tmp_path: Path, prefix: str) -> None:
     """It is aborted where it wrote, and no reader of committed records waits for it for ever.
 

@@ -55,6 +55,7 @@ def test_a_killed_worker_is_started_again(kafka: str, topics: str, tmp_path: Pat
         assert last.audit().tagged > 1_000
 
 
+@pytest.mark.long
 def test_a_frozen_worker_is_fenced(kafka: str, topics: str, tmp_path: Path) -> None:
     """A worker stopped for longer than its session (SIGSTOP) and woken again writes nothing that another wrote."""
     with Fleet(kafka, topics, tmp_path, batch_records_max=30) as fleet:

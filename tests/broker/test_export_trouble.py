@@ -111,6 +111,7 @@ def test_postgresql_is_restarted(
         assert_same(follower, calm())
 
 
+@pytest.mark.long
 def test_the_broker_is_restarted(prefix: str, tmp_path: Path) -> None:
     """A follower says that no broker answers, tries again, and goes on when it is back; its pages say it too."""
     folder = tmp_path / "kafka"

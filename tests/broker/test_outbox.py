@@ -43,6 +43,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_kafka_that_hangs_and_one_that_stops(own_kafka: BrokerInfo, tmp_path: Path) -> None:
     """All that was sent is in the log, each user's in order; what came twice is close enough to be known as a repeat.
 

@@ -40,9 +40,10 @@ def tagging(tagged: Watcher, more: int = 300) -> None:
     await_true("each partition goes on", look)
 
 
+@LONG
 @pytest.mark.parametrize(
     "settings",
-    [{}, pytest.param({"static_membership": 1}, marks=LONG), pytest.param({"group_protocol": "consumer"}, marks=LONG)],
+    [{}, {"static_membership": 1}, {"group_protocol": "consumer"}],
     ids=["classic", "static membership", "KIP-848"],
 )
 def test_workers_come_and_go(kafka: str, topics: str, tmp_path: Path, settings: dict[str, str | int]) -> None:
@@ -88,6 +89,7 @@ def test_a_clean_stop_hands_over_at_once(kafka: str, topics: str, tmp_path: Path
         assert fleet.audit().tagged > 300
 
 
+@LONG
 def test_started_in_the_same_second(kafka: str, topics: str, tmp_path: Path) -> None:
     """Processes with no slot given find slots of their own, whether they are one worker or several each."""
     with Fleet(kafka, topics, tmp_path) as fleet:
@@ -144,6 +146,7 @@ def test_takeover_after_a_kill(kafka: str, topics: str, tmp_path: Path) -> None:
         assert fleet.audit().tagged > 2_000
 
 
+@LONG
 def test_a_killed_worker_is_back_at_once(kafka: str, topics: str, tmp_path: Path) -> None:
     """The supervisor starts it again in its slot, and the group waits for no time-out: its partitions go on."""
     with Fleet(kafka, topics, tmp_path, session_timeout_ms=2_000 * int(TIMEOUT_S)) as fleet:

@@ -50,6 +50,7 @@ def status(service: Service, user_id: str, session_id: str) -> httpx.Response:
     return service.http.post("/session_manager/sessions.validate", json=asked, timeout=60)
 
 
+@pytest.mark.long
 def test_kafka_comes_and_goes(tmp_path: Path) -> None:
     """One service, never restarted: before there is a Kafka, with it, without it, with it again."""
     port = free_port()

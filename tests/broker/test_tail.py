@@ -148,6 +148,7 @@ def own(tmp_path: Path) -> Iterator[Callable[[], str]]:
     broker.down(tmp_path)
 
 
+@pytest.mark.long
 def test_a_broker_that_goes_and_a_batch_that_cannot_be_read(own: Callable[[], str], tmp_path: Path) -> None:
     """Both are told to whoever follows in a thread; the other partitions go on, and in the end nothing is missing."""
     kafka = own()
