@@ -158,12 +158,17 @@ class Schemas:
         """
         if self._events_id is None:
             try:
-                self._events_id = self._registry().register(self._events_subject, self._events_text)
+                events_id = self._registry().register(self._events_subject, self._events_text)
             except DecodeError as error:  # No record's fault: whoever runs this must act.
                 raise RegistryUnavailable(
                     f"session events cannot be registered: {error.what}",
                     remedy="set SCHEMA_REGISTRY_URL, or let the registry accept the schema SessionEvent",
                 ) from error
+            header = confluent_header(events_id)
+            # Known at once: a record may have named the id before there was one, and been refused.
+            layout = self._layout(json.loads(self._events_text), header)
+            self._registered.known.put(header, layout, len(self._events_text))
+            self._events_id = events_id
         return confluent_header(self._events_id)
 
     def lacking(self, records: Iterable[_HasValue]) -> list[bytes]:

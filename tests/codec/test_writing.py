@@ -1,5 +1,6 @@
 """What is written: tags, events, state; and stored bytes of each release that must still be read."""
 
+import contextlib
 import io
 import json
 from contextlib import suppress
@@ -342,6 +343,16 @@ def test_events(event, kind, part):
     assert CODEC.decode_event(in_json) == CODEC.decode_event(framed) == view
     assert read_with_fastavro("SessionEvent", framed[5:])["kind"] == kind
     assert list(json.loads(in_json)) == [key for key in view._fields if key in json.loads(in_json)]
+
+
+def test_an_id_that_was_refused_before_it_was_given() -> None:
+    """A record that names the next schema id does not make the events unreadable that get it."""
+    codec = make_codec(SCHEMA_TEXTS["A3CPMessage"])
+    for schema_id in range(1, 10):
+        with contextlib.suppress(DecodeError):
+            codec.decode_event(bytes([0, 0, 0, 0, schema_id, 1]))
+    event = EVENTS[0][0]
+    assert codec.decode_event(codec.encode_event("u", event, CONFLUENT)).user_id == "u"
 
 
 def test_event_ids():
