@@ -8,23 +8,21 @@ long as a record of a user waits, every later one of that user queues behind it.
 import sqlite3
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from processor.errors import A3CPError, BrokerUnavailable, Fatal, OutboxFull, RecordError, UsageError
+from processor.errors import A3CPError, BrokerUnavailable, Fatal, RecordError, UsageError
+from processor.outbox.direct import WINDOW_RECORDS, Direct, Sending
 from processor.outbox.file import is_damage
 from processor.outbox.ports import Kept, OnDone, RawProducer, Stock, Watcher
-from processor.outbox.queue import RECORD_BYTES, Queue
+from processor.outbox.queue import Queue
+from processor.outbox.waiting import Waiting
 from processor.runtime.backoff import backoff_s
 
 PATIENCE_S: Final = 3.0
 """For how long a record may be unacknowledged before Kafka counts as away."""
-
-WINDOW_RECORDS: Final = 20
-"""Records of one user that are on their way at once: fewer than those among which the processor knows a repeat."""
 
 DIRECT_RECORDS_MAX: Final = 10_000
 """Records in memory that are not acknowledged; more than that go into the file."""
@@ -34,28 +32,6 @@ _FIRST_WAIT_S: Final = 0.5
 _WAIT_S_MAX: Final = 5.0
 _FILE_WAIT_S: Final = 1.0  # after trouble with the file
 _REFUSALS: Final = (UsageError, RecordError)  # The record is at fault; anything else is Kafka's.
-_REMEDY: Final = "see that Kafka runs; keep the record, and send it again later"
-_STORED_BYTES_MAX: Final = 1 << 20  # of one transaction, roughly: its part of the write-ahead log
-
-
-@dataclass(slots=True, eq=False)
-class _Sending:
-    """A record that somebody has sent and has heard nothing of yet."""
-
-    key: bytes
-    record_id: str | None
-    value: bytes
-    on_done: OnDone
-    on_kept: Callable[[], None] | None  # None: it must not wait
-    since_s: float = float("inf")  # since when the producer has it
-    is_kept: bool = False  # it is in the file, or about to be
-    is_delivered: bool = False  # though it is kept
-    seq: int | None = None  # its place in the file
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes in the file."""
-        return len(self.key) + len(self.value) + RECORD_BYTES
 
 
 class Outbox:
@@ -95,24 +71,17 @@ class Outbox:
         self._connect = connect
         self._queue = queue
         self._watcher = watcher
-        self._bytes_max = bytes_max
-        self._age_ms_max = age_ms_max
         self.was_seen = was_seen
         self._patience_s = patience_s
-        self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._lock = threading.RLock()
         self._told: deque[Callable[[], None]] = deque()  # what callers are to be told, outside of the lock
-        self._direct: dict[_Sending, None] = {}  # with the producer, in the order of the calls
-        self._held: dict[bytes, deque[_Sending]] = {}  # of those the ones that the producer has not yet, by user
-        self._on_way: Counter[bytes] = Counter()  # how many it has, by user
-        self._pending: list[_Sending] = []  # to be stored
-        self._waits: Counter[bytes] = Counter(queue.users())  # records in the file or about to be, by user
-        self._stock = queue.stock()
-        self._pending_bytes = 0
+        self._direct = Direct()
+        self._waiting = Waiting(
+            queue, self._lock, watcher, bytes_max=bytes_max, age_ms_max=age_ms_max, now_ms=now_ms,
+            monotonic_s=monotonic_s, tell=self._told.append,
+        )  # fmt: skip
         self._draining: dict[int, Kept] = {}  # from the file, with the producer
-        self._acknowledged: list[int] = []
-        self._refused: list[tuple[Kept, A3CPError]] = []
         self._undelivered: list[A3CPError] = []  # what no caller was told
         self._producer: RawProducer | None = None
         self._is_away = False
@@ -121,8 +90,6 @@ class Outbox:
         self._file_again_s = self._again_s  # when the file is used next
         self._why: A3CPError = BrokerUnavailable("records of an earlier run wait")
         self._draining_since_s = 0.0
-        self._opened_s: float | None = None
-        self._sent = self._set_aside = 0  # since it was opened
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         if queue.damaged is not None:
@@ -131,8 +98,8 @@ class Outbox:
             self._reach()
         except BrokerUnavailable as error:
             self._leave(error)
-        if self._stock.records:
-            self._open(self._why)
+        if self._waiting.records:
+            self._waiting.open(self._why)
         self._show()
 
     # --- for senders
@@ -160,13 +127,12 @@ class Outbox:
             A3CPError: an earlier record without `on_done` was refused (this one was not sent, then).
         """
         self._raise_undelivered()
-        one = _Sending(key, record_id, value, on_done or self._note_undelivered, on_kept)
+        one = Sending(key, record_id, value, on_done or self._note_undelivered, on_kept)
         with self._lock:
-            if self._is_away or self._waits[key] or len(self._direct) >= DIRECT_RECORDS_MAX:
+            if self._is_away or self._waiting.waits(key) or len(self._direct) >= DIRECT_RECORDS_MAX:
                 self._keep(one)
             else:
-                self._direct[one] = None
-                self._held.setdefault(key, deque()).append(one)
+                self._direct.add(one)
                 self._hand_over(key)
         self._tell()
 
@@ -174,7 +140,7 @@ class Outbox:
         """Return how many records are neither delivered nor in the file yet; calls back for those that are."""
         self._poll(timeout_s)
         with self._lock:
-            return len(self._direct) + len(self._pending)
+            return len(self._direct) + self._waiting.pending
 
     def flush(self) -> None:
         """Wait until every record is delivered, is in the file, or was refused.
@@ -193,8 +159,7 @@ class Outbox:
     def stock(self) -> Stock:
         """What is in the file, with what is about to be."""
         with self._lock:
-            records, size, oldest, refused = self._stock
-            return Stock(records + len(self._pending), size + self._pending_bytes, oldest, refused)
+            return self._waiting.stock
 
     @property
     def is_away(self) -> bool:
@@ -203,7 +168,7 @@ class Outbox:
 
     def waits(self, key: bytes) -> bool:
         """Whether a record of the user waits."""
-        return self._waits[key] > 0
+        return self._waiting.waits(key)
 
     def start(self) -> None:
         """Do what takes time in a thread, until `close`."""
@@ -241,7 +206,7 @@ class Outbox:
         self._tell()
         if self._monotonic_s() >= self._file_again_s:
             try:
-                self._store()
+                self._waiting.store(self._why)
                 self._settle()
                 self._drain()
             except sqlite3.Error as error:
@@ -270,14 +235,14 @@ class Outbox:
         else:
             producer.waiting(wait_s)
         with self._lock:
-            for key in list(self._held):
+            for key in self._direct.users():
                 self._hand_over(key)
         self._tell()
 
     def _look_at_clock(self) -> None:
         """Leave Kafka alone if a record has been unacknowledged for too long."""
         now_s = self._monotonic_s()
-        oldest_s = next((one.since_s for one in self._direct), now_s)
+        oldest_s = self._direct.oldest_s
         if self._draining:
             oldest_s = min(oldest_s, self._draining_since_s)
         if now_s - oldest_s > self._patience_s:
@@ -285,89 +250,23 @@ class Outbox:
         elif self._is_away and self._producer is not None and now_s >= self._again_s and not self.stock.records:
             self._is_away = False  # Nothing waits to try with, so the next record that comes is tried.
 
-    def _store(self) -> None:
-        """Write to the file what is to be kept."""
-        while True:
-            with self._lock:
-                portion = self._pending[: _portion(self._pending)]
-            if not portion:
-                return
-            results = self._added(portion)
-            with self._lock:
-                del self._pending[: len(portion)]
-                for one, result in zip(portion, results, strict=True):
-                    self._pending_bytes -= one.size_bytes
-                    self._stored(one, result)
-
-    def _added(self, portion: Sequence[_Sending]) -> Sequence[int | OutboxFull | None]:
-        """Return the places in the file of what is written to it now; one by one if there is no room for all."""
-        now_ms = self._now_ms()
-        try:
-            return self._queue.add([(one.key, one.record_id, one.value) for one in portion], now_ms)
-        except OutboxFull as error:
-            if len(portion) == 1:
-                return [error]
-        return [self._added([one])[0] for one in portion]
-
-    def _stored(self, one: _Sending, result: int | OutboxFull | None) -> None:
-        if isinstance(result, int):
-            if not self._stock.records:
-                self._open(self._why)
-            one.seq = result
-            oldest_ms = self._now_ms() if self._stock.oldest_ms is None else self._stock.oldest_ms
-            self._change_stock(1, one.size_bytes, oldest_ms=oldest_ms)
-            if one.is_delivered:
-                self._acknowledged.append(result)
-        else:  # It waits already, or there is no room.
-            self._wait_less(one.key)
-        if isinstance(result, OutboxFull) and not one.is_delivered:
-            self._told.append(partial(one.on_done, result))
-        elif one.is_delivered:
-            self._told.append(partial(one.on_done, None))
-        elif one.on_kept is not None:
-            self._told.append(one.on_kept)
-
     def _settle(self) -> None:
-        """Take out of the file what was acknowledged, and set aside what was refused."""
-        acknowledged, refused = list(self._acknowledged), list(self._refused)
-        if not acknowledged and not refused:
-            return
-        removed = self._queue.remove(acknowledged)
-        for record, why in refused:
-            self._queue.set_aside(record, str(why), self._now_ms())
-            self._watcher.refused(why)
-        oldest_ms = self._queue.oldest_ms()
-        with self._lock:
-            del self._acknowledged[: len(acknowledged)]
-            del self._refused[: len(refused)]
-            for key, size_bytes in removed:
-                self._wait_less(key)
-                self._change_stock(-1, -size_bytes - RECORD_BYTES, oldest_ms=oldest_ms)
-            for record, _ in refused:
-                self._wait_less(record.key)
-                self._change_stock(-1, 0, oldest_ms=oldest_ms, refused=1)
-            self._sent += len(removed)
-            self._set_aside += len(refused)
-            if not self._draining and not self._is_away:  # Half of the time is for those who send now.
-                now_s = self._monotonic_s()
-                self._again_s = now_s + (now_s - self._draining_since_s)
-            is_empty = not self.stock.records
-        self._watcher.sent(len(removed))
-        if is_empty and self._opened_s is not None:
-            self._watcher.emptied(self._sent, self._set_aside, self._monotonic_s() - self._opened_s)
-            self._opened_s = None
-            self._queue.tidy()
+        """Let the file know what came of its records; then half of the time is for those who send now."""
+        if self._waiting.settle() and not self._draining and not self._is_away:
+            now_s = self._monotonic_s()
+            self._again_s = now_s + (now_s - self._draining_since_s)
 
     def _drain(self) -> None:
         """Send the next records of the file, once the last ones are acknowledged and as much time has passed again."""
-        if self._draining or self._acknowledged or self._refused or self._stopping.is_set():
+        if self._draining or not self._waiting.is_settled or self._stopping.is_set():
             return
-        if self._producer is None or not self._stock.records or self._monotonic_s() < self._again_s:
+        if self._producer is None or not self._waiting.records or self._monotonic_s() < self._again_s:
             return
-        records = self._queue.first(1 if self._is_away else WINDOW_RECORDS)
+        records = self._waiting.first(1 if self._is_away else WINDOW_RECORDS)
         seen = [record for record in records if self.was_seen(record)]
         with self._lock:
-            self._acknowledged += [record.seq for record in seen]
+            for record in seen:
+                self._waiting.acknowledged(record.seq)
             self._draining_since_s = self._monotonic_s()
             draining = self._draining = {record.seq: record for record in records if record not in seen}
             for record in list(draining.values()):
@@ -384,31 +283,22 @@ class Outbox:
         self._file_again_s = self._monotonic_s() + _FILE_WAIT_S
         if not is_damage(error):
             return
-        self._queue.reopen()
-        self._watcher.damaged(str(self._queue.damaged))
         with self._lock:
-            self._draining, self._acknowledged, self._refused = {}, [], []
-            self._waits = Counter(self._queue.users()) + Counter(one.key for one in self._pending)
-            self._stock = self._queue.stock()
+            self._draining = {}
+        self._waiting.reopen()
 
     # --- under the lock
 
     def _hand_over(self, key: bytes) -> None:
         """Give the producer the next records of a user, as many as may be on their way at once."""
         assert self._producer is not None
-        held = self._held[key]
-        while held and self._held.get(key) is held and self._on_way[key] < WINDOW_RECORDS:
-            one = held.popleft()
-            one.since_s = self._monotonic_s()
-            self._on_way[key] += 1
+        while (one := self._direct.next_of(key, self._monotonic_s())) is not None:
             try:
                 self._producer.send(one.value, one.key, on_done=partial(self._delivered, one))
             except A3CPError as error:
                 self._delivered(one, error)
-        if not held and self._held.get(key) is held:
-            del self._held[key]
 
-    def _keep(self, one: _Sending) -> None:
+    def _keep(self, one: Sending) -> None:
         """Keep a record.
 
         Raises:
@@ -417,24 +307,15 @@ class Outbox:
         """
         if one.on_kept is None:
             raise BrokerUnavailable(self._why.what, remedy=self._why.remedy)
-        stock = self.stock
-        if stock.size_bytes + one.size_bytes > self._bytes_max:
-            raise OutboxFull(f"the outbox is full, it holds {stock.records} records", remedy=_REMEDY)
-        if stock.oldest_ms is not None and self._now_ms() - stock.oldest_ms > self._age_ms_max:
-            raise OutboxFull("the outbox takes no more, its oldest record has waited for too long", remedy=_REMEDY)
-        one.is_kept = True
-        self._pending.append(one)
-        self._pending_bytes += one.size_bytes
-        self._waits[one.key] += 1
+        self._waiting.keep(one)
 
     def _leave(self, why: A3CPError) -> None:
         """Leave Kafka alone for a while; what it has not acknowledged is kept, in the order in which it was sent."""
         self._is_away, self._why = True, why
         self._failures += 1
         self._again_s = self._monotonic_s() + backoff_s(self._failures, first_s=_FIRST_WAIT_S, max_s=_WAIT_S_MAX)
-        direct, self._direct = self._direct, {}
-        self._held, self._on_way, self._draining = {}, Counter(), {}
-        for one in direct:
+        self._draining = {}
+        for one in self._direct.clear():
             try:
                 self._keep(one)
             except A3CPError as error:
@@ -445,21 +326,18 @@ class Outbox:
         if producer is not None:
             producer.give_up()
 
-    def _delivered(self, one: _Sending, error: A3CPError | None) -> None:
+    def _delivered(self, one: Sending, error: A3CPError | None) -> None:
         """Take note of what came of a record that was sent straight away."""
         with self._lock:
             if one.is_kept:  # It was given up, but may be in the log all the same.
                 if error is None and one.seq is not None:
-                    self._acknowledged.append(one.seq)
+                    self._waiting.acknowledged(one.seq)
                 one.is_delivered |= error is None
             elif one in self._direct:
                 if error is not None and not isinstance(error, _REFUSALS):
                     self._leave(error)
                     return
-                del self._direct[one]
-                self._on_way[one.key] -= 1
-                if not self._on_way[one.key]:
-                    del self._on_way[one.key]
+                self._direct.remove(one)
                 self._told.append(partial(one.on_done, error))
 
     def _drained(self, record: Kept, error: A3CPError | None) -> None:
@@ -467,30 +345,14 @@ class Outbox:
         with self._lock:
             if self._draining.pop(record.seq, None) is None:
                 if error is None:  # It was given up, but is in the log.
-                    self._acknowledged.append(record.seq)
+                    self._waiting.acknowledged(record.seq)
             elif error is None:
-                self._acknowledged.append(record.seq)
+                self._waiting.acknowledged(record.seq)
                 self._is_away, self._failures = False, 0
             elif isinstance(error, _REFUSALS):
-                self._refused.append((record, error))
+                self._waiting.refused(record, error)
             else:
                 self._leave(error)
-
-    def _open(self, why: A3CPError) -> None:
-        if self._opened_s is None:
-            self._opened_s, self._sent, self._set_aside = self._monotonic_s(), 0, 0
-            self._watcher.opened(why)
-
-    def _wait_less(self, key: bytes) -> None:
-        self._waits[key] -= 1
-        if self._waits[key] <= 0:
-            del self._waits[key]
-
-    def _change_stock(self, records: int, size_bytes: int, *, oldest_ms: int | None, refused: int = 0) -> None:
-        before = self._stock
-        self._stock = Stock(
-            before.records + records, before.size_bytes + size_bytes, oldest_ms, before.refused + refused
-        )
 
     # --- telling those who sent, outside of the lock
 
@@ -512,13 +374,3 @@ class Outbox:
             first, count = undelivered[0], len(undelivered)
             words = "1 record was" if count == 1 else f"{count} records were"
             raise type(first)(f"{words} not delivered: {first.what}", remedy=first.remedy)
-
-
-def _portion(pending: Sequence[_Sending]) -> int:
-    """Return how many of `pending` are written in one transaction: so many that the write-ahead log stays small."""
-    size_bytes = 0
-    for count, one in enumerate(pending):
-        size_bytes += one.size_bytes
-        if size_bytes > _STORED_BYTES_MAX:
-            return max(1, count)
-    return len(pending)

@@ -11,8 +11,9 @@ import pytest
 
 from processor.core.model import RECENT_RECORDS_MAX
 from processor.errors import A3CPError, BrokerUnavailable, OutboxFull, UsageError
+from processor.outbox.direct import WINDOW_RECORDS
 from processor.outbox.erasing import erase_from, in_the_way, kept_of
-from processor.outbox.outbox import PATIENCE_S, WINDOW_RECORDS, Outbox
+from processor.outbox.outbox import PATIENCE_S, Outbox
 from processor.outbox.queue import Queue
 from tests.outbox.stage import TOO_LARGE, Deployment, Kafka, Producer, Told
 
