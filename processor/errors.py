@@ -16,6 +16,7 @@ A3CPError
 ├── StoreUnavailable       start again from what the store holds, with backoff
 ├── StoreMoved             forget what is in memory, go on from what the store holds
 ├── TargetUnavailable      what was written stays; try again, with backoff
+├── WebhookFailed          dead-letter what was to be told, go on
 ├── UsageError             tell the caller what to do instead
 └── Fatal                  stop
 
@@ -85,6 +86,10 @@ class RecordsGone(A3CPError):
 
 class RegistryUnavailable(A3CPError):
     """The schema registry does not answer at the moment."""
+
+
+class WebhookFailed(A3CPError):
+    """The receiver of a webhook has not taken it, and trying on is no use."""
 
 
 class UsageError(A3CPError):

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 import zlib
+from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,7 @@ class Answer(NamedTuple):
 
     status: int
     content: bytes | None  # None when it is larger than `ANSWER_BYTES_MAX`
+    headers: Mapping[str, str]  # found whatever the case of their names
 
 
 def ask(request: httpx.Request, auth: tuple[str, str] | None, seconds: float) -> Answer:
@@ -73,7 +75,7 @@ def _answer(request: httpx.Request, auth: tuple[str, str] | None, seconds: float
     with httpx.Client(verify=_tls()) as client:
         response = client.send(request, auth=auth, stream=True)
         try:
-            return Answer(response.status_code, _content(response))
+            return Answer(response.status_code, _content(response), response.headers)
         finally:
             response.close()
 

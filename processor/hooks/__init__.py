@@ -1,0 +1,1 @@
+"""Webhooks: another program is told over HTTP of what happened, and may answer."""

@@ -1,0 +1,83 @@
+"""A receiver of webhooks: a real HTTP server which keeps what comes and answers as it is told."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple, Self
+
+SECRET = "whsec_" + base64.b64encode(b"a key of twenty-four byt").decode()
+
+
+class Came(NamedTuple):
+    """One request."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def payload(self) -> Any:
+        return json.loads(self.body)
+
+    def is_signed_with(self, secret: str) -> bool:
+        """Compute the signature anew, with HMAC as RFC 2104 writes it."""
+        key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
+        key = key.ljust(64, b"\0") if len(key) <= 64 else hashlib.sha256(key).digest().ljust(64, b"\0")
+        text = f"{self.id}.{self.headers['webhook-timestamp']}.".encode() + self.body
+        inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key) + text).digest()
+        outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key) + inner).digest()
+        told = self.headers["webhook-signature"].removeprefix("v1,")
+        return hmac.compare_digest(base64.b64decode(told), outer)
+
+
+class Answers(NamedTuple):
+    """One answer."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+def json_answer(value: object) -> Answers:
+    return Answers(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+
+class Receiver:
+    """Runs while it is entered; `answer` says what comes of each request."""
+
+    def __init__(self, answer: Callable[[Came], Answers] = lambda _: Answers()) -> None:
+        self.came: list[Came] = []
+        self.answer = answer
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                came = Came(self.headers, self.rfile.read(int(self.headers["Content-Length"])))
+                outer.came.append(came)
+                status, body, headers = outer.answer(came)
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
