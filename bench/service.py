@@ -97,7 +97,7 @@ def one(context: Context, vegeta: str) -> dict[str, Any]:
         "KAFKA_BOOTSTRAP_SERVERS": context.cluster.bootstrap,
         "A3CP_TOPIC_PREFIX": OURS,
         "A3CP_STORE_URL": f"sqlite:///{context.folder}/service.db",
-        "A3CP_SERVE_RATE_PER_S": "0",
+        "A3CP_SERVE_REQUESTS_PER_S_MAX": "0",
     }
     command = [*this_command("serve"), "--port", str(port)]
     with (

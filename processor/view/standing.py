@@ -4,6 +4,7 @@ How often a session was told to have ended orders both: `2 * ends + is_open`. Th
 two that are equal, of an open session, its activity decides.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -53,24 +54,28 @@ def _place_of(session: Session) -> tuple[int, int]:
 
 
 class Ahead:
-    """What session events say and no state has said yet: of each session the latest, by user.
+    """What session events say and no state has said yet: of each session the latest, by user, the latest told last.
 
     One thread takes; others may ask meanwhile.
     """
 
     def __init__(self) -> None:
-        self._told: dict[bytes, dict[str, Told]] = {}
+        self._told: OrderedDict[bytes, dict[str, Told]] = OrderedDict()
 
     def take(self, event: EventView, append_ms: int, states: States) -> None:
         """Take the next event of a user; `states` are those so far."""
         key, session_id = event.user_id.encode(), event.session_id
         if session_id is None or event.kind == "rejected":
             return
-        session = session_in(states.of(key), session_id)
-        of_user = self._told.get(key, {})
+        state = states.of(key)
+        session, of_user = session_in(state, session_id), self._told.get(key, {})
         told = _told_by(event, append_ms, of_user.get(session_id), session)
-        if told is not None and (session is None or told.place() >= _place_of(session)):
-            self._told[key] = {**of_user, session_id: told}
+        if told is None or (session is not None and told.place() < _place_of(session)):
+            return
+        left = {name: each for name, each in of_user.items() if name != session_id}
+        if session is None or told.place() > _place_of(session) or told.standing is not standing_of(session):
+            left[session_id] = told
+        self._put(key, left)
 
     def caught_up(self, key: bytes, states: States, append_ms: int) -> None:
         """Forget what the user's new state, written at `append_ms`, says too, or has forgotten since."""
@@ -90,7 +95,7 @@ class Ahead:
     def of(self, key: bytes, session_id: str, state: UserState | None) -> Standing | None:
         """Return how a user's session stands by its events and the user's `state`; None if neither knows it."""
         session = session_in(state, session_id)
-        told = self._told[key].get(session_id) if key in self._told else None
+        told = self._told.get(key, {}).get(session_id)
         if told is None or (session is not None and told.place() < _place_of(session)):
             return None if session is None else standing_of(session)
         return told.standing
@@ -108,15 +113,20 @@ class Ahead:
         self._told.pop(key, None)
 
     def trim(self, now_ms: int) -> None:
-        """Forget events that are too old for a state to be still missing."""
-        for key, told in list(self._told.items()):
-            self._put(key, {name: each for name, each in told.items() if each.append_ms > now_ms - KEPT_MS})
+        """Forget the users of whom events are too old for a state to be still missing."""
+        while self._told:
+            key, told = next(iter(self._told.items()))
+            if max(each.append_ms for each in told.values()) > now_ms - KEPT_MS:
+                return
+            del self._told[key]
 
     def _put(self, key: bytes, told: dict[str, Told]) -> None:
+        """Keep what is told of a user, as the one of whom was told last."""
         if told:
             self._told[key] = told
+            self._told.move_to_end(key)
         else:
-            del self._told[key]
+            self._told.pop(key, None)
 
 
 def _told_by(event: EventView, append_ms: int, before: Told | None, session: Session | None) -> Told | None:

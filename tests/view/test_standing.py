@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from processor.view.standing import Standing
+from processor.view.standing import KEPT_MS, Ahead, Standing
+from processor.view.states import States
 from processor.view.view import View
 from tests.sessions.outputs import CODEC, message
 from tests.view.stage import Log, Taken, command, new_view, take
@@ -49,6 +50,37 @@ def test_states_and_events_in_any_order_agree_in_the_end(name: str) -> None:
             if told == len(events):
                 assert view.standing("ann", session_id) is expected, order
                 assert view.open_session("ann") == (session_id if expected.is_open else None), order
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_nothing_is_kept_of_events_once_a_state_says_the_same(name: str) -> None:
+    """Whichever came first. Each poll looks at what is kept, so it must not add up."""
+    states, events = written(HISTORIES[name][0])
+    for order in set(itertools.permutations("s" * len(states) + "e" * len(events))):
+        known, ahead, left = States(), Ahead(), {"s": iter(states), "e": iter(events)}
+        for kind in order:
+            record = next(left[kind]).record
+            if kind == "s":
+                known.put(b"ann", record.value)
+                ahead.caught_up(b"ann", known, record.timestamp_ms)
+            else:
+                ahead.take(CODEC.decode_event(record.value or b""), record.timestamp_ms, known)
+        assert list(ahead.sessions(b"ann")) == [], order
+
+
+def test_events_without_a_state_are_forgotten_the_oldest_first() -> None:
+    """Those of a user of whom something is told again stay."""
+    ahead, known = Ahead(), States()
+    for user_id, word, at_ms in (("ann", "start", 0), ("ben", "start", 1), ("ann", "pause", 2)):
+        event = CODEC.decode_event(
+            written([command(user_id, "start", 0), command(user_id, word, at_ms)])[1][-1].record.value or b""
+        )
+        ahead.take(event, at_ms, known)
+    ahead.trim(KEPT_MS + 1)
+    assert list(ahead.sessions(b"ben")) == []
+    assert len(list(ahead.sessions(b"ann"))) == 1
+    ahead.trim(KEPT_MS + 2)
+    assert list(ahead.sessions(b"ann")) == []
 
 
 def test_a_session_that_the_clock_has_ended_is_reopened() -> None:
