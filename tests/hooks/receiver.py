@@ -6,6 +6,7 @@ import hmac
 import json
 import threading
 from collections.abc import Callable, Mapping
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
@@ -15,7 +16,7 @@ SECRET = "whsec_" + base64.b64encode(b"a key of twenty-four byt").decode()
 class Came(NamedTuple):
     """One request."""
 
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
     @property

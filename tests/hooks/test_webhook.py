@@ -56,9 +56,11 @@ def test_a_failure_that_may_pass_is_tried_again(status: int) -> None:
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 410, 422])
 def test_a_refusal_is_not_repeated(status: int) -> None:
     """The receiver, or who wrote the address, is wrong; another try would not mend that."""
-    with Receiver(lambda _: Answers(status, headers={"Location": "/elsewhere"})) as receiver:
-        with pytest.raises(WebhookFailed, match=f"refuses it: its answer has the status {status}"):
-            _webhook(receiver).send({}, "id-1")
+    with (
+        Receiver(lambda _: Answers(status, headers={"Location": "/elsewhere"})) as receiver,
+        pytest.raises(WebhookFailed, match=f"refuses it: its answer has the status {status}"),
+    ):
+        _webhook(receiver).send({}, "id-1")
     assert len(receiver.came) == 1
 
 
@@ -76,12 +78,16 @@ def test_the_receiver_says_how_long_to_wait() -> None:
 
 def test_the_time_is_bounded() -> None:
     """It gives up rather than wait beyond its time; so it does at once when it is asked to wait longer than that."""
-    with Receiver(lambda _: Answers(500)) as receiver:
-        with pytest.raises(WebhookFailed, match=r"after [123] tries in 0\.8 s: its answer has the status 500"):
-            _webhook(receiver, patience_s=0.8).send({}, "id-1")
-    with Receiver(lambda _: Answers(429, headers={"Retry-After": "3600"})) as receiver:
-        with pytest.raises(WebhookFailed, match="after 1 tries"):
-            _webhook(receiver).send({}, "id-1")
+    with (
+        Receiver(lambda _: Answers(500)) as receiver,
+        pytest.raises(WebhookFailed, match=r"after [123] tries in 0\.8 s: its answer has the status 500"),
+    ):
+        _webhook(receiver, patience_s=0.8).send({}, "id-1")
+    with (
+        Receiver(lambda _: Answers(429, headers={"Retry-After": "3600"})) as receiver,
+        pytest.raises(WebhookFailed, match="after 1 tries"),
+    ):
+        _webhook(receiver).send({}, "id-1")
 
 
 def test_nobody_answers() -> None:
@@ -116,9 +122,11 @@ def test_answers(body: bytes, kind: str, taken: object) -> None:
 )
 def test_answers_that_are_wrong(body: bytes, why: str) -> None:
     """Broken JSON and an answer that is too large are failures, told without their content."""
-    with Receiver(lambda _: Answers(200, body, {"Content-Type": "application/json"})) as receiver:
-        with pytest.raises(WebhookFailed, match=why):
-            _webhook(receiver).send({}, "id-1")
+    with (
+        Receiver(lambda _: Answers(200, body, {"Content-Type": "application/json"})) as receiver,
+        pytest.raises(WebhookFailed, match=why),
+    ):
+        _webhook(receiver).send({}, "id-1")
     assert len(receiver.came) == 1
 
 
