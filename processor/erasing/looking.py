@@ -122,7 +122,7 @@ def look(places: Places, user: str, targets: Sequence[Target]) -> Looked:
     configs = log.configs()
     others: set[bytes] = set()
     held, ways = _in_topics(log, user, store.reader.offsets(), others)
-    has_profile = profiles is not None and profiles.profile(user) is not None
+    has_profile = profiles is not None and profiles.holds(user)
     kept = 0 if outbox is None else kept_of(outbox, user)
     if not held and not has_profile and not kept:
         _check_is_held(places, user, targets, others)

@@ -44,6 +44,29 @@ async def user_of(context: Context, given: str, info: Mapping[str, Any] | None =
     return await anyio.to_thread.run_sync(profiles.pseudonym_of, given, info)
 
 
+async def keep_resume(context: Context, user_id: str, resume: Mapping[str, Any]) -> None:
+    """Keep a person's resume where alone it may be.
+
+    Raises:
+        Problem: there is no profile store.
+        StoreUnavailable: the profile store does not answer.
+    """
+    if context.profiles is None:
+        raise Problem("invalid_request", "resume_data is about a person, and must not be in the log", remedy=_REMEDY)
+    await anyio.to_thread.run_sync(context.profiles.keep_resume, user_id, resume)
+
+
+async def resume_of(context: Context, user_id: str, digest: str) -> Mapping[str, Any] | None:
+    """Return the person's resume that has this SHA-256; None if there is none any more.
+
+    Raises:
+        StoreUnavailable: the profile store does not answer.
+    """
+    if context.profiles is None:
+        return None
+    return await anyio.to_thread.run_sync(context.profiles.resume, user_id, digest)
+
+
 async def given_of(context: Context, user_id: str) -> str:
     """Return what the person gave as their id, for the answer to them; the id itself if it is no pseudonym.
 

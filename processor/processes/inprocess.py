@@ -7,8 +7,9 @@ rules, answers and errors for all.
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
+from secrets import token_bytes
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeAlias
 
@@ -26,6 +27,7 @@ from processor.in_memory import MemoryDeployment
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
 from processor.processes.replica import Replica
+from processor.profiles import Pseudonyms, open_profiles
 from processor.settings.model import Settings
 from processor.testing import RunningClock
 
@@ -102,7 +104,9 @@ def _memory() -> Iterator[App]:
         TemporaryDirectory(prefix="a3cp-") as folder,
         MemoryDeployment(Path(folder), clock=RunningClock()) as deployment,
     ):
-        yield make_app(deployment.context(), Shell(log=_log()))
+        profiles = open_profiles(f"sqlite:///{folder}/profiles.db", Pseudonyms(token_bytes()), None)
+        with closing(profiles):
+            yield make_app(deployment.context(profiles=profiles), Shell(log=_log()))
 
 
 def _log() -> FilteringBoundLogger:

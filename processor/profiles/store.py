@@ -1,4 +1,4 @@
-"""The table of profiles, in a database of its own."""
+"""The tables of profiles and of resumes, in a database of their own."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -22,9 +22,17 @@ PROFILES: Final = Table(
     Column("pseudonym", Text, primary_key=True),
     Column("given", LargeBinary, nullable=False),
     Column("info", LargeBinary, nullable=False),
-    Column("resume", LargeBinary, nullable=False),
 )
 """One row a person; all but the pseudonym is encrypted, if there is a key."""
+
+RESUMES: Final = Table(
+    "resumes",
+    _METADATA,
+    Column("user_id", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("resume", LargeBinary, nullable=False),
+)
+"""What interviews begin with: one row for each resume of a person, found by its SHA-256; encrypted likewise."""
 
 _Json = Mapping[str, Any]
 
@@ -34,7 +42,6 @@ class Profile(NamedTuple):
 
     given: str  # the id as it was given, such as an e-mail address
     info: _Json  # name, company and the like
-    resume: _Json  # what an interview begins with
 
 
 class Profiles:
@@ -58,18 +65,39 @@ class Profiles:
         """Return the pseudonym of an id, without keeping anything."""
         return self._pseudonyms.of(given)
 
-    def pseudonym_of(self, given: str, info: _Json | None = None, resume: _Json | None = None) -> str:
+    def pseudonym_of(self, given: str, info: _Json | None = None) -> str:
         """Return the pseudonym of an id, and keep who is behind it.
 
-        `info` and `resume` replace what was kept before; None leaves it. Raises as `profile`.
+        `info` replaces what was kept before; None leaves it. Raises as `profile`.
         """
         pseudonym = self._pseudonyms.of(given)
         known = self.profile(pseudonym)
-        before = known or Profile(given, {}, {})
-        profile = Profile(given, before.info if info is None else info, before.resume if resume is None else resume)
+        profile = Profile(given, info if info is not None else {} if known is None else known.info)
         if profile != known:
-            self._keep(pseudonym, profile)
+            values = {name: self._closed(value) for name, value in profile._asdict().items()}
+            statement = self._insert(PROFILES).values(pseudonym=pseudonym, **values)
+            with self._database.writing() as connection:
+                connection.execute(statement.on_conflict_do_update(index_elements=["pseudonym"], set_=values))
         return pseudonym
+
+    def keep_resume(self, user_id: str, resume: _Json) -> str:
+        """Keep a person's resume, and return its SHA-256, by which it is found again. Raises as `profile`.
+
+        `user_id`: the person's in the log: a pseudonym, or an id that names nobody.
+        """
+        self._make()
+        digest = resume_digest(resume)
+        row = {"user_id": user_id, "digest": digest, "resume": self._closed(resume)}
+        with self._database.writing() as connection:
+            connection.execute(self._insert(RESUMES).values(row).on_conflict_do_nothing())
+        return digest
+
+    def resume(self, user_id: str, digest: str) -> _Json | None:
+        """Return the resume of a person that has this SHA-256; None if there is none any more. Raises as `profile`."""
+        self._make()
+        query = select(RESUMES.c.resume).where(RESUMES.c.user_id == user_id, RESUMES.c.digest == digest)
+        rows = self._database.page(query)
+        return self._opened(rows[0][0]) if rows else None
 
     def given_of(self, pseudonym: str) -> str | None:
         """Return the id behind a pseudonym; None if it is none, or the person was erased. Raises as `profile`."""
@@ -84,17 +112,26 @@ class Profiles:
             UsageError: it cannot be used, or this was encrypted with another key.
         """
         self._make()
-        query = select(PROFILES.c.given, PROFILES.c.info, PROFILES.c.resume).where(PROFILES.c.pseudonym == pseudonym)
+        query = select(PROFILES.c.given, PROFILES.c.info).where(PROFILES.c.pseudonym == pseudonym)
         rows = self._database.page(query)
         return Profile(*(self._opened(value) for value in rows[0])) if rows else None
 
-    def remove(self, pseudonym: str) -> bool:
-        """Remove all that is kept behind a pseudonym; return whether there was anything. Raises as `profile`."""
+    def holds(self, user_id: str) -> bool:
+        """Return whether anything of a person is kept. Raises as `profile`."""
+        if self.profile(user_id) is not None:
+            return True
+        return bool(self._database.page(select(RESUMES.c.digest).where(RESUMES.c.user_id == user_id).limit(1)))
+
+    def remove(self, user_id: str) -> bool:
+        """Remove all that is kept of a person; return whether there was anything. Raises as `profile`."""
         self._make()
         with self._database.writing() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")  # What was there is overwritten.
-            removed = connection.execute(delete(PROFILES).where(PROFILES.c.pseudonym == pseudonym)).rowcount
+            removed = sum(
+                connection.execute(delete(column.table).where(column == user_id)).rowcount
+                for column in (PROFILES.c.pseudonym, RESUMES.c.user_id)
+            )
         if removed and self._database.engine.dialect.name == "sqlite":
             with self._database.reading() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -110,12 +147,6 @@ class Profiles:
                 _METADATA.create_all(connection)
             self._is_made = True
 
-    def _keep(self, pseudonym: str, profile: Profile) -> None:
-        values = {name: self._closed(value) for name, value in profile._asdict().items()}
-        statement = self._insert(PROFILES).values(pseudonym=pseudonym, **values)
-        with self._database.writing() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=["pseudonym"], set_=values))
-
     def _closed(self, value: Any) -> bytes:
         content = json.dumps(value).encode()
         return content if self._cipher is None else self._cipher.encrypt(content)
@@ -128,6 +159,11 @@ class Profiles:
                 "a profile cannot be read: it was kept with another key, or without one",
                 remedy="set A3CP_PROFILE_STORE_KEY to the key that it was kept with",
             ) from None
+
+
+def resume_digest(resume: _Json) -> str:
+    """Return the SHA-256 of a resume's JSON with its names in order; the log holds that alone."""
+    return sha256(json.dumps(resume, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def open_profiles(address: str, pseudonyms: Pseudonyms, key: str | None) -> Profiles:

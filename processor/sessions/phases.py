@@ -20,7 +20,13 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
             **{phase: frozenset({following, _ERROR}) for phase, following in pairwise(_ASSESSMENT)},
             _ASSESSMENT[-1]: frozenset(),
             _ERROR: frozenset(),
-        }
+        },
+        "interview": {  # To pause it is a command, no phase.
+            "created": frozenset({"active", _ERROR}),
+            "active": frozenset({"completed", _ERROR}),
+            "completed": frozenset(),
+            _ERROR: frozenset(),
+        },
     }
 )
 """By template and phase: the phases that may come next; none after those that end the session."""

@@ -30,13 +30,25 @@ def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
     """Also by another process, and after a change; what is not named stays."""
     profiles = opened(tmp_path)
     pseudonym = profiles.pseudonym_of("ann@example.org", {"user_name": "Ann"})
-    assert profiles.pseudonym_of("ann@example.org", resume={"skills": ["Kafka"]}) == pseudonym
+    assert profiles.pseudonym_of("ann@example.org") == pseudonym
     again = opened(tmp_path)
     assert again.given_of(pseudonym) == "ann@example.org"
-    assert again.profile(pseudonym) == Profile("ann@example.org", {"user_name": "Ann"}, {"skills": ["Kafka"]})
+    assert again.profile(pseudonym) == Profile("ann@example.org", {"user_name": "Ann"})
     assert again.given_of("person-unknown") is None
     assert again.pseudonym("bob@example.org") == PSEUDONYMS.of("bob@example.org")
     assert again.given_of(PSEUDONYMS.of("bob@example.org")) is None, "to ask keeps nothing"
+
+
+def test_a_resume_is_found_by_its_hash(tmp_path: Path) -> None:
+    """Each of several; the same one is kept once, however its members are ordered, and another person has it not."""
+    profiles = opened(tmp_path)
+    first = profiles.keep_resume("user_1", {"name": "Ann", "skills": ["Kafka"]})
+    second = profiles.keep_resume("user_1", {"name": "Ann", "skills": ["Kafka", "Avro"]})
+    assert first != second
+    assert profiles.keep_resume("user_1", {"skills": ["Kafka"], "name": "Ann"}) == first
+    assert opened(tmp_path).resume("user_1", first) == {"name": "Ann", "skills": ["Kafka"]}
+    assert profiles.resume("user_1", second) == {"name": "Ann", "skills": ["Kafka", "Avro"]}
+    assert profiles.resume("user_2", first) is None
 
 
 def content(folder: Path) -> bytes:
@@ -48,12 +60,17 @@ def test_what_is_removed_is_gone_from_the_files(key: str | None, tmp_path: Path)
     """Not only from the table: neither the database nor its log holds it any more."""
     profiles = opened(tmp_path, key)
     pseudonym = profiles.pseudonym_of("ann@example.org", {"user_name": "Ann Example"})
+    profiles.keep_resume(pseudonym, {"name": "Ann Example"})
+    profiles.keep_resume("user_1", {"name": "Bob Example"})
     assert (b"Ann Example" in content(tmp_path)) is (key is None), "encrypted if there is a key"
     assert profiles.remove(pseudonym)
+    assert not profiles.holds(pseudonym)
     assert not profiles.remove(pseudonym)
+    assert profiles.holds("user_1"), "who has a resume alone"
+    assert profiles.remove("user_1")
     assert profiles.given_of(pseudonym) is None
     assert pseudonym.encode() not in content(tmp_path)
-    assert b"Ann Example" not in content(tmp_path)
+    assert b"Example" not in content(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["another key", None])

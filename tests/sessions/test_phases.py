@@ -25,6 +25,13 @@ def test_where_an_assessment_begins_and_ends() -> None:
     assert [word for word in TABLES["assessment"] if is_last("assessment", word)] == ["completed", "error"]
 
 
+def test_an_interview_is_active_before_it_is_completed() -> None:
+    """It may fail before and after; a pause is a command, and no phase."""
+    assert [word for word in TABLES["interview"] if why_not("interview", None, word) is None] == ["active", "error"]
+    assert [word for word in TABLES["interview"] if is_last("interview", word)] == ["completed", "error"]
+    assert why_not("interview", "active", "paused") == "unknown"
+
+
 def test_a_word_that_no_state_has() -> None:
     """It is another fault than a word at the wrong time."""
     assert why_not("assessment", "created", "finished") == "unknown"

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any, Final, Unpack
+from uuid import uuid4
 
 from fastapi import Depends, Header, Request, Response
 
@@ -148,6 +149,10 @@ class Asked:
         if self.record_id is None or not part:
             return self.record_id
         return record_id_of(self.who.name, part, self.record_id)
+
+    def new_record_id(self, part: str) -> str:
+        """Return the record id of a part of the request, which is a message; without a key each has a new one."""
+        return self.record_id_of(part) or str(uuid4())
 
 
 async def asked(

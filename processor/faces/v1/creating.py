@@ -10,12 +10,14 @@ from processor.client.lanes import lane_of
 from processor.faces.asking import Answered, refuse_unfit
 from processor.faces.doors import require
 from processor.faces.ids import Owner
-from processor.faces.persons import user_of
+from processor.faces.persons import keep_resume, user_of
 from processor.faces.problems import Problem
 from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.commanding import PARTICIPANTS, Name, Performed, Text
+from processor.faces.v1.interviews import RESUME
 from processor.faces.v1.reading import answer, etag_of, headers_of
 from processor.faces.v1.showing import session_resource
+from processor.profiles import resume_digest
 
 router: Final = APIRouter(tags=["Commands"])
 
@@ -29,6 +31,10 @@ class Create(Performed):
     user_info: Annotated[
         dict[str, Any] | None,
         Field(description="Who that is. It is kept in the profile store alone, never in the log."),
+    ] = None
+    resume_data: Annotated[
+        dict[str, Any] | None,
+        Field(description="What an interview begins with. It is kept likewise; the log holds its SHA-256."),
     ] = None
     template: Annotated[Name | None, Field(description="Whose limits and statuses hold.")] = None
     parallel: Annotated[
@@ -54,15 +60,20 @@ async def create(body: Create, ask: Ask) -> Response:
         raise Problem("forbidden", "the token does not cover this user")
     if body.template is not None and body.template not in (known := ask.context.settings.rules().templates):
         raise Problem("invalid_request", f"there is no such template; there are {', '.join(sorted(known))}")
-    if body.context:  # It follows the start, and must not fail when the session has begun.
-        refuse_unfit(ask.context.sender.command(owner, "context", context=body.context))
+    resume, circumstances = body.resume_data, dict(body.context or {})
+    if resume is not None:
+        circumstances[RESUME] = resume_digest(resume)
+    if circumstances:  # They follow the start, and must not fail when the session has begun.
+        refuse_unfit(ask.context.sender.command(owner, "context", context=circumstances))
+    if resume is not None:
+        await keep_resume(ask.context, owner, resume)
     answered = await _started(ask, body, owner)
     event = answered.event
     assert event.session_id is not None
-    if body.context and event.kind == "started":
+    if circumstances and event.kind == "started":
         await ask.carry_out(
             event.user_id, "context", part="context", session_id=event.session_id,
-            performer_id=body.performer_id, context=body.context,
+            performer_id=body.performer_id, context=circumstances,
         )  # fmt: skip
     held, events = await ask.afterwards(event.session_id)
     headers = {

@@ -10,7 +10,6 @@ from contextlib import closing
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
-from uuid import uuid4
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -62,7 +61,7 @@ _BODY: Final[dict[str, Any]] = {
         },
     }
 }
-_TAKEN: Final[dict[int | str, dict[str, Any]]] = {
+TAKEN: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "They are tagged: `Prefer: wait=N` was sent, and it took no longer."},
     202: {"description": "The log has them."},
 }
@@ -83,7 +82,7 @@ class Incoming(NamedTuple):
     "/sessions/{session_id}/messages",
     status_code=202,
     openapi_extra=_BODY,
-    responses=_TAKEN,
+    responses=TAKEN,
 )
 async def say(session_id: SessionId, ask: Ask) -> Response:
     """Add messages to a session: one as JSON, or several as lines of JSON.
@@ -100,14 +99,14 @@ async def say(session_id: SessionId, ask: Ask) -> Response:
     for number, line in enumerate(lines, 1):
         spine = {
             "schema_version": SCHEMA_VERSION,
-            "record_id": ask.record_id_of(f"message {number}") or str(uuid4()),
+            "record_id": ask.new_record_id(f"message {number}"),
             "timestamp": format_time(ask.context.now_ms()),
         }
         filled.append(_filled(line, number, place, spine))
-    return await ask.once(lambda: _said(ask, place, filled))
+    return await ask.once(lambda: said(ask, place, filled))
 
 
-@router.post("/messages", status_code=202, openapi_extra=_BODY, responses=_TAKEN)
+@router.post("/messages", status_code=202, openapi_extra=_BODY, responses=TAKEN)
 async def take(ask: Ask) -> Response:
     """Take messages as they are: one as JSON or Avro, or several as lines of JSON. Not a byte of them is changed."""
     require(ask.who, *PARTICIPANTS)
@@ -119,7 +118,7 @@ async def take(ask: Ask) -> Response:
     return await ask.once(taken)
 
 
-async def _said(ask: Asked, place: Place, values: Sequence[bytes]) -> Response:
+async def said(ask: Asked, place: Place, values: Sequence[bytes]) -> Response:
     """Send a session's messages, and wait as long as the request wants to know how they are tagged."""
     incoming = await _checked_of(ask, values)
     patience_s = wait_s(ask.request, 0.0, TAGGED_WAIT_S_MAX)

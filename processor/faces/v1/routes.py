@@ -2,9 +2,20 @@
 
 from typing import Final
 
-from processor.faces.v1 import commanding, creating, erasing, exporting, listing, live, messages_in, showing, what_if
+from processor.faces.v1 import (
+    commanding,
+    creating,
+    erasing,
+    exporting,
+    interviews,
+    listing,
+    live,
+    messages_in,
+    showing,
+    what_if,
+)
 
-_PARTS: Final = (listing, showing, commanding, messages_in, live, exporting, creating, what_if, erasing)
+_PARTS: Final = (listing, showing, commanding, messages_in, live, exporting, creating, what_if, erasing, interviews)
 """The first goes before the others: `count` is no session's id."""
 
 ROUTERS: Final = tuple(part.router for part in _PARTS)

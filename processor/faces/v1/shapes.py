@@ -74,6 +74,7 @@ class SessionAudit(msgspec.Struct):
     steps_completed: list[str]
     timing: dict[str, int]
     data: dict[str, Any]
+    audit_path: str | None
     complete: bool
     words: str
     proof: Proof

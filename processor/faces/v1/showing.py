@@ -50,6 +50,7 @@ from processor.sessions.model import EventRow, MessageRow, Status
 from processor.sessions.ports import SESSIONS, TAGGED
 from processor.sessions.shapes import Proof, Resource
 from processor.sessions.timeline import message_line, spooled
+from processor.targets.paths import bundle_path
 from processor.view.held import Held
 
 MESSAGES: Final = 20
@@ -170,7 +171,7 @@ async def show_audit(
     number and by the digest over all of them. `ends` has each end that was told, with its revision.
     """
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
-    return answer(await in_thread(audit_of, held), headers_of(request, held))
+    return answer(await in_thread(audit_of, held, context.bundles_root), headers_of(request, held))
 
 
 @router.get("/sessions/{session_id}/explain", responses=answers(SessionExplanation))
@@ -250,8 +251,8 @@ def proof_of(held: Held) -> Proof:
     )
 
 
-def audit_of(held: Held) -> dict[str, Any]:
-    """Return the session's steps, and what the log proves of it."""
+def audit_of(held: Held, bundles_root: str | None) -> dict[str, Any]:
+    """Return the session's steps, what the log proves of it, and where its bundle is below the root."""
     row = held.row
     fold = MetadataFold()
     ends = []
@@ -274,6 +275,7 @@ def audit_of(held: Held) -> dict[str, Any]:
         "steps_completed": metadata.steps_completed,
         "timing": fold.timing_of_steps,
         "data": metadata.data,
+        "audit_path": bundles_root and f"{bundles_root.rstrip('/')}/{bundle_path(row.session_id, row.start_ms)}",
         "complete": row.status is Status.COMPLETE,
         "words": _proof_words(held),
         "proof": proof_of(held),
