@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from processor.faces.doors import Doors
+from processor.faces.headers import header
 from processor.faces.problems import Problem, answer
 from processor.faces.ratelimits import RateLimits
 
@@ -33,39 +34,42 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
         try:
-            await self._check(request)
+            await self._check(scope)
         except Problem as problem:
-            await answer(request, problem)(scope, receive, send)
+            await answer(Request(scope), problem)(scope, receive, send)
             return
-        has_body = "transfer-encoding" in request.headers or "content-length" in request.headers
-        await self._app(scope, _bounded(receive) if has_body else receive, send)
+        await self._app(scope, _bounded(receive) if _has_body(scope) else receive, send)
 
-    async def _check(self, request: Request) -> None:
-        headers, path = request.headers, request.scope["path"]
-        host = headers.get("host", "").lower()
+    async def _check(self, scope: Scope) -> None:
+        host = (header(scope, b"host") or "").lower()
         if self._doors.are_open and not _is_loopback(host):
             raise Problem(
                 "forbidden",
                 "without tokens only a loopback name may be the request's host",
                 remedy="Ask for http://127.0.0.1:PORT or http://localhost:PORT, or give the service tokens.",
             )
-        if request.method not in _READS and (origin := headers.get("origin")) is not None and not _same(origin, host):
+        writes = scope["method"] not in _READS
+        if writes and (origin := header(scope, b"origin")) is not None and not _same(origin, host):
             raise Problem("forbidden", "a page of another origin may not write here")
-        length = headers.get("content-length", "")
+        length = header(scope, b"content-length") or ""
         if length.isascii() and length.isdigit() and int(length) > BODY_BYTES_MAX:
             raise _too_large()
+        path = scope["path"]
         if path in WITHOUT_TOKEN or path.startswith(WITHOUT_TOKEN_BELOW):
             return
-        address = request.client.host if request.client else ""
         try:
-            who = await self._doors.who(headers.get("authorization"))
+            who = await self._doors.who(header(scope, b"authorization"))
         except Problem:
+            address, _ = scope.get("client") or ("", 0)
             self._limits.count(f"address {address}")
             raise
         self._limits.count(f"caller {who.name}")
-        request.state.caller = who
+        scope.setdefault("state", {})["caller"] = who
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(header(scope, name) is not None for name in (b"content-length", b"transfer-encoding"))
 
 
 def _too_large() -> Problem:

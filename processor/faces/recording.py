@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
+from processor.faces.headers import header
 from processor.faces.problems import Problem, answer
 from processor.observe.serving import ServeMetrics
 
@@ -41,10 +42,9 @@ class Recording:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        given = request.headers.get("x-request-id", "")
-        request_id = given if _is_id(given) else secrets.token_hex(8)
-        request.state.request_id = request_id
+        given = header(scope, b"x-request-id")
+        request_id = given if given is not None and _is_id(given) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
         async def send_marked(message: Message) -> None:
@@ -61,7 +61,7 @@ class Recording:
         except Exception as error:  # What nobody foresaw is a 500, whose reason the log has.
             self._log.error("a request failed", operation=route_of(scope), request_id=request_id, exc_info=error)
             if not status:
-                await answer(request, _UNFORESEEN)(scope, receive, send_marked)
+                await answer(Request(scope), _UNFORESEEN)(scope, receive, send_marked)
         finally:
             self._record(scope, request_id, status, time.perf_counter() - began_s)
 

@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, Literal, TextIO, cast
 
@@ -29,6 +30,7 @@ PERSONS: Final = frozenset({"user_id", "performer_id", "subject"})
 SESSIONS: Final = frozenset({"session_id", "previous_session_id", "claimed_session_id"})
 HASH_HEX: Final = 12
 DEPTH_MAX: Final = 6
+NAMES_MAX: Final = 1_024  # of values, of which is remembered whether they speak of a secret
 
 _SECRET_NAME: Final = re.compile(
     r"passw|passphrase|secret|token|jaas|credential|apikey|user\.info|(^|[._-])(key|pwd|auth)([._-]|$)", re.IGNORECASE
@@ -37,6 +39,7 @@ _SECRET_IN_TEXT: Final = re.compile(
     r"((?:passw(?:or)?d|passphrase|secret|token|jaas(?:\.config)?)[\w.]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;]+)",
     re.IGNORECASE,
 )
+_encode: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -98,7 +101,7 @@ class _Private:
     def _value(self, name: str, value: object, clear: bool, depth: int) -> object:
         if value is None or isinstance(value, bool):
             return value
-        if _SECRET_NAME.search(name):
+        if _is_secret(name):
             return REDACTED
         if name in PERSONS or name in SESSIONS:
             if clear:
@@ -108,6 +111,8 @@ class _Private:
             return hashed(str(value), self._key)
         if isinstance(value, int | float):
             return value
+        if isinstance(value, str):
+            return _without_secrets(value)
         if depth == DEPTH_MAX:
             return "…"
         if isinstance(value, Mapping):
@@ -116,7 +121,19 @@ class _Private:
             listed = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
             # The name in the plural speaks of what is in it: `user_ids`.
             return [self._value(name.removesuffix("s"), below, clear, depth + 1) for below in listed]
-        return _SECRET_IN_TEXT.sub(lambda match: match[1] + REDACTED, masked(located(str(value))))
+        return _without_secrets(str(value))
+
+
+@lru_cache(maxsize=NAMES_MAX)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
+def _without_secrets(text: str) -> str:
+    text = masked(located(text))
+    if "=" not in text and ":" not in text:  # Nothing follows a secret's name then. Most texts are such ones.
+        return text
+    return _SECRET_IN_TEXT.sub(lambda match: match[1] + REDACTED, text)
 
 
 def _exception(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
@@ -145,7 +162,7 @@ def _standard(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
 
 
 def _json(_: WrappedLogger, __: str, entry: EventDict) -> str:
-    return json.dumps(entry, ensure_ascii=False, default=str)
+    return _encode(entry)
 
 
 def _console(_: WrappedLogger, __: str, entry: EventDict) -> str:
@@ -159,8 +176,4 @@ def _console(_: WrappedLogger, __: str, entry: EventDict) -> str:
 
 
 def _short(value: object) -> str:
-    return (
-        value
-        if isinstance(value, str) and value and not re.search(r"[\s=\"]", value)
-        else json.dumps(value, ensure_ascii=False, default=str)
-    )
+    return value if isinstance(value, str) and value and not re.search(r"[\s=\"]", value) else _encode(value)

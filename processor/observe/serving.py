@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -50,17 +50,13 @@ class ServeMetrics:
         self._requests.labels(method, route, str(status)).inc()
         self._request_seconds.labels(method, route).observe(seconds)
 
-    @contextmanager
-    def in_flight(self) -> Iterator[None]:
+    def in_flight(self) -> AbstractContextManager[None]:
         """Count a request as long as it is being answered."""
-        with self._in_flight.track_inprogress():
-            yield
+        return self._in_flight.track_inprogress()
 
-    @contextmanager
-    def live_stream(self) -> Iterator[None]:
+    def live_stream(self) -> AbstractContextManager[None]:
         """Count a live stream as long as it is open."""
-        with self._live.track_inprogress():
-            yield
+        return self._live.track_inprogress()
 
     @contextmanager
     def outcome_wait(self) -> Iterator[None]:

@@ -39,7 +39,7 @@ def located(text: str) -> str:
 
     A checkout's root needs no change. An installed package's documents are where its code is.
     """
-    return _NAMED.sub(lambda match: _path(match[0]), text)
+    return _NAMED.sub(lambda match: _path(match[0]), text) if "docs/" in text else text
 
 
 def _path(name: str) -> str:
