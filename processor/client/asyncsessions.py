@@ -116,6 +116,7 @@ class AsyncSessions:
         user_id: str | None = None,
         *,
         user_info: Mapping[str, Any] | None = None,
+        resume_data: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         **start: Unpack[Start],
     ) -> Session:
@@ -124,13 +125,14 @@ class AsyncSessions:
         Args:
             user_id: whose session it is; a made one when None.
             user_info: who that is, for the profile store only; it never comes into the log.
+            resume_data: what an interview begins with, likewise.
             idempotency_key: a call with the same key returns the session of the first.
             start: template, performer_id, context, session_notes, is_training_data, training_intent_label.
 
         >>> sessions.create("elias01", template="interview").template
         'interview'
         """
-        body = {"user_id": user_id, "user_info": user_info, **start}
+        body = {"user_id": user_id, "user_info": user_info, "resume_data": resume_data, **start}
         return await self._begun(body, idempotency_key)
 
     async def start(
@@ -273,10 +275,7 @@ class AsyncSessions:
         """
         told = {"role": role, "content": content, "metadata": metadata}
         fields = _whole({**(message or {}), **{name: value for name, value in told.items() if value is not None}})
-        answer = await self._asking.command(
-            _path(session_id, "messages"), as_json(fields), _Taken, session_id=session_id, wait_s=wait_s
-        )
-        return answer.messages[0] if answer.messages else Added(record_id=fields["record_id"])
+        return await self._added(session_id, "messages", as_json(fields), wait_s)
 
     async def get_history(
         self,
@@ -304,6 +303,27 @@ class AsyncSessions:
         return (
             await self._asking.read(_path(session_id, "messages"), _Messages, params=params, session_id=session_id)
         ).messages
+
+    async def resume_data(self, session_id: str) -> Mapping[str, Any] | None:
+        """Return what the interview begins with; None if nothing was told, or it is not kept any longer."""
+        path = _path(session_id, "resume_data")
+        return (await self._asking.read(path, _Resume, session_id=session_id)).resume_data
+
+    async def evaluation(self, session_id: str, report: Mapping[str, Any], *, wait_s: float = 0) -> Added:
+        """Keep an evaluation with a session, also after its end; its `overall_score` becomes the session's `score`.
+
+        `wait_s`: how long to wait until it is tagged; then lists know the score.
+
+        Raises:
+            SessionClosed: the session ended too long ago.
+
+        >>> session = sessions.create("elias01")
+        >>> ended = sessions.end(session.session_id)
+        >>> kept = sessions.evaluation(session.session_id, {"overall_score": 82}, wait_s=2)
+        >>> sessions.get(session.session_id).score
+        82.0
+        """
+        return await self._added(session_id, "evaluation", as_json(report), wait_s)
 
     async def note(
         self,
@@ -467,6 +487,10 @@ class AsyncSessions:
     async def _told(self, session_id: str, what: str, body: Mapping[str, Any] | bytes, key: str | None) -> Event:
         return await self._asking.command(_path(session_id, what), body, Event, session_id=session_id, key=key)
 
+    async def _added(self, session_id: str, what: str, body: bytes, wait_s: float) -> Added:
+        answer = await self._asking.command(_path(session_id, what), body, _Taken, session_id=session_id, wait_s=wait_s)
+        return answer.messages[0] if answer.messages else Added(record_id=answer.record_ids[0])
+
     def _forget(self, session_id: str) -> None:
         self._own.pop(session_id, None)
         self._active.pop(session_id, None)
@@ -486,6 +510,11 @@ class _Messages(msgspec.Struct):
 
 class _Taken(msgspec.Struct):
     messages: tuple[Added, ...] = ()  # if they were waited for
+    record_ids: tuple[Any, ...] = ()  # else
+
+
+class _Resume(msgspec.Struct):
+    resume_data: dict[str, Any] | None
 
 
 def _path(session_id: str, what: str = "") -> str:

@@ -103,6 +103,7 @@ class Audit:
     steps_completed: tuple[str, ...] = ()
     timing: Mapping[str, int] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    audit_path: str | None = None  # where its bundle is, if the service knows that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,8 @@ class Sessions:
     count = _blocking(AsyncSessions.count)
     add_message = _blocking(AsyncSessions.add_message)
     get_history = _blocking(AsyncSessions.get_history)
+    resume_data = _blocking(AsyncSessions.resume_data)
+    evaluation = _blocking(AsyncSessions.evaluation)
     note = _blocking(AsyncSessions.note)
     context = _blocking(AsyncSessions.context)
     step = _blocking(AsyncSessions.step)

@@ -7,9 +7,12 @@ import pytest
 
 import a3cp_sessions
 from processor.client import asyncsessions, sessions
+from processor.client.interview import doubles
+
+MODULES = [a3cp_sessions, sessions, asyncsessions, doubles]
 
 
-@pytest.mark.parametrize("module", [a3cp_sessions, sessions, asyncsessions], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_examples(module: ModuleType) -> None:
     """Each gives what it says; those of methods have `sessions`."""
     with sessions.Sessions("memory://") as service:

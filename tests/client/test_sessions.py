@@ -24,7 +24,7 @@ from tests.served import served
 METHODS = [
     "create", "start", "end", "pause", "resume", "terminate", "touch", "get", "get_active", "list", "count",
     "add_message", "get_history", "note", "context", "step", "update_status", "tag", "get_audit", "validate",
-    "purge_stale", "export", "live", "close",
+    "resume_data", "evaluation", "purge_stale", "export", "live", "close",
 ]  # fmt: skip
 
 
