@@ -6,7 +6,8 @@ The record_id derives from what happened, so a run that repeats another writes t
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha1
-from typing import Any, Final, NamedTuple, assert_never
+from types import NoneType
+from typing import Any, Final, NamedTuple, assert_never, get_args
 from uuid import UUID
 
 import msgspec
@@ -215,9 +216,6 @@ def from_avro(value: bytes, pos: int, read: Reader) -> EventView:
     return _view(fields)
 
 
-_TIMES: Final = ("timestamp", "start_time", "end_time")
-
-
 def to_json(view: EventView) -> bytes:
     """Return `view` as a flat JSON object in the schema's order: times as ISO text, no null but `session_id`'s."""
     told: Any = _Told(*view)
@@ -235,7 +233,22 @@ _Told: Final = msgspec.defstruct(
 _encode: Final = msgspec.json.Encoder().encode
 
 
-_raw_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+# How a field is read: times are text, details may be any JSON, such as a number larger than any float.
+_AS_JSON: Final[dict[str, Any]] = {
+    "timestamp": str,
+    "start_time": str | None,
+    "end_time": str | None,
+    "details": msgspec.Raw,
+}
+_Read: Final = msgspec.defstruct(
+    "_Read",
+    [
+        (name, _AS_JSON.get(name, kind), *((None,) if NoneType in get_args(kind) else ()))
+        for name, kind in EventView.__annotations__.items()
+    ],
+    kw_only=True,
+)
+_decode: Final = msgspec.json.Decoder(_Read).decode
 
 
 def from_json(value: bytes) -> EventView:
@@ -245,23 +258,27 @@ def from_json(value: bytes) -> EventView:
         DecodeError: it is no JSON object, or no session event.
     """
     try:
-        raw = _raw_fields(value)
-        details = raw.pop("details", None)  # What a command said besides: perhaps a number larger than any float.
-        fields: dict[str, Any] = {
-            key: msgspec.json.decode(text) for key, text in raw.items() if key in EventView._fields
-        }
-        if details is not None:
-            fields["details"] = bytes(details).decode()
-        for key in _TIMES:
-            if fields.get(key) is not None:
-                fields[key] = parse_time(fields[key])
-    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+        read: Any = _decode(value)
+        read.timestamp = parse_time(read.timestamp)
+        if read.start_time is not None:
+            read.start_time = parse_time(read.start_time)
+        if read.end_time is not None:
+            read.end_time = parse_time(read.end_time)
+        if read.details is not None:
+            read.details = bytes(read.details).decode()
+    except msgspec.ValidationError as error:
+        raise _no_event(error) from error
+    except (ValueError, RecursionError) as error:
         raise DecodeError("value is no session event in JSON", remedy=_REMEDY) from error
-    return _view(fields)
+    return EventView._make(msgspec.structs.astuple(read))
 
 
 def _view(fields: dict[str, Any]) -> EventView:
     try:
         return msgspec.convert([fields.get(key) for key in EventView._fields], EventView)
     except msgspec.ValidationError as error:
-        raise DecodeError(f"value is no session event: {error}", remedy=_REMEDY) from error
+        raise _no_event(error) from error
+
+
+def _no_event(error: msgspec.ValidationError) -> DecodeError:
+    return DecodeError(f"value is no session event: {error}", remedy=_REMEDY)

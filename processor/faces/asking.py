@@ -3,6 +3,8 @@
 import asyncio
 import json
 import time
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import anyio
@@ -11,8 +13,8 @@ from fastapi import Request
 from processor.client.commands import CommandRecord
 from processor.client.foreseeing import may_wait
 from processor.codec.events import EventView
+from processor.errors import A3CPError
 from processor.faces.context import Context
-from processor.faces.delivering import Delivery
 from processor.faces.positions import wait_s
 from processor.faces.problems import Problem
 from processor.runtime.withholding import MEDIA, why_withheld
@@ -59,34 +61,87 @@ async def outcome(context: Context, request: Request, command: CommandRecord, *,
 
     Raises:
         Problem: no_outcome, since no processor carried it out within `Prefer: wait=N` (30 s unless given, 1 to 60);
-            broker_unavailable, since the log has not taken it in this time; as `refuse_unfit` raises it.
-        BrokerUnavailable: it is not in the log.
+            as `refuse_unfit` raises it.
+        BrokerUnavailable: it is not in the log. That takes as long as the sender tries, whatever `wait` says.
         OutboxFull: neither is it in the outbox.
     """
     refuse_unfit(command)
     patience_s = max(OUTCOME_WAIT_S_MIN, wait_s(request, OUTCOME_WAIT_S, OUTCOME_WAIT_S_MAX))
     meanwhile = context.meanwhile
     waits = waits and meanwhile is not None and may_wait(context.sender.codec, command.value, now_ms=context.now_ms())
-    delivery = Delivery(1)
-    begun_s = time.perf_counter()
-    awaited = asyncio.wrap_future(context.view.expect(command.record_id, command.key.decode()))
+    awaited = context.view.expect(command.record_id, command.key.decode())
+    sent = _Sent(patience_s)
     try:
-        context.sender.send(command, delivery.on_done, delivery.on_kept if waits else None)
+        awaited.add_done_callback(sent.on_outcome)
+        context.sender.send(command, sent.on_done, sent.on_kept if waits else None)
         with context.metrics.outcome_wait():
-            async with asyncio.timeout(patience_s):
-                await delivery()
-                logged_s = time.perf_counter()
-                if delivery.is_kept:
-                    return await _foreseen(context, command)
-                event = await awaited
-    except TimeoutError:
-        if delivery.is_done:
-            detail = f"no processor has carried out the command within {patience_s:g} s"
-            raise Problem("no_outcome", detail, retry_after_s=1) from None
-        raise Problem("broker_unavailable", f"Kafka has not taken the command within {patience_s:g} s") from None
+            event = await sent.told
     finally:
+        sent.close()
         awaited.cancel()
-    return Answered(event, logged_s - begun_s, time.perf_counter() - logged_s)
+    if event is None:
+        return await _foreseen(context, command)
+    now_s = time.perf_counter()
+    logged_s = sent.logged_s or now_s
+    return Answered(event, logged_s - sent.begun_s, now_s - logged_s)
+
+
+class _Sent:
+    """A command that is on its way. Whoever waits for it in an event loop is woken once, with the end of it."""
+
+    def __init__(self, patience_s: float) -> None:
+        """Wait for the outcome for `patience_s`, and for the log to have it, or to fail, as long as it takes."""
+        self.begun_s: Final = time.perf_counter()
+        self.logged_s: float | None = None  # when the log had it
+        self._patience_s = patience_s
+        self._is_over = False  # the patience
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(patience_s, self._lose_patience)
+        self.told: Final[asyncio.Future[EventView | None]] = self._loop.create_future()  # None: it waits in the outbox
+
+    def on_done(self, error: A3CPError | None) -> None:
+        """Take note that the log has it, or why it does not; any thread may call this."""
+        if error is not None:
+            self._tell(error)
+        else:
+            self.logged_s = time.perf_counter()
+            if self._is_over:
+                self._tell(self._no_outcome())
+
+    def on_kept(self) -> None:
+        """Take note that it waits in the outbox; any thread may call this."""
+        self._tell(None)
+
+    def on_outcome(self, awaited: Future[EventView]) -> None:
+        """Take note of what came of it; any thread may call this."""
+        if not awaited.cancelled():
+            self._tell(awaited.result())
+
+    def close(self) -> None:
+        """Wait no longer."""
+        self._timer.cancel()
+        self.told.cancel()
+
+    def _lose_patience(self) -> None:
+        self._is_over = True
+        if self.logged_s is not None:
+            self._settle(self._no_outcome())
+
+    def _no_outcome(self) -> Problem:
+        detail = f"no processor has carried out the command within {self._patience_s:g} s"
+        return Problem("no_outcome", detail, retry_after_s=1)
+
+    def _tell(self, end: EventView | Exception | None) -> None:
+        with suppress(RuntimeError):  # The loop is closed: the service has stopped, and nobody waits.
+            self._loop.call_soon_threadsafe(self._settle, end)
+
+    def _settle(self, end: EventView | Exception | None) -> None:
+        if self.told.done():
+            return
+        if isinstance(end, Exception):
+            self.told.set_exception(end)
+        else:
+            self.told.set_result(end)
 
 
 async def _foreseen(context: Context, command: CommandRecord) -> Answered:

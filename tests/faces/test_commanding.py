@@ -1,11 +1,13 @@
 """What is asked of a session over `/v1`: each command, its answer, its refusals, and its repeats."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from processor.errors import A3CPError, BrokerUnavailable
 from processor.faces.doors import Caller, caller
 from processor.in_memory import MemoryDeployment
 from processor.sessions.ports import Gone
@@ -335,18 +337,23 @@ def test_without_kafka_commands_are_503(deployment: MemoryDeployment, http: Test
     assert http.post(path).status_code == 200
 
 
-def test_what_the_log_has_not_taken_is_no_promise(deployment: MemoryDeployment, http: TestClient) -> None:
-    """While Kafka does not say that it has the command, the answer is 503, not that it will be carried out."""
+@pytest.mark.parametrize(
+    ("error", "told"), [(BrokerUnavailable("away"), (503, "broker_unavailable")), (None, (504, "no_outcome"))]
+)
+def test_whether_the_log_has_it_is_waited_for(
+    deployment: MemoryDeployment, http: TestClient, error: A3CPError | None, told: tuple[int, str]
+) -> None:
+    """However short the wait: 503 says that it is not in the log, 504 that it is."""
     path = f"/v1/sessions/{created(http)}/pause"
 
-    class Silent:
+    class Slow:
         command = staticmethod(deployment.sender.command)
 
         def send(self, command: Any, on_done: Any, on_kept: Any) -> None:
-            """Queue it for ever."""
+            threading.Timer(1.2, on_done, [error]).start()
 
-    with http_of(deployment, sender=Silent()) as waiting:
-        assert problem(waiting.post(path, headers={"Prefer": "wait=1"})) == (503, "broker_unavailable")
+    with http_of(deployment, sender=Slow()) as waiting:
+        assert problem(waiting.post(path, headers={"Prefer": "wait=1"})) == told
 
 
 # templates

@@ -12,17 +12,16 @@ from processor.faces.delivering import Delivery
 def test_all_must_be_delivered() -> None:
     """From whichever threads that is told."""
 
-    async def play() -> tuple[bool, bool]:
+    async def play() -> None:
         delivery = Delivery(3)
         for _ in range(2):
             threading.Thread(target=delivery.on_done, args=(None,)).start()
-        await asyncio.sleep(0.02)
-        before = delivery.is_done
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting := asyncio.ensure_future(delivery())), 0.02)
         delivery.on_done(None)
-        await delivery()
-        return before, delivery.is_done
+        await waiting
 
-    assert asyncio.run(play()) == (False, True)
+    asyncio.run(play())
 
 
 def test_one_that_is_not_delivered_is_told_at_once() -> None:

@@ -41,7 +41,6 @@ router: Final = APIRouter(tags=["Messages"])
 LINES_MAX: Final = 500
 MESSAGE_BYTES_MAX: Final = 1_000_000  # The topic takes 1 MiB, with the key and what belongs to a record.
 TAGGED_WAIT_S_MAX: Final = 60.0
-_DELIVERY_WAIT_S: Final = 30.0
 _WATCHED_MAX: Final = 4 * LINES_MAX  # What else happens in the session meanwhile comes along.
 _TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1
 _JSON: Final = frozenset({"application/json", "text/json"})
@@ -166,8 +165,7 @@ async def _send(context: Context, incoming: Sequence[Incoming]) -> tuple[float, 
     """Send all, in their order; return how long the log took to have them, s, and whether some wait in the outbox.
 
     Raises:
-        Problem: broker_unavailable. Of those sent, the log may have some.
-        BrokerUnavailable, OutboxFull: likewise.
+        BrokerUnavailable, OutboxFull: of those sent, the log may have some.
     """
     delivery, kept = Delivery(len(incoming)), list[Incoming]()
 
@@ -185,10 +183,7 @@ async def _send(context: Context, incoming: Sequence[Incoming]) -> tuple[float, 
             on_done=delivery.on_done,
             on_kept=partial(keep, each),
         )
-    try:
-        await asyncio.wait_for(delivery(), _DELIVERY_WAIT_S)
-    except TimeoutError:
-        raise Problem("broker_unavailable", f"Kafka has not taken all within {_DELIVERY_WAIT_S:g} s") from None
+    await delivery()
     if context.meanwhile is not None:
         for each in kept:
             await in_thread(context.meanwhile.take, each.value, each.user_id.encode())
