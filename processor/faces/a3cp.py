@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio
 import msgspec
 from fastapi import APIRouter, Request, Response
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from processor.codec.events import EventView
 from processor.codec.isotime import format_time, parse_time
@@ -21,7 +21,7 @@ from processor.faces.doors import Asking, Caller, require
 from processor.faces.finding import Place, find, in_memory
 from processor.faces.idempotency import record_id_of
 from processor.faces.ids import PerformerId, Text, UserId, encodable
-from processor.faces.positions import user_position
+from processor.faces.positions import POSITION, user_position
 from processor.faces.problems import Problem
 from processor.sessions.model import SessionRow
 from processor.view.standing import Standing
@@ -146,19 +146,32 @@ _STATUS: Final = {
 
 
 @router.post("/sessions.validate")
-async def validate(body: Validate, request: Request, context: Given, who: Asking) -> Response:
+async def validate(body: Validate, context: Given, who: Asking) -> Response:
     """Tell whether a session is active, closed or none of this user's; it changes nothing."""
     if not who.sees(context.view.owner_of(body.user_id)):
         raise Problem("user_mismatch", USER_MISMATCH)
     place = None
     if body.user_id.strip() and body.session_id.strip():
-        place = in_memory(context.view, body.session_id)
-        if place is None:
-            place = await _place_of(context, body.user_id, body.session_id)
-    standing = place.standing if place is not None and place.is_of(body.user_id) else None
-    return Response(
-        _STATUS[standing], headers=user_position(request, context, body.user_id), media_type="application/json"
-    )
+        place = await _place_of(context, body.user_id, body.session_id)
+    return _standing(context, body.user_id, place)
+
+
+def validated(context: Context, who: Caller, body: bytes) -> Response | None:
+    """Return what `validate` answers to `body`; None where memory does not know the session, or it is a problem."""
+    try:
+        asked = Validate.model_validate_json(body)
+    except (ValidationError, RecursionError):
+        return None
+    place = in_memory(context.view, asked.session_id)
+    if place is None or not who.sees(context.view.owner_of(asked.user_id)):
+        return None
+    return _standing(context, asked.user_id, place)
+
+
+def _standing(context: Context, user_id: str, place: Place | None) -> Response:
+    standing = place.standing if place is not None and place.is_of(user_id) else None
+    headers = {POSITION: str(context.view.position(user_id))}
+    return Response(_STATUS[standing], headers=headers, media_type="application/json")
 
 
 async def _place_of(context: Context, user_id: str, session_id: str) -> Place | None:

@@ -10,6 +10,7 @@ from processor.faces.describing import Application
 from processor.faces.gate import Gate
 from processor.faces.paths import EncodedPaths
 from processor.faces.problems import add_handlers
+from processor.faces.quick import Quick
 from processor.faces.recording import Recording
 from processor.faces.shell import Shell
 from processor.faces.v1 import routes as v1
@@ -26,12 +27,14 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     app = Application(
         title="A3CP session manager",
         version=version("a3cp-session-manager"),
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # The service has its own.
         docs_url=None,  # FastAPI's page loads its script from elsewhere.
         redoc_url=None,
     )
     app.state.context = context
     app.state.shell = shell
     add_handlers(app)
+    app.add_middleware(Quick)
     app.add_middleware(EncodedPaths)
     app.add_middleware(Gate, doors=shell.doors, limits=shell.limits)
     app.add_middleware(Recording, log=shell.log.bind(component="serve"), metrics=shell.metrics)  # The outermost one.

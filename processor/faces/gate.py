@@ -36,10 +36,9 @@ class Gate:
             return
         try:
             await self._check(scope)
+            await self._app(scope, _bounded(receive) if _has_body(scope) else receive, send)
         except Problem as problem:
             await answer(Request(scope), problem)(scope, receive, send)
-            return
-        await self._app(scope, _bounded(receive) if _has_body(scope) else receive, send)
 
     async def _check(self, scope: Scope) -> None:
         host = (header(scope, b"host") or "").lower()

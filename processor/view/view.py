@@ -94,6 +94,7 @@ class View:
         self._unread = Unread(codec.decode_event)
         self._erased: dict[bytes, int] = {}  # when a person was erased, ms
         self._begun: Mapping[Source, int] | None = None
+        self._is_ready = False
         self._ends: Shared[Mapping[Source, int]] | None = None
 
     # --- fed by the follower
@@ -169,14 +170,16 @@ class View:
 
     def is_ready(self) -> bool:
         """Whether the view has passed the ends that the topics had at `begin`."""
-        return self._begun is not None and self._progress.has_passed(self._begun)
+        self._is_ready = self._is_ready or (self._begun is not None and self._progress.has_passed(self._begun))
+        return self._is_ready
 
     def why_not_ready(self) -> str | None:
         """Return what the view waits for, in words; None when it is ready."""
+        if self.is_ready():
+            return None
         if self._begun is None:
             return "it has not begun to read the topics"
-        left = self._progress.left(self._begun)
-        return f"it reads the topics, {left} offsets are left" if left else None
+        return f"it reads the topics, {self._progress.left(self._begun)} offsets are left"
 
     def position(self, user_id: str) -> Position:
         """Return where the view stands in the partition of a user."""
@@ -220,13 +223,14 @@ class View:
 
         What is read afterwards holds all that came before.
         """
-        user_id = self.user_of(session_id)
-        standing = None if user_id is None else self.standing(user_id, session_id)
-        if user_id is None or standing is None or not standing.is_open:
+        key = self._key_of(session_id)
+        if key is None:
             return None
-        key = user_id.encode()
-        state = self._states.of(key)  # Its offset stays when the tails are trimmed.
-        offset = -1 if state is None else state.last_offset
+        state = self._states.of(key)
+        standing = self._ahead.of(key, session_id, state)
+        if standing is None or not standing.is_open:
+            return None
+        offset = -1 if state is None else state.last_offset  # It stays when the tails are trimmed.
         return self._tails[TAGGED].end(key), self._tails[SESSIONS].end(key), offset
 
     def state(self, user_id: str) -> UserState | None:
@@ -264,7 +268,7 @@ class View:
 
     def user_of(self, session_id: str) -> str | None:
         """Return whose session it is, in the core's words: perhaps a lane. None if no state remembers it."""
-        key = self._states.user_of(session_id) or self._ahead.user_of(session_id)
+        key = self._key_of(session_id)
         return None if key is None else key.decode()
 
     def owner_of(self, user_id: str) -> str:
@@ -404,6 +408,9 @@ class View:
         except StoreUnavailable:
             return False
         return held is not None and passes(held.row, wanted)
+
+    def _key_of(self, session_id: str) -> bytes | None:
+        return self._states.user_of(session_id) or self._ahead.user_of(session_id)
 
     def _take_state(self, record: TopicRecord) -> None:
         key = record.key or b""

@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ from starlette.testclient import TestClient
 from processor.client.commands import CommandRecord
 from processor.core.ids import session_id as id_of
 from processor.core.model import IdFormat
-from processor.faces.doors import Caller, caller
+from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment
+from tests.faces.reading import reading
 from tests.faces.stage import START, START_MS, http_of, message
 
 PREFIXES = ("/session_manager", "/api/session_manager")
@@ -420,7 +420,7 @@ def test_a_start_that_failed_in_delivery_is_503(deployment: MemoryDeployment, ht
 
 def test_a_token_for_others_is_403(deployment: MemoryDeployment) -> None:
     """On A3CP's routes a foreign user is refused, `validate` too."""
-    with served_as(deployment, Caller("camera", "producer", ("ben",))) as http:
+    with reading(deployment, Caller("camera", "producer", ("ben",))) as http:
         assert start(http, "ann").status_code == 403
         assert end(http, "sess_1", "ann").json() == {"detail": "Session user mismatch"}
         body = {"user_id": "ann", "session_id": "sess_1"}
@@ -430,18 +430,6 @@ def test_a_token_for_others_is_403(deployment: MemoryDeployment) -> None:
 
 def test_a_reviewer_starts_nothing(deployment: MemoryDeployment) -> None:
     """But may validate."""
-    with served_as(deployment, Caller("page", "reviewer", ("*",))) as http:
+    with reading(deployment, Caller("page", "reviewer", ("*",))) as http:
         assert start(http).status_code == end(http, "sess_1").status_code == 403
         assert status(http, "sess_1") == "invalid"
-
-
-def served_as(deployment: MemoryDeployment, who: Caller) -> Any:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def client() -> Iterator[TestClient]:
-        with http_of(deployment) as http:
-            http.app.dependency_overrides[caller] = lambda: who  # type: ignore[attr-defined]
-            yield http
-
-    return client()

@@ -15,7 +15,7 @@ from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
 from processor.core.model import Flag, flag_words
 from processor.faces.context import Context, Given
-from processor.faces.doors import Asking
+from processor.faces.doors import Asking, Caller
 from processor.faces.paths import SessionId
 from processor.faces.positions import CaughtUp
 from processor.faces.v1.filters import Parameters, Text, Time
@@ -30,7 +30,6 @@ from processor.faces.v1.reading import (
     in_thread,
     is_there,
     listed,
-    not_seen,
     told,
 )
 from processor.faces.v1.shapes import (
@@ -103,19 +102,24 @@ async def show_session(
 
     It does not count as activity. The answer has an `ETag`; with `If-None-Match` an unchanged session is a 304.
     """
-    view = context.view
-    if asked.as_of is None and (known := context.encoded.get(view, session_id)) is not None:
-        encoded, position = known
-        if not who.sees(encoded.owner):
-            raise not_seen(session_id)
-        return _if_changed(request, encoded.etag, encoded.body, told(request, [position]))
-    version = view.version(session_id)  # Before it is read: what comes meanwhile changes it.
+    if asked.as_of is None and (known := shown(request, context, who, session_id)) is not None:
+        return known
+    version = context.view.version(session_id)  # Before it is read: what comes meanwhile changes it.
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
     etag, body = await in_thread(_encoded, held)
     if asked.as_of is None and held.is_whole:
         row = held.row
         context.encoded.put(session_id, version, user_id=row.user_id, owner=row.owner, etag=etag, body=body)
     return _if_changed(request, etag, body, headers_of(request, held))
+
+
+def shown(request: Request, context: Context, who: Caller, session_id: str) -> Response | None:
+    """Return what `show_session` answers if the session is as it was encoded last; else None."""
+    known = context.encoded.get(context.view, session_id)
+    if known is None or not who.sees(known[0].owner):
+        return None
+    encoded, position = known
+    return _if_changed(request, encoded.etag, encoded.body, told(request, [position]))
 
 
 @router.get("/sessions/{session_id}/messages", responses=answers(SessionMessages))
