@@ -180,7 +180,7 @@ def _withheld(record: Record, metadata: Metadata) -> tuple[MessageRow, Facts]:
         source=known.get("source"),
         modality=known.get("modality"),
         performer_id=known.get("performer_id"),
-        actor=known["actor"],
+        expressed_by=known["expressed_by"],
         capture_id=known.get("capture_id"),
         notices=tag_notices(tuple(line.flags)),
         claimed_session_id=None,
@@ -192,7 +192,7 @@ def _withheld(record: Record, metadata: Metadata) -> tuple[MessageRow, Facts]:
         partition=partition,
         offset=offset,
     )
-    return row, _NOTHING_KNOWN._replace(actor=row.actor)
+    return row, _NOTHING_KNOWN._replace(expressed_by=row.expressed_by)
 
 
 def _with_told_sums(session: SessionRow, target: Target, listed: Mapping[str, File]) -> SessionRow:

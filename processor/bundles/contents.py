@@ -152,7 +152,7 @@ def _record_line(row: MessageRow, entry: Entry, content: bytes | None) -> bytes:
         line.flags = list(flag_words(row.notices & _TAG_BITS))
     if content is None:
         line.withheld = str(entry.record["withheld"])
-        line.flags, line.known = list(row.flags), {"actor": row.actor, **_known(row)}
+        line.flags, line.known = list(row.flags), {"expressed_by": row.expressed_by, **_known(row)}
     elif row.encoding == JSON:
         line.text = content.decode()
     else:

@@ -104,8 +104,10 @@ def _page_session(session: SessionRow) -> dict[str, Any]:
 
 def _facts(session: SessionRow) -> str:
     summary = session.summary
-    actors = ", ".join(
-        f"{name} {summary.actors[name]:,}" for name in ("user", "partner", "system") if summary.actors.get(name)
+    voices = ", ".join(
+        f"{name} {summary.expressed_by[name]:,}"
+        for name in ("user", "carer", "system")
+        if summary.expressed_by.get(name)
     )
     ended = session.state
     if session.state == "ended" and session.reason:
@@ -117,7 +119,7 @@ def _facts(session: SessionRow) -> str:
         "Length": span_words(session.duration_ms),
         "Paused": span_words(session.paused_ms) if session.paused_ms else None,
         "Session": ended,
-        "Messages": f"{session.held_count:,}" + (f" ({actors})" if actors else ""),
+        "Messages": f"{session.held_count:,}" + (f" ({voices})" if voices else ""),
         "Worth knowing": flag_counts(
             {word: count for word, count in summary.notices.items() if word != "nonconforming"}
         ),

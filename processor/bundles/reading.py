@@ -4,7 +4,7 @@ import base64
 import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from processor.errors import UsageError
 from processor.sessions.shapes import Entry, Metadata, RecordLine
 from processor.targets.paths import BUNDLE, METADATA, RECORDS
 from processor.targets.target import NotAFile, Target
+from processor.upstream.expression import voice_of
 
 METADATA_BYTES_MAX: Final = 16 << 20
 LINE_BYTES_MAX: Final = 128 << 20  # A message is below what Kafka takes, and stands twice in a line, escaped.
@@ -50,6 +51,9 @@ def read_timeline(target: Target) -> Iterator[Entry]:
             with _damage_told(target):
                 entry = msgspec.json.decode(text, type=Entry)
                 parse_time(entry.at)
+                if entry.expressed_by is None:  # An earlier release wrote it.
+                    voice: Any = voice_of(entry.record).value if entry.kind == "message" else "session"
+                    entry.expressed_by = voice
             yield entry
 
 

@@ -14,7 +14,7 @@ _SOURCES: Final = (
     "runtime/partial.py",
     "runtime/withholding.py",
     "sessions/*.py",
-    "upstream/*.py",
+    "upstream/**/*.*",
 )
 _CHARS: Final = 12
 _LIBRARY: Final = "msgspec"  # writes the numbers

@@ -12,7 +12,7 @@ import msgspec
 from processor.bundles.sink import BUFFER_BYTES, Sink
 from processor.sessions.shapes import Entry
 
-_OUR_COLUMNS: Final = ("seq", "at", "recorded_at", "actor", "notices", "content_hash", "words", "fields")
+_OUR_COLUMNS: Final = ("seq", "at", "recorded_at", "expressed_by", "notices", "content_hash", "words", "fields")
 _THEIR_COLUMNS: Final = (
     "source", "modality", "performer_id", "event", "capture_id", "record_id", "output_phrase", "final_decision",
     "label_status", "label_correction", "transcript", "consent_given", "is_demo",
@@ -65,8 +65,8 @@ class Table:
         """Add the row of a message."""
         record = entry.record
         ours = (
-            str(entry.seq), entry.at, entry.recorded_at, entry.actor, " ".join(entry.notices), entry.content_hash or "",
-            defused(entry.words), _encode(record).decode().replace(";", "\\u003b"),
+            str(entry.seq), entry.at, entry.recorded_at, entry.expressed_by or "", " ".join(entry.notices),
+            entry.content_hash or "", defused(entry.words), _encode(record).decode().replace(";", "\\u003b"),
         )  # fmt: skip
         self._put([*ours, *[defused(record[name]) if name in record else "" for name in _THEIR_COLUMNS]])
 

@@ -25,12 +25,14 @@ from processor.sessions.model import SessionRow
 from processor.sessions.ports import Cursor, SessionFilter
 from processor.sessions.ports import Store as StorePort
 from processor.sessions.summary import by_day, by_user
+from processor.upstream.expression import Voice
 from processor.upstream.notices import Notice
 from processor.upstream.vocabulary import ENDS, FLAGS, flag_counts, flag_text
 from processor.upstream.words import span_words
 
 app = App("The sessions in the store.")
 
+VOICES: Final = tuple(voice.value for voice in Voice)
 STATUSES: Final = ("active", "paused", "closed", "open", "partial", "complete")
 PAGE: Final = 20
 _ROWS_AT_ONCE: Final = 1_000
@@ -124,7 +126,7 @@ def show(
     console.print(f"held      {row.held_count:,} messages{_whole_words(row)}")
     summary = row.summary
     for name, found in (
-        ("actors", summary.actors),
+        ("said by", summary.expressed_by),
         ("sources", summary.sources),
         ("feedback", summary.feedback),
         ("aborts", summary.abort_codes),
@@ -145,6 +147,10 @@ def search(
     words: Annotated[str, typer.Argument(metavar="TEXT", help="Words that must all be there.")],
     *,
     user: User = None,
+    expressed_by: Annotated[
+        str | None,
+        typer.Option("--expressed-by", metavar="WHO", help=f"Only what they said: {', '.join(VOICES)}."),
+    ] = None,
     limit: Limit = PAGE,
     store: Store = None,
     as_json: Json = False,
@@ -155,8 +161,9 @@ def search(
     """
     if not words.strip():
         raise UsageError("no words are given", remedy="name some that are to be found")
+    one_of("--expressed-by", expressed_by, VOICES)
     with closing(stored(store)) as opened:
-        found = opened.reader.search(words, SessionFilter(owner=_owner(user)), limit=limit)
+        found = opened.reader.search(words, SessionFilter(owner=_owner(user)), limit=limit, expressed_by=expressed_by)
     if as_json:
         print_json({"found": [found_fields(row) for row in found]})
         return
@@ -166,12 +173,12 @@ def search(
     console = new_console()
     if console.width < _WIDE:  # Whole ids and words do not fit side by side.
         for row in found:
-            print(f"{when(row.at_ms)}  {plain_id(row.user_id)}  {plain(row.place)}")
+            print(f"{when(row.at_ms)}  {plain_id(row.user_id)}  {row.expressed_by}")
             print(f"  {row.session_id or '(in no session)'}\n  {plain(row.text)}")
         return
-    table = new_table("when", "session", "user", "where", "text", folded=("text",))
+    table = new_table("when", "session", "user", "said by", "text", folded=("text",))
     for row in found:
-        cells = (when(row.at_ms), row.session_id or "(none)", plain_id(row.user_id), plain(row.place), plain(row.text))
+        cells = (when(row.at_ms), row.session_id or "(none)", plain_id(row.user_id), row.expressed_by, plain(row.text))
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
 

@@ -1,6 +1,5 @@
 """`a3cp sessions timeline`: a session in the terminal, line by line, readable without colour."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated, Any, Final, NamedTuple
@@ -14,24 +13,21 @@ from processor.bundles.reading import read_metadata, read_timeline
 from processor.cli.places import bundle_or_view
 from processor.cli.settings import Json, Store, codec_of_settings
 from processor.cli.text import plain, plain_id, print_json
-from processor.codec.isotime import parse_time
+from processor.sessions.folding import Line, folded, marks_of, words_of
 from processor.sessions.metadata import metadata_of
 from processor.sessions.shapes import Entry
 from processor.sessions.timeline import spooled
 from processor.targets.target import Target
-from processor.upstream.vocabulary import ODD, QUIET, flag_text
-from processor.upstream.words import span_words
+from processor.upstream.vocabulary import ODD, flag_text
 
-IDLE_MS: Final = 120_000  # a longer silence is told as one
-FOLD_MIN: Final = 3  # lines alike from which on they are one
-_STYLES: Final = {"user": "green", "partner": "yellow", "system": "blue", "session": "bold"}
+_STYLES: Final = {"user": "green", "carer": "yellow", "system": "blue", "session": "bold"}
 
 
 class Shown(NamedTuple):
     """One line on the terminal."""
 
     time: str
-    actor: str  # "" for a silence
+    voice: str  # "" for a silence
     words: str
     marks: tuple[str, ...]
 
@@ -81,12 +77,12 @@ def show(heads: Iterable[str], entries: Iterable[Entry], *, everything: bool = F
     console.print()
     for line in lines(entries, everything=everything):
         text = Text(f"{line.time:8}  ")
-        if not line.actor:
+        if not line.voice:
             text.append(f"{'':9}⋯ {line.words}", style="dim")
-        elif line.actor == "session":
+        elif line.voice == "session":
             text.append(f"{'─' * 7}  {line.words}", style=_STYLES["session"])
         else:
-            text.append(f"{line.actor:7}", style=_STYLES[line.actor])
+            text.append(f"{line.voice:7}", style=_STYLES[line.voice])
             text.append(f"  {line.words}")
         for mark in line.marks:
             text.append(f"  [{mark}]", style="bold red")
@@ -94,37 +90,16 @@ def show(heads: Iterable[str], entries: Iterable[Entry], *, everything: bool = F
 
 
 def lines(entries: Iterable[Entry], *, everything: bool = False) -> Iterator[Shown]:
-    """Yield the lines for `entries`. A silence has a line of its own; lines that are alike become one."""
-    before_ms: int | None = None
-    alike: list[Shown] = []
-    alike_key = ""
-    for entry in entries:
-        at_ms = parse_time(entry.at)
-        words = entry.words + (f": {entry.detail}" if entry.detail else "")
-        marks = tuple(flag_text(word) for word in entry.notices if word not in QUIET)
+    """Yield the lines for `entries`, folded unless `everything` is wanted."""
+    every = (Line(entry, words_of(entry)) for entry in entries)
+    for line in every if everything else folded(entries):
+        entry = line.entry
+        if entry is None:
+            yield Shown("", "", line.words, ())
+            continue
+        marks = tuple(flag_text(word) for word in marks_of(entry))
         if everything and entry.reasons:
             why = "; ".join(ODD.get(reason, reason) for reason in entry.reasons)
             marks += (f"{flag_text('nonconforming')}: {plain(why)}",)
-        line = Shown(entry.at[11:19], entry.actor, plain(words), marks)
-        is_idle = before_ms is not None and at_ms - before_ms > IDLE_MS
-        key = f"{entry.actor} {_numberless(words)}" if entry.kind == "message" and not marks and not everything else ""
-        if is_idle or not key or key != alike_key:
-            yield from _folded(alike)
-            alike = []
-        if is_idle and before_ms is not None:
-            yield Shown("", "", f"{span_words(at_ms - before_ms)} without messages", ())
-        alike.append(line)
-        alike_key = key
-        before_ms = max(at_ms, before_ms or 0)
-    yield from _folded(alike)
-
-
-def _folded(alike: list[Shown]) -> Iterable[Shown]:
-    if len(alike) < FOLD_MIN:
-        return alike
-    first, last = alike[0], alike[-1]
-    return [first._replace(words=f"{len(alike)} × {_numberless(first.words)}, until {last.time}")]
-
-
-def _numberless(words: str) -> str:
-    return re.sub(r" \d+$", "", words)
+        until = "" if line.last is None else f", until {line.last.at[11:19]}"
+        yield Shown(entry.at[11:19], entry.expressed_by or "", plain(line.words) + until, marks)

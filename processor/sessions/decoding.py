@@ -14,6 +14,7 @@ from processor.runtime.withholding import why_text_is_withheld, why_withheld
 from processor.sessions.feed import OutputRecord
 from processor.sessions.model import EventRow, MessageRow, TextRow, UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED, Place
+from processor.upstream.expression import voice_of_event
 from processor.upstream.facts import Facts, event_texts, facts_of, tag_notices
 from processor.upstream.notices import Notice
 
@@ -130,7 +131,7 @@ def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
         None if view.source is None else clean(view.source),
         clean(modality) if isinstance(modality := fields.get("modality"), str) else None,
         clean(performer) if isinstance(performer := fields.get("performer_id"), str) else None,
-        facts.actor,
+        facts.expressed_by,
         clean(capture) if isinstance(capture := fields.get("capture_id"), str) else None,
         notices,
         None if claim is None else clean(claim),
@@ -143,7 +144,7 @@ def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
         record.offset,
     )
     start_ms = view.session_start_ms if view.session_start_ms is not None else view.timestamp_ms
-    texts = _texts(facts.texts, row, TAGGED) if facts.texts and why is None else []
+    texts = _texts(facts.texts, row, facts.expressed_by, TAGGED) if facts.texts and why is None else []
     return DecodedMessage(row, facts, start_ms, texts)
 
 
@@ -165,7 +166,8 @@ def _event(codec: Codec, record: OutputRecord) -> DecodedEvent:
         record.offset,
     )
     start_ms = view.timestamp if view.start_time is None else view.start_time
-    return DecodedEvent(view, row, start_ms, _texts(event_texts(view), row, SESSIONS))
+    texts = _texts(event_texts(view), row, voice_of_event(view).value, SESSIONS)
+    return DecodedEvent(view, row, start_ms, texts)
 
 
 def _fit_to_keep(text: str) -> str:
@@ -176,10 +178,13 @@ def _fit_to_keep(text: str) -> str:
     return _clean(text)
 
 
-def _texts(texts: Iterable[tuple[str, str]], row: MessageRow | EventRow, topic: str) -> list[TextRow]:
+def _texts(
+    texts: Iterable[tuple[str, str]], row: MessageRow | EventRow, expressed_by: str, topic: str
+) -> list[TextRow]:
+    place = row.partition, row.offset
     return [
-        TextRow(row.session_id, row.user_id, row.timestamp_ms, place, _clean(text), topic, row.partition, row.offset)
-        for place, text in texts
+        TextRow(row.session_id, row.user_id, row.timestamp_ms, expressed_by, where, _clean(text), topic, *place)
+        for where, text in texts
     ]
 
 

@@ -64,7 +64,7 @@ def summary_of(row: SessionRow) -> Summary:
 def sums_fields(sums: Sums) -> dict[str, Any]:
     """Return sums by the names that they have in JSON, each count's keys sorted."""
     return {
-        "actors": dict(sorted(sums.actors.items())),
+        "expressed_by": dict(sorted(sums.expressed_by.items())),
         "sources": dict(sorted(sums.sources.items())),
         "modalities": dict(sorted(sums.modalities.items())),
         "flags": dict(sorted(sums.notices.items())),
@@ -88,6 +88,7 @@ def found_fields(found: Found) -> dict[str, Any]:
         "session_id": found.session_id,
         "user_id": found.user_id,
         "time": format_time(found.at_ms),
+        "expressed_by": found.expressed_by,
         "place": found.place,
         "text": found.text,
     }

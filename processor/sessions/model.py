@@ -25,7 +25,7 @@ class MessageRow(NamedTuple):
     source: str | None
     modality: str | None
     performer_id: str | None
-    actor: str  # the value of an `Actor`
+    expressed_by: str  # the value of a `Voice`
     capture_id: str | None
     notices: int  # bits of `Notice`, `Flag`'s among them
     claimed_session_id: str | None
@@ -62,6 +62,7 @@ class TextRow(NamedTuple):
     session_id: str | None
     user_id: str
     at_ms: int
+    expressed_by: str  # the value of a `Voice`
     place: str  # where they stand: the field's name, or `note`, `context`, …
     text: str
     topic: str  # `tagged` or `sessions`
@@ -97,7 +98,7 @@ class Status(Enum):
 class Sums:
     """What messages add up to."""
 
-    actors: dict[str, int] = field(default_factory=dict)  # messages by `Actor`
+    expressed_by: dict[str, int] = field(default_factory=dict)  # messages by `Voice`
     sources: dict[str, int] = field(default_factory=dict)
     modalities: dict[str, int] = field(default_factory=dict)
     notices: dict[str, int] = field(default_factory=dict)  # messages by the words of `Notice`

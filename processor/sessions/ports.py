@@ -73,6 +73,7 @@ class Found(NamedTuple):
     session_id: str | None
     user_id: str
     at_ms: int
+    expressed_by: str  # the value of a `Voice`
     place: str
     text: str
 
@@ -170,10 +171,13 @@ class SessionReader(Protocol):
     def removed_of(self, session_ids: Sequence[str]) -> frozenset[str]:
         """Return those of `session_ids` that were removed, for their age or with their person."""
 
-    def search(self, words: str, wanted: SessionFilter = EVERYTHING, *, limit: int) -> Sequence[Found]:
+    def search(
+        self, words: str, wanted: SessionFilter = EVERYTHING, *, limit: int, expressed_by: str | None = None
+    ) -> Sequence[Found]:
         """Return texts that hold all of `words`, latest first, of sessions that pass `wanted`.
 
-        What is in no session is found too, when `wanted` asks for no more than owners.
+        What is in no session is found too, when `wanted` asks for no more than owners. With `expressed_by` only what
+        somebody said whom that word means.
         """
 
     def totals(self) -> Totals:

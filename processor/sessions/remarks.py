@@ -57,5 +57,5 @@ def _performer(entry: Entry) -> str | None:
     return performer_id if isinstance(performer_id, str) else None
 
 
-def _speaker(entry: Entry) -> Any:  # One of the words of `Speaker`: a message's actor is never the session.
-    return entry.actor
+def _speaker(entry: Entry) -> Any:  # One of the words of `Speaker`: a message is never the session's.
+    return entry.expressed_by

@@ -15,7 +15,8 @@ Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", 
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="SHA-256, hex")]
 Count = Annotated[int, Meta(ge=0)]
 Seq = Annotated[int, Meta(ge=1, description="of the message that says it; null where a session command does")]
-Speaker = Annotated[Literal["user", "partner", "system"], Meta(description="who is behind that message")]
+Voice = Annotated[Literal["user", "carer", "system", "session"], Meta(description="whose expression it is")]
+Speaker = Annotated[Literal["user", "carer", "system"], Meta(description="whose expression that message is")]
 Ms = Annotated[int, Meta(ge=0, description="milliseconds")]
 
 
@@ -48,7 +49,7 @@ class Note(msgspec.Struct, forbid_unknown_fields=True):
     performer_id: str | None
     note: str
     seq: Seq | None = None
-    actor: Speaker | None = None
+    expressed_by: Speaker | None = None
 
 
 class Context(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,7 +59,7 @@ class Context(msgspec.Struct, forbid_unknown_fields=True):
     performer_id: str | None
     context: Any
     seq: Seq | None = None
-    actor: Speaker | None = None
+    expressed_by: Speaker | None = None
 
 
 class Summary(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,7 +70,7 @@ class Summary(msgspec.Struct, forbid_unknown_fields=True):
     paused_ms: Ms
     messages: Count
     events: Count
-    actors: dict[str, int]
+    expressed_by: Annotated[dict[str, int], Meta(description="messages by whose expression they are")]
     sources: dict[str, int]
     modalities: dict[str, int]
     flags: Annotated[dict[str, int], Meta(description="messages by what is notable about them")]
@@ -181,7 +182,7 @@ class Metadata(msgspec.Struct, forbid_unknown_fields=True):
     tags: list[str] = []
 
 
-class Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One line of a timeline: a message, or a session event."""
 
     kind: Annotated[str, Meta(description="message, or the kind of session event: started, paused, …")]
@@ -189,7 +190,8 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     number: Annotated[int, Meta(ge=1, description="of a session event, in order of the log")] | None
     at: Annotated[Time, Meta(description="where it stands in time")]
     recorded_at: Annotated[Time, Meta(description="when the log took it")]
-    actor: Literal["user", "partner", "system", "session"]
+    expressed_by: Voice | None = None  # None only in bundles of earlier releases, which had `actor`.
+    actor: Annotated[str, Meta(description="of earlier releases: who sent it")] | UnsetType = UNSET
     source: str | None
     modality: str | None
     words: Annotated[str, Meta(description="one line in plain words")]
@@ -200,6 +202,8 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     reasons: Annotated[
         list[str], Meta(description="why it is nonconforming, if it is; docs/schemas.md has the words")
     ] = []
+    phrase: Annotated[str, Meta(description="the name that `words` has in the tables of words")] = ""
+    values: Annotated[dict[str, Any], Meta(description="what stands in the phrase's places")] = {}
 
 
 class Bundle(msgspec.Struct, forbid_unknown_fields=True):

@@ -40,7 +40,7 @@ class SessionFold:
         self._held += 1
         self._notices |= row.notices
         sums = self._sums
-        _count(sums.actors, row.actor)
+        _count(sums.expressed_by, row.expressed_by)
         if row.source is not None:
             _count(sums.sources, row.source)
         if row.modality is not None:
@@ -215,7 +215,7 @@ def _by(sessions: Iterable[SessionRow], key_of: Callable[[SessionRow], str]) -> 
 def _copied(sums: Sums) -> Sums:
     return replace(
         sums,
-        actors=sums.actors.copy(),
+        expressed_by=sums.expressed_by.copy(),
         sources=sums.sources.copy(),
         modalities=sums.modalities.copy(),
         notices=sums.notices.copy(),

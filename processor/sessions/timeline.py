@@ -17,7 +17,8 @@ from processor.runtime.withholding import why_withheld
 from processor.sessions.arguments import details_of
 from processor.sessions.model import EventRow, MessageRow, SessionView
 from processor.sessions.shapes import Context, Entry, Note, Step
-from processor.upstream.words import detail_words, event_words, message_words
+from processor.upstream.expression import voice_of_event
+from processor.upstream.words import Said, detail_words, filled, said_in_event, said_in_message
 
 SPOOL_BYTES_MAX: Final = 8 << 20  # kept in memory; beyond it a temporary file takes over
 _FIRST: Final = ("started",)
@@ -60,12 +61,26 @@ def message_line(row: MessageRow, codec: Codec) -> tuple[Line, bytes | None]:
     if content is None and "withheld" not in notices:
         notices.append("withheld")
     at_ms = row.append_ms if "clock_skew" in notices else row.timestamp_ms
-    words = f"{why.capitalize()}: its content is not kept" if content is None else message_words(record)
-    reasons = _reasons(content, codec) if "nonconforming" in notices else []
+    said = Said("withheld", {"why": why}) if content is None else said_in_message(record)
+    voice: Any = row.expressed_by
     entry = Entry(
-        "message", row.seq, None, format_time(at_ms), format_time(row.append_ms), _actor(row), row.source, row.modality,
-        words, "", notices, row.content_hash.hex(), record, reasons,
-    )  # fmt: skip
+        kind="message",
+        seq=row.seq,
+        number=None,
+        at=format_time(at_ms),
+        recorded_at=format_time(row.append_ms),
+        expressed_by=voice,
+        source=row.source,
+        modality=row.modality,
+        words=filled(said),
+        detail="",
+        phrase=said.phrase,
+        values=dict(said.values),
+        notices=notices,
+        content_hash=row.content_hash.hex(),
+        record=record,
+        reasons=_reasons(content, codec) if "nonconforming" in notices else [],
+    )
     return Line(at_ms, 1, entry), content
 
 
@@ -83,21 +98,31 @@ def _without_content(row: MessageRow, why: str) -> dict[str, Any]:
     return {"user_id": row.user_id, **times, **spine, **told}
 
 
-def _actor(row: MessageRow) -> Any:  # One of the words of `Entry.actor`.
-    return row.actor
-
-
 def event_line(row: EventRow, event: EventView, number: int) -> Line:
     """Return the entry of a session event, the `number`th of its session. An end stands where the session ended."""
     at_ms = event.timestamp
     if event.kind in _LAST and event.end_time is not None:
         at_ms = event.end_time
     record = plain_object(row.value)
-    detail = detail_words(event.kind, details_of(event))
+    detail, said = detail_words(event.kind, details_of(event)), said_in_event(event)
+    voice: Any = voice_of_event(event).value
     entry = Entry(
-        event.kind, None, number, format_time(at_ms), format_time(row.append_ms), "session", event.source, None,
-        event_words(event), detail, [], None, record,
-    )  # fmt: skip
+        kind=event.kind,
+        seq=None,
+        number=number,
+        at=format_time(at_ms),
+        recorded_at=format_time(row.append_ms),
+        expressed_by=voice,
+        source=event.source,
+        modality=None,
+        words=filled(said),
+        detail=detail,
+        phrase=said.phrase,
+        values=dict(said.values),
+        notices=[],
+        content_hash=None,
+        record=record,
+    )
     return Line(at_ms, 0 if event.kind in _FIRST else 3 if event.kind in _LAST else 2, entry)
 
 

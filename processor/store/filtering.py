@@ -47,8 +47,10 @@ def conditions(wanted: SessionFilter) -> list[ColumnElement[bool]]:
     return met
 
 
-def text_conditions(wanted: SessionFilter) -> list[ColumnElement[bool]]:
+def text_conditions(wanted: SessionFilter, expressed_by: str | None = None) -> list[ColumnElement[bool]]:
     """Return what a text must meet: that its session passes, or, where only owners are asked for, whose it is."""
+    if expressed_by is not None:
+        return [TEXTS.c.expressed_by == expressed_by, *text_conditions(wanted)]
     if wanted == EVERYTHING:
         return []
     if wanted == SessionFilter(owner=wanted.owner):

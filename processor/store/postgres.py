@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, create_engine,
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from processor.sessions.ports import Found
 from processor.store.dialect import POOL
 from processor.store.rows import Values
 from processor.store.tables import TEXTS
@@ -57,7 +58,7 @@ class PostgresDialect:
         ways = dict.fromkeys((wanted, normalize("NFC", wanted), normalize("NFD", wanted)))
         columns = TEXTS.c
         vector = func.to_tsvector(literal_column("'simple'"), columns.text)
-        query = select(columns.session_id, columns.user_id, columns.at_ms, columns.place, columns.text)
+        query = select(*(columns[name] for name in Found._fields))
         query = query.where(
             or_(*(vector.op("@@")(func.plainto_tsquery(literal_column("'simple'"), way)) for way in ways))
         )

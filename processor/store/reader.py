@@ -97,9 +97,11 @@ class SqlReader:
         with self._database.reading() as connection:
             return _removed_of(connection, session_ids)
 
-    def search(self, words: str, wanted: SessionFilter = EVERYTHING, *, limit: int) -> Sequence[Found]:
+    def search(
+        self, words: str, wanted: SessionFilter = EVERYTHING, *, limit: int, expressed_by: str | None = None
+    ) -> Sequence[Found]:
         """See `SessionReader.search`."""
-        query = self._database.dialect.matching(words, text_conditions(wanted), limit)
+        query = self._database.dialect.matching(words, text_conditions(wanted, expressed_by), limit)
         if query is None:
             return []
         return [Found(*values) for values in self._database.page(query)]

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from processor.errors import StoreUnavailable
+from processor.sessions.ports import Found
 from processor.store.dialect import POOL
 from processor.store.rows import Values
 from processor.store.tables import TEXTS
@@ -81,7 +82,7 @@ class SqliteDialect:
             return None
         found = text("SELECT rowid FROM texts_index WHERE texts_index MATCH :words").bindparams(words=quoted)
         columns = TEXTS.c
-        query = select(columns.session_id, columns.user_id, columns.at_ms, columns.place, columns.text)
+        query = select(*(columns[name] for name in Found._fields))
         query = query.where(columns.id.in_(found.columns(literal_column("rowid"))))
         return (
             query.where(*conditions)

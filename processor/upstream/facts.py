@@ -1,4 +1,4 @@
-"""What is looked for in a message: who is behind it, what a reviewer wants to find, and words to search.
+"""What is looked for in a message: whose expression it is, what a reviewer wants to find, and words to search.
 
 Upstream's modules name the same thing differently, and most of their examples fit no schema: so everything is looked
 for, nothing is demanded.
@@ -10,24 +10,13 @@ from typing import Any, Final, NamedTuple
 
 from processor.codec.events import EventView
 from processor.codec.jsonvalue import plain_value
-from processor.upstream.notices import Actor, Notice
+from processor.upstream.expression import voice_of
+from processor.upstream.notices import Notice
 from processor.upstream.words import top_label
 
 TEXT_CHARS_MAX: Final = 10_000  # of one text that can be searched
 TEXTS_MAX: Final = 32  # of one record
 
-_ROLES: Final = {"communicator": Actor.USER, "caregiver": Actor.PARTNER, "system": Actor.SYSTEM}
-_PARTNERS_MODULES: Final = frozenset(
-    {
-        "feedback_log",
-        "landmark_visualizer",
-        "partner_ui",
-        "recorded_schemas",
-        "sound_playback",
-        "speech_transcriber",
-    }
-)
-_USERS_MODULES: Final = frozenset({"audio_feed_worker", "gateway", "ui"})
 _WORDS: Final = {word: 1 << bit for bit, word in enumerate(Notice.WORDS)}
 _TEXT_KEYS: Final = (
     "transcript",
@@ -65,7 +54,7 @@ _TEXT_SETS: Final = frozenset((*_TEXT_KEYS, "context", "annotation", "clarificat
 class Facts(NamedTuple):
     """What the content of one message shows."""
 
-    actor: str
+    expressed_by: str  # the value of a `Voice`
     notices: int  # bits of `Notice`, without those of the tag
     confidence: float | None  # of a classifier's best label
     feedback: str | None  # confirmed, corrected or rejected
@@ -75,26 +64,6 @@ class Facts(NamedTuple):
     consents: bool
     score: float | None  # that an evaluation gives its session
     texts: tuple[tuple[str, str], ...]  # where they stand, and what they say
-
-
-def actor_of(fields: Mapping[str, Any]) -> Actor:
-    """Return who is behind the message with `fields`.
-
-    A role in `source` says it; else the performer (`system`, the user's own id, or anybody else); else the module.
-    """
-    source, performer_id = fields.get("source"), fields.get("performer_id")
-    if isinstance(source, str) and source in _ROLES:
-        return _ROLES[source]
-    if isinstance(performer_id, str) and performer_id.strip():
-        if performer_id == "system":
-            return Actor.SYSTEM
-        return Actor.USER if performer_id == fields["user_id"] else Actor.PARTNER
-    module = source if isinstance(source, str) else ""
-    if module in _USERS_MODULES:
-        return Actor.USER
-    if module in _PARTNERS_MODULES or ("label_status" in fields and "entry_id" in fields):  # The latter: feedback_log.
-        return Actor.PARTNER
-    return Actor.SYSTEM
 
 
 def facts_of(fields: Mapping[str, Any]) -> Facts:
@@ -131,7 +100,7 @@ def facts_of(fields: Mapping[str, Any]) -> Facts:
         notices |= Notice.DEMO
     texts = () if _TEXT_SETS.isdisjoint(fields) else tuple(islice(_texts(fields), TEXTS_MAX))
     return Facts(
-        actor_of(fields).value,
+        voice_of(fields).value,
         notices,
         confidence,
         feedback,

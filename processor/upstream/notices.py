@@ -1,18 +1,9 @@
-"""Who is behind a message, and what a reviewer wants to find in it."""
+"""What a reviewer wants to find in a message."""
 
-from enum import Enum
 from functools import cache
 from typing import Final
 
 from processor.core.model import Flag
-
-
-class Actor(Enum):
-    """Who is behind a message."""
-
-    USER = "user"  # the person who communicates
-    PARTNER = "partner"  # a carer, teacher, therapist
-    SYSTEM = "system"  # a module
 
 
 class Notice:

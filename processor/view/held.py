@@ -64,5 +64,5 @@ class Held:
 
 def _facts(row: MessageRow, codec: Codec) -> Facts:
     if row.value is None:
-        return Facts(row.actor, 0, None, None, None, False, False, False, None, ())
+        return Facts(row.expressed_by, 0, None, None, None, False, False, False, None, ())
     return facts_of(codec.decode_tagged(row.value).fields)

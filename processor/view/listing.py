@@ -97,16 +97,20 @@ class Listing:
         folded = self._reading.folded(named, self._reading.held(list(named)))
         return [each.row for each in folded if passes(each.row, wanted)]
 
-    def search(self, words: str, wanted: SessionFilter, *, limit: int) -> Sequence[Found]:
+    def search(
+        self, words: str, wanted: SessionFilter, *, limit: int, expressed_by: str | None = None
+    ) -> Sequence[Found]:
         """Return texts that hold all of `words`, of sessions that pass, latest first."""
         offsets = self._reading.offsets()
         whose = SessionFilter(owner=wanted.owner, owners=wanted.owners)
         named = {} if wanted == whose else self._concerned(wanted, offsets)
-        stored = self._reading.searched(words, wanted, limit)
+        stored = self._reading.searched(words, wanted, limit, expressed_by)
         found = dict.fromkeys(text for text in stored if text.session_id not in named)
-        some = list(self._reading.texts(words, offsets, lambda key: concerns(key, wanted), _SEARCHED))
+        tails = self._reading.texts(words, offsets, lambda key: concerns(key, wanted), _SEARCHED)
+        some = [text for text in tails if expressed_by in (None, text.expressed_by)]
         if named:  # Whether these pass, the store does not know.
-            some += [text for text in self._reading.searched(words, whose, _SEARCHED) if text.session_id in named]
+            stored = self._reading.searched(words, whose, _SEARCHED, expressed_by)
+            some += [text for text in stored if text.session_id in named]
         passing = self._passing({text.session_id: text.user_id for text in some if text.session_id}, wanted)
         for text in some:
             if text.session_id in passing or (text.session_id is None and wanted == whose):

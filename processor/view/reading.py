@@ -110,9 +110,9 @@ class Reading:
         """Return sessions of the store that pass, newest start first."""
         return () if self._store is None else self._store.sessions(wanted, limit=limit, after=after)
 
-    def searched(self, words: str, wanted: SessionFilter, limit: int) -> Sequence[Found]:
+    def searched(self, words: str, wanted: SessionFilter, limit: int, expressed_by: str | None) -> Sequence[Found]:
         """Return texts of the store with all of `words`, latest first."""
-        return () if self._store is None else self._store.search(words, wanted, limit=limit)
+        return () if self._store is None else self._store.search(words, wanted, limit=limit, expressed_by=expressed_by)
 
     # --- the tails
 
@@ -166,7 +166,7 @@ class Reading:
             for texts in (*(each.texts for each in part.messages), *(each.texts for each in part.events)):
                 for text in texts:
                     if has_all(text.text, words):
-                        yield Found(text.session_id, text.user_id, text.at_ms, text.place, text.text)
+                        yield Found._make(text[: len(Found._fields)])
 
     # --- both
 

@@ -350,12 +350,14 @@ class View:
         """
         return self._listing.count(wanted)
 
-    def search(self, words: str, wanted: SessionFilter, *, limit: int) -> Sequence[Found]:
+    def search(
+        self, words: str, wanted: SessionFilter, *, limit: int, expressed_by: str | None = None
+    ) -> Sequence[Found]:
         """Return texts that hold all of `words`, of sessions that pass, latest first. Raises as `count`.
 
         Of what the store does not hold yet, the latest records are searched.
         """
-        return self._listing.search(words, wanted, limit=limit)
+        return self._listing.search(words, wanted, limit=limit, expressed_by=expressed_by)
 
     def rollups(self, wanted: SessionFilter, by: Literal["day", "user", "template"]) -> dict[str, Rollup]:
         """Return what the sessions that pass add up to, by day of start, owner or template. Raises as `count`."""

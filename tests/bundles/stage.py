@@ -37,7 +37,7 @@ def written(store: SqlStore, root: Path) -> BundleWriter:
     return writer
 
 
-def sealed(folder: Path) -> None:
+def sealed(folder: Path, *, written_by: str | None = None) -> None:
     """Make the manifest anew, as somebody would who wants to hide a change."""
     old = manifests.read((folder / manifests.NAME).read_bytes())
     files = [
@@ -45,7 +45,7 @@ def sealed(folder: Path) -> None:
         for path in sorted(folder.iterdir())
         if path.name != manifests.NAME
     ]
-    made = manifests.make(old.session_id, files, written_at=old.written_at, written_by=old.written_by)
+    made = manifests.make(old.session_id, files, written_at=old.written_at, written_by=written_by or old.written_by)
     (folder / manifests.NAME).write_bytes(manifests.render(made))
 
 

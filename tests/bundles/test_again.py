@@ -45,7 +45,7 @@ CHANGES = {
     "a note on the page": ("timeline.html", b"Tired, but signs clearly.", b"Happy, but signs clearly."),
     "a word in the table": ("messages.csv", b"Corrected:", b"Confirmed:"),
     "a word in the timeline": ("bundle.json", b'"words":"Corrected:', b'"words":"Confirmed:'),
-    "who it was": ("bundle.json", b'"actor":"partner"', b'"actor":"user"'),
+    "who it was": ("bundle.json", b'"expressed_by":"carer"', b'"expressed_by":"user"'),
     "what is notable": ("bundle.json", b'"notices":["corrected"', b'"notices":["rejected"'),
     "a sum": ("bundle.json", b'"escalations":0', b'"escalations":7'),
     "a flag of a tag": ("records.jsonl", b'"flags":["late"]', b'"flags":["demo"]'),

@@ -109,7 +109,7 @@ def test_metadata_has_the_record_that_was_asked_for(tmp_path):
 
 
 def test_the_bundle_tells_the_whole_session(tmp_path):
-    """Metadata, notes, context, events and proof; user, partner and system in one order of time."""
+    """Metadata, notes, context, events and proof; user, carer and system in one order of time."""
     bundle = load(write(tmp_path, day_view("heron-07")), "bundle.json")
     assert [note["note"] for note in bundle["notes"]] == [
         "Snack time: practising the sign for drink.",
@@ -117,10 +117,10 @@ def test_the_bundle_tells_the_whole_session(tmp_path):
     ]
     timeline = bundle["timeline"]
     assert [entry["at"] for entry in timeline] == sorted(entry["at"] for entry in timeline)
-    assert {entry["actor"] for entry in timeline} == {"partner", "system", "session"}
+    assert {entry["expressed_by"] for entry in timeline} == {"user", "carer", "system", "session"}
     assert timeline[0]["kind"] == "started"
     words = [entry["words"] for entry in timeline]
-    assert "Recognised: “drink” (81 % sure)" in words
+    assert "Signed: “drink” (81 % sure)" in words
     assert "Corrected: “more” means “drink”" in words
     late = next(entry for entry in timeline if "late" in entry["notices"])
     assert late["record"]["event"] == "raw_features.ready"
@@ -130,7 +130,7 @@ def test_the_bundle_tells_the_whole_session(tmp_path):
 
 
 def test_messages_tell_notes_and_context_too(tmp_path):
-    """Where upstream's modules have them, with the message's number and who is behind it; commands' among them."""
+    """Where upstream's modules have them, with the message's number and whose it is; commands' among them."""
     kitchen = {"context_location": "kitchen", "context_partner_speech": "Are you thirsty?"}
     fields: list[dict[str, Any]] = [
         {"source": "partner_ui", "performer_id": "carer01", "notes": "Looked at the cup."},
@@ -143,16 +143,16 @@ def test_messages_tell_notes_and_context_too(tmp_path):
     ]
     bundle = load(write(tmp_path, made_view(fields, notes=("by command",))), "bundle.json")
     jsonschema.validate(bundle, json.loads(schema_text("bundle")))
-    notes = [(note["seq"], note["actor"], note["performer_id"], note["note"]) for note in bundle["notes"]]
+    notes = [(note["seq"], note["expressed_by"], note["performer_id"], note["note"]) for note in bundle["notes"]]
     assert notes == [
-        (1, "partner", "carer01", "Looked at the cup."),
+        (1, "carer", "carer01", "Looked at the cup."),
         (None, None, "carer-02", "by command"),
-        (4, "partner", None, "play or music?"),
-        (5, "user", None, "tired"),
+        (4, "carer", None, "play or music?"),
+        (5, "carer", None, "tired"),
     ]
-    assert [(context["seq"], context["actor"], context["context"]) for context in bundle["context"]] == [
+    assert [(context["seq"], context["expressed_by"], context["context"]) for context in bundle["context"]] == [
         (2, "system", kitchen),
-        (5, "user", {"session_notes": "tired", "location": "hall"}),
+        (5, "carer", {"session_notes": "tired", "location": "hall"}),
         (6, "system", {"context_topic_tag": "food"}),
     ]
     at = {entry["seq"]: entry["at"] for entry in bundle["timeline"] if entry["kind"] == "message"}

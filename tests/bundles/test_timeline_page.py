@@ -142,7 +142,14 @@ def test_the_page_says_what_happened(tmp_path):
     text = page_of(tmp_path, view)
     page = Page(text)
     assert len(page.data["timeline"]) == view.session.held_count + view.session.event_count
-    for words in ("Session of heron-07", "32 min", "63 (partner", " corrected", "yes, “drink”", "yes, proven"):
+    for words in (
+        "Session of heron-07",
+        "32 min",
+        "63 (user 3, carer 4, system 56)",
+        " corrected",
+        "yes, “drink”",
+        "yes, proven",
+    ):
         assert words in text
     assert {attributes.get("lang") for tag, attributes in page.elements if tag == "html"} == {"en"}
     landmarks = {tag for tag, _ in page.elements}

@@ -1,7 +1,9 @@
 """a3cp verify and a3cp sessions timeline: what they print, and how they end."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +16,7 @@ from processor.cli.timeline import lines
 from processor.errors import UsageError
 from processor.store import open_store
 from processor.targets.target import Target
+from tests.bundles.stage import sealed
 from tests.sessions.views import CODEC, NOW_MS, day_view, made_view, varied
 
 
@@ -121,8 +124,10 @@ def test_a_timeline_in_the_terminal(bundle):
     assert code == 0
     told = output.splitlines()
     assert told[0] == "Session of heron-07, 2025-11-20 09:00:00 to 09:32:00 UTC"
-    assert "09:01:00  partner  14 × Camera picture, until 09:01:02" in told
-    assert "09:15:25  partner  Corrected: “more” means “drink”  [corrected]" in told
+    assert "09:01:00  system   Camera, 2 s, 14 pictures, for “drink”" in told
+    assert "09:01:05  user     Signed: “drink” (81 % sure)" in told
+    assert "09:12:00  carer    Note by carer-02: “Tired, but signs clearly.”" in told
+    assert "09:15:25  carer    Corrected: “more” means “drink”  [corrected]" in told
     assert "                   ⋯ 16 min without messages" in told
     assert "\x1b" not in output
     everything = run("sessions", "timeline", str(bundle), "--all")[1].splitlines()
@@ -177,3 +182,44 @@ def test_lines_alike_are_one(tmp_path):
         "Not recognised (100 % sure)",
         "3 × Camera picture, until 09:00:05",
     ]
+
+
+def test_a_recording_is_one_line(tmp_path):
+    """Its start, pictures, stop and measured movement; what is notable in it stays a line of its own."""
+    recording: list[dict[str, Any]] = [
+        {"event": "capture.open", "annotation": {"intent": "eat"}},
+        *({"event": "capture.frame_meta", "seq": seq} for seq in range(2)),
+        {"event": "capture.close"},
+        {"event": "raw_features.ready"},
+        {"classifier_output": {"eat": 0.7}, "modality": "gesture"},
+        {"event": "capture.open"},
+        {"event": "capture.frame_meta", "seq": 0},
+        {"event": "capture.abort", "error_code": "no_camera"},
+    ]
+    contents = [{**fields, "capture_id": f"c{number > 5}"} for number, fields in enumerate(recording)]
+    path = write_bundle(Target(str(tmp_path)), made_view(contents), CODEC, now_ms=NOW_MS).path
+    told = [(line.voice, line.words) for line in lines(read_timeline(Target(path)))]
+    assert told[1:5] == [
+        ("system", "Camera, 4 s, 2 pictures, for “eat”"),
+        ("user", "Signed: “eat” (70 % sure)"),
+        ("system", "Camera, 1 s, 1 picture"),
+        ("system", "Camera recording broke off: no camera"),
+    ]
+
+
+def test_a_bundle_of_an_earlier_release_is_read(bundle, tmp_path):
+    """It had `actor` and no phrases: it stays sound, and its timeline says whose expression each line is."""
+    now = list(read_timeline(Target(str(bundle))))
+    path = bundle / "bundle.json"
+    text = path.read_text("utf-8")
+    text = re.sub(r'"expressed_by":"(user|carer|system)"', '"actor":"system"', text)
+    text = re.sub(
+        r',"phrase":"[^"]*"(,"values":\{[^}]*\})?', "", text.replace('"expressed_by":"session"', '"actor":"session"')
+    )
+    path.write_text(text, "utf-8")
+    sealed(bundle, written_by="a3cp-session-manager 0.1.0, renderer 000000000000")
+    assert run("verify", str(bundle))[0] == 0
+    then = list(read_timeline(Target(str(bundle))))
+    assert [entry.words for entry in then] == [entry.words for entry in now]
+    messages = [entry.expressed_by for entry in then if entry.kind == "message"]
+    assert messages == [entry.expressed_by for entry in now if entry.kind == "message"]

@@ -121,6 +121,9 @@ def test_a_search_tells_where_it_found(deployment: MemoryDeployment, http: TestC
     (found,) = get(http, "/v1/search?q=there")["found"]
     assert (found["session_id"], found["user_id"]) == (ids["lane"], "ann")
     assert (found["place"], found["text"]) == ("transcript", "hello there")
+    assert found["expressed_by"] == "carer"
+    assert get(http, "/v1/search?q=there&expressed_by=carer")["found"] == [found]
+    assert get(http, "/v1/search?q=there&expressed_by=user")["found"] == []
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,8 @@ def conversation(deployment: MemoryDeployment) -> str:
         ({"limit": 9, "after_seq": 4}, [5, 6]),
         ({"limit": 2, "role": "user"}, [3, 5]),
         ({"limit": 2, "role": "assistant", "after_seq": 0}, [2, 4]),
+        ({"limit": 2, "expressed_by": "user"}, [3, 5]),
+        ({"limit": 2, "expressed_by": "system", "after_seq": 0}, [2, 4]),
         ({"since": "2025-06-15T15:10:40Z"}, [4, 5, 6]),
         ({"until": "2025-06-15T15:10:40Z", "limit": 2}, [1, 2]),
         ({"since": "2030-01-01"}, []),
@@ -259,6 +261,7 @@ def test_a_message_has_its_own_fields(deployment: MemoryDeployment, http: TestCl
     say(deployment, "ann~00000001", role="user", content="hello", metadata={"confidence": 0.9})
     (told,) = get(http, session_id, "/messages")["messages"]
     assert (told["role"], told["content"], told["metadata"]) == ("user", "hello", {"confidence": 0.9})
+    assert told["expressed_by"] == "user"
     assert (told["user_id"], told["session_id"], told["session_seq"], told["session_flags"]) == (
         "ann",
         session_id,

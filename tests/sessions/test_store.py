@@ -99,11 +99,11 @@ def test_a_whole_session_is_complete(store: SqlStore) -> None:
 
 
 def test_the_summary_tells_what_was_there(store: SqlStore) -> None:
-    """Actors, sources, notices, confidence and feedback are counted over the session's messages."""
+    """Whose they are, sources, notices, confidence and feedback are counted over the session's messages."""
     applied(store, processed(a_morning()))
     first = store.reader.sessions(SessionFilter(owner="anna"), limit=10)[-1]
     summary = first.summary
-    assert dict(summary.actors) == {"user": 2, "system": 2, "partner": 1}
+    assert dict(summary.expressed_by) == {"user": 2, "system": 2, "carer": 1}
     assert dict(summary.sources) == {"ui": 2, "gesture_classifier": 1, "camera_feed_worker": 1}
     assert dict(summary.modalities) == {"gesture": 2}
     assert dict(summary.notices) == {"corrected": 1, "capture_abort": 1, "late": 1}
@@ -312,6 +312,19 @@ def test_search(store: SqlStore, words: str, places: list[str]) -> None:
     applied(store, processed(a_morning()))
     assert [found.place for found in store.reader.search(words, limit=5)] == places
     assert [found.place for found in store.reader.search(words, SessionFilter(owner="nobody"), limit=5)] == []
+
+
+def test_a_search_asks_for_whose_words(store: SqlStore) -> None:
+    """Of what the carer heard and what the device said for the user, each is found alone."""
+    applied(store, processed(a_morning()))
+    found = {
+        voice: [each.place for each in store.reader.search("outside", limit=9, expressed_by=voice)]
+        for voice in (None, "user", "carer", "system")
+    }
+    assert found[None]
+    assert sorted(found[None]) == sorted(place for voice in ("user", "carer", "system") for place in found[voice])
+    assert all(each.expressed_by == "carer" for each in store.reader.search("draußen", limit=9, expressed_by="carer"))
+    assert [each.expressed_by for each in store.reader.search("window", limit=9)] == ["carer"]
 
 
 @pytest.mark.parametrize(

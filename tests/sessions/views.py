@@ -113,7 +113,7 @@ def message_row(value: bytes, append_ms: int, partition: int = 0, offset: int = 
     facts = facts_of(view.fields)
     return MessageRow(
         view.session_id, view.session_seq, view.user_id, view.record_id, view.timestamp_ms, append_ms, view.source,
-        view.fields.get("modality"), view.fields.get("performer_id"), facts.actor, view.fields.get("capture_id"),
+        view.fields.get("modality"), view.fields.get("performer_id"), facts.expressed_by, view.fields.get("capture_id"),
         notices | facts.notices, view.claimed_session_id, sha256(content).digest(), len(content),
         None if withheld else value, withheld, view.encoding, partition, offset,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who is behind a message and what it shows, for the forms that upstream's modules use."""
+"""What a message shows, for the forms that upstream's modules use."""
 
 from typing import Any
 
@@ -6,32 +6,9 @@ import pytest
 
 from processor.core.model import Flag
 from processor.sessions.summary import SessionFold, by_day, by_user, new_session
-from processor.upstream.facts import actor_of, facts_of
+from processor.upstream.facts import facts_of
 from processor.upstream.notices import Notice, notice_words
 from tests.sessions.views import made_view
-
-
-@pytest.mark.parametrize(
-    ("fields", "actor"),
-    [
-        ({"source": "communicator", "performer_id": "carer01"}, "user"),  # A role word says it, before the performer.
-        ({"source": "caregiver"}, "partner"),
-        ({"source": "system"}, "system"),
-        ({"source": "ui", "performer_id": "u"}, "user"),
-        ({"source": "ui", "performer_id": "carer01"}, "partner"),
-        ({"source": "ui", "performer_id": "system"}, "system"),
-        ({"source": "ui", "performer_id": " "}, "user"),
-        ({"source": "ui"}, "user"),
-        ({"source": "partner_ui"}, "partner"),
-        ({"source": "gesture_classifier"}, "system"),
-        ({"entry_id": "1", "label_status": "confirmed"}, "partner"),
-        ({"source": ["odd"]}, "system"),
-        ({}, "system"),
-    ],
-)
-def test_actors(fields: dict[str, Any], actor: str) -> None:
-    """The role in `source`, else the performer, else the module."""
-    assert actor_of({"user_id": "u", **fields}).value == actor
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from processor.codec.events import from_json
 from processor.upstream.words import WORDS_CHARS_MAX, detail_words, event_words, message_words, top_label
 from tests.sessions.views import day_views
+from tests.upstream.odd_fields import JSON, ODD_FIELDS
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from tests.sessions.views import day_views
         ({"event": "capture.abort", "error_code": "session_closed"}, "Camera recording broke off: session closed"),
         ({"event": "raw_features.ready"}, "Movement is ready to be recognised"),
         ({"classifier_output": {"drink": 0.81, "unknown": 0.19}}, "Recognised: “drink” (81 % sure)"),
+        ({"classifier_output": {"drink": 0.81}, "modality": "gesture"}, "Signed: “drink” (81 % sure)"),
+        ({"classifier_output": {"drink": 0.86}, "source": "confidence_evaluator"}, "Weighed up: “drink” (86 % sure)"),
         ({"classifier_output": {"drink": 0.0, "unknown": 1.0}}, "Not recognised (100 % sure)"),
         ({"classifier_output": {"intent": "yes", "confidence": 0.6}}, "Recognised: “yes” (60 % sure)"),
         ({"intent_predictions": [{"intent": "no", "confidence": 0.2}]}, "Recognised: “no” (20 % sure)"),
@@ -42,14 +44,24 @@ from tests.sessions.views import day_views
         ({"session_notes": "Tired."}, "Note: “Tired.”"),
         ({"context_location": "garden"}, "Place: garden"),
         ({"sample_rate": 16_000, "chunk_size": 1_024}, "Microphone is listening"),
-        ({"aligned_messages": []}, "Inputs brought together"),
+        ({"aligned_messages": []}, "Several inputs were joined"),
         ({"training_config": {}, "status": "done"}, "The model was trained: “done”"),
         ({"trigger": "enough examples"}, "Training is due"),
-        ({"source": "landmark_visualizer"}, "Landmark visualizer"),
+        ({"source": "landmark_visualizer"}, "Message from the playback of movements"),
+        ({"source": "newer_module"}, "Message from newer_module"),
+        ({"parquet_path": "a"}, "A recorded movement was looked at"),
+        ({"file_uri": "a"}, "A recorded sound was played"),
+        ({"output_phrase": "Yes."}, "Phrase prepared: “Yes.”"),
+        ({"role": "user", "content": "Hello"}, "“Hello”"),
+        ({"partner_speech": ["Shall", "we?"]}, "Heard: “Shall we?”"),
+        ({"audio_payload": ""}, "Microphone is listening"),
+        ({"frame_index": 4}, "Camera picture"),
+        ({"raw_features_ref": {}}, "Movement is ready to be recognised"),
+        ({"event": "training.began"}, "Training began"),
         ({"source": "partner_ui", "notes": "Looked at the cup."}, "Note: “Looked at the cup.”"),
         ({"source": "sound_playback", "annotation_context": "play or music?"}, "Note: “play or music?”"),
         ({"source": "ui", "context": {"session_notes": "tired"}}, "Note: “tired”"),
-        ({}, "Message"),
+        ({}, "Message from an unnamed module"),
     ],
 )
 def test_messages(fields: dict[str, Any], words: str) -> None:
@@ -74,22 +86,7 @@ def test_details() -> None:
     assert detail_words("note", {}) == ""
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
-    max_leaves=8,
-)
-NAMES = st.sampled_from(
-    [
-        "event", "seq", "annotation", "error_code", "classifier_output", "intent_predictions", "clarification",
-        "output_phrase", "output_mode", "label_status", "label_correction", "intent_label", "final_label", "transcript",
-        "final_decision", "session_notes", "context", "environment_label", "memory", "aligned_messages", "trigger",
-        "training_config", "source",
-    ]
-)  # fmt: skip
-
-
-@given(st.dictionaries(NAMES, JSON, max_size=5))
+@given(ODD_FIELDS)
 def test_anything_has_words(fields: dict[str, Any]) -> None:
     """Modules write what they like: there is always one line, not too long."""
     words = message_words(fields)

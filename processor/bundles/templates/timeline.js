@@ -6,7 +6,7 @@
   const BINS = 200;            // columns of the overview
   const HEIGHTS = { idle: 30, day: 34, session: 46, chips: 20 };
 
-  const ACTORS = { user: "User", partner: "Partner", system: "System", session: "Session" };
+  const ACTORS = { user: "User", carer: "Carer", system: "System", session: "Session" };
   const LOUD_EVENTS = new Set(["rejected", "reopened"]);
   const SPINE = new Set(["schema_version", "record_id", "user_id", "timestamp", "session_id", "capture_id", "entry_id"]);
   const TECHNICAL = new Set(["kind", "reason", "revision", "digest", "start_time", "end_time", "command_record_id", "previous_session_id", "event",
@@ -24,7 +24,7 @@
   const QUIET = new Set(data.words.quiet);  // told in the details only
   const list = byId("list"), details = byId("details"), detailsBody = byId("details-body"), query = byId("query");
   const narrow = window.matchMedia("(max-width: 860px)");
-  const state = { lanes: new Set(["user", "partner", "system", "session"]), text: "", notable: false, utc: false, selected: null, unfolded: new Set() };
+  const state = { lanes: new Set(["user", "carer", "system", "session"]), text: "", notable: false, utc: false, selected: null, unfolded: new Set() };
   let rows = [], tops = new Float64Array(1), total = 0, printing = false;
   const shown = new Map();
 
@@ -87,11 +87,11 @@
     return entry.hay;
   }
   function wanted(entry) {
-    if (!state.lanes.has(entry.actor)) return false;
-    if (state.notable && entry.actor !== "session" && !entry.loud.length) return false;
+    if (!state.lanes.has(entry.expressed_by)) return false;
+    if (state.notable && entry.expressed_by !== "session" && !entry.loud.length) return false;
     return !state.text || state.text.split(/\s+/).every((word) => haystack(entry).includes(word));
   }
-  const alike = (entry) => (entry.kind !== "message" || entry.loud.length ? null : `${entry.actor}|${entry.source}|${entry.words.replace(/ \d+$/, "")}`);
+  const alike = (entry) => (entry.kind !== "message" || entry.loud.length ? null : `${entry.expressed_by}|${entry.source}|${entry.words.replace(/ \d+$/, "")}`);
 
   function layOut() {
     const kept = entries.filter(wanted);
@@ -125,7 +125,7 @@
   function heightOf(row, usual) {
     if (HEIGHTS[row.type]) return HEIGHTS[row.type];
     if (row.type === "fold") return usual;
-    if (row.entry.actor === "session") return narrow.matches ? usual : HEIGHTS.session;
+    if (row.entry.expressed_by === "session") return narrow.matches ? usual : HEIGHTS.session;
     return row.entry.loud.length ? usual + HEIGHTS.chips : usual;
   }
   function place() {
@@ -186,11 +186,11 @@
       return node;
     }
     const entry = row.entry;
-    node.classList.add(entry.actor);
+    node.classList.add(entry.expressed_by);
     const time = element("time", "", clock(entry.ms));
     time.dateTime = entry.at;
     node.append(time);
-    if (entry.actor === "session") {
+    if (entry.expressed_by === "session") {
       if (entry.kind === "note" || entry.kind === "context" || entry.kind === "step" || entry.kind === "status" || entry.kind === "tag") node.classList.add("note");
       if (entry.loud.length) node.classList.add("marked");
       const words = element("div", "words");
@@ -199,7 +199,7 @@
       return node;
     }
     const card = element("div", "card");
-    card.append(element("span", "lane-label", ACTORS[entry.actor]));
+    card.append(element("span", "lane-label", ACTORS[entry.expressed_by]));
     if (row.type === "fold") {
       node.classList.add("folded");
       const last = row.members[row.members.length - 1];
@@ -217,7 +217,7 @@
         card.append(chips);
       }
     }
-    node.append(element("span", "visually-hidden", `${ACTORS[entry.actor]}:`), card);
+    node.append(element("span", "visually-hidden", `${ACTORS[entry.expressed_by]}:`), card);
     return node;
   }
 
@@ -263,7 +263,7 @@
   }
   function reset() {
     state.text = ""; state.notable = false; query.value = "";
-    state.lanes = new Set(["user", "partner", "system", "session"]);
+    state.lanes = new Set(["user", "carer", "system", "session"]);
     for (const button of document.querySelectorAll("[data-lane]")) button.setAttribute("aria-pressed", "true");
     byId("notable").setAttribute("aria-pressed", "false");
     layOut();
@@ -326,8 +326,8 @@
     const facts = element("dl");
     pair(facts, "When", `${clock(entry.ms)}, ${day(entry.ms)}`);
     const performer = record.performer_id && record.performer_id !== "system" ? ` (${record.performer_id})` : "";
-    pair(facts, "Who", entry.actor === "session" ? (performer ? `Partner${performer}` : "The session manager") : ACTORS[entry.actor] + performer);
-    if (entry.actor !== "session") pair(facts, "Told by", entry.source ? moduleWords(entry.source) : null);
+    pair(facts, "Who", entry.expressed_by === "session" ? (performer ? `Carer${performer}` : "The session manager") : ACTORS[entry.expressed_by] + performer);
+    if (entry.expressed_by !== "session") pair(facts, "Told by", entry.source ? moduleWords(entry.source) : null);
     pair(facts, "Message", entry.kind === "message" ? `number ${entry.seq} of the session` : null);
     detailsBody.append(facts);
     if (entry.notices.length || entry.loud.length) {
@@ -423,7 +423,7 @@
     byId("overview").hidden = false;
     layAxis();
     const strip = byId("strip"), drawing = svg("svg", { viewBox: "0 0 1000 98", preserveAspectRatio: "none", "aria-hidden": "true" });
-    const lanes = ["user", "partner", "system"];
+    const lanes = ["user", "carer", "system"];
     const bar = Math.max(1000 / BINS, 4000 / (strip.clientWidth || 800));  // At least 4 px, also on a phone.
     lanes.forEach((_, lane) => drawing.append(svg("rect", { x: 0, y: 12 + lane * 26, width: 1000, height: 22, rx: 2 }, "track")));
     for (let i = 0; i + 1 < axis.length; i += 1) {
@@ -440,7 +440,7 @@
     }
     lanes.forEach((name, lane) => {
       const bins = new Uint32Array(BINS + 1);
-      for (const entry of entries) if (entry.actor === name) bins[Math.min(BINS, Math.floor(xOf(entry.ms) / 1000 * BINS))] += 1;
+      for (const entry of entries) if (entry.expressed_by === name) bins[Math.min(BINS, Math.floor(xOf(entry.ms) / 1000 * BINS))] += 1;
       bins.forEach((count, bin) => {
         if (count) drawing.append(svg("rect", { x: Math.min(1000 - bar, bin * 1000 / BINS), y: 12 + lane * 26, width: bar, height: 22 }, `${name} ${count > 8 ? "l3" : count > 2 ? "l2" : "l1"}`));
       });
@@ -448,7 +448,7 @@
     const marks = new Set();
     for (const entry of entries) {
       const x = xOf(entry.ms);
-      if (entry.actor === "session") drawing.append(svg("line", { x1: x, x2: x, y1: 8, y2: 92 }, "event"));
+      if (entry.expressed_by === "session") drawing.append(svg("line", { x1: x, x2: x, y1: 8, y2: 92 }, "event"));
       else if (entry.loud.length) marks.add(Math.round(x / 4) * 4);
     }
     for (const x of marks) drawing.append(svg("rect", { x: x - bar / 3, y: 0, width: bar / 1.5, height: 7 }, "mark"));
@@ -507,7 +507,7 @@
   }
   function stepNotable(by) {
     let index = state.selected ? state.selected.index : -1;
-    for (index += by; index >= 0 && index < rows.length; index += by) if (rows[index].type === "entry" && (rows[index].entry.loud.length || rows[index].entry.actor === "session")) { select(index); return; }
+    for (index += by; index >= 0 && index < rows.length; index += by) if (rows[index].type === "entry" && (rows[index].entry.loud.length || rows[index].entry.expressed_by === "session")) { select(index); return; }
   }
   const KEYS = {
     ArrowDown: () => step(1), ArrowUp: () => step(-1), PageDown: () => step(10), PageUp: () => step(-10),

@@ -127,6 +127,9 @@ class Searching(Filter):
     """A search."""
 
     q: Annotated[Text, Field(description="Words that must all be there.")]
+    expressed_by: Annotated[
+        Literal["user", "carer", "system", "session"] | None, Field(description="Whose words; else anybody's.")
+    ] = None
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="How many at most.")] = PAGE
 
 

@@ -23,7 +23,7 @@ from processor.faces.v1.shapes import SessionCount, SessionList, answers
 from processor.faces.v1.showing import session_resource
 from processor.sessions.jsonforms import found_fields, resource_of, rollup_fields
 from processor.sessions.model import SessionRow
-from processor.sessions.ports import SessionFilter
+from processor.sessions.ports import Found, SessionFilter
 from processor.sessions.summary import Rollup
 from processor.view.position import Position
 from processor.view.states import Open
@@ -59,7 +59,7 @@ async def count_sessions(request: Request, who: Asking, context: Given, asked: A
 @router.get("/search")
 async def search(request: Request, who: Asking, context: Given, asked: Annotated[Searching, Query()]) -> Response:
     """Find notes, contexts, transcripts and phrases that hold all of the words `q`, latest first."""
-    found, is_whole = await _of_all(context, lambda: context.view.search(asked.q, asked.wanted(who), limit=asked.limit))
+    found, is_whole = await _of_all(context, lambda: _found(context.view, who, asked))
     owner_of = context.view.owner_of
     body = {"found": [{**found_fields(each), "user_id": owner_of(each.user_id)} for each in found]}
     return answer(body, told(request, context.view.positions(), is_whole=is_whole))
@@ -169,6 +169,10 @@ def of_user(asked: Any, user_id: str) -> Any:
     if asked.user_id not in (None, user_id):
         raise Problem("invalid_request", "the path names one user, and the parameter user_id another")
     return asked.model_copy(update={"user_id": user_id})
+
+
+def _found(view: View, who: Caller, asked: Searching) -> Sequence[Found]:
+    return view.search(asked.q, asked.wanted(who), limit=asked.limit, expressed_by=asked.expressed_by)
 
 
 def _shown(view: View, row: SessionRow, names: Sequence[str] | None) -> Any:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -77,6 +77,9 @@ class Messages(AsOf):
     since: Annotated[Time | None, Field(description="Of this time or later.")] = None
     until: Annotated[Time | None, Field(description="Of an earlier time.")] = None
     role: Annotated[Text | None, Field(description="Of a conversation: whose messages, `user` or `assistant`.")] = None
+    expressed_by: Annotated[
+        Literal["user", "carer", "system"] | None, Field(description="Whose expression they are.")
+    ] = None
 
     @property
     def is_forward(self) -> bool:
@@ -91,6 +94,7 @@ class Messages(AsOf):
             and (self.after_seq is None or seq > self.after_seq)
             and (self.since is None or row.timestamp_ms >= self.since)
             and (self.until is None or row.timestamp_ms < self.until)
+            and self.expressed_by in (None, row.expressed_by)
         )
 
 
@@ -126,7 +130,9 @@ def shown(request: Request, context: Context, who: Caller, session_id: str) -> R
 async def show_messages(
     request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[Messages, Query()]
 ) -> Response:
-    """Show messages of a session, oldest first: their own fields, with `session_id`, `session_seq` and `session_flags`.
+    """Show messages of a session, oldest first.
+
+    Each has its own fields, and `session_id`, `session_seq`, `session_flags` and `expressed_by`.
 
     With `since`, `until` or `after_seq` they are the first `limit` of those meant; else the last.
     """
@@ -244,7 +250,7 @@ def message_fields(row: MessageRow, codec: Codec, owner: str) -> dict[str, Any]:
     """
     entry = message_line(row, codec)[0].entry
     tag = {"session_id": row.session_id, "session_seq": row.seq, "session_flags": flag_words(row.notices & _TAG_BITS)}
-    return {**entry.record, "user_id": owner, **tag}
+    return {**entry.record, "user_id": owner, **tag, "expressed_by": row.expressed_by}
 
 
 def proof_of(held: Held) -> Proof:
@@ -313,7 +319,8 @@ def _begin(held: Held, asked: Messages) -> int:
     """Return a number behind which all the messages are that are wanted: what is before need not be read."""
     if asked.after_seq is not None:
         return asked.after_seq
-    if asked.is_forward or asked.role is not None or held.row.held_digest is None:  # None: some are missing.
+    is_part = (asked.role, asked.expressed_by) != (None, None)
+    if asked.is_forward or is_part or held.row.held_digest is None:  # None: some are missing.
         return 0
     last = held.row.held_count if asked.before_seq is None else min(asked.before_seq - 1, held.row.held_count)
     return max(0, last - asked.limit)
