@@ -7,6 +7,7 @@ with MemoryDeployment(tmp_path) as deployment, TestClient(make_app(deployment.co
     http.post("/v1/sessions", json={"user_id": "elias01"})
 """
 
+import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -67,6 +68,7 @@ class MemoryDeployment:
         self.broker: Final = MemoryBroker(self.clock, partitions=partitions)
         self.store: Final[SqlStore] = open_store(self.settings.store_url)
         self.folder: Final = folder
+        self.site_key: Final = secrets.token_bytes(32)
         self.producer: Final = MemoryProducer(self.broker, TOPICS.raw, then=self.run)
         self._materializer = Materializer(self.store.writer, partial(decode, self.codec))
         self._lock = threading.RLock()
@@ -346,6 +348,7 @@ class Replica:
             "now_ms": deployment.clock.now_ms,
             "store": deployment.store.reader,
             "meanwhile": self._meanwhile,
+            "site_key": deployment.site_key,
             "places": Places(
                 MemoryTopics(deployment), deployment.store, more.get("profiles"), Path(outbox) if outbox else None
             ),

@@ -160,6 +160,8 @@ def test_no_person_in_a_label() -> None:
         "method",
         "route",
         "status",
+        "code",
+        "direction",
     }
     assert {label for _, labels in metrics() for label in labels} <= allowed
 

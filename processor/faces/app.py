@@ -3,11 +3,13 @@
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.routing import WebSocketRoute
 
 from processor.faces import a3cp, assessment, operations
 from processor.faces.context import Context
 from processor.faces.describing import Application
 from processor.faces.gate import Gate
+from processor.faces.gateway.gateway import Gateway
 from processor.faces.paths import EncodedPaths
 from processor.faces.problems import add_handlers
 from processor.faces.quick import Quick
@@ -44,4 +46,5 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     for router in v1.ROUTERS:
         app.include_router(router, prefix="/v1")
     app.include_router(assessment.router)
+    app.router.routes.append(WebSocketRoute("/ws", Gateway(app, shell)))
     return app

@@ -55,18 +55,28 @@ def refuse_unfit(command: CommandRecord) -> None:
 
 
 async def outcome(context: Context, request: Request, command: CommandRecord, *, waits: bool = False) -> Answered:
+    """Send `command` and return what came of it within `Prefer: wait=N` (30 s unless given, 1 to 60).
+
+    Arguments and errors are those of `carried_out`.
+    """
+    patience_s = max(OUTCOME_WAIT_S_MIN, wait_s(request, OUTCOME_WAIT_S, OUTCOME_WAIT_S_MAX))
+    return await carried_out(context, command, patience_s, waits=waits)
+
+
+async def carried_out(context: Context, command: CommandRecord, patience_s: float, *, waits: bool = False) -> Answered:
     """Send `command` and return what came of it, refusals too; a read on this replica reflects it by then.
 
-    `waits`: it may wait in the outbox while Kafka is away. What will come of it is returned, then.
+    Args:
+        context: what to work with. command: what to send.
+        patience_s: how long to wait for that.
+        waits: whether it may wait in the outbox while Kafka is away. What will come of it is returned, then.
 
     Raises:
-        Problem: no_outcome, since no processor carried it out within `Prefer: wait=N` (30 s unless given, 1 to 60);
-            as `refuse_unfit` raises it.
-        BrokerUnavailable: it is not in the log. That takes as long as the sender tries, whatever `wait` says.
+        Problem: no_outcome, since no processor carried it out in time; as `refuse_unfit` raises it.
+        BrokerUnavailable: it is not in the log. That takes as long as the sender tries, whatever `patience_s` is.
         OutboxFull: neither is it in the outbox.
     """
     refuse_unfit(command)
-    patience_s = max(OUTCOME_WAIT_S_MIN, wait_s(request, OUTCOME_WAIT_S, OUTCOME_WAIT_S_MAX))
     meanwhile = context.meanwhile
     waits = waits and meanwhile is not None and may_wait(context.sender.codec, command.value, now_ms=context.now_ms())
     awaited = context.view.expect(command.record_id, command.key.decode())

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from prometheus_client import CollectorRegistry
+from starlette.requests import HTTPConnection
 
 from processor.client.assessment import GivenIds
 from processor.client.sending import Sender
@@ -45,7 +46,7 @@ class Context:
     touches: Touches = field(default_factory=Touches)
 
 
-async def context_of(request: Request) -> Context:
+async def context_of(request: HTTPConnection) -> Context:
     """Return the context; a dependency of routes.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from processor.faces.doors import Doors
+from processor.faces.doors import Caller, Doors
 from processor.faces.headers import header
 from processor.faces.problems import Problem, answer
 from processor.faces.ratelimits import RateLimits
@@ -31,6 +31,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request."""
+        if scope["type"] == "websocket":
+            await self._pass_socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -40,7 +43,22 @@ class Gate:
         except Problem as problem:
             await answer(Request(scope), problem)(scope, receive, send)
 
-    async def _check(self, scope: Scope) -> None:
+    async def _pass_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a socket, which writes; who it is, it may tell in a frame still, so that is asked later (`admitted`)."""
+        try:
+            self._check_origin(scope, writes=True)
+        except Problem as problem:  # Before it is accepted: a browser shows nothing of the answer to such a page.
+            await receive()
+            body = problem.detail.encode()
+            headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
+            start = {"type": "websocket.http.response.start", "status": problem.status_code, "headers": headers}
+            await send(start)
+            await send({"type": "websocket.http.response.body", "body": body})
+            return
+        await self._app(scope, receive, send)
+
+    def _check_origin(self, scope: Scope, *, writes: bool) -> None:
+        """Refuse what a page of another site may have sent. Raises Problem: forbidden."""
         host = (header(scope, b"host") or "").lower()
         if self._doors.are_open and not _is_loopback(host):
             raise Problem(
@@ -48,23 +66,35 @@ class Gate:
                 "without tokens only a loopback name may be the request's host",
                 remedy="Ask for http://127.0.0.1:PORT or http://localhost:PORT, or give the service tokens.",
             )
-        writes = scope["method"] not in _READS
         if writes and (origin := header(scope, b"origin")) is not None and not _same(origin, host):
             raise Problem("forbidden", "a page of another origin may not write here")
+
+    async def _check(self, scope: Scope) -> None:
+        self._check_origin(scope, writes=scope["method"] not in _READS)
         length = header(scope, b"content-length") or ""
         if length.isascii() and length.isdigit() and int(length) > BODY_BYTES_MAX:
             raise _too_large()
         path = scope["path"]
         if path in WITHOUT_TOKEN or path.startswith(WITHOUT_TOKEN_BELOW):
             return
-        try:
-            who = await self._doors.who(header(scope, b"authorization"))
-        except Problem:
-            address, _ = scope.get("client") or ("", 0)
-            self._limits.count(f"address {address}")
-            raise
-        self._limits.count(f"caller {who.name}")
-        scope.setdefault("state", {})["caller"] = who
+        await admitted(self._doors, self._limits, scope, header(scope, b"authorization"))
+
+
+async def admitted(doors: Doors, limits: RateLimits, scope: Scope, authorization: str | None) -> Caller:
+    """Return who sends a request or opens a socket with this header `Authorization`; the scope has it from now on.
+
+    Raises:
+        Problem: unauthenticated, forbidden, rate_limited.
+    """
+    try:
+        who = await doors.who(authorization)
+    except Problem:
+        address, _ = scope.get("client") or ("", 0)
+        limits.count(f"address {address}")
+        raise
+    limits.count(f"caller {who.name}")
+    scope.setdefault("state", {})["caller"] = who
+    return who
 
 
 def _has_body(scope: Scope) -> bool:

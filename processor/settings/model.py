@@ -193,6 +193,16 @@ class Settings(BaseSettings):
     serve_requests_per_s_max: int = _setting(
         2_000, "Most requests of one caller in a second; 0 for no limit.", "requests", ge=0, le=1_000_000
     )
+    ws_user: str = _setting(
+        "human_reviewer_1", "Whose sessions sockets without `user_id` are, where no token is asked for.", min_length=1
+    )
+    ws_grace_ms: int = _setting(
+        30_000, "How long after a socket was closed its session ends, unless its client comes back; 0: at once.", "ms",
+        ge=0, le=DAY_MS,
+    )  # fmt: skip
+    ws_sockets_per_user_max: int = _setting(
+        5_000, "Most sockets of one user on one process of `a3cp serve`.", "sockets", ge=1, le=1_000_000
+    )
     profile_store_url: str | None = _setting(
         None, "Where e-mail addresses, names and resumes are kept, apart from the log: as A3CP_STORE_URL, another "
         "database; unset: an e-mail address as user id is refused.", repr=False,

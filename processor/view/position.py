@@ -25,6 +25,11 @@ class Position(NamedTuple):
     def __str__(self) -> str:
         return f"{self.cluster}:p{self.partition}:s{self.sessions}.t{self.tagged}"
 
+    def behind(self, topic: str, offset: int) -> "Position":
+        """Return the position behind the record at `offset` of one topic, as far as this in the other."""
+        end = offset + 1
+        return self._replace(sessions=end) if topic == SESSIONS else self._replace(tagged=end)
+
     @property
     def ends(self) -> Mapping[Source, int]:
         """The offsets by source, as `View.passed` takes them."""

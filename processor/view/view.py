@@ -31,7 +31,7 @@ from processor.view.standing import Ahead, Standing
 from processor.view.states import Open, States, session_in
 from processor.view.tail import Tail
 from processor.view.unread import Unread
-from processor.view.watching import Live, Watch, Watchers
+from processor.view.watching import Follower, Live, Watch, Watchers
 
 _TAIL_BYTES_MAX: Final = 256 << 20
 _SHARE: Final = 16  # that is dropped of the tail when it is full: not a little again and again
@@ -400,6 +400,10 @@ class View:
         return self._watchers.watch(
             None, queue_max, partial(concerns, wanted=wanted), None if asks_whose else partial(self._passes, wanted)
         )
+
+    def follow(self, session_id: str, follower: Follower) -> Callable[[], None]:
+        """Let `follower` take the records that name a session from now on, not decoded; return what ends that."""
+        return self._watchers.follow(session_id, follower)
 
     async def _passes(self, wanted: SessionFilter, live: Live) -> bool:
         """Whether the session in which something has happened is a wanted one now."""

@@ -4,7 +4,8 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, Protocol
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
@@ -90,6 +91,21 @@ class Watch(AsyncIterator[Live]):
         self._news.set()
 
 
+class Follower(Protocol):
+    """Whoever takes the records of one session as they are, and decodes of them what is needed; of one event loop."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def put(self, topic: str, record: TopicRecord, position: Position) -> None:
+        """Take the next record that names the session, and the position behind it; called by the thread that feeds."""
+
+    def wake(self) -> None:
+        """Look at what was put; called in the event loop, once for several."""
+
+    def end(self) -> None:
+        """Take note that nothing more will come; any thread may call it, and `wake` follows."""
+
+
 class Watchers:
     """Hands what happens to those who watch it. One thread feeds; event loops watch."""
 
@@ -98,6 +114,7 @@ class Watchers:
         self._codec = codec
         self._lock = threading.Lock()
         self._of_session: dict[str, list[Watch]] = {}
+        self._followers: dict[str, list[Follower]] = {}
         self._of_all: list[Watch] = []  # events of any session
 
     def watch(
@@ -122,15 +139,36 @@ class Watchers:
             (self._of_all if session_id is None else self._of_session.setdefault(session_id, [])).append(watch)
         return watch
 
+    def follow(self, session_id: str, follower: Follower) -> Callable[[], None]:
+        """Let `follower` take what names a session from now on; return what ends that."""
+
+        def leave() -> None:
+            with self._lock:
+                followers = self._followers.get(session_id, [])
+                if follower in followers:
+                    followers.remove(follower)
+                if not followers:
+                    self._followers.pop(session_id, None)
+
+        with self._lock:
+            self._followers.setdefault(session_id, []).append(follower)
+        return leave
+
     def take(self, topic: str, records: Sequence[TopicRecord], position: Callable[[int], Position]) -> None:
         """Hand on `records`, which the view knows already; `position` tells how far it is in a partition."""
-        if not self._of_session and not self._of_all:
+        if not self._of_session and not self._of_all and not self._followers:
             return
-        woken: dict[int, Watch] = {}
+        woken: dict[int, Watch | Follower] = {}
         for record in records:
-            watches = self._watching(topic, record)
+            watches, followers = self._watching(topic, record)
+            if not watches and not followers:
+                continue
+            behind = position(record.partition).behind(topic, record.offset)
+            for follower in followers:
+                follower.put(topic, record, behind)
+                woken[id(follower)] = follower
             if watches:
-                for live in self._told_by(topic, record, position(record.partition)):
+                for live in self._told_by(topic, record, behind):
                     for watch, session_id in watches:
                         if session_id in (None, live.session_id):
                             watch.put(live)
@@ -140,36 +178,39 @@ class Watchers:
     def close(self) -> None:
         """End every watch; any thread may call it."""
         with self._lock:
-            watches = [*self._of_all, *(watch for each in self._of_session.values() for watch in each)]
+            watches: list[Watch | Follower] = [*self._of_all, *chain.from_iterable(self._of_session.values())]
+            watches += chain.from_iterable(self._followers.values())
         for watch in watches:
             watch.end()
         _wake(watches)
 
-    def _watching(self, topic: str, record: TopicRecord) -> Sequence[tuple[Watch, str | None]]:
+    def _watching(
+        self, topic: str, record: TopicRecord
+    ) -> tuple[Sequence[tuple[Watch, str | None]], Sequence[Follower]]:
         """Return who may be meant, with the session that they watch; the record is not decoded for that."""
         found: list[tuple[Watch, str | None]] = []
+        followers: list[Follower] = []
         with self._lock:
-            if self._of_session:
+            if self._of_session or self._followers:
                 for session_id in dict.fromkeys(sessions_named_in(record)):
                     found += [(watch, session_id) for watch in self._of_session.get(session_id, ())]
+                    followers += self._followers.get(session_id, ())
             if topic == SESSIONS:
                 found += [(watch, None) for watch in self._of_all if watch.concerns(record.key or b"")]
-        return found
+        return found, followers
 
-    def _told_by(self, topic: str, record: TopicRecord, here: Position) -> Sequence[Live]:
+    def _told_by(self, topic: str, record: TopicRecord, behind: Position) -> Sequence[Live]:
         """Return what `record` tells; nothing if it cannot be read, which those who read the session see."""
         try:
             part = decode_part(self._codec, [output_of(topic, record)])
         except RegistryUnavailable:
             return ()
-        end = record.offset + 1
-        behind = here._replace(sessions=end) if topic == SESSIONS else here._replace(tagged=end)
         messages = [Live(behind, row.session_id, row.user_id, None, row) for row in (m.row for m in part.messages)]
         events = [Live(behind, e.row.session_id, e.row.user_id, e.view, None) for e in part.events]
         return [*messages, *events]
 
 
-def _wake(watches: Iterable[Watch]) -> None:
+def _wake(watches: Iterable[Watch | Follower]) -> None:
     loops = {id(watch.loop): watch.loop for watch in watches}
     for name, loop in loops.items():
         mine = [watch for watch in watches if id(watch.loop) == name]
@@ -177,6 +218,6 @@ def _wake(watches: Iterable[Watch]) -> None:
             loop.call_soon_threadsafe(_wake_all, mine)
 
 
-def _wake_all(watches: Iterable[Watch]) -> None:
+def _wake_all(watches: Iterable[Watch | Follower]) -> None:
     for watch in watches:
         watch.wake()

@@ -93,7 +93,7 @@ class Asked:
             part, user_id, word, session_id=session_id, performer_id=performer_id, **arguments
         )
         if answered.event.kind == "rejected":
-            raise _refused(answered.event)
+            raise refused(answered.event)
         return answered
 
     async def _send(self, part: str, user_id: str, word: CommandWord, **fields: Any) -> Answered:
@@ -178,6 +178,6 @@ Ask = Annotated[Asked, Depends(asked)]
 """The type of a route's parameter that is what the request asks."""
 
 
-def _refused(event: EventView) -> Problem:
+def refused(event: EventView) -> Problem:
     """Return how a refusal of the log is told."""
     return Problem(*_REFUSED.get(event.reason or "", _NOT_FOUND), session_id=event.session_id)

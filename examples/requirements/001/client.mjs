@@ -1,0 +1,98 @@
+// A client of `a3cp serve` over a socket, for browsers and Node (22, or 20 with --experimental-websocket).
+//
+// It comes back after a broken line and goes on where it was: what was not acknowledged is sent again, and the service
+// says nothing twice. docs/sockets.md has the frames.
+
+const COME_BACK = new Set([1006, 1012, 1013, 4008, 4429]);
+const AGAIN_MS = [0, 200, 1000, 5000];
+
+export class SessionSocket {
+  #url;
+  #socket;
+  #session;
+  #position;
+  #ackId = 0;
+  #waiting = new Map(); // by ackId: the frame, and whom to tell once the log has it
+  #failures = 0;
+
+  // `onFrame` is called with each frame of the service, `onClose` with the code once the socket does not come back.
+  constructor(url, { onFrame = () => {}, onClose = () => {} } = {}) {
+    this.#url = url;
+    this.onFrame = onFrame;
+    this.onClose = onClose;
+    this.#connect();
+  }
+
+  // Says something in the session; the promise holds the acknowledgement, once the log has it.
+  say(command, payload) {
+    return this.#send({ command, payload, timestamp: Date.now() });
+  }
+
+  // Asks for something else: touch, pause, resume, note, end, subscribe.
+  ask(type, payload) {
+    return this.#send({ type, payload });
+  }
+
+  close() {
+    this.#socket.close(1000);
+  }
+
+  #send(frame) {
+    const ackId = ++this.#ackId;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(ackId, { frame: { ...frame, ackId }, resolve, reject });
+      if (this.#session && this.#socket.readyState === WebSocket.OPEN) this.#transmit(ackId);
+    });
+  }
+
+  #transmit(ackId) {
+    const { frame } = this.#waiting.get(ackId);
+    this.#socket.send(JSON.stringify({ sessionId: this.#session.sessionId, ...frame }));
+  }
+
+  #connect() {
+    const url = new URL(this.#url);
+    if (this.#session) {
+      url.searchParams.set("session_id", this.#session.sessionId);
+      url.searchParams.set("resume_token", this.#session.resumeToken);
+      url.searchParams.set("after", this.#position);
+    }
+    this.#socket = new WebSocket(url, ["a3cp.v1"]);
+    this.#socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
+    this.#socket.onclose = ({ code, reason }) => this.#closed(code, reason);
+    this.#socket.onerror = () => {}; // A close follows.
+  }
+
+  #take(frame) {
+    const { type, payload, ackId } = frame;
+    if (type === "session_created") {
+      this.#session = payload;
+      this.#position = payload.position;
+      this.#failures = 0;
+      for (const waiting of this.#waiting.keys()) this.#transmit(waiting);
+    } else if (type === "ack") {
+      this.#settle(payload.ackId, "resolve", payload);
+    } else if (type === "error" && ackId !== undefined) {
+      if (frame.code !== "broker_unavailable") this.#settle(ackId, "reject", new Error(payload));
+    } else if (payload?.position && (payload.session_id ?? payload.sessionId) === this.#session.sessionId) {
+      this.#position = payload.position;
+    }
+    this.onFrame(frame);
+  }
+
+  #settle(ackId, how, result) {
+    this.#waiting.get(ackId)?.[how](result);
+    this.#waiting.delete(ackId);
+  }
+
+  #closed(code, reason) {
+    if (!COME_BACK.has(code)) {
+      for (const { reject } of this.#waiting.values()) reject(new Error(reason || `closed with ${code}`));
+      this.#waiting.clear();
+      this.onClose(code);
+      return;
+    }
+    const again = AGAIN_MS[Math.min(this.#failures++, AGAIN_MS.length - 1)];
+    setTimeout(() => this.#connect(), again * (1 + Math.random()));
+  }
+}

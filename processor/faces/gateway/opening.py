@@ -1,0 +1,152 @@
+"""How a socket begins: who it is, whose session it wants, and that session, a new one or one that goes on."""
+
+import asyncio
+from base64 import urlsafe_b64decode
+from typing import Final, NamedTuple
+
+from starlette.requests import HTTPConnection
+from starlette.types import Receive
+
+from processor.client.lanes import lane_of
+from processor.codec.events import SYSTEM
+from processor.faces import ids
+from processor.faces.asking import OUTCOME_WAIT_S, carried_out
+from processor.faces.context import Context
+from processor.faces.doors import Caller, Doors
+from processor.faces.finding import Place, caught_up, find
+from processor.faces.gateway.following import CONNECTED
+from processor.faces.gateway.frames import PROTOCOL, frame_in, payload_in
+from processor.faces.gateway.tokens import opens
+from processor.faces.persons import user_of
+from processor.faces.positions import position_in
+from processor.faces.problems import Problem
+from processor.view.position import Position
+from processor.view.standing import Standing
+
+TOKEN_S: Final = 10.0  # within which a socket's first frame must bring its token, if nothing before it did
+TEMPLATE: Final = "gateway"
+_BEARER: Final = "base64url.bearer.authorization."
+
+
+class InvalidSession(Exception):
+    """There is no such session, or it is over, or it is not the client's."""
+
+
+class Opened(NamedTuple):
+    """The session that a socket begins with."""
+
+    place: Place
+    after: Position | None = None  # behind which it goes on; None if it has just begun
+    connected_by: str | None = None  # the command that told the log of the new connection
+
+
+def protocol_of(connection: HTTPConnection) -> str | None:
+    """Return the subprotocol that is spoken; None for the document's own frames.
+
+    A browser that offers nothing but its token wants something of that chosen, or it gives up.
+    """
+    offered: list[str] = connection.scope["subprotocols"]
+    if PROTOCOL in offered:
+        return PROTOCOL
+    return next((each for each in offered if each.startswith(_BEARER)), None)
+
+
+def authorization_of(connection: HTTPConnection) -> str | None:
+    """Return the header `Authorization`, or what stands for it: browsers can send a token as a subprotocol only."""
+    for each in connection.scope["subprotocols"]:
+        if each.startswith(_BEARER):
+            text = each.rpartition(".")[2]
+            try:
+                return f"Bearer {urlsafe_b64decode(text + '=' * (-len(text) % 4)).decode()}"
+            except ValueError:
+                return "Bearer"
+    return connection.headers.get("authorization")
+
+
+async def token_in_time(receive: Receive) -> str | None:
+    """Return what stands for `Authorization`, from the first frame: `{"type":"auth","payload":{"token"}}`.
+
+    Returns None if the client has gone.
+
+    Raises:
+        Problem: timed_out; invalid_request, since the frame is another one.
+    """
+    try:
+        async with asyncio.timeout(TOKEN_S):
+            message = await receive()
+    except TimeoutError:
+        raise Problem("timed_out", f"no token came within {TOKEN_S:.0f} s") from None
+    if message["type"] != "websocket.receive":
+        return None
+    frame = frame_in(message.get("text") or message.get("bytes") or b"")
+    token = payload_in(frame).get("token") if frame.type == "auth" else None
+    if not isinstance(token, str):
+        raise Problem("unauthenticated", 'the first frame brings the token: {"type":"auth","payload":{"token":"…"}}')
+    return f"Bearer {token}"
+
+
+async def owner_of(context: Context, who: Caller, doors: Doors, asked: str | None) -> str:
+    """Return whose sessions the socket is for; `asked` is its parameter `user_id`.
+
+    Raises:
+        Problem: forbidden, since the token does not cover the user, or covers several and none is named;
+            invalid_request, since that is no user's id.
+    """
+    if asked is None:
+        if doors.are_open:
+            asked = context.settings.ws_user
+        elif len(who.users) != 1 or who.sees_all:
+            raise Problem("forbidden", "the token covers several users, so user_id must say whose session it is")
+        else:
+            asked = next(iter(who.users))
+    try:
+        ids.owner(asked)
+    except ValueError as error:
+        raise Problem("invalid_request", f"user_id: {error}") from error
+    owner = await user_of(context, asked)
+    if not (who.sees(owner) or who.sees(asked)):
+        raise Problem("forbidden", "the token does not cover the user")
+    return owner
+
+
+async def begin(context: Context, owner: str) -> Opened:
+    """Begin a session of `owner`, beside those that they may have open. Raises as `carried_out`."""
+    lane = lane_of(owner, None)
+    command = context.sender.command(lane, "start", performer_id=owner, owner=owner, template=TEMPLATE)
+    event = (await carried_out(context, command, OUTCOME_WAIT_S, waits=True)).event
+    assert event.session_id is not None
+    return Opened(Place(event.session_id, lane, owner, Standing.ACTIVE))
+
+
+async def resume(context: Context, who: Caller, session_id: str, token: str, after: str | None) -> Opened:
+    """Go on with a session, behind the position `after`; without one, from its beginning.
+
+    It is told to the log, so that no replica ends the session, and an earlier connection of it gives way.
+
+    Raises:
+        InvalidSession: there is no such session, or the token does not open it.
+        Problem: not_caught_up; invalid_request, since `after` is no position; as `carried_out`.
+    """
+    place = await find(context, session_id)
+    now_ms = context.now_ms()
+    if place is None or not who.sees(place.owner):
+        raise InvalidSession
+    if not opens(token, place.owner, session_id, now_ms, context.site_key):
+        raise InvalidSession
+    here = context.view.position(place.user_id)
+    begin_at = here._replace(sessions=0, tagged=0)
+    if after:
+        told = position_in(after, partitions=len(context.view.positions()))
+        begin_at = told if told[:2] == here[:2] else begin_at
+    if not place.standing.is_open:
+        return Opened(place, begin_at)
+    command = context.sender.command(
+        place.user_id, "status", session_id=session_id, performer_id=SYSTEM, status=CONNECTED
+    )
+    answered = await carried_out(context, command, OUTCOME_WAIT_S, waits=True)
+    if answered.event.kind == "rejected":  # It has ended in this moment.
+        place = place._replace(standing=Standing.CLOSED)
+    # What was said before is in the log, and so are its tags: a frame that is sent again is recognised.
+    if not answered.is_kept and not await caught_up(context):
+        raise Problem("not_caught_up", "this replica has not read all of the session yet")
+    return Opened(place, begin_at, command.record_id)
