@@ -52,7 +52,7 @@ def default_words(info: FieldInfo) -> str:
     default: Any = info.default
     if default is None or default == {}:
         return "none"
-    if isinstance(default, frozenset):
+    if isinstance(default, frozenset | dict):
         return ", ".join(f"`{word}`" for word in sorted(default))
     if isinstance(default, bool):
         return str(default).lower()
@@ -209,11 +209,11 @@ def slug(heading: str) -> str:
 
 
 def test_built_in_templates_are_documented() -> None:
-    """docs/configuration.md has each of them with its limits, and no other."""
+    """docs/templates.md has each of them with its limits, and no other."""
     row = re.compile(r"^\| `(\w+)` \| [^|`]+ \| (?:(\d+) h)? ?\| (?:(\d+) h)? ?\|$", re.MULTILINE)
     documented = {
         name: Policy(gap_ms=int(gap) * HOUR_MS if gap else None, pause_ms=int(pause) * HOUR_MS if pause else None)
-        for name, gap, pause in row.findall(document("configuration.md"))
+        for name, gap, pause in row.findall(document("templates.md"))
     }
     assert documented == BUILT_IN_TEMPLATES
 

@@ -13,6 +13,7 @@ from processor.errors import UsageError, WebhookFailed
 from processor.hooks.signing import key_of, signature
 from processor.kafka.http import ANSWER_BYTES_MAX, Answer, ask
 from processor.runtime.backoff import backoff_s
+from processor.settings.addresses import is_web_address
 
 TIMEOUT_S: Final = 10.0
 PATIENCE_S: Final = 300.0
@@ -45,7 +46,9 @@ class Webhook:
         Raises:
             UsageError: the URL is none, or the secret is none.
         """
-        self._url = checked_url(url)
+        if not is_web_address(url):  # It is not quoted, since it may hold a token.
+            raise UsageError("the URL of a webhook is none", remedy="use http://host:port/path or https://host/path")
+        self._url = url
         self._key = key_of(secret)
         self._timeout_s = timeout_s
         self._patience_s = patience_s
@@ -97,21 +100,6 @@ class Webhook:
         except httpx.HTTPError as error:  # Its words may quote the address, and that may hold a token.
             return None, f"no answer ({type(error).__name__})"
         return answer, f"its answer has the status {answer.status}"
-
-
-def checked_url(url: str) -> str:
-    """Return `url`.
-
-    Raises:
-        UsageError: it is no address of a receiver. It is not quoted, since it may hold a token.
-    """
-    try:
-        parts = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
-        parts = httpx.URL()
-    if parts.scheme not in ("http", "https") or not parts.host or (parts.port or 0) > 65_535:
-        raise UsageError("the URL of a webhook is none", remedy="use http://host:port/path or https://host/path")
-    return url
 
 
 def _json(answer: Answer) -> object:

@@ -1,52 +1,25 @@
 """The phases of a session: which words its `status` may say, and which may follow which.
 
-A template has a table or none. Without one a session's status is any text. The table is the faces' rule: the log takes
-every status, since it decides nothing about it.
+A template has a table or none: the phases that may follow each one. A session begins in the first; what nothing
+follows ends it. Without a table any text is a status. The table is the faces' rule: the log takes every status,
+since it decides nothing about it.
 """
 
-from collections.abc import Mapping
-from itertools import pairwise
-from types import MappingProxyType
-from typing import Final, Literal
+from collections.abc import Collection, Mapping
+from typing import Literal, TypeAlias
 
-_ASSESSMENT: Final = (
-    "created", "requirement_submitted", "matches_found", "matches_selected", "generating_impact", "completed",
-)  # fmt: skip
-_ERROR: Final = "error"
-
-TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
-    {
-        "assessment": {
-            **{phase: frozenset({following, _ERROR}) for phase, following in pairwise(_ASSESSMENT)},
-            _ASSESSMENT[-1]: frozenset(),
-            _ERROR: frozenset(),
-        },
-        "interview": {  # To pause it is a command, no phase.
-            "created": frozenset({"active", _ERROR}),
-            "active": frozenset({"completed", _ERROR}),
-            "completed": frozenset(),
-            _ERROR: frozenset(),
-        },
-    }
-)
-"""By template and phase: the phases that may come next; none after those that end the session."""
+Phases: TypeAlias = Mapping[str, Collection[str]]
 
 
-def first_phase(template: str | None) -> str | None:
-    """Return the phase of a session that was told none; None for templates without a table."""
-    return next(iter(TABLES.get(template or "", ())), None)
-
-
-def why_not(template: str | None, phase: str | None, wanted: str) -> Literal["unknown", "illegal"] | None:
+def why_not(phases: Phases | None, phase: str | None, wanted: str) -> Literal["unknown", "illegal"] | None:
     """Return why a session cannot go from `phase` (None: it was told none) to `wanted`; None if it can."""
-    table = TABLES.get(template or "")
-    if table is None:
+    if phases is None:
         return None
-    if wanted not in table:
+    if wanted not in phases:
         return "unknown"
-    return None if wanted in table.get(phase or first_phase(template) or "", ()) else "illegal"
+    return None if wanted in phases.get(phase or next(iter(phases)), ()) else "illegal"
 
 
-def is_last(template: str | None, phase: str) -> bool:
+def is_last(phases: Phases | None, phase: str) -> bool:
     """Return whether the session ends with `phase`."""
-    return TABLES.get(template or "", {}).get(phase) == frozenset()
+    return phases is not None and phase in phases and not phases[phase]

@@ -2,6 +2,7 @@
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 MASK: Final = "[redacted]"
 
@@ -9,6 +10,15 @@ MASK: Final = "[redacted]"
 _LOGIN: Final = re.compile(r"(?<=://)(?:[^\s/'\"@:]*:[^\s'\"]*|[^\s/'\"]*)@")
 _QUERY: Final = re.compile(r"(?<=://)([^\s'\"?]*\?)([^\s'\"]+)")
 _VALUE: Final = re.compile(r"(?<==)[^&;]+")
+
+
+def is_web_address(text: str) -> bool:
+    """Return whether `text` is the address of something on the web, such as `https://host/path`."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # Its port is none, or its brackets are not closed.
+        return False
 
 
 def masked(text: str) -> str:

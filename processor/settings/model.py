@@ -6,11 +6,12 @@ docs/configuration.md has the table; tests/test_repository.py keeps both equal.
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from processor.core.model import BUILT_IN_TEMPLATES, DAY_MS, HOUR_MS, IdFormat, Policy, Rules
+from processor.core.model import DAY_MS, HOUR_MS, IdFormat, Rules
 from processor.errors import UsageError
+from processor.settings.templates import BUILT_IN, YEAR_MS, Template, over
 
 PREFIX: Final = "A3CP_"
 
@@ -51,7 +52,6 @@ OWNED: Final = {
 """librdkafka properties that the guarantees rest on, and why they are not free."""
 
 WORKERS_MAX: Final = 64  # of one command
-_YEAR_MS: Final = 366 * DAY_MS
 _TOPIC_NAME: Final = r"^[A-Za-z0-9._-]{1,200}$"
 
 
@@ -63,16 +63,6 @@ class TopicNames(NamedTuple):
     sessions: str
     state: str
     dlq: str
-
-
-class Template(BaseModel):
-    """A session template: the limits of sessions started with it; what is left out is as for all sessions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    gap_ms: Annotated[int, Field(ge=1, le=_YEAR_MS)] | None = None
-    max_session_ms: Annotated[int, Field(ge=1, le=_YEAR_MS)] | None = None
-    pause_ms: Annotated[int, Field(ge=1, le=_YEAR_MS)] | None = None
 
 
 def _setting(default: object, meaning: str, unit: str = "", **limits: Any) -> Any:
@@ -108,20 +98,20 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
     )
 
-    gap_ms: int = _setting(HOUR_MS, "Session gap: a longer silence ends a session.", "ms", ge=1, le=_YEAR_MS)
+    gap_ms: int = _setting(HOUR_MS, "Session gap: a longer silence ends a session.", "ms", ge=1, le=YEAR_MS)
     quiet_ms: int = _setting(
         10_000, "How long a user's records must have stopped arriving before the clock may end a session.", "ms", ge=0,
         le=DAY_MS,
     )  # fmt: skip
-    pause_ms: int = _setting(DAY_MS, "How long a session may stay paused.", "ms", ge=1, le=_YEAR_MS)
-    max_session_ms: int = _setting(DAY_MS, "Longest session.", "ms", ge=1, le=_YEAR_MS)
+    pause_ms: int = _setting(DAY_MS, "How long a session may stay paused.", "ms", ge=1, le=YEAR_MS)
+    max_session_ms: int = _setting(DAY_MS, "Longest session.", "ms", ge=1, le=YEAR_MS)
     late_horizon_ms: int = _setting(
         DAY_MS, "How far back a late message still finds its session, and users are remembered.", "ms", ge=1,
-        le=_YEAR_MS,
+        le=YEAR_MS,
     )  # fmt: skip
     skew_ms: int = _setting(
         300_000, "How far ahead of the broker's clock an event time may be before it counts as wrong.", "ms", ge=0,
-        le=_YEAR_MS,
+        le=YEAR_MS,
     )  # fmt: skip
     strict: bool = _setting(
         False, "Send messages that miss something A3CP demands to the dead letters, instead of flagging them."
@@ -133,8 +123,11 @@ class Settings(BaseSettings):
         IdFormat.DATED,
         "How session ids look: `dated` (sess_YYYYMMDD_HHMMSS_ and 32 hex) or `short` (sess_ and 16 hex).",
     )
+    templates_file: str | None = _setting(
+        None, "File of session templates, YAML or JSON; A3CP_TEMPLATES goes over what it says."
+    )
     templates: dict[str, Template] = _setting(
-        {}, "Session templates by name: gap_ms, max_session_ms, pause_ms of each. Some are built in."
+        dict(BUILT_IN), "Session templates by name (docs/templates.md). Some are built in, and keep what is left out."
     )
 
     batch_records_max: int = _setting(
@@ -222,7 +215,7 @@ class Settings(BaseSettings):
         256 << 20, "Most that an outbox holds; then it takes no more.", "bytes", ge=1 << 16, le=1 << 40
     )
     outbox_age_max_ms: int = _setting(
-        DAY_MS, "Once a record has waited in an outbox for longer, it takes no more.", "ms", ge=1_000, le=_YEAR_MS
+        DAY_MS, "Once a record has waited in an outbox for longer, it takes no more.", "ms", ge=1_000, le=YEAR_MS
     )
 
     metrics_port: int = _setting(
@@ -262,9 +255,15 @@ class Settings(BaseSettings):
     def _flatten(cls, value: object) -> object:
         return dict(flat(value)) if isinstance(value, Mapping) else value
 
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _with_built_in(cls, value: object) -> object:
+        return over(BUILT_IN, value) if isinstance(value, Mapping) else value
+
     @field_validator(
         "bootstrap_servers", "schema_registry_url", "raw_topic", "slot", "log_key", "serve_tokens_file",
         "serve_oidc_issuer", "serve_oidc_jwks_url", "outbox", "profile_store_url", "profile_store_key", "site_key",
+        "templates_file",
         mode="before",
     )  # fmt: skip
     @classmethod
@@ -304,13 +303,7 @@ class Settings(BaseSettings):
             skew_ms=self.skew_ms,
             id_format=self.session_id_format,
             passive_sources=self.passive_sources,
-            templates={
-                **BUILT_IN_TEMPLATES,
-                **{
-                    name: Policy(template.gap_ms, template.max_session_ms, template.pause_ms, name)
-                    for name, template in self.templates.items()
-                },
-            },
+            templates={name: template.policy for name, template in self.templates.items()},
         )
 
     def kafka_conf(self) -> dict[str, str]:

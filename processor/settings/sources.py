@@ -19,6 +19,7 @@ from pydantic_settings import EnvSettingsSource, SettingsError
 
 from processor.errors import UsageError
 from processor.settings.model import ELSEWHERE, PREFIX, UNPREFIXED, Settings, flat
+from processor.settings.templates import over, templates_in
 
 _FILE_NAME: Final = "a3cp.toml"
 _FILE_BYTES_MAX: Final = 1 << 20
@@ -72,12 +73,18 @@ def load(environ: Mapping[str, str], folder: Path, options: Mapping[str, Option]
     notes: tuple[str, ...] = ()
     if document and not environ.get("A3CP_CONFIG"):
         _refuse_untrusted(document, path, variables)
+        _refuse_hooks(document.get("templates"), path)
         notes = (f"settings from {path}: {', '.join(_shown_names(document))}",)
     try:
         values = _merged(document, _Variables(variables)())
     except SettingsError as error:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
         raise UsageError(f"{_variable(name)} cannot be read", remedy="see docs/configuration.md for its form") from None
+    if named := str(values.get("templates_file") or "").strip():
+        read = _templates(Path(named))
+        values["templates"] = over(read, values.get("templates", {}))
+        if notes and "templates_file" in document:
+            _refuse_hooks(read, path)
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -146,6 +153,18 @@ def _document(environ: Mapping[str, str], folder: Path) -> tuple[Path, dict[str,
     return path, document
 
 
+def _templates(path: Path) -> dict[str, Any]:
+    try:
+        return templates_in(_text(path))
+    except OSError as error:
+        why = f"cannot be read ({error.strerror})"
+    except UnicodeDecodeError:
+        why = "is not UTF-8"
+    except ValueError as error:
+        why = f"is not as wanted: {error}"
+    raise UsageError(f"the templates file {path} {why}", remedy="docs/templates.md has its form")
+
+
 def _text(path: Path) -> str:
     if path.exists() and not path.is_file():  # A pipe would never end.
         raise OSError(errno.EINVAL, "it is no file")
@@ -179,6 +198,17 @@ def _refuse_untrusted(document: Mapping[str, Any], path: Path, variables: Mappin
         raise UsageError(
             f"{path} says where the store is, and the login that {secret} holds would go there",
             remedy=f"take store_url out of the file and set A3CP_STORE_URL, or {trust}",
+        )
+
+
+def _refuse_hooks(templates: object, path: Path) -> None:
+    """Refuse receivers of what is said in sessions, if the file `path` names them or leads to them."""
+    every = templates.items() if isinstance(templates, Mapping) else ()
+    names = [str(name) for name, template in every if isinstance(template, Mapping) and template.get("hooks")]
+    if names:
+        raise UsageError(
+            f"by {path}, others would be told of sessions of the template {_shown_name(names[0])}",
+            remedy=f"if you trust the file, name it: A3CP_CONFIG={path}",
         )
 
 

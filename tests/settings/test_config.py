@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.core.model import BUILT_IN_TEMPLATES, IdFormat, Policy, Rules
+from processor.core.model import BUILT_IN_TEMPLATES, DAY_MS, IdFormat, Policy, Rules
 from processor.errors import UsageError
 from processor.settings.model import OWNED, Settings
 from processor.settings.sources import Option, load
@@ -31,18 +31,18 @@ def test_every_rule_can_be_set(tmp_path: Path) -> None:
         "A3CP_QUIET_MS": "0", "A3CP_SKEW_MS": "6", "A3CP_SESSION_ID_FORMAT": "SHORT", "A3CP_PASSIVE_SOURCES": "a, b,",
         "A3CP_TEMPLATES__PLAY__GAP_MS": "7",
     }  # fmt: skip
-    templates = {**BUILT_IN_TEMPLATES, "play": Policy(7, None, None, "play")}
+    templates = {**BUILT_IN_TEMPLATES, "play": Policy(7)}
     assert load(environ, tmp_path).settings.rules() == Rules(
         1, 2, 3, 4, 0, 6, IdFormat.SHORT, frozenset({"a", "b"}), templates
     )
     assert load({"A3CP_PASSIVE_SOURCES": ""}, tmp_path).settings.passive_sources == frozenset()
 
 
-def test_a_template_of_ones_own_replaces_one_that_is_built_in(tmp_path: Path) -> None:
-    """Nothing of the built-in one is left; the others are as they were."""
+def test_a_template_of_ones_own_goes_over_one_that_is_built_in(tmp_path: Path) -> None:
+    """What it leaves out stays as it is built in, and so do the others."""
     assert load({}, tmp_path).settings.rules() == Rules()
     templates = load({"A3CP_TEMPLATES__INTERVIEW__GAP_MS": "5"}, tmp_path).settings.rules().templates
-    assert templates == {**BUILT_IN_TEMPLATES, "interview": Policy(5, None, None, "interview")}
+    assert templates == {**BUILT_IN_TEMPLATES, "interview": Policy(5, pause_ms=DAY_MS)}
 
 
 def test_the_environment_wins_over_secrets_over_the_file(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_the_environment_wins_over_secrets_over_the_file(tmp_path: Path) -> None
         "socket.keepalive.enable": "true",
         "linger.ms": "3",
     }
-    own = {"play": Policy(5, None, 7, "play"), "work": Policy(None, None, 6, "work")}
+    own = {"play": Policy(5, None, 7), "work": Policy(None, None, 6)}
     assert settings.rules().templates == {**BUILT_IN_TEMPLATES, **own}
     assert warnings == notes == ()
     assert load({"KAFKA_BOOTSTRAP_SERVERS": "b:1"}, tmp_path).settings.kafka_conf()["bootstrap.servers"] == "b:1"

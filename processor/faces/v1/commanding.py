@@ -17,7 +17,7 @@ from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.reading import answer, etag_of, headers_of, held_of
 from processor.faces.v1.showing import event_fields
 from processor.sessions.model import SessionRow
-from processor.sessions.phases import TABLES, is_last, why_not
+from processor.sessions.phases import Phases, is_last, why_not
 from processor.view.standing import Standing
 
 router: Final = APIRouter(tags=["Commands"])
@@ -140,23 +140,25 @@ async def status(session_id: SessionId, body: Status, ask: Ask) -> Response:
     require(ask.who, *PARTICIPANTS)
     place = await ask.place_of(session_id)
     row = (await held_of(ask.context, ask.who, session_id)).row
+    template = ask.context.settings.templates.get(row.template or "")
+    phases = None if template is None else template.phases
     if ask.replayed(place.user_id) is None and place.standing.is_open:
-        _refuse_status(row, body.status)
+        _refuse_status(row, phases, body.status)
     answered = await _carried_out(ask, place, "status", body, {"status": body.status})
-    if is_last(row.template, body.status) and (await ask.place_of(session_id)).standing.is_open:
+    if is_last(phases, body.status) and (await ask.place_of(session_id)).standing.is_open:
         await ask.carry_out(place.user_id, "end", part="end", session_id=session_id, performer_id=body.performer_id)
     return await _answer(ask, place, answered, 201)
 
 
-def _refuse_status(row: SessionRow, wanted: str) -> None:
+def _refuse_status(row: SessionRow, phases: Phases | None, wanted: str) -> None:
     """Refuse a status that the session's template does not allow where the session is.
 
     Raises:
         Problem: invalid_request or illegal_transition.
     """
-    match why_not(row.template, row.phase, wanted):
+    match why_not(phases, row.phase, wanted):
         case "unknown":
-            words = ", ".join(TABLES[row.template or ""])
+            words = ", ".join(phases or ())
             raise Problem("invalid_request", f"the template {row.template} has no such status; it has {words}")
         case "illegal":
             detail = f"a session of the template {row.template} cannot go from {row.phase or 'its start'} to {wanted}"

@@ -1,5 +1,6 @@
 """Begins sessions, several at a time for one person."""
 
+from collections.abc import Mapping
 from secrets import token_hex
 from typing import Annotated, Any, Final, Literal
 
@@ -18,6 +19,8 @@ from processor.faces.v1.interviews import RESUME
 from processor.faces.v1.reading import answer, etag_of, headers_of
 from processor.faces.v1.showing import session_resource
 from processor.profiles import resume_digest
+from processor.settings.contexts import faults_in
+from processor.settings.templates import Template
 
 router: Final = APIRouter(tags=["Commands"])
 
@@ -58,8 +61,8 @@ async def create(body: Create, ask: Ask) -> Response:
     owner = await user_of(ask.context, given, body.user_info)
     if not ask.who.sees(owner):
         raise Problem("forbidden", "the token does not cover this user")
-    if body.template is not None and body.template not in (known := ask.context.settings.rules().templates):
-        raise Problem("invalid_request", f"there is no such template; there are {', '.join(sorted(known))}")
+    if body.template is not None:
+        _refuse_unfit_context(body.context or {}, body.template, ask.context.settings.templates)
     resume, circumstances = body.resume_data, dict(body.context or {})
     if resume is not None:
         circumstances[RESUME] = resume_digest(resume)
@@ -106,6 +109,22 @@ async def _started(ask: Asked, body: Create, owner: str) -> Answered:
     if fails and answered.event.kind != "started":
         raise _already_active(answered.event.session_id)
     return answered
+
+
+def _refuse_unfit_context(context: Mapping[str, Any], name: str, templates: Mapping[str, Template]) -> None:
+    """Refuse a template that there is not, and a context that it does not take.
+
+    Raises:
+        Problem: invalid_request, with what is wrong where.
+    """
+    if name not in templates:
+        raise Problem("invalid_request", f"there is no such template; there are {', '.join(sorted(templates))}")
+    schema = templates[name].config_schema
+    faults = [] if schema is None else faults_in(context, schema)
+    if faults:
+        errors = [{"type": "config", "loc": ["body", "context", *where], "msg": what} for where, what in faults]
+        where = ".".join(map(str, ("context", *faults[0].where)))
+        raise Problem("invalid_request", f"{where} is not as the template {name} wants it", errors=errors)
 
 
 def _already_active(session_id: str | None) -> Problem:

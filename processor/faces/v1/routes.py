@@ -12,10 +12,23 @@ from processor.faces.v1 import (
     live,
     messages_in,
     showing,
+    templates,
     what_if,
 )
 
-_PARTS: Final = (listing, showing, commanding, messages_in, live, exporting, creating, what_if, erasing, interviews)
+_PARTS: Final = (
+    listing,
+    showing,
+    commanding,
+    messages_in,
+    live,
+    exporting,
+    creating,
+    what_if,
+    erasing,
+    interviews,
+    templates,
+)
 """The first goes before the others: `count` is no session's id."""
 
 ROUTERS: Final = tuple(part.router for part in _PARTS)

@@ -91,9 +91,36 @@ class SessionProof(Proof, kw_only=True, forbid_unknown_fields=False):
     hashes: list[str]
 
 
+class TemplateHook(msgspec.Struct):
+    """When a receiver is told of sessions."""
+
+    name: str
+    at: list[str]
+    every_messages: int | None
+
+
+class TemplateInfo(msgspec.Struct):
+    """A session template: the limits that hold for its sessions, and what they may be told."""
+
+    name: str
+    title: str | None
+    gap_ms: int
+    max_session_ms: int
+    pause_ms: int
+    config_schema: dict[str, Any] | None
+    phases: dict[str, list[str]] | None
+    hooks: list[TemplateHook]
+
+
+class TemplateList(msgspec.Struct):
+    """The session templates, by name."""
+
+    templates: list[TemplateInfo]
+
+
 _TYPES: Final = (
     Resource, SessionList, SessionCount, SessionMessages, SessionEvents, SessionTimeline, SessionExplanation,
-    SessionAudit, SessionProof,
+    SessionAudit, SessionProof, TemplateInfo, TemplateList,
 )  # fmt: skip
 COMPONENTS: Final[dict[str, Any]] = msgspec.json.schema_components(_TYPES, ref_template=REF)[1]
 
