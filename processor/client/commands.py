@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
+from processor.codec.jsonfaults import HALF_A_CHARACTER, HALVES
 from processor.codec.oddities import hidden_in
 from processor.core.ids import owner_of
 from processor.errors import UsageError
@@ -136,6 +137,8 @@ def as_json(fields: Mapping[str, Any]) -> bytes:
     """
     try:
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the message holds {HALF_A_CHARACTER}", remedy=HALVES) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
             f"the message cannot be written as JSON ({type(error).__name__})",

@@ -39,13 +39,14 @@ _RULES: Final = tuple(
 def no_utf_8(value: bytes, at: int) -> DecodeError:
     """Return what is wrong with `value`, which is no UTF-8 at byte `at`."""
     if value[at] == 0xED:
-        return DecodeError(f"JSON holds half a character (a surrogate) at byte {at}", remedy=_HALVES)
+        return DecodeError(f"JSON holds {HALF_A_CHARACTER} at byte {at}", remedy=HALVES)
     return DecodeError(
         f"JSON is not UTF-8 at byte {at}", remedy="encode it as UTF-8, not as Latin-1 or Windows-1252 or the like"
     )
 
 
-_HALVES: Final = "cut and join texts by characters, not by UTF-16 units"
+HALF_A_CHARACTER: Final = "half a character (one surrogate of a pair)"
+HALVES: Final = "cut and join texts by characters, not by UTF-16 units"
 
 
 def no_json(value: bytes, said: str) -> DecodeError:
@@ -56,7 +57,7 @@ def no_json(value: bytes, said: str) -> DecodeError:
 
 def _fault(value: bytes, said: str) -> tuple[str, str]:
     if (half := _half_character(value)) is not None:
-        return f"it holds half a character (one surrogate of a pair) at byte {half}", _HALVES
+        return f"it holds {HALF_A_CHARACTER} at byte {half}", HALVES
     if "truncated" in said:
         return f"it is cut off after {len(value)} bytes", "send all of it"
     place = _PLACE.search(said)

@@ -46,7 +46,7 @@ STEP_KEYS: Final = ("name", "status", "duration_ms", "data")
 TAGS_KEYS: Final = ("add", "remove")
 
 TAG_CHARS_MAX: Final = 64
-_is_tag: Final = re.compile(rf"(?!\s)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{TAG_CHARS_MAX}}}(?<!\s)").fullmatch
+_is_word: Final = re.compile(r"(?!\s)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+(?<!\s)").fullmatch
 
 COMMAND_BY_WORD: Final = {name.value: name for name in CommandName}
 
@@ -174,7 +174,12 @@ def claim_of(text: str | None) -> str | None:
 
 def is_tag(word: object) -> TypeGuard[str]:
     """Whether `word` may be a tag: text of at most `TAG_CHARS_MAX` characters, without outer blanks and controls."""
-    return isinstance(word, str) and _is_tag(word) is not None
+    return isinstance(word, str) and len(word) <= TAG_CHARS_MAX and is_word(word)
+
+
+def is_word(text: str) -> bool:
+    """Whether `text` is one line without outer blanks and control characters, and not empty."""
+    return _is_word(text) is not None
 
 
 def plain(raw: bytes | None) -> object:

@@ -17,12 +17,14 @@ from processor.codec.isotime import format_time, parse_time
 from processor.core.ids import belongs_to, started_ms
 from processor.faces.asking import Answered, outcome
 from processor.faces.context import Context, Given
-from processor.faces.doors import Asking, Caller, require
+from processor.faces.doors import Asking, Caller
 from processor.faces.finding import Place, find, in_memory
 from processor.faces.idempotency import record_id_of
-from processor.faces.ids import PerformerId, Text, UserId, encodable
+from processor.faces.ids import PerformerId, UserId
 from processor.faces.positions import POSITION, user_position
 from processor.faces.problems import Problem
+from processor.faces.roles import needs
+from processor.faces.texts import Text
 from processor.sessions.model import SessionRow
 from processor.view.standing import Standing
 
@@ -37,7 +39,7 @@ CLOSED: Final = "Session already closed"
 def _not_blank(session_id: str) -> str:
     if not session_id.strip():
         raise ValueError("session_id is blank")
-    return encodable(session_id)
+    return session_id
 
 
 def _time_ms(value: object) -> int:
@@ -71,7 +73,7 @@ class Start(Boundary):
 class End(Boundary):
     """A3CP's SessionManagerEndInput."""
 
-    session_id: Annotated[str, AfterValidator(_not_blank)]
+    session_id: Annotated[Text, AfterValidator(_not_blank)]
     end_time: Time
 
 
@@ -82,7 +84,7 @@ class Validate(BaseModel):
     session_id: Text
 
 
-@router.post("/sessions.start")
+@router.post("/sessions.start", dependencies=[needs("producer")])
 async def start(body: Start, request: Request, context: Given, who: Asking) -> Response:
     """Start a session, or answer with the one that the user has open."""
     performer_id = _entering(body, context, who)
@@ -111,7 +113,7 @@ async def start(body: Start, request: Request, context: Given, who: Asking) -> R
     return _answer(request, context, answered, body.user_id, body.user_id, **_start_fields(event, row))
 
 
-@router.post("/sessions.end")
+@router.post("/sessions.end", dependencies=[needs("producer")])
 async def end(body: End, request: Request, context: Given, who: Asking) -> Response:
     """End a session."""
     performer_id = _entering(body, context, who)
@@ -194,9 +196,8 @@ def _entering(body: Boundary, context: Context, who: Caller) -> str:
     """Return the performer of a boundary that `who` may ask for.
 
     Raises:
-        Problem: performer_required, forbidden or user_mismatch.
+        Problem: performer_required or user_mismatch.
     """
-    require(who, "producer")
     if not who.sees(context.view.owner_of(body.user_id)):
         raise Problem("user_mismatch", USER_MISMATCH)
     if body.performer_id is None or not body.performer_id.strip():

@@ -70,11 +70,12 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
             answers["422"] = {"description": "The request is not valid.", **told}
         answers.setdefault("default", {"description": "Any other problem.", **told})
         if path not in WITHOUT_TOKEN and not path.startswith(WITHOUT_TOKEN_BELOW):
-            operation["security"] = [{"token": []}]
+            operation.setdefault("security", [{"token": []}])
         summary, _, rest = operation.pop("description", "").partition("\n\n")
         operation["summary"] = " ".join(summary.split()).rstrip(".")
-        if rest:
-            operation["description"] = rest
+        roles = [role for each in operation.get("security", ()) for role in each["token"]]
+        if words := "\n\n".join((*filter(None, [rest]), *([f"Roles: {', '.join(roles)}."] if roles else []))):
+            operation["description"] = words
     return document
 
 

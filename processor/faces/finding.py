@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from processor.faces.context import Context
+from processor.faces.doors import Caller
 from processor.faces.problems import Problem
 from processor.view.standing import Standing
 from processor.view.view import View
@@ -55,6 +56,21 @@ async def find(context: Context, session_id: str) -> Place | None:
     return in_memory(context.view, session_id) or await anyio.to_thread.run_sync(_in_history, context.view, session_id)
 
 
+async def place_of(context: Context, who: Caller, session_id: str) -> Place:
+    """Return where a session is.
+
+    Raises:
+        Problem: session_not_found, also for a session that `who` does not see; session_removed; not_caught_up.
+        StoreUnavailable: the store does not answer, and memory does not know the session.
+    """
+    place = await find(context, session_id)
+    if place is None:
+        raise await unknown(context, session_id)
+    if not who.sees(place.owner):
+        raise not_found(session_id)
+    return place
+
+
 async def caught_up(context: Context) -> bool:
     """Return whether all is known that was sent before now: the log is read, and nothing waits for it."""
     waits = context.meanwhile is not None and context.meanwhile.may_lack
@@ -73,6 +89,11 @@ async def unknown(context: Context, session_id: str) -> Problem:
         removed = await anyio.to_thread.run_sync(store.removed_of, [session_id])
     if removed:
         return Problem("session_removed", "the session was removed", session_id=session_id)
+    return not_found(session_id)
+
+
+def not_found(session_id: str) -> Problem:
+    """Return what is told of a session that does not exist, and of one that the caller does not see."""
     return Problem("session_not_found", "there is no such session", session_id=session_id)
 
 

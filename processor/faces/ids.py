@@ -2,22 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from processor.codec.oddities import hidden_in
 from processor.codec.spine import USER_ID_BYTES_MAX
 from processor.core.ids import owner_of
 from processor.faces.persons import is_email
-
-
-def encodable(text: str) -> str:
-    """Return `text`, unless it has half a character: JSON can write that, and no encoding can.
-
-    Raises:
-        ValueError: it has.
-    """
-    text.encode()
-    return text
+from processor.faces.texts import encodable
 
 
 def visible(identifier: str) -> str:
@@ -26,7 +17,7 @@ def visible(identifier: str) -> str:
     Raises:
         ValueError: it has outer blanks or characters that cannot be seen.
     """
-    if encodable(identifier).strip() and (hidden := hidden_in(identifier)):
+    if hidden := hidden_in(identifier):
         raise ValueError(f"it {hidden}")
     return identifier
 
@@ -58,14 +49,16 @@ def owner(text: str) -> str:
     return log_id(text)
 
 
-Text = Annotated[str, AfterValidator(encodable)]
-"""Any text that can be kept."""
+def performer(text: str) -> str:
+    """Return `text`, unless it cannot say who does something. Raises as `log_id` does; blank it says nothing."""
+    return log_id(text) if text.strip() else text
 
-UserId = Annotated[str, AfterValidator(user_id)]
+
+UserId = Annotated[str, BeforeValidator(encodable), AfterValidator(user_id)]
 """The id of a user as messages have it: of a person, or a lane."""
 
-Owner = Annotated[str, AfterValidator(owner)]
+Owner = Annotated[str, BeforeValidator(encodable), AfterValidator(owner)]
 """The id that a person gives; it may be an e-mail address still."""
 
-PerformerId = Annotated[str, AfterValidator(visible)]
+PerformerId = Annotated[str, BeforeValidator(encodable), AfterValidator(performer)]
 """Who does something; `system` if no person does."""

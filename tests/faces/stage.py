@@ -11,10 +11,23 @@ from starlette.testclient import TestClient
 
 from processor.codec.isotime import format_time
 from processor.faces.app import make_app
+from processor.faces.doors import Caller, caller
 from processor.in_memory import MemoryDeployment, Replica
 
 START_MS = 1_750_000_000_000
 START = "2025-06-15T15:06:40.000Z"
+COMMANDS = [
+    ("end", None, 200, "ended"),
+    ("pause", None, 200, "paused"),
+    ("notes", {"text": "calm today", "kind": "observation"}, 201, "note"),
+    ("context", {"location": "kitchen"}, 201, "context"),
+    ("steps", {"name": "search", "duration_ms": 1250, "timing_key": "search_ms", "data": {"found": 3}}, 201, "step"),
+    ("status", {"status": "waiting"}, 201, "status"),
+    ("tags", {"add": ["review"]}, 201, "tag"),
+    ("touch", None, 200, "unchanged"),
+    ("resume", None, 200, "unchanged"),
+]
+"""Each command to a session: its route, a body, its status, and the kind of its event."""
 
 
 _idle: list[FastAPI] = []  # Most of a test's time would be the making of one.
@@ -50,3 +63,21 @@ def message(user_id: str, at_ms: int = START_MS, **fields: Any) -> dict[str, Any
         "source": "ui",
         **fields,
     }
+
+
+def created(http: TestClient, **body: Any) -> str:
+    answer = http.post("/v1/sessions", json={"user_id": "ann", **body})
+    assert answer.status_code == 201, answer.text
+    session_id = answer.json()["session_id"]
+    assert isinstance(session_id, str)
+    return session_id
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.status_code, answer.json()["code"]
+
+
+def as_caller(http: TestClient, who: Caller) -> TestClient:
+    http.app.dependency_overrides[caller] = lambda: who  # type: ignore[attr-defined]
+    return http

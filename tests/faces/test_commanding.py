@@ -8,41 +8,17 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.errors import A3CPError, BrokerUnavailable
-from processor.faces.doors import Caller, caller
+from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment
 from processor.sessions.ports import Gone
-from tests.faces.stage import http_of
+from tests.faces.stage import COMMANDS, as_caller, created, http_of, problem
 
 MINUTE_MS = 60_000
 UNKNOWN = "sess_0123456789abcdef"
-COMMANDS = [
-    ("end", None, 200, "ended"),
-    ("pause", None, 200, "paused"),
-    ("notes", {"text": "calm today", "kind": "observation"}, 201, "note"),
-    ("context", {"location": "kitchen"}, 201, "context"),
-    ("steps", {"name": "search", "duration_ms": 1250, "timing_key": "search_ms", "data": {"found": 3}}, 201, "step"),
-    ("status", {"status": "waiting"}, 201, "status"),
-    ("tags", {"add": ["review"]}, 201, "tag"),
-    ("touch", None, 200, "unchanged"),
-    ("resume", None, 200, "unchanged"),
-]
-
-
-def created(http: TestClient, **body: Any) -> str:
-    answer = http.post("/v1/sessions", json={"user_id": "ann", **body})
-    assert answer.status_code == 201, answer.text
-    session_id = answer.json()["session_id"]
-    assert isinstance(session_id, str)
-    return session_id
 
 
 def kinds(deployment: MemoryDeployment) -> list[str]:
     return [json.loads(value or b"")["kind"] for value in deployment.broker.values("sessions")]
-
-
-def problem(answer: Any) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json"
-    return answer.status_code, answer.json()["code"]
 
 
 @pytest.mark.parametrize(("route", "body", "status_code", "kind"), COMMANDS)
@@ -401,17 +377,9 @@ def test_each_command_needs_its_role(
     status_code: int,
     kind: str,
 ) -> None:
-    """Notes and tags are a reviewer's, the others a producer's, and all an operator's; foreign sessions are 404."""
+    """Notes and tags are a reviewer's, the others a producer's, and all an operator's."""
     path = f"/v1/sessions/{created(http)}/{route}"
     reviews = route in ("notes", "tags")
     for role, expected in [("reviewer", reviews), ("producer", not reviews)]:
-        answer = _as(http, Caller("x", role, ("ben",))).post(path, json=body)  # type: ignore[arg-type]
-        assert answer.status_code == (404 if expected else 403)
-    for role, expected in [("reviewer", reviews), ("producer", not reviews)]:
-        answer = _as(http, Caller("x", role, ("ann",))).post(path, json=body)  # type: ignore[arg-type]
+        answer = as_caller(http, Caller("x", role, ("ann",))).post(path, json=body)  # type: ignore[arg-type]
         assert answer.status_code == (status_code if expected else 403), role
-
-
-def _as(http: TestClient, who: Caller) -> TestClient:
-    http.app.dependency_overrides[caller] = lambda: who  # type: ignore[attr-defined]
-    return http

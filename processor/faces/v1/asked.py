@@ -13,7 +13,7 @@ from processor.codec.events import EventView
 from processor.faces.asking import Answered, outcome
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller
-from processor.faces.finding import Place, find, unknown
+from processor.faces.finding import Place, place_of, unknown
 from processor.faces.idempotency import Kept, record_id_of, refuse_another
 from processor.faces.positions import position_headers
 from processor.faces.problems import Problem
@@ -36,18 +36,8 @@ class Asked:
     digest: str  # of its body
 
     async def place_of(self, session_id: str) -> Place:
-        """Return where a session is.
-
-        Raises:
-            Problem: session_not_found, also for a session that the caller does not see; session_removed; not_caught_up.
-            StoreUnavailable: the store does not answer, and memory does not know the session.
-        """
-        place = await find(self.context, session_id)
-        if place is None:
-            raise await unknown(self.context, session_id)
-        if not self.who.sees(place.owner):
-            raise Problem(*_NOT_FOUND, session_id=session_id)
-        return place
+        """Return where a session is. Raises as `finding.place_of` does."""
+        return await place_of(self.context, self.who, session_id)
 
     def replayed(self, user_id: str, part: str = "") -> Answered | None:
         """Return what came of the same request before; None if that is not known. Arguments as of `carry_out`.

@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from processor.client.commands import CommandWord
 from processor.faces.asking import Answered
-from processor.faces.doors import Role, require
 from processor.faces.finding import Place
 from processor.faces.ids import PerformerId
 from processor.faces.paths import SessionId
 from processor.faces.problems import Problem
+from processor.faces.roles import needs
+from processor.faces.texts import Said, Word
 from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.reading import answer, etag_of, headers_of, held_of
 from processor.faces.v1.showing import event_fields
@@ -22,13 +23,9 @@ from processor.view.standing import Standing
 
 router: Final = APIRouter(tags=["Commands"])
 
-TEXT_CHARS_MAX: Final = 65_536
-NAME_CHARS_MAX: Final = 255
-PARTICIPANTS: Final[tuple[Role, ...]] = ("producer",)
-REVIEWERS: Final[tuple[Role, ...]] = ("reviewer",)
-
-Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS_MAX, pattern=r"\S")]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX, pattern=r"\S")]
+TAGS_MAX: Final = 100  # that one request puts on, and as many that it takes off
+PARTICIPANTS: Final = needs("producer")
+REVIEWERS: Final = needs("reviewer")
 
 
 class Performed(BaseModel):
@@ -42,58 +39,60 @@ class Performed(BaseModel):
 class Note(Performed):
     """A note about the session."""
 
-    text: Text
-    kind: Annotated[Name | None, Field(description="What kind of note, in your own words.")] = None
+    text: Said
+    kind: Annotated[Word | None, Field(description="What kind of note, in your own words.")] = None
 
 
 class Step(Performed):
     """A step that was done in the session."""
 
-    name: Name
-    status: Annotated[Name | None, Field(description="Without one the step is done.")] = None
+    name: Word
+    status: Annotated[Word | None, Field(description="Without one the step is done.")] = None
     duration_ms: Annotated[float | None, Field(ge=0, le=1e15, allow_inf_nan=False)] = None
-    timing_key: Annotated[Name | None, Field(description="Its name in `timing`; the step's own unless given.")] = None
+    timing_key: Annotated[Word | None, Field(description="Its name in `timing`; the step's own unless given.")] = None
     data: Any = None
 
 
 class Status(Performed):
     """Where the session is, in a word."""
 
-    status: Name
+    status: Word
+
+
+Words = Annotated[list[Word], Field(max_length=TAGS_MAX)]
 
 
 class Tags(Performed):
     """Words that are put on the session, and words that are taken off it."""
 
-    add: list[Name] = []
-    remove: list[Name] = []
+    add: Words = []
+    remove: Words = []
 
 
 Maybe = Annotated[Performed | None, Body()]
 
 
-@router.post("/sessions/{session_id}/end")
+@router.post("/sessions/{session_id}/end", dependencies=[PARTICIPANTS])
 async def end(session_id: SessionId, ask: Ask, body: Maybe = None) -> Response:
     """End the session. What comes for it later is still tagged with it, and its end is then told again."""
     return await _boundary(ask, session_id, "end", body)
 
 
-@router.post("/sessions/{session_id}/pause")
+@router.post("/sessions/{session_id}/pause", dependencies=[PARTICIPANTS])
 async def pause(session_id: SessionId, ask: Ask, body: Maybe = None) -> Response:
     """Pause the session: silence does not end it until the pause is too long. If it is paused, nothing changes."""
     return await _boundary(ask, session_id, "pause", body)
 
 
-@router.post("/sessions/{session_id}/resume")
+@router.post("/sessions/{session_id}/resume", dependencies=[PARTICIPANTS])
 async def resume(session_id: SessionId, ask: Ask, body: Maybe = None) -> Response:
     """Go on with a paused session. If it is not paused, nothing changes."""
     return await _boundary(ask, session_id, "resume", body)
 
 
-@router.post("/sessions/{session_id}/touch")
+@router.post("/sessions/{session_id}/touch", dependencies=[PARTICIPANTS])
 async def touch(session_id: SessionId, ask: Ask, body: Maybe = None) -> Response:
     """Say that somebody is still there, so that silence does not end the session. Once a minute is enough."""
-    require(ask.who, *PARTICIPANTS)
     place = await ask.place_of(session_id)
     touches, now_ms = ask.context.touches, ask.context.now_ms()
     recent = touches.recent(session_id, now_ms)
@@ -105,39 +104,38 @@ async def touch(session_id: SessionId, ask: Ask, body: Maybe = None) -> Response
     return await _answer(ask, place, answered, 200)
 
 
-@router.post("/sessions/{session_id}/notes", status_code=201)
+@router.post("/sessions/{session_id}/notes", status_code=201, dependencies=[REVIEWERS])
 async def note(session_id: SessionId, body: Note, ask: Ask) -> Response:
     """Write a note about the session."""
-    return await _addition(ask, session_id, "note", body, {"note": body.text, "kind": body.kind}, roles=REVIEWERS)
+    return await _addition(ask, session_id, "note", body, {"note": body.text, "kind": body.kind})
 
 
-@router.post("/sessions/{session_id}/context", status_code=201)
+@router.post("/sessions/{session_id}/context", status_code=201, dependencies=[PARTICIPANTS])
 async def context(session_id: SessionId, body: Annotated[dict[str, Any], Body()], ask: Ask) -> Response:
     """Say under which circumstances the session is held. The latest of each name holds."""
     return await _addition(ask, session_id, "context", None, {"context": body})
 
 
-@router.post("/sessions/{session_id}/steps", status_code=201)
+@router.post("/sessions/{session_id}/steps", status_code=201, dependencies=[PARTICIPANTS])
 async def step(session_id: SessionId, body: Step, ask: Ask) -> Response:
     """Say that a step was done, and how long it took."""
     told = body.model_dump(exclude={"performer_id"}, exclude_none=True)
     return await _addition(ask, session_id, "step", body, {"step": told})
 
 
-@router.post("/sessions/{session_id}/tags", status_code=201)
+@router.post("/sessions/{session_id}/tags", status_code=201, dependencies=[REVIEWERS])
 async def tag(session_id: SessionId, body: Tags, ask: Ask) -> Response:
     """Put words on the session, or take them off."""
     words = {key: list(words) for key, words in (("add", body.add), ("remove", body.remove)) if words}
-    return await _addition(ask, session_id, "tag", body, {"tags": words}, roles=REVIEWERS)
+    return await _addition(ask, session_id, "tag", body, {"tags": words})
 
 
-@router.post("/sessions/{session_id}/status", status_code=201)
+@router.post("/sessions/{session_id}/status", status_code=201, dependencies=[PARTICIPANTS])
 async def status(session_id: SessionId, body: Status, ask: Ask) -> Response:
     """Say where the session is.
 
     A template may say which words there are, which may follow which, and which of them end the session.
     """
-    require(ask.who, *PARTICIPANTS)
     place = await ask.place_of(session_id)
     row = (await held_of(ask.context, ask.who, session_id)).row
     template = ask.context.settings.templates.get(row.template or "")
@@ -166,7 +164,6 @@ def _refuse_status(row: SessionRow, phases: Phases | None, wanted: str) -> None:
 
 
 async def _boundary(ask: Asked, session_id: str, word: CommandWord, body: Performed | None) -> Response:
-    require(ask.who, *PARTICIPANTS)
     place = await ask.place_of(session_id)
     return await _answer(ask, place, await _carried_out(ask, place, word, body), 200)
 
@@ -177,10 +174,7 @@ async def _addition(
     word: CommandWord,
     body: Performed | None,
     arguments: Mapping[str, Any],
-    *,
-    roles: tuple[Role, ...] = PARTICIPANTS,
 ) -> Response:
-    require(ask.who, *roles)
     place = await ask.place_of(session_id)
     answered = await _carried_out(ask, place, word, body, arguments)
     return await _answer(ask, place, answered, 201)

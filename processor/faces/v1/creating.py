@@ -9,12 +9,12 @@ from pydantic import Field
 
 from processor.client.lanes import lane_of
 from processor.faces.asking import Answered, refuse_unfit
-from processor.faces.doors import require
 from processor.faces.ids import Owner
 from processor.faces.persons import keep_resume, user_of
 from processor.faces.problems import Problem
+from processor.faces.texts import Said, Word
 from processor.faces.v1.asked import Ask, Asked
-from processor.faces.v1.commanding import PARTICIPANTS, Name, Performed, Text
+from processor.faces.v1.commanding import PARTICIPANTS, Performed
 from processor.faces.v1.interviews import RESUME
 from processor.faces.v1.reading import answer, etag_of, headers_of
 from processor.faces.v1.showing import session_resource
@@ -39,7 +39,7 @@ class Create(Performed):
         dict[str, Any] | None,
         Field(description="What an interview begins with. It is kept likewise; the log holds its SHA-256."),
     ] = None
-    template: Annotated[Name | None, Field(description="Whose limits and statuses hold.")] = None
+    template: Annotated[Word | None, Field(description="Whose limits and statuses hold.")] = None
     parallel: Annotated[
         bool, Field(description="Beside the person's other sessions; false: the one that their messages belong to.")
     ] = True
@@ -48,15 +48,14 @@ class Create(Performed):
         Field(description="What to do if the one session is open, with `parallel: false`; `new` ends it first."),
     ] = "return"
     context: Annotated[dict[str, Any] | None, Field(description="Under which circumstances it is held.")] = None
-    session_notes: Text | None = None
+    session_notes: Said | None = None
     is_training_data: bool = False
-    training_intent_label: Text | None = None
+    training_intent_label: Said | None = None
 
 
-@router.post("/sessions", status_code=201)
+@router.post("/sessions", status_code=201, dependencies=[PARTICIPANTS])
 async def create(body: Create, ask: Ask) -> Response:
     """Begin a session: 201, or 200 if the person's one session was open already."""
-    require(ask.who, *PARTICIPANTS)
     given = body.user_id if body.user_id is not None else _owner_of(ask)
     owner = await user_of(ask.context, given, body.user_info)
     if not ask.who.sees(owner):

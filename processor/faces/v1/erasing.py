@@ -14,12 +14,13 @@ from processor.erasing.looking import NothingHeld, Places, UnnamedRoot, look
 from processor.erasing.proof import Proof
 from processor.errors import A3CPError, UsageError
 from processor.faces.context import Context, Given
-from processor.faces.doors import Asking, require
+from processor.faces.doors import Asking
 from processor.faces.finding import caught_up
 from processor.faces.ids import owner
 from processor.faces.paths import UserId
 from processor.faces.persons import is_email, refuse_email
 from processor.faces.problems import Problem, problem_of
+from processor.faces.roles import needs
 from processor.faces.v1.reading import answer, in_thread
 from processor.removal.roots import is_there, targets_of, unnamed_roots
 from processor.targets.target import Target
@@ -49,7 +50,7 @@ class Erasing(BaseModel):
     ] = None
 
 
-@router.post("/users/{user_id}/erase")
+@router.post("/users/{user_id}/erase", dependencies=[needs("operator")])
 async def erase_user(
     user_id: Owner, who: Asking, context: Given, asked: Annotated[Erasing | None, Body()] = None
 ) -> Response:
@@ -60,7 +61,6 @@ async def erase_user(
     keep both: the service does not. `complete` is false if something could not be judged, or a root is not there.
     A session that was erased is a 410 afterwards.
     """
-    require(who, "operator")
     places = context.places
     if places is None:
         raise Problem("store_unavailable", "there is no store to erase anybody from")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Request, Response
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
 from processor.faces.context import Given
-from processor.faces.doors import Asking, require
+from processor.faces.doors import Asking
 from processor.faces.finding import Place
 from processor.faces.paths import SessionId
 from processor.faces.persons import resume_of
@@ -30,10 +30,9 @@ EVALUATOR: Final = "evaluation_manager"
 _SAFETY_MS: Final = 60_000  # Its session must still be remembered when the processor reads it.
 
 
-@router.get("/sessions/{session_id}/resume_data", dependencies=[CaughtUp])
+@router.get("/sessions/{session_id}/resume_data", dependencies=[PARTICIPANTS, CaughtUp])
 async def show_resume(request: Request, session_id: SessionId, who: Asking, context: Given) -> Response:
     """Show the resume that the session began with. It is in the profile store alone, and goes with its person."""
-    require(who, *PARTICIPANTS)
     held = await held_of(context, who, session_id)
     told = await in_thread(lambda: session_resource(held, held.events()).context)
     digest = told.get(RESUME)
@@ -42,14 +41,13 @@ async def show_resume(request: Request, session_id: SessionId, who: Asking, cont
     return answer({"session_id": session_id, "resume_data": resume}, headers)
 
 
-@router.post("/sessions/{session_id}/evaluation", status_code=202, responses=TAKEN)
+@router.post("/sessions/{session_id}/evaluation", status_code=202, responses=TAKEN, dependencies=[PARTICIPANTS])
 async def evaluate(session_id: SessionId, ask: Ask, body: Annotated[dict[str, Any], Body()]) -> Response:
     """Keep an evaluation of the session, also after its end; its `overall_score` becomes the session's `score`.
 
     It is a message of the session, at the time of its end. So it is part of what the session's end proves, and the end
     is told again. With `Prefer: wait=N` the answer waits until it is tagged.
     """
-    require(ask.who, *PARTICIPANTS)
     if score_in(body) is None:
         raise Problem("invalid_request", "the evaluation has no overall_score that is a number")
     place = await ask.place_of(session_id)

@@ -17,13 +17,13 @@ from fastapi import APIRouter, Request, Response
 from processor.client.sending import Sender
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
+from processor.codec.jsonmembers import checked_members
 from processor.core.ids import owner_of
 from processor.core.model import Flag, Message, flag_words
-from processor.errors import RecordError, RegistryUnavailable
+from processor.errors import DecodeError, RecordError, RegistryUnavailable
 from processor.faces import ids
 from processor.faces.context import Context
 from processor.faces.delivering import Delivery
-from processor.faces.doors import require
 from processor.faces.finding import Place
 from processor.faces.paths import SessionId
 from processor.faces.positions import position_headers, user_position, wait_s
@@ -45,6 +45,7 @@ _WATCHED_MAX: Final = 4 * LINES_MAX  # What else happens in the session meanwhil
 _TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1
 _JSON: Final = frozenset({"application/json", "text/json"})
 _LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+_AS_LINES: Final = "Send them with the header `Content-Type: application/x-ndjson`."
 _BINARY: Final = frozenset({
     "application/octet-stream", "application/avro", "application/vnd.apache.avro+binary", "avro/binary",
     "application/vnd.kafka.avro.v2+binary",
@@ -82,6 +83,7 @@ class Incoming(NamedTuple):
     status_code=202,
     openapi_extra=_BODY,
     responses=TAKEN,
+    dependencies=[PARTICIPANTS],
 )
 async def say(session_id: SessionId, ask: Ask) -> Response:
     """Add messages to a session: one as JSON, or several as lines of JSON.
@@ -89,7 +91,6 @@ async def say(session_id: SessionId, ask: Ask) -> Response:
     What a message does not say itself is filled in: whose it is, its session, `record_id`, `timestamp` and
     `schema_version`. With `Prefer: wait=N` the answer waits until they are tagged, and says how.
     """
-    require(ask.who, *PARTICIPANTS)
     place = await ask.place_of(session_id)
     if place.standing is Standing.CLOSED:
         raise Problem("session_closed", "a closed session takes no messages", session_id=session_id)
@@ -105,10 +106,9 @@ async def say(session_id: SessionId, ask: Ask) -> Response:
     return await ask.once(lambda: said(ask, place, filled))
 
 
-@router.post("/messages", status_code=202, openapi_extra=_BODY, responses=TAKEN)
+@router.post("/messages", status_code=202, openapi_extra=_BODY, responses=TAKEN, dependencies=[PARTICIPANTS])
 async def take(ask: Ask) -> Response:
     """Take messages as they are: one as JSON or Avro, or several as lines of JSON. Not a byte of them is changed."""
-    require(ask.who, *PARTICIPANTS)
     lines = _lines_of(ask.request, body=await ask.request.body(), takes_binary=True)
 
     async def taken() -> Response:
@@ -260,7 +260,7 @@ def _filled(line: bytes, number: int, place: Place, spine: Mapping[str, str]) ->
             key: msgspec.json.decode(members[key]) for key in ("user_id", "session_id") if key in members
         }
     except (ValueError, RecursionError):  # msgspec's errors, and text that is no UTF-8; the latter is too deep.
-        raise _not_valid(number, "it is no JSON object") from None
+        raise _no_object(line, number) from None
     if told.get("user_id") not in (None, place.user_id, place.owner):
         raise _not_valid(number, "user_id is another user's", remedy="leave user_id out: it is filled in")
     if told.get("session_id") not in (None, "", place.session_id):
@@ -269,6 +269,14 @@ def _filled(line: bytes, number: int, place: Place, spine: Mapping[str, str]) ->
     added: dict[str, str] = {key: value for key, value in wanted.items() if told.get(key) != value}
     added |= {key: value for key, value in spine.items() if key not in members}
     return _encode({**members, **added}) if added else line
+
+
+def _no_object(line: bytes, number: int) -> Problem:
+    try:
+        checked_members(line)
+    except DecodeError as error:
+        return _not_valid(number, error.what, remedy=error.remedy)
+    return _not_valid(number, "it is no JSON object")
 
 
 def _lines_of(request: Request, *, body: bytes, takes_binary: bool) -> list[bytes]:
@@ -282,6 +290,8 @@ def _lines_of(request: Request, *, body: bytes, takes_binary: bool) -> list[byte
         lines = [line for line in body.splitlines() if line.strip()]
     elif kind in _JSON or (kind in _BINARY and takes_binary):
         lines = [body] if body.strip() else []
+        if kind in _JSON and _are_several(body):
+            raise Problem("invalid_request", "the body is several lines of JSON", remedy=_AS_LINES)
     else:
         words = ", ".join(sorted({*_JSON, *_LINES, *(_BINARY if takes_binary else ())}))
         raise Problem("unsupported_media_type", f"messages come as one of these: {words}")
@@ -290,6 +300,12 @@ def _lines_of(request: Request, *, body: bytes, takes_binary: bool) -> list[byte
     if len(lines) > LINES_MAX:
         raise Problem("too_large", f"there are {len(lines)} messages, at most {LINES_MAX} are taken at a time")
     return lines
+
+
+def _are_several(body: bytes) -> bool:
+    """Whether a body looks like a message on each of several lines."""
+    lines = [line for line in map(bytes.strip, body.splitlines()) if line]
+    return len(lines) > 1 and all(line.startswith(b"{") and line.endswith(b"}") for line in lines)
 
 
 def _not_valid(number: int, what: str, *, remedy: str = "") -> Problem:

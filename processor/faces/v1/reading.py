@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from processor.codec.isotime import parse_time
 from processor.faces.context import Context
 from processor.faces.doors import Caller
-from processor.faces.finding import caught_up, unknown
+from processor.faces.finding import caught_up, not_found, unknown
 from processor.faces.positions import position_headers, position_in
 from processor.faces.problems import Problem
 from processor.sessions.model import EventRow
@@ -53,13 +53,8 @@ async def held_of(context: Context, who: Caller, session_id: str, as_of: AsOf | 
     if held is None:
         raise await unknown(context, session_id)
     if not who.sees(held.row.owner):
-        raise not_seen(session_id)
+        raise not_found(session_id)
     return held
-
-
-def not_seen(session_id: str) -> Problem:
-    """Return what is told of a session that the caller does not see, as of one that does not exist."""
-    return Problem("session_not_found", "there is no such session", session_id=session_id)
 
 
 def as_of_in(text: str | None, context: Context) -> AsOf | None:

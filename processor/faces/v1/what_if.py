@@ -6,9 +6,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from processor.faces.context import Given
-from processor.faces.doors import Asking, require
+from processor.faces.doors import Asking
 from processor.faces.ids import Owner
 from processor.faces.problems import Problem
+from processor.faces.roles import needs
 from processor.faces.v1.filters import Time
 from processor.faces.v1.reading import answer, in_thread
 from processor.sessions.jsonforms import what_if_fields
@@ -34,13 +35,12 @@ class WhatIfLimits(BaseModel):
     since: Annotated[Time | None, Field(description="Only sessions that started then or later.")] = None
 
 
-@router.post("/what-if")
+@router.post("/what-if", dependencies=[needs("operator")])
 async def ask_what_if(body: WhatIfLimits, who: Asking, context: Given) -> Response:
     """Tell which stored sessions would split and which would join under other limits. It changes nothing.
 
     The processor's rules run over the stored messages once more, and over the commands as their outcomes tell them.
     """
-    require(who, "operator")
     store = context.store
     if store is None:
         raise Problem("store_unavailable", "there is no store, so there is no history to look at")
