@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from processor.faces.app import make_app
 from processor.in_memory import MemoryDeployment
@@ -56,21 +56,21 @@ class OnKafka(NamedTuple):
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[InMemory]:
-    """Serve a deployment in memory that has its store in `folder`."""
+def served(folder: Path, **more: Any) -> Iterator[InMemory]:
+    """Serve a deployment in memory that has its store in `folder`; `more` are further fields of its context."""
     with MemoryDeployment(folder, clock=RunningClock()) as deployment, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        with serving(make_app(deployment.context()), listening):
+        with serving(make_app(deployment.context(**more)), listening):
             yield InMemory(f"http://127.0.0.1:{listening.getsockname()[1]}", deployment)
 
 
 @contextmanager
-def served_on_kafka(kafka: str, prefix: str, folder: Path) -> Iterator[OnKafka]:
-    """Run a processor and a service on the topics that begin with `prefix`."""
+def served_on_kafka(kafka: str, prefix: str, folder: Path, **settings: str) -> Iterator[OnKafka]:
+    """Run a processor and a service, with these settings, on the topics that begin with `prefix`."""
     from tests.broker.fleet import Fleet
     from tests.processes.services import Service
 
-    with Fleet(kafka, prefix, folder) as fleet:
+    with Fleet(kafka, prefix, folder, **settings) as fleet:
         fleet.start()
         with Service(folder, fleet.environ) as service:
             service.wait_until_ready()

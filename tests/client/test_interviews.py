@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -315,6 +316,21 @@ def test_the_log_lines(sessions: Sessions, double: InterviewDouble, caplog: pyte
     assert started["metadata"] == {"enabled_modes": ["text", "whiteboard"]}
     assert (ended["metadata"]["overall_score"], ended["metadata"]["duration_minutes"] < 1) == (80, True)
     assert "Ann" not in caplog.text
+
+
+def test_the_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its example prints what its comments say, and its tables have every status and error."""
+    text = (Path(__file__).parents[2] / "docs" / "interviews.md").read_text("utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    monkeypatch.setenv("A3CP_URL", "memory://")
+    exec(program, {})
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(
+        re.findall(r"print\(.*\)  # (.*)$", program, re.MULTILINE)
+    )
+    statuses = text.split("## Statuses")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", statuses, re.MULTILINE) == list(SessionStatus)
+    told = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", text, re.MULTILINE)
+    assert sorted(told) == sorted((kind.__name__, kind.code) for kind in InterviewPlatformError.__subclasses__())
 
 
 class Store:

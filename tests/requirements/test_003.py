@@ -21,23 +21,16 @@ from pydantic import BaseModel
 
 from a3cp_sessions import AsyncSessions, assessment
 from a3cp_sessions.assessment import SessionService
+from tests.requirements.stage import ROOT, Document
 from tests.served import Served, served, served_on_kafka
 
-ROOT = Path(__file__).parents[2]
-DOCUMENT = (Path(__file__).parent / "003_session_component.md").read_text("utf-8")
+block = Document("003_session_component.md").block
 ITS_ID = "sess_20240115_103045_a1b2c3"
 ID = re.compile(r"sess_\d{8}_\d{6}_[0-9a-f]{32}")
 ANYWHERE = pytest.mark.parametrize(
     "service", ["memory", pytest.param("kafka", marks=pytest.mark.broker)], indirect=True
 )
 WALK = ["requirement_submitted", "matches_found", "matches_selected", "generating_impact", "completed"]
-
-
-def block(heading: str, language: str, number: int = 0) -> str:
-    """Return a code block of the document: of that language, the one below a line that says `heading`."""
-    below = DOCUMENT.split(f"{heading}\n", 1)[1]
-    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", below, re.DOTALL)
-    return blocks[number]
 
 
 @pytest.fixture
