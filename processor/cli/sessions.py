@@ -155,7 +155,7 @@ def search(
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Find notes, context, transcripts and phrases with these words.
+    """Find notes, context, texts, transcripts and phrases with these words.
 
     All of the words must be there. The latest come first.
     """

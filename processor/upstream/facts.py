@@ -19,6 +19,8 @@ TEXTS_MAX: Final = 32  # of one record
 
 _WORDS: Final = {word: 1 << bit for bit, word in enumerate(Notice.WORDS)}
 _TEXT_KEYS: Final = (
+    "content",
+    "text",
     "transcript",
     "partner_speech",
     "context_partner_speech",
@@ -57,7 +59,7 @@ class Facts(NamedTuple):
     expressed_by: str  # the value of a `Voice`
     notices: int  # bits of `Notice`, without those of the tag
     confidence: float | None  # of a classifier's best label
-    feedback: str | None  # confirmed, corrected or rejected
+    feedback: str | None  # confirmed, corrected or rejected; in a conversation positive or negative
     abort_code: str | None
     escalates: bool
     opens_capture: bool
@@ -93,6 +95,12 @@ def facts_of(fields: Mapping[str, Any]) -> Facts:
     escalates = isinstance(flags, dict) and flags.get("requires_attention") is True
     if escalates:
         notices |= Notice.REQUIRES_ATTENTION
+    escalates = escalates or event in ("escalation", "escalated") or fields.get("final_decision") == "escalate"
+    metadata = fields.get("metadata")
+    if isinstance(metadata, dict) and fields.get("role") in ("user", "assistant"):
+        confidence = _share(metadata.get("confidence"))
+        feedback = metadata["feedback"] if metadata.get("feedback") in ("positive", "negative") else None
+        escalates = escalates or metadata.get("escalated") is True
     consent = fields.get("consent_given", "final_label" not in fields)  # A training example must tell.
     if consent is not True:
         notices |= Notice.NO_CONSENT
@@ -105,7 +113,7 @@ def facts_of(fields: Mapping[str, Any]) -> Facts:
         confidence,
         feedback,
         abort_code,
-        escalates or event in ("escalation", "escalated") or fields.get("final_decision") == "escalate",
+        escalates,
         event == "capture.open",
         consent is True and "consent_given" in fields,
         score_in(fields) if "overall_score" in fields else None,

@@ -82,6 +82,20 @@ def test_one_grammar_for_lists_counts_and_sums(
     assert sum(total["sessions"] for total in by_user.values()) == len(names)
 
 
+@pytest.mark.parametrize("is_stored", [True, False])
+@pytest.mark.parametrize("fields", [{"text": "hello there"}, {"role": "user", "content": "hello there"}])
+def test_what_is_written_is_found(
+    deployment: MemoryDeployment, http: TestClient, fields: dict[str, str], is_stored: bool
+) -> None:
+    """Text of a chat or an input field, in the store and beyond it."""
+    session_id = start(deployment, "ann")
+    say(deployment, "ann", **fields)
+    if is_stored:
+        deployment.export()
+    assert [session["session_id"] for session in get(http, "/v1/sessions?q=hello+there")["sessions"]] == [session_id]
+    assert get(http, "/v1/sessions/count?q=hello+bob") == {"count": 0}
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_pages_hold_every_session_once(deployment: MemoryDeployment, http: TestClient, limit: int) -> None:
     """Also when sessions start while one turns pages."""

@@ -69,8 +69,28 @@ def test_a_sound_classifiers_predictions_count_likewise() -> None:
 
 
 @pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        ({"confidence": 0.9, "feedback": "positive", "escalated": True}, (0.9, "positive", True)),
+        ({"confidence": 1, "feedback": "negative", "escalated": False}, (1.0, "negative", False)),
+        ({"confidence": 1.1, "feedback": "good", "escalated": "yes"}, (None, None, False)),
+        ({"feedback": ["positive"]}, (None, None, False)),
+        ("odd", (None, None, False)),
+    ],
+)
+def test_what_the_metadata_of_a_conversation_count(metadata: object, found: tuple[Any, ...]) -> None:
+    """Confidence, feedback and escalations; those of other messages mean something else."""
+    facts = facts_of({"user_id": "u", "role": "assistant", "metadata": metadata})
+    assert (facts.confidence, facts.feedback, facts.escalates) == found
+    other = facts_of({"user_id": "u", "metadata": metadata})
+    assert (other.confidence, other.feedback, other.escalates) == (None, None, False)
+
+
+@pytest.mark.parametrize(
     ("fields", "found"),
     [
+        ({"role": "user", "content": "What is erf size?"}, [("content", "What is erf size?")]),
+        ({"text": "good morning", "content": {"parts": ["and"]}}, [("content", "and"), ("text", "good morning")]),
         ({"context": {"context_location": "kitchen", "flags": {"odd": True}, "said": ["Are you thirsty?"]}},
          [("context", "kitchen"), ("context", "Are you thirsty?")]),
         ({"context_topic_tag": "food", "context_prompt_type": "natural_use"},
@@ -78,8 +98,8 @@ def test_a_sound_classifiers_predictions_count_likewise() -> None:
         ({"notes": "Looked at the cup.", "context": "odd"}, [("notes", "Looked at the cup.")]),
     ],
 )  # fmt: skip
-def test_notes_and_context_can_be_searched(fields: dict[str, Any], found: list[tuple[str, str]]) -> None:
-    """Every text of the context, whatever upstream's module calls it."""
+def test_what_is_said_can_be_searched(fields: dict[str, Any], found: list[tuple[str, str]]) -> None:
+    """What is written, and every text of the context, whatever upstream's module calls it."""
     assert list(facts_of({"user_id": "u", **fields}).texts) == found
 
 
