@@ -21,7 +21,7 @@ from processor.client import (
     UsageError,
 )
 from processor.client.asyncsessions import AsyncSessions, Filters, Start
-from processor.client.forms import Added, Audit, Event, Live, Message, Page, Session
+from processor.client.forms import Added, Audit, Event, Live, Message, OpenCounts, Page, Session
 from processor.client.problems import (
     AlreadyActive,
     BrokerAway,
@@ -81,6 +81,7 @@ __all__ = [
     "NoOutcomeYet",
     "NotCaughtUp",
     "NothingHere",
+    "OpenCounts",
     "OutboxFull",
     "Outcome",
     "Page",

@@ -1,8 +1,8 @@
 """A service on a port of this machine: on a log in memory, or the real thing on a Kafka."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -11,7 +11,9 @@ from processor.faces.app import make_app
 from processor.in_memory import MemoryDeployment
 from processor.kafka.reader import Reader
 from processor.processes.inprocess import serving
+from processor.settings.model import Settings
 from processor.testing import RunningClock
+from processor.wiring import profiles_of
 
 
 class Served(Protocol):
@@ -45,6 +47,7 @@ class OnKafka(NamedTuple):
     url: str
     kafka: str
     prefix: str
+    restart: Callable[[], None]  # kills both, and starts them again where they were
 
     def log(self) -> bytes:
         """See `Served`."""
@@ -56,11 +59,12 @@ class OnKafka(NamedTuple):
 
 
 @contextmanager
-def served(folder: Path, **more: Any) -> Iterator[InMemory]:
+def served(folder: Path, settings: Settings | None = None, **more: Any) -> Iterator[InMemory]:
     """Serve a deployment in memory that has its store in `folder`; `more` are further fields of its context."""
-    with MemoryDeployment(folder, clock=RunningClock()) as deployment, socket.socket() as listening:
+    with MemoryDeployment(folder, settings=settings, clock=RunningClock()) as deployment, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        with serving(make_app(deployment.context(**more)), listening):
+        context = deployment.context(**{"profiles": profiles_of(deployment.settings, b"site key"), **more})
+        with serving(make_app(context), listening):
             yield InMemory(f"http://127.0.0.1:{listening.getsockname()[1]}", deployment)
 
 
@@ -70,8 +74,17 @@ def served_on_kafka(kafka: str, prefix: str, folder: Path, **settings: str) -> I
     from tests.broker.fleet import Fleet
     from tests.processes.services import Service
 
-    with Fleet(kafka, prefix, folder, **settings) as fleet:
-        fleet.start()
-        with Service(folder, fleet.environ) as service:
-            service.wait_until_ready()
-            yield OnKafka(service.url, kafka, prefix)
+    with Fleet(kafka, prefix, folder, **settings) as fleet, ExitStack() as lives:
+
+        def start(port: int) -> Service:
+            fleet.start()
+            return lives.enter_context(Service(folder, {**fleet.environ, "A3CP_SERVE_PORT": str(port)}))
+
+        def restart() -> None:
+            fleet.workers[-1].kill()
+            lives.close()
+            start(service.http.base_url.port or 0)
+
+        service = start(0)
+        service.wait_until_ready()
+        yield OnKafka(service.url, kafka, prefix, restart)

@@ -14,7 +14,7 @@ import msgspec
 from processor.client.asking import TIMEOUT_S, Asking
 from processor.client.commands import as_json
 from processor.client.exchange import Exchange, Suspending
-from processor.client.forms import Added, Audit, Event, Live, Message, Page, Session, Validity
+from processor.client.forms import Added, Audit, Event, Live, Message, OpenCounts, Page, Session, Validity
 from processor.client.opening import backend_of
 from processor.client.problems import SessionClosed, SessionNotFound, SessionRemoved, Unavailable
 from processor.codec.events import SCHEMA_VERSION
@@ -245,6 +245,20 @@ class AsyncSessions:
     async def count(self, **filters: Unpack[Filters]) -> int:
         """Return how many sessions there are; filters as for `list`."""
         return (await self._asking.read("/v1/sessions/count", _Count, params=filters)).count
+
+    async def count_open(self, template: str | None = None) -> OpenCounts:
+        """Return how many sessions are open: all that the token sees, or those of one template."""
+        return await self._asking.read("/v1/active", OpenCounts, params={"template": template})
+
+    async def user_info(self, session_id: str) -> Mapping[str, Any]:
+        """Return who the session's person is: the latest `user_info` that was given of them.
+
+        >>> session = sessions.create("elias@example.com", user_info={"name": "Elias"})
+        >>> sessions.user_info(session.session_id)
+        {'name': 'Elias'}
+        """
+        path = _path(session_id, "user_info")
+        return (await self._asking.read(path, _UserInfo, session_id=session_id)).user_info
 
     async def add_message(
         self,
@@ -489,7 +503,7 @@ class AsyncSessions:
 
     async def _added(self, session_id: str, what: str, body: bytes, wait_s: float) -> Added:
         answer = await self._asking.command(_path(session_id, what), body, _Taken, session_id=session_id, wait_s=wait_s)
-        return answer.messages[0] if answer.messages else Added(record_id=answer.record_ids[0])
+        return answer.messages[0] if answer.messages else Added(record_id=answer.record_ids[0], backend=answer.backend)
 
     def _forget(self, session_id: str) -> None:
         self._own.pop(session_id, None)
@@ -504,6 +518,10 @@ class _Count(msgspec.Struct):
     count: int
 
 
+class _UserInfo(msgspec.Struct):
+    user_info: dict[str, Any]
+
+
 class _Messages(msgspec.Struct):
     messages: tuple[dict[str, Any], ...]
 
@@ -511,6 +529,7 @@ class _Messages(msgspec.Struct):
 class _Taken(msgspec.Struct):
     messages: tuple[Added, ...] = ()  # if they were waited for
     record_ids: tuple[Any, ...] = ()  # else
+    backend: str = "kafka"
 
 
 class _Resume(msgspec.Struct):

@@ -38,6 +38,7 @@ class Session:
     steps_completed: tuple[str, ...] = ()
     timing: Mapping[str, int] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)  # the latest of each kind
     summary: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -93,6 +94,15 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCounts:
+    """How many sessions are open, paused ones among them."""
+
+    kafka: int
+    fallback: int  # that wait for Kafka in an outbox
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """What became of a session's steps, and what they told."""
 
@@ -113,6 +123,7 @@ class Added:
     record_id: str
     seq: int | None = None  # its number in the session; None when it was not waited for
     flags: tuple[str, ...] = ()
+    backend: str = "kafka"  # fallback: it waits in an outbox
 
 
 class Live(NamedTuple):

@@ -58,6 +58,8 @@ class Sessions:
     get_active = _blocking(AsyncSessions.get_active)
     list = _blocking(AsyncSessions.list)
     count = _blocking(AsyncSessions.count)
+    count_open = _blocking(AsyncSessions.count_open)
+    user_info = _blocking(AsyncSessions.user_info)
     add_message = _blocking(AsyncSessions.add_message)
     get_history = _blocking(AsyncSessions.get_history)
     resume_data = _blocking(AsyncSessions.resume_data)

@@ -65,10 +65,15 @@ class MetadataFold:
         self._of_steps: dict[str, Any] = {}
         self._of_contexts: dict[str, Any] = {}  # and of statuses
         self._context: dict[str, Any] = {}
+        self._notes: dict[str, str] = {}
 
     def add(self, event: EventView) -> None:
         """Add the session's next event."""
-        if (step := step_in(event)) is not None:
+        if (note := note_in(event)) is not None:
+            kind = details_of(event).get("kind")
+            if isinstance(kind, str):
+                self._notes[kind] = note.note
+        elif (step := step_in(event)) is not None:
             if step.status in _DONE:
                 self._completed[step.name] = None
             if step.duration_ms is not None:
@@ -90,6 +95,11 @@ class MetadataFold:
     def context(self) -> dict[str, Any]:
         """The circumstances that were told, the latest of each name."""
         return dict(self._context)
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """The notes that say of what kind they are, the latest of each."""
+        return dict(self._notes)
 
     @property
     def timing_of_steps(self) -> dict[str, int]:

@@ -125,6 +125,7 @@ class Resource(Session, kw_only=True):
     steps_completed: list[str] | UnsetType = UNSET
     timing: dict[str, int] | UnsetType = UNSET
     context: Annotated[dict[str, Any], Meta(description="the latest of each name")] | UnsetType = UNSET
+    notes: Annotated[dict[str, str], Meta(description="the latest of each kind")] | UnsetType = UNSET
     position: Annotated[str, Meta(description="how much of the log this reflects")] | UnsetType = UNSET
     backend: Literal["kafka", "fallback"] = "kafka"
 

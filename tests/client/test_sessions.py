@@ -24,7 +24,7 @@ from tests.served import served
 METHODS = [
     "create", "start", "end", "pause", "resume", "terminate", "touch", "get", "get_active", "list", "count",
     "add_message", "get_history", "note", "context", "step", "update_status", "tag", "get_audit", "validate",
-    "resume_data", "evaluation", "purge_stale", "export", "live", "close",
+    "resume_data", "evaluation", "purge_stale", "export", "live", "close", "count_open", "user_info",
 ]  # fmt: skip
 
 

@@ -58,6 +58,12 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class Active(Parameters):
+    """Which open sessions are counted."""
+
+    template: Annotated[Text | None, Field(description="Started with this template.")] = None
+
+
 class Filter(Parameters):
     """Which sessions are meant: those that all of it fits."""
 

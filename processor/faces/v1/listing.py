@@ -17,7 +17,7 @@ from processor.faces.paths import UserId
 from processor.faces.positions import CaughtUp
 from processor.faces.problems import Problem
 from processor.faces.v1.cursors import cursor_in, cursor_text
-from processor.faces.v1.filters import Adding, Filter, Listing, Parameters, Searching, Words
+from processor.faces.v1.filters import Active, Adding, Filter, Listing, Parameters, Searching, Words
 from processor.faces.v1.reading import answer, in_thread, told
 from processor.faces.v1.shapes import SessionCount, SessionList, answers
 from processor.faces.v1.showing import session_resource
@@ -32,7 +32,7 @@ from processor.view.view import View
 T = TypeVar("T")
 
 FOUND_MAX: Final = 1_000  # texts of a search that `q` looks at, the latest ones
-_FROM_EVENTS: Final = frozenset({"steps_completed", "timing", "context"})
+_FROM_EVENTS: Final = frozenset({"steps_completed", "timing", "context", "notes"})
 
 router = APIRouter(tags=["Many sessions"], dependencies=[CaughtUp])
 
@@ -43,7 +43,7 @@ async def list_sessions(request: Request, who: Asking, context: Given, asked: An
 
     The next page begins at `next_cursor`; sessions that start meanwhile move no page. `total` stands on the first page,
     unless the store does not answer. Sessions that started before `complete_since` may be missing or incomplete; null:
-    none is. `steps_completed`, `timing` and `context` of listed sessions are read when `fields` asks for them.
+    none is. `steps_completed`, `timing`, `context` and `notes` of listed sessions are read when `fields` asks for them.
     `q` looks into the latest 1,000 texts that hold its words.
     """
     return await _list(request, who, context, asked)
@@ -58,7 +58,7 @@ async def count_sessions(request: Request, who: Asking, context: Given, asked: A
 
 @router.get("/search")
 async def search(request: Request, who: Asking, context: Given, asked: Annotated[Searching, Query()]) -> Response:
-    """Find notes, contexts, transcripts and phrases that hold all of the words `q`, latest first."""
+    """Find notes, contexts, texts, transcripts and phrases that hold all of the words `q`, latest first."""
     found, is_whole = await _of_all(context, lambda: _found(context.view, who, asked))
     owner_of = context.view.owner_of
     body = {"found": [{**found_fields(each), "user_id": owner_of(each.user_id)} for each in found]}
@@ -76,15 +76,15 @@ async def stats(request: Request, who: Asking, context: Given, asked: Annotated[
 
 
 @router.get("/active")
-async def active(request: Request, who: Asking, context: Given, asked: Annotated[Parameters, Query()]) -> Response:
-    """Count the open sessions, paused ones among them, in all and by template ("" for none).
+async def active(request: Request, who: Asking, context: Given, asked: Annotated[Active, Query()]) -> Response:
+    """Count the open sessions, paused ones among them, in all and by template ("" for none); or those of one template.
 
     `kafka` are those in the log, `fallback` those that wait for it. `firebase_sessions` and `memory_sessions` are what
     older applications call them.
     """
-    del asked
-    logged = await in_thread(lambda: _active(context.view.open_sessions(), who))
-    kept = Counter[str]() if context.meanwhile is None else _active(context.meanwhile.open_sessions(), who)
+    logged = await in_thread(lambda: _active(context.view.open_sessions(), who, asked.template))
+    waiting = () if context.meanwhile is None else context.meanwhile.open_sessions()
+    kept = _active(waiting, who, asked.template)
     kafka, fallback = logged.total(), kept.total()
     body = {
         "kafka": kafka, "fallback": fallback, "total": kafka + fallback,
@@ -185,5 +185,6 @@ def _shown(view: View, row: SessionRow, names: Sequence[str] | None) -> Any:
     return {name: fields[name] for name in names if name in fields}
 
 
-def _active(sessions: Iterable[Open], who: Caller) -> Counter[str]:
-    return Counter(each.session.template or "" for each in sessions if who.sees(owner_of(each.user_id)))
+def _active(sessions: Iterable[Open], who: Caller, template: str | None) -> Counter[str]:
+    templates = (each.session.template or "" for each in sessions if who.sees(owner_of(each.user_id)))
+    return Counter(each for each in templates if template in (None, each))

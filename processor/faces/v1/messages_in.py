@@ -112,7 +112,7 @@ async def take(ask: Ask) -> Response:
     lines = _lines_of(ask.request, body=await ask.request.body(), takes_binary=True)
 
     async def taken() -> Response:
-        return await _taken(ask, await _checked_of(ask, lines))
+        return (await _taken(ask, await _checked_of(ask, lines)))[0]
 
     return await ask.once(taken)
 
@@ -122,10 +122,10 @@ async def said(ask: Asked, place: Place, values: Sequence[bytes]) -> Response:
     incoming = await _checked_of(ask, values)
     patience_s = wait_s(ask.request, 0.0, TAGGED_WAIT_S_MAX)
     if not patience_s:
-        return await _taken(ask, incoming)
+        return (await _taken(ask, incoming))[0]
     with closing(ask.context.view.watch(session_id=place.session_id, queue_max=_WATCHED_MAX)) as watch:
-        taken = await _taken(ask, incoming)
-        rows = await _tagged(watch, incoming, patience_s)
+        taken, is_kept = await _taken(ask, incoming)
+        rows = None if is_kept else await _tagged(watch, incoming, patience_s)
     if rows is None:
         return taken
     headers = {
@@ -147,8 +147,8 @@ async def _checked_of(ask: Asked, values: Sequence[bytes]) -> Sequence[Incoming]
     return incoming
 
 
-async def _taken(ask: Asked, incoming: Sequence[Incoming]) -> Response:
-    """Send messages, and say that the log has them. Raises as `_send` does."""
+async def _taken(ask: Asked, incoming: Sequence[Incoming]) -> tuple[Response, bool]:
+    """Send messages, say that the log has them, and return whether some wait in the outbox. Raises as `_send` does."""
     log_s, is_kept = await _send(ask.context, incoming)
     positions = {str(position): position for position in (ask.context.view.position(each.user_id) for each in incoming)}
     headers = {
@@ -158,7 +158,7 @@ async def _taken(ask: Asked, incoming: Sequence[Incoming]) -> Response:
     kept = {"backend": "fallback"} if is_kept else {}
     told = answer({"accepted": len(incoming), "record_ids": [each.record_id for each in incoming], **kept}, headers)
     told.status_code = 202
-    return told
+    return told, is_kept
 
 
 async def _send(context: Context, incoming: Sequence[Incoming]) -> tuple[float, bool]:

@@ -11,6 +11,7 @@ from processor.faces.v1 import (
     listing,
     live,
     messages_in,
+    profiles,
     showing,
     templates,
     what_if,
@@ -28,6 +29,7 @@ _PARTS: Final = (
     erasing,
     interviews,
     templates,
+    profiles,
 )
 """The first goes before the others: `count` is no session's id."""
 

@@ -232,6 +232,7 @@ def session_resource(held: Held, events: Iterable[EventRow]) -> Any:
         steps_completed=fold.steps_completed,
         timing=fold.timing(held.row),
         context=fold.context,
+        notes=fold.notes,
         position=str(held.position),
         backend=held.backend,
     )
