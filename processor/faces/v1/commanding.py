@@ -11,11 +11,12 @@ from processor.faces.asking import Answered
 from processor.faces.finding import Place
 from processor.faces.ids import PerformerId
 from processor.faces.paths import SessionId
+from processor.faces.positions import user_position
 from processor.faces.problems import Problem
 from processor.faces.roles import needs
 from processor.faces.texts import Said, Word
 from processor.faces.v1.asked import Ask, Asked
-from processor.faces.v1.reading import answer, etag_of, headers_of, held_of
+from processor.faces.v1.reading import answer, etag_of, held_of
 from processor.faces.v1.showing import event_fields
 from processor.sessions.model import SessionRow
 from processor.sessions.phases import Phases, is_last, why_not
@@ -26,6 +27,7 @@ router: Final = APIRouter(tags=["Commands"])
 TAGS_MAX: Final = 100  # that one request puts on, and as many that it takes off
 PARTICIPANTS: Final = needs("producer")
 REVIEWERS: Final = needs("reviewer")
+_IF_MATCH: Final = "if-match"
 
 
 class Performed(BaseModel):
@@ -208,7 +210,7 @@ async def _check(ask: Asked, session_id: str) -> None:
     Raises:
         Problem: precondition_failed.
     """
-    wanted = ask.request.headers.get("if-match")
+    wanted = ask.request.headers.get(_IF_MATCH)
     if wanted is None or wanted.strip() == "*":
         return
     held = await held_of(ask.context, ask.who, session_id)
@@ -217,9 +219,11 @@ async def _check(ask: Asked, session_id: str) -> None:
 
 
 async def _answer(ask: Asked, place: Place, answered: Answered, status_code: int) -> Response:
-    """Return the session event, with the ETag that the session has now."""
-    held, events = await ask.afterwards(place.session_id)
-    headers = {**headers_of(ask.request, held), **answered.headers, "ETag": etag_of(held, events)}
+    """Return the session event; to a request with `If-Match` also the ETag that the session has now."""
+    headers = {**user_position(ask.request, ask.context, place.user_id), **answered.headers}
+    if _IF_MATCH in ask.request.headers:
+        held, events = await ask.afterwards(place.session_id)
+        headers["ETag"] = etag_of(held, events)
     kept = {"backend": "fallback"} if answered.is_kept else {}
     told = answer({**event_fields(answered.event, place.owner), **kept}, headers)
     told.status_code = status_code
