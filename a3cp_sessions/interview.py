@@ -1,30 +1,26 @@
 """Interviews: their manager, what it works with, and the errors. docs/interviews.md has an example."""
 
-from processor.client.interview.collaborators import (
+from processor.client.interview import (
     AIInterviewer,
     CommunicationManager,
-    DataStore,
-    EvaluationManager,
-    Logger,
-)
-from processor.client.interview.errors import (
+    CommunicationMode,
     ComponentError,
     ConfigurationError,
+    DataStore,
     DataStoreError,
-    InterviewPlatformError,
-    InvalidTransitionError,
-    SessionNotFoundError,
-)
-from processor.client.interview.manager import SessionManager
-from processor.client.interview.model import (
-    CommunicationMode,
+    EvaluationManager,
     EvaluationReport,
+    InterviewPlatformError,
+    InterviewWebhook,
+    InvalidTransitionError,
+    Logger,
     Session,
     SessionConfig,
+    SessionManager,
+    SessionNotFoundError,
     SessionStatus,
     SessionSummary,
 )
-from processor.client.interview.webhook import InterviewWebhook
 
 __all__ = [
     "AIInterviewer",

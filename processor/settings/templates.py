@@ -88,6 +88,19 @@ _INTERVIEW: Final = {  # To pause it is a command, no phase.
     "completed": (),
     "error": (),
 }
+_INTERVIEW_CONFIG: Final = {
+    "type": "object",
+    "properties": {
+        "enabled_modes": {
+            "type": "array",
+            "items": {"enum": ["text", "whiteboard", "audio", "video"]},
+            "uniqueItems": True,
+        },
+        "ai_provider": {"type": "string"},
+        "ai_model": {"type": "string"},
+        "duration_minutes": {"type": "number", "exclusiveMinimum": 0},
+    },
+}
 
 
 def _built_in(name: str, title: str, **more: Any) -> Template:
@@ -97,7 +110,9 @@ def _built_in(name: str, title: str, **more: Any) -> Template:
 
 BUILT_IN: Final[Mapping[str, Template]] = {
     "conversation": _built_in("conversation", "Chat with an assistant"),
-    "interview": _built_in("interview", "Interview, which begins paused", phases=_INTERVIEW),
+    "interview": _built_in(
+        "interview", "Interview, which begins paused", phases=_INTERVIEW, config_schema=_INTERVIEW_CONFIG
+    ),
     "assessment": _built_in(
         "assessment",
         "Assessment in steps",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock, Mock
 from uuid import uuid4
 
 import pytest
@@ -29,6 +30,7 @@ from a3cp_sessions.interview import (
     SessionStatus,
 )
 from a3cp_sessions.testing import InterviewDouble
+from processor.settings.templates import BUILT_IN
 from tests.hooks.receiver import SECRET, Answers, Came, Receiver, json_answer
 from tests.served import InMemory, served
 
@@ -261,6 +263,15 @@ class Reporting(InterviewDouble):
         return self.report
 
 
+def test_a_mock_will_do(sessions: Sessions) -> None:
+    """As reports and collaborators, where a test says no more than it must."""
+    mock = MagicMock()
+    mock.opening_question.return_value = "How would you begin?"
+    mock.generate_evaluation.return_value = Mock(overall_score=8)
+    manager = managing(sessions, mock, logger=mock)
+    assert manager.end_session(in_state(manager, "active")).overall_score == 8
+
+
 @pytest.mark.parametrize("report", [Report(71.5), Model(overall_score=71.5), Plain(71.5)])
 def test_a_report_of_ones_own(report: Any, sessions: Sessions) -> None:
     """It is returned as it is, and kept whole."""
@@ -333,6 +344,12 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert sorted(told) == sorted((kind.__name__, kind.code) for kind in InterviewPlatformError.__subclasses__())
 
 
+def test_the_template_has_the_modes() -> None:
+    """Those that a configuration can name."""
+    schema = BUILT_IN["interview"].config_schema or {}
+    assert schema["properties"]["enabled_modes"]["items"]["enum"] == list(CommunicationMode)
+
+
 class Store:
     """A store of an application's own."""
 
@@ -392,6 +409,9 @@ def test_without_a_profile_store(here: InMemory, double: InterviewDouble) -> Non
     "config",
     [
         SessionConfig(["fax"], "openai", "gpt-4"),  # type: ignore[list-item]
+        SessionConfig([*MODES, *MODES], "openai", "gpt-4"),
+        SessionConfig(MODES, 7, "gpt-4"),  # type: ignore[arg-type]
+        SessionConfig(MODES, "openai", "gpt-4", duration_minutes=0),
         SessionConfig(MODES, "openai", "gpt-4", {"born": object()}),
         SessionConfig(MODES, "openai", "gpt-4", "a text"),
         SessionConfig(MODES, "openai", "gpt-4", {"user_id": 7}),

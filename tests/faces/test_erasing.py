@@ -212,6 +212,16 @@ def test_by_the_address_that_the_person_gave(deployment: MemoryDeployment, tmp_p
     assert "cleo" not in json.dumps(told)
 
 
+def test_a_resume_goes_too(deployment: MemoryDeployment, tmp_path: Path) -> None:
+    """Also that of a person whose id is no pseudonym, and of whom nothing else is left."""
+    profiles = open_profiles(f"sqlite:///{tmp_path / 'profiles.db'}", Pseudonyms(b"key"), None)
+    digest = profiles.keep_resume("dora", {"name": "Dora"})
+    with http_of(deployment, profiles=profiles) as http:
+        told = http.post("/v1/users/dora/erase").json()
+    assert (told["profile"], told["complete"]) == (True, True)
+    assert profiles.resume("dora", digest) is None
+
+
 def test_an_interrupted_erasure_says_how_far_it_came(
     deployment: MemoryDeployment, http: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
