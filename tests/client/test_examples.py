@@ -6,10 +6,10 @@ from types import ModuleType
 import pytest
 
 import a3cp_sessions
-from processor.client import asyncsessions, conversation, sessions
+from processor.client import asyncsessions, conversation, gateway, sessions
 from processor.client.interview import doubles
 
-MODULES = [a3cp_sessions, sessions, asyncsessions, conversation, doubles]
+MODULES = [a3cp_sessions, sessions, asyncsessions, conversation, gateway, doubles]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
