@@ -203,6 +203,22 @@ def test_undoing_goes_on_when_it_fails(sessions: Sessions, double: InterviewDoub
     assert manager.get_session(session.id).status is SessionStatus.ERROR
 
 
+def test_two_managers_start_it_at_once(sessions: Sessions) -> None:
+    """One of them does; the other is refused, switches its modes off again, and does not spoil the first."""
+    first, second = InterviewDouble(), InterviewDouble()
+
+    def meanwhile() -> str:
+        managing(sessions, first).start_session(session.id)
+        return "What is a cache?"
+
+    manager = managing(sessions, second, opening_question=meanwhile)
+    session = manager.create_session(CONFIG)
+    with pytest.raises(InvalidTransitionError):
+        manager.start_session(session.id)
+    assert names(second)[-2:] == ["disable_mode"] * 2
+    assert manager.get_session(session.id).status is SessionStatus.ACTIVE
+
+
 @pytest.mark.parametrize("at", ["disable_mode", "generate_evaluation"])
 def test_an_end_that_fails_can_be_finished(at: str, sessions: Sessions, double: InterviewDouble) -> None:
     """The interview is over all the same; the second call evaluates it, the third is refused."""
@@ -370,6 +386,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemory]:
     with served(tmp_path) as service:
         monkeypatch.setenv("A3CP_URL", service.url)
         yield service
+
+
+def test_a_service_that_was_killed_in_an_end(here: InMemory, double: InterviewDouble) -> None:
+    """Its status is told, its end is not; the next call ends it."""
+    with managing(None, double) as manager:
+        session_id = manager.create_session(SessionConfig(MODES, "openai", "gpt-4")).id
+        manager.start_session(session_id)
+        sender, user_id = here.deployment.sender, here.deployment.view.user_of(session_id)
+        assert user_id is not None
+        sender.send(sender.command(user_id, "status", session_id=session_id, status="completed"), lambda _: None)
+        assert manager.get_session(session_id).ended_at is None
+        manager.end_session(session_id)
+        assert manager.get_session(session_id).ended_at is not None
 
 
 def test_a_store_of_ones_own_is_told_too(here: InMemory, double: InterviewDouble) -> None:

@@ -22,13 +22,13 @@ from processor.client.interview.collaborators import (
 from processor.client.interview.errors import (
     ComponentError,
     ConfigurationError,
-    DataStoreError,
     InvalidTransitionError,
     SessionNotFoundError,
     failing,
     told,
 )
 from processor.client.interview.loglines import LogLines
+from processor.client.interview.mirror import Mirror
 from processor.client.interview.model import (
     TEMPLATE,
     EvaluationReport,
@@ -77,7 +77,7 @@ class SessionManager:
             opening_question: returns the first question; `ai_interviewer.opening_question` when None.
         """
         self._sessions = data_store if isinstance(data_store, Sessions) else Sessions()
-        self._mirror = None if isinstance(data_store, Sessions) else data_store
+        self._mirror = Mirror(None if isinstance(data_store, Sessions) else data_store)
         self._interviewer = ai_interviewer
         self._evaluations = evaluation_manager
         self._communication = communication_manager
@@ -102,7 +102,7 @@ class SessionManager:
             )  # fmt: skip
             self._sessions.pause(begun.session_id, performer_id=_SYSTEM)
             session = replace(session_of(begun), config=config)
-            self._save(session)
+            self._mirror.save(session)
             self._lines.info("create_session", session.id, "created successfully", **config.context())
             return session
 
@@ -117,19 +117,19 @@ class SessionManager:
             session = self._in(session_id, "started", SessionStatus.CREATED)
             with ExitStack() as undo:
                 self._sessions.resume(session.id, performer_id=_SYSTEM)
-                undo.callback(self._fail, session.id)
+                undo.callback(self._quietly, session.id, self._fail, session.id)
                 resume = self._sessions.resume_data(session.id)
                 with failing(ComponentError, _INTERVIEWER):
                     self._interviewer.initialize(session_id=session.id, resume_data=resume)
                 for mode in session.config.enabled_modes:
                     with failing(ComponentError, _COMMUNICATION):
                         self._communication.enable_mode(mode)
-                    undo.callback(self._quietly, self._communication.disable_mode, mode)
+                    undo.callback(self._quietly, session.id, self._communication.disable_mode, mode)
                 with failing(ComponentError, _INTERVIEWER):
                     question = (self._opening_question or self._interviewer.opening_question)()
                 self._say(session.id, question)
+                self._mirror.save(replace(session, status=SessionStatus.ACTIVE))
                 self._sessions.update_status(session.id, SessionStatus.ACTIVE, performer_id=_SYSTEM)
-                self._save(replace(session, status=SessionStatus.ACTIVE))
                 undo.pop_all()
             self._active_id = session.id
             modes = session.config.context()["enabled_modes"]
@@ -151,10 +151,11 @@ class SessionManager:
                 raise InvalidTransitionError(f"session {session.id} has been evaluated already")
             if session.status is not SessionStatus.COMPLETED:
                 self._sessions.update_status(session.id, SessionStatus.COMPLETED, performer_id=_SYSTEM)
-            self._sessions.terminate(session.id, performer_id=_SYSTEM)  # If it was killed between status and end.
+            elif session.ended_at is None:  # The service was killed between its status and its end.
+                self._sessions.terminate(session.id, performer_id=_SYSTEM)
             session = self._get(session.id)
             recording_path = self._sessions.get_audit(session.id).audit_path
-            self._save(session)
+            self._mirror.save(session)
             if self._active_id == session.id:
                 self._active_id = None
             with failing(ComponentError, _COMMUNICATION), ExitStack() as each:  # Whatever becomes of the others.
@@ -166,7 +167,7 @@ class SessionManager:
             if (score := score_in(fields)) is None:
                 raise ComponentError(f"{_EVALUATION} failed: its report has no overall_score that is a number")
             self._sessions.evaluation(session.id, fields, wait_s=_TAGGED_WAIT_S)
-            self._save(replace(session, overall_score=score))
+            self._mirror.save(replace(session, overall_score=score))
             self._lines.info(
                 "end_session", session.id, "ended successfully", overall_score=score,
                 duration_minutes=session.duration.total_seconds() / 60, recording_path=recording_path,
@@ -180,7 +181,7 @@ class SessionManager:
             InvalidTransitionError: it is not active.
         """
         with self._step("pause_session", session_id):
-            self._move(session_id, "paused", SessionStatus.ACTIVE, SessionStatus.PAUSED, self._sessions.pause)
+            self._move(session_id, "pause", SessionStatus.ACTIVE, SessionStatus.PAUSED, self._sessions.pause)
 
     def resume_session(self, session_id: str | UUID) -> None:
         """Go on with a paused interview.
@@ -189,7 +190,7 @@ class SessionManager:
             InvalidTransitionError: it is not paused.
         """
         with self._step("resume_session", session_id):
-            self._move(session_id, "resumed", SessionStatus.PAUSED, SessionStatus.ACTIVE, self._sessions.resume)
+            self._move(session_id, "resume", SessionStatus.PAUSED, SessionStatus.ACTIVE, self._sessions.resume)
 
     def get_session(self, session_id: str | UUID) -> Session:
         """Return an interview, by its id or its UUID; its resume is not part of it.
@@ -250,16 +251,17 @@ class SessionManager:
     def _move(
         self,
         session_id: str | UUID,
-        done: str,
+        word: str,
         before: SessionStatus,
         after: SessionStatus,
         command: Callable[..., forms.Event],
     ) -> None:
-        session = self._in(session_id, done, before)
+        session = self._in(session_id, f"{word}d", before)
+        moved = replace(session, status=after)
         if command(session.id, performer_id=_SYSTEM).kind == "unchanged":  # Another manager was faster.
-            raise _illegal(replace(session, status=after), done)
-        self._save(replace(session, status=after))
-        self._lines.info(f"{done.rstrip('d')}_session", session.id, f"{done} successfully")
+            raise _illegal(moved, f"{word}d")
+        self._mirror.save(moved)
+        self._lines.info(f"{word}_session", session.id, f"{word}d successfully")
 
     def _say(self, session_id: str, question: str) -> None:
         if not isinstance(question, str):
@@ -268,25 +270,22 @@ class SessionManager:
         message = {"role": "assistant", "content": question, "timestamp": now}
         spoken = {**message, "source": TEMPLATE, "performer_id": _SYSTEM}
         self._sessions.add_message(session_id, spoken, wait_s=_TAGGED_WAIT_S)
-        if self._mirror is not None:
-            with failing(DataStoreError, "the data store"):
-                self._mirror.save_conversation(session_id, message)
-
-    def _save(self, session: Session) -> None:
-        if self._mirror is not None:
-            with failing(DataStoreError, "the data store"):
-                self._mirror.save_session(session)
+        self._mirror.say(session_id, message)
 
     def _fail(self, session_id: str) -> None:
-        self._quietly(self._sessions.update_status, session_id, SessionStatus.ERROR, performer_id=_SYSTEM)
-        self._quietly(lambda: self._save(self._get(session_id)))
+        """Give an interview whose start failed the status `error`; one that another manager has started stays."""
+        session = self._get(session_id)
+        if session.status is SessionStatus.CREATED:
+            self._sessions.update_status(session_id, SessionStatus.ERROR, performer_id=_SYSTEM)
+            self._mirror.save(replace(session, status=SessionStatus.ERROR))
 
-    def _quietly(self, call: Callable[..., object], *arguments: Any, **named: Any) -> None:
+    def _quietly(self, session_id: str, call: Callable[..., object], *arguments: Any) -> None:
         """Undo something; what goes wrong with it is logged, since the error before it matters more."""
         try:
             with failing(ComponentError, "to undo a start"):
-                call(*arguments, **named)
+                call(*arguments)
         except ComponentError as error:
+            error.session_id = session_id
             self._lines.error("start_session", error)
 
     def _listed(self, user_id: str | None, limit: int = _PAGE, offset: int = 0) -> Iterator[forms.Session]:
