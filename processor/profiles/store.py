@@ -34,6 +34,9 @@ RESUMES: Final = Table(
 )
 """What interviews begin with: one row for each resume of a person, found by its SHA-256; encrypted likewise."""
 
+_PERSONS: Final = (PROFILES.c.pseudonym, RESUMES.c.user_id)
+"""The column of each table that says whose a row is."""
+
 _Json = Mapping[str, Any]
 
 
@@ -117,10 +120,9 @@ class Profiles:
         return Profile(*(self._opened(value) for value in rows[0])) if rows else None
 
     def holds(self, user_id: str) -> bool:
-        """Return whether anything of a person is kept. Raises as `profile`."""
-        if self.profile(user_id) is not None:
-            return True
-        return bool(self._database.page(select(RESUMES.c.digest).where(RESUMES.c.user_id == user_id).limit(1)))
+        """Return whether anything of a person is kept; nothing is decrypted for it. Raises as `profile`."""
+        self._make()
+        return any(self._database.page(select(column).where(column == user_id).limit(1)) for column in _PERSONS)
 
     def remove(self, user_id: str) -> bool:
         """Remove all that is kept of a person; return whether there was anything. Raises as `profile`."""
@@ -129,8 +131,7 @@ class Profiles:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")  # What was there is overwritten.
             removed = sum(
-                connection.execute(delete(column.table).where(column == user_id)).rowcount
-                for column in (PROFILES.c.pseudonym, RESUMES.c.user_id)
+                connection.execute(delete(column.table).where(column == user_id)).rowcount for column in _PERSONS
             )
         if removed and self._database.engine.dialect.name == "sqlite":
             with self._database.reading() as connection:
