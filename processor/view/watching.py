@@ -69,16 +69,30 @@ class Watch(AsyncIterator[Live]):
 
     async def __anext__(self) -> Live:
         """Return what happens next; waiting for it may be cancelled, and begun again."""
+        live = await self.within(None)
+        assert live is not None
+        return live
+
+    async def within(self, silence_s: float | None) -> Live | None:
+        """Return what happens next; None if nothing has happened for `silence_s`.
+
+        Raises:
+            StopAsyncIteration: it has ended.
+        """
         while True:
             self._news.clear()
             if self._is_closed or (self.is_slow and not self._queue):
                 raise StopAsyncIteration
-            if not self._queue:
-                await self._news.wait()
-            else:
+            if self._queue:
                 live = self._queue.popleft()
                 if self._passes is None or await self._passes(live):
                     return live
+                continue
+            try:
+                async with asyncio.timeout(silence_s):
+                    await self._news.wait()
+            except TimeoutError:
+                return None
 
     def end(self) -> None:
         """Let nothing more come; `wake` lets the reader see that. Any thread may call it."""

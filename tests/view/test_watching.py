@@ -91,13 +91,14 @@ def test_a_slow_reader_is_let_go() -> None:
 
 
 def test_waiting_may_be_cancelled_and_begun_again() -> None:
-    """Nothing is lost by it; what another thread takes wakes who waits."""
+    """Nothing is lost by it, nor by a silence; what another thread takes wakes who waits."""
 
     async def watched() -> None:
         view = new_view()
         watch = view.watch()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(watch), 0.01)
+        assert await watch.within(0.01) is None
         written, _ = processed([command("ann", "start", 0)])
         waiting = asyncio.create_task(read(watch, 1))
         await asyncio.to_thread(take, view, written)

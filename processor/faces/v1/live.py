@@ -150,8 +150,9 @@ async def _of_session(
     else:
         yield _begun(begin)
     replay = _Replay(held, begin, codec)
-    async for chunk in iterate_in_threadpool(replay.chunks()):
-        yield chunk
+    if begin != here:  # Else nothing has happened since, and the watch has what does.
+        async for chunk in iterate_in_threadpool(replay.chunks()):
+            yield chunk
     async for live in _until_slow(watch):
         if live is None:
             yield _COMMENT
@@ -243,16 +244,10 @@ def _summary(view: View, live: Live) -> "asyncio.Task[bytes]":
 async def _until_slow(watch: Watch) -> AsyncIterator[Live | None]:
     """Yield what happens; None whenever nothing has happened for a while. It ends when the reader is too slow."""
     while True:
-        coming = asyncio.ensure_future(anext(watch, None))
         try:
-            while not (await asyncio.wait({coming}, timeout=SILENCE_S))[0]:
-                yield None
-        finally:
-            coming.cancel()
-        live = coming.result()
-        if live is None:
+            yield await watch.within(SILENCE_S)
+        except StopAsyncIteration:
             return
-        yield live
 
 
 def _vector(positions: Iterable[Position]) -> str:
