@@ -1,6 +1,6 @@
 """A session's timeline as a page: one file that needs no network.
 
-Its policy lets only its own script and style run. Its data are in a block that no character in them can end.
+Its policy lets only its own script and style run. Its data are in blocks that no character in them can end.
 """
 
 import html
@@ -14,16 +14,21 @@ from typing import Any, Final
 
 import msgspec
 
-from processor.codec.isotime import format_time
+from processor.codec.isotime import format_time, parse_time
 from processor.sessions.model import SessionRow, Status
-from processor.upstream.vocabulary import ENDS, FLAGS, ODD, QUIET, flag_counts
-from processor.upstream.words import span_words
+from processor.sessions.shapes import Entry
+from processor.upstream.vocabulary import FLAGS, QUIET
+from processor.upstream.words import LANGUAGES, Said, filled, table
 
-PAGE_ENTRIES_MAX: Final = 50_000  # of a page; the rest is in the other files, as the page says
-PAGE_BYTES_MAX: Final = 64 << 20
+PAGE_ENTRIES_MAX: Final = 250_000  # of a page; the rest is in the other files, as the page says
+PAGE_BYTES_MAX: Final = 256 << 20
+TEMPLATES: Final = Path(__file__).parent / "templates" / "timeline"
+SCRIPTS: Final = ("words", "entries", "rows", "details", "strip", "playback", "page")
+"""The parts of the page's script, in order. `source` is beside them: it hands over the data that stand in the file."""
+
 _encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Entry).decode
 _PLACE: Final = re.compile(r"@@(\w+)@@")
-_TEMPLATES: Final = Path(__file__).parent / "templates"
 _UNSAFE: Final = (
     (b"<", b"\\u003c"),
     (b">", b"\\u003e"),
@@ -31,24 +36,36 @@ _UNSAFE: Final = (
     ("\u2028".encode(), b"\\u2028"),
     ("\u2029".encode(), b"\\u2029"),
 )
-_WORDS: Final = {"flags": FLAGS, "reasons": ODD, "quiet": QUIET}  # in the page's data, for its script
+_TABLES: Final = {language: table(language) for language in LANGUAGES}
+_Told = tuple[str, str, Mapping[str, Any]]
 
 
 def page(session: SessionRow, entries: Iterable[bytes], *, entries_max: int = PAGE_ENTRIES_MAX) -> Iterator[bytes]:
     """Yield the timeline as one HTML page; `entries` are those of a `Spool`."""
-    before, after = _frame(session)
-    yield before
-    yield json_in_script(_encode({"session": _page_session(session), "words": _WORDS})[:-1]) + b',"timeline":['
+    facts, notices = list(_facts(session)), list(_notices(session))
+    before, between, after = _frame(session, facts, notices)
+    shapes: dict[tuple[str, ...], int] = {}
     size = told = left_out = 0
+    yield before
     for entry in entries:
         size += len(entry)
         if told >= entries_max or size > PAGE_BYTES_MAX:
             left_out += 1
             continue
-        yield (b",\n" if told else b"\n") + json_in_script(entry)
+        yield json_in_script(_line(_decode(entry), shapes)) + b"\n"
         told += 1
-    yield b'\n],"left_out":%d}' % left_out
+    if left_out:
+        notices.append(("notice_left_out", {"shown": told, "left_out": left_out}))
+    yield between
+    data = {"session": _page_session(session), "facts": facts, "notices": notices, "shapes": list(shapes)}
+    yield json_in_script(_encode({**data, "quiet": QUIET, "words": _TABLES}))
     yield after
+
+
+def script(*parts: str) -> str:
+    """Return the page's script, made of parts of it."""
+    texts = ((TEMPLATES / f"{part}.js").read_text("utf-8") for part in parts)
+    return '"use strict";\n(() => {\n' + "\n".join(texts) + "})();\n"
 
 
 def json_in_script(text: bytes) -> bytes:
@@ -58,34 +75,58 @@ def json_in_script(text: bytes) -> bytes:
     return text
 
 
+def _line(entry: Entry, shapes: dict[tuple[str, ...], int]) -> bytes:
+    """Return an entry as the page's script reads it: what every line needs, a tab, and what only its details need.
+
+    The names of a record's fields stand once in the data, in `shapes`: that halves the page of a long session.
+    """
+    capture_id = entry.record.get("capture_id")
+    head = (
+        entry.kind, entry.seq or entry.number, parse_time(entry.at), entry.expressed_by, entry.source, entry.phrase,
+        entry.values, entry.detail, entry.notices, capture_id if isinstance(capture_id, str) else None,
+    )  # fmt: skip
+    shape = shapes.setdefault(tuple(entry.record), len(shapes))
+    rest = (parse_time(entry.recorded_at), entry.content_hash, entry.reasons, shape, *entry.record.values())
+    return _encode(head) + b"\t" + _encode(rest)
+
+
 @cache
 def _template() -> tuple[tuple[str, ...], Mapping[str, str]]:
     """Return the page's parts, every second one the name of a place to fill, and the texts that all pages share."""
-    html_text, style, script = ((_TEMPLATES / f"timeline.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+    style, code = (TEMPLATES / "page.css").read_text("utf-8"), script(*SCRIPTS, "source")
     policy = (
-        f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; base-uri 'none'; "
+        f"default-src 'none'; script-src {_source(code)}; style-src {_source(style)}; base-uri 'none'; "
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
     # Split once, then filled: what stands in a text is never taken for a place to fill.
-    parts = tuple(_PLACE.split(html_text))
-    return parts, {"policy": html.escape(policy), "style": style, "script": script, "data": ""}
+    parts = tuple(_PLACE.split((TEMPLATES / "page.html").read_text("utf-8")))
+    said = {f"say_{name}": html.escape(text) for name, text in table()["page"].items()}
+    return parts, {**said, "policy": html.escape(policy), "style": style, "script": code, "data": "", "lines": ""}
 
 
-def _frame(session: SessionRow) -> tuple[bytes, bytes]:
+def _frame(session: SessionRow, facts: Iterable[_Told], notices: Iterable[tuple[str, Any]]) -> tuple[bytes, ...]:
+    """Return what stands before the lines, before the data, and at the end; in English for who has no script."""
     parts, texts = _template()
     start = format_time(session.start_ms)
     texts = {
         **texts,
-        "title": html.escape(f"Session of {session.user_id}, {start[:16].replace('T', ' ')}"),
-        "heading": f"Session of {html.escape(session.user_id)}",
-        "lead": html.escape(f"{start} to {format_time(session.last_ms)}"),
-        "facts": _facts(session),
-        "notices": _notices(session),
-        "footer": html.escape(f"Session {session.session_id}. Times are those of this device; UTC is a button."),
+        "title": _text("title", {"user": session.user_id}),
+        "lead": html.escape(f"{start} – {format_time(session.last_ms)}"),
+        "facts": "".join(
+            f'<div><dt>{table()["facts"][name]}</dt><dd dir="auto">{_text(phrase, values)}</dd></div>'
+            for name, phrase, values in facts
+        ),
+        "notices": "".join(f'<p class="notice">{_text(phrase, values)}</p>' for phrase, values in notices),
+        "footer": _text("footer", {"session": session.session_id, "zone": "UTC"}),
     }
-    filled = [texts[part] if number % 2 else part for number, part in enumerate(parts)]
-    cut = parts.index("data")
-    return "".join(filled[:cut]).encode("utf-8", "replace"), "".join(filled[cut + 1 :]).encode()
+    filled_in = [texts[part] if number % 2 else part for number, part in enumerate(parts)]
+    lines, data = parts.index("lines"), parts.index("data")
+    cuts = (filled_in[:lines], filled_in[lines + 1 : data], filled_in[data + 1 :])
+    return tuple("".join(cut).encode("utf-8", "replace") for cut in cuts)
+
+
+def _text(phrase: str, values: Mapping[str, Any]) -> str:
+    return html.escape(filled(Said(phrase, values)))
 
 
 def _source(text: str) -> str:
@@ -102,40 +143,30 @@ def _page_session(session: SessionRow) -> dict[str, Any]:
     }
 
 
-def _facts(session: SessionRow) -> str:
+def _facts(session: SessionRow) -> Iterator[_Told]:
+    """Yield what the head says: the name of each fact, and a phrase with its values."""
     summary = session.summary
-    voices = ", ".join(
-        f"{name} {summary.expressed_by[name]:,}"
-        for name in ("user", "carer", "system")
-        if summary.expressed_by.get(name)
-    )
-    ended = session.state
-    if session.state == "ended" and session.reason:
-        ended += f" {ENDS.get(session.reason, session.reason)}"
-    training = None
+    by = {voice: summary.expressed_by.get(voice, 0) for voice in ("user", "carer", "system")}
+    flags = {word: summary.notices[word] for word in FLAGS if word in summary.notices and word not in QUIET}
+    yield "length", "fact_length", {"length": session.duration_ms}
+    if session.paused_ms:
+        yield "paused", "fact_length", {"length": session.paused_ms}
+    yield "session", "fact_session", {"state": session.state, "reason": session.reason}
+    yield "messages", "fact_messages", {"held": session.held_count, **by}
+    if flags:
+        yield "flags", "fact_flags", {"flags": flags}
     if session.is_training_data:
-        training = "yes" + (f", “{session.training_intent_label}”" if session.training_intent_label else "")
-    facts = {
-        "Length": span_words(session.duration_ms),
-        "Paused": span_words(session.paused_ms) if session.paused_ms else None,
-        "Session": ended,
-        "Messages": f"{session.held_count:,}" + (f" ({voices})" if voices else ""),
-        "Worth knowing": flag_counts(
-            {word: count for word, count in summary.notices.items() if word != "nonconforming"}
-        ),
-        "For training": training,
-        "Notes at the start": session.session_notes,
-        "Complete": "yes, proven" if session.status is Status.COMPLETE else None,
-    }
-    return "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts.items() if value)
+        yield "training", "fact_training", {"label": session.training_intent_label}
+    if session.session_notes:
+        yield "notes", "fact_notes", {"note": session.session_notes}
+    if session.status is Status.COMPLETE:
+        yield "proof", "fact_proof", {}
 
 
-def _notices(session: SessionRow) -> str:
+def _notices(session: SessionRow) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if session.is_opened_twice:
-        return '<p class="notice">This session was opened twice: what was sent again much later is here too.</p>'
-    if session.status is Status.PARTIAL:
-        held, expected = f"{session.held_count:,}", f"{session.expected_count or 0:,}"
-        return f'<p class="notice">Not all of this session is here: {held} of {expected} messages.</p>'
-    if session.status is Status.OPEN:
-        return '<p class="notice">This session had not ended when this page was made. There may be more.</p>'
-    return ""
+        yield "notice_twice", {}
+    elif session.status is Status.PARTIAL:
+        yield "notice_partial", {"held": session.held_count, "expected": session.expected_count or 0}
+    elif session.status is Status.OPEN:
+        yield "notice_open", {}

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from processor.codec.isotime import parse_time
 from processor.sessions.shapes import Entry
 from processor.upstream.vocabulary import QUIET
-from processor.upstream.words import Said, counted, filled, span_words
+from processor.upstream.words import Said, filled
 
 IDLE_MS: Final = 120_000  # a longer silence is told as one
 FOLD_MIN: Final = 3  # lines alike from which on they are one
@@ -38,7 +38,7 @@ def folded(entries: Iterable[Entry]) -> Iterator[Line]:
             yield from _lines(run)
             run = []
         if is_idle and before_ms is not None:
-            yield Line(None, f"{span_words(at_ms - before_ms)} without messages")
+            yield Line(None, filled(Said("silence", {"length": at_ms - before_ms})))
         run.append(entry)
         run_key = key
         before_ms = max(at_ms, before_ms or 0)
@@ -70,7 +70,7 @@ def _lines(run: list[Entry]) -> Iterator[Line]:
     if key is not None and key[0] == "recording" and len(run) > 1:
         yield Line(run[0], _recording(run))
     elif key is not None and len(run) >= FOLD_MIN:
-        yield Line(run[0], f"{len(run)} × {key[1]}", run[-1])
+        yield Line(run[0], filled(Said("alike", {"count": len(run), "words": key[1]})), run[-1])
     else:
         yield from (Line(entry, words_of(entry)) for entry in run)
 
@@ -79,8 +79,8 @@ def _recording(run: list[Entry]) -> str:
     pictures = sum(entry.phrase == "camera_picture" for entry in run)
     length_ms = parse_time(run[-1].at) - parse_time(run[0].at)
     values = {
-        "length": span_words(length_ms) if length_ms else None,
-        "pictures": counted("pictures", pictures) if pictures else None,
+        "length": length_ms or None,
+        "pictures": pictures or None,
         "label": run[0].values.get("label"),
     }
     return filled(Said("recording", values))

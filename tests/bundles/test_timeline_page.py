@@ -17,7 +17,8 @@ from processor.bundles.page import json_in_script, page
 from processor.sessions.model import SessionView
 from processor.sessions.timeline import spooled
 from processor.targets.target import Target
-from processor.upstream.vocabulary import FLAGS, ODD, QUIET
+from processor.upstream.vocabulary import QUIET
+from processor.upstream.words import LANGUAGES, table
 from tests.bundles.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
 from tests.sessions.views import CODEC, NOW_MS, day_view, made_view, varied
 
@@ -47,7 +48,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        self._open = tag + ("#data" if dict(attrs).get("id") == "data" else "")
+        self._open = f"script#{name}" if (name := dict(attrs).get("id")) in ("data", "lines") else tag
 
     def handle_endtag(self, tag: str) -> None:
         self._open = ""
@@ -59,6 +60,14 @@ class Page(HTMLParser):
     def data(self) -> Any:
         return json.loads("".join(self.inside["script#data"]))
 
+    @property
+    def entries(self) -> list[Any]:
+        """What its script makes of the lines: the head of each, and its record."""
+        lines = [line.split("\t") for line in "".join(self.inside["script#lines"]).splitlines()]
+        told = [(json.loads(head), json.loads(rest)) for head, rest in lines]
+        shapes = self.data["shapes"]
+        return [(head, dict(zip(shapes[rest[3]], rest[4:], strict=True))) for head, rest in told]
+
 
 def page_of(tmp_path: Path, view: SessionView) -> str:
     written = write_bundle(Target(str(tmp_path)), view, CODEC, now_ms=NOW_MS)
@@ -66,13 +75,10 @@ def page_of(tmp_path: Path, view: SessionView) -> str:
 
 
 def test_the_page_has_the_words_of_all_faces(tmp_path: Path) -> None:
-    """What is notable and why a message does not conform is told in the plain words that lists and terminals have."""
+    """The tables that lists and terminals use, in every language."""
     data = Page(page_of(tmp_path, day_view("heron-07"))).data
-    assert data["words"] == {
-        "flags": {word: list(told) for word, told in FLAGS.items()},
-        "reasons": ODD,
-        "quiet": list(QUIET),
-    }
+    assert data["words"] == {language: table(language) for language in LANGUAGES}
+    assert data["quiet"] == list(QUIET)
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -94,9 +100,9 @@ def test_nothing_in_a_session_becomes_part_of_the_page(tmp_path, hostile):
     assert [sorted(attributes) for _, attributes in wild.elements] == [
         sorted(attributes) for _, attributes in tame.elements
     ]
-    message = next(entry for entry in wild.data["timeline"] if entry["kind"] == "message")
-    assert message["record"]["output_phrase"] == hostile
-    assert message["record"][hostile] == {hostile: hostile}
+    record = next(record for head, record in wild.entries if head[0] == "message")
+    assert record["output_phrase"] == hostile
+    assert record[hostile] == {hostile: hostile}
     assert wild.data["session"]["user_id"] == hostile
 
 
@@ -141,7 +147,7 @@ def test_the_page_says_what_happened(tmp_path):
     view = day_view("heron-07")
     text = page_of(tmp_path, view)
     page = Page(text)
-    assert len(page.data["timeline"]) == view.session.held_count + view.session.event_count
+    assert len(page.entries) == view.session.held_count + view.session.event_count
     for words in (
         "Session of heron-07",
         "32 min",
@@ -165,8 +171,9 @@ def test_a_page_has_its_limit():
     """What is beyond a page's limit is counted on it."""
     view = made_view(varied(30))
     with closing(spooled(view, CODEC)) as entries:
-        data = Page(b"".join(page(view.session, entries, entries_max=10)).decode()).data
-    assert (len(data["timeline"]), data["left_out"]) == (10, 22)
+        made = Page(b"".join(page(view.session, entries, entries_max=10)).decode())
+    assert len(made.entries) == 10
+    assert made.data["notices"] == [["notice_left_out", {"shown": 10, "left_out": 22}]]
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------
@@ -244,7 +251,7 @@ def test_a_browser_draws_it(browser, pages, count, window):
 def test_the_keyboard_reaches_every_line(browser, pages, count, window):
     """Tab comes to the list, arrows walk it, End shows its last line, Enter opens it, Escape closes it on a phone."""
     browser.open(pages[count], width=window[0], height=window[1])
-    for _ in range(12):
+    for _ in range(18):
         browser.press("Tab")
         if browser.run("document.activeElement.id") == "list":
             break
@@ -274,6 +281,103 @@ def test_the_details_say_why_a_message_does_not_conform(browser, tmp_path):
     told = browser.run("document.querySelector('#details').textContent")
     assert "Not to the letter. It lacks something that A3CP asks of a message. Its content is unchanged. Why: " in told
     assert "it has no id of its own." in told
+
+
+@pytest.fixture
+def heron(browser: Browser, tmp_path: Path) -> Path:
+    """The page of a session of the demo's day, open in the browser."""
+    page_of(tmp_path, day_view("heron-07"))
+    (page,) = tmp_path.rglob("timeline.html")
+    browser.open(page, width=1440, height=3000)
+    return page
+
+
+ROWS = "[...document.querySelectorAll('.row')].map((row) => [row.className.split(' ')[1], row.textContent])"
+
+
+def test_the_users_lane_has_what_the_user_expressed(browser, heron):
+    """What was signed and spoken is the user's; a recording is one line of the system's."""
+    rows = browser.run(ROWS)
+    of_user = [text for voice, text in rows if voice == "user"]
+    for words in ("Signed: “drink” (81 % sure)", "Spoken: “I would like a drink.”", "Signed: “more” (44 % sure)"):
+        assert any(text.endswith(words) for text in of_user)
+    assert [voice for voice, text in rows if "Camera, 2 s, 1" in text] == ["system"] * 3
+
+
+def test_a_filtered_list_says_what_it_hides(browser, heron):
+    """Between its lines stand the numbers of those not shown; a silence is told only where all is shown."""
+    all_of_it = browser.run(ROWS)
+    assert sum(text.endswith("without messages") for _, text in all_of_it) == 4
+    assert not any(kind == "hidden" for kind, _ in all_of_it)
+    browser.run("document.getElementById('notable').click()")
+    browser.settle()
+    rows = browser.run(ROWS)
+    assert ["hidden", "23 lines not shown"] in rows
+    beside = [index for index, (kind, _) in enumerate(rows) if kind == "hidden"]
+    assert all(rows[index + 1][0] != "idle" for index in beside if index + 1 < len(rows))
+    told = sum(int(text.split()[0]) for kind, text in rows if kind == "hidden")
+    assert browser.run("document.getElementById('count').textContent") == f"{68 - told} of 68 lines shown"
+    browser.run("document.querySelector('.row.hidden').click()")
+    browser.settle()
+    assert browser.run(ROWS) != rows
+    assert not browser.run("document.querySelector('.row.hidden')")
+
+
+def test_playback_goes_from_line_to_line(browser, heron):
+    """It plays, pauses, steps, and finds what is notable; the pace can be changed."""
+    position = f"Number({SELECTED}.ariaPosInSet)"
+    browser.run("document.getElementById('next').click()")
+    assert browser.run(position) == 2
+    browser.run("document.getElementById('play').click()")
+    assert browser.run("document.getElementById('play').ariaLabel") == "Pause"
+    browser.run(
+        f"new Promise((done) => {{ const look = () => ({position} > 4 ? done(0) : setTimeout(look, 50)); look(); }})"
+    )
+    browser.press(" ")
+    assert browser.run("document.getElementById('play').ariaLabel") == "Play"
+    stopped = browser.run(position)
+    browser.run("document.getElementById('next-notable').click()")
+    assert browser.run(position) > stopped
+    assert "Note by carer-02" in browser.run(f"{SELECTED}.textContent")
+    browser.run("document.getElementById('speed').click()")
+    assert browser.run("document.getElementById('speed').textContent").endswith("16×")
+
+
+def test_the_page_speaks_the_readers_language(browser, tmp_path):
+    """Every text, number and time of it; what people said stays as they said it."""
+    page_of(tmp_path, day_view("heron-07"))
+    (page,) = tmp_path.rglob("timeline.html")
+    browser.call("Emulation.setUserAgentOverride", userAgent="test", acceptLanguage="de-AT,en")
+    browser.open(page, width=1440, height=900)
+    browser.press("?")
+    shown = browser.run("document.body.innerText")
+    browser.call("Emulation.setUserAgentOverride", userAgent="test", acceptLanguage="en-GB")
+    assert browser.run("document.documentElement.lang") == "de"
+    for text in ("Sitzung von heron-07", "Donnerstag, 20. November 2025", "63 (Nutzer 3, Begleitung 4, System 56)"):
+        assert text in shown
+    for text in ("Gebärdet: „drink“ (81 % sicher)", "11 Minuten ohne Nachrichten", "Wie man diese Seite liest"):
+        assert text in shown
+    english = set(table("en")["page"].values()) - set(table("de")["page"].values())
+    assert [text for text in english if len(text) > 12 and text in shown] == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_hostile_content_breaks_no_layout(browser, tmp_path, width):
+    """Markup, marks that turn text around and words of 10,000 characters: nothing runs, nothing is too wide."""
+    texts = (*HOSTILE, "\u202etxet dedils\u2066", "שלום \u200f(x)", "w" * 10_000, "\u0335\u0489" * 2_000)
+    contents = [{"output_phrase": text, "output_mode": "speech", "source": text, text: text} for text in texts]
+    view = made_view(contents, user_id="u" * 10_000, notes=texts, session_id="hostile")
+    page_of(tmp_path, view)
+    (page,) = tmp_path.rglob("timeline.html")
+    browser.open(page, width=width, height=900)
+    browser.run("window.alert = () => { window.ran = true; }")
+    for index in range(browser.run("Number(document.querySelector('.row').ariaSetSize)")):
+        browser.press("ArrowDown", "Enter") if index else browser.run("document.getElementById('list').focus()")
+        assert browser.run("document.documentElement.scrollWidth") <= width
+    browser.press("/", "<")
+    browser.run("new Promise((done) => setTimeout(done, 200))")
+    assert browser.run("window.ran") is None
+    assert_sound(browser, page, (width, 900))
 
 
 @pytest.mark.parametrize("window", [DESKTOP, PHONE])

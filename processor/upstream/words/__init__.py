@@ -8,13 +8,12 @@ from processor.upstream.words.messages import (
     said_in_message,
     top_label,
 )
-from processor.upstream.words.table import LANGUAGES, WORDS_CHARS_MAX, Said, counted, filled, span_words, table
+from processor.upstream.words.table import LANGUAGES, WORDS_CHARS_MAX, Said, filled, span_words, table
 
 __all__ = [
     "LANGUAGES",
     "WORDS_CHARS_MAX",
     "Said",
-    "counted",
     "detail_words",
     "event_words",
     "filled",

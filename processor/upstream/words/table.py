@@ -1,7 +1,9 @@
 """The tables of words: a file for each language, with the same names in all of them.
 
-A phrase has places for values: `{label}`; `{reason:ends}` is the word that the table `ends` has for a value; a list is
-told as “a” or “b”. What stands in `[…]` is left out when a value in it is missing. The page's script fills them alike.
+A phrase has places for values: `{label}`; `{reason:ends}` is the word that the table `ends` has for a value;
+`{length:span}` a length of time, `{held:number}` a number, `{lines:lines}` a number of what `counts` names. A list is
+told as “a” or “b”, flags with their numbers. What stands in `[…]` is left out when a value in it is missing. The
+script of the timeline's page (words.js) fills them alike.
 """
 
 import re
@@ -34,26 +36,34 @@ def table(language: str = "en") -> Mapping[str, Any]:
 
 def filled(said: Said, language: str = "en") -> str:
     """Return one line of text."""
-    words = table(language)
-    values = said.values
-
-    def value_of(place: re.Match[str]) -> str:
-        value = values.get(place[1])
-        if isinstance(value, list):
-            return str(words["or"]).join(words["quoted"].replace("{text}", each) for each in value)
-        return str(words[place[2]].get(value, value) if place[2] else value)
+    words, values = table(language), said.values
 
     def optional(part: re.Match[str]) -> str:
         is_whole = all(values.get(name) not in (None, "", []) for name, _ in _PLACE.findall(part[1]))
         return part[1] if is_whole else ""
 
+    def value_of(place: re.Match[str]) -> str:
+        return _told(values.get(place[1], ""), place[2], words)
+
     return short(_PLACE.sub(value_of, _OPTIONAL.sub(optional, words["phrases"][said.phrase])))
 
 
-def counted(name: str, count: int, language: str = "en") -> str:
-    """Return how many there are of what the table calls `name`."""
-    form: str = table(language)["counts"][name]["one" if count == 1 else "other"]
-    return form.replace("{count}", f"{count:,}")
+def _told(value: Any, kind: str | None, words: Mapping[str, Any]) -> str:
+    """Return what stands in a place: `kind` is how a number is told, or the table that has a word for a text."""
+    if isinstance(value, list):
+        return str(words["or"]).join(words["quoted"].replace("{text}", each) for each in value)
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{count:,} {words['flags'].get(word, [word.replace('_', ' ')])[0]}" for word, count in value.items()
+        )
+    if kind == "span":
+        return span_words(value)
+    if kind == "number":
+        return f"{value:,}"
+    if kind in words["counts"]:
+        form: str = words["counts"][kind]["one" if value == 1 else "other"]
+        return form.replace("{count}", f"{value:,}")
+    return str(words[kind].get(value, value) if kind else value)
 
 
 def short(line: str) -> str:

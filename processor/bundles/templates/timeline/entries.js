@@ -1,0 +1,94 @@
+// What happened, and which lines it makes: filters, recordings and lines alike folded, silences and what is hidden told.
+
+const IDLE_MS = 120000;  // a silence longer than this is one line
+const FOLD_MIN = 3;      // lines alike from which on they are one
+const RECORDING = new Set(["camera_starts", "camera_picture", "camera_stops", "movement_ready"]);
+const LOUD_EVENTS = new Set(["rejected", "reopened"]);
+const VOICES = ["user", "carer", "system"];
+
+let entries = [], rows = [], shapes = [], quiet = new Set();
+const filter = { voices: new Set(VOICES), text: "", notable: false, unfolded: new Set() };
+
+// A line of the page's data: a head that every line needs, a tab, and what only its details need.
+function entryOf(line, index) {
+  const tab = line.indexOf("\t");
+  const [kind, number, ms, voice, source, phrase, values, detail, notices, capture] = JSON.parse(line.slice(0, tab));
+  const isMessage = kind === "message";
+  const entry = { index, kind, number, ms, voice, source, phrase, values, detail, notices, capture, isMessage, rest: line.slice(tab + 1), loud: notices };
+  if (notices.length) entry.loud = notices.filter((word) => !quiet.has(word));
+  if (LOUD_EVENTS.has(kind)) entry.loud = [...entry.loud, kind];
+  return entry;
+}
+// A number that this language cannot hold is shown as its text.
+const exact = (key, value, at) => (typeof value !== "number" || Number.isSafeInteger(value) || Number.isFinite(value) && value % 1 ? value : at?.source ?? String(value));
+function restOf(entry) {
+  const [recordedMs, hash, reasons, shape, ...values] = /\d{16}/.test(entry.rest) ? JSON.parse(entry.rest, exact) : JSON.parse(entry.rest);
+  return { recordedMs, hash, reasons, record: Object.fromEntries(shapes[shape].map((name, index) => [name, values[index]])) };
+}
+const anchor = (entry) => (entry.isMessage ? `seq=${entry.number}` : `event=${entry.number}`);
+const wordsOf = (entry) => fill(entry) + (entry.detail ? `: ${entry.detail}` : "");
+const flagsOf = (entry) => entry.loud.map((word) => (LOUD_EVENTS.has(word) && !Object.hasOwn(W.flags, word) ? readable(word) : readable(flagText(word))));
+
+function isWanted(entry) {
+  if (entry.voice !== "session" && !filter.voices.has(entry.voice)) return false;
+  if (filter.notable && entry.isMessage && !entry.loud.length) return false;
+  return !filter.words || filter.words.every((word) => word.test(wordsOf(entry)) || word.test(entry.rest) || word.test(entry.source) || word.test(flagsOf(entry).join()));
+}
+function search(text) {
+  filter.text = text;
+  const words = text.split(/\s+/).filter(Boolean);
+  filter.words = words.length ? words.map((word) => new RegExp(word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "iu")) : null;
+}
+const isFiltered = () => Boolean(filter.text || filter.notable || filter.voices.size < VOICES.length);
+
+function alike(one, other) {
+  if (one.loud.length || other.loud.length || one.voice !== other.voice) return false;
+  if (RECORDING.has(one.phrase) && one.capture) return RECORDING.has(other.phrase) && other.capture === one.capture;
+  if (one.phrase !== other.phrase || one.source !== other.source || one.detail !== other.detail) return false;
+  if (!one.isMessage && one.kind !== "unchanged") return false;
+  return one.phrase === "camera_picture" || fill(one) === fill(other);
+}
+const isRecording = (members) => members.length > 1 && RECORDING.has(members[0].phrase) && Boolean(members[0].capture) && !members[0].loud.length;
+function foldedWords(members) {
+  const first = members[0], last = members[members.length - 1];
+  if (!isRecording(members)) return fill({ phrase: "alike", values: { count: members.length, words: wordsOf(first).replace(/\s*\d+$/, "") } });
+  const pictures = members.filter((each) => each.phrase === "camera_picture").length;
+  return fill({ phrase: "recording", values: { length: last.ms - first.ms || null, pictures: pictures || null, label: first.values.label } });
+}
+
+function layOutRows() {
+  rows = [];
+  let before = null, hidden = 0, shown = 0, run = [];
+  const close = () => {
+    if (isRecording(run) || run.length >= FOLD_MIN) {
+      const key = `fold${run[0].index}`, open = filter.unfolded.has(key);
+      rows.push({ type: "fold", key, entry: run[0], members: run, open });
+      if (open) for (const entry of run) rows.push({ type: "entry", entry, key: `e${entry.index}`, fold: key });
+    } else for (const entry of run) rows.push({ type: "entry", entry, key: `e${entry.index}` });
+    run = [];
+  };
+  const tellHidden = (index) => {
+    if (!hidden) return;
+    close();
+    rows.push({ type: "hidden", count: hidden, first: entries[index - hidden], key: `hidden${index}` });
+    hidden = 0;
+  };
+  for (const entry of entries) {
+    const last = entries[entry.index - 1];
+    if (!isWanted(entry)) { hidden += 1; continue; }
+    const isDay = before && dayKey(before.ms) !== dayKey(entry.ms);
+    const isSilence = !hidden && last && entry.ms - last.ms > IDLE_MS;
+    if (hidden || isDay || isSilence || (run.length && !alike(run[run.length - 1], entry))) close();
+    tellHidden(entry.index);
+    if (isSilence) rows.push({ type: "idle", from: last.ms, to: entry.ms, key: `idle${entry.index}` });
+    if (isDay) rows.push({ type: "day", ms: entry.ms, key: `day${entry.index}` });
+    run.push(entry);
+    before = entry;
+    shown += 1;
+  }
+  close();
+  tellHidden(entries.length);
+  rows.forEach((row, index) => { row.index = index; });
+  return shown;
+}
+const isNotable = (row) => row.type === "entry" && (row.entry.loud.length > 0 || !row.entry.isMessage);
