@@ -13,6 +13,7 @@ from processor.client.assessment import GivenIds
 from processor.client.sending import Sender
 from processor.erasing.looking import Places
 from processor.faces.encoded import EncodedSessions
+from processor.faces.histories import Histories
 from processor.faces.idempotency import Keys
 from processor.faces.meanwhile import Meanwhile
 from processor.faces.problems import Problem
@@ -43,6 +44,7 @@ class Context:
     meanwhile: Meanwhile | None = None  # None: there is no outbox
     keys: Keys = field(default_factory=Keys)
     encoded: EncodedSessions = field(default_factory=EncodedSessions)
+    histories: Histories = field(default_factory=Histories)
     touches: Touches = field(default_factory=Touches)
 
 

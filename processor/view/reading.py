@@ -12,7 +12,7 @@ from processor.errors import StoreUnavailable
 from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits, decode_part
 from processor.sessions.feed import OutputRecord
 from processor.sessions.model import EventRow, MessageRow, SessionRow
-from processor.sessions.ports import Cursor, Found, SessionFilter, SessionReader, Snapshot, Source
+from processor.sessions.ports import TAGGED, Cursor, Found, SessionFilter, SessionReader, Snapshot, Source
 from processor.sessions.summary import SessionFold, new_session
 from processor.view.tail import Tail, output_of
 from processor.view.words import has_all
@@ -81,6 +81,19 @@ class Reading:
             session_id, count = folded.row.session_id, folded.stored.held_count
             yield from self._store.messages(session_id, after_seq=after_seq, count_max=count)
         yield from (each.row for each in folded.added_messages if (each.row.seq or 0) > after_seq)
+
+    def messages_behind(self, last: MessageRow, key: bytes) -> Sequence[MessageRow] | None:
+        """Return the messages that came after `last` in its session, from the tail alone; None if it lacks some.
+
+        `key`: the user's.
+        """
+        tail, end = self._tails[TAGGED], last.offset + 1
+        with self._lock:
+            if tail.lacks(last.partition, end):
+                return None
+            records = tail.of(key, {last.partition: end})
+        part, is_read = self._decoded(output_of(TAGGED, record) for record in records)
+        return [each.row for each in part.messages if each.row.session_id == last.session_id] if is_read else None
 
     def events(self, folded: Folded) -> Iterator[EventRow]:
         """Yield the session's events in the order of the log."""

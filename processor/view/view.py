@@ -18,7 +18,7 @@ from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.filtering import passes
-from processor.sessions.model import SessionRow
+from processor.sessions.model import MessageRow, SessionRow
 from processor.sessions.ports import EVERYTHING, SESSIONS, TAGGED, Cursor, Found, SessionFilter, SessionReader, Source
 from processor.sessions.summary import Rollup, by_day, by_template, by_user
 from processor.view.held import Held
@@ -295,6 +295,11 @@ class View:
         To be called before the command is sent. Cancel it to wait no longer.
         """
         return self._outcomes.expect((command_record_id, user_id))
+
+    def messages_behind(self, last: MessageRow) -> Sequence[MessageRow] | None:
+        """Return the messages that came after `last` in its session; None if memory does not hold all of them."""
+        key = None if last.session_id is None else self._key_of(last.session_id)
+        return None if key is None else self._reading.messages_behind(last, key)
 
     # --- one session or many: may read the store, so call these in a thread
 

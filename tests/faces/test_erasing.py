@@ -74,7 +74,8 @@ def test_a_person_is_gone_at_once(deployment: MemoryDeployment, http: TestClient
     (bobs,) = sessions_of(http, "bob")
     shown = http.get(f"/v1/sessions/{bobs}").content
     assert len(ids) == 2
-    assert http.get(f"/v1/sessions/{ids[0]}").status_code == 200, "it is kept encoded"
+    encoded = [f"/v1/sessions/{ids[0]}{what}" for what in ("", "/messages")]
+    assert [http.get(path).status_code for path in encoded] == [200, 200]
 
     answer = http.post("/v1/users/ann/erase")
     assert answer.status_code == 200, answer.text
@@ -84,6 +85,8 @@ def test_a_person_is_gone_at_once(deployment: MemoryDeployment, http: TestClient
     assert [one["bundles"] for one in told["targets"]] == [2]
     assert {one["topic"] for one in told["remains"]} == {"raw", "tagged", "sessions"}
 
+    for path in encoded:
+        problem(http.get(path), 410, "session_removed")
     for replica in (deployment, other):
         with reading(replica) as reader:
             for session_id in ids:

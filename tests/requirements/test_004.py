@@ -44,7 +44,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     """A live service with a profile store; programs of the document find it, and the modules that they import."""
     if getattr(request, "param", None) == "kafka":
         kafka, topics = request.getfixturevalue("kafka"), request.getfixturevalue("topics")
-        settings = {"profile_store_url": profiles_at(tmp_path), "site_key": "a site key"}
+        settings = {"profile_store_url": profiles_at(tmp_path), "site_key": "the key of this site"}
         running: AbstractContextManager[Served] = served_on_kafka(kafka, topics, tmp_path, **settings)
     else:
         store = f"sqlite:///{tmp_path / 'a3cp.db'}"

@@ -86,6 +86,11 @@ class Messages(AsOf):
         """Whether the first of those meant are wanted, not the last."""
         return (self.after_seq, self.since, self.until) != (None, None, None)
 
+    @property
+    def are_latest(self) -> bool:
+        """Whether they are the last of all."""
+        return not self.model_fields_set - {"limit"}
+
     def means(self, row: MessageRow) -> bool:
         """Whether it is meant, as far as its row tells."""
         seq = row.seq or 0
@@ -136,9 +141,32 @@ async def show_messages(
 
     With `since`, `until` or `after_seq` they are the first `limit` of those meant; else the last.
     """
+    if asked.are_latest and (known := _latest(request, context, who, session_id, asked.limit)) is not None:
+        return known
+    version = context.view.version(session_id)  # Before they are read: what comes meanwhile changes it.
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
     found = await in_thread(_messages, held, context.view.codec, asked)
-    return answer({"messages": found}, headers_of(request, held))
+    messages = [message for _, message in found]
+    if asked.are_latest and held.is_whole and found:
+        context.histories.put(session_id, version, held.row.owner, found[-1][0], messages)
+    return _list_of(messages, headers_of(request, held))
+
+
+def _latest(request: Request, context: Context, who: Caller, session_id: str, limit: int) -> Response | None:
+    """Return the last messages of an open session from memory; None if they are not there."""
+    view = context.view
+
+    def encoded(row: MessageRow) -> bytes:
+        return encode(message_fields(row, view.codec, view.owner_of(row.user_id)))
+
+    known = context.histories.get(view, session_id, encoded)
+    if known is None or not who.sees(known[0].owner) or (messages := known[0].latest(limit)) is None:
+        return None
+    return _list_of(messages, told(request, [known[1]]))
+
+
+def _list_of(messages: Iterable[bytes], headers: dict[str, str]) -> Response:
+    return Response(b'{"messages":[%b]}' % b",".join(messages), headers=headers, media_type=JSON)
 
 
 @router.get("/sessions/{session_id}/events", responses=answers(SessionEvents))
@@ -305,14 +333,15 @@ def _proof_words(held: Held) -> str:
     return f"partial: {count}; count or digest are not those that the end tells of"
 
 
-def _messages(held: Held, codec: Codec, asked: Messages) -> list[dict[str, Any]]:
+def _messages(held: Held, codec: Codec, asked: Messages) -> Sequence[tuple[MessageRow, bytes]]:
+    """Return the messages that are meant, and each as it is sent."""
     meant = (row for row in held.messages_after(_begin(held, asked)) if asked.means(row))
     owner = held.row.owner
     if asked.role is None:
         rows = islice(meant, asked.limit) if asked.is_forward else deque(meant, asked.limit)
-        return [message_fields(row, codec, owner) for row in rows]
-    fields_of = (message_fields(row, codec, owner) for row in meant)
-    spoken = (fields for fields in fields_of if fields.get("role") == asked.role)
+        return [(row, encode(message_fields(row, codec, owner))) for row in rows]
+    fields_of = ((row, message_fields(row, codec, owner)) for row in meant)
+    spoken = ((row, encode(fields)) for row, fields in fields_of if fields.get("role") == asked.role)
     return list(islice(spoken, asked.limit) if asked.is_forward else deque(spoken, asked.limit))
 
 

@@ -1,0 +1,95 @@
+"""The last messages of open sessions, encoded: an assistant reads them before each of its answers.
+
+They are sent from memory, without a thread. What was said since they were read is in the view's memory and is added, so
+the store is asked the first time alone.
+"""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from processor.faces.encoded import KEPT_S
+from processor.sessions.model import MessageRow
+from processor.view.position import Position
+from processor.view.view import Version, View
+
+MESSAGES_MAX: Final = 50
+"""So many messages of a session are kept."""
+
+SIZE_BYTES_MAX: Final = 32 << 20
+
+
+@dataclass(slots=True, eq=False)
+class History:
+    """The last messages of a session."""
+
+    version: Version
+    owner: str
+    last: MessageRow
+    messages: deque[bytes]
+    until_s: float
+
+    def latest(self, limit: int) -> Sequence[bytes] | None:
+        """Return the last `limit` messages, or all if there are fewer; None if not so many are kept."""
+        count = len(self.messages)
+        return list(self.messages)[-limit:] if limit <= count or count == self.last.seq else None
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory, roughly."""
+        return sum(map(len, self.messages))
+
+
+class Histories:
+    """The histories that were read last; for one event loop."""
+
+    def __init__(self) -> None:
+        self._histories: OrderedDict[str, History] = OrderedDict()
+        self._size_bytes = 0
+
+    def get(
+        self, view: View, session_id: str, encode: Callable[[MessageRow], bytes]
+    ) -> tuple[History, Position] | None:
+        """Return a session's history as it is now, and how much of the log it reflects; None if that is not known.
+
+        `encode` encodes what was said since it was read.
+        """
+        known = self._take(session_id)
+        if known is None:
+            return None
+        position = view.position(known.last.user_id)  # Before the version is: that holds at least as much.
+        version = view.version(session_id)
+        if version is None or time.monotonic() > known.until_s:
+            return None
+        if version != known.version:
+            rows = view.messages_behind(known.last)
+            if rows is None:
+                return None
+            for row in rows:
+                known.messages.append(encode(row))
+                known.last = row
+            known.version = version
+        self._keep(session_id, known)
+        return known, position
+
+    def put(
+        self, session_id: str, version: Version | None, owner: str, last: MessageRow, messages: Sequence[bytes]
+    ) -> None:
+        """Keep the last messages of a session that were read after it had `version`; nothing if it has none."""
+        if version is not None:
+            self._take(session_id)
+            history = History(version, owner, last, deque(messages, MESSAGES_MAX), time.monotonic() + KEPT_S)
+            self._keep(session_id, history)
+
+    def _take(self, session_id: str) -> History | None:
+        history = self._histories.pop(session_id, None)
+        self._size_bytes -= 0 if history is None else history.size_bytes
+        return history
+
+    def _keep(self, session_id: str, history: History) -> None:
+        self._histories[session_id] = history
+        self._size_bytes += history.size_bytes
+        while self._size_bytes > SIZE_BYTES_MAX:
+            self._take(next(iter(self._histories)))
