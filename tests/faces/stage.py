@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from processor.codec.isotime import format_time
 from processor.faces.app import make_app
-from processor.faces.doors import Caller, caller
+from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment, Replica
 
 START_MS = 1_750_000_000_000
@@ -42,7 +42,7 @@ def http_of(replica: MemoryDeployment | Replica, **more: Any) -> Iterator[TestCl
         with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
             yield client
     finally:
-        app.dependency_overrides.clear()
+        vars(app.state.shell.doors).pop("who", None)
         _idle.append(app)
 
 
@@ -79,5 +79,10 @@ def problem(answer: Any) -> tuple[int, str]:
 
 
 def as_caller(http: TestClient, who: Caller) -> TestClient:
-    http.app.dependency_overrides[caller] = lambda: who  # type: ignore[attr-defined]
+    """The client, which comes in as `who` from now on."""
+
+    async def let_in(_: str | None) -> Caller:
+        return who
+
+    http.app.state.shell.doors.who = let_in  # type: ignore[attr-defined]
     return http

@@ -7,9 +7,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.core.ids import owner_of
-from processor.faces.doors import Caller, caller
+from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment
-from tests.faces.stage import http_of
+from tests.faces.stage import as_caller, http_of
 
 
 def create(http: TestClient, **body: Any) -> Any:
@@ -171,5 +171,5 @@ def test_what_the_log_must_not_hold_begins_no_session(deployment: MemoryDeployme
 
 
 def _as(http: TestClient, *users: str, role: Any = "producer") -> TestClient:
-    http.app.dependency_overrides[caller] = lambda: Caller("x", role, users)  # type: ignore[attr-defined]
+    as_caller(http, Caller("x", role, users))
     return http

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from processor.faces.doors import Caller, caller
+from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment
 from processor.profiles import Pseudonyms, open_profiles, resume_digest
-from tests.faces.stage import http_of
+from tests.faces.stage import as_caller, http_of
 
 RESUME = {"user_id": "ann@example.org", "name": "Ann Example", "skills": ["Kafka"]}
 REPORT = {"overall_score": 82.5, "strengths": ["caching"], "summary": "solid"}
@@ -63,7 +63,7 @@ def test_without_a_resume(interviews: TestClient) -> None:
 def test_a_resume_is_not_everybodys(role: Any, users: str, status: int, interviews: TestClient) -> None:
     """A reviewer reads what happened, not what the person gave; another's token sees no session."""
     session_id = begun(interviews, resume_data=RESUME)
-    interviews.app.dependency_overrides[caller] = lambda: Caller("somebody", role, (users,))  # type: ignore[attr-defined]
+    as_caller(interviews, Caller("somebody", role, (users,)))
     assert interviews.get(f"/v1/sessions/{session_id}/resume_data").status_code == status
 
 

@@ -8,9 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.codec.wire import avro_header
-from processor.faces.doors import Caller, caller
+from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment
-from tests.faces.stage import START, START_MS, message
+from tests.faces.stage import START, START_MS, as_caller, message
 from tests.strategies import single_object
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -241,10 +241,10 @@ def test_without_kafka_messages_are_503(deployment: MemoryDeployment, http: Test
 def test_a_token_sends_for_its_own_users(deployment: MemoryDeployment, http: TestClient, session_id: str) -> None:
     """Lanes among them; a reviewer sends none."""
     lane_id = lane(deployment, session_id)
-    http.app.dependency_overrides[caller] = lambda: Caller("x", "producer", ("ann",))  # type: ignore[attr-defined]
+    as_caller(http, Caller("x", "producer", ("ann",)))
     assert http.post("/v1/messages", json=message("ann")).status_code == 202
     assert http.post("/v1/messages", json=message(lane_id)).status_code == 202
     assert code(http.post("/v1/messages", json=message("ben"))) == (403, "forbidden")
-    http.app.dependency_overrides[caller] = lambda: Caller("x", "reviewer", ("ann",))  # type: ignore[attr-defined]
+    as_caller(http, Caller("x", "reviewer", ("ann",)))
     assert code(http.post("/v1/messages", json=message("ann"))) == (403, "forbidden")
     assert code(http.post(f"/v1/sessions/{session_id}/messages", json={})) == (403, "forbidden")

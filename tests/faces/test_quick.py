@@ -19,6 +19,7 @@ from processor.in_memory import MemoryDeployment
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
 from tests.faces.reading import ALL, Named, command, reading, sees, start
+from tests.faces.stage import COMMANDS
 
 VALIDATE = "/session_manager/sessions.validate"
 SLOW_TYPE = {"Content-Type": "application/json; charset=utf-8"}
@@ -124,6 +125,42 @@ def test_log_and_metrics_tell_the_same(deployment: MemoryDeployment) -> None:
         assert shell.metrics.registry.get_sample_value("a3cp_http_requests_total", labels) == 2
 
 
+def commanded(http: TestClient, user_id: str, session_id: str, kind: str) -> list[Any]:
+    """Return what commands, boundaries and wrong ones are answered; `kind` is the type of their bodies."""
+
+    def post(path: str, body: Any) -> Any:
+        headers = {"Idempotency-Key": path, "Content-Type": kind}
+        if body is None:
+            del headers["Content-Type"]
+        return http.post(path, content=b"" if body is None else json.dumps(body), headers=headers)
+
+    wrong = [("notes", {"text": ""}, 0, ""), ("steps", None, 0, "")]
+    told = [
+        post(f"/v1/sessions/{session_id.replace('_', code)}/{route}", body)
+        for route, body, _, _ in [*COMMANDS[1:], COMMANDS[0], *wrong]
+        for code in ("_", "%5F")
+    ]
+    spine = {"schema_version": "1.0.1", "record_id": "00000000-0000-4000-8000-000000000001", "user_id": user_id}
+    boundary = {**spine, "timestamp": "2025-06-15T12:34:56.789Z", "performer_id": "system"}
+    starts = [{**boundary, **more} for more in ({"performer_id": None}, {"user_id": " "}, {})]
+    told += [post("/session_manager/sessions.start", each) for each in starts]
+    ending = {**boundary, "session_id": told[-1].json()["session_id"], "end_time": boundary["timestamp"]}
+    return [*told, *(post("/api/session_manager/sessions.end", ending) for _ in range(2))]
+
+
+def test_commands_are_answered_as_their_routes_answer(deployment: MemoryDeployment, http: TestClient) -> None:
+    """Each command and boundary, and what is wrong with one; an id may be encoded."""
+    quick, slow = (
+        [(each.status_code, sorted(each.json()), sorted(each.headers)) for each in told]
+        for told in (
+            commanded(http, "ann", start(deployment, "ann"), "application/json"),
+            commanded(http, "ben", start(deployment, "ben"), SLOW_TYPE["Content-Type"]),
+        )
+    )
+    assert quick == slow
+    assert {status for status, _, _ in quick} == {200, 201, 400, 409, 422}
+
+
 async def _nowhere(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise AssertionError("FastAPI was asked")
 
@@ -142,3 +179,5 @@ def test_plain_requests_do_not_come_to_fastapi(deployment: MemoryDeployment) -> 
     http = TestClient(only)
     assert http.post(VALIDATE, json=body("ann", session_id)).json() == {"status": "active"}
     assert http.get(f"/v1/sessions/{session_id}").json()["session_id"] == session_id
+    assert http.post(f"/v1/sessions/{session_id}/notes", json={"text": "calm"}).json()["kind"] == "note"
+    assert http.post(f"/v1/sessions/{session_id}/end").json()["kind"] == "ended"
