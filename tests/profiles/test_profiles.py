@@ -39,16 +39,18 @@ def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
     assert again.given_of(PSEUDONYMS.of("bob@example.org")) is None, "to ask keeps nothing"
 
 
-def test_a_resume_is_found_by_its_hash(tmp_path: Path) -> None:
+def test_a_resume_is_found_by_its_hash(address: str) -> None:
     """Each of several; the same one is kept once, however its members are ordered, and another person has it not."""
-    profiles = opened(tmp_path)
+    profiles = open_profiles(address, PSEUDONYMS, "a key")
     first = profiles.keep_resume("user_1", {"name": "Ann", "skills": ["Kafka"]})
     second = profiles.keep_resume("user_1", {"name": "Ann", "skills": ["Kafka", "Avro"]})
     assert first != second
     assert profiles.keep_resume("user_1", {"skills": ["Kafka"], "name": "Ann"}) == first
-    assert opened(tmp_path).resume("user_1", first) == {"name": "Ann", "skills": ["Kafka"]}
+    assert open_profiles(address, PSEUDONYMS, "a key").resume("user_1", first) == {"name": "Ann", "skills": ["Kafka"]}
     assert profiles.resume("user_1", second) == {"name": "Ann", "skills": ["Kafka", "Avro"]}
     assert profiles.resume("user_2", first) is None
+    assert profiles.remove("user_1")
+    assert profiles.resume("user_1", first) is None
 
 
 def content(folder: Path) -> bytes:

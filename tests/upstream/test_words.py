@@ -47,6 +47,7 @@ from tests.upstream.odd_fields import JSON, ODD_FIELDS
         ({"aligned_messages": []}, "Several inputs were joined"),
         ({"training_config": {}, "status": "done"}, "The model was trained: “done”"),
         ({"trigger": "enough examples"}, "Training is due"),
+        ({"source": "evaluation_manager", "overall_score": 82.5}, "Evaluation: 82.5"),
         ({"source": "landmark_visualizer"}, "Message from the playback of movements"),
         ({"source": "newer_module"}, "Message from newer_module"),
         ({"parquet_path": "a"}, "A recorded movement was looked at"),

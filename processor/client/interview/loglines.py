@@ -1,11 +1,11 @@
 """The log lines of an interview: JSON with the names that its document shows."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from processor.client.interview.collaborators import Logger
 from processor.client.interview.errors import InterviewPlatformError
+from processor.client.interview.model import now
 
 COMPONENT: Final = "SessionManager"
 
@@ -28,8 +28,7 @@ class LogLines:
 
 
 def _line(level: str, operation: str, message: str, session_id: str | None, metadata: dict[str, Any]) -> str:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return json.dumps({
-        "timestamp": now, "level": level, "component": COMPONENT, "operation": operation, "message": message,
+        "timestamp": now(), "level": level, "component": COMPONENT, "operation": operation, "message": message,
         "session_id": session_id, "metadata": metadata,
     })  # fmt: skip

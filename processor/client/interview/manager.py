@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Self
@@ -37,6 +36,7 @@ from processor.client.interview.model import (
     SessionStatus,
     SessionSummary,
     members_of,
+    now,
     session_of,
     summary_of,
 )
@@ -266,8 +266,7 @@ class SessionManager:
     def _say(self, session_id: str, question: str) -> None:
         if not isinstance(question, str):
             raise ComponentError(f"{_INTERVIEWER} failed: its opening question is no text")
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        message = {"role": "assistant", "content": question, "timestamp": now}
+        message = {"role": "assistant", "content": question, "timestamp": now()}
         spoken = {**message, "source": TEMPLATE, "performer_id": _SYSTEM}
         self._sessions.add_message(session_id, spoken, wait_s=_TAGGED_WAIT_S)
         self._mirror.say(session_id, message)

@@ -1,5 +1,6 @@
 """What an interview is: its configuration, its status, and what its evaluation says."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ import msgspec
 
 from processor.client import forms
 from processor.client.interview.errors import DataStoreError, failing
+from processor.codec.isotime import format_time
 
 TEMPLATE: Final = "interview"
 _HEX: Final = 32
@@ -139,6 +141,11 @@ def members_of(value: object) -> dict[str, Any]:
     if not isinstance(members, dict):
         raise TypeError("it has no members")
     return members
+
+
+def now() -> str:
+    """Return the time, as messages have it."""
+    return format_time(time.time_ns() // 1_000_000)
 
 
 def _members(value: Any) -> object:

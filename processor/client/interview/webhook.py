@@ -1,11 +1,10 @@
 """An interviewer, a communication manager and an evaluation manager that are another program's, over HTTP."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from processor.client.interview.model import CommunicationMode, EvaluationReport
+from processor.client.interview.model import CommunicationMode, EvaluationReport, now
 from processor.errors import WebhookFailed
 from processor.hooks.webhook import PATIENCE_S, TIMEOUT_S, Webhook
 
@@ -56,8 +55,8 @@ class InterviewWebhook:
         return EvaluationReport(session_id=session_id, overall_score=answer["overall_score"], details=answer)
 
     def _ask(self, what: str, wanted: str | None = None, **data: Any) -> Mapping[str, Any]:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        answer = self._webhook.send({"type": f"interview.{what}", "timestamp": now, "data": data}, str(uuid4()))
+        body = {"type": f"interview.{what}", "timestamp": now(), "data": data}
+        answer = self._webhook.send(body, str(uuid4()))
         members = answer if isinstance(answer, dict) else {}
         if wanted is not None and wanted not in members:
             raise WebhookFailed(f"the answer to interview.{what} has no {wanted}", remedy="mend the receiver")

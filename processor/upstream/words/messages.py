@@ -167,6 +167,11 @@ def _memory(fields: Mapping[str, Any]) -> Said | None:
     return None
 
 
+def _evaluated(fields: Mapping[str, Any]) -> Said | None:
+    score = number(fields.get("overall_score"))
+    return None if score is None else Said("evaluated", {"score": f"{score:g}"})
+
+
 def _movement(fields: Mapping[str, Any]) -> Said:
     del fields
     return Said("movement_ready")
@@ -217,6 +222,7 @@ _SAYINGS: Final[tuple[tuple[_Saying, frozenset[str]], ...]] = (  # Each with the
     (_picture, frozenset({"frame_data", "frame_index"})),
     (_together, frozenset({"aligned_messages"})),
     (_training, frozenset({"training_config", "trigger"})),
+    (_evaluated, frozenset({"overall_score"})),
 )
 _NAMES: Final = frozenset(name for _, needed in _SAYINGS for name in needed)
 
