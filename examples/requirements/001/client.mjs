@@ -57,10 +57,15 @@ export class SessionSocket {
       url.searchParams.set("resume_token", this.#session.resumeToken);
       url.searchParams.set("after", this.#position);
     }
-    this.#socket = new WebSocket(url, ["a3cp.v1"]);
-    this.#socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
-    this.#socket.onclose = ({ code, reason }) => this.#closed(code, reason);
-    this.#socket.onerror = () => {}; // A close follows.
+    const socket = (this.#socket = new WebSocket(url, ["a3cp.v1"]));
+    let isOver = false;
+    const over = (code, reason) => {
+      if (!isOver) this.#closed(code, reason);
+      isOver = true;
+    };
+    socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
+    socket.onclose = ({ code, reason }) => over(code, reason);
+    socket.onerror = () => setTimeout(() => over(1006), 500); // A close follows, but not in Node 20.
   }
 
   #take(frame) {
