@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
+from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
 
@@ -23,12 +24,12 @@ from processor.erasing.looking import Places
 from processor.errors import BrokerUnavailable
 from processor.faces.context import Context
 from processor.faces.meanwhile import Meanwhile
-from processor.kafka.erasure import Held, held_in, processor_at_work
+from processor.kafka.erasure import Held, held_in
 from processor.observe.logs import make_logger
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox
 from processor.outbox.queue import Queue
-from processor.runtime.erased import Erased, mark_of
+from processor.runtime.erased import Erased, mark_of, request_of
 from processor.runtime.ports import TopicRecord
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
@@ -232,7 +233,6 @@ class MemoryTopics:
     """What an erasure reads and changes of the topics of a `deployment`: a `Log`."""
 
     topics: Final = TOPICS
-    group_id: Final = "memory"
 
     def __init__(self, deployment: MemoryDeployment) -> None:
         self._deployment = deployment
@@ -247,20 +247,18 @@ class MemoryTopics:
         """See `Log`."""
         return {number: self._broker.committed[number] for number in partitions}
 
-    def is_at_work(self) -> bool:
-        """See `Log`."""
-        return not self._deployment.processor_is_away
-
     def configs(self) -> Mapping[str, Mapping[str, str]]:
         """See `Log`."""
         return {topic: {"retention.ms": "604800000", "segment.ms": "3600000"} for topic in TOPICS}
 
     def forget(self, states: Mapping[int, frozenset[bytes]]) -> None:
         """See `Log`."""
-        if self.is_at_work():
-            raise processor_at_work(self.group_id)
         for number, keys in states.items():
             for key in keys:
+                if not self._deployment.processor_is_away:
+                    request = request_of(key.decode(), record_id=str(uuid4()), now_ms=self._deployment.clock.now_ms())
+                    self._broker.append((TOPICS.raw, request, key, number, None))
+                    continue
                 for each in (key, mark_of(Erased(key, self._broker.committed[number]))):
                     self._broker.append((STATE, None, each, number, None))
         self._deployment.run()

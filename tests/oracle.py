@@ -8,7 +8,7 @@ core it uses the value types only. Sessions are known by their number, in the or
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from processor.core.model import Command, CommandName, EndReason, Message, Policy, Record, Rules
+from processor.core.model import Command, CommandName, EndReason, Erase, Message, Policy, Record, Rules
 
 HISTORY = 32  # records among which a repeat is recognised
 SHELF = 8  # closed sessions within reach
@@ -117,6 +117,9 @@ class Oracle:
 
     def read(self, record: Record) -> Place | Outcome:
         """Take in the user's next record and say what becomes of it."""
+        if isinstance(record, Erase):
+            self.open, self.shelf, self.silent, self.policy, self.records = None, [], None, None, []
+            return Outcome("erased")
         self._forget(record)
         answer = self._message(record) if isinstance(record, Message) else self._command(record)
         if isinstance(record, Message) and record.policy is not None:

@@ -13,12 +13,12 @@ import msgspec
 from processor.audit.report import AuditReport
 from processor.codec.events import EventView, view_of
 from processor.core.boundaries import ended_by_silence
-from processor.core.model import EndReason, Event, Forgotten, PolicySet, Reopened, Rules, Tagged, UserState
+from processor.core.model import EndReason, Erased, Event, Forgotten, PolicySet, Reopened, Rules, Tagged, UserState
 
 # The clock decides when an end by silence is announced, and so whether it is taken back. All other events follow from
 # the raw records alone. Ends are compared without their revision; those by silence also without their time.
 _SILENCE: Final = (EndReason.TIMEOUT.value, EndReason.PAUSE_TIMEOUT.value)
-_UNTOLD: Final = (Tagged, PolicySet, Forgotten, Reopened)
+_UNTOLD: Final = (Tagged, PolicySet, Forgotten, Erased, Reopened)
 _HASH_BYTES: Final = 16
 _encode: Final = msgspec.json.Encoder().encode
 

@@ -23,7 +23,7 @@ from processor.audit.sessions import SessionsCheck, need_its_schema
 from processor.audit.states import StatesCheck
 from processor.audit.topics import Topics
 from processor.codec.codec import Codec
-from processor.core.model import Message, Record, Rules, Tagged
+from processor.core.model import Erase, Message, Record, Rules, Tagged
 from processor.errors import RecordError
 from processor.runtime.partitioner import partition_of
 from processor.settings.documents import located
@@ -296,6 +296,9 @@ class _PartitionAudit:
             self._report.add(where, "it is neither tagged nor set aside")
 
     def _take_command(self, raw: _Raw, where: str, *, is_due: bool) -> None:
+        if isinstance(raw.record, Erase) and raw.elsewhere is None:  # Nothing answers it.
+            self._fold_one(raw)
+            return
         key = _command_key(raw.record.user_id, raw.record.record_id)
         if self._answers[key]:
             self._answers[key] -= 1

@@ -11,7 +11,7 @@ from processor.client.connecting import codec_registry
 from processor.codec.codec import Codec
 from processor.codec.oddities import hidden_in
 from processor.codec.schema import SHIPPED, Schemas
-from processor.core.model import Record
+from processor.core.model import Command, Record
 from processor.errors import InvalidMessage, RecordError, UsageError
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX, RecordProducer
 from processor.outbox.outbox import Outbox
@@ -152,7 +152,8 @@ class Sender:
             timestamp_ms=now_ms if timestamp_ms is None else timestamp_ms,
         )
         try:
-            self.codec.decode(command.value, now_ms)
+            if not isinstance(self.codec.decode(command.value, now_ms), Command):
+                raise UsageError(f"{name} is no command of a session", remedy="erase a person with a3cp erase")
         except RecordError as error:
             raise UsageError(error.what, remedy=error.remedy) from error
         return command

@@ -13,7 +13,7 @@ from processor.codec.schema import Schemas
 from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Origin, command_of, message_of
 from processor.codec.tagged import Tag, TaggedView, no_tag, view_of, with_extra
 from processor.codec.wire import AVRO, AVRO_HEADER_BYTES, encoding_of, header_of
-from processor.core.model import Command, Message, Tagged
+from processor.core.model import Record, Tagged
 from processor.errors import DecodeError
 
 
@@ -28,7 +28,7 @@ class AvroMessages:
         self._shipped_tag: Final = schemas.layout(schemas.shipped_header).tagged_header
         self._tags: Final = Tagger()
 
-    def decode(self, value: bytes, append_ms: int) -> Message | Command:
+    def decode(self, value: bytes, append_ms: int) -> Record:
         """Return the message or command in `value`. Raises as `Codec.decode` does."""
         if value[:AVRO_HEADER_BYTES] == self._shipped_header:  # The common case before all else.
             message = read_conforming(value, AVRO_HEADER_BYTES, append_ms, AVRO)
@@ -38,7 +38,7 @@ class AvroMessages:
             message = read_conforming(value, len(header), append_ms, encoding) if is_shipped else None
         return message or self.read(value, append_ms)
 
-    def read(self, value: bytes, append_ms: int) -> Message | Command:
+    def read(self, value: bytes, append_ms: int) -> Record:
         """Return the same, read with its schema, whatever it is."""
         header = header_of(value)
         layout = self._schemas.layout(header)
@@ -108,7 +108,7 @@ def _whole(value: bytes, header: bytes, layout: Layout) -> dict[str, Any]:
     return fields
 
 
-def _record_of(fields: dict[str, Any], layout: Layout, origin: Origin) -> Message | Command:
+def _record_of(fields: dict[str, Any], layout: Layout, origin: Origin) -> Record:
     if layout.time_unit and isinstance(fields["timestamp"], int):
         fields["timestamp"] //= layout.time_unit
     if layout.is_command:

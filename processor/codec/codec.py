@@ -14,7 +14,7 @@ from processor.codec.jsontext import JsonMessages
 from processor.codec.schema import EVENTS, Schemas
 from processor.codec.tagged import TaggedView
 from processor.codec.wire import AVRO, CONFLUENT, ENCODINGS, JSON, avro_header, encoding_of, header_of
-from processor.core.model import Command, Message, SessionEvent, Tagged, odd_words
+from processor.core.model import Record, SessionEvent, Tagged, odd_words
 from processor.errors import DecodeError, InvalidMessage
 
 _EVENTS_HEADER: Final = avro_header(events.FINGERPRINT)
@@ -37,7 +37,7 @@ class Codec:
     def _messages(self, value: bytes | None) -> JsonMessages | AvroMessages:
         return self._json if encoding_of(value) == JSON else self._avro
 
-    def decode(self, value: bytes | None, append_ms: int) -> Message | Command:
+    def decode(self, value: bytes | None, append_ms: int) -> Record:
         """Return the message or command in `value`, which the broker appended at `append_ms`.
 
         Raises:

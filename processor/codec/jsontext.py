@@ -40,7 +40,7 @@ from processor.codec.spine import (
 )
 from processor.codec.tagged import Tag, TaggedView, no_tag, view_of
 from processor.codec.wire import JSON, JSON_SPACE
-from processor.core.model import Command, Message, Tagged, flag_words
+from processor.core.model import Record, Tagged, flag_words
 from processor.errors import DecodeError
 
 SESSIONS_CACHED_MAX: Final = 16_384  # sessions whose tag is remembered, about 500 bytes each
@@ -61,7 +61,7 @@ class JsonMessages:
         self._sessions: Final[dict[str, tuple[int, bytes, bytes]]] = {}
         self._flags: Final[dict[int, bytes]] = {}
 
-    def decode(self, value: bytes, append_ms: int) -> Message | Command:
+    def decode(self, value: bytes, append_ms: int) -> Record:
         """Return the message or command in `value`. Raises as `Codec.decode` does."""
         return read_conforming(value, append_ms) or read(value, append_ms, strict=self._strict)
 
@@ -142,7 +142,7 @@ class JsonMessages:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read(value: bytes, append_ms: int, *, strict: bool) -> Message | Command:
+def read(value: bytes, append_ms: int, *, strict: bool) -> Record:
     """Return the message or command in the JSON text `value`.
 
     Raises:

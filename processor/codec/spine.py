@@ -14,7 +14,7 @@ import msgspec
 from processor.codec.isotime import TIME_MS_MAX, parse_time
 from processor.codec.jsonvalue import plain_value
 from processor.codec.oddities import explained, oddities
-from processor.core.model import Command, CommandName, Flag, Message, Odd, Policy
+from processor.core.model import Command, CommandName, Erase, Flag, Message, Odd, Policy
 from processor.errors import InvalidMessage
 
 USER_ID_BYTES_MAX: Final = 256
@@ -42,6 +42,8 @@ ARGUMENT_KEYS: Final = (
     "training_intent_label",
 )
 REQUEST_KEY: Final = "request"  # of a command: the request that it is for, as its sender calls it
+ERASE: Final = "erase"
+"""The command of `a3cp erase` alone: it is no session's, and nothing answers it (rule R14)."""
 STEP_KEYS: Final = ("name", "status", "duration_ms", "data")
 TAGS_KEYS: Final = ("add", "remove")
 
@@ -97,7 +99,7 @@ def message_of(fields: Mapping[str, object], origin: Origin) -> Message:
     )
 
 
-def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: Origin) -> Command:
+def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: Origin) -> Command | Erase:
     """Return the command that `fields` tell; `details` are the further fields, each as JSON text.
 
     Raises:
@@ -107,10 +109,13 @@ def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: 
     timestamp_ms = _timestamp_ms(fields)
     word = fields.get("command")
     name = COMMAND_BY_WORD.get(word) if isinstance(word, str) else None
-    if name is None:
+    if name is None and word != ERASE:
         raise InvalidMessage("the command is unknown", remedy=f"known are {', '.join(COMMAND_BY_WORD)}")
     odd = oddities(fields) | origin.odd
     _refuse_if_strict(odd, origin)
+    record_id = _text(fields, "record_id") or ""
+    if name is None:
+        return Erase(user_id, record_id, timestamp_ms, origin.append_ms, origin.content_hash, origin.encoding, odd)
     notes = _argument(fields, "session_notes", name)
     if name is CommandName.NOTE and not notes:
         notes = _text_detail(details, "note", name)
@@ -124,7 +129,6 @@ def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: 
         details = _tags(details, name)
     elif name is CommandName.STATUS:
         _text_detail(details, "status", name)
-    record_id = _text(fields, "record_id") or ""
     return Command(
         user_id,
         record_id,

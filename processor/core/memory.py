@@ -13,6 +13,7 @@ from processor.core.model import (
     RECENT_SESSIONS_MAX,
     Ended,
     EndReason,
+    Erased,
     Event,
     Forgotten,
     Noted,
@@ -54,6 +55,8 @@ def evolve(state: UserState | None, event: Event) -> UserState | None:
             return (
                 None if state.policy is None else _NOBODY._replace(policy=state.policy, last_offset=state.last_offset)
             )
+        case Erased():
+            return None
         case Rejected():
             return state
         case Ended():

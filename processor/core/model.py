@@ -212,7 +212,19 @@ class Command(NamedTuple):
     odd: int = 0  # as of a message
 
 
-Record: TypeAlias = Message | Command
+class Erase(NamedTuple):
+    """Somebody asks that a user be erased (rule R14)."""
+
+    user_id: str
+    record_id: str
+    timestamp_ms: int
+    append_ms: int
+    content_hash: bytes
+    encoding: int = 0
+    odd: int = 0  # as of a message
+
+
+Record: TypeAlias = Message | Command | Erase
 
 
 class Session(NamedTuple):
@@ -357,5 +369,9 @@ class Forgotten(NamedTuple):
     """The late horizon has passed: all but the user's policy is forgotten (rule R14)."""
 
 
+class Erased(NamedTuple):
+    """Somebody asked for it: all of the user is forgotten, the policy too (rule R14)."""
+
+
 SessionEvent: TypeAlias = Started | Reopened | Paused | Resumed | Ended | Noted | Unchanged | Rejected
-Event: TypeAlias = SessionEvent | Tagged | PolicySet | Forgotten
+Event: TypeAlias = SessionEvent | Tagged | PolicySet | Forgotten | Erased

@@ -15,6 +15,8 @@ from processor.core.memory import evolve, has_seen, newest_end_ms, newest_event_
 from processor.core.model import (
     Ended,
     EndReason,
+    Erase,
+    Erased,
     Event,
     Flag,
     Forgotten,
@@ -67,6 +69,8 @@ def decide(state: UserState | None, record: Record, rules: Rules) -> tuple[Event
         record: the user's next record, in offset order.
         rules: the settings in force.
     """
+    if isinstance(record, Erase):  # R14: whatever there is.
+        return (Erased(),)
     if state is not None and record.append_ms - state.last_append_ms > rules.late_horizon_ms:
         # R14: who comes back after the late horizon is forgotten first, then met as anybody else.
         before = _forgetting(state, record.append_ms, rules)

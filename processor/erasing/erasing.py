@@ -59,7 +59,7 @@ def erase(looked: Looked, begun: Proof, *, keep_proof: bool = False) -> Erased:
     If nothing was there to remove, the proof is dropped, unless `keep_proof`.
 
     Raises:
-        InTheWay: a processor is at work, or another group wrote the states. Without a proof, nothing was changed.
+        InTheWay: the processor does not obey, or another group wrote the states. Without a proof, nothing was changed.
         A3CPError: something does not answer, or a process uses the outbox; the proof says how far it came.
     """
     places, user = looked.places, looked.user

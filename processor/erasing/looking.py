@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from processor.codec.isotime import format_time
 from processor.core.ids import is_of
 from processor.errors import UsageError
-from processor.kafka.erasure import Held, gone_by_ms, processor_at_work
+from processor.kafka.erasure import Held, gone_by_ms
 from processor.outbox.erasing import in_the_way, kept_of
 from processor.removal.clearing import clear
 from processor.removal.roots import is_there, unnamed_roots
@@ -33,18 +33,11 @@ class Log(Protocol):
     def topics(self) -> TopicNames:
         """Their names."""
 
-    @property
-    def group_id(self) -> str:
-        """The processor's group."""
-
     def held(self, topic: str, person: str, others: set[bytes]) -> list[Held]:
         """Return what a topic holds of a person; see `held_of`."""
 
     def done(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """Return the group's next offset in each of these partitions of the raw topic, where it has one."""
-
-    def is_at_work(self) -> bool:
-        """Whether a processor runs."""
 
     def configs(self) -> Mapping[str, Mapping[str, str]]:
         """Return the topics' settings."""
@@ -174,8 +167,6 @@ def _in_topics(
                 remedy="run a3cp export first",
             )
         )
-    if any(one.keys for one in state) and log.is_at_work():
-        ways.append(processor_at_work(log.group_id))
     return [*raw, *tagged, *sessions, *dead, *state], ways
 
 

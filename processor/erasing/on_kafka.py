@@ -15,11 +15,6 @@ class KafkaLog(NamedTuple):
     conf: LogConf
     topics: TopicNames
 
-    @property
-    def group_id(self) -> str:
-        """See `Log`."""
-        return self.conf.group_id
-
     def held(self, topic: str, person: str, others: set[bytes]) -> list[erasure.Held]:
         """See `Log`."""
         return erasure.held_of(self.conf.common, topic, person, others)
@@ -27,10 +22,6 @@ class KafkaLog(NamedTuple):
     def done(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """See `Log`."""
         return erasure.group_offsets(self.conf, partitions)
-
-    def is_at_work(self) -> bool:
-        """See `Log`."""
-        return erasure.is_at_work(self.conf)
 
     def configs(self) -> Mapping[str, Mapping[str, str]]:
         """See `Log`."""

@@ -1,16 +1,18 @@
 """A person in the topics: what is there of them, until when, and how their state is removed.
 
 The state topic belongs to the processor: its memory and the topic must agree. A tombstone from anyone else would break
-that. So the tombstone is written as the processor writes: by the partition's owner, a member of its group, in a
-transaction that the group's next generation would fence.
+that. So a processor that runs is asked in the raw topic to write it. If none runs, the tombstone is written as the
+processor writes: by the partition's owner, a member of its group, in a transaction that the group's next generation
+would fence.
 """
 
 import contextlib
 import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.core.ids import is_of
@@ -20,12 +22,13 @@ from processor.kafka.failures import failure
 from processor.kafka.offsets import LATEST, asked_offsets, committed_offsets
 from processor.kafka.reader import Reader
 from processor.kafka.slots import members_of
-from processor.runtime.erased import Erased, mark_of, read_mark
+from processor.runtime.erased import Erased, mark_of, read_mark, request_of
 from processor.runtime.ports import TopicRecord
 
 _TIMEOUT_S: Final = 10.0
 _STABLE_S: Final = 30.0  # longer than a dead worker's transaction stays open
 _ASSIGNED_S: Final = 60.0
+_OBEYED_S: Final = 60.0
 _ABORT_S: Final = 1.0
 _POLL_S: Final = 0.1
 
@@ -103,24 +106,52 @@ def is_at_work(conf: LogConf) -> bool:
     return bool(members_of(AdminClient(dict(conf.common)), conf.group_id))
 
 
-def processor_at_work(group_id: str) -> UsageError:
-    """Return the error for a person whose state is in a running processor."""
-    return UsageError(
-        f"the person has a state, and a processor of the group {group_id} keeps it in memory",
-        remedy="stop every a3cp process of the group, erase, and start them again (one that was killed counts for "
-        "A3CP_SESSION_TIMEOUT_MS more)",
-    )
-
-
 def forget(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> None:
-    """Remove the keys in `states`, by partition, from the state topic by tombstones, as their owner.
+    """Remove the keys in `states`, by partition, from the state topic: the processor does it, or is stood in for.
 
     Raises:
-        UsageError: a processor is at work, or another group wrote the states. Nothing was changed.
+        UsageError: the processor does not get to it, one starts meanwhile, or another group wrote the states.
         BrokerUnavailable, OutcomeUnknown, Fatal: see `failure`. It may be done again.
     """
     if is_at_work(conf):
-        raise processor_at_work(conf.group_id)
+        _ask_processor(conf, states)
+    else:
+        _forget_as_owner(conf, states)
+
+
+def _ask_processor(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> None:
+    wanted: dict[int, int] = {}  # by partition, the offset that the group must have committed
+    failed: list[KafkaError] = []
+
+    def on_delivery(error: KafkaError | None, record: Message) -> None:
+        number, offset = record.partition(), record.offset()
+        if error is not None or number is None or offset is None:
+            failed.append(error or KafkaError(KafkaError._FAIL))
+        else:
+            wanted[number] = max(wanted.get(number, 0), offset + 1)
+
+    producer = Producer({**conf.common, "client.id": f"{conf.group_id}-erase"})
+    for number, keys in states.items():
+        for key in keys:
+            value = request_of(key.decode(), record_id=str(uuid4()), now_ms=time.time_ns() // 1_000_000)
+            producer.produce(conf.raw, value, key, number, on_delivery=on_delivery)
+    if producer.flush(_TIMEOUT_S) or failed:
+        raise BrokerUnavailable(f"{conf.raw} has not taken the request to erase", remedy="try again once Kafka answers")
+    deadline_s = time.monotonic() + _OBEYED_S
+    while any(group_offsets(conf, wanted).get(number, 0) < offset for number, offset in wanted.items()):
+        if time.monotonic() > deadline_s:
+            raise UsageError(
+                f"the processor of the group {conf.group_id} has not carried out the erasure within {_OBEYED_S:.0f} s",
+                remedy="see that it runs and catches up; then erase again",
+            )
+        time.sleep(_POLL_S)
+
+
+def _started_meanwhile(group_id: str) -> UsageError:
+    return UsageError(f"a processor of the group {group_id} has started meanwhile", remedy="erase again")
+
+
+def _forget_as_owner(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> None:
     owned: set[int] = set()
 
     def on_assign(consumer: Consumer, assigned: list[TopicPartition]) -> None:
@@ -137,7 +168,7 @@ def forget(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> None:
         while not owned.issuperset(states):
             consumer.poll(_POLL_S)
             if time.monotonic() > deadline_s:
-                raise processor_at_work(conf.group_id)
+                raise _started_meanwhile(conf.group_id)
         places = _committed(consumer, conf, states)
         if missing := sorted(states.keys() - places.keys()):
             raise UsageError(
@@ -148,7 +179,7 @@ def forget(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> None:
     except KafkaException as error:
         outcome = failure("erasing a state", error, in_transaction=True)
         if isinstance(outcome, OwnershipLost):  # A processor has joined meanwhile; the transaction is undone.
-            raise processor_at_work(conf.group_id) from error
+            raise _started_meanwhile(conf.group_id) from error
         raise outcome from error
     finally:
         consumer.close()

@@ -12,6 +12,7 @@ from processor.core.memory import evolve
 from processor.core.model import (
     Command,
     Ended,
+    Erased,
     Event,
     Forgotten,
     Message,
@@ -27,6 +28,8 @@ from processor.core.model import (
 from processor.core.session import step
 from processor.errors import DecodeError, InvalidMessage, RecordError
 from processor.runtime.deadletters import Stage, dead_letter
+from processor.runtime.erased import Erased as Mark
+from processor.runtime.erased import mark_of
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Output, RawRecord
 from processor.runtime.tally import BOUNDARIES_MAX, Boundary, Tally
@@ -263,6 +266,9 @@ class Task:
                 raw, headers = record.value(), headers_of(record)
                 assert raw is not None
                 topic, value = self._topics.tagged, codec.tag(raw, event)
+            elif isinstance(event, Erased):
+                outputs.append((self._topics.state, None, mark_of(Mark(key, record.offset() + 1)), partition, None))
+                continue
             elif isinstance(event, _UNTOLD):
                 continue
             else:

@@ -21,7 +21,7 @@ from processor.codec.events import EventView
 from processor.codec.headers import headers_of
 from processor.codec.schema import SHIPPED, Schemas
 from processor.codec.state import encode_state
-from processor.core.model import Forgotten, Message, PolicySet, Rules, Tagged, UserState
+from processor.core.model import Erased, Forgotten, Message, PolicySet, Rules, Tagged, UserState
 from processor.core.session import step
 from processor.errors import DecodeError, RecordError
 from processor.runtime.partitioner import partition_of
@@ -274,7 +274,7 @@ class _Fold:
             self.states[key] = after
         assert isinstance(record, Message) == any(isinstance(event, Tagged) for event in events)
         for event in events:
-            if not isinstance(event, Tagged | PolicySet | Forgotten):
+            if not isinstance(event, Tagged | PolicySet | Forgotten | Erased):
                 self.events.append((key, self.codec.encode_event(record.user_id, event, record.encoding)))
 
 

@@ -92,6 +92,11 @@ def test_everything_runs_and_stays(kafka: str, topics: str, tmp_path: Path) -> N
         running.wait_for(lambda: "the processor was killed by signal 9; starting it again" in running.said())
         assert started(url, "elias01") == session
         assert running.child("export").is_running()
+        gone = started(url, "maria")
+        running.wait_for(
+            lambda: httpx.post(f"{url}/v1/users/maria/erase", timeout=WITHIN_S).status_code == httpx.codes.OK
+        )
+        assert httpx.get(f"{url}/v1/sessions/{gone}").status_code == httpx.codes.GONE
         children = running.children
         assert running.stop() == 0
         assert not any(child.is_running() for child in children)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from processor.core.model import Command, CommandName
+from processor.core.model import Command, CommandName, Erase
 from processor.errors import DecodeError, InvalidMessage
+from processor.runtime.erased import request_of
 from tests.strategies import SCHEMA_TEXTS, make_codec, single_object
 
 CODEC = make_codec(SCHEMA_TEXTS["A3CPMessage"])
@@ -197,3 +198,13 @@ def test_r7_without_a_record_id_a_request_names_nothing():
     """R7: then the bytes are what a command is known by, as ever."""
     one, other = (read(command="end", request="r1", record_id=None, timestamp=f"2025-06-15T1{n}:00:00Z") for n in "34")
     assert one.content_hash != other.content_hash
+
+
+def test_a_request_to_erase_is_no_command_of_a_session():
+    """It says who is to be erased; nothing else in it counts."""
+    value = request_of("elias01", record_id=SPINE["record_id"], now_ms=1_749_990_896_789)
+    erase = CODEC.decode(value, 9)
+    assert isinstance(erase, Erase)
+    assert erase[:4] == ("elias01", SPINE["record_id"], 1_749_990_896_789, 9)
+    with pytest.raises(InvalidMessage, match="user_id is missing"):
+        CODEC.decode(b'{"command":"erase","timestamp":"2025-06-15T12:34:56.789Z"}', 9)

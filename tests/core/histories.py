@@ -19,6 +19,8 @@ from processor.core.model import (
     Command,
     CommandName,
     Ended,
+    Erase,
+    Erased,
     Event,
     IdFormat,
     Message,
@@ -84,6 +86,7 @@ class Draft:
     command: CommandName | None = None
     force_new: bool = False
     template: str | None = None
+    erases: bool = False
     ticks: tuple[int, ...] = ()  # how long after its arrival the clock looks
 
 
@@ -116,7 +119,8 @@ commands = st.builds(
     template=st.sampled_from((None, None, "long", "brief", "unheard of")),
     ticks=ticks,
 )
-drafts = st.one_of(messages, messages, messages, commands)
+erasures = st.builds(Draft, distances, arrivals, record_ids, contents, st.none(), erases=st.just(True), ticks=ticks)
+drafts = st.one_of(messages, messages, messages, commands, st.one_of(messages, messages, erasures))
 histories = st.lists(drafts, min_size=1, max_size=40)
 
 
@@ -171,6 +175,8 @@ class Run:
         if draft.named is not None:
             name = "sess_stranger" if draft.named >= len(self.live_told.ids) else self.live_told.ids[-1 - draft.named]
         content_hash = sha256(draft.content.encode()).digest()
+        if draft.erases:
+            return Erase(USER, draft.record_id, self.event_ms, self.now_ms, content_hash)
         if draft.command is None:
             return Message(
                 USER,
@@ -305,6 +311,8 @@ class Run:
                 return Outcome(last.code.value)
             case Unchanged():
                 return Outcome(last.why, numbers[last.session_id])
+            case Erased():
+                return Outcome("erased")
             case Started():
                 return Outcome("started", numbers[last.session_id])
             case Ended() | Noted() | Paused() | Resumed():

@@ -17,6 +17,8 @@ from processor.core.model import (
     Command,
     CommandName,
     Ended,
+    Erase,
+    Erased,
     Event,
     Forgotten,
     Message,
@@ -140,6 +142,8 @@ class Scene:
                 0,
                 incoming.policy,
             )
+        if incoming.name == "erase":
+            return Erase(USER, record_id, at_ms, append_ms, content_hash)
         return Command(
             USER,
             record_id,
@@ -188,6 +192,8 @@ class Scene:
                 return "policy"
             case Forgotten():
                 return "forget"
+            case Erased():
+                return "erase"
 
 
 def play(steps: Iterable[Step], rules: Rules = RULES) -> list[str]:

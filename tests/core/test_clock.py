@@ -230,6 +230,20 @@ def test_r4_an_announced_session_goes_on(steps, caused):
             (Say(9_001), "start:B tag:B1"),
             (Say(9_251), "tag:B2"),
         ],
+        "an erasure waits for nothing, and takes the user's limits too": [
+            (Say(0, policy=Policy(gap_ms=250)), "start:A tag:A1 policy"),
+            (Ask(1, "erase"), "erase"),
+            (Tick(9_000), ""),
+            (Say(9_001, claims="A"), "start:B tag:B1(session_mismatch)"),
+            (Say(9_251), "end:B@9001(timeout) start:C tag:C1"),
+        ],
+        "an erasure of an open session tells no end, and one of nobody changes nothing": [
+            (Ask(0, "erase"), "erase"),
+            (Say(1, content="x"), "start:A tag:A1"),
+            (Ask(2, "erase"), "erase"),
+            (Say(3, content="x"), "start:B tag:B1"),
+            (Ask(4, "end"), "end:B@4(command)"),
+        ],
     }
 )
 def test_r14_forgetting(steps, caused):

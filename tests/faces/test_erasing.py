@@ -124,7 +124,33 @@ def test_a_dry_run_changes_nothing(deployment: MemoryDeployment, http: TestClien
     }
 
 
-def test_without_a_state_nothing_has_to_stop(deployment: MemoryDeployment, http: TestClient) -> None:
+def test_the_processor_erases_while_it_runs(deployment: MemoryDeployment, http: TestClient) -> None:
+    """It is asked in the log: an open session goes too, and what the person says next begins another one."""
+    deployment.processor_is_away = False
+    command(deployment, "ann", "start")
+    say(deployment, "ann", transcript="hello")
+    deployment.export()
+    ids = sessions_of(http, "ann")
+    told = http.post("/v1/users/ann/erase").json()
+    assert (told["complete"], told["in_the_way"], len(ids)) == (True, [], 3)
+    for session_id in ids:
+        problem(http.get(f"/v1/sessions/{session_id}"), 410, "session_removed")
+    assert http.get("/v1/users/ann/active").json()["sessions"] == []
+    assert list(states_of(deployment)) == [b"bob"]
+    deployment.advance(1)
+    say(deployment, "ann", transcript="again")
+    (again,) = sessions_of(http, "ann")
+    assert again not in ids
+
+
+def states_of(deployment: MemoryDeployment) -> dict[bytes, bytes]:
+    """What the state topic holds after compaction."""
+    records = [record for log in deployment.broker.topics["state"] for record in log]
+    latest = {record.key() or b"": record.value() for record in records}
+    return {key: value for key, value in latest.items() if value is not None}
+
+
+def test_without_a_state_nothing_is_asked(deployment: MemoryDeployment, http: TestClient) -> None:
     """The processor has forgotten who has done nothing for days; their sessions are gone at once all the same."""
     deployment.processor_is_away = False
     deployment.advance(4 * 24 * HOUR_MS)
@@ -135,10 +161,6 @@ def test_without_a_state_nothing_has_to_stop(deployment: MemoryDeployment, http:
     for session_id in ids:
         problem(http.get(f"/v1/sessions/{session_id}"), 410, "session_removed")
     assert sessions_of(http, "ann") == []
-
-
-def is_at_work(deployment: MemoryDeployment, _: Path) -> None:
-    deployment.processor_is_away = False
 
 
 def waits_for_the_processor(deployment: MemoryDeployment, _: Path) -> None:
@@ -158,7 +180,6 @@ def has_another_root(deployment: MemoryDeployment, bundles: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "word"),
     [
-        (is_at_work, "keeps it in memory"),
         (waits_for_the_processor, "wait to be processed"),
         (waits_for_the_exporter, "not in the store yet"),
         (has_another_root, "`to` does not name it"),
