@@ -39,21 +39,39 @@ def in_memory(view: View, session_id: str) -> Place | None:
 async def find(context: Context, session_id: str) -> Place | None:
     """Return where a session is; None once it is certain that neither log nor store has it.
 
-    An id that this replica has not seen may be a millisecond old, of another replica. So the broker is asked where the
-    log ends, and the answer waits until that is read. Then history is asked.
+    History is asked last.
 
     Raises:
-        Problem: not_caught_up, since that takes longer than 2 s.
+        Problem: as `is_to_look_again`.
         StoreUnavailable: the store does not answer.
     """
     place, meanwhile = in_memory(context.view, session_id), context.meanwhile
     if place is None and meanwhile is not None:
         place = in_memory(meanwhile.foreseen, session_id)
-    if place is not None or "\0" in session_id:  # No id has that, and a database cannot be asked for it.
-        return place
+    if place is None and await is_to_look_again(context, session_id):
+        place = in_memory(context.view, session_id)
+        place = place or await anyio.to_thread.run_sync(_in_history, context.view, session_id)
+    return place
+
+
+async def is_to_look_again(context: Context, session_id: str) -> bool:
+    """Return whether to look again for a session that was not found: all that was sent before now is known then.
+
+    It may be a millisecond old, and of another replica. So the broker is asked where the log ends, and that is read.
+
+    Raises:
+        Problem: not_caught_up, since that takes longer than 2 s.
+    """
+    if not can_be_one(session_id):
+        return False
     if not await caught_up(context):
         raise Problem("not_caught_up", "this replica cannot tell yet whether there is such a session")
-    return in_memory(context.view, session_id) or await anyio.to_thread.run_sync(_in_history, context.view, session_id)
+    return True
+
+
+def can_be_one(session_id: str) -> bool:
+    """Return whether it can be an id: none has a zero character, and a database cannot be asked for it."""
+    return "\0" not in session_id
 
 
 async def place_of(context: Context, who: Caller, session_id: str) -> Place:
@@ -85,7 +103,7 @@ async def unknown(context: Context, session_id: str) -> Problem:
     """
     store = context.store
     removed: frozenset[str] = frozenset()
-    if store is not None and "\0" not in session_id:
+    if store is not None and can_be_one(session_id):
         removed = await anyio.to_thread.run_sync(store.removed_of, [session_id])
     if removed:
         return Problem("session_removed", "the session was removed", session_id=session_id)

@@ -14,7 +14,7 @@ from processor.faces.finding import Place
 from processor.faces.gateway.frames import told
 from processor.faces.gateway.outgoing import Outgoing
 from processor.faces.gateway.records import SOURCE
-from processor.faces.v1.showing import event_fields, message_fields
+from processor.faces.v1.telling import event_fields, message_fields
 from processor.runtime.ports import TopicRecord
 from processor.sessions.arguments import details_of, phase_in
 from processor.sessions.decoding import decode_part

@@ -17,7 +17,7 @@ from processor.faces.roles import needs
 from processor.faces.texts import Said, Word
 from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.reading import answer, etag_of, held_of
-from processor.faces.v1.showing import event_fields
+from processor.faces.v1.telling import event_fields
 from processor.sessions.model import SessionRow
 from processor.sessions.phases import Phases, is_last, why_not
 from processor.view.standing import Standing

@@ -17,7 +17,7 @@ from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.commanding import PARTICIPANTS, Performed
 from processor.faces.v1.interviews import RESUME
 from processor.faces.v1.reading import answer, etag_of, headers_of
-from processor.faces.v1.showing import session_resource
+from processor.faces.v1.telling import session_resource
 from processor.profiles import resume_digest
 from processor.settings.contexts import faults_in
 from processor.settings.templates import Template

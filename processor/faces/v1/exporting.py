@@ -25,8 +25,7 @@ from processor.faces.positions import CaughtUp
 from processor.faces.problems import Problem
 from processor.faces.v1.filters import PAGE_MAX, Words
 from processor.faces.v1.listing import of_user, wanted_of
-from processor.faces.v1.reading import as_of_in, headers_of, held_of, told
-from processor.faces.v1.showing import AsOf
+from processor.faces.v1.reading import Moment, as_of_in, headers_of, held_of, told
 from processor.sessions.ports import SessionFilter
 from processor.targets.paths import AUDIT, BUNDLE, PAGE, TABLE, path_part
 from processor.targets.target import Target
@@ -45,7 +44,7 @@ _limiter: Final[RunVar[CapacityLimiter]] = RunVar("a3cp_exports")
 router = APIRouter(tags=["Export"], dependencies=[CaughtUp])
 
 
-class Export(AsOf):
+class Export(Moment):
     """As what a session is exported."""
 
     format: Annotated[

@@ -17,7 +17,7 @@ from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.commanding import PARTICIPANTS
 from processor.faces.v1.messages_in import TAKEN, said
 from processor.faces.v1.reading import answer, encode, headers_of, held_of, in_thread
-from processor.faces.v1.showing import session_resource
+from processor.faces.v1.telling import session_resource
 from processor.upstream.facts import score_in
 from processor.view.held import Held
 

@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import anyio
 import msgspec
-from fastapi import Request, Response
+from fastapi import Depends, Query, Request, Response
+from pydantic import Field
 from starlette.responses import StreamingResponse
 
 from processor.codec.isotime import parse_time
-from processor.faces.context import Context
-from processor.faces.doors import Caller
-from processor.faces.finding import caught_up, not_found, unknown
+from processor.faces.context import Context, Given
+from processor.faces.doors import Asking, Caller
+from processor.faces.finding import can_be_one, is_to_look_again, not_found, unknown
+from processor.faces.paths import SessionId
 from processor.faces.positions import position_headers, position_in
 from processor.faces.problems import Problem
+from processor.faces.v1.filters import Parameters, Text
 from processor.sessions.model import EventRow
 from processor.view.held import Held
 from processor.view.position import AsOf, Position
@@ -32,29 +35,49 @@ async def in_thread(call: Callable[..., T], *arguments: Any) -> T:
     return await anyio.to_thread.run_sync(partial(call, *arguments))
 
 
+class Moment(Parameters):
+    """As of when a session is shown."""
+
+    as_of: Annotated[
+        Text | None,
+        Field(description="As it was known then: an `A3CP-Position`, or a time; by the time at which records arrived."),
+    ] = None
+
+
 async def held_of(context: Context, who: Caller, session_id: str, as_of: AsOf | None = None) -> Held:
     """Return the session, as it is now or as it was known then.
-
-    An id that this replica has not seen may be a millisecond old, of another replica. So before it is called unknown,
-    the broker is asked where the log ends, and that is read.
 
     Raises:
         Problem: session_not_found, also for a session that `who` does not see; session_removed; not_caught_up.
         StoreUnavailable: the store does not answer, and memory does not know the session.
     """
-    read = partial(context.view.session, session_id, as_of=as_of)
-    held = None if "\0" in session_id else await in_thread(read)
-    if held is None and as_of is None and "\0" not in session_id:
-        if context.meanwhile is not None:
-            held = await in_thread(context.meanwhile.session, session_id)
-        if held is None and not await caught_up(context):
-            raise Problem("not_caught_up", "this replica cannot tell yet whether there is such a session")
-        held = held or await in_thread(read)
+    read = partial(_read, context, session_id, as_of)
+    held = await in_thread(read)
+    if held is None and as_of is None and await is_to_look_again(context, session_id):
+        held = await in_thread(read)
     if held is None:
         raise await unknown(context, session_id)
     if not who.sees(held.row.owner):
         raise not_found(session_id)
     return held
+
+
+def _read(context: Context, session_id: str, as_of: AsOf | None) -> Held | None:
+    if not can_be_one(session_id):
+        return None
+    held = context.view.session(session_id, as_of=as_of)
+    if held is None and as_of is None and context.meanwhile is not None:
+        return context.meanwhile.session(session_id)
+    return held
+
+
+async def wanted(session_id: SessionId, who: Asking, context: Given, asked: Annotated[Moment, Query()]) -> Held:
+    """Return the session that a request is about, as it wants to see it; a dependency. Raises as `held_of`."""
+    return await held_of(context, who, session_id, as_of_in(asked.as_of, context))
+
+
+Wanted = Annotated[Held, Depends(wanted)]
+"""The type of a route's parameter that is the session, as it is now or `as_of`."""
 
 
 def as_of_in(text: str | None, context: Context) -> AsOf | None:

@@ -11,7 +11,9 @@ from processor.faces.v1 import (
     listing,
     live,
     messages_in,
+    messages_out,
     profiles,
+    proving,
     showing,
     templates,
     what_if,
@@ -20,6 +22,8 @@ from processor.faces.v1 import (
 _PARTS: Final = (
     listing,
     showing,
+    messages_out,
+    proving,
     commanding,
     messages_in,
     live,

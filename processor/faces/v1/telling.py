@@ -1,0 +1,48 @@
+"""How sessions, events and messages are told: of a person, never of a lane."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from processor.codec.codec import Codec
+from processor.codec.events import EventView, from_json
+from processor.core.model import Flag, flag_words
+from processor.sessions import jsonforms
+from processor.sessions.jsonforms import resource_of
+from processor.sessions.metadata import MetadataFold
+from processor.sessions.model import EventRow, MessageRow
+from processor.sessions.timeline import message_line
+from processor.view.held import Held
+
+_TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1
+
+
+def session_resource(held: Held, events: Iterable[EventRow]) -> Any:
+    """Return the session as the API tells it; `events` are its own."""
+    fold = MetadataFold()
+    for row in events:
+        fold.add(from_json(row.value))
+    return resource_of(
+        held.row,
+        steps_completed=fold.steps_completed,
+        timing=fold.timing(held.row),
+        context=fold.context,
+        notes=fold.notes,
+        position=str(held.position),
+        backend=held.backend,
+    )
+
+
+def event_fields(event: EventView, owner: str) -> dict[str, Any]:
+    """Return a session event as the API tells it: of a person, never of a lane."""
+    return jsonforms.event_fields(event._replace(user_id=owner))
+
+
+def message_fields(row: MessageRow, codec: Codec, owner: str) -> dict[str, Any]:
+    """Return a message as the API tells it: its own fields, of a withheld one what may be kept; and its tag.
+
+    Raises:
+        DecodeError, RegistryUnavailable: as `Codec.untag`.
+    """
+    entry = message_line(row, codec)[0].entry
+    tag = {"session_id": row.session_id, "session_seq": row.seq, "session_flags": flag_words(row.notices & _TAG_BITS)}
+    return {**entry.record, "user_id": owner, **tag, "expressed_by": row.expressed_by}
