@@ -46,7 +46,7 @@ async def find(context: Context, session_id: str) -> Place | None:
         StoreUnavailable: the store does not answer.
     """
     place, meanwhile = in_memory(context.view, session_id), context.meanwhile
-    if place is None and meanwhile is not None:
+    if meanwhile is not None and (place is None or meanwhile.concerns(session_id)):
         place = in_memory(meanwhile.foreseen, session_id)
     if place is None and await is_to_look_again(context, session_id):
         place = in_memory(context.view, session_id)

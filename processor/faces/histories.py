@@ -65,11 +65,10 @@ class Histories:
             return None
         if version != known.version:
             rows = view.messages_behind(known.last)
-            if rows is None:
+            if rows is None or not _follow(known.last, rows):
                 return None
-            for row in rows:
-                known.messages.append(encode(row))
-                known.last = row
+            known.messages.extend(map(encode, rows))
+            known.last = rows[-1] if rows else known.last
             known.version = version
         self._keep(session_id, known)
         return known, position
@@ -93,3 +92,8 @@ class Histories:
         self._size_bytes += history.size_bytes
         while self._size_bytes > SIZE_BYTES_MAX:
             self._take(next(iter(self._histories)))
+
+
+def _follow(last: MessageRow, rows: Sequence[MessageRow]) -> bool:
+    """Return whether `rows` are the next messages after `last`."""
+    return all(row.seq == (last.seq or 0) + number for number, row in enumerate(rows, 1))

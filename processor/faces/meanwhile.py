@@ -7,18 +7,21 @@ may have sent something for the user that is not seen here; then the log decides
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from processor.codec.codec import Codec
+from processor.codec.events import from_json
 from processor.codec.state import encode_state
 from processor.core.model import Rules
 from processor.outbox.outbox import Outbox
 from processor.runtime.ports import Output, TopicRecord
 from processor.runtime.task import Task
 from processor.sessions.ports import SESSIONS, TAGGED
+from processor.sessions.summary import SessionFold
 from processor.settings.model import TopicNames
 from processor.testing import MemoryRecord
-from processor.view.held import Held
+from processor.view.held import Held, facts_in
 from processor.view.position import STATE
 from processor.view.states import Open
 from processor.view.view import View
@@ -65,7 +68,8 @@ class Meanwhile:
             if not self.may_lack and self._now_ms() - self._latest_ms > _REMEMBERED_MS:
                 self._begin()
             self._latest_ms = self._now_ms()
-            state = None if key in self._users else self._view.state(key.decode())
+            is_ahead = key in self._users and self._outbox.stock.records > 1  # Else the log may know more by now.
+            state = None if is_ahead else self._view.state(key.decode())
             self._users.add(key)
             if state is not None:
                 self._task.restore([(key, encode_state(state._replace(last_offset=-1)))])
@@ -76,10 +80,40 @@ class Meanwhile:
             for kind in (SESSIONS, STATE, TAGGED):
                 self._foreseen.take(kind, self._records(kind, outputs))
 
-    def session(self, session_id: str) -> Held | None:
-        """Return a session that the log does not have yet; None if none is foreseen."""
-        held = self._foreseen.session(session_id)
-        return None if held is None else replace(held, backend="fallback")
+    def concerns(self, session_id: str) -> bool:
+        """Return whether something waits for a session, so that the log does not tell all of it."""
+        user_id = self._foreseen.user_of(session_id)
+        return user_id is not None and self._outbox.waits(user_id.encode())
+
+    def session(self, session_id: str, logged: Held | None = None) -> Held | None:
+        """Return a session with what waits for it; None if there is none. `logged`: as the log has it."""
+        foreseen = self._foreseen.session(session_id)
+        if foreseen is None:
+            return logged
+        if logged is None:
+            return replace(foreseen, backend="fallback")
+        return self._with_what_waits(logged, foreseen) if self.concerns(session_id) else logged
+
+    def _with_what_waits(self, logged: Held, foreseen: Held) -> Held:
+        """Return a session that the log has, with the messages and events of it that wait."""
+        fold, user_id = SessionFold(logged.row), logged.row.user_id
+        messages = [row for row in foreseen.messages() if (row.seq or 0) > logged.row.held_count]
+        for row in messages:
+            fold.add_message(row, facts_in(row, self._codec))
+        events = []
+        for each in foreseen.events():
+            event = from_json(each.value)
+            if event.command_record_id and self._view.outcome(event.command_record_id, user_id) is None:
+                fold.add_event(event)
+                events.append(each)
+        return replace(
+            logged,
+            row=fold.row(),
+            messages_after=lambda seq: chain(
+                logged.messages_after(seq), (row for row in messages if (row.seq or 0) > seq)
+            ),
+            events=lambda: chain(logged.events(), events),
+        )
 
     def open_sessions(self) -> Iterator[Open]:
         """Yield the open sessions that the log does not have yet."""

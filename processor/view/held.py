@@ -53,7 +53,7 @@ class Held:
         row = self.row
         fold = SessionFold(new_session(row.session_id, row.user_id, row.partition, row.start_ms))
         for message in messages(0):
-            fold.add_message(message, _facts(message, codec))
+            fold.add_message(message, facts_in(message, codec))
         for event in events():
             fold.add_event(from_json(event.value))
         then = fold.row()
@@ -62,7 +62,8 @@ class Held:
         return Held(then, moment.position or self.position, self.is_whole, messages, events)
 
 
-def _facts(row: MessageRow, codec: Codec) -> Facts:
+def facts_in(row: MessageRow, codec: Codec) -> Facts:
+    """Return what a message shows; nothing of one that is withheld."""
     if row.value is None:
         return Facts(row.expressed_by, 0, None, None, None, False, False, False, None, ())
     return facts_of(codec.decode_tagged(row.value).fields)

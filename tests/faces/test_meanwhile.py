@@ -101,6 +101,34 @@ def test_a_session_of_before_goes_on(deployment: MemoryDeployment, http: TestCli
     assert outbox.stock.records == 0
 
 
+def test_a_session_of_before_is_read_with_what_waits(deployment: MemoryDeployment, http: TestClient) -> None:
+    """Messages, notes and its end, in each outage anew; the log makes the same of it."""
+    path = f"/v1/sessions/{post(http, '/v1/sessions', {'user_id': USER, 'template': 'conversation'})['session_id']}"
+    words = []
+    for outage in range(3):
+        for is_away in (False, True):
+            deployment.broker_is_away = is_away
+            for number in range(2):
+                words.append(f"{outage} {is_away} {number}")
+                post(http, f"{path}/messages", {"source": "ui", "role": "user", "content": words[-1]}, 202)
+                told = get(http, f"{path}/messages?limit=50")["messages"]
+                assert [(each["session_seq"], each["content"]) for each in told] == list(enumerate(words, 1))
+                assert [each["content"] for each in get(http, f"{path}/messages?limit=2")["messages"]] == words[-2:]
+                assert get(http, path)["message_count"] == len(words)
+        post(http, f"{path}/notes", {"text": "calm", "kind": "summary"})
+        if outage == 2:
+            post(http, f"{path}/end", status=200)
+            assert post(http, f"{path}/messages", {"source": "ui", "content": "more"}, 409)["code"] == "session_closed"
+        foreseen = get(http, path), get(http, f"{path}/messages"), get(http, f"{path}/events")
+        assert (foreseen[0]["notes"], foreseen[0]["note_count"]) == ({"summary": "calm"}, outage + 1)
+        back(deployment)
+        logged = get(http, path), get(http, f"{path}/messages"), get(http, f"{path}/events")
+        assert logged[1:] == foreseen[1:]
+        assert {**logged[0], "position": ""} == {**foreseen[0], "position": ""}
+    assert logged[0]["status"] == "closed"
+    assert logged[0]["completeness"] == "complete"
+
+
 def test_a_repeat_during_an_outage(deployment: MemoryDeployment, http: TestClient) -> None:
     """The same request with the same key begins one session, whenever it is repeated."""
     deployment.broker_is_away = True

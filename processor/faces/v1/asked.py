@@ -125,8 +125,8 @@ class Asked:
 
         def read() -> tuple[Held, list[EventRow]] | None:
             held = self.context.view.session(session_id)
-            if held is None and self.context.meanwhile is not None:
-                held = self.context.meanwhile.session(session_id)
+            if self.context.meanwhile is not None:
+                held = self.context.meanwhile.session(session_id, held)
             return None if held is None else (held, list(held.events()))
 
         found = await in_thread(read)

@@ -14,7 +14,18 @@ from processor.faces.doors import Asking, Caller
 from processor.faces.paths import SessionId
 from processor.faces.positions import CaughtUp
 from processor.faces.v1.filters import Text, Time
-from processor.faces.v1.reading import JSON, Moment, as_of_in, encode, headers_of, held_of, in_thread, told
+from processor.faces.v1.reading import (
+    JSON,
+    Moment,
+    as_of_in,
+    encode,
+    headers_of,
+    held_of,
+    in_thread,
+    is_logged,
+    told,
+    version_of,
+)
 from processor.faces.v1.shapes import SessionMessages, answers
 from processor.faces.v1.telling import message_fields
 from processor.sessions.model import MessageRow
@@ -73,7 +84,7 @@ async def show_messages(
     """
     if asked.are_latest and (known := _latest(request, context, who, session_id, asked.limit)) is not None:
         return known
-    version = context.view.version(session_id)  # Before they are read: what comes meanwhile changes it.
+    version = version_of(context, session_id)  # Before they are read: what comes meanwhile changes it.
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
     found = await in_thread(_messages, held, context.view.codec, asked)
     messages = [message for _, message in found]
@@ -89,7 +100,7 @@ def _latest(request: Request, context: Context, who: Caller, session_id: str, li
     def encoded(row: MessageRow) -> bytes:
         return encode(message_fields(row, view.codec, view.owner_of(row.user_id)))
 
-    known = context.histories.get(view, session_id, encoded)
+    known = context.histories.get(view, session_id, encoded) if is_logged(context, session_id) else None
     if known is None or not who.sees(known[0].owner) or (messages := known[0].latest(limit)) is None:
         return None
     return _list_of(messages, told(request, [known[1]]))

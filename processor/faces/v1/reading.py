@@ -21,6 +21,7 @@ from processor.faces.v1.filters import Parameters, Text
 from processor.sessions.model import EventRow
 from processor.view.held import Held
 from processor.view.position import AsOf, Position
+from processor.view.view import Version
 
 CHUNK_BYTES: Final = 1 << 16
 JSON: Final = "application/json"
@@ -66,9 +67,19 @@ def _read(context: Context, session_id: str, as_of: AsOf | None) -> Held | None:
     if not can_be_one(session_id):
         return None
     held = context.view.session(session_id, as_of=as_of)
-    if held is None and as_of is None and context.meanwhile is not None:
-        return context.meanwhile.session(session_id)
+    if as_of is None and context.meanwhile is not None:
+        return context.meanwhile.session(session_id, held)
     return held
+
+
+def is_logged(context: Context, session_id: str) -> bool:
+    """Return whether nothing of a session waits in the outbox."""
+    return context.meanwhile is None or not context.meanwhile.concerns(session_id)
+
+
+def version_of(context: Context, session_id: str) -> Version | None:
+    """Return the session's version; None if it has none, or the log does not tell all of it."""
+    return context.view.version(session_id) if is_logged(context, session_id) else None
 
 
 async def wanted(session_id: SessionId, who: Asking, context: Given, asked: Annotated[Moment, Query()]) -> Held:

@@ -23,9 +23,11 @@ from processor.faces.v1.reading import (
     headers_of,
     held_of,
     in_thread,
+    is_logged,
     is_there,
     listed,
     told,
+    version_of,
 )
 from processor.faces.v1.shapes import SessionEvents, SessionExplanation, SessionTimeline, answers
 from processor.faces.v1.telling import event_fields, session_resource
@@ -49,7 +51,7 @@ async def show_session(
     """
     if asked.as_of is None and (known := shown(request, context, who, session_id)) is not None:
         return known
-    version = context.view.version(session_id)  # Before it is read: what comes meanwhile changes it.
+    version = version_of(context, session_id)  # Before it is read: what comes meanwhile changes it.
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
     etag, body = await in_thread(_encoded, held)
     if asked.as_of is None and held.is_whole:
@@ -60,7 +62,7 @@ async def show_session(
 
 def shown(request: Request, context: Context, who: Caller, session_id: str) -> Response | None:
     """Return what `show_session` answers if the session is as it was encoded last; else None."""
-    known = context.encoded.get(context.view, session_id)
+    known = context.encoded.get(context.view, session_id) if is_logged(context, session_id) else None
     if known is None or not who.sees(known[0].owner):
         return None
     encoded, position = known
