@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from processor.audit.alignment import HASH_BYTES
 from processor.audit.report import AuditReport
-from processor.codec.headers import DLQ_START, DLQ_WITHHELD
+from processor.codec.headers import DLQ_STAGE, DLQ_START, DLQ_WITHHELD
+from processor.runtime.deadletters import Stage
 from processor.runtime.ports import TopicRecord
 
 
@@ -32,6 +33,8 @@ class LettersCheck:
         """Take the dead letters' next record."""
         where = record.position
         headers = {key: (content or b"").decode(errors="replace") for key, content in record.headers}
+        if headers.get(DLQ_STAGE) == Stage.HOOK.value:  # Of no raw record.
+            return
         topic, partition, offset = (headers.get(DLQ_START + word, "") for word in ("topic", "partition", "offset"))
         if topic != self._raw or partition != str(self._partition) or not (offset.isascii() and offset.isdigit()):
             self._report.add(where, f"it does not say which record of {self._raw}[{self._partition}] it was")

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "topics": Entry("Compare and make the topics as topics/*.yaml want them", ("plan", "apply")),
     "process": Entry("Tag the messages of a3cp.raw, until stopped"),
     "serve": Entry("Serve sessions over HTTP, until stopped"),
+    "hooks": Entry("Tell other programs of sessions, until stopped"),
     "token": Entry("Make tokens that a3cp serve lets in", ("new",)),
     "produce": Entry("Send messages from files to a3cp.raw"),
     "session": Entry(

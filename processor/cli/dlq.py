@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from processor.cli.commands import App
+from processor.cli.extras import require
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen, one_of
 from processor.cli.terminal import new_console, new_table
 from processor.cli.text import plain, print_json, when
@@ -18,6 +19,7 @@ from processor.kafka import deadletters
 from processor.kafka.deadletters import DeadLetter, grouped, read_letter, read_letters
 from processor.kafka.reader import Reader
 from processor.runtime.deadletters import why_value_is_withheld
+from processor.settings.model import Settings
 from processor.wiring import schemas
 
 app = App("Dead letters: what could not be tagged, and why.")
@@ -26,6 +28,7 @@ STAGES: Final = {
     "decode": "its bytes cannot be read",
     "validate": "a field that it needs is missing or wrong",
     "size": "it is too large once it is tagged",
+    "hook": "the receiver of a hook has not taken it",
     "unknown": "no header says how far it came",
 }
 VALUE_SHOWN_BYTES: Final = 4_000
@@ -163,7 +166,7 @@ def retry(
 ) -> None:
     """Put dead letters back into a3cp.raw, unchanged, each once.
 
-    Each is put back once, however often this runs.
+    Each is put back once, however often this runs. Those of hooks are sent to their receivers instead.
     """
     one_of("--stage", stage, tuple(STAGES))
     settings = chosen(bootstrap, prefix)
@@ -183,6 +186,9 @@ def retry(
     if dry_run:
         done = going
     elif going:
+        not_taken = _tell_again(settings, [letter for letter in going if letter.is_of_hook])
+        refused += [(letter, why) for letter in going if (why := not_taken.get(letter.position)) is not None]
+        going = [letter for letter in going if letter.position not in not_taken]
         try:
             for part in deadletters.retry(conf, going, raw=raw, dlq=topics.dlq, group_id=settings.group_id):
                 done += part
@@ -204,6 +210,19 @@ def retry(
         _show_left(left["withheld"], left["failed again"], refused)
     if interruption is not None:
         raise interruption
+
+
+def _tell_again(settings: Settings, letters: list[DeadLetter]) -> dict[str, str]:
+    """Send what hooks were to be told; return why receivers have not taken it, by position."""
+    if not letters:
+        return {}
+    require("serve")
+    from processor.processes.hooks import tell_again  # noqa: PLC0415  # It takes half a second to load.
+
+    wanted = {letter.position for letter in letters}
+    with Reader(settings.kafka_conf(), settings.topics().dlq) as reader:
+        values = {record.position: record.value or b"" for record in reader.read_all() if record.position in wanted}
+    return {position: str(error) for position, error in tell_again(settings, values) if error is not None}
 
 
 def _show_left(withheld: int, failed_again: int, refused: list[tuple[DeadLetter, str]]) -> None:

@@ -64,9 +64,9 @@ class Webhook:
         """
         return self.send_bytes(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode(), webhook_id)
 
-    def send_bytes(self, body: bytes, webhook_id: str) -> object:
-        """Do the same with JSON that is written already."""
-        give_up_s = time.monotonic() + self._patience_s
+    def send_bytes(self, body: bytes, webhook_id: str, *, since_s: float | None = None) -> object:
+        """Do the same with JSON that is written already. `since_s`: when the time for it began; None: now."""
+        give_up_s = (time.monotonic() if since_s is None else since_s) + self._patience_s
         failures = 0
         while True:
             answer, why = self._try(body, webhook_id)

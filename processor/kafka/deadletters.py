@@ -17,6 +17,7 @@ from processor.kafka.failures import failure, no_topic, reaching
 from processor.kafka.reader import Reader
 from processor.kafka.topic_admin import read_topics
 from processor.kafka.topics import Topic
+from processor.runtime.deadletters import Stage
 from processor.runtime.ports import TopicRecord
 
 _BATCH_RECORDS: Final = 500
@@ -69,6 +70,11 @@ class DeadLetter(NamedTuple):
         if self.withheld is not None:
             return "withheld"
         return "failed again" if self.retry_of is not None else "waiting"
+
+    @property
+    def is_of_hook(self) -> bool:
+        """Whether it is of no raw record, but of what a receiver was to be told."""
+        return self.stage == Stage.HOOK.value
 
     @property
     def group(self) -> Group:
@@ -128,6 +134,8 @@ def refusal(letter: DeadLetter, raw: Topic) -> str | None:
     """Return why a dead letter cannot be put into `raw`. Returns None if it can."""
     if letter.partition >= raw.partitions:
         return f"of a partition that {raw.name} does not have"
+    if letter.is_of_hook:
+        return None
     if letter.record_bytes > _bytes_max(raw):  # It came compressed, or the topic took more then.
         return f"larger than {raw.name} takes ({_bytes_max(raw):,} bytes)"
     return None
@@ -137,6 +145,8 @@ def retry(
     conf: Mapping[str, Any], letters: Iterable[DeadLetter], *, raw: Topic, dlq: str, group_id: str
 ) -> Iterator[list[DeadLetter]]:
     """Put dead letters back into `raw`, and yield them by transaction: they are marked now.
+
+    Those of hooks are marked only; they were sent before.
 
     Args:
         conf: librdkafka's properties.
@@ -186,8 +196,9 @@ def _commit(producer: Producer, batch: Iterable[tuple[TopicRecord, DeadLetter]],
     try:
         producer.begin_transaction()
         for record, letter in batch:
-            headers: Any = _back(record, letter.position)
-            producer.produce(raw, record.value, record.key, letter.partition, headers=headers)
+            if not letter.is_of_hook:
+                headers: Any = _back(record, letter.position)
+                producer.produce(raw, record.value, record.key, letter.partition, headers=headers)
             marker: Any = [(DLQ_RETRIED, letter.position.encode())]
             producer.produce(dlq, None, record.key, record.partition, headers=marker)
             producer.poll(0)

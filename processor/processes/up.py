@@ -14,6 +14,7 @@ import httpx
 from processor import broker
 from processor.broker.errors import PortTaken
 from processor.errors import Fatal, UsageError
+from processor.hooks.due import hooked
 from processor.kafka.topic_admin import ensure_topics
 from processor.processes.listening import address_of, bind
 from processor.processes.parts import Part, as_part, stop_all
@@ -69,7 +70,8 @@ def run_all(settings: Settings, place: Place, *, port: int, say: Callable[[str],
         ensure_topics(conf, place.prefix)
         log_file = place.folder / LOG_FILE
         with log_file.open("wb") as log:
-            parts = start_parts(environ_of(settings, place, kafka.servers, port), place, log, say)
+            environ = environ_of(settings, place, kafka.servers, port)
+            parts = start_parts(environ, place, log, say, has_hooks=bool(hooked(settings.templates)))
             try:
                 await_ready(url, parts, lambda: stopping)
                 if not stopping:
@@ -83,7 +85,7 @@ def run_all(settings: Settings, place: Place, *, port: int, say: Callable[[str],
             except (UsageError, Fatal) as error:
                 raise type(error)(error.what, remedy=f"its last words: {last_words(log_file)}") from error
             finally:
-                say("stopping the service, the exporter, the processor")
+                say(f"stopping {', '.join(part.name for part in parts)}")
                 for part in parts:
                     stop_all([part])
     finally:
@@ -148,7 +150,9 @@ def environ_of(settings: Settings, place: Place, servers: str, port: int) -> Map
     }
 
 
-def start_parts(environ: Mapping[str, str], place: Place, log: IO[bytes], say: Callable[[str], None]) -> list[Part]:
+def start_parts(
+    environ: Mapping[str, str], place: Place, log: IO[bytes], say: Callable[[str], None], *, has_hooks: bool
+) -> list[Part]:
     """Start the parts and return them, in the order in which they are to be stopped."""
     bundles = str(place.folder / "bundles")
     commands = {
@@ -156,6 +160,8 @@ def start_parts(environ: Mapping[str, str], place: Place, log: IO[bytes], say: C
         "the exporter": ("export", "--follow", "--to", bundles),
         "the processor": ("process",),
     }
+    if has_hooks:
+        commands = {"the hooks": ("hooks",), **commands}
     final = (UsageError.exit_code,)
     return [
         Part(name, as_part(*arguments), environ, say, final=final, output=log) for name, arguments in commands.items()

@@ -24,6 +24,24 @@ class Stage(Enum):
     DECODE = "decode"
     VALIDATE = "validate"
     SIZE = "size"
+    HOOK = "hook"  # Not of a raw record: of what a receiver was to be told.
+
+
+def why_headers(place: tuple[str, int, int], append_ms: int, stage: Stage, error: A3CPError, value: bytes) -> Headers:
+    """Return the headers that say what is set aside: where it was (topic, partition, offset), its value, and why."""
+    topic, partition, offset = place
+    described = {
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "timestamp": append_ms,
+        "stage": stage.value,
+        "error": type(error).__name__,
+        "message": str(error),
+        "sha256": sha256(value).hexdigest(),
+        "size": len(value),
+    }
+    return [(DLQ_START + name, str(content).encode()) for name, content in described.items()]
 
 
 def dead_letter(
@@ -37,29 +55,20 @@ def dead_letter(
     Raises:
         RegistryUnavailable: as `Codec.decode` raises it.
     """
-    value = record.value()
+    value, key = record.value(), record.key()
+    content = value or b""
     _, append_ms = record.timestamp()
     came: Headers = [(name, content) for name, content in headers_of(record) if not name.startswith(DLQ_START)]
-    described = {
-        "topic": raw_topic,
-        "partition": record.partition(),
-        "offset": record.offset(),
-        "timestamp": append_ms,
-        "stage": stage.value,
-        "error": type(error).__name__,
-        "message": str(error),
-        "sha256": sha256(value or b"").hexdigest(),
-        "size": len(value or b""),
-    }
-    headers: Headers = [(DLQ_START + name, str(content).encode()) for name, content in described.items()]
-    kept, key = value, record.key()
-    why = why_value_is_withheld(value or b"", codec)
+    place = raw_topic, record.partition(), record.offset()
+    headers = why_headers(place, append_ms, stage, error, content)
+    kept = value
+    why = why_value_is_withheld(content, codec)
     room_bytes = bytes_max - _RECORD_OVERHEAD_BYTES - headers_bytes(headers)
-    if why is None and len(value or b"") + len(key or b"") + headers_bytes(came) > room_bytes:
+    if why is None and len(content) + len(key or b"") + headers_bytes(came) > room_bytes:
         why = _TOO_LARGE
     if why is not None:
         headers.append((DLQ_WITHHELD, why.encode()))
-        kept = json.dumps({"withheld": why, "sha256": described["sha256"], "size": described["size"]}).encode()
+        kept = json.dumps({"withheld": why, "sha256": sha256(content).hexdigest(), "size": len(content)}).encode()
         if len(kept) + len(key or b"") + headers_bytes(came) > room_bytes:
             came, key = [], None
     return topic, kept, key, record.partition(), came + headers

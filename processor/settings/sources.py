@@ -122,6 +122,11 @@ class _Variables(EnvSettingsSource):
         return values
 
 
+def secret_of(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the value of a variable that settings name, or of its file in A3CP_SECRETS_DIR. Raises as `load`."""
+    return environ.get(name) or _secrets(environ).get(name.upper())
+
+
 def _secrets(environ: Mapping[str, str]) -> dict[str, str]:
     named = environ.get("A3CP_SECRETS_DIR")
     if not named:

@@ -1,0 +1,36 @@
+"""`a3cp hooks`: tell other programs of sessions."""
+
+from typing import Annotated
+
+import typer
+
+from processor.cli.extras import require
+from processor.cli.settings import Bootstrap, Prefix, Store, chosen
+from processor.processes.signals import leave_on_signals
+
+
+def hooks(
+    *,
+    store: Store = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", min=0, max=65535, show_default="A3CP_METRICS_PORT",
+            help="Port of /metrics, /livez and /readyz; 0 for none.",
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Tell the receivers that templates name of sessions, until stopped.
+
+    Each is told of starts, ends and every so many messages, and may answer with a note, context, tags or a score.
+    Several processes share the work. Ctrl-C and SIGTERM stop it; what was under way is told again.
+
+    Exit codes: 0 stopped, 1 failed, 2 wrong usage.
+    """
+    leave_on_signals()
+    require("serve")
+    from processor.processes.hooks import run_hooks  # noqa: PLC0415  # It takes half a second to load.
+
+    run_hooks(chosen(bootstrap, prefix, store), metrics_port)
