@@ -5,13 +5,14 @@ a read wait until that replica is as far.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from fastapi import Depends, Header, Request
 
 from processor.faces.context import Context, Given
 from processor.faces.problems import Problem
+from processor.sessions.ports import Source
 from processor.view.position import Position
 
 POSITION: Final = "A3CP-Position"
@@ -43,18 +44,27 @@ async def wait_for_position(
     Raises:
         Problem: not_caught_up, since it takes longer than `Prefer: wait=N` allows (1 s unless given, at most 10).
     """
-    if after is None:
-        return
+    ends = {} if after is None else _ends_in(request, context, after)
+    if ends and not await context.view.passed(ends, wait_s(request, _AFTER_WAIT_S, _AFTER_WAIT_S_MAX)):
+        raise Problem("not_caught_up", f"this replica has not read as far as {AFTER} says")
+
+
+def has_passed(request: Request, context: Context, after: str) -> bool:
+    """Return whether this replica is as far as `after` says. Raises as `position_in`."""
+    return context.view.has_passed(_ends_in(request, context, after))
+
+
+def _ends_in(request: Request, context: Context, after: str) -> Mapping[Source, int]:
+    """Return how far a replica has to be that answers `after`; notes if a part of that is another cluster's."""
     here = context.view.positions()
     wanted = [position_in(text.strip(), partitions=len(here)) for text in after.split(",")]
     own = [position for position in wanted if position.cluster == here[0].cluster]
     request.state.after_is_foreign = len(own) < len(wanted)
-    ends: dict[tuple[str, int], int] = {}
+    ends: dict[Source, int] = {}
     for position in own:
         for source, end in position.ends.items():
             ends[source] = max(end, ends.get(source, 0))
-    if ends and not await context.view.passed(ends, wait_s(request, _AFTER_WAIT_S, _AFTER_WAIT_S_MAX)):
-        raise Problem("not_caught_up", f"this replica has not read as far as {AFTER} says")
+    return ends
 
 
 CaughtUp: Final = Depends(wait_for_position)

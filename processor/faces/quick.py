@@ -4,7 +4,9 @@ Only plain requests are answered here: from memory, or by the route's own functi
 is asked in another way goes on to its route, so each rule and each problem stays there.
 """
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -18,8 +20,9 @@ from processor.faces.calling import Call
 from processor.faces.context import Context
 from processor.faces.doors import Caller
 from processor.faces.headers import header
-from processor.faces.positions import AFTER
-from processor.faces.v1 import commanding, showing
+from processor.faces.positions import AFTER, has_passed
+from processor.faces.problems import Problem
+from processor.faces.v1 import commanding, messages_out, showing
 
 
 def _route(router: APIRouter, endpoint: Callable[..., Any]) -> APIRoute:
@@ -33,6 +36,8 @@ _AFTER: Final = AFTER.lower().encode()
 
 
 _SHOW: Final = _route(showing.router, showing.show_session)
+_MESSAGES: Final = _route(messages_out.router, messages_out.show_messages)
+_is_limit: Final = re.compile(rb"limit=([1-9][0-9]?)").fullmatch
 _VALIDATE: Final = _route(a3cp.router, a3cp.validate)
 _VALIDATES: Final = frozenset(prefix + _VALIDATE.path for prefix in _A3CP)
 _BOUNDARIES: Final = {
@@ -76,11 +81,22 @@ def _here(scope: Scope) -> tuple[Context, Caller] | None:
 
 
 def _shown(scope: Scope, context: Context, who: Caller) -> Response | None:
-    session_id = scope["path"].removeprefix(_SESSION)
-    if "/" in session_id or scope["query_string"] or header(scope, _AFTER) is not None:
+    """Return a session, or its last messages, as far as memory has it and nothing else is asked for."""
+    session_id, _, what = scope["path"].removeprefix(_SESSION).partition("/")
+    limit = _is_limit(scope["query_string"]) if what == "messages" else None
+    if not (limit or (what in ("", "messages") and not scope["query_string"])):
         return None
-    _passes(scope, _SHOW, session_id=session_id)
-    return showing.shown(Request(scope), context, who, unquote(session_id))
+    request, after = Request(scope), header(scope, _AFTER)
+    with suppress(Problem):
+        if after is not None and not has_passed(request, context, after):
+            return None
+        if what:
+            _passes(scope, _MESSAGES, session_id=session_id)
+            count = messages_out.MESSAGES if limit is None else int(limit[1])
+            return messages_out.latest(request, context, who, unquote(session_id), count)
+        _passes(scope, _SHOW, session_id=session_id)
+        return showing.shown(request, context, who, unquote(session_id))
+    return None
 
 
 def _is_known(scope: Scope) -> bool:

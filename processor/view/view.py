@@ -189,6 +189,10 @@ class View:
         """Return where the view stands in each partition."""
         return self._progress.positions()
 
+    def has_passed(self, ends: Mapping[Source, int]) -> bool:
+        """Return whether the view has passed `ends`, by kind and partition."""
+        return self._progress.has_passed(ends)
+
     async def passed(self, ends: Mapping[Source, int], timeout_s: float) -> bool:
         """Wait until the view has passed `ends`, by kind and partition; return whether it has in time."""
         return await self._progress.passed(ends, timeout_s)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
+from processor.faces import quick
 from processor.faces.app import make_app
 from processor.faces.doors import LOCAL, Doors
 from processor.faces.gate import BODY_BYTES_MAX
@@ -18,7 +19,7 @@ from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
-from tests.faces.reading import ALL, Named, command, reading, sees, start
+from tests.faces.reading import ALL, Named, command, reading, say, sees, start
 from tests.faces.stage import COMMANDS
 
 VALIDATE = "/session_manager/sessions.validate"
@@ -88,6 +89,27 @@ def test_a_session_is_shown_as_its_route_shows_it(deployment: MemoryDeployment, 
     assert http.get(path, headers={"A3CP-After": quick.headers["A3CP-Position"]}).content == quick.content
     assert http.get(path, params={"as_of": quick.headers["A3CP-Position"]}).status_code == 200
     assert http.get(path, params={"as_of": "never"}).status_code == 422
+
+
+@pytest.mark.parametrize("what", ["", "/messages", "/messages?limit=1", "/messages?limit=99"])
+def test_what_is_read_is_told_as_its_route_tells_it(
+    deployment: MemoryDeployment, http: TestClient, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Also to who has read as far, or farther, or sends what is no position."""
+    session_id = start(deployment, "ann")
+    for words in ("hello", "there"):
+        say(deployment, "ann", content=words)
+    path = f"/v1/sessions/{session_id}{what}"
+    position = http.get(path).headers["A3CP-Position"]  # By the route.
+    afters = [None, position, position.replace(":s", ":s9"), position.replace(position[:6], "000000"), "x"]
+    told_of = {}
+    for mode in ("quick", "route"):
+        if mode == "route":
+            monkeypatch.setattr(quick, "_shown", lambda *_: None)
+        told_of[mode] = [told(http.get(path, headers={"A3CP-After": after} if after else {})) for after in afters]
+        assert [status for status, *_ in told_of[mode]] == [200, 200, 503, 200, 422]
+    assert [each[::2] for each in told_of["quick"]] == [each[::2] for each in told_of["route"]]
+    assert told_of["quick"][0][1] == told_of["route"][0][1]
 
 
 def test_foreign_sessions_stay_unknown(deployment: MemoryDeployment) -> None:

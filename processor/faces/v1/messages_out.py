@@ -82,7 +82,7 @@ async def show_messages(
 
     With `since`, `until` or `after_seq` they are the first `limit` of those meant; else the last.
     """
-    if asked.are_latest and (known := _latest(request, context, who, session_id, asked.limit)) is not None:
+    if asked.are_latest and (known := latest(request, context, who, session_id, asked.limit)) is not None:
         return known
     version = version_of(context, session_id)  # Before they are read: what comes meanwhile changes it.
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
@@ -93,7 +93,7 @@ async def show_messages(
     return _list_of(messages, headers_of(request, held))
 
 
-def _latest(request: Request, context: Context, who: Caller, session_id: str, limit: int) -> Response | None:
+def latest(request: Request, context: Context, who: Caller, session_id: str, limit: int) -> Response | None:
     """Return the last messages of an open session from memory; None if they are not there."""
     view = context.view
 
