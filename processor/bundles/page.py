@@ -36,36 +36,76 @@ _UNSAFE: Final = (
     ("\u2028".encode(), b"\\u2028"),
     ("\u2029".encode(), b"\\u2029"),
 )
-_TABLES: Final = {language: table(language) for language in LANGUAGES}
+WORDS: Final = {
+    language: {name: words for name, words in table(language).items() if name != "service"} for language in LANGUAGES
+}
 _Told = tuple[str, str, Mapping[str, Any]]
 
 
 def page(session: SessionRow, entries: Iterable[bytes], *, entries_max: int = PAGE_ENTRIES_MAX) -> Iterator[bytes]:
     """Yield the timeline as one HTML page; `entries` are those of a `Spool`."""
-    facts, notices = list(_facts(session)), list(_notices(session))
-    before, between, after = _frame(session, facts, notices)
-    shapes: dict[tuple[str, ...], int] = {}
-    size = told = left_out = 0
+    lines = Lines(session, entries, entries_max=entries_max)
+    before, between, after = _frame(session, lines.facts, lines.notices)
     yield before
-    for entry in entries:
-        size += len(entry)
-        if told >= entries_max or size > PAGE_BYTES_MAX:
-            left_out += 1
-            continue
-        yield json_in_script(_line(_decode(entry), shapes)) + b"\n"
-        told += 1
-    if left_out:
-        notices.append(("notice_left_out", {"shown": told, "left_out": left_out}))
+    for line in lines:
+        yield json_in_script(line) + b"\n"
     yield between
-    data = {"session": _page_session(session), "facts": facts, "notices": notices, "shapes": list(shapes)}
-    yield json_in_script(_encode({**data, "quiet": QUIET, "words": _TABLES}))
+    yield json_in_script(_encode({**lines.data(), "words": WORDS}))
     yield after
 
 
+class Lines:
+    """A timeline as the page's script reads it: a line for each entry, and after them what they need (`data`)."""
+
+    def __init__(self, session: SessionRow, entries: Iterable[bytes], *, entries_max: int = PAGE_ENTRIES_MAX) -> None:
+        """`entries` are those of a `Spool`; of more than `entries_max` the rest is left out, and that is told."""
+        self.facts: Final = list(_facts(session))
+        self.notices: Final = list(_notices(session))
+        self._session = session
+        self._entries = entries
+        self._entries_max = entries_max
+        self._shapes: dict[tuple[str, ...], int] = {}
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the lines, once."""
+        size = told = left_out = 0
+        for entry in self._entries:
+            size += len(entry)
+            if told >= self._entries_max or size > PAGE_BYTES_MAX:
+                left_out += 1
+                continue
+            yield _line(_decode(entry), self._shapes)
+            told += 1
+        if left_out:
+            self.notices.append(("notice_left_out", {"shown": told, "left_out": left_out}))
+
+    def data(self) -> dict[str, Any]:
+        """Return what the lines need that were yielded: the page's head, and what stands once for all of them."""
+        head = {"session": _page_session(self._session), "facts": self.facts, "notices": self.notices}
+        return {**head, "shapes": list(self._shapes), "quiet": QUIET}
+
+
 def script(*parts: str) -> str:
-    """Return the page's script, made of parts of it."""
-    texts = ((TEMPLATES / f"{part}.js").read_text("utf-8") for part in parts)
-    return '"use strict";\n(() => {\n' + "\n".join(texts) + "})();\n"
+    """Return the page's script, made of texts that share their names."""
+    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+
+
+def parts_of_script(*names: str) -> Iterator[str]:
+    """Yield parts of the page's script by name."""
+    return ((TEMPLATES / f"{name}.js").read_text("utf-8") for name in names)
+
+
+def served(own: str, actions: str) -> tuple[str, str]:
+    """Return the page without a session, and the policy that it needs.
+
+    Args:
+        own: the script that gets a session from a service.
+        actions: HTML that stands below the page's head.
+    """
+    code = script(*parts_of_script(*SCRIPTS), own)
+    parts, texts = _template(code, f"script-src {_source(code)} 'self'; connect-src 'self'", actions)
+    filled_in = [texts.get(part, "") if number % 2 else part for number, part in enumerate(parts)]
+    return "".join(filled_in), html.unescape(texts["policy"])
 
 
 def json_in_script(text: bytes) -> bytes:
@@ -91,26 +131,39 @@ def _line(entry: Entry, shapes: dict[tuple[str, ...], int]) -> bytes:
 
 
 @cache
-def _template() -> tuple[tuple[str, ...], Mapping[str, str]]:
+def _file_template() -> tuple[tuple[str, ...], Mapping[str, str]]:
+    code = script(*parts_of_script(*SCRIPTS, "source"))
+    return _template(code, f"script-src {_source(code)}", "")
+
+
+def _template(code: str, policy: str, actions: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """Return the page's parts, every second one the name of a place to fill, and the texts that all pages share."""
-    style, code = (TEMPLATES / "page.css").read_text("utf-8"), script(*SCRIPTS, "source")
+    style = (TEMPLATES / "page.css").read_text("utf-8")
     policy = (
-        f"default-src 'none'; script-src {_source(code)}; style-src {_source(style)}; base-uri 'none'; "
-        "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+        f"default-src 'none'; {policy}; style-src {_source(style)}; base-uri 'none'; form-action 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
     )
     # Split once, then filled: what stands in a text is never taken for a place to fill.
     parts = tuple(_PLACE.split((TEMPLATES / "page.html").read_text("utf-8")))
     said = {f"say_{name}": html.escape(text) for name, text in table()["page"].items()}
-    return parts, {**said, "policy": html.escape(policy), "style": style, "script": code, "data": "", "lines": ""}
+    shared = {
+        "policy": html.escape(policy),
+        "style": style,
+        "script": code,
+        "actions": actions,
+        "data": "",
+        "lines": "",
+    }
+    return parts, {**said, **shared}
 
 
 def _frame(session: SessionRow, facts: Iterable[_Told], notices: Iterable[tuple[str, Any]]) -> tuple[bytes, ...]:
     """Return what stands before the lines, before the data, and at the end; in English for who has no script."""
-    parts, texts = _template()
+    parts, texts = _file_template()
     start = format_time(session.start_ms)
     texts = {
         **texts,
-        "title": _text("title", {"user": session.user_id}),
+        "title": _text("title", {"user": session.owner}),
         "lead": html.escape(f"{start} – {format_time(session.last_ms)}"),
         "facts": "".join(
             f'<div><dt>{table()["facts"][name]}</dt><dd dir="auto">{_text(phrase, values)}</dd></div>'
@@ -136,7 +189,7 @@ def _source(text: str) -> str:
 def _page_session(session: SessionRow) -> dict[str, Any]:
     return {
         "session_id": session.session_id,
-        "user_id": session.user_id,
+        "user_id": session.owner,
         "start_ms": session.start_ms,
         "end_ms": session.end_ms,
         "last_ms": session.last_ms,

@@ -67,8 +67,9 @@ class Browser:
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 
-    def open(self, page: Path, *, width: int, height: int, fragment: str = "") -> None:
-        """Show `page` in a window of this size."""
+    def open(self, page: Path | str, *, width: int, height: int, fragment: str = "") -> None:
+        """Show `page`, a file or an address, in a window of this size."""
+        url = page if isinstance(page, str) else page.as_uri()
         is_phone = width < 600
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=is_phone
@@ -76,8 +77,9 @@ class Browser:
         self.call("Page.navigate", url="about:blank")  # So that a fragment alone opens the page anew.
         self.errors.clear()
         self.requests.clear()
-        self.call("Page.navigate", url=f"{page.as_uri()}{fragment}")
-        self._await("the page", lambda: self.run("document.readyState + location.protocol") == "completefile:")
+        self.call("Page.navigate", url=f"{url}{fragment}")
+        shown = "document.readyState === 'complete' && location.protocol !== 'about:'"
+        self._await("the page", lambda: self.run(shown))
         self.settle()
 
     def run(self, script: str) -> Any:
@@ -85,6 +87,10 @@ class Browser:
         done = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until `condition`, a script, is true."""
+        self._await(condition, lambda: self.run(f"Boolean({condition})"))
 
     def settle(self) -> None:
         """Wait until what was asked for is drawn."""

@@ -1,10 +1,8 @@
 """One session: what it is, what happened in it, and why."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from processor.codec.events import from_json
@@ -30,12 +28,11 @@ from processor.faces.v1.reading import (
     version_of,
 )
 from processor.faces.v1.shapes import SessionEvents, SessionExplanation, SessionTimeline, answers
-from processor.faces.v1.telling import event_fields, session_resource
+from processor.faces.v1.telling import event_fields, session_resource, timeline_entries
 from processor.sessions.explain import Known, explain, limits_for
 from processor.sessions.model import MessageRow
 from processor.sessions.ports import SESSIONS, TAGGED
 from processor.sessions.shapes import Resource
-from processor.sessions.timeline import spooled
 from processor.view.held import Held
 
 router = APIRouter(tags=["One session"], dependencies=[CaughtUp])
@@ -79,18 +76,8 @@ async def show_events(request: Request, held: Wanted) -> Response:
 @router.get("/sessions/{session_id}/timeline", responses=answers(SessionTimeline))
 async def show_timeline(request: Request, held: Wanted, context: Given) -> Response:
     """Show messages and events in order of time, each with a line in plain words, as a bundle has them."""
-    spool = await in_thread(spooled, held.view, context.view.codec)
-
-    def entries() -> Iterator[bytes]:
-        with closing(spool):
-            yield from spool if held.row.user_id == held.row.owner else map(of_owner, spool)
-
-    def of_owner(entry: bytes) -> bytes:
-        fields = msgspec.json.decode(entry)
-        fields["record"]["user_id"] = held.row.owner
-        return encode(fields)
-
-    return listed("timeline", entries(), headers_of(request, held), session_id=held.row.session_id)
+    entries = await in_thread(timeline_entries, held, context.view.codec)
+    return listed("timeline", entries, headers_of(request, held), session_id=held.row.session_id)
 
 
 @router.get("/sessions/{session_id}/explain", responses=answers(SessionExplanation))

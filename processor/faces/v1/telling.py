@@ -1,7 +1,10 @@
 """How sessions, events and messages are told: of a person, never of a lane."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any, Final
+
+import msgspec
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, from_json
@@ -10,7 +13,7 @@ from processor.sessions import jsonforms
 from processor.sessions.jsonforms import resource_of
 from processor.sessions.metadata import MetadataFold
 from processor.sessions.model import EventRow, MessageRow
-from processor.sessions.timeline import message_line
+from processor.sessions.timeline import message_line, spooled
 from processor.view.held import Held
 
 _TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1
@@ -46,3 +49,24 @@ def message_fields(row: MessageRow, codec: Codec, owner: str) -> dict[str, Any]:
     entry = message_line(row, codec)[0].entry
     tag = {"session_id": row.session_id, "session_seq": row.seq, "session_flags": flag_words(row.notices & _TAG_BITS)}
     return {**entry.record, "user_id": owner, **tag, "expressed_by": row.expressed_by}
+
+
+def timeline_entries(held: Held, codec: Codec) -> Iterator[bytes]:
+    """Return the entries of a session's timeline as JSON, in order of time; it is read before this returns.
+
+    Raises:
+        DecodeError, RegistryUnavailable: as `Codec.untag`.
+    """
+    spool = spooled(held.view, codec)
+    owner = held.row.owner
+
+    def of_owner(entry: bytes) -> bytes:
+        fields = msgspec.json.decode(entry)
+        fields["record"]["user_id"] = owner
+        return msgspec.json.encode(fields)
+
+    def entries() -> Iterator[bytes]:
+        with closing(spool):
+            yield from spool if held.row.user_id == owner else map(of_owner, spool)
+
+    return entries()

@@ -94,16 +94,19 @@ function tellHead(data) {
   }));
   byId("notices").replaceChildren(...data.notices.map(([phrase, values]) => element("p", "notice", fill({ phrase, values }))));
 }
-function start(data, lines) {
+function show(data, lines) {
   session = data.session;
-  quiet = new Set(data.quiet);
   shapes = data.shapes;
-  chooseLanguage(data.words);
-  translate();
   entries = lines.map(entryOf);
   tellHead(data);
   tellTimes();
   drawOverview();
   layOut();
+}
+function start(data, lines) {
+  quiet = new Set(data.quiet);
+  chooseLanguage(data.words);
+  translate();
+  show(data, lines);
   if (!follow() && !narrow.matches && rows.length) select(0, { reveal: false, link: false });
 }
