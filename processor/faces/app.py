@@ -10,6 +10,7 @@ from processor.faces.context import Context
 from processor.faces.describing import Application
 from processor.faces.gate import Gate
 from processor.faces.gateway.gateway import Gateway
+from processor.faces.page import files, session, signing
 from processor.faces.paths import EncodedPaths
 from processor.faces.problems import add_handlers
 from processor.faces.quick import Quick
@@ -39,9 +40,12 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     add_handlers(app)
     app.add_middleware(Quick)
     app.add_middleware(EncodedPaths)
-    app.add_middleware(Gate, doors=shell.doors, limits=shell.limits)
+    app.add_middleware(Gate, doors=shell.doors, limits=shell.limits, cookies=shell.cookies)
     app.add_middleware(Recording, log=shell.log.bind(component="serve"), metrics=shell.metrics)  # The outermost one.
     app.include_router(operations.router)
+    app.include_router(files.router)
+    app.include_router(signing.router)
+    app.include_router(session.router)
     for prefix in ("/session_manager", "/api/session_manager"):  # The page calls the one, A3CP's workers the other.
         app.include_router(a3cp.router, prefix=prefix)
     for router in v1.ROUTERS:

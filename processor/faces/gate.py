@@ -9,12 +9,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from processor.faces.doors import Caller, Doors
 from processor.faces.headers import header
+from processor.faces.page.cookie import Cookies
 from processor.faces.problems import Problem, answer
 from processor.faces.ratelimits import RateLimits
 
 BODY_BYTES_MAX: Final = 1 << 20
 BODY_S: Final = 20.0  # within which a request's body must have come
-WITHOUT_TOKEN: Final = frozenset({"/", "/livez", "/readyz", "/openapi.json", "/docs"})
+WITHOUT_TOKEN: Final = frozenset(
+    {"/", "/livez", "/readyz", "/openapi.json", "/docs", "/page/sign-in", "/page/sign-out"}
+)
 WITHOUT_TOKEN_BELOW: Final = ("/problems/", "/static/")
 _CLOSE: Final = {"Connection": "close"}  # The rest of the body is not read.
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -24,10 +27,11 @@ _is_loopback: Final = re.compile(r"(localhost|([a-z0-9-]+\.)+localhost|127(\.\d{
 class Gate:
     """Lets a request on to `app`, with its caller in `scope["state"]`, or answers with the problem."""
 
-    def __init__(self, app: ASGIApp, doors: Doors, limits: RateLimits) -> None:
+    def __init__(self, app: ASGIApp, doors: Doors, limits: RateLimits, cookies: Cookies) -> None:
         self._app = app
         self._doors = doors
         self._limits = limits
+        self._cookies = cookies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request."""
@@ -77,7 +81,8 @@ class Gate:
         path = scope["path"]
         if path in WITHOUT_TOKEN or path.startswith(WITHOUT_TOKEN_BELOW):
             return
-        await admitted(self._doors, self._limits, scope, header(scope, b"authorization"))
+        authorization = header(scope, b"authorization") or self._cookies.authorization(scope)
+        await admitted(self._doors, self._limits, scope, authorization)
 
 
 async def admitted(doors: Doors, limits: RateLimits, scope: Scope, authorization: str | None) -> Caller:

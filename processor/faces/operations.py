@@ -59,7 +59,6 @@ async def problem(code: str, request: Request) -> Response:
 
 
 @router.get("/docs", include_in_schema=False)
-@router.get("/", include_in_schema=False)
 async def docs(request: Request) -> Response:
     """Show the OpenAPI document to people."""
     return documents(request.app.openapi())

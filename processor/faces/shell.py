@@ -1,5 +1,6 @@
 """What stands before and around every route."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from processor.faces.doors import Doors
+from processor.faces.page.cookie import Cookies
 from processor.faces.ratelimits import RateLimits
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
@@ -22,6 +24,9 @@ class Shell:
 
     doors: Doors = field(default_factory=Doors)
     limits: RateLimits = field(default_factory=RateLimits)
+    cookies: Cookies = field(
+        default_factory=lambda: Cookies(secrets.token_bytes(32))
+    )  # by default of this process only
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
     log: FilteringBoundLogger = field(default_factory=lambda: make_logger("serve", level="warning"))
     troubles: Callable[[], Sequence[str]] = _none

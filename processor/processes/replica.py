@@ -68,8 +68,8 @@ class Replica:
         self._settings = settings
         self._log = log
         self._metrics = metrics
-        self._site_key = _site_key(settings, log)
-        self._profiles = profiles_of(settings, self._site_key)
+        self.site_key: Final = _site_key(settings, log)
+        self._profiles = profiles_of(settings, self.site_key)
         self._bundles_root = bundles_root
         self._ready = ready
         self._outbox: Outbox | None = None
@@ -155,7 +155,7 @@ class Replica:
                     bundles_root=self._bundles_root,
                     profiles=self._profiles,
                     places=None if store is None else self._places(settings, partitions, store),
-                    site_key=self._site_key,
+                    site_key=self.site_key,
                     metrics=self._metrics,
                     meanwhile=meanwhile,
                 )

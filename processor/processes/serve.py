@@ -11,6 +11,7 @@ from processor.faces.app import make_app
 from processor.faces.context import Context
 from processor.faces.doors import Door, Doors
 from processor.faces.oidc import Keys, OidcDoor, OidcRules
+from processor.faces.page.cookie import Cookies
 from processor.faces.ratelimits import RateLimits
 from processor.faces.shell import Shell
 from processor.faces.tokens import TokenFile
@@ -47,6 +48,7 @@ def run_service(loaded: Loaded, *, bundles_root: str | None) -> None:
         replica = Replica(settings, log, metrics, bundles_root=bundles_root, ready=ready)
         shell = Shell(
             doors=doors,
+            cookies=Cookies(replica.site_key),
             limits=RateLimits(settings.serve_requests_per_s_max),
             metrics=metrics,
             log=log,

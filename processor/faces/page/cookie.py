@@ -1,0 +1,89 @@
+"""The cookie that the page gets for a token: encrypted, so that a token is neither in the browser nor in its backups.
+
+The token itself is in it, and is asked at the doors each time: a token that was taken back opens nothing, whatever
+cookies there are. No script can read the cookie, and other sites cannot send it. A write needs a header of the page's
+own besides, which a form of another page cannot have.
+"""
+
+import time
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken
+from starlette.types import Scope
+
+from processor.faces.headers import header
+from processor.faces.problems import Problem
+
+NAME: Final = "a3cp_page"
+PAGE_HEADER: Final = b"a3cp-page"
+LASTS_S: Final = 12 * 3600
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PURPOSE: Final = b"a3cp page cookie\0"  # So that the same key can serve for other things.
+
+
+class Cookies:
+    """Makes and reads the cookies of one site."""
+
+    def __init__(self, key: bytes) -> None:
+        """`key`: the site's, the same on all replicas."""
+        self._cipher = Fernet(urlsafe_b64encode(sha256(_PURPOSE + key).digest()))
+
+    def header_of(self, token: str, *, secure: bool) -> str:
+        """Return the header `Set-Cookie` for a token; `secure`: whether it came over TLS."""
+        return _set(self.value_of(token, int(time.time())), LASTS_S, secure=secure)
+
+    def value_of(self, token: str, now_s: int) -> str:
+        """Return the cookie for a token that is traded `now_s`, seconds since the epoch."""
+        return self._cipher.encrypt_at_time(token.encode(), now_s).decode()
+
+    def authorization(self, scope: Scope) -> str | None:
+        """Return the header `Authorization` that the cookie of a request stands for; None if there is none that holds.
+
+        Raises:
+            Problem: forbidden, since a write with the cookie alone may come from anywhere.
+        """
+        cookie = _cookie(scope)
+        token = None if cookie is None else self._token(cookie)
+        if token is None:
+            return None
+        if scope["method"] not in _READS and header(scope, PAGE_HEADER) is None:
+            raise Problem(
+                "forbidden", "a cookie alone may not write", remedy="Send the header A3CP-Page: 1, as the page does."
+            )
+        return f"Bearer {token}"
+
+    def began_s(self, scope: Scope) -> int | None:
+        """Return when the cookie of a request was made, seconds since the epoch; None if it has none that holds."""
+        cookie = _cookie(scope)
+        if cookie is None or self._token(cookie) is None:
+            return None
+        return self._cipher.extract_timestamp(cookie)
+
+    def _token(self, cookie: str) -> str | None:
+        try:
+            return self._cipher.decrypt(cookie, ttl=LASTS_S).decode()
+        except (InvalidToken, ValueError):
+            return None
+
+
+def forgotten(*, secure: bool) -> str:
+    """Return the header `Set-Cookie` that takes the cookie away."""
+    return _set("", 0, secure=secure)
+
+
+def _set(value: str, lasts_s: int, *, secure: bool) -> str:
+    return f"{NAME}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
+
+
+def _cookie(scope: Scope) -> str | None:
+    told = header(scope, b"cookie")
+    if told is None or NAME not in told:
+        return None
+    try:
+        found = SimpleCookie(told).get(NAME)
+    except CookieError:
+        return None
+    return None if found is None else found.value

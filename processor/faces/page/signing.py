@@ -1,0 +1,64 @@
+"""Signing in to the page with a token, and out again; who one is there, and for how long."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from processor.codec.isotime import format_time
+from processor.faces.doors import Asking, Caller
+from processor.faces.gate import admitted
+from processor.faces.headers import header
+from processor.faces.page.cookie import LASTS_S, forgotten
+from processor.faces.shell import Shell
+from processor.faces.v1.reading import answer
+
+router: Final = APIRouter(prefix="/page", include_in_schema=False)
+_TOKEN_MAX: Final = 3_000  # Browsers keep cookies of 4 KiB.
+
+
+class SignIn(BaseModel):
+    """A token."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    token: Annotated[str, Field(min_length=1, max_length=_TOKEN_MAX)]
+
+
+@router.post("/sign-in")
+async def sign_in(body: SignIn, request: Request) -> Response:
+    """Take a token in exchange for a cookie, which lasts 12 hours and which no script can read."""
+    shell: Shell = request.app.state.shell
+    token = body.token.strip()
+    who = await admitted(shell.doors, shell.limits, request.scope, f"Bearer {token}")
+    told = answer(_told(who, None), {})
+    told.headers["Set-Cookie"] = shell.cookies.header_of(token, secure=_is_secure(request))
+    return told
+
+
+@router.post("/sign-out", status_code=204)
+async def sign_out(request: Request) -> Response:
+    """Take the cookie away."""
+    return Response(status_code=204, headers={"Set-Cookie": forgotten(secure=_is_secure(request))})
+
+
+@router.get("/me")
+async def me(request: Request, who: Asking) -> Response:
+    """Tell who asks, what it may do, and until when it is signed in; null: for good."""
+    shell: Shell = request.app.state.shell
+    began_s = shell.cookies.began_s(request.scope)
+    return answer(_told(who, None if began_s is None else began_s + LASTS_S), {})
+
+
+def _is_secure(request: Request) -> bool:
+    """Return whether the page came over TLS: a proxy may have taken that away, but the browser tells it."""
+    return (header(request.scope, b"origin") or "").startswith("https://")
+
+
+def _told(who: Caller, until_s: int | None) -> dict[str, Any]:
+    return {
+        "name": who.name,
+        "role": who.role,
+        "users": None if who.sees_all else sorted(who.users),
+        "signed_in_until": None if until_s is None else format_time(until_s * 1000),
+    }

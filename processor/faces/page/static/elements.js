@@ -1,0 +1,21 @@
+// Elements are made here, and only here: text is always text, so nothing that somebody wrote can become part of the page.
+
+/** Make an element; `attributes` that are functions listen to events, children are elements or text. */
+export function make(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(name, value);
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+/** A name that somebody gave: isolated, so that right-to-left text does not turn around what stands beside it. */
+export const given = (text, attributes = {}) => make("span", attributes, make("bdi", {}, text));
+
+/** Tell it to those who listen instead of looking. */
+export function announce(text) {
+  document.getElementById("said").textContent = text;
+}

@@ -1,0 +1,70 @@
+// Requests to the service. What is wrong comes back as a Refusal, in the service's own words.
+
+export class Refusal extends Error {
+  constructor(status, problem) {
+    super(problem.detail || problem.title || `HTTP ${status}`);
+    Object.assign(this, { status, code: problem.code, remedy: problem.remedy });
+  }
+}
+
+/** Ask the service; `parameters` go into the query, `body` is sent as JSON. Returns the JSON of the answer. */
+export async function ask(path, { method = "GET", parameters, body, signal } = {}) {
+  const headers = { "A3CP-Page": "1" };  // A write with the cookie alone is refused.
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const response = await fetch(withQuery(path, parameters), {
+    method, headers, signal, credentials: "same-origin", body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  if (response.ok) return response.status === 204 ? null : response.json();
+  throw await refusalOf(response);
+}
+
+/** Follow server-sent events: `onEvent(name, data)` for each, until `signal` ends it. A broken line is taken up again. */
+export async function follow(path, { parameters, signal, onEvent }) {
+  let last = null, pause = 500;
+  while (!signal.aborted) {
+    try {
+      const headers = { Accept: "text/event-stream", ...(last === null ? {} : { "Last-Event-ID": last }) };
+      const response = await fetch(withQuery(path, parameters), { headers, signal, credentials: "same-origin" });
+      if (!response.ok) throw await refusalOf(response);
+      for await (const event of eventsOf(response.body)) {
+        pause = 500;
+        if (event.id) last = event.id;
+        if (event.data) onEvent(event.event, JSON.parse(event.data));
+      }
+    } catch (error) {
+      if (signal.aborted || (error instanceof Refusal && error.status < 500 && error.status !== 429)) return;
+    }
+    await new Promise((done) => setTimeout(done, pause));
+    pause = Math.min(pause * 2, 10_000);
+  }
+}
+
+export function withQuery(path, parameters) {
+  const query = new URLSearchParams(Object.entries(parameters ?? {}).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+  return query.size ? `${path}?${query}` : path;
+}
+
+async function refusalOf(response) {
+  const problem = await response.json().catch(() => ({}));
+  return new Refusal(response.status, problem);
+}
+
+async function* eventsOf(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "", event = {};
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (text + value).split("\n");
+    text = lines.pop();
+    for (const line of lines) {
+      if (line === "") {
+        yield event;
+        event = {};
+      } else if (!line.startsWith(":")) {
+        const [, name, told] = /^(\w+): ?(.*)$/.exec(line) ?? [];
+        event[name] = name === "data" && "data" in event ? `${event.data}\n${told}` : told;
+      }
+    }
+  }
+}

@@ -1,0 +1,21 @@
+// All that the page says, in the reader's language: the same words, numbers and times as a session's own page has.
+
+import { chooseLanguage, day, dayKey, fillText, flagText, minute, tables, told } from "/static/said.js";
+import { ask } from "/static/http.js";
+
+chooseLanguage(await ask("/static/words.json"));
+
+/** The text `name` ("find.title") of the service's own words, with `values` in its places. */
+export function say(name, values = {}) {
+  const [part, key] = name.split(".");
+  return fillText(tables().service[part][key], values);
+}
+export const flagWord = flagText;
+export const stateWord = (state) => told({ closed: "ended" }[state] ?? state, "states");
+export const timeOf = (iso) => minute(Date.parse(iso));
+
+/** The day of a time: today, yesterday, or its date. */
+export function dayOf(iso) {
+  const ms = Date.parse(iso), back = [0, 1].find((days) => dayKey(ms) === dayKey(Date.now() - days * 86_400_000));
+  return back === undefined ? day(ms) : new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto" }).format(-back, "day");
+}

@@ -1,0 +1,221 @@
+"""The page as a person uses it: in a Chromium, over a service on a log in memory."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from processor.faces.page.files import _all
+from processor.upstream.words import LANGUAGES, table
+from tests.bundles.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
+from tests.served import InMemory, served
+
+DESKTOP, TABLET, PHONE = (1440, 900), (768, 1024), (360, 740)
+MARKUP = "<img src=x onerror=alert(1)>"
+HOSTILE = MARKUP + "\u202e\u2066" + "w" * 10_000
+ROWS = "document.querySelectorAll('a.session')"
+SERIOUS = """axe.run(document, {resultTypes: ['violations']}).then((told) => told.violations
+    .filter((one) => ['serious', 'critical'].includes(one.impact)).map((one) => `${one.id}: ${one.nodes[0].html}`))"""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMemory]:
+    """A service."""
+    with served(tmp_path_factory.mktemp("service")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(service: InMemory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A Chromium, which closes before the service ends that it follows."""
+    del service
+    if CHROMIUM is None:
+        pytest.skip(SKIPPED)
+    with Browser(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+@pytest.fixture
+def http(service: InMemory) -> Iterator[httpx.Client]:
+    """A client of it, beside the browser."""
+    with httpx.Client(base_url=service.url) as client:
+        yield client
+
+
+def begin(http: httpx.Client, user_id: str, *phrases: str) -> str:
+    """Begin a session in which these phrases are spoken, and return its id."""
+    session_id = str(http.post("/v1/sessions", json={"user_id": user_id}).raise_for_status().json()["session_id"])
+    for phrase in phrases:
+        say(http, session_id, phrase)
+    return session_id
+
+
+def say(http: httpx.Client, session_id: str, phrase: str) -> None:
+    body = {"source": "output_planner", "output_phrase": phrase, "output_mode": "speech"}
+    http.post(f"/v1/sessions/{session_id}/messages", json=body).raise_for_status()
+
+
+def open_list(browser: Browser, service: InMemory, query: str = "", window: tuple[int, int] = DESKTOP) -> None:
+    browser.open(f"{service.url}/{query}", width=window[0], height=window[1])
+    browser.wait_for("document.querySelector('.sessions li')")
+
+
+def open_session(browser: Browser, service: InMemory, session_id: str, window: tuple[int, int] = DESKTOP) -> None:
+    browser.open(f"{service.url}/?session={session_id}", width=window[0], height=window[1])
+    browser.wait_for("document.querySelector('#acting:not([hidden])') && document.querySelector('.row')")
+
+
+def press_button(browser: Browser, words: str) -> None:
+    clicked = (
+        "(() => { const found = [...document.querySelectorAll('button')].find((one) => one.checkVisibility()"
+        f" && one.textContent.trim() === {json.dumps(words)}); found?.click(); return Boolean(found); }})()"
+    )
+    assert browser.run(clicked), f"there is no button {words}"
+    browser.settle()
+
+
+def test_a_session_is_found_by_a_word_and_by_its_person(browser, service, http):
+    """What is typed stands in the address, so that a link shows the same."""
+    begin(http, "finder-01", "a purple balloon")
+    begin(http, "finder-02", "a green tree")
+    open_list(browser, service)
+    browser.run("document.querySelector('input[type=search]').focus()")
+    browser.press(*"balloon")
+    browser.wait_for("location.search === '?q=balloon'")
+    browser.wait_for(f"{ROWS}.length === 1 && {ROWS}[0].textContent.includes('finder-01')")
+    open_list(browser, service, "?user_id=finder-02&status=open")
+    assert browser.run(f"{ROWS}.length") == 1
+    assert "finder-02" in browser.run(f"{ROWS}[0].textContent")
+    assert browser.errors == []
+
+
+def test_the_keyboard_finds_and_opens(browser, service, http):
+    """`/` goes to the search, the arrows through the list, Enter opens a session."""
+    session_id = begin(http, "keys-01", "hello")
+    open_list(browser, service, "?user_id=keys-01")
+    browser.press("/")
+    assert browser.run("document.activeElement.type") == "search"
+    browser.run("document.activeElement.blur()")
+    browser.run("document.querySelector('main').focus()")
+    browser.press("ArrowDown")
+    assert "keys-01" in browser.run("document.activeElement.textContent")
+    browser.run("document.activeElement.click()")
+    browser.wait_for(f"location.search === '?session={session_id}' && document.querySelector('.row')")
+
+
+def test_a_new_session_is_told_and_moves_nothing(browser, service, http):
+    """The list stays as it is until the reader wants the new ones; one that ends is shown as ended."""
+    first = begin(http, "live-01", "hello")
+    open_list(browser, service, "?user_id=live-01")
+    assert browser.run(f"{ROWS}[0].querySelector('.live') !== null")
+    begin(http, "live-01", "hello again")
+    browser.wait_for("document.querySelector('.fresh button')?.textContent === '1 new session'")
+    assert browser.run(f"{ROWS}.length") == 1
+    http.post(f"/v1/sessions/{first}/end", json={}).raise_for_status()
+    browser.wait_for(f"{ROWS}[0].querySelector('.live') === null")
+    browser.run("document.querySelector('.fresh button').click()")
+    browser.wait_for(f"{ROWS}.length === 2")
+
+
+def test_a_session_is_read_while_it_runs(browser, service, http):
+    """What is said appears without a reload, in the user's lane; the line that was chosen stays chosen."""
+    session_id = begin(http, "reader-01", "first words")
+    open_session(browser, service, session_id)
+    assert browser.run("document.getElementById('title').textContent") == "Session of reader-01"
+    chosen = "document.querySelector('.row[aria-selected=true]').textContent"
+    before = browser.run(chosen)
+    say(http, session_id, "I want a drink")
+    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('I want a drink'))")
+    assert browser.run(chosen) == before
+    assert browser.errors == []
+
+
+def test_a_note_is_added_and_nothing_is_edited(browser, service, http):
+    """A note and a tag come into the session; there is no way to change or delete what is there."""
+    session_id = begin(http, "noted-01", "hello")
+    open_session(browser, service, session_id)
+    press_button(browser, "Note")
+    assert "edited or deleted" in browser.run("document.querySelector('.rights').textContent")
+    browser.press(*"calm today")
+    press_button(browser, "Add the note")
+    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('calm today'))")
+    press_button(browser, "Tag")
+    browser.press(*"music")
+    press_button(browser, "Add the tag")
+    browser.wait_for("document.getElementById('tags').textContent === 'music'")
+    assert http.get(f"/v1/sessions/{session_id}").json()["note_count"] == 1
+
+
+def test_an_end_is_asked_about_first(browser, service, http):
+    """No means no; yes ends the session, and then it is not offered again."""
+    session_id = begin(http, "ended-01", "hello")
+    open_session(browser, service, session_id)
+    press_button(browser, "End")
+    assert "cannot be taken back" in browser.run("document.getElementById('ask-what').textContent")
+    press_button(browser, "No")
+    assert http.get(f"/v1/sessions/{session_id}").json()["status"] == "active"
+    press_button(browser, "End")
+    press_button(browser, "Yes")
+    browser.wait_for("document.querySelector('[data-act=end]').hidden")
+    assert http.get(f"/v1/sessions/{session_id}").json()["end_reason"] == "command"
+    press_button(browser, "Why is it as it is?")
+    browser.wait_for("document.querySelectorAll('#reasons-list li').length >= 2")
+
+
+@pytest.mark.parametrize("window", [DESKTOP, TABLET, PHONE])
+def test_nothing_that_was_written_runs_or_breaks_the_page(browser, service, http, window):
+    """Markup, marks that turn text around and endless words, in names, notes, tags and phrases."""
+    session_id = begin(http, f"{MARKUP}{'w' * 60}{window[0]}", HOSTILE)
+    http.post(f"/v1/sessions/{session_id}/notes", json={"text": HOSTILE}).raise_for_status()
+    http.post(f"/v1/sessions/{session_id}/tags", json={"add": [MARKUP]}).raise_for_status()
+    for show in ("list", "session"):
+        if show == "list":
+            open_list(browser, service, window=window)
+        else:
+            open_session(browser, service, session_id, window)
+        assert browser.run("document.querySelector('img')") is None
+        assert browser.run("document.documentElement.scrollWidth") <= window[0]
+        assert browser.errors == []
+        assert [url for url in browser.requests if not url.startswith((service.url, "data:"))] == []
+
+
+def test_it_is_accessible(browser, service, http, tmp_path):
+    """axe-core finds nothing serious in the list, the overview and a session."""
+    axe = axe_script(tmp_path)
+    if axe is None:
+        pytest.skip(f"{AXE} cannot be had: there is no npm here, or no network")
+    session_id = begin(http, "axe-01", "hello")
+    http.post(f"/v1/sessions/{session_id}/tags", json={"add": ["music"]}).raise_for_status()
+    browser.call("Page.setBypassCSP", enabled=True)
+    try:
+        for query, there in (("", ".sessions li"), ("?view=overview", "caption"), (f"?session={session_id}", ".row")):
+            browser.open(f"{service.url}/{query}", width=1280, height=900)
+            browser.wait_for(f"document.querySelector({json.dumps(there)})")
+            browser.run(axe)
+            assert browser.run(SERIOUS) == []
+    finally:
+        browser.call("Page.setBypassCSP", enabled=False)
+
+
+def test_the_first_view_is_small() -> None:
+    """What the list needs is less than 150 KB; what is said is in the table of every language."""
+    assert sum(len(file.content) for file in _all().values()) < 150_000
+    service = [table(language)["service"] for language in LANGUAGES]
+    assert [{part: set(words) for part, words in one.items()} for one in service[1:]] == [
+        {part: set(words) for part, words in service[0].items()}
+    ]
+
+
+def test_german(browser, service, http):
+    """The words are the reader's, dates too."""
+    begin(http, "deutsch-01", "hallo")
+    browser.call("Emulation.setLocaleOverride", locale="de-DE")
+    browser.call("Network.setUserAgentOverride", userAgent="test", acceptLanguage="de-DE")
+    try:
+        open_list(browser, service, "?user_id=deutsch-01")
+        assert browser.run("document.querySelector('h1').textContent") == "Sitzungen"
+        assert browser.run("document.querySelector('h2').textContent") == "heute"
+    finally:
+        browser.call("Emulation.setLocaleOverride")
+        browser.call("Network.setUserAgentOverride", userAgent="", acceptLanguage="")
