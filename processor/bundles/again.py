@@ -27,12 +27,12 @@ from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionVi
 from processor.sessions.ports import TAGGED
 from processor.sessions.shapes import AuditLine, File, Metadata, Summary
 from processor.sessions.summary import SessionFold, new_session
-from processor.targets.paths import AUDIT, BUNDLE, PAGE, RECORDS, TABLE
+from processor.targets.paths import AUDIT, BUNDLE, PAGE, RECORDS, TABLE, TIMELINE
 from processor.targets.target import Target
 from processor.upstream.facts import Facts, tag_notices
 
 HELD_BYTES_MAX: Final = 16 << 20  # of records.jsonl: what is read once; more is read twice
-_FORMATS: Final = {BUNDLE: Format.JSON, AUDIT: Format.JSONL, PAGE: Format.HTML, TABLE: Format.CSV}
+_FORMATS: Final = {BUNDLE: Format.JSON, AUDIT: Format.JSONL, PAGE: Format.HTML, TABLE: Format.CSV, TIMELINE: Format.CSV}
 _NOTHING_KNOWN: Final = Facts("", 0, None, None, None, False, False, False, None, ())  # of a message that is withheld
 
 

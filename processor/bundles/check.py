@@ -20,14 +20,25 @@ from processor.bundles.reading import METADATA_BYTES_MAX, NOT_READABLE, content_
 from processor.codec.isotime import parse_time
 from processor.codec.jsonvalue import plain_object
 from processor.sessions.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
-from processor.targets.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, date_part, is_date_part, path_part
+from processor.targets.paths import (
+    AUDIT,
+    BUNDLE,
+    METADATA,
+    PAGE,
+    RECORDS,
+    TABLE,
+    TIMELINE,
+    date_part,
+    is_date_part,
+    path_part,
+)
 from processor.targets.target import Target
 from processor.upstream.notices import Notice, notice_words
 
 _CHUNK_BYTES: Final = 1 << 20
 _NEEDED: Final = (METADATA, RECORDS)
 OPENED_TWICE: Final = notice_words(Notice.OPENED_TWICE)[0]
-_KNOWN: Final = frozenset((METADATA, RECORDS, BUNDLE, AUDIT, PAGE, TABLE))
+_KNOWN: Final = frozenset((METADATA, RECORDS, BUNDLE, AUDIT, PAGE, TABLE, TIMELINE))
 
 
 _Key: TypeAlias = int | tuple[int, str]

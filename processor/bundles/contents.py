@@ -15,7 +15,7 @@ import msgspec
 
 from processor.bundles.page import page
 from processor.bundles.sink import Sink
-from processor.bundles.table import Table
+from processor.bundles.table import Messages, write_timeline
 from processor.codec import Codec
 from processor.codec.events import from_json
 from processor.codec.isotime import format_time
@@ -27,7 +27,7 @@ from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionVi
 from processor.sessions.remarks import Remarks
 from processor.sessions.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine
 from processor.sessions.timeline import SPINE, Spool, event_line, message_line
-from processor.targets.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE
+from processor.targets.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, TIMELINE
 
 _BEFORE: Final = frozenset({"started", "reopened", "resumed"})  # events that go before a message of their transaction
 _NO_EVENT: Final[tuple[int, EventRow | None]] = (0, None)
@@ -67,7 +67,7 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
         remarks = stack.enter_context(closing(Remarks()))
         told = MetadataFold()
         records = sink(RECORDS)
-        table = Table(sink(TABLE)) if Format.CSV in formats else None
+        table = Messages(sink(TABLE)) if Format.CSV in formats else None
         audit = sink(AUDIT) if Format.JSONL in formats else None
 
         digest = sha256(session.session_id.encode()).digest()
@@ -106,6 +106,8 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
             ):
                 _write_list(out, name, items)
             out.write(b"\n}\n")
+        if Format.CSV in formats:
+            write_timeline(sink(TIMELINE), (msgspec.json.decode(text, type=Entry) for text in timeline))
         if Format.HTML in formats:
             out = sink(PAGE)
             for part in page(session, timeline):

@@ -1,21 +1,30 @@
-"""messages.csv: a session's messages as a table for any spreadsheet; nothing in it is run as a formula."""
+"""A session as tables for any spreadsheet; nothing in them is run as a formula.
+
+messages.csv has a row a message; timeline.csv has what the page shows, in its order and its words.
+"""
 
 import csv
 import io
 import json
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from processor.bundles.sink import BUFFER_BYTES, Sink
+from processor.sessions.folding import folded, marks_of
 from processor.sessions.shapes import Entry
+from processor.upstream.vocabulary import flag_text
+from processor.upstream.words import table
 
 _OUR_COLUMNS: Final = ("seq", "at", "recorded_at", "expressed_by", "notices", "content_hash", "words", "fields")
 _THEIR_COLUMNS: Final = (
     "source", "modality", "performer_id", "event", "capture_id", "record_id", "output_phrase", "final_decision",
     "label_status", "label_correction", "transcript", "consent_given", "is_demo",
+)  # fmt: skip
+_TIMELINE_COLUMNS: Final = (
+    "time (UTC)", "until", "who", "what", "worth knowing", "by", "sent by", "message", "kind", "fields",
 )  # fmt: skip
 _encode: Final = msgspec.json.Encoder().encode
 _FORMULA: Final = re.compile(r"\s*[=+\-@|%\t\r\n\uff1d\uff0b\uff0d\uff20]").match
@@ -51,26 +60,18 @@ def _defused_inside(text: str) -> str:
     return text
 
 
-class Table:
-    """The table as it is written, a row a message."""
+class _Csv:
+    """A CSV file that spreadsheets read."""
 
-    def __init__(self, out: Sink) -> None:
+    def __init__(self, out: Sink, names: Iterable[str]) -> None:
         self._out = out
         self._text = io.StringIO()
         self._rows = csv.writer(self._text, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
         out.write(b"\xef\xbb\xbf")  # So that spreadsheets read UTF-8.
-        self._put((*_OUR_COLUMNS, *_THEIR_COLUMNS))
+        self.put(names)
 
-    def write(self, entry: Entry) -> None:
-        """Add the row of a message."""
-        record = entry.record
-        ours = (
-            str(entry.seq), entry.at, entry.recorded_at, entry.expressed_by or "", " ".join(entry.notices),
-            entry.content_hash or "", defused(entry.words), _encode(record).decode().replace(";", "\\u003b"),
-        )  # fmt: skip
-        self._put([*ours, *[defused(record[name]) if name in record else "" for name in _THEIR_COLUMNS]])
-
-    def _put(self, cells: Iterable[str]) -> None:
+    def put(self, cells: Iterable[str]) -> None:
+        """Add a row."""
         self._rows.writerow(cells)
         if self._text.tell() >= BUFFER_BYTES:
             self.flush()
@@ -80,3 +81,50 @@ class Table:
         self._out.write(self._text.getvalue().encode("utf-8", "replace"))
         self._text.seek(0)
         self._text.truncate()
+
+
+class Messages:
+    """messages.csv as it is written, a row a message."""
+
+    def __init__(self, out: Sink) -> None:
+        self._csv = _Csv(out, (*_OUR_COLUMNS, *_THEIR_COLUMNS))
+
+    def write(self, entry: Entry) -> None:
+        """Add the row of a message."""
+        record = entry.record
+        ours = (
+            str(entry.seq), entry.at, entry.recorded_at, entry.expressed_by or "", " ".join(entry.notices),
+            entry.content_hash or "", defused(entry.words), _fields(record),
+        )  # fmt: skip
+        self._csv.put([*ours, *[defused(record[name]) if name in record else "" for name in _THEIR_COLUMNS]])
+
+    def flush(self) -> None:
+        """Write the rows that wait to the file."""
+        self._csv.flush()
+
+
+def write_timeline(out: Sink, entries: Iterable[Entry]) -> None:
+    """Write timeline.csv: what the page shows, in its order and its words, notes and all."""
+    rows = _Csv(out, _TIMELINE_COLUMNS)
+    who: Mapping[str, str] = table()["who"]
+    for line in folded(entries):
+        entry = line.entry
+        if entry is None:  # A silence.
+            rows.put(("", "", "", line.words, *[""] * (len(_TIMELINE_COLUMNS) - 4)))
+            continue
+        number = str(entry.seq or "")
+        flags = ", ".join(flag_text(word) for word in marks_of(entry))
+        rows.put((
+            _time(entry), _time(line.last) if line.last else "", who[entry.expressed_by or ""], defused(line.words),
+            flags, defused(entry.record.get("performer_id")), defused(entry.source), number, entry.kind,
+            _fields(entry.record),
+        ))  # fmt: skip
+    rows.flush()
+
+
+def _time(entry: Entry) -> str:
+    return entry.at[:19].replace("T", " ")  # As spreadsheets know a time.
+
+
+def _fields(record: Mapping[str, Any]) -> str:
+    return _encode(record).decode().replace(";", "\\u003b")

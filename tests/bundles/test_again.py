@@ -44,6 +44,7 @@ def test_the_day_is_rendered_alike(tmp_path: Path) -> None:
 CHANGES = {
     "a note on the page": ("timeline.html", b"Tired, but signs clearly.", b"Happy, but signs clearly."),
     "a word in the table": ("messages.csv", b"Corrected:", b"Confirmed:"),
+    "a note in the timeline": ("timeline.csv", b"Tired", b"Happy"),
     "a word in the timeline": ("bundle.json", b'"words":"Corrected:', b'"words":"Confirmed:'),
     "who it was": ("bundle.json", b'"expressed_by":"carer"', b'"expressed_by":"user"'),
     "what is notable": ("bundle.json", b'"notices":["corrected"', b'"notices":["rejected"'),

@@ -22,7 +22,7 @@ from processor.bundles.bundle import Outcome, Written, write_bundle
 from processor.bundles.contents import Format
 from processor.bundles.placing import remove_bundle
 from processor.bundles.sink import Sink
-from processor.bundles.table import Table, defused
+from processor.bundles.table import Messages, defused, write_timeline
 from processor.bundles.verify import verify
 from processor.sessions.model import SessionView
 from processor.sessions.shapes import PUBLISHED, schema_text
@@ -390,13 +390,16 @@ def test_no_cell_is_a_formula_whatever_separates(texts, separator):
     """However a spreadsheet splits the table, none of its cells begins with what makes a formula."""
     view = made_view([{"source": one, "output_phrase": other, "note": [one]} for one, other in texts])
     with tempfile.TemporaryDirectory() as folder:
-        out = Sink(Path(folder), "messages.csv")
-        table = Table(out)
-        for row in view.messages():
-            table.write(message_line(row, CODEC)[0].entry)
+        out, timeline = Sink(Path(folder), "messages.csv"), Sink(Path(folder), "timeline.csv")
+        entries = [message_line(row, CODEC)[0].entry for row in view.messages()]
+        table = Messages(out)
+        for entry in entries:
+            table.write(entry)
         table.flush()
+        write_timeline(timeline, entries)
         out.close()
-        data = (Path(folder) / "messages.csv").read_text("utf-8-sig")
+        timeline.close()
+        data = "".join((Path(folder) / name).read_text("utf-8-sig") for name in ("messages.csv", "timeline.csv"))
     for line in csv.reader(io.StringIO(data, newline=""), delimiter=separator):
         assert not [cell for cell in line if cell.lstrip().startswith(tuple("=+-@|%\uff1d"))]
 
@@ -412,12 +415,37 @@ def test_the_table_is_plain_csv(tmp_path):
     assert row["performer_id"] == "'-x"
 
 
+def test_the_timeline_is_a_table_too(tmp_path):
+    """What the page shows, in its order and its words: whose it is, notes, folded recordings, silences, fields last."""
+    path = Path(write(tmp_path, day_view("heron-07")).path) / "timeline.csv"
+    rows = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
+    assert rows[0][:5] == ["time (UTC)", "until", "who", "what", "worth knowing"]
+    told = [row[:5] for row in rows[1:]]
+    assert ["2025-11-20 09:12:00", "", "Carer", "Note by carer-02: “Tired, but signs clearly.”", ""] in told
+    assert ["2025-11-20 09:01:05", "", "User", "Signed: “drink” (81 % sure)", ""] in told
+    assert ["2025-11-20 09:01:00", "", "System", "Camera, 2 s, 14 pictures, for “drink”", ""] in told
+    assert ["", "", "", "11 min without messages", ""] in told
+    assert ["2025-11-20 09:15:25", "", "Carer", "Corrected: “more” means “drink”", "corrected"] in told
+    times = [row[0] for row in told if row[0]]
+    assert times == sorted(times)
+    assert all(json.loads(row[-1].replace("\\u003b", ";")) for row in rows[1:] if row[2])
+
+
+def test_no_cell_of_the_timeline_is_a_formula(tmp_path):
+    """Neither in its words nor in who did it."""
+    view = made_view(
+        [{"output_phrase": "x", "performer_id": "=1+1", "source": "@SUM(A1)", "content": "=2", "role": "user"}]
+    )
+    rows = list(csv.reader((Path(write(tmp_path, view).path) / "timeline.csv").read_text("utf-8-sig").splitlines()))
+    assert rows[2][5:7] == ["'=1+1", "'@SUM(A1)"]
+
+
 def test_formats_can_be_chosen(tmp_path):
     """What every bundle has is there; the rest as asked for; and it verifies."""
     target = Target(str(tmp_path))
     written = write_bundle(target, made_view(varied(4)), CODEC, now_ms=NOW_MS, formats=frozenset({Format.CSV}))
     names = {path.name for path in Path(written.path).iterdir()}
-    assert names == {"session_metadata.json", "records.jsonl", "messages.csv", "manifest.json"}
+    assert names == {"session_metadata.json", "records.jsonl", "messages.csv", "timeline.csv", "manifest.json"}
     assert load(written, "session_metadata.json")["audit_path"] is None
     assert [report.problems for report in verify(str(tmp_path), CODEC)] == [[]]
 
