@@ -65,6 +65,8 @@ def _show(found: Overview, group_id: str) -> None:
     print(f"{counted(len(found.exporters), 'exporter')} with --follow")
     for exporter in found.exporters:
         print(f"  {plain(exporter.group_id)} at {plain(exporter.host)}: {_partitions(exporter.partitions)}")
+    for process in found.hooks:
+        print(f"hooks at {plain(process.host)}: {_partitions(process.partitions)}")
 
 
 def _show_progress(progress: tuple[Progress, ...]) -> None:

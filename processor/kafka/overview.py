@@ -1,4 +1,4 @@
-"""The state of Kafka now: topics, the processor's group, how far it is in each partition, and the exporters."""
+"""The state of Kafka now: topics, the processor's group, how far it is in each partition, exporters and hooks."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -51,6 +51,7 @@ class Overview(NamedTuple):
     workers: tuple[Member, ...]
     progress: tuple[Progress, ...]
     exporters: tuple[Member, ...]
+    hooks: tuple[Member, ...] = ()
 
 
 def overview(
@@ -87,8 +88,11 @@ def overview(
         Progress(p, reached[p], ends[topics.raw, p], lags[p], slots.get(p), p in later and later[p] == reached[p])
         for p in raw
     )
-    exporters = tuple(member for member in members if member.group_id != group_id and member.slot is None)
-    return Overview(states, workers, progress, exporters)
+    hooks = tuple(member for member in members if member.group_id == f"{group_id}-hooks")
+    exporters = tuple(
+        member for member in members if member.group_id != group_id and member.slot is None and member not in hooks
+    )
+    return Overview(states, workers, progress, exporters, hooks)
 
 
 def _members(admin: AdminClient, topics: TopicNames) -> list[Member]:

@@ -45,13 +45,13 @@ class HooksObserver:
             for outcome in OUTCOMES:
                 metrics.deliveries.labels(template, hook, outcome)
 
-    def beat(self) -> None:
-        """The loop took a turn, and Kafka answers."""
+    def beat(self, trouble: str | None) -> None:
+        """The loop took a turn; `trouble`: why not all is told at the moment, though Kafka answers."""
         self._health.beat()
-        if self._trouble is not None:
-            self._trouble = None
-            self._health.away(None)
-            self._log.info("Kafka answers again", operation="follow")
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._health.away(trouble)
+            self._log.info(trouble or "all is well again", operation="follow")
 
     def away(self, error: A3CPError) -> None:
         """Kafka does not answer; it is tried again."""

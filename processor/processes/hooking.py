@@ -269,7 +269,12 @@ class Hooks:
             self._look_s = time.monotonic() + _LOOK_EVERY_S
             ends = feed.ends()
             self._observer.lag(sum(ends[source] - offset for source, offset in self._committed.items()))
-        self._observer.beat()
+        view = self._view()
+        troubles = ["the topics were not read yet"] if view is None else [view.why_not_ready()]
+        troubles += [
+            f"{each.topic}[{each.partition}]@{each.offset} stands still: {each.why}" for each in feed.unreadable()
+        ]
+        self._observer.beat(next(filter(None, troubles), None))
 
 
 def _finish(offset: int, unfinished: Counter[int]) -> None:

@@ -130,6 +130,7 @@ def test_dead_letters_are_told_once_more(kafka: str, topics: str, tmp_path: Path
     ):
         path = session_of(http, "ann", 0)
         await_true("there is a dead letter", lambda: "status 404" in processes[-1].log_file.read_text())
+        assert "hooks at 127.0.0.1: partitions 0-3" in fleet.a3cp("status")[1]
         code, listed = fleet.a3cp("dlq", "list", "--stage", "hook", "--json")
         (letter,) = json.loads(listed)["letters"]
         assert (code, letter["status"], letter["error"]) == (0, "waiting", "WebhookFailed")

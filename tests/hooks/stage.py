@@ -18,7 +18,7 @@ from processor.observe.logs import make_logger
 from processor.processes.hooking import Hooks
 from processor.processes.telling import Telling
 from processor.runtime.ports import Assigned, Revoked
-from processor.sessions.feed import OutputRecord
+from processor.sessions.feed import OutputRecord, Standing
 from processor.sessions.ports import SESSIONS, TAGGED, Source
 from processor.settings.model import Settings
 from processor.settings.templates import Template
@@ -47,6 +47,7 @@ class LogFeed:
         self._chunk = chunk
         self._positions: dict[Source, int] = {}
         self._held: set[Source] = set()
+        self.standing: list[Standing] = []
         self._changes: list[Assigned | Revoked] = []
         self.assign_anew()
 
@@ -93,14 +94,17 @@ class LogFeed:
     def close(self) -> None:
         pass
 
-    unreadable = identities = read = None  # Nobody asks here.
+    def unreadable(self) -> Sequence[Standing]:
+        return self.standing
+
+    identities = read = None  # Nobody asks here.
 
 
 class Running:
     """A process of hooks, while it runs."""
 
     def __init__(self, deployment: MemoryDeployment, committed: dict[Source, int], chunk: int) -> None:
-        self.registry = CollectorRegistry()
+        self.registry, self.health = CollectorRegistry(), Health()
         self.dead: list[tuple[Delivery, bytes, WebhookFailed]] = []
         self.stopped = threading.Event()
         hooks = hooked(deployment.settings.templates)
@@ -110,7 +114,7 @@ class Running:
             Telling(hooks, dict.fromkeys(hooks, SECRET), deployment.context, self.stopped),
             view=lambda: deployment.view,
             bury=lambda *letter: self.dead.append(letter),
-            observer=HooksObserver(HooksMetrics(self.registry), Health(), log, hooks),
+            observer=HooksObserver(HooksMetrics(self.registry), self.health, log, hooks),
             stopped=self.stopped,
             codec=deployment.codec,
             committed=lambda _: dict(committed),

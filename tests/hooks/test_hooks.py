@@ -9,6 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.in_memory import MemoryDeployment
+from processor.runtime.ports import Cause
+from processor.sessions.feed import Standing
 from processor.sessions.ports import Source
 from tests.faces.stage import http_of
 from tests.hooks.receiver import SECRET, Answers, Came, Receiver, json_answer
@@ -271,6 +273,19 @@ def test_a_change_of_partitions_loses_nothing(tmp_path: Path, receiver: Receiver
             until(lambda: committed == deployment_ends(deployment))
         assert {came.payload["type"] for came in slow.came} == {"session.start", "session.end"}
         assert len({came.id for came in slow.came}) == 2
+
+
+def test_what_stands_still_is_told(tmp_path: Path) -> None:
+    """It is not ready while a batch cannot be read, and says which."""
+    with Receiver() as receiver:
+        hooks = {"all": hook_of(receiver, at=["end"])}
+        with deployment_with(tmp_path, hooks) as deployment, running(deployment) as process:
+            until(lambda: process.health.not_ready() == [])
+            process.feed.standing = [Standing("sessions", 1, 7, Cause.UNREADABLE, "its checksum is wrong", "mend it")]
+            until(process.health.not_ready)
+            assert process.health.not_ready() == ["sessions[1]@7 stands still: its checksum is wrong"]
+            process.feed.standing = []
+            until(lambda: process.health.not_ready() == [])
 
 
 def test_while_kafka_is_away_an_answer_waits(tmp_path: Path, receiver: Receiver) -> None:
