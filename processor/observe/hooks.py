@@ -54,7 +54,7 @@ class HooksObserver:
             self._log.info(trouble or "all is well again", operation="follow")
 
     def away(self, error: A3CPError) -> None:
-        """Kafka does not answer; it is tried again."""
+        """Kafka or the store does not answer; it is tried again."""
         self._health.beat()
         if str(error) != self._trouble:
             self._trouble = str(error)

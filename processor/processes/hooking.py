@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 from processor.codec.codec import Codec
-from processor.errors import BrokerUnavailable, DecodeError, Fatal, OwnershipLost, WebhookFailed
+from processor.errors import BrokerUnavailable, DecodeError, Fatal, OwnershipLost, StoreUnavailable, WebhookFailed
 from processor.hooks.due import Delivery, Trigger, deliveries, trigger_of
 from processor.observe.hooks import HooksObserver
 from processor.processes.telling import Stopped, Telling
@@ -23,7 +23,7 @@ from processor.settings.templates import Hook
 from processor.view.view import View
 
 AT_ONCE: Final = 8  # deliveries to one receiver
-QUEUED_MAX: Final = 1_000  # deliveries that are due; then nothing more is read until half of them are done
+DUE_MAX: Final = 1_000  # deliveries; then nothing more is read until half of them are done
 _RECORDS_MAX: Final = 5_000
 _POLL_S: Final = 0.1
 _BACKOFF_FIRST_S: Final = 0.2
@@ -55,6 +55,7 @@ class Hooks:
         stopped: threading.Event,
         codec: Codec,
         committed: Callable[[frozenset[int]], Mapping[Source, int]],
+        due_max: int = DUE_MAX,
     ) -> None:
         """Prepare.
 
@@ -66,6 +67,7 @@ class Hooks:
             observer, stopped: told how it goes; set when it is to stop.
             codec: reads the records.
             committed: returns where to begin in partitions that are assigned.
+            due_max: how many deliveries may be due before nothing more is read for a while.
         """
         self._hooks = hooks
         self._steps = frozenset(hook.every_messages for hook in hooks.values() if hook.every_messages is not None)
@@ -76,6 +78,7 @@ class Hooks:
         self._stopped = stopped
         self._codec = codec
         self._where_to_begin = committed
+        self._due_max = due_max
         self._pools = {name: ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"a3cp-hook-{name[1]}") for name in hooks}
         self._lanes: dict[tuple[str, str, str], deque[_Due]] = {}  # the first of each is under way
         self._ended: SimpleQueue[tuple[_Due, Future[str]]] = SimpleQueue()
@@ -105,7 +108,7 @@ class Hooks:
                         self._end_deliveries()
                         self._collect()
                         self._commit(feed)
-                except (BrokerUnavailable, OwnershipLost) as error:
+                except (BrokerUnavailable, OwnershipLost, StoreUnavailable) as error:
                     failures += 1
                     self._observer.away(error)
                     self._stopped.wait(backoff_s(failures, first_s=_BACKOFF_FIRST_S, max_s=_BACKOFF_MAX_S))
@@ -171,14 +174,8 @@ class Hooks:
             return
         if self._barrier is None:
             self._barrier = feed.ends()
-        barrier, positions = self._barrier, feed.positions()
-        seen = {source: end for position in view.positions() for source, end in position.ends.items()}
-        partitions = {source[1] for source in (trigger.source for trigger in self._found)}
-        if any(
-            min(positions.get(source, 0), seen.get(source, 0)) < end
-            for source, end in barrier.items()
-            if source[1] in partitions
-        ):
+        barrier = self._barrier
+        if not self._have_passed(barrier, feed, view):
             return
         ready = [trigger for trigger in self._found if trigger.offset < barrier[trigger.source]]
         templates = [self._template_of(trigger, view) for trigger in ready]
@@ -189,6 +186,16 @@ class Hooks:
             for delivery in deliveries(trigger, template, self._hooks, now_s):
                 self._append(_Due(delivery, self._unfinished[trigger.source]))
             _finish(trigger.offset, self._unfinished[trigger.source])
+
+    def _have_passed(self, barrier: Mapping[Source, int], feed: Feed, view: View) -> bool:
+        partitions = {trigger.source[1] for trigger in self._found}
+        here = feed.positions()
+        there = {source: end for position in view.positions() for source, end in position.ends.items()}
+        return all(
+            min(here.get(source, 0), there.get(source, 0)) >= end
+            for source, end in barrier.items()
+            if source[1] in partitions
+        )
 
     def _template_of(self, trigger: Trigger, view: View) -> str | None:
         if trigger.moment == "start":
@@ -254,11 +261,11 @@ class Hooks:
     def _hold_back_or_go_on(self, feed: Feed) -> None:
         due = sum(map(len, self._lanes.values()))
         self._observer.due(due)
-        if due > QUEUED_MAX and not self._is_held_back:
+        if due > self._due_max and not self._is_held_back:
             for source, position in dict(feed.positions()).items():
                 feed.hold_back(source, position)
             self._is_held_back = True
-        elif due <= QUEUED_MAX // 2 and self._is_held_back:
+        elif due <= self._due_max // 2 and self._is_held_back:
             for source in dict(feed.positions()):
                 feed.go_on(source)
             self._is_held_back = False

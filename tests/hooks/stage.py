@@ -24,6 +24,8 @@ from processor.settings.model import Settings
 from processor.settings.templates import Template
 from tests.hooks.receiver import SECRET, Receiver
 
+DUE_MAX = 100
+
 
 def hook_of(receiver: Receiver, **fields: Any) -> dict[str, Any]:
     return {"url": receiver.url, "secret": "SECRET", "timeout_ms": 2_000, "patience_ms": 2_000, **fields}
@@ -46,7 +48,7 @@ class LogFeed:
         self._committed = committed
         self._chunk = chunk
         self._positions: dict[Source, int] = {}
-        self._held: set[Source] = set()
+        self.held: set[Source] = set()
         self.standing: list[Standing] = []
         self._changes: list[Assigned | Revoked] = []
         self.assign_anew()
@@ -59,7 +61,7 @@ class LogFeed:
     def poll(self, records_max: int, timeout_s: float) -> Sequence[OutputRecord]:
         del records_max
         records = []
-        for source in self._positions.keys() - self._held:
+        for source in self._positions.keys() - self.held:
             kind, number = source
             for record in self._topics[kind][number][self._positions[source] :][: self._chunk]:
                 records.append(OutputRecord(kind, number, record.position, record.append_ms, record.raw_value))
@@ -80,10 +82,10 @@ class LogFeed:
 
     def hold_back(self, source: Source, offset: int) -> None:
         self._positions[source] = offset
-        self._held.add(source)
+        self.held.add(source)
 
     def go_on(self, source: Source) -> None:
-        self._held.discard(source)
+        self.held.discard(source)
 
     def ends(self) -> Mapping[Source, int]:
         return {(kind, number): len(self._topics[kind][number]) for kind, number in self._sources}
@@ -118,6 +120,7 @@ class Running:
             stopped=self.stopped,
             codec=deployment.codec,
             committed=lambda _: dict(committed),
+            due_max=DUE_MAX,
         )
         self.feed = LogFeed(deployment, committed, chunk)
         self._thread = threading.Thread(target=self._hooks.run, args=(lambda: self.feed,))

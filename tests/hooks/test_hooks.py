@@ -275,6 +275,31 @@ def test_a_change_of_partitions_loses_nothing(tmp_path: Path, receiver: Receiver
         assert len({came.id for came in slow.came}) == 2
 
 
+def test_what_is_due_is_bounded(tmp_path: Path, receiver: Receiver) -> None:
+    """While too much waits nothing more is read; it goes on once half of it is told, and all is."""
+    let_go = threading.Event()
+
+    def answer(_: Came) -> Answers:
+        assert let_go.wait(30)
+        return Answers()
+
+    receiver.answer = answer
+    lines = "".join(f'{{"source": "ui", "text": "{number}"}}\n' for number in range(30))
+    hooks = {"all": hook_of(receiver, every_messages=1, last_messages=0, timeout_ms=60_000, patience_ms=60_000)}
+    with (
+        deployment_with(tmp_path, hooks) as deployment,
+        http_of(deployment) as http,
+        running(deployment, chunk=10) as process,
+    ):
+        for number in range(5):
+            path = f"/v1/sessions/{begun(http, user_id=f'user-{number}')}/messages"
+            http.post(path, content=lines, headers={"Content-Type": "application/x-ndjson"}).raise_for_status()
+        until(lambda: process.feed.held)
+        let_go.set()
+        until(lambda: len(receiver.came) == 150)
+        until(lambda: not process.feed.held)
+
+
 def test_what_stands_still_is_told(tmp_path: Path) -> None:
     """It is not ready while a batch cannot be read, and says which."""
     with Receiver() as receiver:
