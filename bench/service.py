@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +51,7 @@ def measure(context: Context) -> Section:
         "messages a second beside the starts, from produce() to a read_committed consumer. Streams: "
         f"{_STREAMS:,} live streams of one session, {_EVENTS} notes; from a note's request to its arrival at the "
         f"last of them. Median of {scale.runs} runs, ms.",
-        ("what", "p50", "p90", "p99", "max", "not answered well"),
+        ("what", "p50", "p90", "p99", "max", "CPU of the service, µs a request", "not answered well"),
     )
     try:
         vegeta = _vegeta()
@@ -64,7 +64,8 @@ def measure(context: Context) -> Section:
     for what in ("validate", "session", "start", "tagged", "streams"):
         its = [run[what] for run in runs]
         row = medians[what] = {name: middle(its, name) for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")}
-        section.rows.append((what, *(number(value, 1) for value in row.values()), str(sum(run["bad"] for run in its))))
+        cpu, bad = number(middle(its, "cpu_us")), str(sum(run["bad"] for run in its))
+        section.rows.append((what, *(number(value, 1) for value in row.values()), cpu, bad))
     _judge(section, medians)
     return section
 
@@ -107,7 +108,7 @@ def one(context: Context, vegeta: str) -> dict[str, Any]:
         _await_ready(base, serve)
         with httpx.Client(base_url=base, timeout=60.0) as client:
             sessions = [_start(client, f"reader{index}") for index in range(_SESSIONS)]
-        attack = _Attack(vegeta, context.folder, context.scale.measure_s)
+        attack = _Attack(vegeta, context.folder, context.scale.measure_s, serve.cpu_s)
         validates = [_request(base, "/session_manager/sessions.validate", **each) for each in sessions]
         reads = [{"method": "GET", "url": f"{base}/v1/sessions/{each['session_id']}"} for each in sessions]
         results = {
@@ -175,16 +176,17 @@ def _starts(base: str, name: str) -> Iterator[dict[str, Any]]:
 class _Attack:
     """Sends requests at a fixed rate with vegeta."""
 
-    def __init__(self, vegeta: str, folder: Path, seconds: float) -> None:
+    def __init__(self, vegeta: str, folder: Path, seconds: float, cpu_s: Callable[[], float]) -> None:
         self._vegeta = vegeta
         self._folder = folder
         self._seconds = seconds
+        self._cpu_s = cpu_s  # what the service has used so far
 
     def __call__(self, targets: Iterable[dict[str, Any]], rate: int) -> dict[str, Any]:
         """Send `targets` again and again; return the percentiles of the answers, and how many were no success."""
         return self.end(self.begin(targets, rate))
 
-    def begin(self, targets: Iterable[dict[str, Any]], rate: int) -> tuple[subprocess.Popen[bytes], Path]:
+    def begin(self, targets: Iterable[dict[str, Any]], rate: int) -> tuple[subprocess.Popen[bytes], Path, float]:
         """Begin to send; what is sent once lasts for the whole attack."""
         name = uuid.uuid4().hex[:8]
         file, out = self._folder / f"{name}.targets", self._folder / f"{name}.bin"
@@ -194,17 +196,19 @@ class _Attack:
                 lines.write(json.dumps(target) + "\n")
         arguments = [f"-rate={rate}", f"-duration={self._seconds}s", f"-targets={file}", f"-output={out}"]
         command = [self._vegeta, "attack", "-format=json", "-timeout=60s", "-max-connections=1000", *arguments]
-        return subprocess.Popen(command), out
+        return subprocess.Popen(command), out, self._cpu_s()
 
-    def end(self, sending: tuple[subprocess.Popen[bytes], Path]) -> dict[str, Any]:
+    def end(self, sending: tuple[subprocess.Popen[bytes], Path, float]) -> dict[str, Any]:
         """Wait for the last answer and return what came of all."""
-        attack, out = sending
+        attack, out, cpu_before_s = sending
         if attack.wait(self._seconds + 120):
             raise RuntimeError("vegeta failed")
+        cpu_s = self._cpu_s() - cpu_before_s
         report = json.loads(subprocess.check_output([self._vegeta, "report", "-type=json", str(out)]))
         answered = {code: count for code, count in report["status_codes"].items() if code.startswith("2")}
         latencies = {name: report["latencies"][key] / 1e6 for name, key in _NAMES}
-        return {**latencies, "bad": report["requests"] - sum(answered.values()), "rate": report["rate"]}
+        bad = report["requests"] - sum(answered.values())
+        return {**latencies, "bad": bad, "rate": report["rate"], "cpu_us": cpu_s / report["requests"] * 1e6}
 
 
 _NAMES: Final = (("p50_ms", "50th"), ("p90_ms", "90th"), ("p99_ms", "99th"), ("max_ms", "max"))
