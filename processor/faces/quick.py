@@ -33,7 +33,7 @@ _A3CP: Final = ("/session_manager", "/api/session_manager")
 _SESSION: Final = "/v1/sessions/"
 _OF_SESSION: Final = "/sessions/{session_id}/"
 _AFTER: Final = AFTER.lower().encode()
-
+_PASSED: Final = ("route", "endpoint", "path_params")
 
 _SHOW: Final = _route(showing.router, showing.show_session)
 _MESSAGES: Final = _route(messages_out.router, messages_out.show_messages)
@@ -69,6 +69,9 @@ class Quick:
                 if _is_whole(scope, message):
                     answer = await _taken(scope, message, receive, *here)
                 receive = _again(message, receive)
+        if answer is None:  # Whatever was said of the route: that is for whoever answers.
+            for name in _PASSED:
+                scope.pop(name, None)
         await (answer or self._app)(scope, receive, send)
 
 
@@ -82,9 +85,9 @@ def _here(scope: Scope) -> tuple[Context, Caller] | None:
 
 def _shown(scope: Scope, context: Context, who: Caller) -> Response | None:
     """Return a session, or its last messages, as far as memory has it and nothing else is asked for."""
-    session_id, _, what = scope["path"].removeprefix(_SESSION).partition("/")
+    session_id, slash, what = scope["path"].removeprefix(_SESSION).partition("/")
     limit = _is_limit(scope["query_string"]) if what == "messages" else None
-    if not (limit or (what in ("", "messages") and not scope["query_string"])):
+    if slash + what not in ("", "/messages") or (scope["query_string"] and limit is None):
         return None
     request, after = Request(scope), header(scope, _AFTER)
     with suppress(Problem):
@@ -129,7 +132,7 @@ async def _taken(scope: Scope, message: Message, receive: Receive, context: Cont
 
 def _passes(scope: Scope, route: APIRoute, **ids: str) -> None:
     """Say which route a request passes, as FastAPI does, for log and metrics."""
-    scope.update(route=route, endpoint=route.endpoint, path_params=ids)
+    scope.update(zip(_PASSED, (route, route.endpoint, ids), strict=True))
 
 
 def _again(message: Message, receive: Receive) -> Receive:

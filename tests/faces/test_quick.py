@@ -183,6 +183,25 @@ def test_commands_are_answered_as_their_routes_answer(deployment: MemoryDeployme
     assert {status for status, _, _ in quick} == {200, 201, 400, 409, 422}
 
 
+def test_what_is_not_answered_here_is_told_as_its_own_route(deployment: MemoryDeployment) -> None:
+    """`count` is no session's id, and a path that ends with a slash is no session's."""
+    lines = StringIO()
+    session_id = start(deployment, "ann")
+    app = make_app(deployment.context(), Shell(log=make_logger("serve", stream=lines)))
+    with TestClient(app, base_url="http://127.0.0.1", follow_redirects=False) as http:
+        assert http.get("/v1/sessions/count").json() == {"count": 1}
+        assert [http.get(f"/v1/sessions/{session_id}{end}").status_code for end in ("", "/", "/nothing")] == [
+            200,
+            307,
+            404,
+        ]
+    told = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [line["message"] for line in told] == [
+        "GET /v1/sessions/count", "GET /v1/sessions/{session_id}", "GET none", "GET none"
+    ]  # fmt: skip
+    assert ["session_id" in line for line in told] == [False, True, False, False]
+
+
 async def _nowhere(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise AssertionError("FastAPI was asked")
 
