@@ -16,6 +16,7 @@ import psutil
 
 from bench.task import user_key
 from processor.codec import SHIPPED, Codec, Schemas
+from processor.processes.collecting import tune_garbage_collection
 from processor.processes.viewing import Viewing
 from processor.sessions.ports import Source
 from processor.settings.documents import schema_text
@@ -60,6 +61,7 @@ def main() -> None:
     names = TopicNames(*(f"{options.prefix}.{name}" for name in TopicNames._fields))
     codec = Codec(Schemas({name: schema_text(name) for name in SHIPPED}))
     begun_s = time.monotonic()
+    tune_garbage_collection()  # As the service does.
     view = View(codec, None, partitions=options.partitions, cluster_id="bench", now_ms=SystemClock().now_ms)
     with Viewing({"bootstrap.servers": options.bootstrap}, names, view, options.partitions) as viewing:
         while not view.is_ready():

@@ -62,8 +62,10 @@ def session_ids(value: bytes) -> list[str]:
         ids = _read_ids(value[2:])
     except ValueError as error:
         raise _damaged(value) from error
-    closed = [session.session_id for session in ids.closed]
-    return closed if ids.current is None else [*closed, ids.current.session_id]
+    found = [session.session_id for session in ids.closed] if ids.closed else []
+    if ids.current is not None:
+        found.append(ids.current.session_id)
+    return found
 
 
 def _of_another_release(value: bytes) -> DecodeError:

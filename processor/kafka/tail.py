@@ -93,12 +93,13 @@ class Tail:
             raise self._troubles.popleft()
         with reaching("following topics", self._conf):
             messages = fetch(self._consumer, RECORDS_MAX, timeout_s)
-        records = []
+        records, positions = [], self._positions
         for message in messages:
             if message.error() is None:
                 record = as_record(message)
-                if (record.topic, record.partition) not in self._unread:
-                    self._positions[record.topic, record.partition] = record.offset + 1
+                place = record.topic, record.partition
+                if place not in self._unread:
+                    positions[place] = record.offset + 1
                     records.append(record)
             else:
                 self._notice(message)

@@ -10,6 +10,7 @@ from processor.kafka.offsets import offsets_since
 from processor.kafka.reading import TopicPlace
 from processor.kafka.tail import Tail
 from processor.runtime.identities import differing
+from processor.runtime.ports import TopicRecord
 from processor.sessions.ports import SESSIONS, TAGGED, Source
 from processor.settings.model import TopicNames
 from processor.view.position import STATE
@@ -47,11 +48,11 @@ class Viewing:
             BrokerUnavailable: no broker answers; it goes on by itself once one does.
             RecordsGone, UsageError, Fatal: a view that begins anew is needed; see `Tail.poll`.
         """
-        records = self._tail.poll(_POLL_S)
-        for topic, kind in self._kinds.items():
-            mine = [record for record in records if record.topic == topic]
-            if mine:
-                self._view.take(kind, mine)
+        by_topic: dict[str, list[TopicRecord]] = {}
+        for record in self._tail.poll(_POLL_S):
+            by_topic.setdefault(record.topic, []).append(record)
+        for topic, records in by_topic.items():
+            self._view.take(self._kinds[topic], records)
         self._view.at(self.positions())
 
     def positions(self) -> Mapping[Source, int]:

@@ -34,12 +34,15 @@ class States:
     def put(self, key: bytes, value: bytes | None) -> None:
         """Take a user's next state; None when the user is forgotten."""
         before = self._states.get(key)
-        old = () if before is None else session_ids(before)
+        old = [] if before is None else session_ids(before)
         try:
-            new = () if value is None else session_ids(value)
+            new = [] if value is None else session_ids(value)
         except DecodeError:
             self.unreadable += 1
-            value, new = None, ()
+            value, new = None, []
+        if before is not None and value is not None and new == old:  # As with nearly all that happens in a session.
+            self._states[key] = value
+            return
         users = self._users
         if before is not None and old:
             key = users.get(hash(old[0]), key)  # One key object for all that is known of a user.

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 from itertools import islice, takewhile
 from typing import Final
@@ -32,12 +32,21 @@ class Tail:
         self._floors.update(floors)
         self._floors_ms.update(dict.fromkeys(floors, floor_ms))
 
-    def add(self, record: TopicRecord) -> None:
-        """Take the next record of its partition."""
-        if record.offset >= self._floors.get(record.partition, 0):
-            self._records[record.partition].append(record)
-            self._of_user.setdefault(record.key or b"", []).append(record)
-            self.size_bytes += _size_of(record)
+    def add(self, records: Iterable[TopicRecord]) -> None:
+        """Take the next records, those of a partition in their order."""
+        floor_of, of_partition, of_user = self._floors.get, self._records, self._of_user
+        size_bytes = 0
+        for record in records:
+            _, partition, offset, _, key, value, _ = record
+            if offset >= floor_of(partition, 0):
+                key = key or b""
+                of_partition[partition].append(record)
+                if (of_this := of_user.get(key)) is None:
+                    of_user[key] = [record]
+                else:
+                    of_this.append(record)
+                size_bytes += RECORD_BYTES + len(key) + len(value or b"")
+        self.size_bytes += size_bytes
 
     def lacks(self, partition: int, end: int) -> bool:
         """Whether records at `end` or later are missing: the floor is above."""

@@ -135,16 +135,16 @@ class View:
                 self._take_state(record)
         else:
             tail = self._tails[kind]
-            for start in range(0, len(records), _LOCKED_RECORDS):
+            left = [record for record in records if not self._is_erased(record)] if self._erased else records
+            for start in range(0, len(left), _LOCKED_RECORDS):
                 with self._lock:
-                    for record in records[start : start + _LOCKED_RECORDS]:
-                        if not self._is_erased(record):
-                            tail.add(record)
+                    tail.add(left[start : start + _LOCKED_RECORDS])
             if kind == SESSIONS:
                 for record in (*self._unread.readable(), *records):
                     told += self._take_event(record)
             self._keep_within_bounds()
-        self._progress.move({(kind, record.partition): record.offset + 1 for record in records})
+        ends = {record.partition: record.offset + 1 for record in records}
+        self._progress.move({(kind, partition): end for partition, end in ends.items()})
         if kind != STATE:
             self._watchers.take(kind, records, self._progress.position)
         _tell(told)

@@ -36,7 +36,7 @@ def test_a_tail_holds_what_is_at_its_floors_and_later(
     for partition, step, user in steps:
         offsets[partition] += step
         records.append(record(partition, offsets[partition], user, f"{user} {SESSION}".encode()))
-        tail.add(records[-1])
+        tail.add(records[-1:])
         if step == 2:
             list(tail.named({}))
     with pytest.MonkeyPatch.context() as patch:
