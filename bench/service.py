@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import httpx
 
+from a3cp_sessions import Sessions
+from a3cp_sessions.conversation import SessionManager
 from bench.cluster import OURS
 from bench.context import Context
 from bench.latency import quantiles
@@ -30,11 +32,15 @@ _SESSIONS: Final = 200
 _VALIDATE_RATE: Final = 1_000
 _READ_RATE: Final = 500
 _COMMAND_RATE: Final = 200
+_SAY_RATE: Final = 50
+_SAID: Final = 40  # messages of each conversation
+_HISTORIES: Final = 5_000
 _READY_S: Final = 60.0
 _STREAMS: Final = 1_000
 _EVENTS: Final = 20
 _VALIDATE_P99_MS: Final = 5.0
 _READ_P99_MS: Final = 10.0
+_IN_PROCESS_P99_MS: Final = 2.0
 _TO_TAGGED_MAX: Final = 1.5
 _STREAM_MS: Final = 200.0
 
@@ -47,7 +53,10 @@ def measure(context: Context) -> Section:
         "The service",
         f"`a3cp serve` and one worker, on one machine with Kafka; vegeta sends at a fixed rate for "
         f"{scale.measure_s:.0f} s, whatever the answers take. validate: {_VALIDATE_RATE}/s; session: GET of one, "
-        f"{_READ_RATE}/s; start: {_COMMAND_RATE}/s of new users, answered with the outcome; tagged: {_COMMAND_RATE} "
+        f"{_READ_RATE}/s; history: GET of the last 20 messages of a conversation, {_READ_RATE}/s, while {_SAY_RATE} "
+        f"messages a second come to them; in process: `get_history` over `memory://`, {_HISTORIES:,} times, with a "
+        f"message before every tenth; start: {_COMMAND_RATE}/s of new users, answered with the outcome; tagged: "
+        f"{_COMMAND_RATE} "
         "messages a second beside the starts, from produce() to a read_committed consumer. Streams: "
         f"{_STREAMS:,} live streams of one session, {_EVENTS} notes; from a note's request to its arrival at the "
         f"last of them. Median of {scale.runs} runs, ms.",
@@ -61,7 +70,7 @@ def measure(context: Context) -> Section:
     runs = [context.quietly("service", lambda: one(context, vegeta)) for _ in range(scale.runs)]
     section.runs = [{"run": index, **run} for index, run in enumerate(runs)]
     medians = {}
-    for what in ("validate", "session", "start", "tagged", "streams"):
+    for what in ("validate", "session", "history", "history, in process", "start", "tagged", "streams"):
         its = [run[what] for run in runs]
         row = medians[what] = {name: middle(its, name) for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")}
         cpu, bad = number(middle(its, "cpu_us")), str(sum(run["bad"] for run in its))
@@ -71,7 +80,12 @@ def measure(context: Context) -> Section:
 
 
 def _judge(section: Section, medians: dict[str, Any]) -> None:
-    for what, limit_ms in (("validate", _VALIDATE_P99_MS), ("session", _READ_P99_MS)):
+    for what, limit_ms in (
+        ("validate", _VALIDATE_P99_MS),
+        ("session", _READ_P99_MS),
+        ("history", _READ_P99_MS),
+        ("history, in process", _IN_PROCESS_P99_MS),
+    ):
         p99_ms = medians[what]["p99_ms"]
         section.targets.append(Target(f"{what}: p99 ≤ {limit_ms:.0f} ms", f"{p99_ms:.1f} ms", p99_ms <= limit_ms))
     shares = [medians["start"][name] / medians["tagged"][name] for name in ("p50_ms", "p99_ms")]
@@ -108,6 +122,7 @@ def one(context: Context, vegeta: str) -> dict[str, Any]:
         _await_ready(base, serve)
         with httpx.Client(base_url=base, timeout=60.0) as client:
             sessions = [_start(client, f"reader{index}") for index in range(_SESSIONS)]
+            conversations = [_converse(client, f"speaker{index}") for index in range(_SESSIONS)]
         attack = _Attack(vegeta, context.folder, context.scale.measure_s, serve.cpu_s)
         validates = [_request(base, "/session_manager/sessions.validate", **each) for each in sessions]
         reads = [{"method": "GET", "url": f"{base}/v1/sessions/{each['session_id']}"} for each in sessions]
@@ -115,6 +130,11 @@ def one(context: Context, vegeta: str) -> dict[str, Any]:
             "validate": attack(validates, _VALIDATE_RATE),
             "session": attack(reads, _READ_RATE),
         }
+        saying = attack.begin([_request(base, path, **_SAYING) for path in conversations], _SAY_RATE)
+        histories = [{"method": "GET", "url": f"{base}{path}?limit=20"} for path in conversations]
+        results["history"] = attack(histories, _READ_RATE)
+        results["history"]["bad"] += attack.end(saying)["bad"]
+        results["history, in process"] = in_process()
         trips: list[float] = []
         attack(_starts(base, "warm"), _COMMAND_RATE)
         sending = attack.begin(_starts(base, "starter"), _COMMAND_RATE)
@@ -127,6 +147,24 @@ def one(context: Context, vegeta: str) -> dict[str, Any]:
         serve.require_running()
         results["rss_mib"] = {"serve": serve.rss_mib()}
     return results
+
+
+def in_process() -> dict[str, Any]:
+    """Read conversations that go on, with a service in this process; return how long each read took."""
+    taken_ms: list[float] = []
+    with Sessions("memory://") as sessions:
+        manager = SessionManager(sessions)
+        ids = [manager.create_session() for _ in range(10)]
+        for number in range(_SAID * len(ids)):
+            manager.add_message(ids[number % len(ids)], "user", _SAYING["content"])
+        for number in range(_HISTORIES):
+            session_id = ids[number // 10 % len(ids)]
+            if number % 10 == 0:
+                manager.add_message(session_id, "user", _SAYING["content"])
+            at_s = time.perf_counter()
+            manager.get_history(session_id)
+            taken_ms.append((time.perf_counter() - at_s) * 1e3)
+    return {**quantiles(taken_ms), "bad": 0}
 
 
 def _await_ready(base: str, serve: Launched) -> None:
@@ -146,6 +184,17 @@ def _await_ready(base: str, serve: Launched) -> None:
 def _start(client: httpx.Client, user_id: str) -> dict[str, str]:
     answer = client.post("/session_manager/sessions.start", json=_start_body(user_id)).raise_for_status().json()
     return {"user_id": user_id, "session_id": answer["session_id"]}
+
+
+def _converse(client: httpx.Client, user_id: str) -> str:
+    """Begin a conversation with some messages, and read it once; return the path of its messages."""
+    begun = client.post("/v1/sessions", json={"user_id": user_id, "template": "conversation"}).raise_for_status()
+    path = f"/v1/sessions/{begun.json()['session_id']}/messages"
+    lines = f"{json.dumps(_SAYING)}\n" * _SAID
+    headers = {"Content-Type": "application/x-ndjson", "Prefer": "wait=60"}
+    client.post(path, content=lines, headers=headers).raise_for_status()
+    client.get(path).raise_for_status()
+    return path
 
 
 def _start_body(user_id: str) -> dict[str, str]:
@@ -211,6 +260,7 @@ class _Attack:
         return {**latencies, "bad": bad, "rate": report["rate"], "cpu_us": cpu_s / report["requests"] * 1e6}
 
 
+_SAYING: Final = {"source": "conversation", "role": "user", "content": "What does erf size mean? " * 4}
 _NAMES: Final = (("p50_ms", "50th"), ("p90_ms", "90th"), ("p99_ms", "99th"), ("max_ms", "max"))
 
 

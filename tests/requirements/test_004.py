@@ -53,7 +53,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     with running as service, ExitStack() as opened:
         monkeypatch.setenv("A3CP_URL", service.url)
         monkeypatch.syspath_prepend(str(ROOT / "examples" / "requirements" / "004"))
-        monkeypatch.setattr(conversation, "Sessions", lambda: opened.enter_context(Sessions()))
+        monkeypatch.setattr(conversation, "Sessions", lambda: opened.enter_context(Sessions(timeout_s=120)))
         yield service
 
 
