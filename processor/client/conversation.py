@@ -93,7 +93,6 @@ class SessionManager:
         except _GONE:
             return None
         info = self.sessions.user_info(session_id)
-        self._note(session.backend)
         told = _logged(session, info) if session.backend == "kafka" else self._waiting(session, info)
         return {**told, "limit_reached": session.message_count > self.max_messages_per_session}
 
@@ -181,7 +180,7 @@ class SessionManager:
         }
 
     def _note(self, backend: str) -> None:
-        """Log when Kafka goes away, and when it is back."""
+        """Log when what is written begins to wait for Kafka, and when it does no longer."""
         is_fallback = backend == "fallback"
         if is_fallback and not self._is_fallback:
             _LOG.warning("fallback: Kafka is away, and what is said waits in the outbox")
