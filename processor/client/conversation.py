@@ -16,6 +16,7 @@ the service, so the manager holds no sessions and no rules.
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -85,13 +86,16 @@ class SessionManager:
         One that waits for Kafka has another form, with its messages and `metadata["fallback"]`.
         """
         try:
-            self.sessions.touch(session_id)
             session = self.sessions.get(session_id)
-        except SessionClosed:
-            _LOG.info("session expired: %s", hashed(session_id))
-            return None
+            activity = self.sessions.touch(session_id).timestamp if session.is_open else None
         except _GONE:
             return None
+        except SessionClosed:  # Just now.
+            activity = None
+        if activity is None:
+            _LOG.info("session expired: %s", hashed(session_id))
+            return None
+        session = replace(session, last_activity=max(activity, session.last_activity or activity))
         info = self.sessions.user_info(session_id)
         told = _logged(session, info) if session.backend == "kafka" else self._waiting(session, info)
         return {**told, "limit_reached": session.message_count > self.max_messages_per_session}

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,10 @@ def test_two_hours_of_silence_end_it(
     session_id = manager.create_session(ANN)
     manager.add_message(session_id, "user", "hello")
     for _ in range(2):
+        before = told(manager, session_id)["last_activity"]
         service.deployment.advance(2 * HOUR_MS - 60_000)
         assert manager.ensure_session(session_id, ANN) == (session_id, False, None)
+        assert told(manager, session_id)["last_activity"] - before >= timedelta(milliseconds=2 * HOUR_MS - 60_000)
     service.deployment.advance(2 * HOUR_MS + 60_000)
     assert manager.get_session(session_id) is None
     assert manager.add_message(session_id, "user", "hello?") is False

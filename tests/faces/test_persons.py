@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from processor.faces.app import make_app
+from processor.faces.doors import Doors
 from processor.faces.persons import given_of, is_email, user_of
 from processor.faces.problems import Problem
+from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.profiles import Pseudonyms, open_profiles
+from tests.faces.reading import Named, sees, start
 
 
 @pytest.mark.parametrize("user_id", ["ann@example.org", " ann@example.org", "a@b"])
@@ -45,3 +50,20 @@ def test_with_one_it_is_a_pseudonym(tmp_path: Path) -> None:
         assert asyncio.run(user_of(context, "elias01")) == "elias01"
         assert asyncio.run(given_of(context, "elias01")) == "elias01"
         assert asyncio.run(given_of(deployment.context(), user_id)) == user_id
+
+
+def test_who_it_is_is_told_to_those_who_begin_sessions(tmp_path: Path) -> None:
+    """A reviewer sees the session, and not whose it is; once the person is erased nobody does."""
+    profiles = open_profiles(f"sqlite:///{tmp_path / 'profiles.db'}", Pseudonyms(b"key"), None)
+    with MemoryDeployment(tmp_path) as deployment:
+        context = deployment.context(profiles=profiles)
+        user_id = asyncio.run(user_of(context, "ann@example.org", {"name": "Ann"}))
+        path = f"/v1/sessions/{start(deployment, user_id)}/user_info"
+        callers = sees(user_id, role="producer"), sees(user_id), sees("ben", role="producer")
+        with TestClient(make_app(context, Shell(doors=Doors(Named(*callers))))) as http:
+            answers = [http.get(path, headers={"Authorization": f"Bearer {each.name}"}) for each in callers]
+            assert [answer.status_code for answer in answers] == [200, 403, 404]
+            assert answers[0].json()["user_info"] == {"name": "Ann"}
+            profiles.remove(user_id)
+            told = http.get(path, headers={"Authorization": f"Bearer {callers[0].name}"}).json()
+            assert told["user_info"] == {}
