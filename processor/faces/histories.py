@@ -64,7 +64,7 @@ class Histories:
         if version is None or time.monotonic() > known.until_s:
             return None
         if version != known.version:
-            rows = view.messages_behind(known.last)
+            rows = view.messages_behind(known.last, MESSAGES_MAX)
             if rows is None or not _follow(known.last, rows):
                 return None
             known.messages.extend(map(encode, rows))

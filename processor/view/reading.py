@@ -82,16 +82,18 @@ class Reading:
             yield from self._store.messages(session_id, after_seq=after_seq, count_max=count)
         yield from (each.row for each in folded.added_messages if (each.row.seq or 0) > after_seq)
 
-    def messages_behind(self, last: MessageRow, key: bytes) -> Sequence[MessageRow] | None:
+    def messages_behind(self, last: MessageRow, key: bytes, count_max: int) -> Sequence[MessageRow] | None:
         """Return the messages that came after `last` in its session, from the tail alone; None if it lacks some.
 
-        `key`: the user's.
+        None also if there are more than `count_max` records of the user, whose key is `key`.
         """
         tail, end = self._tails[TAGGED], last.offset + 1
         with self._lock:
             if tail.lacks(last.partition, end):
                 return None
             records = tail.of(key, {last.partition: end})
+        if len(records) > count_max:
+            return None
         part, is_read = self._decoded(output_of(TAGGED, record) for record in records)
         return [each.row for each in part.messages if each.row.session_id == last.session_id] if is_read else None
 

@@ -300,10 +300,13 @@ class View:
         """
         return self._outcomes.expect((command_record_id, user_id))
 
-    def messages_behind(self, last: MessageRow) -> Sequence[MessageRow] | None:
-        """Return the messages that came after `last` in its session; None if memory does not hold all of them."""
+    def messages_behind(self, last: MessageRow, count_max: int) -> Sequence[MessageRow] | None:
+        """Return the messages that came after `last` in its session, if memory holds all of them.
+
+        None also if they are too many to be decoded here: more than `count_max`, with others of their user.
+        """
         key = None if last.session_id is None else self._key_of(last.session_id)
-        return None if key is None else self._reading.messages_behind(last, key)
+        return None if key is None else self._reading.messages_behind(last, key, count_max)
 
     # --- one session or many: may read the store, so call these in a thread
 

@@ -76,15 +76,18 @@ def test_what_is_said_is_added(conversation: Counted, limit: int, is_stored: boo
 
 
 def test_what_memory_lacks_is_read(conversation: Counted) -> None:
-    """More messages than were read before, and those that the store took before anybody asked."""
+    """More messages than were read before, very many new ones, and those that the store took before anybody asked."""
     conversation.say(*map(str, range(10)))
     assert len(conversation.get("?limit=2").json()["messages"]) == 2
     assert len(conversation.get("?limit=5").json()["messages"]) == 5
     assert conversation.asked == 2
+    conversation.say(*map(str, range(histories.MESSAGES_MAX + 1)))
+    assert conversation.is_as_read_anew("?limit=5")
+    assert conversation.asked == 3
     conversation.say("stored")
     conversation.deployment.export()
     assert conversation.is_as_read_anew("?limit=5")
-    assert conversation.asked == 3
+    assert conversation.asked == 4
     assert conversation.is_as_read_anew("?limit=5&role=user")
 
 
