@@ -23,6 +23,7 @@ from bench import (
     pure,
     restore,
     service,
+    sockets,
     takeover,
     view,
     workers,
@@ -48,6 +49,7 @@ LINES: dict[str, Callable[[Context], Section]] = {
     "export": export.measure,
     "commands": commands.measure,
     "service": service.measure,
+    "sockets": sockets.measure,
     "view": view.measure,
 }
 PEERS = ("bare", "kstreams")

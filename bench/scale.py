@@ -28,6 +28,7 @@ class Scale:
     export_messages: int
     export_sessions: int
     retries: int  # of a measurement during which others were busy
+    sockets: int
 
 
 FULL: Final = Scale(
@@ -48,5 +49,6 @@ FULL: Final = Scale(
     1_000_000,
     20_000,
     2,
+    2_000,
 )
-QUICK: Final = Scale("quick", 20_000, 2_000, 4, 1, 500, 5_000, 1.0, 3.0, 20_000, 20_000, 0, 5.0, 1, 8_000, 160, 0)
+QUICK: Final = Scale("quick", 20_000, 2_000, 4, 1, 500, 5_000, 1.0, 3.0, 20_000, 20_000, 0, 5.0, 1, 8_000, 160, 0, 100)

@@ -119,7 +119,7 @@ def one(context: Context, vegeta: str) -> dict[str, Any]:
         OURS_LIVE.start(context.cluster, context.folder) as worker,
         Launched(command, environ, context.folder / f"serve-{uuid.uuid4().hex[:4]}.log") as serve,
     ):
-        _await_ready(base, serve)
+        await_ready(base, serve)
         with httpx.Client(base_url=base, timeout=60.0) as client:
             sessions = [_start(client, f"reader{index}") for index in range(_SESSIONS)]
             conversations = [_converse(client, f"speaker{index}") for index in range(_SESSIONS)]
@@ -167,7 +167,8 @@ def in_process() -> dict[str, Any]:
     return {**quantiles(taken_ms), "bad": 0}
 
 
-def _await_ready(base: str, serve: Launched) -> None:
+def await_ready(base: str, serve: Launched) -> None:
+    """Wait until the service at `base` is ready."""
     until_s = time.monotonic() + _READY_S
     while True:
         serve.require_running()

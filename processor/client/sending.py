@@ -89,6 +89,7 @@ class Sender:
             settings.raw_to_write(),
             delivery_timeout_s=_SERVING_TIMEOUT_S,
             queue_wait_s=0,
+            calls_back=False,  # The thread of its own does.
         )
         sender = cls(producer, _schemas(settings), source=source, strict=settings.strict)
         sender._call_back()

@@ -40,6 +40,7 @@ class RecordProducer:
         queue_records_max: int = QUEUE_RECORDS_MAX,
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
         queue_wait_s: float | None = None,
+        calls_back: bool = True,
     ) -> None:
         """Connect.
 
@@ -49,6 +50,7 @@ class RecordProducer:
             queue_records_max: records that wait to be delivered; `send` waits when there are as many.
             delivery_timeout_s: how long a record is tried for.
             queue_wait_s: how long `send` waits for a place in the queue; by default the delivery time-out.
+            calls_back: whether `send` calls back for records that are delivered by then; `waiting` always does.
 
         Raises:
             UsageError: the topic does not exist, or the client refuses a property.
@@ -57,6 +59,7 @@ class RecordProducer:
         self._topic = topic
         self._timeout_s = delivery_timeout_s
         self._queue_wait_s = delivery_timeout_s if queue_wait_s is None else queue_wait_s
+        self._calls_back = calls_back
         self._lock = threading.Lock()
         self._failed = 0
         self._first: A3CPError | None = None
@@ -113,7 +116,8 @@ class RecordProducer:
                 self._producer.poll(_QUEUE_FULL_POLL_S)
             except KafkaException as error:
                 raise self._undelivered(error.args[0], len(value)) from error
-        self._producer.poll(0)
+        if self._calls_back:
+            self._producer.poll(0)
         return partition
 
     def flush(self) -> None:

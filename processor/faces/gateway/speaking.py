@@ -9,8 +9,9 @@ from typing import Any, Final
 from uuid import uuid4
 
 from processor.client.commands import Arguments, CommandRecord, CommandWord
+from processor.codec.codec import Codec
 from processor.codec.events import EventView
-from processor.errors import A3CPError
+from processor.errors import A3CPError, RecordError
 from processor.faces.asking import refuse_unfit
 from processor.faces.context import Context
 from processor.faces.gateway.deliveries import Deliveries, Sent
@@ -18,8 +19,9 @@ from processor.faces.gateway.following import Following
 from processor.faces.gateway.frames import Ack, AckId, told
 from processor.faces.gateway.outgoing import Outgoing
 from processor.faces.gateway.records import message_of, record_id_of
+from processor.faces.problems import Problem
 from processor.faces.v1.asked import refused
-from processor.faces.v1.messages_in import check
+from processor.runtime.withholding import MEDIA, why_withheld
 
 UNACKED_MAX: Final = 64
 UNACKED_AGAIN: Final = 32  # With as few, the client is read again.
@@ -77,7 +79,7 @@ class Speaking:
             ack_id=ack_id,
             context=to.context,
         )
-        check(sender, value)
+        _refuse_unfit(sender.codec, value)
         self._send(
             Sent(record_id, place.user_id.encode(), value, ack_id, self._told),
             partial(sender.message, value, user_id=place.user_id, strict=False, record_id=record_id),
@@ -176,3 +178,17 @@ class Speaking:
             self._refuse(refused(event), ack_id)
         elif event.reason == "touched" and event.session_id is not None:
             self._context.touches.note(event.session_id, self._context.now_ms(), event)
+
+
+def _refuse_unfit(codec: Codec, value: bytes) -> None:
+    """Refuse a message that the log must not hold. All but its payload is ours, and as it should be.
+
+    Raises:
+        Problem: invalid_request, media_not_allowed.
+    """
+    try:
+        why = why_withheld(value, codec.fields_of(value))
+    except RecordError as error:
+        raise Problem("invalid_request", error.what, remedy=error.remedy) from error
+    if why == MEDIA:
+        raise Problem("media_not_allowed", "the payload holds raw video, audio or images")

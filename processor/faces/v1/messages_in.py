@@ -224,11 +224,10 @@ def _checked(sender: Sender, values: Sequence[bytes]) -> list[Incoming]:
     Raises:
         Problem: one of them is none, or may not be in the log.
     """
-    return [check(sender, value, number) for number, value in enumerate(values, 1)]
+    return [_check(sender, value, number) for number, value in enumerate(values, 1)]
 
 
-def check(sender: Sender, value: bytes, number: int = 1) -> Incoming:
-    """Return `value`, the `number`-th of a request, as a message. Raises as `_checked` does."""
+def _check(sender: Sender, value: bytes, number: int) -> Incoming:
     if len(value) > MESSAGE_BYTES_MAX:
         raise Problem("too_large", f"message {number} has {len(value)} bytes, at most {MESSAGE_BYTES_MAX} are taken")
     try:
