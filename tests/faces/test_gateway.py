@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from processor.faces.gateway import records
+from processor.faces.gateway.taking import Taking
 from processor.in_memory import MemoryDeployment
 from tests.faces.gateway_stage import client_of, turned_away, url_of
 
@@ -31,7 +32,7 @@ def test_the_documents_own_frames(http: TestClient, deployment: MemoryDeployment
         client.send(sessionId="sess_none", command="greet", payload=1)
         assert client.frame() == WORDS
         assert client.closed().code == 4404
-    start, message = raw(deployment)
+    start, message, *_ = raw(deployment)
     assert (start["command"], start["template"], start["owner"]) == ("start", "gateway", "human_reviewer_1")
     assert message["payload"] == {"command": "greet", "payload": {"text": "hello"}}
     assert "command" not in message
@@ -280,3 +281,37 @@ def test_kafka_is_away(http: TestClient, deployment: MemoryDeployment) -> None:
         assert client.error()["code"] == "broker_unavailable"
         assert client.closed().code == 1013
     assert turned_away(http)[0] == 1013
+
+
+@pytest.mark.parametrize("payload", [
+    "1e999", "9" * 400, "[" * 900 + "]" * 900, '{"a":1,"a":2}', '"\\u0000"', "-0.0", '{"user_id":"x","session_id":7}',
+    '{"command":"end"}', '"\\ud83d\\ude00"', '{"a":{"b":[null,true,1.5]}}', '{"ackId":[1]}', "null", "NaN", '"\\ud800"',
+])  # fmt: skip
+def test_odd_payloads(http: TestClient, deployment: MemoryDeployment, payload: str) -> None:
+    """Whatever is said is tagged as it is, or refused; none of it becomes a dead letter."""
+    with client_of(http) as client:
+        frame = f'{{"sessionId":"{client.session_id}","command":"say","ackId":1,"payload":{payload}}}'
+        client.socket.send_text(frame)
+        told = client.frame()
+        while told["type"] == "ack":
+            told = client.frame()
+        if told["type"] == "tagged":
+            assert f'"payload":{payload},'.encode() in (deployment.broker.values("tagged")[0] or b"")
+        else:
+            assert told["code"] == "invalid_request"
+            assert deployment.broker.values("tagged") == []
+    assert deployment.broker.values("dlq") == []
+
+
+def test_what_nobody_foresaw(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the service closes the socket with 1011, and no other one."""
+
+    async def fails(*_: Any) -> None:
+        raise RuntimeError("a fault")
+
+    with client_of(http) as client, client_of(http) as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(Taking, "take", fails)
+            client.say(1)
+            assert client.closed().code == 1011
+        other.ping()

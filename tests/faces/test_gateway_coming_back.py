@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from processor.faces.finding import caught_up
+from processor.faces.gateway import opening
 from processor.faces.gateway.tokens import resume_token
 from processor.in_memory import MemoryDeployment
 from processor.settings.model import Settings
@@ -70,6 +72,14 @@ def test_without_grace_it_ends_at_once(tmp_path: Path) -> None:
             client.socket.close()
             comes_true(lambda: is_over(http, client.session_id))
         assert events_of(http, client.session_id) == [("started", None), ("ended", None)]
+
+
+def test_a_close_for_good_ends_the_session(http: TestClient) -> None:
+    """After a message for an invalid session the socket's own ends too, as the document's handler has it."""
+    with client_of(http) as client:
+        client.say(1, sessionId="none")
+        assert client.closed().code == 4404
+        comes_true(lambda: is_over(http, client.session_id))
 
 
 def test_a_broken_line_ends_nothing(http: TestClient) -> None:
@@ -134,6 +144,20 @@ def test_what_was_said_before_is_not_said_again(http: TestClient, deployment: Me
     assert len(deployment.broker.values("tagged")) == 2
 
 
+def test_who_subscribes_misses_no_message(http: TestClient, deployment: MemoryDeployment) -> None:
+    """With `subscribe=1` what others said meanwhile is told too, before anything new."""
+    with client_of(http, subscribe="1") as client:
+        path = f"/v1/sessions/{client.session_id}/messages"
+        http.post(path, json={"source": "ui", "text": "first"})
+        assert client.next("message")["text"] == "first"
+        way_back = {**client.way_back, "subscribe": "1"}
+        lost(client)
+    http.post(path, json={"source": "ui", "text": "second"})
+    with client_of(http, **way_back) as back:
+        http.post(path, json={"source": "ui", "text": "third"})
+        assert [back.next("message")["text"] for _ in "23"] == ["second", "third"]
+
+
 def test_an_earlier_socket_gives_way(http: TestClient, deployment: MemoryDeployment) -> None:
     """Of two sockets of one session the later one counts; the other is told so (4409), and ends nothing."""
     replica = deployment.replica()
@@ -144,6 +168,26 @@ def test_an_earlier_socket_gives_way(http: TestClient, deployment: MemoryDeploym
             back.say(1, ackId=1)
             assert back.next("ack")["ackId"] == 1
         time.sleep(0.1)
+
+
+def test_two_that_come_back_at_once(
+    http: TestClient, deployment: MemoryDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that the log has last goes on; the other sees that in what it has missed."""
+
+    async def another_comes(context: Any) -> bool:
+        view, session_id = deployment.view, client.session_id
+        command = deployment.sender.command(
+            view.user_of(session_id) or "", "status", session_id=session_id, performer_id="system", status="connected"
+        )
+        deployment.sender.send(command, lambda _: None)
+        return await caught_up(context)
+
+    monkeypatch.setattr(opening, "caught_up", another_comes)
+    with client_of(http) as client:
+        lost(client)
+    with client_of(http, **client.way_back) as back:
+        assert back.closed().code == 4409
 
 
 def test_a_session_that_ended_meanwhile(http: TestClient) -> None:

@@ -164,6 +164,7 @@ class Line:
         }  # fmt: skip
         self.frames: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
+        self.is_gone = False
         self.takes = asyncio.Event()
         self.takes.set()
         self._said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -173,7 +174,11 @@ class Line:
         return await self._said.get()
 
     async def send(self, message: Any) -> None:
+        if message["type"] == "websocket.accept":
+            return
         await self.takes.wait()
+        if self.is_gone:
+            raise OSError
         if message["type"] == "websocket.send":
             self.frames.append(json.loads(message["text"]))
         elif message["type"] == "websocket.close":
@@ -181,6 +186,10 @@ class Line:
 
     def say(self, **frame: Any) -> None:
         self._said.put_nowait({"type": "websocket.receive", "text": json.dumps(frame)})
+
+    def leave(self, code: int) -> None:
+        self.is_gone = True
+        self._said.put_nowait({"type": "websocket.disconnect", "code": code})
 
     @property
     def created(self) -> dict[str, Any]:
@@ -190,6 +199,36 @@ class Line:
     @property
     def numbers(self) -> list[int]:
         return [frame["payload"]["seq"] for frame in self.frames if frame["type"] == "tagged"]
+
+
+@pytest.mark.parametrize(("code", "standing"), [(1000, "closed"), (1006, "active")])
+@pytest.mark.parametrize("is_welcomed", [True, False])
+def test_who_goes_while_something_is_sent(tmp_path: Path, code: int, standing: str, is_welcomed: bool) -> None:
+    """What it said last is in the log, and how it went decides over its session, whatever was on its way to it."""
+
+    async def main() -> None:
+        settings = Settings(store_url=f"sqlite:///{tmp_path / 'a3cp.db'}", ws_grace_ms=0)
+        with MemoryDeployment(tmp_path, settings=settings) as deployment:
+            app, line = make_app(deployment.context()), Line()
+            if not is_welcomed:
+                line.takes.clear()
+            task = asyncio.create_task(app(line.scope, line.receive, line.send))
+            await comes_true(lambda: deployment.broker.values("sessions"))
+            session_id = json.loads(deployment.broker.values("sessions")[0] or b"")["session_id"]
+            if is_welcomed:
+                await comes_true(lambda: line.frames)
+                line.takes.clear()
+            line.say(sessionId=session_id, command="say", ackId=1)
+            line.leave(code)
+            if is_welcomed:
+                await comes_true(lambda: deployment.broker.values("tagged"))
+            line.takes.set()
+            await asyncio.wait_for(task, 60)
+            assert len(deployment.broker.values("tagged")) == 1
+            view = deployment.view
+            await comes_true(lambda: view.standing(view.user_of(session_id) or "", session_id) == standing)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_a_slow_client_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +352,7 @@ def test_a_browser_with_the_documents_frames(locked: Service) -> None:
 
 @pytest.mark.parametrize(("token", "asked", "code"), [
     ("none", "", 4401), ("two", "", 4403), ("two", "?user_id=cid", 4403), ("all", "", 4403), ("looks", "", 4403),
-    ("two", "?user_id=ben", None), ("all", "?user_id=zoe", None),
+    ("two", "?user_id=ben", None), ("all", "?user_id=zoe", None), ("two", "?user_id=", 4400),
 ])  # fmt: skip
 def test_what_a_token_allows(locked: Service, token: str, asked: str, code: int | None) -> None:
     """A token that is not known is 4401; one that does not say whose session it is, or may not begin one, is 4403."""
@@ -356,6 +395,21 @@ def test_no_token_in_time(locked: Service, monkeypatch: pytest.MonkeyPatch, fram
             if frame is not None:
                 await client.send(frame)
             assert await code_of(client) == code
+
+    asyncio.run(main())
+
+
+def test_who_comes_back_needs_not_say_who_it_is(locked: Service) -> None:
+    """The session says whose it is, also where the token has several users."""
+
+    async def main() -> None:
+        headers = {"Authorization": "Bearer two"}
+        async with locked.client("?user_id=ben", additional_headers=headers) as client:
+            mine = await created(client)
+            client.transport.abort()
+        way = f"?session_id={mine['sessionId']}&resume_token={mine['resumeToken']}"
+        async with locked.client(way, additional_headers=headers) as back:
+            assert (await created(back))["resumed"] is True
 
     asyncio.run(main())
 

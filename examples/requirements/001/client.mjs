@@ -14,6 +14,7 @@ export class SessionSocket {
   #ackId = 0;
   #waiting = new Map(); // by ackId: the frame, and whom to tell once the log has it
   #failures = 0;
+  #subscribes = false;
 
   // `onFrame` is called with each frame of the service, `onClose` with the code once the socket does not come back.
   constructor(url, { onFrame = () => {}, onClose = () => {} } = {}) {
@@ -30,6 +31,7 @@ export class SessionSocket {
 
   // Asks for something else: touch, pause, resume, note, end, subscribe.
   ask(type, payload) {
+    if (type === "subscribe") this.#subscribes = true;
     return this.#send({ type, payload });
   }
 
@@ -57,6 +59,7 @@ export class SessionSocket {
       url.searchParams.set("resume_token", this.#session.resumeToken);
       url.searchParams.set("after", this.#position);
     }
+    if (this.#subscribes) url.searchParams.set("subscribe", "1");
     const socket = (this.#socket = new WebSocket(url, ["a3cp.v1"]));
     let isOver = false;
     const over = (code, reason) => {

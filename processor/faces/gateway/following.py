@@ -67,6 +67,7 @@ class Following:
         self.context: dict[str, Any] = {}  # under which circumstances it is held, as its events tell
         self.is_subscribed = False  # whether all its messages are told, not only those through sockets
         self.connected_by: str | None = None  # the command by which this socket took the session over
+        self.is_lost = False  # whether another one has taken it over since, as far as was replayed
         self.logged: set[str] = set()  # record ids of what was said with an `ackId`, as far as it was replayed
         self.leave: Callable[[], None] = lambda: None
         self._outgoing = outgoing
@@ -119,6 +120,7 @@ class Following:
                 event = from_json(row.value)
                 frames = self.of_event(event, at)
                 self.logged.add(event.command_record_id or "")
+                self.is_lost = self.connected_by in self.logged and (self.is_lost or self.took_over(event))
             yield frames, at
         self._begin = at
 

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -20,12 +20,12 @@ from processor.faces.gateway.frames import INVALID, PROTOCOL, error
 from processor.faces.gateway.grace import Graces
 from processor.faces.gateway.opening import (
     InvalidSession,
-    Opened,
     authorization_of,
     begin,
     owner_of,
     protocol_of,
     resume,
+    returned_to,
     token_in_time,
 )
 from processor.faces.gateway.outgoing import Close
@@ -35,6 +35,7 @@ from processor.faces.shell import Shell
 from processor.observe.logs import hashed
 
 CLEAN: Final = frozenset({1000, 1001, 1005})  # 1005: a close frame without a code, as browsers send it by themselves
+FOR_GOOD: Final = frozenset({Code.NO_SESSION, Code.BAD_FRAME})  # Nobody comes back after these.
 LOST: Final = 1006
 
 
@@ -55,14 +56,19 @@ class Gateway:
         connection = HTTPConnection(scope)
         await receive()  # It wants to connect.
         protocol = protocol_of(connection)
-        await send({"type": "websocket.accept", "subprotocol": protocol, "headers": []})
         began_s = time.perf_counter()
         socket, code = None, LOST
         try:
             with self._shell.metrics.socket():
+                await send({"type": "websocket.accept", "subprotocol": protocol, "headers": []})
                 socket, code = await self._serve(connection, receive, send, speaks=protocol == PROTOCOL)
-        except OSError:  # The line broke while something was sent.
+        except OSError:  # The line broke before there was a session.
             pass
+        except Exception as failure:  # What nobody foresaw: the log has the reason.
+            code = Code.FAILED
+            self._log.error("a socket failed", operation="ws", exc_info=failure)
+            with suppress(OSError, RuntimeError):  # It may be closed already.
+                await send(Close(code, "the service failed").message)
         finally:
             self._record(connection, socket, code, time.perf_counter() - began_s)
 
@@ -76,14 +82,20 @@ class Gateway:
             context = await context_of(connection)
             require(who, "producer")
             asked = connection.query_params
-            owner = await owner_of(context, who, self._shell.doors, asked.get("user_id"))
+            place = None
+            if (session_id := asked.get("session_id")) is not None:
+                place = await returned_to(context, who, session_id, asked.get("resume_token", ""))
+                owner = place.owner
+            else:
+                owner = await owner_of(context, who, self._shell.doors, asked.get("user_id"))
             with self._place_for(context, owner):
-                opened = await self._opened(context, who, owner, asked)
+                opened = await (begin(context, owner) if place is None else resume(context, place, asked.get("after")))
                 if not speaks and not opened.place.standing.is_open:
                     raise InvalidSession
-                return await self._talk(
-                    Socket(context, who, opened, self._on_way(context), send, speaks=speaks), receive
-                )
+                socket = Socket(context, who, opened, self._on_way(context), send, speaks=speaks)
+                if speaks and asked.get("subscribe") == "1":
+                    socket.subscribe()
+                return await self._talk(socket, receive)
         except InvalidSession:
             return None, await _turn_away(send, INVALID, Close(Code.NO_SESSION, INVALID_SESSION))
         except (Problem, A3CPError) as failure:
@@ -100,19 +112,13 @@ class Gateway:
                 return None
         return await admitted(doors, self._shell.limits, connection.scope, authorization)
 
-    async def _opened(self, context: Context, who: Caller, owner: str, asked: Any) -> Opened:
-        session_id = asked.get("session_id")
-        if session_id is None:
-            return await begin(context, owner)
-        return await resume(context, who, session_id, asked.get("resume_token", ""), asked.get("after"))
-
     async def _talk(self, socket: Socket, receive: Receive) -> tuple[Socket, int]:
         code: int | None = None
         try:
             code = await socket.run(receive)
         finally:
             socket.leave()
-            if code in CLEAN:
+            if code in CLEAN or (socket.closed is not None and socket.closed.code in FOR_GOOD):
                 self._graces.begin(socket.place)
         return socket, socket.closed.code if socket.closed is not None else code or LOST
 
@@ -154,5 +160,5 @@ class Gateway:
 async def _turn_away(send: Send, frame: bytes, close: Close) -> int:
     """Tell a client why it is not let in, and close."""
     await send({"type": "websocket.send", "text": frame.decode()})
-    await send({"type": "websocket.close", "code": close.code, "reason": close.reason[:100]})
+    await send(close.message)
     return close.code

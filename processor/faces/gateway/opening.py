@@ -118,21 +118,30 @@ async def begin(context: Context, owner: str) -> Opened:
     return Opened(Place(event.session_id, lane, owner, Standing.ACTIVE))
 
 
-async def resume(context: Context, who: Caller, session_id: str, token: str, after: str | None) -> Opened:
+async def returned_to(context: Context, who: Caller, session_id: str, token: str) -> Place:
+    """Return where the session is that a client comes back to.
+
+    Raises:
+        InvalidSession: there is none, or the token does not open it.
+        Problem: not_caught_up.
+        StoreUnavailable: the store does not answer.
+    """
+    place = await find(context, session_id)
+    if place is None or not who.sees(place.owner):
+        raise InvalidSession
+    if not opens(token, place.owner, session_id, context.now_ms(), context.site_key):
+        raise InvalidSession
+    return place
+
+
+async def resume(context: Context, place: Place, after: str | None) -> Opened:
     """Go on with a session, behind the position `after`; without one, from its beginning.
 
     It is told to the log, so that no replica ends the session, and an earlier connection of it gives way.
 
     Raises:
-        InvalidSession: there is no such session, or the token does not open it.
-        Problem: not_caught_up; invalid_request, since `after` is no position; as `carried_out`.
+        Problem: invalid_request, since `after` is no position; not_caught_up; as `carried_out`.
     """
-    place = await find(context, session_id)
-    now_ms = context.now_ms()
-    if place is None or not who.sees(place.owner):
-        raise InvalidSession
-    if not opens(token, place.owner, session_id, now_ms, context.site_key):
-        raise InvalidSession
     here = context.view.position(place.user_id)
     begin_at = here._replace(sessions=0, tagged=0)
     if after:
@@ -141,7 +150,7 @@ async def resume(context: Context, who: Caller, session_id: str, token: str, aft
     if not place.standing.is_open:
         return Opened(place, begin_at)
     command = context.sender.command(
-        place.user_id, "status", session_id=session_id, performer_id=SYSTEM, status=CONNECTED
+        place.user_id, "status", session_id=place.session_id, performer_id=SYSTEM, status=CONNECTED
     )
     answered = await carried_out(context, command, OUTCOME_WAIT_S, waits=True)
     if answered.event.kind == "rejected":  # It has ended in this moment.

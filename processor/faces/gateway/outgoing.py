@@ -11,11 +11,20 @@ FRAMES_MAX: Final = 256
 BYTES_MAX: Final = 1 << 20
 
 
+REASON_BYTES_MAX: Final = 120  # A close frame takes 123.
+
+
 class Close(NamedTuple):
     """The end of a socket."""
 
     code: int
     reason: str = ""
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The end as a message of ASGI."""
+        reason = self.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+        return {"type": "websocket.close", "code": int(self.code), "reason": reason}
 
 
 class Outgoing:
@@ -65,6 +74,7 @@ class Outgoing:
         while True:
             self._news.clear()
             if self._is_slow:
+                self._queue.clear()
                 return Close(Code.SLOW)
             if self._queue:
                 size_bytes, item = self._queue.popleft()
@@ -80,5 +90,4 @@ class Outgoing:
         size_bytes = self._told_bytes + self._put_bytes - self._taken_bytes
         if len(self._queue) >= FRAMES_MAX or size_bytes > BYTES_MAX:
             self._is_slow = True
-            self._queue.clear()
         return not self._is_slow

@@ -1,6 +1,7 @@
 """One socket, from its session's beginning to its close: frames in, and in their order frames out."""
 
 import asyncio
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 
@@ -24,6 +25,7 @@ from processor.faces.v1.reading import in_thread
 from processor.view.held import Held
 from processor.view.position import Position
 
+TAKEN_OVER: Final = Close(Code.TAKEN_OVER, "another connection goes on with the session")
 _NO_CODE: Final = 1005
 _MISSED_AT_ONCE: Final = 200
 
@@ -52,9 +54,14 @@ class Socket:
         self._speaking = Speaking(context, deliveries, self._outgoing, self._refuse, acks=speaks)
         self._taking = Taking(context, who, self._followed, self._speaking, self._outgoing)
 
+    def subscribe(self) -> None:
+        """Tell the client all messages of its session, also those that it has missed."""
+        self._followed.own.is_subscribed = True
+
     async def run(self, receive: Receive) -> int | None:
         """Serve the client until one of both sides closes; return the code with which the client did, if it did."""
-        await self._welcome()
+        with suppress(OSError):  # Then the line broke, and how is told below.
+            await self._welcome()
         code = None
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -104,21 +111,26 @@ class Socket:
                 for frame in frames:
                     await self._transmit(frame)
                 self._position = position
+        if self._followed.own.is_lost:
+            self._outgoing.shut(*TAKEN_OVER)
 
     async def _write(self) -> None:
-        """Send what is to be sent, until the socket is to be closed. Raises Gone then."""
-        while not isinstance(item := await self._outgoing.next(), Close):
-            if isinstance(item, Item):
-                await self._show(item)
-            elif isinstance(item, Ack):
-                await self._transmit(told("ack", {**item, "position": str(self._position)}))
-            else:
-                await self._transmit(item)
-        if item.code == Code.SLOW:
-            item = Close(Code.SLOW, str(self._position))
-        self.closed = item
-        await self._send({"type": "websocket.close", "code": item.code, "reason": item.reason})
-        raise Gone
+        """Send what is to be sent, until the line breaks, or the socket is to be closed.
+
+        Raises:
+            Gone: it is closed.
+        """
+        with suppress(OSError):  # Whoever reads is told how the line broke.
+            while not isinstance(item := await self._outgoing.next(), Close):
+                if isinstance(item, Item):
+                    await self._show(item)
+                elif isinstance(item, Ack):
+                    await self._transmit(told("ack", {**item, "position": str(self._position)}))
+                else:
+                    await self._transmit(item)
+            self.closed = item._replace(reason=str(self._position)) if item.code == Code.SLOW else item
+            await self._send(self.closed.message)
+            raise Gone
 
     async def _show(self, item: Item) -> None:
         event, frames = item.of.frames_of(item)
@@ -127,7 +139,7 @@ class Socket:
         if item.of is self._followed.own:
             self._position = item.position
             if event is not None and item.of.took_over(event):
-                self._outgoing.shut(Code.TAKEN_OVER, "another connection goes on with the session")
+                self._outgoing.shut(*TAKEN_OVER)
 
     async def _transmit(self, frame: bytes) -> None:
         self.frames_out += 1

@@ -117,7 +117,7 @@ class Speaking:
 
     def stop(self) -> None:
         """Wait for nothing any more."""
-        for awaited in self._awaited:
+        for awaited in list(self._awaited):
             awaited.cancel()
 
     def _record_id(self, to: Following, ack_id: AckId | None) -> str | None:
