@@ -170,17 +170,38 @@ def test_an_earlier_socket_gives_way(http: TestClient, deployment: MemoryDeploym
         time.sleep(0.1)
 
 
+def tell(deployment: MemoryDeployment, session_id: str, word: str) -> None:
+    """Tell the log what another replica would."""
+    user_id = deployment.view.user_of(session_id) or ""
+    command = deployment.sender.command(user_id, "status", session_id=session_id, performer_id="system", status=word)
+    deployment.sender.send(command, lambda _: None)
+
+
+def test_a_late_word_of_the_replica_that_was_left(http: TestClient, deployment: MemoryDeployment) -> None:
+    """If it tells only after the client has come back that it has gone, it is contradicted, and ends nothing."""
+    with client_of(http) as client:
+        lost(client)
+    with client_of(http, **client.way_back) as back:
+        back.ping()
+        tell(deployment, back.session_id, "disconnected")
+        comes_true(lambda: len(events_of(http, back.session_id)) == 4)
+        assert [word for _, word in events_of(http, back.session_id)] == [
+            None,
+            "connected",
+            "disconnected",
+            "connected",
+        ]
+        back.say(1, ackId=1)
+        assert back.next("tagged")["seq"] == 1
+
+
 def test_two_that_come_back_at_once(
     http: TestClient, deployment: MemoryDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one that the log has last goes on; the other sees that in what it has missed."""
 
     async def another_comes(context: Any) -> bool:
-        view, session_id = deployment.view, client.session_id
-        command = deployment.sender.command(
-            view.user_of(session_id) or "", "status", session_id=session_id, performer_id="system", status="connected"
-        )
-        deployment.sender.send(command, lambda _: None)
+        tell(deployment, client.session_id, "connected")
         return await caught_up(context)
 
     monkeypatch.setattr(opening, "caught_up", another_comes)

@@ -25,7 +25,7 @@ class Followed:
         self._tells = tells
         self._sessions: dict[str, Following] = {}
         self.own: Final = self._follow(opened.place)
-        self.own.connected_by = opened.connected_by
+        self.own.words |= opened.words
 
     async def meant(self, session_id: Any) -> Following:
         """Return the open session that a frame means.

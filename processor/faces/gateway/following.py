@@ -66,14 +66,15 @@ class Following:
         self.loop: asyncio.AbstractEventLoop = outgoing.loop
         self.context: dict[str, Any] = {}  # under which circumstances it is held, as its events tell
         self.is_subscribed = False  # whether all its messages are told, not only those through sockets
-        self.connected_by: str | None = None  # the command by which this socket took the session over
-        self.is_lost = False  # whether another one has taken it over since, as far as was replayed
+        self.words: set[str] = set()  # the commands by which this socket told the log that it is connected
+        self.others_word: str | None = None  # CONNECTED or DISCONNECTED, if another one said so since
         self.logged: set[str] = set()  # record ids of what was said with an `ackId`, as far as it was replayed
         self.leave: Callable[[], None] = lambda: None
         self._outgoing = outgoing
         self._codec = codec
         self._tells = tells
         self._begin: Position | None = None  # what is before was told already
+        self._is_told = False  # whether this socket's own word was seen
 
     def follow(self, view: View) -> None:
         """Begin to follow."""
@@ -97,14 +98,6 @@ class Following:
         for row in held.events():
             self._note_context(from_json(row.value))
 
-    def took_over(self, event: EventView) -> bool:
-        """Whether the event tells that another socket goes on with the session."""
-        return (
-            event.kind == "status"
-            and event.command_record_id != self.connected_by
-            and phase_in(details_of(event)) == CONNECTED
-        )
-
     def replayed(self, held: Held, after: Position) -> Iterator[tuple[list[bytes], Position]]:
         """Yield the frames of what has happened in the session since `after`, with the position behind each."""
         at = after
@@ -118,31 +111,28 @@ class Following:
                 self.logged.add(row.record_id)
             else:
                 event = from_json(row.value)
-                frames = self.of_event(event, at)
+                frames = self._of_event(event, at)
                 self.logged.add(event.command_record_id or "")
-                self.is_lost = self.connected_by in self.logged and (self.is_lost or self.took_over(event))
             yield frames, at
         self._begin = at
 
-    def frames_of(self, item: Item) -> tuple[EventView | None, list[bytes]]:
-        """Return what is to be sent of a record, and the event if it is one; nothing if it is of another session."""
+    def frames_of(self, item: Item) -> list[bytes]:
+        """Return what is to be sent of a record; nothing if it is of another session."""
         _, topic, record, position = item
         begin, value = self._begin, record.value or b""
         if begin is not None and position.ends[topic, position.partition] <= begin.ends[topic, begin.partition]:
-            return None, []
+            return []
         if topic == TAGGED:
-            return None, self._of_message(value, record, position)
+            return self._of_message(value, record, position)
         try:
             event = self._codec.decode_event(value)
         except A3CPError:
-            return None, []  # Who reads the session is told.
-        if event.session_id != self.place.session_id:
-            return None, []
-        return event, self.of_event(event, position)
+            return []  # Who reads the session is told.
+        return self._of_event(event, position) if event.session_id == self.place.session_id else []
 
-    def of_event(self, event: EventView, position: Position) -> list[bytes]:
-        """Return what is to be sent of an event."""
+    def _of_event(self, event: EventView, position: Position) -> list[bytes]:
         self._note_context(event)
+        self._note_word(event)
         if not self._tells or event.kind == "rejected":  # Who was refused is told apart.
             return []
         fields = event_fields(event, self.place.owner)
@@ -156,6 +146,16 @@ class Following:
         told_of = details_of(event).get("context") if event.kind == "context" else None
         if isinstance(told_of, dict):
             self.context |= told_of
+
+    def _note_word(self, event: EventView) -> None:
+        """Take note of who is connected, from this socket's own word on."""
+        word = phase_in(details_of(event)) if event.kind == "status" else None
+        if word not in (CONNECTED, DISCONNECTED):
+            return
+        if event.command_record_id in self.words:
+            self._is_told, self.others_word = True, None
+        elif self._is_told or not self.words:
+            self.others_word = word
 
     def _of_message(self, value: bytes | None, source: MessageRow | TopicRecord, position: Position) -> list[bytes]:
         tagged = None if value is None else self.tagged(value)

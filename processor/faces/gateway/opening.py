@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from starlette.requests import HTTPConnection
 from starlette.types import Receive
 
+from processor.client.commands import CommandRecord
 from processor.client.lanes import lane_of
 from processor.codec.events import SYSTEM
 from processor.faces import ids
@@ -37,7 +38,7 @@ class Opened(NamedTuple):
 
     place: Place
     after: Position | None = None  # behind which it goes on; None if it has just begun
-    connected_by: str | None = None  # the command that told the log of the new connection
+    words: frozenset[str] = frozenset()  # the command that told the log of the new connection
 
 
 def protocol_of(connection: HTTPConnection) -> str | None:
@@ -149,13 +150,18 @@ async def resume(context: Context, place: Place, after: str | None) -> Opened:
         begin_at = told if told[:2] == here[:2] else begin_at
     if not place.standing.is_open:
         return Opened(place, begin_at)
-    command = context.sender.command(
-        place.user_id, "status", session_id=place.session_id, performer_id=SYSTEM, status=CONNECTED
-    )
+    command = connected_in(context, place)
     answered = await carried_out(context, command, OUTCOME_WAIT_S, waits=True)
     if answered.event.kind == "rejected":  # It has ended in this moment.
         place = place._replace(standing=Standing.CLOSED)
     # What was said before is in the log, and so are its tags: a frame that is sent again is recognised.
     if not answered.is_kept and not await caught_up(context):
         raise Problem("not_caught_up", "this replica has not read all of the session yet")
-    return Opened(place, begin_at, command.record_id)
+    return Opened(place, begin_at, frozenset((command.record_id,)))
+
+
+def connected_in(context: Context, place: Place) -> CommandRecord:
+    """Return the command that tells the log that a client is connected to its session."""
+    return context.sender.command(
+        place.user_id, "status", session_id=place.session_id, performer_id=SYSTEM, status=CONNECTED
+    )

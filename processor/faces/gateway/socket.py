@@ -13,9 +13,9 @@ from processor.faces.doors import Caller
 from processor.faces.gateway.codes import INVALID_SESSION, Code, code_of, ends
 from processor.faces.gateway.deliveries import Deliveries
 from processor.faces.gateway.followed import Followed
-from processor.faces.gateway.following import Item
+from processor.faces.gateway.following import CONNECTED, DISCONNECTED, Item
 from processor.faces.gateway.frames import INVALID, Ack, AckId, ack_id_in, error, frame_in, told
-from processor.faces.gateway.opening import InvalidSession, Opened
+from processor.faces.gateway.opening import InvalidSession, Opened, connected_in
 from processor.faces.gateway.outgoing import Close, Outgoing
 from processor.faces.gateway.speaking import Speaking
 from processor.faces.gateway.taking import Taking
@@ -111,8 +111,7 @@ class Socket:
                 for frame in frames:
                     await self._transmit(frame)
                 self._position = position
-        if self._followed.own.is_lost:
-            self._outgoing.shut(*TAKEN_OVER)
+        self._look_at_others()
 
     async def _write(self) -> None:
         """Send what is to be sent, until the line breaks, or the socket is to be closed.
@@ -133,13 +132,23 @@ class Socket:
             raise Gone
 
     async def _show(self, item: Item) -> None:
-        event, frames = item.of.frames_of(item)
-        for frame in frames:
+        for frame in item.of.frames_of(item):
             await self._transmit(frame)
         if item.of is self._followed.own:
             self._position = item.position
-            if event is not None and item.of.took_over(event):
-                self._outgoing.shut(*TAKEN_OVER)
+            self._look_at_others()
+
+    def _look_at_others(self) -> None:
+        """Give way to another socket of the session; contradict one that tells, late, that its client has gone."""
+        own = self._followed.own
+        if own.others_word == CONNECTED:
+            self._outgoing.shut(*TAKEN_OVER)
+        elif own.others_word == DISCONNECTED:
+            own.others_word = None
+            command = connected_in(self._context, self.place)
+            own.words.add(command.record_id)
+            with suppress(A3CPError):  # If Kafka is away, the client hears of it when it speaks.
+                self._context.sender.send(command, _nobody, _nobody)
 
     async def _transmit(self, frame: bytes) -> None:
         self.frames_out += 1
@@ -181,3 +190,7 @@ class Socket:
             await self._taking.take(frame, ack_id)
         except (Problem, A3CPError, InvalidSession) as failure:
             self._refuse(failure, ack_id)
+
+
+def _nobody(*_: object) -> None:
+    """Tell nobody."""
