@@ -10,10 +10,11 @@ from typing import Final
 
 import msgspec
 
+from processor.bundles import overview
 from processor.bundles.reading import METADATA_BYTES_MAX
 from processor.sessions.shapes import Index
 from processor.targets.locks import alone_at
-from processor.targets.paths import path_part
+from processor.targets.paths import OVERVIEW, path_part
 from processor.targets.target import NotAFile, Target
 
 FOLDER: Final = "index"
@@ -47,6 +48,7 @@ def note(target: Target, store: str, date: str, listed: Callable[[], Iterable[st
         return now | {session_id for session_id in before if session_id in now or is_there(session_id)}
 
     _change(target, _path(target, store, date), date, change)
+    _show(target, date)
 
 
 def forget(target: Target, date: str, sessions: Collection[str]) -> None:
@@ -57,6 +59,7 @@ def forget(target: Target, date: str, sessions: Collection[str]) -> None:
     """
     for path in list(_files(target, date)):
         _change(target, path, date, lambda before: set(before) - set(sessions))
+    _show(target, date)
 
 
 def read(target: Target) -> Iterator[tuple[str, Index | Damaged]]:
@@ -88,6 +91,19 @@ def _change(target: Target, path: str, date: str, change: Callable[[Collection[s
         target.files.pipe_file(beside, _render(made))
         if beside != path:
             target.files.mv(beside, path)
+
+
+def _show(target: Target, date: str) -> None:
+    """Write the pages that show the index: that of a date, and that of the root."""
+    if not target.is_local:
+        return
+    with alone_at(target, OVERVIEW):
+        dates: dict[str, set[str]] = {}
+        for _, content in read(target):
+            if isinstance(content, Index):
+                dates.setdefault(content.date, set()).update(content.sessions)
+        overview.write_date(target, date, dates.get(date, ()))
+        overview.write_root(target, dates)
 
 
 def _sealed(index: Index) -> Index:

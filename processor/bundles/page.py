@@ -103,9 +103,8 @@ def served(own: str, actions: str) -> tuple[str, str]:
         actions: HTML that stands below the page's head.
     """
     code = script(*parts_of_script(*SCRIPTS), own)
-    parts, texts = _template(code, f"script-src {_source(code)} 'self'; connect-src 'self'", actions)
-    filled_in = [texts.get(part, "") if number % 2 else part for number, part in enumerate(parts)]
-    return "".join(filled_in), html.unescape(texts["policy"])
+    policy = policy_of(f"script-src {_source(code)} 'self'; connect-src 'self'")
+    return "".join(framed("page.html", code, policy, {"actions": actions})), policy
 
 
 def json_in_script(text: bytes) -> bytes:
@@ -130,39 +129,66 @@ def _line(entry: Entry, shapes: dict[tuple[str, ...], int]) -> bytes:
     return _encode(head) + b"\t" + _encode(rest)
 
 
+def framed(name: str, code: str, policy: str, texts: Mapping[str, str]) -> list[str]:
+    """Return a page, cut at each place for which `texts` has nothing.
+
+    Args:
+        name: its template.
+        code: its script.
+        policy: as `policy_of` returns it.
+        texts: HTML for its places, beside the texts that all pages share.
+    """
+    filled_in = {**_shared(), "policy": html.escape(policy), "style": _style(), "script": code, **texts}
+    cut = [""]
+    for number, piece in enumerate(_pieces(name)):
+        if number % 2 and piece not in filled_in:
+            cut.append("")
+        else:
+            cut[-1] += filled_in[piece] if number % 2 else piece
+    return cut
+
+
 @cache
-def _file_template() -> tuple[tuple[str, ...], Mapping[str, str]]:
-    code = script(*parts_of_script(*SCRIPTS, "source"))
-    return _template(code, f"script-src {_source(code)}", "")
+def own_script(*names: str) -> tuple[str, str]:
+    """Return the script made of parts by name, and the policy of a page that runs nothing else."""
+    code = script(*parts_of_script(*names))
+    return code, policy_of(f"script-src {_source(code)}")
 
 
-def _template(code: str, policy: str, actions: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    """Return the page's parts, every second one the name of a place to fill, and the texts that all pages share."""
-    style = (TEMPLATES / "page.css").read_text("utf-8")
-    policy = (
-        f"default-src 'none'; {policy}; style-src {_source(style)}; base-uri 'none'; form-action 'none'; "
+def policy_of(scripts: str) -> str:
+    """Return the policy of a page; `scripts` says what it may run, and where that may connect to."""
+    return (
+        f"default-src 'none'; {scripts}; style-src {_source(_style())}; base-uri 'none'; form-action 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )
-    # Split once, then filled: what stands in a text is never taken for a place to fill.
-    parts = tuple(_PLACE.split((TEMPLATES / "page.html").read_text("utf-8")))
-    said = {f"say_{name}": html.escape(text) for name, text in table()["page"].items()}
-    shared = {
-        "policy": html.escape(policy),
-        "style": style,
-        "script": code,
-        "actions": actions,
-        "data": "",
-        "lines": "",
-    }
-    return parts, {**said, **shared}
 
 
-def _frame(session: SessionRow, facts: Iterable[_Told], notices: Iterable[tuple[str, Any]]) -> tuple[bytes, ...]:
+@cache
+def _style() -> str:
+    return (TEMPLATES / "page.css").read_text("utf-8")
+
+
+@cache
+def _pieces(name: str) -> tuple[str, ...]:
+    """Return a template's parts, every second one the name of a place to fill.
+
+    It is split once, then filled: what stands in a text is never taken for a place to fill.
+    """
+    return tuple(_PLACE.split((TEMPLATES / name).read_text("utf-8")))
+
+
+@cache
+def _shared() -> Mapping[str, str]:
+    words = table()
+    said = {f"say_{name}": html.escape(text) for name, text in words["page"].items()}
+    return {**said, **{f"fact_{name}": html.escape(text) for name, text in words["facts"].items()}}
+
+
+def _frame(session: SessionRow, facts: Iterable[_Told], notices: Iterable[tuple[str, Any]]) -> list[bytes]:
     """Return what stands before the lines, before the data, and at the end; in English for who has no script."""
-    parts, texts = _file_template()
     start = format_time(session.start_ms)
     texts = {
-        **texts,
+        "actions": "",
         "title": _text("title", {"user": session.owner}),
         "lead": html.escape(f"{start} – {format_time(session.last_ms)}"),
         "facts": "".join(
@@ -172,10 +198,8 @@ def _frame(session: SessionRow, facts: Iterable[_Told], notices: Iterable[tuple[
         "notices": "".join(f'<p class="notice">{_text(phrase, values)}</p>' for phrase, values in notices),
         "footer": _text("footer", {"session": session.session_id, "zone": "UTC"}),
     }
-    filled_in = [texts[part] if number % 2 else part for number, part in enumerate(parts)]
-    lines, data = parts.index("lines"), parts.index("data")
-    cuts = (filled_in[:lines], filled_in[lines + 1 : data], filled_in[data + 1 :])
-    return tuple("".join(cut).encode("utf-8", "replace") for cut in cuts)
+    cut = framed("page.html", *own_script(*SCRIPTS, "source"), texts)
+    return [part.encode("utf-8", "replace") for part in cut]
 
 
 def _text(phrase: str, values: Mapping[str, Any]) -> str:
@@ -213,7 +237,7 @@ def _facts(session: SessionRow) -> Iterator[_Told]:
     if session.session_notes:
         yield "notes", "fact_notes", {"note": session.session_notes}
     if session.status is Status.COMPLETE:
-        yield "proof", "fact_proof", {}
+        yield "proof", "fact_proof", {"state": session.status.value}
 
 
 def _notices(session: SessionRow) -> Iterator[tuple[str, Mapping[str, Any]]]:

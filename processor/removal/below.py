@@ -14,7 +14,7 @@ from processor.bundles import manifest as manifests
 from processor.bundles.index import FOLDER as INDEX
 from processor.bundles.placing import MARK
 from processor.targets.locks import LOCK, TEMPORARY
-from processor.targets.paths import METADATA, RECORDS, is_date_part
+from processor.targets.paths import METADATA, OVERVIEW, RECORDS, is_date_part
 from processor.targets.target import Target
 
 TABLES: Final = ("messages", "captures")  # of the data set
@@ -146,6 +146,8 @@ def _file(entry: _Entry, names: tuple[str, ...]) -> Place | None:
         return Place(Kind.OTHER, entry.path, "no file and no folder")
     if names == (TEMPORARY,) and entry.name.startswith(LOCK):
         return None
+    if entry.name == OVERVIEW and (not names or (len(names) == 1 and is_date_part(names[0]))):
+        return None  # The index's pages name who is there now: they are written anew with it.
     if names[:1] and names[0] in TABLES and entry.name.startswith(f".{names[0]}{_PARQUET}."):
         return Place(Kind.PART, entry.path)
     if entry.name.endswith(_PARQUET):

@@ -16,6 +16,7 @@ AUDIT: Final = "timeline.jsonl"
 PAGE: Final = "timeline.html"
 TABLE: Final = "messages.csv"
 TIMELINE: Final = "timeline.csv"
+OVERVIEW: Final = "index.html"  # of a root and of a date
 RECORDS: Final = "records.jsonl"
 PART_CHARS_MAX: Final = 128  # Half of what file systems take: room for what temporary names add.
 _KEPT_CHARS: Final = 48  # of a name that is too long, before its hash

@@ -1,10 +1,12 @@
 """The one table of plain words is whole."""
 
+import re
 from pathlib import Path
 
 from processor.core.model import EndReason, Odd, RejectCode
 from processor.upstream.notices import Notice
 from processor.upstream.vocabulary import ENDS, FLAGS, ODD, REJECTED, flag_counts, flag_text
+from processor.upstream.words import LANGUAGES, table
 
 
 def test_each_word_has_its_plain_ones() -> None:
@@ -27,3 +29,26 @@ def test_the_documents_have_the_table() -> None:
     document = (Path(__file__).parents[2] / "docs" / "exporting.md").read_text("utf-8")
     for word, (text, _) in FLAGS.items():
         assert f"| `{word}` | {text} |" in document
+
+
+def test_every_language_has_every_word() -> None:
+    """The same names in each table, and the same places in each phrase; each text of the page is in them."""
+    places = re.compile(r"\{[\w:]+\}").findall
+    english = table("en")
+    for language in LANGUAGES:
+        words = table(language)
+        assert words.keys() == english.keys()
+        for name, told in english.items():
+            if isinstance(told, dict):
+                assert words[name].keys() == told.keys(), (language, name)
+        for part in ("phrases", "page"):
+            for name, text in english[part].items():
+                assert sorted(places(words[part][name])) == sorted(places(text)), (language, name)
+
+
+def test_every_place_of_a_phrase_can_be_filled() -> None:
+    """What stands behind a colon is a table, a count, or a kind of number."""
+    words = table()
+    for text in words["phrases"].values():
+        for kind in re.findall(r":(\w+)\}", text):
+            assert kind in words or kind in words["counts"] or kind in ("span", "time", "number"), text

@@ -1,9 +1,9 @@
 """The tables of words: a file for each language, with the same names in all of them.
 
 A phrase has places for values: `{label}`; `{reason:ends}` is the word that the table `ends` has for a value;
-`{length:span}` a length of time, `{held:number}` a number, `{lines:lines}` a number of what `counts` names. A list is
-told as “a” or “b”, flags with their numbers. What stands in `[…]` is left out when a value in it is missing. The
-script of the timeline's page (words.js) fills them alike.
+`{length:span}` is a length of time, `{start:time}` a moment, `{held:number}` a number, `{lines:lines}` a number of what
+`counts` names. A list is told as “a” or “b”, flags with their numbers. What stands in `[…]` is left out when a value in
+it is missing. The script of the pages (words.js) fills them alike.
 """
 
 import re
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
+
+from processor.codec.isotime import format_time
 
 LANGUAGES: Final = ("en", "de")
 WORDS_CHARS_MAX: Final = 400  # of one line; the whole text is in the record
@@ -50,20 +52,27 @@ def filled(said: Said, language: str = "en") -> str:
 
 def _told(value: Any, kind: str | None, words: Mapping[str, Any]) -> str:
     """Return what stands in a place: `kind` is how a number is told, or the table that has a word for a text."""
+    if kind == "flags":
+        return ", ".join(_flag(word, words) for word in value)
     if isinstance(value, list):
         return str(words["or"]).join(words["quoted"].replace("{text}", each) for each in value)
     if isinstance(value, dict):
-        return ", ".join(
-            f"{count:,} {words['flags'].get(word, [word.replace('_', ' ')])[0]}" for word, count in value.items()
-        )
+        return ", ".join(f"{count:,} {_flag(word, words)}" for word, count in value.items())
     if kind == "span":
         return span_words(value)
+    if kind == "time":
+        return format_time(value)[:16].replace("T", " ")
     if kind == "number":
         return f"{value:,}"
     if kind in words["counts"]:
         form: str = words["counts"][kind]["one" if value == 1 else "other"]
         return form.replace("{count}", f"{value:,}")
     return str(words[kind].get(value, value) if kind else value)
+
+
+def _flag(word: str, words: Mapping[str, Any]) -> str:
+    text: str = words["flags"][word][0] if word in words["flags"] else word.replace("_", " ")
+    return text
 
 
 def short(line: str) -> str:

@@ -107,6 +107,7 @@ function start(data, lines) {
   quiet = new Set(data.quiet);
   chooseLanguage(data.words);
   translate();
+  query.placeholder = page("search_hint");
   show(data, lines);
   if (!follow() && !narrow.matches && rows.length) select(0, { reveal: false, link: false });
 }

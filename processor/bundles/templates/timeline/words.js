@@ -18,9 +18,11 @@ function fillText(text, values) {
   return whole.replace(/\{(\w+)(?::(\w+))?\}/g, (_, name, kind) => told(values[name] ?? "", kind)).replace(/\s+/g, " ").trim();
 }
 function told(value, kind) {
+  if (kind === "flags") return value.map(flagText).join(", ");
   if (Array.isArray(value)) return value.map((each) => W.quoted.replace("{text}", () => each)).join(W.or);
   if (typeof value === "object") return Object.entries(value).map(([word, count]) => `${number(count)} ${flagText(word)}`).join(", ");
   if (kind === "span") return span(value);
+  if (kind === "time") return format("moment").format(value);
   if (kind === "number") return number(value);
   if (Object.hasOwn(W.counts, kind)) return counted(kind, value);
   return String(kind && Object.hasOwn(W[kind], value) ? W[kind][value] : value);
@@ -33,6 +35,7 @@ const SHAPES = {
   clock: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
   minute: { hour: "2-digit", minute: "2-digit" },
   day: { weekday: "long", day: "numeric", month: "long", year: "numeric" },
+  moment: { weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" },
   date: { year: "numeric", month: "2-digit", day: "2-digit" },
 };
 function format(shape) {
@@ -52,7 +55,7 @@ function dayKey(ms) {
 function showUtc(on) { utc = on; formats = {}; quarter = NaN; }
 function span(ms) {
   const minutes = Math.round(ms / 60000);
-  if (ms < 59500) return ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1000)} s`;
+  if (ms < 59500) return ms && ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1000)} s`;
   if (minutes < 60) return counted("minutes", minutes);
   return `${Math.floor(minutes / 60)} h` + (minutes % 60 ? ` ${minutes % 60} min` : "");
 }
@@ -76,6 +79,6 @@ function translate() {
   for (const node of document.querySelectorAll("[data-say]")) node.textContent = page(node.dataset.say);
   for (const node of document.querySelectorAll("[data-who]")) node.textContent = who(node.dataset.who);
   for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", page(node.dataset.label));
+  for (const node of document.querySelectorAll("[data-fact]")) node.textContent = W.facts[node.dataset.fact];
   for (const node of document.querySelectorAll("[data-hint]")) node.title = page(node.dataset.hint);
-  byId("query").placeholder = page("search_hint");
 }
