@@ -74,7 +74,7 @@ def test_an_export_and_what_it_shows(site: Site, records: list[OutputRecord], ad
     assert (listed["count"], len(listed["sessions"])) == (USERS, 5)
     shown = site.run("sessions", "show", listed["sessions"][0]["session_id"], "--store", address)
     assert [event["kind"] for event in shown["events"]] == ["started", "ended"]
-    assert shown["summary"]["actors"] == {"user": shown["message_count"]}
+    assert shown["summary"]["expressed_by"] == {"carer": shown["message_count"]}
     (found,) = site.run("sessions", "search", "word77 SAID", "--store", address)["found"]
     assert found["user_id"] == "user-37"
 
