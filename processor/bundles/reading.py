@@ -14,6 +14,7 @@ from processor.sessions.shapes import Entry, Metadata, RecordLine
 from processor.targets.paths import BUNDLE, METADATA, RECORDS
 from processor.targets.target import NotAFile, Target
 from processor.upstream.expression import voice_of
+from processor.upstream.words import said_in_message
 
 METADATA_BYTES_MAX: Final = 16 << 20
 LINE_BYTES_MAX: Final = 128 << 20  # A message is below what Kafka takes, and stands twice in a line, escaped.
@@ -52,8 +53,9 @@ def read_timeline(target: Target) -> Iterator[Entry]:
                 entry = msgspec.json.decode(text, type=Entry)
                 parse_time(entry.at)
                 if entry.expressed_by is None:  # An earlier release wrote it.
-                    voice: Any = voice_of(entry.record).value if entry.kind == "message" else "session"
-                    entry.expressed_by = voice
+                    said = said_in_message(entry.record)
+                    voice: Any = voice_of(entry.record, said).value if entry.kind == "message" else "session"
+                    entry.expressed_by, entry.phrase, entry.values = voice, said.phrase, dict(said.values)
             yield entry
 
 

@@ -3,7 +3,6 @@
 Terminal and timeline.csv use it; the page's script does the same, since its reader can unfold.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -25,24 +24,57 @@ class Line(NamedTuple):
     last: Entry | None = None  # of lines that are alike the last one
 
 
+class _Run:
+    """Entries that follow each other and may become one line; few of them are kept, however many they are."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._first = [entry]
+        self._last = entry
+        self._count = 1
+        self._pictures = int(entry.phrase == "camera_picture")
+        self.key = _alike(entry)
+
+    def add(self, entry: Entry) -> None:
+        if len(self._first) < FOLD_MIN - 1:
+            self._first.append(entry)
+        self._last = entry
+        self._count += 1
+        self._pictures += entry.phrase == "camera_picture"
+
+    def lines(self) -> Iterator[Line]:
+        first = self._first[0]
+        if self.key is not None and self.key[0] == "recording" and self._count > 1:
+            yield Line(first, self._recording())
+        elif self.key is not None and self._count >= FOLD_MIN:
+            yield Line(first, filled(Said("alike", {"count": self._count, "words": self.key[1]})), self._last)
+        else:
+            yield from (Line(entry, words_of(entry)) for entry in self._first)
+
+    def _recording(self) -> str:
+        first = self._first[0]
+        length_ms = parse_time(self._last.at) - parse_time(first.at)
+        values = {"length": length_ms, "pictures": self._pictures, "label": first.values.get("label")}
+        return filled(Said("recording", {name: value for name, value in values.items() if value}))
+
+
 def folded(entries: Iterable[Entry]) -> Iterator[Line]:
     """Yield the lines for `entries`, which are in order of time."""
+    run: _Run | None = None
     before_ms: int | None = None
-    run: list[Entry] = []
-    run_key: tuple[str, str] | None = None
     for entry in entries:
         at_ms = parse_time(entry.at)
         is_idle = before_ms is not None and at_ms - before_ms > IDLE_MS
-        key = _alike(entry)
-        if is_idle or key is None or key != run_key:
-            yield from _lines(run)
-            run = []
-        if is_idle and before_ms is not None:
-            yield Line(None, filled(Said("silence", {"length": at_ms - before_ms})))
-        run.append(entry)
-        run_key = key
+        if run is not None and run.key is not None and not is_idle and _alike(entry) == run.key:
+            run.add(entry)
+        else:
+            if run is not None:
+                yield from run.lines()
+            if is_idle and before_ms is not None:
+                yield Line(None, filled(Said("silence", {"length": at_ms - before_ms})))
+            run = _Run(entry)
         before_ms = max(at_ms, before_ms or 0)
-    yield from _lines(run)
+    if run is not None:
+        yield from run.lines()
 
 
 def words_of(entry: Entry) -> str:
@@ -62,25 +94,5 @@ def _alike(entry: Entry) -> tuple[str, str] | None:
     capture_id = entry.record.get("capture_id")
     if entry.phrase in _RECORDING and isinstance(capture_id, str):
         return "recording", capture_id
-    return f"{entry.expressed_by} {entry.source}", re.sub(r" \d+$", "", words_of(entry))
-
-
-def _lines(run: list[Entry]) -> Iterator[Line]:
-    key = _alike(run[0]) if run else None
-    if key is not None and key[0] == "recording" and len(run) > 1:
-        yield Line(run[0], _recording(run))
-    elif key is not None and len(run) >= FOLD_MIN:
-        yield Line(run[0], filled(Said("alike", {"count": len(run), "words": key[1]})), run[-1])
-    else:
-        yield from (Line(entry, words_of(entry)) for entry in run)
-
-
-def _recording(run: list[Entry]) -> str:
-    pictures = sum(entry.phrase == "camera_picture" for entry in run)
-    length_ms = parse_time(run[-1].at) - parse_time(run[0].at)
-    values = {
-        "length": length_ms or None,
-        "pictures": pictures or None,
-        "label": run[0].values.get("label"),
-    }
-    return filled(Said("recording", values))
+    is_picture = entry.phrase == "camera_picture"  # Each has a number of its own.
+    return f"{entry.expressed_by} {entry.source}", filled(Said(entry.phrase)) if is_picture else words_of(entry)

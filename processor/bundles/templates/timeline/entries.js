@@ -51,7 +51,8 @@ function alike(one, other) {
 const isRecording = (members) => members.length > 1 && RECORDING.has(members[0].phrase) && Boolean(members[0].capture) && !members[0].loud.length;
 function foldedWords(members) {
   const first = members[0], last = members[members.length - 1];
-  if (!isRecording(members)) return fill({ phrase: "alike", values: { count: members.length, words: wordsOf(first).replace(/\s*\d+$/, "") } });
+  const words = first.phrase === "camera_picture" ? fill({ phrase: first.phrase, values: {} }) : wordsOf(first);  // Each has a number of its own.
+  if (!isRecording(members)) return fill({ phrase: "alike", values: { count: members.length, words } });
   const pictures = members.filter((each) => each.phrase === "camera_picture").length;
   return fill({ phrase: "recording", values: { length: last.ms - first.ms || null, pictures: pictures || null, label: first.values.label } });
 }
