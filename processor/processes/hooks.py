@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -69,13 +69,15 @@ def run_hooks(settings: Settings, metrics_port: int | None) -> None:
             session_timeout_ms=settings.session_timeout_ms,
         )
 
+    contexts: list[Context] = []
+    telling = Telling(hooks, secrets, lambda: contexts[-1], stopped)
     with (
         HealthServer(settings.metrics_host, port, health, registry) if port else nullcontext(),
-        _following(settings, log) as contexts,
+        _following(settings, log, contexts.append),
     ):
         Hooks(
             hooks,
-            Telling(hooks, secrets, lambda: contexts[-1], stopped),
+            telling,
             view=lambda: contexts[-1].view if contexts else None,
             bury=_Burying(settings, names),
             observer=observer,
@@ -98,13 +100,14 @@ def tell_again(settings: Settings, values: Mapping[str, bytes]) -> Iterator[tupl
     hooks, secrets = _hooks_of(settings)
     hooks = {name: hook.model_copy(update={"patience_ms": 0}) for name, hook in hooks.items()}
     log = make_logger("hooks", level="error", log_format=settings.log_format, key=settings.log_key)
-    with _following(settings, log) as contexts:
+    contexts: list[Context] = []
+    telling = Telling(hooks, secrets, lambda: contexts[-1], threading.Event())
+    with _following(settings, log, contexts.append):
         end_s = time.monotonic() + _READY_S
         while not contexts or not contexts[-1].view.is_ready():
             if time.monotonic() > end_s:
                 raise BrokerUnavailable("the topics could not be read in time", remedy="try again; nothing was sent")
             time.sleep(_LOOK_S)
-        telling = Telling(hooks, secrets, lambda: contexts[-1], threading.Event())
         for position, value in values.items():
             yield position, _fault_of(telling, hooks, letter_in(value))
 
@@ -139,15 +142,14 @@ def _hooks_of(settings: Settings) -> tuple[Mapping[tuple[str, str], Hook], Mappi
 
 
 @contextmanager
-def _following(settings: Settings, log: FilteringBoundLogger) -> Iterator[Sequence[Context]]:
-    """Follow the topics as a replica of the service does; the last of what is yielded is what is known."""
-    contexts: list[Context] = []
+def _following(settings: Settings, log: FilteringBoundLogger, ready: Callable[[Context], None]) -> Iterator[None]:
+    """Follow the topics as a replica of the service does; `ready` is told of what is known, whenever it begins anew."""
     # The outbox and the profiles are the service's.
     own = settings.model_copy(update={"outbox": None, "profile_store_url": None})
-    replica = Replica(own, log, ServeMetrics(CollectorRegistry()), bundles_root=None, ready=contexts.append)
+    replica = Replica(own, log, ServeMetrics(CollectorRegistry()), bundles_root=None, ready=ready)
     replica.start()
     try:
-        yield contexts
+        yield
     finally:
         replica.let_go()
         replica.stop(_FOLLOWER_STOPS_S)
