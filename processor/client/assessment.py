@@ -11,13 +11,12 @@ to `error` from any of them. What the component tells comes from the service, so
 """
 
 import re
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, HTTPException
 from pydantic import BaseModel, PlainSerializer
@@ -27,6 +26,7 @@ from processor.client.exchange import Suspending
 from processor.client.forms import Session
 from processor.client.opening import backend_of
 from processor.client.problems import (
+    Forbidden,
     IllegalTransition,
     InvalidRequest,
     ServiceError,
@@ -40,10 +40,7 @@ CREATED: Final = "created"
 """The status of a session for which none was told yet."""
 
 SESSIONS_PATH: Final = "data/sessions"
-_GIVEN_MAX: Final = 10_000
-
-GivenIds: TypeAlias = OrderedDict[str, str]
-"""Addresses that were given as user ids, by session."""
+_is_pseudonym: Final = re.compile(r"person-[0-9a-f]{32}").fullmatch  # The service's id of who gave an address.
 _is_made: Final = re.compile(r"anon-[0-9a-f]{16}").fullmatch  # The service's id of somebody who was not named.
 
 Moment = Annotated[
@@ -106,38 +103,21 @@ class SessionService:
         sessions: AsyncSessions | None = None,
         *,
         sessions_path: str | Path = SESSIONS_PATH,
-        given: GivenIds | None = None,
-        given_of: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
         """Choose the service.
 
         Args:
             sessions: what the service is asked by; by A3CP_URL, else over the Kafka of the settings when None.
             sessions_path: the folder into which the exporter writes (`a3cp export --to`).
-            given: addresses that were given as user ids, by session; several components may share them.
-            given_of: asks a profile store what somebody with a pseudonym gave as their id.
         """
         # A component has no end at which connections could be closed.
         self._sessions = sessions or AsyncSessions(exchange=Suspending(backend_of(None, None), keeps_connections=False))
         self.sessions_path = Path(sessions_path)
-        self._given = GivenIds() if given is None else given
-        self._given_of = given_of
 
     async def process(self, request: SessionCreateRequest, *, idempotency_key: str | None = None) -> SessionResponse:
-        """Create a session."""
-        given = request.user_id
-        try:
-            session = await self._begun(given, idempotency_key)
-        except InvalidRequest:
-            if given is None or "@" not in given:
-                raise
-            # The service has no place for addresses, and in the log nobody may read one: a made id stands for it there.
-            session = await self._begun(None, idempotency_key)
-        if given is not None and session.user_id != given:
-            self._given[session.session_id] = given
-            if len(self._given) > _GIVEN_MAX:
-                self._given.popitem(last=False)
-        return await self._response(session)
+        """Create a session. An address as user id needs a profile store: the service's, or that of the settings."""
+        session = await self._sessions.create(request.user_id, template="assessment", idempotency_key=idempotency_key)
+        return self._response(session, request.user_id)
 
     async def get_session(self, session_id: str) -> SessionResponse:
         """Return a session.
@@ -146,7 +126,8 @@ class SessionService:
             SessionNotFoundError: there is none.
         """
         try:
-            return await self._response(await self._sessions.get(session_id))
+            session = await self._sessions.get(session_id)
+            return self._response(session, await self._given_of(session))
         except (SessionNotFound, SessionRemoved) as error:
             raise self._not_found(session_id) from error
 
@@ -216,13 +197,18 @@ class SessionService:
             data=dict(audit.data),
         )
 
-    async def _begun(self, user_id: str | None, key: str | None) -> Session:
-        return await self._sessions.create(user_id, template="assessment", idempotency_key=key)
+    async def _given_of(self, session: Session) -> str | None:
+        """Return the id that the person gave; None if they gave none, their pseudonym if the token may not know it."""
+        user_id = session.user_id
+        if user_id is None or _is_made(user_id):
+            return None
+        if not _is_pseudonym(user_id):
+            return user_id
+        with suppress(Forbidden):
+            return await self._sessions.given_id(session.session_id) or user_id
+        return user_id
 
-    async def _response(self, session: Session) -> SessionResponse:
-        user_id = self._given.get(session.session_id)
-        if user_id is None and session.user_id is not None and not _is_made(session.user_id):
-            user_id = session.user_id if self._given_of is None else await self._given_of(session.user_id)
+    def _response(self, session: Session, user_id: str | None) -> SessionResponse:
         return SessionResponse(
             session_id=session.session_id,
             created_at=session.created_at,

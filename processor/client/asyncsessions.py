@@ -257,8 +257,11 @@ class AsyncSessions:
         >>> sessions.user_info(session.session_id)
         {'name': 'Elias'}
         """
-        path = _path(session_id, "user_info")
-        return (await self._asking.read(path, _UserInfo, session_id=session_id)).user_info
+        return (await self._person(session_id)).user_info
+
+    async def given_id(self, session_id: str) -> str | None:
+        """Return the id that the session's person gave, such as an e-mail address; None if no profile is kept."""
+        return (await self._person(session_id)).user_id
 
     async def add_message(
         self,
@@ -492,6 +495,9 @@ class AsyncSessions:
             async for happened in stream:
                 yield happened
 
+    async def _person(self, session_id: str) -> "_UserInfo":
+        return await self._asking.read(_path(session_id, "user_info"), _UserInfo, session_id=session_id)
+
     async def _begun(self, body: Mapping[str, Any], key: str | None) -> Session:
         session = await self._asking.command("/v1/sessions", body, Session, key=key)
         self._asking.passed(session.session_id, session.position)
@@ -520,6 +526,7 @@ class _Count(msgspec.Struct):
 
 class _UserInfo(msgspec.Struct):
     user_info: dict[str, Any]
+    user_id: str | None = None
 
 
 class _Messages(msgspec.Struct):

@@ -60,6 +60,7 @@ class Sessions:
     count = _blocking(AsyncSessions.count)
     count_open = _blocking(AsyncSessions.count_open)
     user_info = _blocking(AsyncSessions.user_info)
+    given_id = _blocking(AsyncSessions.given_id)
     add_message = _blocking(AsyncSessions.add_message)
     get_history = _blocking(AsyncSessions.get_history)
     resume_data = _blocking(AsyncSessions.resume_data)

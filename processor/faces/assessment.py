@@ -5,7 +5,6 @@ the caller's token, so that doors and rules are those of `/v1`.
 """
 
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Final
 
 from fastapi import Request
@@ -15,7 +14,6 @@ from processor.client.asyncsessions import AsyncSessions
 from processor.client.exchange import Service, Suspending
 from processor.client.opening import Remote
 from processor.faces.context import Given
-from processor.faces.persons import given_of
 
 
 async def _service(request: Request, context: Given) -> AsyncIterator[SessionService]:
@@ -24,7 +22,7 @@ async def _service(request: Request, context: Given) -> AsyncIterator[SessionSer
     # The caller asks again, if it wants to.
     async with AsyncSessions(exchange=Suspending(Remote(here)), repeats=False) as sessions:
         path = context.bundles_root or SESSIONS_PATH
-        yield SessionService(sessions, sessions_path=path, given=context.given_ids, given_of=partial(given_of, context))
+        yield SessionService(sessions, sessions_path=path)
 
 
 router: Final = router_of(_service)

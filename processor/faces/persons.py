@@ -65,15 +65,3 @@ async def resume_of(context: Context, user_id: str, digest: str) -> Mapping[str,
     if context.profiles is None:
         return None
     return await anyio.to_thread.run_sync(context.profiles.resume, user_id, digest)
-
-
-async def given_of(context: Context, user_id: str) -> str:
-    """Return what the person gave as their id, for the answer to them; the id itself if it is no pseudonym.
-
-    Raises:
-        StoreUnavailable: the profile store does not answer.
-    """
-    profiles = context.profiles
-    if profiles is None:
-        return user_id
-    return await anyio.to_thread.run_sync(profiles.given_of, user_id) or user_id

@@ -102,11 +102,6 @@ class Profiles:
         rows = self._database.page(query)
         return self._opened(rows[0][0]) if rows else None
 
-    def given_of(self, pseudonym: str) -> str | None:
-        """Return the id behind a pseudonym; None if it is none, or the person was erased. Raises as `profile`."""
-        known = self.profile(pseudonym)
-        return None if known is None else known.given
-
     def profile(self, pseudonym: str) -> Profile | None:
         """Return what is kept behind a pseudonym; None if nothing is.
 

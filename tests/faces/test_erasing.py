@@ -232,7 +232,7 @@ def test_by_the_address_that_the_person_gave(deployment: MemoryDeployment, tmp_p
     with http_of(deployment, profiles=profiles) as http:
         told = http.post("/v1/users/cleo@example.org/erase").json()
     assert (told["profile"], told["complete"]) == (True, True)
-    assert profiles.given_of(pseudonym) is None
+    assert profiles.profile(pseudonym) is None
     assert "cleo" not in json.dumps(told)
 
 

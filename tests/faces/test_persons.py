@@ -8,13 +8,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.faces.app import make_app
-from processor.faces.doors import Doors
-from processor.faces.persons import given_of, is_email, user_of
+from processor.faces.doors import Caller, Doors
+from processor.faces.persons import is_email, user_of
 from processor.faces.problems import Problem
 from processor.faces.shell import Shell
-from processor.in_memory import MemoryDeployment
+from processor.in_memory import TOPICS, MemoryDeployment
 from processor.profiles import Pseudonyms, open_profiles
 from tests.faces.reading import Named, sees, start
+from tests.faces.stage import as_caller, http_of, served
 
 
 @pytest.mark.parametrize("user_id", ["ann@example.org", " ann@example.org", "a@b"])
@@ -40,16 +41,13 @@ def test_without_a_profile_store_it_is_refused(given: str, info: Any, tmp_path: 
 
 
 def test_with_one_it_is_a_pseudonym(tmp_path: Path) -> None:
-    """And is given back to those who may know; an id that names nobody stays as it is."""
+    """An id that names nobody stays as it is."""
     profiles = open_profiles(f"sqlite:///{tmp_path / 'profiles.db'}", Pseudonyms(b"key"), None)
     with MemoryDeployment(tmp_path) as deployment:
         context = deployment.context(profiles=profiles)
         user_id = asyncio.run(user_of(context, "ann@example.org", {"user_name": "Ann"}))
         assert "ann" not in user_id
-        assert asyncio.run(given_of(context, user_id)) == "ann@example.org"
         assert asyncio.run(user_of(context, "elias01")) == "elias01"
-        assert asyncio.run(given_of(context, "elias01")) == "elias01"
-        assert asyncio.run(given_of(deployment.context(), user_id)) == user_id
 
 
 def test_who_it_is_is_told_to_those_who_begin_sessions(tmp_path: Path) -> None:
@@ -67,3 +65,43 @@ def test_who_it_is_is_told_to_those_who_begin_sessions(tmp_path: Path) -> None:
             profiles.remove(user_id)
             told = http.get(path, headers={"Authorization": f"Bearer {callers[0].name}"}).json()
             assert told["user_info"] == {}
+
+
+START = {
+    "schema_version": "1.0.1", "record_id": "6f9619ff-8b86-4011-b42d-00c04fc964ff", "performer_id": "system",
+    "timestamp": "2025-06-15T15:06:40.000Z",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("/v1/sessions", {}),
+        ("/v1/sessions", {"parallel": False}),
+        ("/v1/messages", {**START, "source": "ui"}),
+        ("/session/create", {}),
+        ("/session_manager/sessions.start", START),
+    ],
+)
+def test_every_face_refuses_it_without_a_profile_store(
+    deployment: MemoryDeployment, http: TestClient, route: str, body: dict[str, Any]
+) -> None:
+    """With 422, and nothing is in the log: an address that only memory knew would be gone with the next restart."""
+    answer = http.post(route, json={**body, "user_id": "ann@example.org"})
+    assert answer.status_code == 422
+    assert "address" in answer.text
+    assert not any(deployment.broker.values(topic) for topic in TOPICS)
+
+
+def test_the_component_gives_it_back_to_whoever_may_know(tmp_path: Path) -> None:
+    """With a profile store: created, read, read by another replica. A reviewer's token is told the pseudonym."""
+    profiles = open_profiles(f"sqlite:///{tmp_path / 'profiles.db'}", Pseudonyms(b"key"), None)
+    with served(tmp_path, profiles=profiles) as (deployment, http):
+        created = http.post("/session/create", json={"user_id": "ann@example.org"}).json()
+        assert created["user_id"] == "ann@example.org"
+        path = f"/session/{created['session_id']}"
+        assert http.get(path).json() == created
+        with http_of(deployment.replica(), profiles=profiles) as other:
+            assert other.get(path).json() == created
+            reviewer = as_caller(other, Caller("x", "reviewer", ("*",)))
+            assert reviewer.get(path).json()["user_id"].startswith("person-")

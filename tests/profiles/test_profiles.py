@@ -32,11 +32,10 @@ def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
     pseudonym = profiles.pseudonym_of("ann@example.org", {"user_name": "Ann"})
     assert profiles.pseudonym_of("ann@example.org") == pseudonym
     again = opened(tmp_path)
-    assert again.given_of(pseudonym) == "ann@example.org"
     assert again.profile(pseudonym) == Profile("ann@example.org", {"user_name": "Ann"})
-    assert again.given_of("person-unknown") is None
+    assert again.profile("person-unknown") is None
     assert again.pseudonym("bob@example.org") == PSEUDONYMS.of("bob@example.org")
-    assert again.given_of(PSEUDONYMS.of("bob@example.org")) is None, "to ask keeps nothing"
+    assert again.profile(PSEUDONYMS.of("bob@example.org")) is None, "to ask keeps nothing"
 
 
 def test_a_resume_is_found_by_its_hash(address: str) -> None:
@@ -70,7 +69,7 @@ def test_what_is_removed_is_gone_from_the_files(key: str | None, tmp_path: Path)
     assert not profiles.remove(pseudonym)
     assert profiles.holds("user_1"), "who has a resume alone"
     assert profiles.remove("user_1")
-    assert profiles.given_of(pseudonym) is None
+    assert profiles.profile(pseudonym) is None
     assert pseudonym.encode() not in content(tmp_path)
     assert b"Example" not in content(tmp_path)
 
@@ -80,7 +79,7 @@ def test_another_key_reads_nothing(key: str | None, tmp_path: Path) -> None:
     """It says so, rather than take the person for an unknown one."""
     pseudonym = opened(tmp_path).pseudonym_of("ann@example.org")
     with pytest.raises(UsageError, match="another key"):
-        opened(tmp_path, key).given_of(pseudonym)
+        opened(tmp_path, key).profile(pseudonym)
 
 
 def test_the_site_key_is_made_once(tmp_path: Path) -> None:

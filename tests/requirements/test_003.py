@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from a3cp_sessions import AsyncSessions, assessment
 from a3cp_sessions.assessment import SessionService
+from processor.settings.model import Settings
 from tests.requirements.stage import ROOT, Document
 from tests.served import Served, served, served_on_kafka
 
@@ -36,11 +37,14 @@ WALK = ["requirement_submitted", "matches_found", "matches_selected", "generatin
 @pytest.fixture
 def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A live service; programs of the document find it, and the module that they import."""
+    profiles = f"sqlite:///{tmp_path / 'profiles.db'}"
     if getattr(request, "param", None) == "kafka":
         kafka, topics = request.getfixturevalue("kafka"), request.getfixturevalue("topics")
-        running: AbstractContextManager[Served] = served_on_kafka(kafka, topics, tmp_path)
+        running: AbstractContextManager[Served] = served_on_kafka(
+            kafka, topics, tmp_path, profile_store_url=profiles, site_key="the key of this site"
+        )
     else:
-        running = served(tmp_path)
+        running = served(tmp_path, Settings(profile_store_url=profiles))
     with running as service:
         monkeypatch.setenv("A3CP_URL", service.url)
         monkeypatch.syspath_prepend(str(ROOT / "examples" / "requirements" / "003"))
