@@ -63,7 +63,6 @@ class MetadataFold:
         self._completed: dict[str, None] = {}
         self._timing: dict[str, int] = {}
         self._of_steps: dict[str, Any] = {}
-        self._of_contexts: dict[str, Any] = {}  # and of statuses
         self._context: dict[str, Any] = {}
         self._notes: dict[str, str] = {}
 
@@ -81,9 +80,8 @@ class MetadataFold:
                 self._timing[name] = self._timing.get(name, 0) + round(step.duration_ms)
             if step.data is not None:
                 self._of_steps[step.name] = step.data
-        elif (context := context_in(event)) is not None and isinstance(context.context, dict):
-            self._of_contexts.update(context.context)
-            if event.kind == "context":
+        elif event.kind == "context" and (context := context_in(event)) is not None:
+            if isinstance(context.context, dict):
                 self._context.update(context.context)
 
     @property
@@ -124,7 +122,7 @@ class MetadataFold:
             audit_path=audit_path,
             steps_completed=self.steps_completed,
             timing=self.timing(row),
-            data={**self._of_steps, **self._of_contexts},
+            data={**self._of_steps, **self._context},
             **shared,
         )
 
