@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from a3cp_sessions import (
@@ -24,7 +25,7 @@ from tests.served import served
 METHODS = [
     "create", "start", "end", "pause", "resume", "terminate", "touch", "get", "get_active", "list", "count",
     "add_message", "get_history", "note", "context", "step", "update_status", "tag", "get_audit", "validate",
-    "resume_data", "evaluation", "purge_stale", "export", "live", "close", "count_open", "user_info",
+    "resume_data", "evaluation", "purge_stale", "export", "live", "close", "count_open", "user_info", "given_id",
 ]  # fmt: skip
 
 
@@ -187,6 +188,16 @@ def test_sessions_that_ended_by_themselves(tmp_path: Path) -> None:
         assert sessions.purge_stale() == 0
         service.deployment.advance(2 * 3_600_000)
         assert [sessions.purge_stale(), sessions.purge_stale()] == [2, 0]
+
+
+def test_many_sessions_are_not_asked_for_one_by_one(tmp_path: Path) -> None:
+    """Who began many learns from a page of the open ones that these go on."""
+    with served(tmp_path) as service, Sessions(service.url) as sessions:
+        ids = [sessions.create("elias01").session_id for _ in range(20)]
+        sessions.end(ids[0])
+        assert sessions.purge_stale() == 0
+        told = httpx.get(f"{service.url}/metrics").text
+        assert 'a3cp_http_requests_total{method="GET",route="/v1/sessions/{session_id}"' not in told
 
 
 def test_in_asyncio() -> None:
