@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends
 from prometheus_client import CollectorRegistry
@@ -22,6 +22,9 @@ from processor.profiles import Profiles
 from processor.sessions.ports import SessionReader
 from processor.settings.model import Settings
 from processor.view.view import View
+
+
+NOT_YET: Final = "Kafka has not answered yet; see that it runs, and that KAFKA_BOOTSTRAP_SERVERS names it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ async def context_of(request: HTTPConnection) -> Context:
         Problem: starting, since there is none yet, or its view has not caught up yet.
     """
     context: Context | None = request.app.state.context
-    why = "Kafka has not answered yet" if context is None else context.view.why_not_ready()
+    why = NOT_YET if context is None else context.view.why_not_ready()
     if context is None or why is not None:
         raise Problem("starting", f"the service is starting: {why}")
     return context

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 
-from processor.faces.context import Context
+from processor.faces.context import NOT_YET, Context
 from processor.faces.pages import documents, problem_page
 from processor.faces.problems import KINDS, Problem
 from processor.faces.shell import Shell
@@ -31,7 +31,7 @@ async def readyz(request: Request) -> Response:
     if context is not None and (why := context.view.why_not_ready()) is not None:
         reasons.append(why)
     elif context is None and not reasons:
-        reasons.append("Kafka has not answered yet")
+        reasons.append(NOT_YET)
     return _standing(reasons, shell.incomplete())
 
 

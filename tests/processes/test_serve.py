@@ -34,6 +34,7 @@ def test_without_kafka_it_lives_and_says_why(service: Service) -> None:
     service.wait_for(lambda: "127.0.0.1:1" in service.http.get("/readyz").text)
     answer = service.http.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "failing")
+    assert all("; " in reason for reason in answer.json()["reasons"]), "with what to do"
     answer = service.http.get("/v1/sessions/sess_1")
     assert answer.status_code in {404, 503}
     assert service.http.get("/metrics").status_code == 200
