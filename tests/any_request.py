@@ -25,12 +25,17 @@ def with_short_texts(schema: Any) -> Any:
     return [with_short_texts(each) for each in schema] if isinstance(schema, list) else schema
 
 
+def is_live(operation: Any) -> bool:
+    """Whether the answer of an operation does not end."""
+    return bool(operation.path.endswith("/live"))
+
+
 def cases(operations: Iterable[Any]) -> list[tuple[Any, GenerationMode]]:
     """Return each operation with requests that the document allows, and such as it does not."""
     return [
         (operation, mode)
         for operation in operations
-        if not operation.path.endswith("/live")  # Its answer does not end.
+        if not is_live(operation)
         for mode in GenerationMode
         if mode is GenerationMode.POSITIVE or operation.body or operation.query  # Else nothing can be wrong about it.
     ]

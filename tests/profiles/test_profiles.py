@@ -11,8 +11,8 @@ from processor.profiles.pseudonyms import SITE_KEY_FILE
 PSEUDONYMS = Pseudonyms(b"site key")
 
 
-def opened(folder: Path, key: str | None = "a key") -> Profiles:
-    return open_profiles(f"sqlite:///{folder / 'profiles.db'}", PSEUDONYMS, key)
+def opened(address: str, key: str | None = "a key") -> Profiles:
+    return open_profiles(address, PSEUDONYMS, key)
 
 
 def test_a_pseudonym_is_the_same_and_says_nothing() -> None:
@@ -26,12 +26,12 @@ def test_a_pseudonym_is_the_same_and_says_nothing() -> None:
     assert "~" not in found, "it is no lane"
 
 
-def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
+def test_what_is_kept_is_given_back(address: str) -> None:
     """Also by another process, and after a change; what is not named stays."""
-    profiles = opened(tmp_path)
+    profiles = opened(address)
     pseudonym = profiles.pseudonym_of("ann@example.org", {"user_name": "Ann"})
     assert profiles.pseudonym_of("ann@example.org") == pseudonym
-    again = opened(tmp_path)
+    again = opened(address)
     assert again.profile(pseudonym) == Profile("ann@example.org", {"user_name": "Ann"})
     assert again.profile("person-unknown") is None
     assert again.pseudonym("bob@example.org") == PSEUDONYMS.of("bob@example.org")
@@ -40,12 +40,12 @@ def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
 
 def test_a_resume_is_found_by_its_hash(address: str) -> None:
     """Each of several; the same one is kept once, however its members are ordered, and another person has it not."""
-    profiles = open_profiles(address, PSEUDONYMS, "a key")
+    profiles = opened(address)
     first = profiles.keep_resume("user_1", {"name": "Ann", "skills": ["Kafka"]})
     second = profiles.keep_resume("user_1", {"name": "Ann", "skills": ["Kafka", "Avro"]})
     assert first != second
     assert profiles.keep_resume("user_1", {"skills": ["Kafka"], "name": "Ann"}) == first
-    assert open_profiles(address, PSEUDONYMS, "a key").resume("user_1", first) == {"name": "Ann", "skills": ["Kafka"]}
+    assert opened(address).resume("user_1", first) == {"name": "Ann", "skills": ["Kafka"]}
     assert profiles.resume("user_1", second) == {"name": "Ann", "skills": ["Kafka", "Avro"]}
     assert profiles.resume("user_2", first) is None
     assert profiles.remove("user_1")
@@ -56,30 +56,41 @@ def content(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.glob("profiles.db*"))
 
 
+def test_a_person_is_removed(address: str) -> None:
+    """With profile and resumes; who has a resume alone is held too, and others stay."""
+    profiles = opened(address)
+    pseudonym = profiles.pseudonym_of("ann@example.org", {"user_name": "Ann"})
+    others = profiles.pseudonym_of("bob@example.org")
+    profiles.keep_resume("user_1", {"name": "Ann"})
+    for user_id in (pseudonym, "user_1"):
+        assert profiles.holds(user_id)
+        assert profiles.remove(user_id)
+        assert not profiles.holds(user_id)
+        assert not profiles.remove(user_id)
+    assert profiles.profile(pseudonym) is None
+    assert profiles.profile(others) == Profile("bob@example.org", {})
+
+
 @pytest.mark.parametrize("key", ["a key", None])
 def test_what_is_removed_is_gone_from_the_files(key: str | None, tmp_path: Path) -> None:
-    """Not only from the table: neither the database nor its log holds it any more."""
-    profiles = opened(tmp_path, key)
+    """Not only from the table: neither SQLite's database nor its log holds it any more."""
+    profiles = opened(f"sqlite:///{tmp_path / 'profiles.db'}", key)
     pseudonym = profiles.pseudonym_of("ann@example.org", {"user_name": "Ann Example"})
     profiles.keep_resume(pseudonym, {"name": "Ann Example"})
     profiles.keep_resume("user_1", {"name": "Bob Example"})
     assert (b"Ann Example" in content(tmp_path)) is (key is None), "encrypted if there is a key"
     assert profiles.remove(pseudonym)
-    assert not profiles.holds(pseudonym)
-    assert not profiles.remove(pseudonym)
-    assert profiles.holds("user_1"), "who has a resume alone"
     assert profiles.remove("user_1")
-    assert profiles.profile(pseudonym) is None
     assert pseudonym.encode() not in content(tmp_path)
     assert b"Example" not in content(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["another key", None])
-def test_another_key_reads_nothing(key: str | None, tmp_path: Path) -> None:
+def test_another_key_reads_nothing(key: str | None, address: str) -> None:
     """It says so, rather than take the person for an unknown one."""
-    pseudonym = opened(tmp_path).pseudonym_of("ann@example.org")
+    pseudonym = opened(address).pseudonym_of("ann@example.org")
     with pytest.raises(UsageError, match="another key"):
-        opened(tmp_path, key).profile(pseudonym)
+        opened(address, key).profile(pseudonym)
 
 
 def test_the_site_key_is_made_once(tmp_path: Path) -> None:
