@@ -7,13 +7,10 @@ Messages have no outcome: their answers are kept in memory, so only the replica 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import Final, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
-
-import msgspec
 
 from processor.codec.events import EventView
 from processor.codec.jsonvalue import plain_object
@@ -99,11 +96,6 @@ def record_id_of(who: str, route: str, key: str) -> str:
     if not 0 < len(key) <= KEY_CHARS_MAX:
         raise Problem("invalid_request", f"an Idempotency-Key has 1 to {KEY_CHARS_MAX} characters")
     return str(uuid5(NAMESPACE_URL, f"a3cp\x00{who}\x00{route}\x00{key}"))
-
-
-def digest_of(body: Mapping[str, object]) -> str:
-    """Return a digest of what a request asks for: the same for the same content, however it was written."""
-    return sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()[:16]
 
 
 def refuse_another(event: EventView, digest: str) -> None:
