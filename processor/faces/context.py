@@ -23,7 +23,6 @@ from processor.sessions.ports import SessionReader
 from processor.settings.model import Settings
 from processor.view.view import View
 
-
 NOT_YET: Final = "Kafka has not answered yet; see that it runs, and that KAFKA_BOOTSTRAP_SERVERS names it"
 
 

@@ -80,9 +80,8 @@ class MetadataFold:
                 self._timing[name] = self._timing.get(name, 0) + round(step.duration_ms)
             if step.data is not None:
                 self._of_steps[step.name] = step.data
-        elif event.kind == "context" and (context := context_in(event)) is not None:
-            if isinstance(context.context, dict):
-                self._context.update(context.context)
+        elif event.kind == "context" and isinstance(context := details_of(event).get("context"), dict):
+            self._context.update(context)
 
     @property
     def steps_completed(self) -> list[str]:
