@@ -73,7 +73,8 @@ async def carried_out(context: Context, command: CommandRecord, patience_s: floa
 
     Raises:
         Problem: no_outcome, since no processor carried it out in time; as `refuse_unfit` raises it.
-        BrokerUnavailable: it is not in the log. That takes as long as the sender tries, whatever `patience_s` is.
+        BrokerUnavailable: it was given up, whatever `patience_s` is. The log may have it only if it was on its way as
+            Kafka fell silent.
         OutboxFull: neither is it in the outbox.
     """
     refuse_unfit(command)

@@ -154,7 +154,7 @@ class RecordProducer:
         code = error.code()
         if code in (KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             return BrokerUnavailable(
-                f"{self._topic}: no broker took it within {self._timeout_s:.0f} s",
+                f"{self._topic}: no broker acknowledged it within {self._timeout_s:.0f} s",
                 remedy="see that the broker runs, and that it is the one that is named, then send it again",
             )
         if code == KafkaError.MSG_SIZE_TOO_LARGE:

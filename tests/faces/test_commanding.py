@@ -319,7 +319,7 @@ def test_without_kafka_commands_are_503(deployment: MemoryDeployment, http: Test
 def test_whether_the_log_has_it_is_waited_for(
     deployment: MemoryDeployment, http: TestClient, error: A3CPError | None, told: tuple[int, str]
 ) -> None:
-    """However short the wait: 503 says that it is not in the log, 504 that it is."""
+    """However short the wait: 503 says that it was given up, 504 that the log has it."""
     path = f"/v1/sessions/{created(http)}/pause"
 
     class Slow:
