@@ -155,7 +155,7 @@ def search(
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Find notes, context, texts, transcripts and phrases with these words.
+    """Find what was said, written or noted with these words.
 
     All of the words must be there. The latest come first.
     """
