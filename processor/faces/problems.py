@@ -79,7 +79,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         500, "The service failed", "This is a fault of the service. Its log has the reason under the `request_id`."
     ),
     "broker_unavailable": Kind(
-        503, "Kafka does not answer", "Kafka has not acknowledged it. Repeat the request; a key makes that safe for a command."
+        503,
+        "Kafka does not answer",
+        "Kafka has not acknowledged it. Repeat the request; a key makes that safe for a command.",
     ),
     "store_unavailable": Kind(503, "The store does not answer", "Open sessions can be read; for the others try again."),
     "not_caught_up": Kind(
