@@ -9,13 +9,15 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from processor.codec.isotime import format_time, parse_time
-from processor.sessions.model import SessionRow, Status
+from processor.codec.wire import JSON
+from processor.sessions.model import MessageRow, SessionRow, Status
 from processor.sessions.shapes import Entry
 from processor.upstream.vocabulary import FLAGS, QUIET
 from processor.upstream.words import LANGUAGES, Said, filled, table
@@ -23,7 +25,7 @@ from processor.upstream.words import LANGUAGES, Said, filled, table
 PAGE_ENTRIES_MAX: Final = 250_000  # of a page; the rest is in the other files, as the page says
 PAGE_BYTES_MAX: Final = 256 << 20
 TEMPLATES: Final = Path(__file__).parent / "templates" / "timeline"
-SCRIPTS: Final = ("words", "entries", "rows", "details", "strip", "playback", "page")
+SCRIPTS: Final = ("words", "entries", "rows", "details", "strip", "playback", "sha256", "proof", "page")
 """The parts of the page's script, in order. `source` is beside them: it hands over the data that stand in the file."""
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -42,9 +44,9 @@ WORDS: Final = {
 _Told = tuple[str, str, Mapping[str, Any]]
 
 
-def page(session: SessionRow, entries: Iterable[bytes], *, entries_max: int = PAGE_ENTRIES_MAX) -> Iterator[bytes]:
-    """Yield the timeline as one HTML page; `entries` are those of a `Spool`."""
-    lines = Lines(session, entries, entries_max=entries_max)
+def page(session: SessionRow, entries: Iterable[bytes], **more: Any) -> Iterator[bytes]:
+    """Yield the timeline as one HTML page. Takes what `Lines` does."""
+    lines = Lines(session, entries, **more)
     before, between, after = _frame(session, lines.facts, lines.notices)
     yield before
     for line in lines:
@@ -57,32 +59,63 @@ def page(session: SessionRow, entries: Iterable[bytes], *, entries_max: int = PA
 class Lines:
     """A timeline as the page's script reads it: a line for each entry, and after them what they need (`data`)."""
 
-    def __init__(self, session: SessionRow, entries: Iterable[bytes], *, entries_max: int = PAGE_ENTRIES_MAX) -> None:
-        """`entries` are those of a `Spool`; of more than `entries_max` the rest is left out, and that is told."""
+    def __init__(
+        self,
+        session: SessionRow,
+        entries: Iterable[bytes],
+        *,
+        contents: Iterable[bytes] = repeat(b""),
+        pinned: str | None = None,
+        entries_max: int = PAGE_ENTRIES_MAX,
+    ) -> None:
+        """Take a session.
+
+        Args:
+            session: its row.
+            entries: those of a `Spool`.
+            contents: of each entry, in JSON, what `checkable` returns, if readers are to check the contents too.
+            pinned: the digest over the messages when the page was promised to somebody.
+            entries_max: of more, the rest is left out, and that is told.
+        """
         self.facts: Final = list(_facts(session))
         self.notices: Final = list(_notices(session))
         self._session = session
-        self._entries = entries
+        self._entries = zip(entries, contents, strict=False)
+        self._proof = _proof(session, pinned)
         self._entries_max = entries_max
         self._shapes: dict[tuple[str, ...], int] = {}
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the lines, once."""
         size = told = left_out = 0
-        for entry in self._entries:
+        for entry, content in self._entries:
             size += len(entry)
             if told >= self._entries_max or size > PAGE_BYTES_MAX:
                 left_out += 1
                 continue
-            yield _line(_decode(entry), self._shapes)
+            line = _line(_decode(entry), self._shapes)
+            yield b"%b\t%b" % (line, content) if content else line
             told += 1
         if left_out:
+            self._proof = None
             self.notices.append(("notice_left_out", {"shown": told, "left_out": left_out}))
 
     def data(self) -> dict[str, Any]:
         """Return what the lines need that were yielded: the page's head, and what stands once for all of them."""
         head = {"session": _page_session(self._session), "facts": self.facts, "notices": self.notices}
-        return {**head, "shapes": list(self._shapes), "quiet": QUIET}
+        return {**head, "proof": self._proof, "shapes": list(self._shapes), "quiet": QUIET}
+
+
+def checkable(row: MessageRow, content: bytes | None) -> str | list[str] | None:
+    """Return a message as it came, for a page whose readers check it: as text, else its base64 in a list."""
+    if content is None:
+        return None
+    return content.decode() if row.encoding == JSON else [b64encode(content).decode()]
+
+
+def policy() -> str:
+    """Return the page's policy: what may run in it."""
+    return own_script(*SCRIPTS, "source")[1]
 
 
 def script(*parts: str) -> str:
@@ -217,6 +250,20 @@ def _page_session(session: SessionRow) -> dict[str, Any]:
         "start_ms": session.start_ms,
         "end_ms": session.end_ms,
         "last_ms": session.last_ms,
+    }
+
+
+def _proof(session: SessionRow, pinned: str | None) -> dict[str, Any] | None:
+    """Return what the messages must give. An id that was opened twice has two sessions, and no digest fits both."""
+    if session.is_opened_twice:
+        return None
+    is_open = session.status is Status.OPEN
+    return {
+        "is_open": is_open,
+        "count": session.held_count if is_open else session.expected_count,
+        "digests": [
+            digest for digest in (session.held_digest if is_open else session.expected_digest, pinned) if digest
+        ],
     }
 
 

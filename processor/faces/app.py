@@ -5,7 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
-from processor.faces import a3cp, assessment, operations
+from processor.faces import a3cp, assessment, operations, shared
 from processor.faces.context import Context
 from processor.faces.describing import Application
 from processor.faces.gate import Gate
@@ -51,5 +51,6 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     for router in v1.ROUTERS:
         app.include_router(router, prefix="/v1", dependencies=[CALLED_JSON])
     app.include_router(assessment.router)
+    app.include_router(shared.router)
     app.router.routes.append(WebSocketRoute("/ws", Gateway(app, shell)))
     return app

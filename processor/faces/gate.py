@@ -18,7 +18,7 @@ BODY_S: Final = 20.0  # within which a request's body must have come
 WITHOUT_TOKEN: Final = frozenset(
     {"/", "/livez", "/readyz", "/openapi.json", "/docs", "/page/sign-in", "/page/sign-out"}
 )
-WITHOUT_TOKEN_BELOW: Final = ("/problems/", "/static/")
+WITHOUT_TOKEN_BELOW: Final = ("/problems/", "/share/", "/static/")
 _CLOSE: Final = {"Connection": "close"}  # The rest of the body is not read.
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _is_loopback: Final = re.compile(r"(localhost|([a-z0-9-]+\.)+localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?").fullmatch

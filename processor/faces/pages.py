@@ -33,10 +33,11 @@ An error under <code>/v1</code> is a <a href="#problems">problem</a> with a code
 """
 
 
-def page(title: str, body: str, status: int = 200) -> HTMLResponse:
+def page(title: str, body: str, status: int = 200, language: str = "en") -> HTMLResponse:
     """Return a page; `body` is HTML in which nothing comes from a request as it is."""
     text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<!doctype html><html lang="{language}"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style><main><h1>{escape(title)}</h1>{body}</main></html>"
     )
     return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY})

@@ -24,6 +24,7 @@ SECURITY_HEADERS: Final = {
 """Sent with every answer, each unless the route has set it."""
 
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds, which is no news
+_SUBJECTS: Final = ("session_id", "share_id")  # what a request is about, in its path or found by its route
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _is_id: Final = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
 _UNFORESEEN: Final = Problem("internal_error", "the service failed")
@@ -75,8 +76,8 @@ class Recording:
         who = scope["state"].get("caller")
         if who is not None:
             fields["subject" if who.is_person else "caller"] = who.name
-        if (session_id := scope.get("path_params", {}).get("session_id")) is not None:
-            fields["session_id"] = session_id
+        for place in (scope.get("path_params", {}), scope["state"]):
+            fields |= {name: place[name] for name in _SUBJECTS if name in place}
         self._log.info(f"{method} {route}", operation=_operation(scope), **fields)
 
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
@@ -12,6 +13,8 @@ from processor.faces.page.cookie import Cookies
 from processor.faces.ratelimits import RateLimits
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
+
+SHARE_READS_PER_S: Final = 10
 
 
 def _none() -> Sequence[str]:
@@ -24,6 +27,8 @@ class Shell:
 
     doors: Doors = field(default_factory=Doors)
     limits: RateLimits = field(default_factory=RateLimits)
+    share_limits: RateLimits = field(default_factory=lambda: RateLimits(SHARE_READS_PER_S))
+    """For each address, since who reads a shared session has no token."""
     cookies: Cookies = field(
         default_factory=lambda: Cookies(secrets.token_bytes(32))
     )  # by default of this process only

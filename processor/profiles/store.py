@@ -1,4 +1,4 @@
-"""The tables of profiles and of resumes, in a database of their own."""
+"""What is kept of persons beside the log, in a database of its own: profiles, resumes, and what of theirs is shared."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -7,35 +7,15 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, delete, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from processor.errors import UsageError
 from processor.profiles.pseudonyms import Pseudonyms
+from processor.profiles.shares import Shares
+from processor.profiles.tables import METADATA, PERSONS, PROFILES, RESUMES
 from processor.store.database import Database
 from processor.store.opening import open_database
-
-_METADATA: Final = MetaData()
-PROFILES: Final = Table(
-    "profiles",
-    _METADATA,
-    Column("pseudonym", Text, primary_key=True),
-    Column("given", LargeBinary, nullable=False),
-    Column("info", LargeBinary, nullable=False),
-)
-"""One row a person; all but the pseudonym is encrypted, if there is a key."""
-
-RESUMES: Final = Table(
-    "resumes",
-    _METADATA,
-    Column("user_id", Text, primary_key=True),
-    Column("digest", Text, primary_key=True),
-    Column("resume", LargeBinary, nullable=False),
-)
-"""What interviews begin with: one row for each resume of a person, found by its SHA-256; encrypted likewise."""
-
-_PERSONS: Final = (PROFILES.c.pseudonym, RESUMES.c.user_id)
-"""The column of each table that says whose a row is."""
 
 _Json = Mapping[str, Any]
 
@@ -63,6 +43,7 @@ class Profiles:
         self._cipher = None if key is None else Fernet(urlsafe_b64encode(sha256(key.encode()).digest()))
         self._insert = sqlite.insert if database.engine.dialect.name == "sqlite" else postgresql.insert
         self._is_made = False
+        self.shares: Final = Shares(database, self._make)
 
     def pseudonym(self, given: str) -> str:
         """Return the pseudonym of an id, without keeping anything."""
@@ -117,7 +98,7 @@ class Profiles:
     def holds(self, user_id: str) -> bool:
         """Return whether anything of a person is kept; nothing is decrypted for it. Raises as `profile`."""
         self._make()
-        return any(self._database.page(select(column).where(column == user_id).limit(1)) for column in _PERSONS)
+        return any(self._database.page(select(column).where(column == user_id).limit(1)) for column in PERSONS)
 
     def remove(self, user_id: str) -> bool:
         """Remove all that is kept of a person; return whether there was anything. Raises as `profile`."""
@@ -126,7 +107,7 @@ class Profiles:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")  # What was there is overwritten.
             removed = sum(
-                connection.execute(delete(column.table).where(column == user_id)).rowcount for column in _PERSONS
+                connection.execute(delete(column.table).where(column == user_id)).rowcount for column in PERSONS
             )
         if removed and self._database.engine.dialect.name == "sqlite":
             with self._database.reading() as connection:
@@ -140,7 +121,7 @@ class Profiles:
     def _make(self) -> None:
         if not self._is_made:
             with self._database.writing() as connection:
-                _METADATA.create_all(connection)
+                METADATA.create_all(connection)
             self._is_made = True
 
     def _closed(self, value: Any) -> bytes:

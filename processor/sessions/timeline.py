@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from tempfile import SpooledTemporaryFile
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,9 @@ _LAST: Final = ("ended",)
 SPINE: Final = ("record_id", "source", "modality", "performer_id", "capture_id")
 _READ_AS_STORED: Final = "use the release and the SCHEMA_REGISTRY_URL that it was stored with, then export again"
 _encode: Final = msgspec.json.Encoder().encode
+
+
+Item: TypeAlias = Entry | Note | Context | Step | dict[str, Any] | str | list[str] | None
 
 
 class Line(NamedTuple):
@@ -135,7 +138,7 @@ class Spool:
         self._rank = array("b")
         self._start = array("q", [0])
 
-    def add(self, at_ms: int, rank: int, item: Entry | Note | Context | Step | dict[str, Any]) -> None:
+    def add(self, at_ms: int, rank: int, item: Item) -> None:
         """Take what stands at `at_ms`, with its `rank` among those of the same ms."""
         text = _encode(item)
         self._file.write(text)

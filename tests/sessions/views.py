@@ -111,9 +111,13 @@ def message_row(value: bytes, append_ms: int, partition: int = 0, offset: int = 
     if withheld:
         notices |= Notice.WITHHELD
     facts = facts_of(view.fields)
+    modality, performer_id, capture_id = (
+        text if isinstance(text := view.fields.get(name), str) else None
+        for name in ("modality", "performer_id", "capture_id")
+    )
     return MessageRow(
         view.session_id, view.session_seq, view.user_id, view.record_id, view.timestamp_ms, append_ms, view.source,
-        view.fields.get("modality"), view.fields.get("performer_id"), facts.expressed_by, view.fields.get("capture_id"),
+        modality, performer_id, facts.expressed_by, capture_id,
         notices | facts.notices, view.claimed_session_id, sha256(content).digest(), len(content),
         None if withheld else value, withheld, view.encoding, partition, offset,
     )  # fmt: skip
@@ -137,7 +141,7 @@ def view_of_rows(messages: list[MessageRow], rows: list[EventRow]) -> SessionVie
 
 
 def made_view(
-    contents: Iterable[dict[str, Any]],
+    contents: Iterable[dict[str, Any] | bytes],
     *,
     session_id: str = "sess_20251121_090000_0123456789abcdef0123456789abcdef",
     user_id: str = "heron-07",
@@ -145,13 +149,16 @@ def made_view(
     every_ms: int = 1_000,
     ended: bool = True,
 ) -> SessionView:
-    """Return a session whose messages have `contents` beside a spine."""
+    """Return a session whose messages have `contents` beside a spine, or came as these bytes."""
     rows, digest, at_ms = [], sha256(session_id.encode()).digest(), START_MS
     for seq, content in enumerate(contents, 1):
         at_ms = START_MS + (seq - 1) * every_ms
         spine = {"schema_version": "1.0.1", "record_id": f"{seq:08x}-0000-4000-8000-000000000000", "user_id": user_id}
-        message = {**spine, "timestamp": _iso(at_ms), **content}
-        value = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        if isinstance(content, bytes):
+            value = content
+        else:
+            message = {**spine, "timestamp": _iso(at_ms), **content}
+            value = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
         content_hash = sha256(value).digest()
         digest = sha256(digest + content_hash).digest()
         tagged = CODEC.tag(value, Tagged(session_id, seq, START_MS, 0, at_ms, content_hash, True))

@@ -65,11 +65,10 @@ async def export_session(
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
     headers = headers_of(request, held)
     if asked.format == "zip":
-        return await _sent(
-            partial(_zipped, context, [held]), f"{path_part(session_id)}.zip", "application/zip", headers
-        )
+        headers |= _as_file(f"{path_part(session_id)}.zip")
+        return await sent(partial(_zipped, context, [held]), "application/zip", headers)
     format_, name, media_type = _FILES[asked.format]
-    return await _sent(partial(_file, context, held, format_, name), name, media_type, headers)
+    return await sent(partial(_file, context, held, format_, name), media_type, headers | _as_file(name))
 
 
 @router.get("/users/{user_id}/export")
@@ -79,12 +78,15 @@ async def export_user(
     """Export all sessions of one person, or those that the filter means, as one zip of bundles."""
     wanted = await anyio.to_thread.run_sync(wanted_of, context.view, who, of_user(asked, user_id))
     headers = told(request, context.view.positions())
-    return await _sent(partial(_zipped, context, _all(context, wanted)), "sessions.zip", "application/zip", headers)
+    write = partial(_zipped, context, _all(context, wanted))
+    return await sent(write, "application/zip", headers | _as_file("sessions.zip"))
 
 
-async def _sent(
-    write: Callable[[IO[bytes]], None], name: str, media_type: str, headers: dict[str, str]
-) -> StreamingResponse:
+def _as_file(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
+
+
+async def sent(write: Callable[[IO[bytes]], None], media_type: str, headers: dict[str, str]) -> StreamingResponse:
     """Return what `write` writes, once it is written."""
     try:
         limiter = _limiter.get()
@@ -96,7 +98,7 @@ async def _sent(
     except BaseException:
         file.close()
         raise
-    headers |= {"Content-Length": str(file.tell()), "Content-Disposition": f'attachment; filename="{name}"'}
+    headers |= {"Content-Length": str(file.tell())}
     return StreamingResponse(_chunks(file), headers=headers, media_type=media_type)
 
 

@@ -1,6 +1,6 @@
 """What the reads of `/v1` answer, for the OpenAPI document: made of the types that JSON is written from."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -118,14 +118,36 @@ class TemplateList(msgspec.Struct):
     templates: list[TemplateInfo]
 
 
+class SharedSession(msgspec.Struct):
+    """A link to a session as it was known at one moment."""
+
+    share_id: str
+    session_id: str
+    url: str
+    status: Literal["valid", "expired", "revoked"]
+    position: str
+    as_of: str | None
+    digest: str | None
+    redact: list[str]
+    created_at: str
+    expires_at: str
+    revoked_at: str | None
+
+
+class SharedSessions(msgspec.Struct):
+    """The links to a session, the newest first."""
+
+    shares: list[SharedSession]
+
+
 _TYPES: Final = (
     Resource, SessionList, SessionCount, SessionMessages, SessionEvents, SessionTimeline, SessionExplanation,
-    SessionAudit, SessionProof, TemplateInfo, TemplateList,
+    SessionAudit, SessionProof, TemplateInfo, TemplateList, SharedSession, SharedSessions,
 )  # fmt: skip
 COMPONENTS: Final[dict[str, Any]] = msgspec.json.schema_components(_TYPES, ref_template=REF)[1]
 
 
-def answers(form: type) -> dict[int | str, dict[str, Any]]:
+def answers(form: type, status: int = 200) -> dict[int | str, dict[str, Any]]:
     """Return what a route's document says of its answer."""
     schema = {"$ref": REF.format(name=form.__name__)}
-    return {200: {"description": (form.__doc__ or "").strip(), "content": {"application/json": {"schema": schema}}}}
+    return {status: {"description": (form.__doc__ or "").strip(), "content": {"application/json": {"schema": schema}}}}

@@ -9,12 +9,12 @@ const VOICES = ["user", "carer", "system"];
 let entries = [], rows = [], shapes = [], quiet = new Set();
 const filter = { voices: new Set(VOICES), text: "", notable: false, unfolded: new Set() };
 
-// A line of the page's data: a head that every line needs, a tab, and what only its details need.
+// A line of the page's data: a head that every line needs, what only its details need, and the message as it came, for the proof.
 function entryOf(line, index) {
-  const tab = line.indexOf("\t");
-  const [kind, number, ms, voice, source, phrase, values, detail, notices, capture] = JSON.parse(line.slice(0, tab));
+  const [head, rest, content] = line.split("\t");
+  const [kind, number, ms, voice, source, phrase, values, detail, notices, capture] = JSON.parse(head);
   const isMessage = kind === "message";
-  const entry = { index, kind, number, ms, voice, source, phrase, values, detail, notices, capture, isMessage, rest: line.slice(tab + 1), loud: notices };
+  const entry = { index, kind, number, ms, voice, source, phrase, values, detail, notices, capture, isMessage, rest, content, loud: notices };
   if (notices.length) entry.loud = notices.filter((word) => !quiet.has(word));
   if (LOUD_EVENTS.has(kind)) entry.loud = [...entry.loud, kind];
   return entry;

@@ -100,6 +100,7 @@ function show(data, lines) {
   entries = lines.map(entryOf);
   tellHead(data);
   tellTimes();
+  if (data.proof) tellProof(session.session_id, data.proof);
   drawOverview();
   layOut();
 }
