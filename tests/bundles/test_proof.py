@@ -93,6 +93,7 @@ def test_without_contents_it_says_what_is_not_checked(browser: Browser, tmp_path
     ("change", "fault"),
     [
         (lambda lines: [line.replace("word 3", "word 9") for line in lines], "Message 3 is not as it came."),
+        (lambda lines: [*lines[:2], lines[2].split("\t")[0] + '\t[]\t"{"', *lines[3:]], "Message 3 is not as it came."),
         (lambda lines: [*lines[:2], shown_otherwise(lines[2]), *lines[3:]], SHOWN),
         (lambda lines: [*lines[:2], *lines[3:]], "Message 3 is missing."),
         (lambda lines: [*lines[:2], *lines[4:]], "Message 3 is missing, and 1 after it."),

@@ -17,7 +17,7 @@ from processor.codec.isotime import format_time
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking
 from processor.faces.paths import SessionId
-from processor.faces.positions import position_in
+from processor.faces.positions import CaughtUp, position_in
 from processor.faces.problems import Problem
 from processor.faces.roles import needs
 from processor.faces.v1.filters import Text
@@ -33,7 +33,7 @@ _SHARE_ID_BYTES: Final = 8
 _SIGNATURE_BYTES: Final = 16
 _REMEDY: Final = "Give the service a profile store (A3CP_PROFILE_STORE_URL): shares are kept there."
 
-router: Final = APIRouter(tags=["Sharing"], dependencies=[needs("reviewer")])
+router: Final = APIRouter(tags=["Sharing"], dependencies=[needs("reviewer"), CaughtUp])
 
 ShareId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 

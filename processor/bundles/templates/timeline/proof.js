@@ -12,16 +12,13 @@ async function check(sessionId, proof, messages) {
   let digest = sha256(new TextEncoder().encode(sessionId)), expected = 1, checked = 0, begun = performance.now();
   for (const message of [...messages].sort((one, other) => one.number - other.number)) {
     if (performance.now() - begun > BUSY_MS) { await new Promise((done) => setTimeout(done)); begun = performance.now(); }
-    const seq = message.number, { hash } = restOf(message), content = JSON.parse(message.content ?? "null");
+    const seq = message.number, { hash, isChecked, fault } = judged(message);
     if (seq > expected) faults.push(["proof_missing", { seq: expected, more: seq - expected - 1 || null }]);
     if (seq < expected) faults.push(["proof_doubled", { seq }]);
+    if (fault) faults.push([fault, { seq }]);
     expected = seq + 1;
-    if (!isHash(hash)) { faults.push(["proof_changed", { seq }]); continue; }
-    if (content) {
-      checked += 1;
-      if (hexOf(sha256(came(content))) !== hash) faults.push(["proof_changed", { seq }]);
-      else if (!isShown(message, content)) faults.push(["proof_shown", { seq }]);
-    }
+    checked += isChecked;
+    if (!isHash(hash)) continue;
     link.set(digest);
     link.set(bytesOf(hash), 32);
     digest = sha256(link);
@@ -31,15 +28,23 @@ async function check(sessionId, proof, messages) {
   else if (!faults.length && !proof.digests.every((each) => each === hexOf(digest))) faults.push(["proof_digest", {}]);
   return { faults, held, checked, digest: hexOf(digest) };
 }
-// The session manager sets `session_id` right, and tells a time as text.
+function judged(message) {
+  try {
+    const { hash } = restOf(message), content = JSON.parse(message.content ?? "null");
+    const isRight = isHash(hash) && (!content || hexOf(sha256(came(content))) === hash);
+    return { hash, isChecked: Boolean(content), fault: !isRight ? "proof_changed" : isShown(message, content) ? null : "proof_shown" };
+  } catch {  // It cannot even be read.
+    return { hash: "", isChecked: false, fault: "proof_changed" };
+  }
+}
+// Whether the fields that are shown are those that came. The session manager sets `session_id` right; Avro is not read here.
 function isShown(message, content) {
-  if (typeof content !== "string") return true;  // Avro: this script does not read it.
+  if (typeof content !== "string") return true;
   const whole = (key, value, at) => (typeof value === "number" && !Number.isFinite(value) ? at?.source ?? "" : value);
-  const own = JSON.parse(content, whole), [, , , shape, ...values] = JSON.parse(message.rest, whole);
+  const [, , , shape, ...values] = JSON.parse(message.rest, whole);
   const shown = Object.fromEntries(shapes[shape].map((name, index) => [name, values[index]]));
-  for (const fields of [own, shown]) { delete fields.session_id; if (typeof own.timestamp !== "string") delete fields.timestamp; }
-  const text = (fields) => JSON.stringify(Object.keys(fields).sort().map((name) => [name, fields[name]])).toWellFormed();
-  return text(own) === text(shown);
+  const text = ({ session_id, ...fields }) => JSON.stringify(Object.keys(fields).sort().map((name) => [name, fields[name]]));
+  return text(JSON.parse(content, whole)) === text(shown);
 }
 
 async function tellProof(sessionId, proof) {
