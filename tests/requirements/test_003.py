@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         yield service
 
 
-def run(code: str, names: dict[str, Any]) -> None:
+def run_program(code: str, names: dict[str, Any]) -> None:
     """Run a program that awaits at its top."""
 
     async def main() -> None:
@@ -108,6 +108,24 @@ def _kind(schema: dict[str, Any]) -> dict[str, Any]:
 @ANYWHERE
 def test_its_programs(service: Served, capsys: pytest.CaptureFixture[str]) -> None:
     """Create, update and audit, each program after the one before; they print what the document says."""
+    walk(service, capsys)
+
+
+@pytest.mark.broker
+@pytest.mark.long
+@pytest.mark.parametrize("service", ["kafka"], indirect=True)
+def test_its_programs_while_all_is_killed(service: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Processor and service are killed between any two of them, and nobody notices."""
+    walk(service, capsys, between=service.restart)
+
+
+def walk(service: Served, capsys: pytest.CaptureFixture[str], between: Callable[[], object] = lambda: None) -> None:
+    """Run the programs, and `between` after each."""
+
+    def run(code: str, names: dict[str, Any]) -> None:
+        run_program(code, names)
+        between()
+
     names: dict[str, Any] = {}
     run(block("### Creating a Session Programmatically", "python"), names)
     created, path = capsys.readouterr().out.splitlines()
