@@ -78,6 +78,8 @@ async def _held(context: Context, share: Share) -> Held:
     held = await in_thread(partial(context.view.session, share.session_id, as_of=moment))
     if held is None or held.row.owner != share.user_id:
         raise _Closed(410, "revoked")
+    if not held.is_whole:  # It would look as if somebody had taken messages away.
+        raise _Closed(503, "later")
     return held
 
 

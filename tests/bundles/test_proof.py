@@ -110,6 +110,7 @@ def test_what_is_wrong_is_said(
     how, lines = told(browser, tmp_path, changed(page_of(made_view(SIX)), change))
     assert (how, lines[0]) == ("proof wrong", WRONG)
     assert fault in lines
+    assert "proven" not in browser.run("document.getElementById('facts').textContent")
 
 
 def shown_otherwise(line: str) -> str:

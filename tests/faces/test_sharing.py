@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment, Replica
 from processor.observe.logs import make_logger
 from processor.profiles import Profiles, Pseudonyms, open_profiles
+from processor.view.held import Held
 from tests.faces.reading import ALL, MINUTE_MS, Named, ago, command, problem, say, sees, start
 from tests.faces.stage import http_of
 
@@ -147,6 +149,23 @@ def test_a_link_expires(deployment: MemoryDeployment, http: TestClient) -> None:
     deployment.clock.time_ms += 1
     closed(http.get(made["url"]), 410, "for some days only")
     assert [each["status"] for each in http.get(f"/v1/sessions/{session_id}/shares").json()["shares"]] == ["expired"]
+
+
+def test_what_cannot_be_read_whole_raises_no_alarm(
+    deployment: MemoryDeployment, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While an exporter is far behind, a part may be missing: nothing is shown then, and nothing is pinned."""
+    session_id = session(deployment)
+    made, whole = share(http, session_id), deployment.view.session
+
+    def in_part(session_id: str, **how: Any) -> Held:
+        held = whole(session_id, **how)
+        assert held is not None
+        return replace(held, is_whole=False)
+
+    monkeypatch.setattr(deployment.view, "session", in_part)
+    closed(http.get(made["url"]), 503, "at the moment")
+    problem(http.post(f"/v1/sessions/{session_id}/shares", json={"expires_in_s": 60}), 503, "not_caught_up")
 
 
 def test_to_erase_a_person_takes_their_links_back(deployment: MemoryDeployment, http: TestClient) -> None:

@@ -79,6 +79,8 @@ async def share_session(
     then = await in_thread(partial(context.view.session, session_id, as_of=AsOf(position, asked.at_ms)))
     if then is None:
         raise Problem("session_not_found", "nothing of the session was in the log then", session_id=session_id)
+    if not then.is_whole:
+        raise Problem("not_caught_up", "records of the session cannot be read at the moment, so nothing is pinned")
     now_ms = context.now_ms()
     share = Share(
         share_id=secrets.token_hex(_SHARE_ID_BYTES),

@@ -87,7 +87,8 @@ function tellTimes() {
 }
 function tellHead(data) {
   document.title = byId("title").textContent = fill({ phrase: "title", values: { user: session.user_id } });
-  byId("facts").replaceChildren(...data.facts.map(([name, phrase, values]) => {
+  const facts = data.proof ? data.facts.filter(([name]) => name !== "proof") : data.facts;  // What the browser computes counts.
+  byId("facts").replaceChildren(...facts.map(([name, phrase, values]) => {
     const pair = element("div");
     pair.append(element("dt", "", W.facts[name]), said("dd", "", fill({ phrase, values })));
     return pair;
