@@ -60,7 +60,8 @@ def voice_of(fields: Mapping[str, Any], said: Said | None = None) -> Voice:
         case "noted":
             return Voice.SYSTEM if _performer(fields) is Voice.SYSTEM else Voice.CARER
         case "wrote":
-            return _SPEAKERS.get(str(fields.get("role")), Voice.CARER)
+            role = fields.get("role")
+            return _sender(fields) if role is None else _SPEAKERS.get(str(role), Voice.CARER)
     return _sender(fields)
 
 

@@ -12,7 +12,7 @@ NAMES = st.sampled_from(
         "event", "seq", "annotation", "error_code", "classifier_output", "intent_predictions", "clarification",
         "output_phrase", "output_mode", "label_status", "label_correction", "intent_label", "final_label", "transcript",
         "final_decision", "session_notes", "context", "environment_label", "memory", "aligned_messages", "trigger",
-        "training_config", "source", "role", "content", "partner_speech", "modality", "performer_id",
+        "training_config", "source", "role", "content", "text", "partner_speech", "modality", "performer_id",
     ]
 )  # fmt: skip
 

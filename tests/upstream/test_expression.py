@@ -51,6 +51,9 @@ RECOGNISED = {"classifier_output": {"drink": 0.8, "unknown": 0.2}}
         ({"role": "user", "content": "Hello"}, "user"),
         ({"role": "assistant", "content": "Hello"}, "system"),
         ({"role": "therapist", "content": "Hello"}, "carer"),
+        ({"role": "user", "text": "Hello"}, "user"),
+        ({"source": "ui", "text": "Hello"}, "user"),  # Without a role it is that of who sent it.
+        ({"source": "sensor", "text": "Hello"}, "system"),
         # What says nothing that is known is that of who sent it: the role, else the performer, else the module.
         ({"source": "communicator", "performer_id": "carer01"}, "user"),
         ({"source": "caregiver"}, "carer"),

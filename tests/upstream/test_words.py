@@ -54,6 +54,8 @@ from tests.upstream.odd_fields import JSON, ODD_FIELDS
         ({"file_uri": "a"}, "A recorded sound was played"),
         ({"output_phrase": "Yes."}, "Phrase prepared: “Yes.”"),
         ({"role": "user", "content": "Hello"}, "“Hello”"),
+        ({"source": "ui", "text": "hello"}, "“hello”"),  # The form of the README's first message.
+        ({"source": "ui", "text": "hello", "event": "capture.close"}, "Camera recording stops"),
         ({"partner_speech": ["Shall", "we?"]}, "Heard: “Shall we?”"),
         ({"audio_payload": ""}, "Microphone is listening"),
         ({"frame_index": 4}, "Camera picture"),

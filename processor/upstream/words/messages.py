@@ -122,6 +122,11 @@ def _spoke(fields: Mapping[str, Any]) -> Said | None:
     return _said("wrote", text=text) if text and _text(fields, "role") else None
 
 
+def _wrote(fields: Mapping[str, Any]) -> Said | None:
+    text = _text(fields, "text")
+    return _said("wrote", text=text) if text else None
+
+
 def _decided(fields: Mapping[str, Any]) -> Said | None:
     decision = _text(fields, "final_decision")
     return _said("decided", label=decision) if decision else None
@@ -223,6 +228,7 @@ _SAYINGS: Final[tuple[tuple[_Saying, frozenset[str]], ...]] = (  # Each with the
     (_together, frozenset({"aligned_messages"})),
     (_training, frozenset({"training_config", "trigger"})),
     (_evaluated, frozenset({"overall_score"})),
+    (_wrote, frozenset({"text"})),
 )
 _NAMES: Final = frozenset(name for _, needed in _SAYINGS for name in needed)
 
