@@ -1,12 +1,13 @@
 """Sockets below the gateway: uvicorn's protocol over `websockets`, which reads no further while frames wait.
 
-It says how a line broke, and gives up on a client that takes nothing.
+It says how a line broke, gives up on a client that takes nothing, and logs no error of one that was refused.
 """
 
 import asyncio
 from asyncio import TimerHandle
 from typing import Any, Final
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 FRAME_BYTES_MAX: Final = 64 << 10
@@ -24,6 +25,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol."""
 
     _stalled: TimerHandle | None = None
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send `message`. An HTTP answer ends the handshake too: uvicorn would log each refusal as an error."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the line broke. Without a close frame that is 1006; uvicorn tells it as a clean close."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from processor.faces.app import make_app
@@ -430,3 +430,17 @@ def test_another_persons_session(locked: Service) -> None:
                 assert await code_of(ann) == 4404
 
     asyncio.run(main())
+
+
+def test_who_is_turned_away_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A page of another site is told 403 and why. The log has no error of it, else such a page could fill it."""
+
+    async def come(service: Service) -> None:
+        async with service.client(additional_headers={"Origin": "https://elsewhere.example"}):
+            pass
+
+    with service_in(tmp_path) as service, pytest.raises(InvalidStatus) as refused:
+        asyncio.run(come(service))
+    assert refused.value.response.status_code == 403
+    assert b"another origin" in refused.value.response.body
+    assert [found.message for found in caplog.records if found.levelname == "ERROR"] == []
