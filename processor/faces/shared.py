@@ -85,7 +85,7 @@ async def _held(context: Context, share: Share) -> Held:
 
 def _write(context: Context, share: Share, held: Held, out: IO[bytes]) -> None:
     """Write the page: with the messages' contents, which the reader's browser checks, unless some of it is hidden."""
-    redaction = Redaction(share.redact, context.site_key + share.share_id.encode(), held.row) if share.redact else None
+    redaction = Redaction(share.redact, context.site_key + share.share_id.encode(), held.view) if share.redact else None
     session = held.row if redaction is None else redaction.session(held.row)
     with closing(Spool()) as timeline, closing(Spool()) as contents:
         for row in held.messages():

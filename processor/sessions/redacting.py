@@ -11,14 +11,13 @@ import msgspec
 from processor.codec.events import EventView, from_json
 from processor.codec.jsonvalue import plain_object
 from processor.core.ids import owner_of
-from processor.sessions.model import EventRow, SessionRow
+from processor.sessions.model import EventRow, SessionRow, SessionView
 from processor.sessions.timeline import Line, event_line
 from processor.upstream.words import filled, said_in_message
 
 HIDDEN: Final = "[hidden]"
 _IDS: Final = frozenset({"user_id", "performer_id"})
-_TEXTS: Final = _IDS | {"session_notes", "training_intent_label"}
-KEPT: Final = frozenset(EventView._fields) - _TEXTS
+KEPT: Final = frozenset(EventView._fields) - _IDS - {"session_notes", "training_intent_label"}
 """What cannot be hidden, since a session event is made of it."""
 
 _SYSTEM: Final = "system"  # It names nobody.
@@ -35,11 +34,15 @@ class Redaction:
     can guess a hidden word and see by the message's hash that the guess is right.
     """
 
-    def __init__(self, names: Collection[str], key: bytes, session: SessionRow) -> None:
-        """Hide `names`; `key` makes the other ids."""
+    def __init__(self, names: Collection[str], key: bytes, view: SessionView) -> None:
+        """Hide `names` in a session; `key` makes the other ids."""
         self._names = {*names, *(_NOTES if "notes" in names else ())}
         self._key = key
-        self._whose = {session.user_id, session.owner} if "user_id" in names else set()
+        ids: set[str | None] = {view.session.user_id, view.session.owner} if "user_id" in names else set()
+        if "performer_id" in names:
+            ids.update(row.performer_id for row in view.messages())
+            ids.update(from_json(row.value).performer_id for row in view.events())
+        self._ids = _words(ids - {None, "", _SYSTEM})
 
     def session(self, row: SessionRow) -> SessionRow:
         """Return the session's row without what is hidden."""
@@ -58,8 +61,8 @@ class Redaction:
         if "withheld" not in entry.notices:
             said = said_in_message(record)
             more |= {"words": filled(said), "phrase": said.phrase, "values": dict(said.values)}
-        source, modality = (self._value(name, getattr(entry, name)) for name in ("source", "modality"))
-        return line._replace(entry=msgspec.structs.replace(entry, source=source, modality=modality, **more))
+        more["modality"] = self._value("modality", entry.modality)
+        return line._replace(entry=msgspec.structs.replace(entry, **more))
 
     def event(self, row: EventRow, number: int) -> Line:
         """Return the line of a session event without what is hidden."""
@@ -67,29 +70,25 @@ class Redaction:
         return event_line(row._replace(value=value), from_json(value), number)
 
     def _record(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        ids = set(self._whose)
-        if "performer_id" in self._names and isinstance(record.get("performer_id"), str):
-            ids |= {record["performer_id"]} - {_SYSTEM}
-        pattern = _words(ids)
-        return {name: self._value(name, value, pattern) for name, value in record.items()}
+        return {name: self._value(name, value) for name, value in record.items()}
 
-    def _value(self, name: str, value: Any, ids: re.Pattern[str] | None = None) -> Any:
+    def _value(self, name: str, value: Any) -> Any:
         if value is None:
             return None
         if name in self._names or _SALT(name):
             return self._other_id(value) if name in _IDS else HIDDEN
         if isinstance(value, dict):
-            return {inner: self._value(inner, each, ids) for inner, each in value.items()}
+            return self._record(value)
         if isinstance(value, list):
-            return [self._value("", each, ids) for each in value]
+            return [self._value("", each) for each in value]
         if not isinstance(value, str):
             return value
         if name == "details":  # Of an event: JSON in a text.
             try:
-                return json.dumps(self._value("", plain_object(value.encode()), ids))
+                return json.dumps(self._record(plain_object(value)))
             except ValueError:
                 return HIDDEN
-        return value if ids is None else ids.sub(lambda found: self._other_id(found[0]), value)
+        return value if self._ids is None else self._ids.sub(lambda found: self._other_id(found[0]), value)
 
     def _other_id(self, given: Any) -> str:
         if given == _SYSTEM:
@@ -97,6 +96,6 @@ class Redaction:
         return "id-" + hmac.digest(self._key, owner_of(str(given)).encode(), "sha256").hex()[:_ID_DIGITS]
 
 
-def _words(ids: Collection[str]) -> re.Pattern[str] | None:
+def _words(ids: Collection[str | None]) -> re.Pattern[str] | None:
     known = sorted(filter(None, ids), key=len, reverse=True)
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, known))})(?!\w)") if known else None

@@ -215,6 +215,16 @@ def test_what_is_redacted_stands_nowhere(deployment: MemoryDeployment, http: Tes
     assert "the first word" in http.get(share(http, session_id)["url"]).text
 
 
+def test_an_id_is_hidden_where_others_name_it(deployment: MemoryDeployment, http: TestClient) -> None:
+    """In the notes at the start, and in what somebody else says."""
+    session_id = session(deployment)
+    say(deployment, USER, performer_id="other", transcript=f"{CARER} comes to {USER}")
+    page = http.get(share(http, session_id, redact=["user_id", "performer_id"])["url"]).text
+    assert not re.search(f"{USER}|{CARER}", page)
+    assert re.search("id-[0-9a-f]{6} was tired", page)
+    assert re.search("id-[0-9a-f]{6} comes to id-[0-9a-f]{6}", page)
+
+
 def record_ids(http: TestClient, session_id: str) -> list[str]:
     messages = http.get(f"/v1/sessions/{session_id}/messages").json()["messages"]
     events = http.get(f"/v1/sessions/{session_id}/events").json()["events"]
