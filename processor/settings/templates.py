@@ -144,14 +144,11 @@ def templates_in(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is no YAML (nor JSON, which is YAML too), or says what a template cannot be.
     """
-    import yaml  # noqa: PLC0415  # Most commands have no such file.
+    from processor.settings.yamls import yaml_in  # noqa: PLC0415  # Most commands have no such file.
 
+    told = yaml_in(text)
     try:
-        told = yaml.safe_load(text)
         TypeAdapter(dict[Word, Template]).validate_python(told)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ValueError("it is no YAML" + (f", see line {mark.line + 1}" if mark else "")) from None
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         raise ValueError("; ".join(dict.fromkeys(map(_words, problems)))) from None

@@ -54,6 +54,9 @@ def test_json_is_read_too_and_other_settings_go_over_it(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("play: [", "is not as wanted: it is no YAML, see line"),
+        ("[" * 5000, "is not as wanted: it is nested too deeply"),
+        ("play: {gap_ms: 1}\nplay: {gap_ms: 2}", "is not as wanted: play stands twice in one table, see line 2"),
+        ('{"play": {"gap_ms": 1, "gap_ms": 2}}', "gap_ms stands twice in one table, see line 1"),
         ("", "the whole: input should be a valid dictionary"),
         ("play: 5", "play: input should be a valid dictionary"),
         ("play: {gap: 5}", "play.gap: extra inputs"),
