@@ -173,8 +173,9 @@ const acks = await Promise.all([1, 2, 3].map((number) => socket.say("count", {{ 
 await socket.ask("pause");
 while (frames.filter(({{ type }}) => type === "tagged").length < 3) await new Promise((go) => setTimeout(go, 10));
 await socket.ask("dance").catch((error) => frames.push({{ type: "refused", payload: error.message }}));
-socket.onClose = (code) => {{
-  process.stdout.write(JSON.stringify({{ acks, frames, code }}));
+socket.onClose = async (code) => {{
+  const late = await socket.say("count").catch((error) => error.message);
+  process.stdout.write(JSON.stringify({{ acks, frames, code, late }}));
   process.exit(0);
 }};
 socket.close();
@@ -184,6 +185,7 @@ socket.close();
     tagged = [frame["payload"] for frame in done["frames"] if frame["type"] == "tagged"]
     assert [(each["ackId"], each["seq"]) for each in tagged] == [(1, 1), (2, 2), (3, 3)]
     assert "refused" in [frame["type"] for frame in done["frames"]]
+    assert done["late"] == "closed with 1000"  # Nothing is promised any more.
 
 
 def test_our_python_example(service: Served, capsys: pytest.CaptureFixture[str]) -> None:

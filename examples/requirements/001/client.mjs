@@ -15,6 +15,7 @@ export class SessionSocket {
   #waiting = new Map(); // by ackId: the frame, and whom to tell once the log has it
   #failures = 0;
   #subscribes = false;
+  #over; // why the socket does not come back, once that is so
 
   // `onFrame` is called with each frame of the service, `onClose` with the code once the socket does not come back.
   constructor(url, { onFrame = () => {}, onClose = () => {} } = {}) {
@@ -40,6 +41,7 @@ export class SessionSocket {
   }
 
   #send(frame) {
+    if (this.#over) return Promise.reject(this.#over);
     const ackId = ++this.#ackId;
     return new Promise((resolve, reject) => {
       this.#waiting.set(ackId, { frame: { ...frame, ackId }, resolve, reject });
@@ -95,7 +97,8 @@ export class SessionSocket {
 
   #closed(code, reason) {
     if (!COME_BACK.has(code)) {
-      for (const { reject } of this.#waiting.values()) reject(new Error(reason || `closed with ${code}`));
+      this.#over = new Error(reason || `closed with ${code}`);
+      for (const { reject } of this.#waiting.values()) reject(this.#over);
       this.#waiting.clear();
       this.onClose(code);
       return;
