@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from processor.faces.page.files import _all
+from processor.settings.model import Settings
 from processor.upstream.words import LANGUAGES, table
 from tests.bundles.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
 from tests.served import InMemory, served
@@ -22,7 +23,8 @@ SERIOUS = """axe.run(document, {resultTypes: ['violations']}).then((told) => tol
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMemory]:
     """A service."""
-    with served(tmp_path_factory.mktemp("service")) as running:
+    folder = tmp_path_factory.mktemp("service")
+    with served(folder, Settings(profile_store_url=f"sqlite:///{folder / 'profiles.db'}")) as running:
         yield running
 
 
@@ -161,6 +163,21 @@ def test_an_end_is_asked_about_first(browser, service, http):
     assert http.get(f"/v1/sessions/{session_id}").json()["end_reason"] == "command"
     press_button(browser, "Why is it as it is?")
     browser.wait_for("document.querySelectorAll('#reasons-list li').length >= 2")
+
+
+def test_a_link_is_shared_and_taken_back(browser, service, http):
+    """Who has the link reads the session without a token, until it is taken back."""
+    session_id = begin(http, "shared-01", "hello")
+    open_session(browser, service, session_id)
+    press_button(browser, "Share")
+    assert "without signing in" in browser.run("document.getElementById('ask-what').textContent")
+    press_button(browser, "Make the link")
+    browser.wait_for("document.querySelector('#shares[open] input')")
+    link = browser.run("document.querySelector('#shares input').value")
+    assert httpx.get(link).status_code == 200
+    press_button(browser, "Take back")
+    browser.wait_for("!document.querySelector('#shares[open]')")
+    assert httpx.get(link).status_code == 410
 
 
 @pytest.mark.parametrize("window", [DESKTOP, TABLET, PHONE])

@@ -16,7 +16,7 @@ from processor.faces.v1.reading import CHUNK_BYTES, Wanted, headers_of, in_threa
 from processor.faces.v1.telling import timeline_entries
 
 router: Final = APIRouter(prefix="/page", include_in_schema=False, dependencies=[CaughtUp])
-_SCRIPTS: Final = ("acting.js", "loading.js")
+_SCRIPTS: Final = ("acting.js", "sharing.js", "loading.js")
 
 
 @router.get("/sessions/{session_id}")

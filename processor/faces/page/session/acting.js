@@ -4,18 +4,22 @@ const sessionId = new URLSearchParams(location.search).get("session");
 const path = `/v1/sessions/${encodeURIComponent(sessionId)}`;
 const service = import("/static/http.js");
 const FORMATS = ["html", "zip", "csv", "json"];
+const ADDITIONS = new Set(["note", "tag", "share"]);
 const OFFERED = { active: ["pause", "end"], paused: ["resume", "end"], closed: [] };
 const own = (name, values = {}) => fillText(W.service.served[name], values);
 let me = null;
 
-/** Send something to the session; what is wrong is told in the service's words. */
+/** Send something to the session; returns whether it was taken. What is wrong is told in the service's words. */
 async function act(word, body = {}) {
   const { ask } = await service;
   byId("wrong").textContent = "";
   try {
-    await ask(`${path}/${word}`, { method: "POST", body: me.name === "local" ? body : { ...body, performer_id: me.name } });
+    const isNamed = me.name !== "local" && word !== "shares";
+    await ask(`${path}/${word}`, { method: "POST", body: isNamed ? { ...body, performer_id: me.name } : body });
+    return true;
   } catch (error) {
     byId("wrong").textContent = [error.message, error.remedy].filter(Boolean).join(". ");
+    return false;
   }
 }
 
@@ -38,6 +42,7 @@ function askReader(question, { yes, wantsText }) {
 }
 
 const ACTS = {
+  share: () => share(),
   note: async () => { const text = await askReader(own("note_hint"), { yes: own("add_note"), wantsText: true }); if (text) await act("notes", { text }); },
   tag: async () => { const text = await askReader(own("tag"), { yes: own("add_tag"), wantsText: true }); if (text) await act("tags", { add: [text] }); },
 };
@@ -61,7 +66,7 @@ async function showReasons() {
 function offer(resource) {
   byId("acting").hidden = false;
   for (const button of document.querySelectorAll("[data-act]")) {
-    const word = button.dataset.act, isAddition = word === "note" || word === "tag";
+    const word = button.dataset.act, isAddition = ADDITIONS.has(word);
     const isAllowed = me.role === "operator" || (me.role === "reviewer") === isAddition;
     button.hidden = !isAllowed || !(isAddition || OFFERED[resource.status].includes(word));
   }
@@ -72,7 +77,7 @@ function offer(resource) {
 function prepare() {
   for (const node of document.querySelectorAll("[data-own]")) node.textContent = node.dataset.own === "close" ? page("close") : own(node.dataset.own);
   for (const button of document.querySelectorAll("[data-act]")) {
-    button.textContent = own({ note: "note", tag: "tag" }[button.dataset.act] ?? button.dataset.act);
+    button.textContent = own(button.dataset.act);
     button.addEventListener("click", ACTS[button.dataset.act]);
   }
   const back = element("a", "", own("all"));
