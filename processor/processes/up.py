@@ -187,7 +187,7 @@ def tell(kafka: Kafka, place: Place, settings: Settings, url: str, say: Callable
     say(f"topics    {place.prefix}.{names}")
     say(f"sessions  {place.folder / 'a3cp.db'}, bundles in {place.folder / 'bundles'}")
     say(f"log       {place.folder / LOG_FILE}")
-    say(f"service   {url}, its documents at {url}/docs; Ctrl-C stops all")
+    say(f"service   {url}, a page for people; its documents at {url}/docs; Ctrl-C stops all")
 
 
 def last_words(log_file: Path) -> str:

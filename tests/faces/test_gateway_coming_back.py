@@ -241,6 +241,21 @@ def test_only_its_own_token_opens_a_session(http: TestClient, deployment: Memory
 client_user = "human_reviewer_1"
 
 
+@pytest.mark.parametrize("is_far", ["s{far}.t1", "s1.t{far}"])
+def test_a_position_beyond_the_end(http: TestClient, deployment: MemoryDeployment, is_far: str) -> None:
+    """After a restored backup a client may know more than the log has: it is told all, and then what is new."""
+    with client_of(http) as client:
+        client.say(1, ackId=1)
+        client.next("tagged")
+        lost(client)
+    cluster, partition, _ = client.way_back["after"].split(":")
+    after = ":".join((cluster, partition, is_far.format(far=99_999_999_999)))
+    with client_of(http, **{**client.way_back, "after": after}) as back:
+        assert [back.frame()["type"] for _ in range(3)] == ["event", "tagged", "event"]
+        back.say(2, ackId=2)
+        assert back.next("tagged")["ackId"] == 2
+
+
 @pytest.mark.parametrize("after", ["000000:p0:s1.t1", ""])
 def test_a_position_of_another_cluster(http: TestClient, after: str) -> None:
     """Who cannot say where it was is told all of the session."""

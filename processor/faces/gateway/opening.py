@@ -143,13 +143,9 @@ async def resume(context: Context, place: Place, after: str | None) -> Opened:
     Raises:
         Problem: invalid_request, since `after` is no position; not_caught_up; as `carried_out`.
     """
-    here = context.view.position(place.user_id)
-    begin_at = here._replace(sessions=0, tagged=0)
-    if after:
-        told = position_in(after, partitions=len(context.view.positions()))
-        begin_at = told if told[:2] == here[:2] else begin_at
+    told = position_in(after, partitions=len(context.view.positions())) if after else None
     if not place.standing.is_open:
-        return Opened(place, begin_at)
+        return Opened(place, _begin_at(context, place, told))
     command = connected_in(context, place)
     answered = await carried_out(context, command, OUTCOME_WAIT_S, waits=True)
     if answered.event.kind == "rejected":  # It has ended in this moment.
@@ -157,7 +153,19 @@ async def resume(context: Context, place: Place, after: str | None) -> Opened:
     # What was said before is in the log, and so are its tags: a frame that is sent again is recognised.
     if not answered.is_kept and not await caught_up(context):
         raise Problem("not_caught_up", "this replica has not read all of the session yet")
-    return Opened(place, begin_at, frozenset((command.record_id,)))
+    return Opened(place, _begin_at(context, place, told), frozenset((command.record_id,)))
+
+
+def _begin_at(context: Context, place: Place, told: Position | None) -> Position:
+    """Return where to go on: where the client says, or at the beginning if that is no place in this log.
+
+    It may be another cluster's, or lie beyond the end, as after a restored backup.
+    """
+    here = context.view.position(place.user_id)
+    is_here = (
+        told is not None and told[:2] == here[:2] and told.sessions <= here.sessions and told.tagged <= here.tagged
+    )
+    return told if told is not None and is_here else here._replace(sessions=0, tagged=0)
 
 
 def connected_in(context: Context, place: Place) -> CommandRecord:

@@ -13,6 +13,7 @@ const FILTERS = ["q", "user_id", "since", "until", "status", "flag", "tag", "tem
 /** Show the list that the address asks for, and keep it current. */
 export async function showFind({ main, address, signal }) {
   const asked = Object.fromEntries(FILTERS.map((name) => [name, address.get(name) ?? ""]));
+  for (const name of ["since", "until"]) if (Number.isNaN(Date.parse(asked[name]))) asked[name] = "";
   const list = make("ol", { class: "sessions", "aria-label": say("find.list") });
   const count = make("p", { class: "soft", role: "status" }), more = make("div", { class: "more" });
   const fresh = make("div", { class: "fresh" });
