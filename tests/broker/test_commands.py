@@ -93,7 +93,9 @@ def test_records_as_they_come(a3cp: Commands, processing: None) -> None:
     lines = "".join(message(second, user_id=user, source="ui") + "\n" for second in range(3) for user in ("ann", "ben"))
     a3cp("produce", "-", stdin=lines)
     shown = a3cp("tail", "tagged", "--from", "beginning", "--user", "ann", "-n", "3").stdout.splitlines()
-    assert [re.sub(r".*  ann  sess_\w+ ", "", line) for line in shown] == ["#1  Ui", "#2  Ui", "#3  Ui"]
+    assert [re.sub(r".*  ann  sess_\w+ ", "", line) for line in shown] == [
+        f"#{number}  Message from the A3CP page" for number in (1, 2, 3)
+    ]
     position = shown[1].split("  ")[1]
     told = a3cp.json("tail", position.partition("[")[0], "--from", position, "--user", "ann", "-n", "1")
     assert (told["position"], told["session_seq"], told["message"]["source"]) == (position, 2, "ui")

@@ -39,8 +39,8 @@ def test_each_encoding(value: bytes) -> None:
     """Raw and tagged messages in all three read alike."""
     codec = make_codec(SCHEMA_TEXTS["A3CPMessage"])
     for word, content, expected in (
-        ("raw", value, f"{START}Gesture classifier"),
-        ("tagged", codec.tag(value, TAG), f"{START}sess_1 #7  Gesture classifier  (late)"),
+        ("raw", value, f"{START}Message from the recognition of signs"),
+        ("tagged", codec.tag(value, TAG), f"{START}sess_1 #7  Message from the recognition of signs  (late)"),
     ):
         one = record(content)
         said = said_by(word, one, codec)
