@@ -8,7 +8,16 @@ from processor.view.position import Position
 from processor.view.view import Version, View
 
 SESSIONS_MAX: Final = 10_000  # about 2 KiB each
-KEPT_S: Final = 60.0  # A store may be corrected without a word.
+_KEPT_S: Final = (60.0, 120.0)  # A store may be corrected without a word.
+
+
+def kept_until_s(session_id: str) -> float:
+    """Return until when what is read of a session now is kept, as `time.monotonic` has it.
+
+    That is later for one session than for another: many that are read at once are not all read again at once.
+    """
+    least_s, most_s = _KEPT_S
+    return time.monotonic() + least_s + (most_s - least_s) * (hash(session_id) % 64) / 64
 
 
 class Encoded(NamedTuple):
@@ -46,6 +55,6 @@ class EncodedSessions:
         """Keep a session that was read after it had `version`; None if it has none, and is not kept."""
         if version is None:
             return
-        self._sessions[session_id] = Encoded(version, user_id, owner, etag, body, time.monotonic() + KEPT_S)
+        self._sessions[session_id] = Encoded(version, user_id, owner, etag, body, kept_until_s(session_id))
         if len(self._sessions) > SESSIONS_MAX:
             self._sessions.popitem(last=False)

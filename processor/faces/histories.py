@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from processor.faces.encoded import KEPT_S
+from processor.faces.encoded import kept_until_s
 from processor.sessions.model import MessageRow
 from processor.view.position import Position
 from processor.view.view import Version, View
@@ -79,7 +79,7 @@ class Histories:
         """Keep the last messages of a session that were read after it had `version`; nothing if it has none."""
         if version is not None:
             self._take(session_id)
-            history = History(version, owner, last, deque(messages, MESSAGES_MAX), time.monotonic() + KEPT_S)
+            history = History(version, owner, last, deque(messages, MESSAGES_MAX), kept_until_s(session_id))
             self._keep(session_id, history)
 
     def _take(self, session_id: str) -> History | None:
