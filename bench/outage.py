@@ -26,7 +26,7 @@ from processor.errors import A3CPError
 from processor.kafka.reader import Reader
 from processor.kafka.topic_admin import ensure_topics
 
-_DISK_BYTES: Final = 64 << 20
+_DISK_BYTES: Final = 256 << 20  # more than ten minutes at 50 a second take
 _FULL_S: Final = 10.0
 _BEFORE_RECORDS: Final = 200
 _AFTER_S: Final = 10.0
