@@ -14,7 +14,7 @@ from processor.sessions.ports import SessionFilter
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
-from tests.bundles.browser import CHROMIUM, SKIPPED, Browser
+from tests.bundles.browser import Browser
 from tests.removal.stage import filled
 from tests.sessions.outputs import CODEC, START_MS, message, processed
 
@@ -106,21 +106,18 @@ def test_a_long_root_has_links_to_earlier_days(
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])
-def test_a_browser_shows_it_in_its_language(store: SqlStore, tmp_path: Path, width: int) -> None:
+def test_a_browser_shows_it_in_its_language(browser: Browser, store: SqlStore, tmp_path: Path, width: int) -> None:
     """In German here; nothing runs but its own script, nothing is fetched, and it is as wide as the window."""
-    if CHROMIUM is None:
-        pytest.skip(SKIPPED)
     root = tmp_path / "root"
     export(store, root)
     page = root / "index.html"
-    with Browser(tmp_path) as browser:
-        browser.call("Emulation.setUserAgentOverride", userAgent="test", acceptLanguage="de-DE")
-        browser.open(page, width=width, height=900)
-        shown = browser.run("document.body.innerText")
-        assert (browser.errors, set(browser.requests)) == ([], {page.as_uri()})
-        assert browser.run("document.documentElement.scrollWidth") <= width
-        assert "Sitzungen" in shown
-        assert "ja, bewiesen" in shown
-        assert "berichtigt" in shown
-        assert MARKUP in shown
-        browser.screenshot(tmp_path / f"{width}.png")
+    browser.call("Emulation.setUserAgentOverride", userAgent="test", acceptLanguage="de-DE")
+    browser.open(page, width=width, height=900)
+    shown = browser.run("document.body.innerText")
+    assert (browser.errors, set(browser.requests)) == ([], {page.as_uri()})
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert "Sitzungen" in shown
+    assert "ja, bewiesen" in shown
+    assert "berichtigt" in shown
+    assert MARKUP in shown
+    browser.screenshot(tmp_path / f"{width}.png")

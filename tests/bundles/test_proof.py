@@ -1,7 +1,7 @@
 """The proof on a timeline's page, computed in the reader's browser: exact about what is wrong."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from itertools import repeat
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from processor.bundles.page import checkable, page
 from processor.sessions.model import SessionView
 from processor.sessions.timeline import Spool, message_line, spooled
-from tests.bundles.browser import CHROMIUM, SKIPPED, Browser
+from tests.bundles.browser import Browser
 from tests.odd_records import json_records, shipped_records
 from tests.sessions.views import CODEC, day_view, made_view
 
@@ -20,15 +20,6 @@ SHOWN = "Message 3 is shown otherwise than it came."
 CONTENTS = "Your browser has computed this now, from the messages as they came."
 WRONG = "Do not rely on this page:"
 SIX = [{"transcript": f"word {number}"} for number in range(1, 7)]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A Chromium."""
-    if CHROMIUM is None:
-        pytest.skip(SKIPPED)
-    with Browser(tmp_path_factory.mktemp("chromium")) as running:
-        yield running
 
 
 def page_of(view: SessionView, *, contents: bool = True, pinned: str | None = None) -> str:

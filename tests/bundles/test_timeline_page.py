@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -19,7 +18,7 @@ from processor.sessions.timeline import spooled
 from processor.targets.target import Target
 from processor.upstream.vocabulary import QUIET
 from processor.upstream.words import LANGUAGES, table
-from tests.bundles.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
+from tests.bundles.browser import AXE, Browser, axe_script
 from tests.sessions.views import CODEC, NOW_MS, day_view, made_view, varied
 
 HOSTILE = (
@@ -185,15 +184,6 @@ EVENTS = (3, 300, 20_000)
 SIZES = [(count, window) for count in EVENTS for window in (DESKTOP, PHONE)]
 SELECTED = "document.querySelector('.row[aria-selected=true]')"
 DRAWN_MAX = 60  # lines in the document, however long the session is
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A Chromium."""
-    if CHROMIUM is None:
-        pytest.skip(SKIPPED)
-    with Browser(tmp_path_factory.mktemp("chromium")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
