@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from processor.faces.doors import Caller, Doors
-from processor.faces.headers import header
+from processor.faces.headers import READS, header
 from processor.faces.page.cookie import Cookies
 from processor.faces.problems import Problem, answer
 from processor.faces.ratelimits import RateLimits
@@ -20,7 +20,6 @@ WITHOUT_TOKEN: Final = frozenset(
 )
 WITHOUT_TOKEN_BELOW: Final = ("/problems/", "/share/", "/static/")
 _CLOSE: Final = {"Connection": "close"}  # The rest of the body is not read.
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _is_loopback: Final = re.compile(r"(localhost|([a-z0-9-]+\.)+localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?").fullmatch
 
 
@@ -74,7 +73,7 @@ class Gate:
             raise Problem("forbidden", "a page of another origin may not write here")
 
     async def _check(self, scope: Scope) -> None:
-        self._check_origin(scope, writes=scope["method"] not in _READS)
+        self._check_origin(scope, writes=scope["method"] not in READS)
         length = header(scope, b"content-length") or ""
         if length.isascii() and length.isdigit() and int(length) > BODY_BYTES_MAX:
             raise _too_large()

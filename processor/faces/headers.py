@@ -1,6 +1,11 @@
-"""Headers of a request, looked up without an object for all of them: every request passes by."""
+"""Headers and methods of a request; every request passes by, so no object is made for all headers of one."""
+
+from typing import Final
 
 from starlette.types import Scope
+
+READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods of requests that change nothing."""
 
 
 def header(scope: Scope, name: bytes) -> str | None:

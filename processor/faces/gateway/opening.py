@@ -162,10 +162,9 @@ def _begin_at(context: Context, place: Place, told: Position | None) -> Position
     It may be another cluster's, or lie beyond the end, as after a restored backup.
     """
     here = context.view.position(place.user_id)
-    is_here = (
-        told is not None and told[:2] == here[:2] and told.sessions <= here.sessions and told.tagged <= here.tagged
-    )
-    return told if told is not None and is_here else here._replace(sessions=0, tagged=0)
+    if told is not None and told[:2] == here[:2] and told.sessions <= here.sessions and told.tagged <= here.tagged:
+        return told
+    return here._replace(sessions=0, tagged=0)
 
 
 def connected_in(context: Context, place: Place) -> CommandRecord:

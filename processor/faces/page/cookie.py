@@ -14,13 +14,12 @@ from typing import Final
 from cryptography.fernet import Fernet, InvalidToken
 from starlette.types import Scope
 
-from processor.faces.headers import header
+from processor.faces.headers import READS, header
 from processor.faces.problems import Problem
 
 NAME: Final = "a3cp_page"
 PAGE_HEADER: Final = b"a3cp-page"
 LASTS_S: Final = 12 * 3600
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PURPOSE: Final = b"a3cp page cookie\0"  # So that the same key can serve for other things.
 
 
@@ -49,7 +48,7 @@ class Cookies:
         token = None if cookie is None else self._token(cookie)
         if token is None:
             return None
-        if scope["method"] not in _READS and header(scope, PAGE_HEADER) is None:
+        if scope["method"] not in READS and header(scope, PAGE_HEADER) is None:
             raise Problem(
                 "forbidden", "a cookie alone may not write", remedy="Send the header A3CP-Page: 1, as the page does."
             )
