@@ -1,6 +1,7 @@
 """Code and documents name the same things: a command, setting, metric or topic in one and not in the other fails."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -183,6 +184,21 @@ def test_secrets_do_not_print() -> None:
         "kafka", "log_key", "profile_store_key", "profile_store_url", "schema_registry_url", "site_key", "store_url",
     )  # fmt: skip
     assert not any(Settings.model_fields[name].repr for name in secret)
+
+
+SECRET_FILE = re.compile(r"\.(key|pem|p12|pfx|jks|keystore|env)$|(^|/)(tokens\.json|\.netrc|\.pgpass|id_\w+)$")
+SECRET_TEXT = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY|\A[0-9a-f]{64}\s*\Z|\beyJ[\w-]{20,}\.eyJ[\w-]{20,}\.")
+
+
+def test_no_secret_is_tracked() -> None:
+    """No key, keystore or file of passwords or tokens is in the tree, by name or by what it holds."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    names = [name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
+    assert "pyproject.toml" in names
+    assert [name for name in names if SECRET_FILE.search(name)] == []
+    assert [name for name in names if SECRET_TEXT.search((ROOT / name).read_bytes())] == []
+    for secret in ("a3cp-site.key", "ops/tls/server.pem", "deep/down/server.key"):
+        assert subprocess.run(["git", "check-ignore", "-q", secret], cwd=ROOT, check=False).returncode == 0, secret
 
 
 def test_decisions_have_one_form() -> None:

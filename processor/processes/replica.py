@@ -268,7 +268,7 @@ def _site_key(settings: Settings, log: FilteringBoundLogger) -> bytes:
     except UsageError as error:
         if settings.profile_store_url is not None:
             raise
-        log.warning("cursors end with this process, since there is no site key", operation="start", reason=str(error))
+        log.warning("sign-ins and cursors end with this process: no site key", operation="start", reason=str(error))
         return secrets.token_bytes(32)
     if settings.profile_store_url is not None and settings.profile_store_key is None:
         log.warning("profiles are not encrypted, since A3CP_PROFILE_STORE_KEY is not set", operation="start")

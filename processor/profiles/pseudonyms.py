@@ -34,6 +34,8 @@ class Pseudonyms:
 def site_key(given: str | None, store_url: str) -> tuple[bytes, Path | None]:
     """Return the site's key, and the file that holds it if it is not `given`: beside the store, made if there is none.
 
+    No key is made beside a store that is not there if its path leads from the current folder: that may be any folder.
+
     Raises:
         UsageError: the store is no file, so nothing can be beside it; or the file cannot be read or made.
     """
@@ -42,7 +44,13 @@ def site_key(given: str | None, store_url: str) -> tuple[bytes, Path | None]:
     url = make_url(store_url)
     if url.get_backend_name() != "sqlite" or not url.database:
         raise UsageError("no site key is set, and none can be kept beside the store", remedy="set A3CP_SITE_KEY")
-    file = Path(url.database).absolute().with_name(SITE_KEY_FILE)
+    store = Path(url.database)
+    file = store.absolute().with_name(SITE_KEY_FILE)
+    if not store.is_absolute() and not store.exists() and not file.exists():
+        raise UsageError(
+            "no site key is set, and there is no store yet that it could be beside",
+            remedy="set A3CP_SITE_KEY, or A3CP_STORE_URL with the whole path: sqlite:////var/lib/a3cp/a3cp.db",
+        )
     try:
         try:
             made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

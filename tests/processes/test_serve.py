@@ -19,7 +19,7 @@ from processor.processes.listening import is_loopback
 from tests.cli.running import PROGRAM
 from tests.processes.services import Service
 
-NOWHERE = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+NOWHERE = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "A3CP_SITE_KEY": "the key of this site"}
 
 
 @pytest.fixture(scope="module")

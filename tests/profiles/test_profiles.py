@@ -7,6 +7,7 @@ import pytest
 from processor.errors import UsageError
 from processor.profiles import Profile, Profiles, Pseudonyms, open_profiles, site_key
 from processor.profiles.pseudonyms import SITE_KEY_FILE
+from processor.settings.model import Settings
 
 PSEUDONYMS = Pseudonyms(b"site key")
 
@@ -107,3 +108,17 @@ def test_the_site_key_is_made_once(tmp_path: Path) -> None:
     for away in ("postgresql://h/d", f"sqlite:///{tmp_path}/no/a3cp.db"):
         with pytest.raises(UsageError, match="A3CP_SITE_KEY"):
             site_key(None, away)
+
+
+
+def test_no_key_is_left_in_just_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the default store, a key is made in the current folder only if a store is there."""
+    monkeypatch.chdir(tmp_path)
+    default = str(Settings.model_fields["store_url"].default)
+    with pytest.raises(UsageError, match="no store yet"):
+        site_key(None, default)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a3cp.db").touch()
+    assert site_key(None, default)[1] == tmp_path / SITE_KEY_FILE
+    (tmp_path / "a3cp.db").unlink()
+    assert site_key(None, default)[1] == tmp_path / SITE_KEY_FILE
