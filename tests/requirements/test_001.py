@@ -14,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from a3cp_sessions import Sessions
@@ -286,6 +288,32 @@ def test_processor_and_service_are_killed_in_between(service: Any, speak: Any) -
     assert [each["payload"]["payload"]["number"] for each in said] == list(range(1, COUNT + 1))
     assert len({each["session_id"] for each in said}) == 1
     assert [each["session_seq"] for each in said] == list(range(1, COUNT + 1))
+
+
+@needs_node
+def test_a_client_in_javascript_keeps_its_order_while_a_session_is_gone_on_with() -> None:
+    """What it says between the opening of a new line and `session_created` stands behind what still waits."""
+    lines = iter([0.0, 0.3])
+    came: list[list[int]] = []
+
+    def one_line(connection: ServerConnection) -> None:
+        time.sleep(next(lines))
+        created = {"sessionId": "sess_1", "resumeToken": "t", "position": "0"}
+        connection.send(json.dumps({"type": "session_created", "payload": created}))
+        came.append(said := [])
+        for frame in connection:
+            said.append(json.loads(frame)["ackId"])
+            if len(came) == 1:
+                connection.close(1012)
+            else:
+                connection.send(json.dumps({"type": "ack", "payload": {"ackId": said[-1]}}))
+
+    with serve(one_line, "127.0.0.1", 0, subprotocols=[Subprotocol("a3cp.v1")]) as server:
+        Thread(target=server.serve_forever).start()
+        port = server.socket.getsockname()[1]
+        in_javascript(f"ws://127.0.0.1:{port}/ws")
+        server.shutdown()
+    assert came[1] == list(range(1, COUNT + 1))
 
 
 def tagged_of(service: Any, count: int) -> list[dict[str, Any]]:

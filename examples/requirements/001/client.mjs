@@ -11,6 +11,7 @@ export class SessionSocket {
   #socket;
   #session;
   #position;
+  #isReady = false; // once the socket that stands has said session_created
   #ackId = 0;
   #waiting = new Map(); // by ackId: the frame, and whom to tell once the log has it
   #failures = 0;
@@ -45,7 +46,7 @@ export class SessionSocket {
     const ackId = ++this.#ackId;
     return new Promise((resolve, reject) => {
       this.#waiting.set(ackId, { frame: { ...frame, ackId }, resolve, reject });
-      if (this.#session && this.#socket.readyState === WebSocket.OPEN) this.#transmit(ackId);
+      if (this.#isReady) this.#transmit(ackId); // Else it waits its turn behind the others.
     });
   }
 
@@ -77,6 +78,7 @@ export class SessionSocket {
     const { type, payload, ackId } = frame;
     if (type === "session_created") {
       this.#session = payload;
+      this.#isReady = true;
       this.#position = payload.position;
       this.#failures = 0;
       for (const waiting of this.#waiting.keys()) this.#transmit(waiting);
@@ -96,6 +98,7 @@ export class SessionSocket {
   }
 
   #closed(code, reason) {
+    this.#isReady = false;
     if (!COME_BACK.has(code)) {
       this.#over = new Error(reason || `closed with ${code}`);
       for (const { reject } of this.#waiting.values()) reject(this.#over);
