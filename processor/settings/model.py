@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from processor.core.model import DAY_MS, HOUR_MS, IdFormat, Rules
 from processor.errors import UsageError
 from processor.settings.templates import BUILT_IN, YEAR_MS, Template, over
+from processor.settings.wanted import WholeNumbers
 
 PREFIX: Final = "A3CP_"
 
@@ -69,7 +70,7 @@ def _setting(default: object, meaning: str, unit: str = "", **limits: Any) -> An
     return Field(default, description=meaning, json_schema_extra={"unit": unit}, **limits)
 
 
-class Settings(BaseSettings):
+class Settings(WholeNumbers, BaseSettings):
     """All settings, checked. Made by `config_sources.load`."""
 
     model_config = SettingsConfigDict(

@@ -20,6 +20,7 @@ from pydantic_settings import EnvSettingsSource, SettingsError
 from processor.errors import UsageError
 from processor.settings.model import ELSEWHERE, PREFIX, UNPREFIXED, Settings, flat
 from processor.settings.templates import over, templates_in
+from processor.settings.wanted import in_words
 
 _FILE_NAME: Final = "a3cp.toml"
 _FILE_BYTES_MAX: Final = 1 << 20
@@ -250,8 +251,8 @@ def _variable(field: str) -> str:
 def _problems(
     error: ValidationError, options: Mapping[str, Option], variables: Mapping[str, str], path: Path
 ) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        wanted = problem["msg"].removeprefix("Value error, ")
+    for problem in error.errors(include_url=False, include_input=False):
+        wanted = in_words(problem)
         if not problem["loc"]:
             yield wanted
             continue
@@ -266,7 +267,7 @@ def _problems(
         unit = (
             str(info.json_schema_extra.get("unit") or "") if info and isinstance(info.json_schema_extra, dict) else ""
         )
-        yield f"{name} is not as wanted: {wanted[:1].lower()}{wanted[1:]}{f' ({unit})' if unit else ''}"
+        yield f"{name} is not as wanted: {wanted}{f' ({unit})' if unit else ''}"
 
 
 def _unknown_variables(variables: Mapping[str, str]) -> Iterator[str]:

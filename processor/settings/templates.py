@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from processor.core.model import BUILT_IN_TEMPLATES, DAY_MS, HOUR_MS, Policy
 from processor.settings.addresses import is_web_address
 from processor.settings.contexts import checked
+from processor.settings.wanted import WholeNumbers, in_words
 
 YEAR_MS: Final = 366 * DAY_MS
 _NAME: Final = r"^\S(.{0,62}\S)?$"
@@ -19,7 +20,7 @@ Word = Annotated[str, Field(pattern=_NAME)]
 HookName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
-class _Part(BaseModel):
+class _Part(WholeNumbers):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
@@ -58,7 +59,7 @@ class Template(_Part):
     pause_ms: Limit | None = None
     config_schema: dict[str, Any] | None = None
     phases: Annotated[dict[Word, tuple[Word, ...]], Field(min_length=1)] | None = None
-    hooks: dict[HookName, Hook] = {}
+    hooks: dict[HookName, Hook] = Field(default_factory=dict)
 
     @property
     def policy(self) -> Policy:
@@ -150,12 +151,11 @@ def templates_in(text: str) -> dict[str, Any]:
     try:
         TypeAdapter(dict[Word, Template]).validate_python(told)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        problems = error.errors(include_url=False, include_input=False)
         raise ValueError("; ".join(dict.fromkeys(map(_words, problems)))) from None
     assert isinstance(told, dict)
     return told
 
 
 def _words(problem: ErrorDetails) -> str:
-    what = problem["msg"].removeprefix("Value error, ")
-    return f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {what[:1].lower()}{what[1:]}"
+    return f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {in_words(problem)}"
