@@ -26,6 +26,7 @@ from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.observe.serving import ServeMetrics
 from processor.outbox.outbox import Outbox
 from processor.outbox.ports import Kept
+from processor.processes.tidying import tidy
 from processor.processes.viewing import Viewing
 from processor.profiles.pseudonyms import site_key
 from processor.runtime.backoff import backoff_s
@@ -83,6 +84,9 @@ class Replica:
     def start(self) -> None:
         """Begin to connect and to follow."""
         self._thread.start()
+        if self._profiles is not None:
+            tidying = (self._profiles, self._log, self._stopping, SystemClock().now_ms)
+            threading.Thread(target=tidy, args=tidying, name="a3cp-tidy", daemon=True).start()
 
     def let_go(self) -> None:
         """Let all who watch go; called when the service is to stop."""

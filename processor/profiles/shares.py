@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, delete, insert, or_, select, update
 
 from processor.profiles.tables import SHARES
 from processor.store.database import Database
+
+KEPT_MS: Final = 30 * 86_400_000
+"""For how long a link that expired or was taken back stays in lists. Then nothing of it is kept."""
 
 
 class Share(NamedTuple):
@@ -62,6 +65,14 @@ class Shares:
         one = update(SHARES).where(SHARES.c.share_id == share_id, SHARES.c.revoked_ms.is_(None))
         with self._database.writing() as connection:
             connection.execute(one.values(revoked_ms=now_ms))
+
+    def forget(self, now_ms: int) -> int:
+        """Remove what ended longer ago than `KEPT_MS`; return how many."""
+        self._make()
+        before_ms = now_ms - KEPT_MS
+        ended = or_(SHARES.c.expires_ms < before_ms, SHARES.c.revoked_ms < before_ms)
+        with self._database.writing() as connection:
+            return connection.execute(delete(SHARES).where(ended)).rowcount
 
     def _read(self, query: Select[Any]) -> list[Share]:
         self._make()

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from processor.faces.app import make_app
 from processor.faces.tokens import add_token
 from processor.processes import listening
 from processor.processes.listening import is_loopback
+from processor.profiles import Pseudonyms, open_profiles
+from processor.profiles.shares import KEPT_MS, Share
 from tests.cli.running import PROGRAM
 from tests.processes.services import Service
 
@@ -40,6 +43,22 @@ def test_without_kafka_it_lives_and_says_why(service: Service) -> None:
     assert service.http.get("/metrics").status_code == 200
     warnings = [line for line in service.log() if line["level"] == "warning"]
     assert len(warnings) == 1, "a trouble is told once"
+
+
+def test_links_that_ended_long_ago_are_removed(tmp_path: Path) -> None:
+    """At the start already, without Kafka; one that ended lately stays in lists, and one that can be read stays."""
+    address, now_ms = f"sqlite:///{tmp_path / 'profiles.db'}", time.time_ns() // 1_000_000
+    shares = open_profiles(address, Pseudonyms(b"site key"), None).shares
+    share = Share("", "s", "ann", "p", None, None, [], 0, expires_ms=now_ms + 1_000_000)
+    shares.add(share._replace(share_id="open"))
+    shares.add(share._replace(share_id="lately", expires_ms=now_ms - KEPT_MS + 1_000_000))
+    shares.add(share._replace(share_id="expired", expires_ms=now_ms - KEPT_MS - 1))
+    shares.add(share._replace(share_id="revoked", revoked_ms=now_ms - KEPT_MS - 1))
+    environ = {**NOWHERE, "A3CP_PROFILE_STORE_URL": address, "A3CP_SITE_KEY": "k" * 32}
+    with Service(tmp_path, environ) as running:
+        running.wait_for(lambda: len(shares.of_session("s")) == 2)
+        assert {each.share_id for each in shares.of_session("s")} == {"open", "lately"}
+        running.wait_for(lambda: [line["operation"] for line in running.log()].count("tidy") == 1)
 
 
 def test_a_head_without_end_is_cut_off(service: Service) -> None:
