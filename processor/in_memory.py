@@ -62,7 +62,9 @@ class MemoryDeployment:
         self, folder: Path, *, settings: Settings | None = None, partitions: int = 4, clock: ManualClock | None = None
     ) -> None:
         """Begin with an empty log and an empty store in `folder`; the clock stands still when none is given."""
-        self.settings: Final = settings or Settings(store_url=f"sqlite:///{folder / 'a3cp.db'}")
+        place = {"store_url": f"sqlite:///{folder / 'a3cp.db'}"}
+        given = settings or Settings()
+        self.settings: Final = given if "store_url" in given.model_fields_set else given.model_copy(update=place)
         self.schemas: Final = Schemas({name: schema_text(name) for name in SHIPPED})
         self.codec: Final = Codec(self.schemas, strict=self.settings.strict)
         self.clock: Final = clock or ManualClock()

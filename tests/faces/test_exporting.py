@@ -61,7 +61,13 @@ def test_rows_of_an_unknown_exporter_are_not_said_to_be_ours(
 
 @pytest.mark.parametrize(
     ("form", "file"),
-    [("html", "timeline.html"), ("json", "bundle.json"), ("jsonl", "timeline.jsonl"), ("csv", "messages.csv")],
+    [
+        ("html", "timeline.html"),
+        ("json", "bundle.json"),
+        ("jsonl", "timeline.jsonl"),
+        ("csv", "messages.csv"),
+        ("timeline", "timeline.csv"),
+    ],
 )
 def test_one_file_is_the_bundle_s_own(
     deployment: MemoryDeployment, http: TestClient, tmp_path: Path, form: str, file: str

@@ -147,6 +147,21 @@ def test_what_is_no_message_is_422(deployment: MemoryDeployment, http: TestClien
     assert not sent(deployment)
 
 
+@pytest.mark.parametrize("body", [{"messages": [{"text": "a"}, {"text": "b"}]}, {"messages": []}, [{"text": "a"}]])
+def test_a_list_is_no_message(deployment: MemoryDeployment, http: TestClient, session_id: str, body: object) -> None:
+    """The answer says how several are sent; it was taken for one message."""
+    for path in (f"/v1/sessions/{session_id}/messages", "/v1/messages"):
+        answer = http.post(path, json=body)
+        assert code(answer) == (422, "invalid_request"), (path, answer.text)
+        assert answer.json()["detail"] == "the body is a list of messages"
+        assert "application/x-ndjson" in answer.json()["remedy"]
+    assert not sent(deployment)
+    http.post(
+        f"/v1/sessions/{session_id}/messages", json={"messages": ["a"], "text": "a message may have such a field"}
+    )
+    assert len(sent(deployment)) == 1
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -27,7 +27,7 @@ from processor.faces.v1.filters import PAGE_MAX, Words
 from processor.faces.v1.listing import of_user, wanted_of
 from processor.faces.v1.reading import Moment, as_of_in, headers_of, held_of, told
 from processor.sessions.ports import SessionFilter
-from processor.targets.paths import AUDIT, BUNDLE, PAGE, TABLE, path_part
+from processor.targets.paths import AUDIT, BUNDLE, PAGE, TABLE, TIMELINE, path_part
 from processor.targets.target import Target
 from processor.view.held import Held
 
@@ -38,6 +38,7 @@ _FILES: Final = {  # each with what to write, since bundle.json names the audit 
     "json": (frozenset({Format.JSON, Format.JSONL}), BUNDLE, "application/json"),
     "jsonl": (frozenset({Format.JSONL}), AUDIT, "application/x-ndjson"),
     "csv": (frozenset({Format.CSV}), TABLE, "text/csv; charset=utf-8"),
+    "timeline": (frozenset({Format.CSV}), TIMELINE, "text/csv; charset=utf-8"),
 }
 _limiter: Final[RunVar[CapacityLimiter]] = RunVar("a3cp_exports")
 
@@ -48,8 +49,11 @@ class Export(Moment):
     """As what a session is exported."""
 
     format: Annotated[
-        Literal["zip", "html", "json", "jsonl", "csv"],
-        Field(description="zip: the whole bundle, which `a3cp verify` proves; else the one file of it."),
+        Literal["zip", "html", "json", "jsonl", "csv", "timeline"],
+        Field(
+            description="zip: the whole bundle, which `a3cp verify` proves; else one file of it. csv: messages.csv, "
+            "a row a message; timeline: timeline.csv, what the page shows, notes and all."
+        ),
     ] = "zip"
 
 

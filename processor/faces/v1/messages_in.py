@@ -291,6 +291,10 @@ def _lines_of(request: Request, *, body: bytes, takes_binary: bool) -> list[byte
         lines = [body] if body.strip() else []
         if kind in _JSON and _are_several(body):
             raise Problem("invalid_request", "the body is several lines of JSON", remedy=_AS_LINES)
+        if kind in _JSON and _is_list(body):
+            raise Problem(
+                "invalid_request", "the body is a list of messages", remedy=f"One message a line. {_AS_LINES}"
+            )
     else:
         words = ", ".join(sorted({*_JSON, *_LINES, *(_BINARY if takes_binary else ())}))
         raise Problem("unsupported_media_type", f"messages come as one of these: {words}")
@@ -305,6 +309,17 @@ def _are_several(body: bytes) -> bool:
     """Whether a body looks like a message on each of several lines."""
     lines = [line for line in map(bytes.strip, body.splitlines()) if line]
     return len(lines) > 1 and all(line.startswith(b"{") and line.endswith(b"}") for line in lines)
+
+
+def _is_list(body: bytes) -> bool:
+    """Whether a body is a list, or has one as its only member `messages`, as other services take it."""
+    if body.lstrip()[:1] not in (b"[", b"{"):
+        return False
+    try:
+        members = _members(body)
+    except (ValueError, RecursionError):
+        return body.lstrip().startswith(b"[")
+    return members.keys() == {"messages"} and bytes(members["messages"]).lstrip().startswith(b"[")
 
 
 def _not_valid(number: int, what: str, *, remedy: str = "") -> Problem:

@@ -3,7 +3,7 @@
 const sessionId = new URLSearchParams(location.search).get("session");
 const path = `/v1/sessions/${encodeURIComponent(sessionId)}`;
 const service = import("/static/http.js");
-const FORMATS = ["html", "zip", "csv", "json"];
+const FORMATS = ["html", "zip", "timeline", "csv", "json"];
 const ADDITIONS = new Set(["note", "tag", "share"]);
 const OFFERED = { active: ["pause", "end"], paused: ["resume", "end"], closed: [] };
 const own = (name, values = {}) => fillText(W.service.served[name], values);
@@ -89,7 +89,7 @@ function prepare() {
   print.type = "button";
   print.addEventListener("click", () => window.print());
   byId("formats").append(...FORMATS.map((format) => {
-    const link = element("a", "", own({ html: "as_page", zip: "as_zip", csv: "as_csv", json: "as_json" }[format]));
+    const link = element("a", "", own({ html: "as_page", zip: "as_zip", timeline: "as_timeline", csv: "as_csv", json: "as_json" }[format]));
     link.href = `${path}/export?format=${format}`;
     link.download = "";
     return link;
