@@ -1,80 +1,28 @@
 """The page as a person uses it: in a Chromium, over a service on a log in memory."""
 
 import json
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from processor.faces.page.files import _all
-from processor.settings.model import Settings
 from processor.upstream.words import LANGUAGES, table
-from tests.bundles.browser import AXE, CHROMIUM, SKIPPED, Browser, axe_script
-from tests.served import InMemory, served
+from tests.bundles.browser import AXE, axe_script
+from tests.faces.page.stage import (
+    DESKTOP,
+    HOSTILE,
+    MARKUP,
+    PHONE,
+    SERIOUS,
+    TABLET,
+    begin,
+    open_list,
+    open_session,
+    press_button,
+    say,
+)
 
-DESKTOP, TABLET, PHONE = (1440, 900), (768, 1024), (360, 740)
-MARKUP = "<img src=x onerror=alert(1)>"
-HOSTILE = MARKUP + "\u202e\u2066" + "w" * 10_000
 ROWS = "document.querySelectorAll('a.session')"
-SERIOUS = """axe.run(document, {resultTypes: ['violations']}).then((told) => told.violations
-    .filter((one) => ['serious', 'critical'].includes(one.impact)).map((one) => `${one.id}: ${one.nodes[0].html}`))"""
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMemory]:
-    """A service."""
-    folder = tmp_path_factory.mktemp("service")
-    with served(folder, Settings(profile_store_url=f"sqlite:///{folder / 'profiles.db'}")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(service: InMemory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A Chromium, which closes before the service ends that it follows."""
-    del service
-    if CHROMIUM is None:
-        pytest.skip(SKIPPED)
-    with Browser(tmp_path_factory.mktemp("chromium")) as running:
-        yield running
-
-
-@pytest.fixture
-def http(service: InMemory) -> Iterator[httpx.Client]:
-    """A client of it, beside the browser."""
-    with httpx.Client(base_url=service.url) as client:
-        yield client
-
-
-def begin(http: httpx.Client, user_id: str, *phrases: str) -> str:
-    """Begin a session in which these phrases are spoken, and return its id."""
-    session_id = str(http.post("/v1/sessions", json={"user_id": user_id}).raise_for_status().json()["session_id"])
-    for phrase in phrases:
-        say(http, session_id, phrase)
-    return session_id
-
-
-def say(http: httpx.Client, session_id: str, phrase: str) -> None:
-    body = {"source": "output_planner", "output_phrase": phrase, "output_mode": "speech"}
-    http.post(f"/v1/sessions/{session_id}/messages", json=body).raise_for_status()
-
-
-def open_list(browser: Browser, service: InMemory, query: str = "", window: tuple[int, int] = DESKTOP) -> None:
-    browser.open(f"{service.url}/{query}", width=window[0], height=window[1])
-    browser.wait_for("document.querySelector('.sessions li')")
-
-
-def open_session(browser: Browser, service: InMemory, session_id: str, window: tuple[int, int] = DESKTOP) -> None:
-    browser.open(f"{service.url}/?session={session_id}", width=window[0], height=window[1])
-    browser.wait_for("document.querySelector('#acting:not([hidden])') && document.querySelector('.row')")
-
-
-def press_button(browser: Browser, words: str) -> None:
-    clicked = (
-        "(() => { const found = [...document.querySelectorAll('button')].find((one) => one.checkVisibility()"
-        f" && one.textContent.trim() === {json.dumps(words)}); found?.click(); return Boolean(found); }})()"
-    )
-    assert browser.run(clicked), f"there is no button {words}"
-    browser.settle()
 
 
 def test_a_session_is_found_by_a_word_and_by_its_person(browser, service, http):

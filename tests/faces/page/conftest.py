@@ -1,0 +1,35 @@
+"""A service on a log in memory, a Chromium that shows its page, and a client beside it."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from processor.settings.model import Settings
+from tests.bundles.browser import CHROMIUM, SKIPPED, Browser
+from tests.served import InMemory, served
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMemory]:
+    """A service."""
+    folder = tmp_path_factory.mktemp("service")
+    with served(folder, Settings(profile_store_url=f"sqlite:///{folder / 'profiles.db'}")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(service: InMemory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A Chromium, which closes before the service ends that it follows."""
+    del service
+    if CHROMIUM is None:
+        pytest.skip(SKIPPED)
+    with Browser(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+@pytest.fixture
+def http(service: InMemory) -> Iterator[httpx.Client]:
+    """A client of it, beside the browser."""
+    with httpx.Client(base_url=service.url) as client:
+        yield client
