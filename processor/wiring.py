@@ -18,6 +18,7 @@ from processor.settings.sources import Loaded, Option, load
 
 if TYPE_CHECKING:
     from processor.audit.report import AuditReport
+    from processor.bundles.signatures import Signer
     from processor.profiles import Profiles
     from processor.sessions.ports import Source, Store
     from processor.store.sql import SqlStore
@@ -102,6 +103,19 @@ def store_of(settings: Settings, *, must_exist: bool = False) -> "SqlStore":
     from processor.store import open_store  # Costs a third of a second, and only those who export have a store.
 
     return open_store(settings.store_url, must_exist=must_exist)
+
+
+def signer_of(settings: Settings) -> "Signer | None":
+    """Return what signs bundles with the key that the settings name; None if they name none.
+
+    Raises:
+        UsageError: the key cannot be read.
+    """
+    if settings.sign_key_file is None:
+        return None
+    from processor.bundles.keys import read_signing_key  # Few sign, and it needs an extra.
+
+    return read_signing_key(Path(settings.sign_key_file))
 
 
 def profiles_of(settings: Settings, site_key: bytes | None = None) -> "Profiles | None":

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from processor.bundles import manifest as manifests
+from processor.bundles import signatures
 from processor.bundles.contents import ALL_FORMATS, Format, write_files
 from processor.bundles.placing import folder_to_write, manifest_there, put_in_place
 from processor.bundles.renderer import renderer, written_by
@@ -45,6 +46,7 @@ def write_bundle(
     now_ms: int,
     formats: frozenset[Format] = ALL_FORMATS,
     is_pure: bool = True,
+    signer: signatures.Signer | None = None,
 ) -> Written:
     """Write the session in `view` below `target`. If the same or a later state is there already, leave it.
 
@@ -52,6 +54,7 @@ def write_bundle(
         now_ms: the time of writing, for the manifest alone.
         formats: what to write; what every bundle has is always there.
         is_pure: whether this release made the rows in `view`, too. Then `verify` may render the bundle again.
+        signer: signs the manifest.
 
     Raises:
         OSError: the target cannot be written (full, read-only, away). What was there before is still there.
@@ -76,7 +79,9 @@ def write_bundle(
             return Written(final, Outcome.UNCHANGED, size, session.held_count)
         text = manifests.render(manifest)
         (folder / manifests.NAME).write_bytes(text)
-        replaced = put_in_place(target, folder, final, manifest.files)
+        if signer is not None:
+            (folder / signatures.NAME).write_bytes(signer.sign(text))
+        replaced = put_in_place(target, folder, final)
     return Written(final, Outcome.REPLACED if replaced else Outcome.WRITTEN, size + len(text), session.held_count)
 
 

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from processor.bundles import manifest as manifests
+from processor.bundles import signatures
 from processor.bundles.agreement import AuditText, Boundaries, EntryText, event_form, message_form, record_form
 from processor.bundles.reading import METADATA_BYTES_MAX, NOT_READABLE, content_of, lines, members
 from processor.codec.isotime import parse_time
@@ -103,10 +104,30 @@ class BundleCheck:
             self._add(manifests.NAME, "", unreadable(error))
         return None
 
+    def signature(self, keys: signatures.Checker | None) -> str | None:
+        """Check the manifest's signature; without `keys` only its form. Return the id of the key that it names."""
+        if not self.has(signatures.NAME):
+            if keys is not None and signatures.NAME not in self._odd:
+                self._add(signatures.NAME, "", "it is missing: the bundle is not signed")
+            return None
+        try:
+            signature = signatures.read(self._bytes(signatures.NAME))
+            is_checked = keys is not None and self.has(manifests.NAME)  # Else that is told.
+            fault = keys.fault(signature, self._bytes(manifests.NAME)) if keys and is_checked else None
+        except signatures.NotASignature as error:
+            self._add(signatures.NAME, "", str(error))
+            return None
+        except OSError as error:  # Of the manifest's it is told already.
+            self._add(signatures.NAME, "", unreadable(error))
+            return None
+        if fault is not None:
+            self._add(signatures.NAME, "", fault)
+        return signature.key_id
+
     def files(self, manifest: Manifest) -> None:
         """Check that the listed files are there, no others, with the listed bytes."""
         listed = {file.name: file for file in manifest.files}
-        for name in sorted(self._there - self._odd - listed.keys() - {manifests.NAME}):
+        for name in sorted(self._there - self._odd - listed.keys() - {manifests.NAME, signatures.NAME}):
             self._add(name, "", "the manifest does not list it")
         for name in _NEEDED:
             if name not in listed:

@@ -7,13 +7,13 @@ without a manifest is no bundle.
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from processor.bundles import manifest as manifests
-from processor.sessions.shapes import File, Manifest
+from processor.sessions.shapes import Manifest
 from processor.targets.locks import TEMPORARY, locked
 from processor.targets.target import Target
 
@@ -42,13 +42,13 @@ def folder_to_write(target: Target, final: str) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def put_in_place(target: Target, folder: Path, final: str, files: Iterable[File]) -> bool:
-    """Move the bundle in `folder`, its `files` and its manifest, to `final`. Return whether it replaced one.
+def put_in_place(target: Target, folder: Path, final: str) -> bool:
+    """Move the bundle in `folder` to `final`. Return whether it replaced one.
 
     Raises:
         OSError: the target cannot be written.
     """
-    return _rename(folder, Path(final)) if target.is_local else _upload(target, folder, final, files)
+    return _rename(folder, Path(final)) if target.is_local else _upload(target, folder, final)
 
 
 def manifest_there(target: Target, final: str) -> Manifest | None:
@@ -129,11 +129,11 @@ def _rename(folder: Path, place: Path) -> bool:
     return replaced
 
 
-def _upload(target: Target, folder: Path, final: str, files: Iterable[File]) -> bool:
+def _upload(target: Target, folder: Path, final: str) -> bool:
     replaced = bool(target.files.exists(f"{final}/{manifests.NAME}"))
     if replaced:
         target.files.rm(final, recursive=True)
     target.files.makedirs(final, exist_ok=True)
-    for name in (*(file.name for file in files), manifests.NAME):
-        target.files.put_file(str(folder / name), f"{final}/{name}")
+    for path in sorted(folder.iterdir(), key=lambda path: (path.name == manifests.NAME, path.name)):
+        target.files.put_file(str(path), f"{final}/{path.name}")
     return replaced

@@ -9,6 +9,7 @@ from processor.bundles.again import NotComparable, differences
 from processor.bundles.begun import is_begun
 from processor.bundles.check import OPENED_TWICE, BundleCheck, name_of, unreadable
 from processor.bundles.renderer import renderer, written_by
+from processor.bundles.signatures import Checker
 from processor.codec import Codec
 from processor.errors import UsageError
 from processor.sessions.report import Problem, Report
@@ -17,10 +18,11 @@ from processor.targets.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_pa
 from processor.targets.target import Target
 
 
-def verify(target: str, codec: Codec | None = None) -> Iterator[Report]:
+def verify(target: str, codec: Codec | None = None, keys: Checker | None = None) -> Iterator[Report]:
     """Yield a report for the bundle `target`, or for each bundle below the root `target`, in order of their paths.
 
     With `codec`, words, page and table are rendered again from the records (again.py); without it they are not.
+    With `keys`, each bundle has to be signed by one of them.
 
     Raises:
         UsageError: there is no such place, or no bundle in it.
@@ -33,12 +35,12 @@ def verify(target: str, codec: Codec | None = None) -> Iterator[Report]:
         if is_begun(where, where.root):
             raise UsageError(f"{target} is no bundle yet: its session is open", remedy="verify it once it has ended")
         if _looks_like_bundle(where):
-            yield verify_bundle(where, where.root, codec)
+            yield verify_bundle(where, where.root, codec, keys)
             return
         found = set()
         for path in _bundles_below(where):
             found.add(path)
-            yield verify_bundle(where, path, codec)
+            yield verify_bundle(where, path, codec, keys)
         yield from (missing := list(_missing(where, found)))
         if not (found or missing):
             raise UsageError(
@@ -92,11 +94,12 @@ def _bundles_below(target: Target) -> Iterator[str]:
                 yield path
 
 
-def verify_bundle(target: Target, path: str, codec: Codec | None = None) -> Report:
+def verify_bundle(target: Target, path: str, codec: Codec | None = None, keys: Checker | None = None) -> Report:
     """Return what is wrong with the bundle at `path`."""
     report = Report(path)
     try:
         checker = BundleCheck(target, path, report.add)
+        report.signed_by = checker.signature(keys)
         read = _check(checker, report)
         if codec is not None and read is not None and report.is_sound:
             _render(target.at(path), *read, codec, report)

@@ -7,6 +7,7 @@ from functools import partial
 from processor.bundles import index
 from processor.bundles.bundle import Outcome, Written, write_bundle
 from processor.bundles.contents import ALL_FORMATS, Format
+from processor.bundles.signatures import Signer
 from processor.codec import Codec
 from processor.errors import RecordError
 from processor.sessions.aside import SetAside
@@ -29,6 +30,7 @@ class BundleWriter:
         now_ms: Callable[[], int],
         formats: frozenset[Format] = ALL_FORMATS,
         is_pure: bool = True,
+        signer: Signer | None = None,
     ) -> None:
         """Read sessions from `reader`; the other arguments are those of `write_bundle`."""
         self._reader = reader
@@ -37,6 +39,7 @@ class BundleWriter:
         self._codec = codec
         self._now_ms = now_ms
         self.formats = formats
+        self._signer = signer
         self.outcomes: Counter[Outcome] = Counter()
         self.statuses: Counter[Status] = Counter()
         self.aside = SetAside()
@@ -70,7 +73,13 @@ class BundleWriter:
         try:
             with self.target.told("written", MAKE_ROOM):
                 return write_bundle(
-                    self.target, view, self._codec, now_ms=self._now_ms(), formats=self.formats, is_pure=self.is_pure
+                    self.target,
+                    view,
+                    self._codec,
+                    now_ms=self._now_ms(),
+                    formats=self.formats,
+                    is_pure=self.is_pure,
+                    signer=self._signer,
                 )
         except RecordError as error:
             return error

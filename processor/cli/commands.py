@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "process": Entry("Tag the messages of a3cp.raw, until stopped"),
     "serve": Entry("Serve sessions over HTTP, until stopped"),
     "hooks": Entry("Tell other programs of sessions, until stopped"),
+    "keys": Entry("Make keys that sign bundles", ("new",)),
     "token": Entry("Make tokens that a3cp serve lets in", ("new",)),
     "produce": Entry("Send messages from files to a3cp.raw"),
     "session": Entry(

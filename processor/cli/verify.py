@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from processor.audit.sessions import verify_topics
+from processor.bundles.signatures import Checker
 from processor.bundles.verify import is_root, listed
 from processor.bundles.verify import verify as reports_of
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
@@ -27,6 +29,15 @@ def verify(
         typer.Argument(metavar="[BUNDLE|ROOT]", help="A bundle, or a folder of bundles; fsspec URLs too."),
     ] = None,
     *,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="Each bundle must be signed by this public key, or one of this folder's; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     topic: Annotated[
         bool, typer.Option("--topic", help="Check the sessions in the tagged and the sessions topic instead.")
     ] = False,
@@ -46,9 +57,14 @@ def verify(
         raise UsageError(
             "verify wants either a bundle or --topic", remedy="name a bundle, a folder of them, or --topic"
         )
+    if key and topic:
+        raise UsageError("--key is for bundles", remedy="leave it out, or leave out --topic")
+    keys = _public_keys(key) if key else None
     reports = []
     found = (
-        _topic_reports(bootstrap, prefix, quiet=as_json) if target is None else reports_of(target, codec_of_settings())
+        _topic_reports(bootstrap, prefix, quiet=as_json)
+        if target is None
+        else reports_of(target, codec_of_settings(), keys)
     )
     for report in found:
         reports.append(report)
@@ -67,10 +83,24 @@ def verify(
         if twice := sum(report.is_opened_twice for report in reports):
             print(f"{twice:,} {'holds' if twice == 1 else 'hold'} a session that was opened twice, and say so")
         if target is not None:
+            _tell_signed(reports, checked=keys is not None)
             _tell_rendered(reports)
             _tell_index(target)
     if wrong:
         raise typer.Exit(1)
+
+
+def _public_keys(paths: Sequence[Path]) -> Checker:
+    from processor.bundles.keys import read_public_keys  # noqa: PLC0415  # Of an extra.
+
+    return read_public_keys(paths)
+
+
+def _tell_signed(reports: Sequence[Report], *, checked: bool) -> None:
+    """Say how many bundles are signed, and by which keys."""
+    for key_id, count in Counter(report.signed_by for report in reports if report.signed_by).items():
+        told = "checked with it" if checked else "not checked: --key FILE does"
+        print(f"signatures by the key {key_id}: {count:,}, {told}")
 
 
 def _tell_rendered(reports: Sequence[Report]) -> None:
@@ -115,6 +145,7 @@ def _fields(report: Report) -> dict[str, Any]:
         "opened_twice": report.is_opened_twice,
         "messages": report.messages,
         "sound": report.is_sound,
+        "signed_by": report.signed_by,
         "rendered": report.is_rendered,
         "not_rendered": report.not_rendered or None,
         "problems": [problem._asdict() for problem in report.problems],

@@ -9,6 +9,7 @@ from fastapi import Depends
 from prometheus_client import CollectorRegistry
 from starlette.requests import HTTPConnection
 
+from processor.bundles.signatures import Signer
 from processor.client.sending import Sender
 from processor.erasing.looking import Places
 from processor.faces.encoded import EncodedSessions
@@ -36,6 +37,7 @@ class Context:
     now_ms: Callable[[], int]
     store: SessionReader | None = None  # None: no store is named, or it does not answer yet
     bundles_root: str | None = None
+    signer: Signer | None = None  # of bundles; None: they are not signed
     profiles: Profiles | None = None  # None: no profile store is named
     places: Places | None = None  # where something of a person may be; None: there is no store
     site_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

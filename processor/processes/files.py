@@ -17,7 +17,7 @@ from processor.sessions.due import Taker, hand_on
 from processor.sessions.ports import SessionFilter, SessionReader, Store
 from processor.settings.model import Settings
 from processor.targets.target import Target
-from processor.wiring import SystemClock, schemas
+from processor.wiring import SystemClock, schemas, signer_of
 
 if TYPE_CHECKING:
     from processor.training.writer import TrainingWriter
@@ -66,7 +66,11 @@ class Files:
         *,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare to write what is `wanted` until `stopped`, and to tell `report` while following."""
+        """Prepare to write what is `wanted` until `stopped`, and to tell `report` while following.
+
+        Raises:
+            UsageError: the key that signs bundles cannot be read.
+        """
         codec = Codec(schemas(settings))
         self._store = store
         self._settings = settings
@@ -85,6 +89,7 @@ class Files:
                 now_ms=SystemClock().now_ms,
                 formats=wanted.formats,
                 is_pure=store.writer.note_reader(renderer()),
+                signer=signer_of(settings),
             )
             if wanted.bundles.is_local:
                 self.begun = BegunWriter(store.reader, store.ledger, wanted.bundles, wanted.sessions)

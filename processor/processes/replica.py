@@ -34,7 +34,7 @@ from processor.runtime.identities import CLUSTER
 from processor.settings.model import Settings
 from processor.store.sql import SqlStore
 from processor.view.view import View
-from processor.wiring import SystemClock, log_conf, profiles_of, recognise, schemas, store_of
+from processor.wiring import SystemClock, log_conf, profiles_of, recognise, schemas, signer_of, store_of
 
 SOURCE: Final = "a3cp_serve"  # of the commands that the service sends
 _BACKOFF_FIRST_S: Final = 0.2
@@ -64,7 +64,8 @@ class Replica:
             ready: called with what routes work with, whenever that is made anew.
 
         Raises:
-            UsageError: profiles cannot be where they should, or have no site key that stays.
+            UsageError: profiles cannot be where they should, or have no site key that stays; or the key that signs
+                bundles cannot be read.
         """
         self._settings = settings
         self._log = log
@@ -72,6 +73,7 @@ class Replica:
         self.site_key: Final = _site_key(settings, log)
         self._profiles = profiles_of(settings, self.site_key)
         self._bundles_root = bundles_root
+        self._signer = signer_of(settings)
         self._ready = ready
         self._outbox: Outbox | None = None
         self._stopping = threading.Event()
@@ -157,6 +159,7 @@ class Replica:
                     now_ms=clock.now_ms,
                     store=None if store is None else store.reader,
                     bundles_root=self._bundles_root,
+                    signer=self._signer,
                     profiles=self._profiles,
                     places=None if store is None else self._places(settings, partitions, store),
                     site_key=self.site_key,

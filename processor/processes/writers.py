@@ -12,7 +12,7 @@ from processor.processes.pool import cores, pool_of, spread
 from processor.sessions.model import SessionRow
 from processor.settings.model import Settings
 from processor.targets.target import Target
-from processor.wiring import SystemClock, schemas, store_of
+from processor.wiring import SystemClock, schemas, signer_of, store_of
 
 SESSIONS_MIN: Final = 1_000  # due; fewer are written sooner by one than several processes start
 PROCESSES_MAX: Final = 8
@@ -50,9 +50,17 @@ class Writers:
 
 
 def _begin(settings: Settings, to: str, formats: frozenset[Format], is_pure: bool) -> None:
-    codec = Codec(schemas(settings))
-    reader = store_of(settings, must_exist=True).reader
-    _here.append(BundleWriter(reader, Target(to), codec, now_ms=SystemClock().now_ms, formats=formats, is_pure=is_pure))
+    _here.append(
+        BundleWriter(
+            store_of(settings, must_exist=True).reader,
+            Target(to),
+            Codec(schemas(settings)),
+            now_ms=SystemClock().now_ms,
+            formats=formats,
+            is_pure=is_pure,
+            signer=signer_of(settings),
+        )
+    )
 
 
 def _write(session: SessionRow) -> Written | RecordError:

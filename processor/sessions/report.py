@@ -30,6 +30,7 @@ class Report:
     is_opened_twice: bool = False  # and says so: it holds all that came under its id
     is_rendered: bool = False  # whether its files were rendered again from its records, and compared
     not_rendered: str = ""  # why not
+    signed_by: str | None = None  # the id of the key that its signature names
 
     @property
     def is_sound(self) -> bool:

@@ -265,6 +265,16 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     sha256: Annotated[Hash, Meta(description="of this file with 64 zeros in the place of this hash")]
 
 
+class Signature(msgspec.Struct, forbid_unknown_fields=True):
+    """manifest.sig: who signed the manifest. A seal's `….sig` is alike."""
+
+    format: Literal["a3cp-signature/1"]
+    key_id: Annotated[
+        str, Meta(pattern="^[0-9a-f]{16}$", description="first 16 digits of the SHA-256 of the public key's 32 bytes")
+    ]
+    signature: Annotated[bytes, Meta(description="Ed25519, over all bytes of the file beside it")]
+
+
 class Index(msgspec.Struct, forbid_unknown_fields=True):
     """A file of a root's index: the bundles that a store has written of sessions that started on one date."""
 
@@ -281,6 +291,7 @@ PUBLISHED: Final[dict[str, type]] = {
     "timeline-line": AuditLine,
     "records-line": RecordLine,
     "manifest": Manifest,
+    "signature": Signature,
     "index": Index,
 }
 

@@ -163,6 +163,11 @@ class Settings(WholeNumbers, BaseSettings):
         min_length=1,
     )
 
+    sign_key_file: str | None = _setting(
+        None,
+        "File of the private key that `a3cp export` and `a3cp serve` sign bundles with; `a3cp keys new` makes one.",
+    )
+
     serve_host: str = _setting("127.0.0.1", "Address that `a3cp serve` listens on; another than loopback needs doors.")
     serve_port: int = _setting(8080, "Port that `a3cp serve` listens on; 0 takes a free one.", "", ge=0, le=65_535)
     serve_tokens_file: str | None = _setting(
@@ -264,7 +269,7 @@ class Settings(WholeNumbers, BaseSettings):
     @field_validator(
         "bootstrap_servers", "schema_registry_url", "raw_topic", "slot", "log_key", "serve_tokens_file",
         "serve_oidc_issuer", "serve_oidc_jwks_url", "outbox", "profile_store_url", "profile_store_key", "site_key",
-        "templates_file",
+        "templates_file", "sign_key_file",
         mode="before",
     )  # fmt: skip
     @classmethod

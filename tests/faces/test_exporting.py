@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from processor.bundles.keys import PublicKeys, make_keys, read_public_keys, read_signing_key
 from processor.bundles.renderer import renderer
 from processor.bundles.verify import verify
 from processor.bundles.writing import BundleWriter
@@ -14,6 +15,7 @@ from processor.in_memory import MemoryDeployment
 from processor.sessions.report import Report
 from processor.targets.target import Target
 from tests.faces.reading import command, problem, reading, say, sees, start
+from tests.faces.stage import http_of
 
 
 def session(deployment: MemoryDeployment, user_id: str = "ann") -> str:
@@ -22,11 +24,11 @@ def session(deployment: MemoryDeployment, user_id: str = "ann") -> str:
     return session_id
 
 
-def reports(content: bytes, folder: Path, deployment: MemoryDeployment) -> list[Report]:
+def reports(content: bytes, folder: Path, deployment: MemoryDeployment, keys: PublicKeys | None = None) -> list[Report]:
     """Unpack a zip and verify it."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         archive.extractall(folder)
-    return list(verify(str(folder), deployment.codec))
+    return list(verify(str(folder), deployment.codec, keys))
 
 
 @pytest.mark.parametrize("is_exported", [False, True])
@@ -47,6 +49,16 @@ def test_a_zip_verifies(
     (report,) = reports(answer.content, tmp_path / "unpacked", deployment)
     assert (report.problems, report.session_id, report.messages) == ([], session_id, 1)
     assert (report.status, report.is_rendered) == ("complete" if ended else "open", True)
+
+
+def test_a_service_with_the_key_signs(deployment: MemoryDeployment, tmp_path: Path) -> None:
+    """What it exports is signed as the exporter's bundles are."""
+    key_id = make_keys(tmp_path / "site")
+    session_id = session(deployment)
+    with http_of(deployment, signer=read_signing_key(tmp_path / "site")) as http:
+        content = http.get(f"/v1/sessions/{session_id}/export").content
+    (report,) = reports(content, tmp_path / "unpacked", deployment, read_public_keys([tmp_path / "site.pub"]))
+    assert (report.problems, report.signed_by) == ([], key_id)
 
 
 def test_rows_of_an_unknown_exporter_are_not_said_to_be_ours(

@@ -1,4 +1,4 @@
-"""Bundles written by several processes are those that one writes."""
+"""Bundles written by several processes are those that one writes, and signed by each."""
 
 import os
 import signal
@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 from processor.bundles.bundle import Outcome
+from processor.bundles.keys import make_keys, read_public_keys
+from processor.bundles.verify import verify
 from processor.errors import TargetUnavailable
 from processor.processes.writers import Writers
 from processor.sessions.due import hand_on
@@ -45,7 +47,9 @@ def test_the_same_tree(tmp_path: Path) -> None:
     store = open_store(address)
     export(store, RECORDS)
     alone = written(store, tmp_path / "alone")
-    settings = load({"A3CP_STORE_URL": address, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, tmp_path).settings
+    key_id = make_keys(tmp_path / "key")
+    environ = {"A3CP_STORE_URL": address, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    settings = load({**environ, "A3CP_SIGN_KEY_FILE": str(tmp_path / "key")}, tmp_path).settings
     root = str(tmp_path / "pool")
     writer = writer_to(store, root)
     with Writers(writer, settings) as writers:
@@ -53,9 +57,12 @@ def test_the_same_tree(tmp_path: Path) -> None:
     assert count == sum(store.reader.totals().sessions.values())
     assert (writer.outcomes, writer.statuses, writer.messages) == (alone.outcomes, alone.statuses, alone.messages)
     bundles = {name: text for name, text in tree(tmp_path / "alone").items() if not name.startswith("training")}
-    assert {name: text for name, text in tree(tmp_path / "pool").items() if not name.startswith(".tmp")} == {
+    pool = {name: text for name, text in tree(tmp_path / "pool").items() if not name.endswith("manifest.sig")}
+    assert {name: text for name, text in pool.items() if not name.startswith(".tmp")} == {
         name: text for name, text in bundles.items() if not name.startswith(".tmp")
     }
+    checked = list(verify(root, keys=read_public_keys([tmp_path / "key.pub"])))
+    assert [(report.is_sound, report.signed_by) for report in checked] == [(True, key_id)] * count
 
 
 def test_what_fails_in_a_process_is_told(tmp_path: Path) -> None:

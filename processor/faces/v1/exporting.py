@@ -138,10 +138,16 @@ def _write(context: Context, held: Held, folder: str, formats: frozenset[Format]
         is_pure = context.store is None or context.store.was_read_by(renderer())
     except StoreUnavailable:  # Nobody can tell; all that is written is from memory then.
         is_pure = False
-    view, target = context.view, Target(folder)
-    return Path(
-        write_bundle(target, held.view, view.codec, now_ms=context.now_ms(), formats=formats, is_pure=is_pure).path
+    written = write_bundle(
+        Target(folder),
+        held.view,
+        context.view.codec,
+        now_ms=context.now_ms(),
+        formats=formats,
+        is_pure=is_pure,
+        signer=context.signer,
     )
+    return Path(written.path)
 
 
 def _all(context: Context, wanted: SessionFilter) -> Iterator[Held]:
