@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "what-if": Entry("Tell which sessions would split or join under other limits"),
     "verify": Entry("Check that bundles are whole and unaltered"),
     "audit": Entry("Prove from the topics that each record has one outcome"),
+    "doctor": Entry("Look for what may keep the system from its work"),
     "status": Entry("Say how things stand: topics, workers, lag, exporters"),
     "tail": Entry("Print the records of a topic as they come"),
     "replay": Entry("Send a session's messages to a topic once more"),

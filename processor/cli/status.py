@@ -1,6 +1,6 @@
 """`a3cp status`: how things stand, on one screen."""
 
-from typing import Any, Final
+from typing import Final
 
 import typer
 from rich.text import Text
@@ -8,7 +8,7 @@ from rich.text import Text
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.terminal import new_console, new_table
 from processor.cli.text import counted, plain, print_json
-from processor.kafka.overview import WATCHED_S, Overview, Progress, overview
+from processor.kafka.overview import Overview, Progress, numbered, overview, troubles
 
 PARTITIONS_SHOWN: Final = 12  # those with the greatest lag
 
@@ -34,22 +34,6 @@ def status(*, bootstrap: Bootstrap = None, prefix: Prefix = None, as_json: Json 
         raise typer.Exit(1)
 
 
-def troubles(found: Overview) -> list[str]:
-    """Return what is wrong, each in a line, with what to do."""
-    wrong = [
-        f"there is no topic {topic.name}; make it with a3cp topics apply"
-        for topic in found.topics
-        if not topic.partitions
-    ]
-    if found.progress and not found.workers:
-        return [*wrong, "no worker runs; start one with a3cp process"]
-    if idle := [one.partition for one in found.progress if one.slot is None]:
-        wrong.append(f"no worker reads {_partitions(idle)}; look again in a moment, then at the workers' logs")
-    if still := [one.partition for one in found.progress if one.stands_still and one.slot is not None]:
-        wrong.append(f"{_partitions(still)} did not move for {WATCHED_S:.0f} s; the log of the worker says why")
-    return wrong
-
-
 def _show(found: Overview, group_id: str) -> None:
     console = new_console()
     table = new_table("topic", "partitions", "offsets", right=("partitions", "offsets"), folded=("topic",))
@@ -59,14 +43,14 @@ def _show(found: Overview, group_id: str) -> None:
     lag = sum(one.lag for one in found.progress)
     print(f"group {plain(group_id)}: {counted(len(found.workers), 'worker')}, {counted(lag, 'offset')} behind")
     for worker in found.workers:
-        print(f"  slot {worker.slot} at {plain(worker.host)}: {_partitions(worker.partitions)}")
+        print(f"  slot {worker.slot} at {plain(worker.host)}: {numbered(worker.partitions)}")
     if found.progress:
         _show_progress(found.progress)
     print(f"{counted(len(found.exporters), 'exporter')} with --follow")
     for exporter in found.exporters:
-        print(f"  {plain(exporter.group_id)} at {plain(exporter.host)}: {_partitions(exporter.partitions)}")
+        print(f"  {plain(exporter.group_id)} at {plain(exporter.host)}: {numbered(exporter.partitions)}")
     for process in found.hooks:
-        print(f"hooks at {plain(process.host)}: {_partitions(process.partitions)}")
+        print(f"hooks at {plain(process.host)}: {numbered(process.partitions)}")
 
 
 def _show_progress(progress: tuple[Progress, ...]) -> None:
@@ -80,15 +64,3 @@ def _show_progress(progress: tuple[Progress, ...]) -> None:
     new_console().print(table)
     if (hidden := len(progress) - len(most)) > 0:
         print(f"{counted(hidden, 'partition')} more, with no greater lag; --json has them all")
-
-
-def _partitions(numbers: Any) -> str:
-    """Return partitions in words: partition 3, or partitions 0-2, 5."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1][1:] = [number]
-        else:
-            parts.append([number])
-    words = ", ".join("-".join(map(str, part)) for part in parts)
-    return f"partition{'' if len(numbers) == 1 else 's'} {words or 'none'}"

@@ -57,6 +57,17 @@ def offsets_since(conf: Mapping[str, Any], places: Iterable[tuple[str, int]], at
     return patiently(ask, "asking where a time is in the topics", conf)
 
 
+def extents(conf: Mapping[str, Any], places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
+    """Return the first offset and the last stable one of each of `places`.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    wanted, admin = list(places), AdminClient(dict(conf))
+    starts, ends = (asked_offsets(admin, wanted, spec, "asking how far topics go", conf) for spec in (EARLIEST, LATEST))
+    return {place: (start, ends[place]) for place, start in starts.items()}
+
+
 def asked_offsets(
     admin: AdminClient,
     places: Iterable[tuple[str, int]],
@@ -69,6 +80,19 @@ def asked_offsets(
     """Return what `log_offsets` returns. `doing`, `conf` and what is raised are those of `patiently`."""
     wanted = list(places)
     return patiently(lambda: log_offsets(admin, wanted, spec, isolation), doing, conf)
+
+
+def latest_ms(conf: Mapping[str, Any], topic: str, partitions: Iterable[int]) -> int:
+    """Return the latest timestamp in any of `partitions`, ms. It is below 0 if there is none.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    admin = AdminClient(dict(conf))
+    numbers = list(partitions)
+    return patiently(
+        lambda: max(newest_ms(admin, topic, each) for each in numbers), "asking for the newest records", conf
+    )
 
 
 def newest_ms(admin: AdminClient, topic: str, partition: int) -> int:

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from processor.errors import UsageError
+from processor.kafka.identities import identities
 from processor.kafka.lost_offsets import lost_offsets
+from processor.kafka.offsets import committed_places, patiently
 from processor.runtime.identities import CLUSTER, Identities, differing
 
 _OURS: Final = "a3cp"
@@ -47,6 +50,22 @@ class Origin:
             raise lost_offsets(self._group_id, lost, raw=self._topics["raw"], state=self._topics["state"])
         require_same(self._group_id, self._topics, committed, now)
         self.text = " ".join([_OURS, *(f"{role}={each}" for role, each in now.items())])
+
+
+def refuse_other_topics(conf: Mapping[str, Any], group_id: str, topics: Mapping[str, str], partitions: int) -> None:
+    """Check what `require_same` checks, of all that the group has committed. `topics`: their names by role.
+
+    Raises:
+        UsageError: it belongs to others.
+        BrokerUnavailable: no broker answers.
+    """
+    admin = AdminClient({"socket.connection.setup.timeout.ms": 5_000, **conf})
+
+    def committed_and_ids() -> tuple[list[TopicPartition], Identities]:
+        committed = committed_places(conf, group_id, topics["raw"], range(partitions))
+        return committed, identities(admin, topics)
+
+    require_same(group_id, topics, *patiently(committed_and_ids, "asking what the group has committed", conf))
 
 
 def require_same(

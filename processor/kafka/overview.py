@@ -1,7 +1,7 @@
 """The state of Kafka now: topics, the processor's group, how far it is in each partition, exporters and hooks."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka.admin import AdminClient
@@ -93,6 +93,34 @@ def overview(
         member for member in members if member.group_id != group_id and member.slot is None and member not in hooks
     )
     return Overview(states, workers, progress, exporters, hooks)
+
+
+def troubles(found: Overview) -> list[str]:
+    """Return what is wrong, each in a line, with what to do."""
+    wrong = [
+        f"there is no topic {topic.name}; make it with a3cp topics apply"
+        for topic in found.topics
+        if not topic.partitions
+    ]
+    if found.progress and not found.workers:
+        return [*wrong, "no worker runs; start one with a3cp process"]
+    if idle := [one.partition for one in found.progress if one.slot is None]:
+        wrong.append(f"no worker reads {numbered(idle)}; look again in a moment, then at the workers' logs")
+    if still := [one.partition for one in found.progress if one.stands_still and one.slot is not None]:
+        wrong.append(f"{numbered(still)} did not move for {WATCHED_S:.0f} s; the log of the worker says why")
+    return wrong
+
+
+def numbered(numbers: Collection[int]) -> str:
+    """Return partitions in words: partition 3, or partitions 0-2, 5."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    words = ", ".join("-".join(map(str, part)) for part in parts)
+    return f"partition{'' if len(numbers) == 1 else 's'} {words or 'none'}"
 
 
 def _members(admin: AdminClient, topics: TopicNames) -> list[Member]:

@@ -87,6 +87,21 @@ class Registry:
             raise _strange(answer, about)
         return schema_id
 
+    def latest_id(self, subject: str) -> int | None:
+        """Return the id of the latest schema under `subject`. Returns None if there is none.
+
+        Raises:
+            RegistryUnavailable: no address answers as a registry does.
+        """
+        about = f"the latest schema under {subject}"
+        answer = self._ask("GET", f"/subjects/{quote(subject, safe='')}/versions/latest", about)
+        if answer.status == 404 and _is_unknown(answer.content or b""):
+            return None
+        schema_id = _body(answer, about).get("id")
+        if not isinstance(schema_id, int):
+            raise _strange(answer, about)
+        return schema_id
+
     def _ask(self, method: str, path: str, about: str, body: dict[str, str] | None = None) -> Answer:
         """Return the first answer of any address. "No" is an answer, "not now" is none."""
         headers = {"Accept": f"{_MEDIA_TYPE}, application/json"}

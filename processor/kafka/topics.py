@@ -138,13 +138,32 @@ def check_configs(raw: Topic, state: Topic, *, is_ours: bool) -> None:
     Raises:
         UsageError: the broker does not stamp records (rules R10 and R14 need that), or states get lost.
     """
+    if is_ours:
+        check_stamped(raw)
+    check_kept(state)
+
+
+def check_stamped(raw: Topic) -> None:
+    """Check that the broker stamps the records of `raw`.
+
+    Raises:
+        UsageError: it does not.
+    """
     stamped = raw.configs.get("message.timestamp.type", LOG_APPEND_TIME)
-    if is_ours and stamped != LOG_APPEND_TIME:
+    if stamped != LOG_APPEND_TIME:
         raise UsageError(
             f"{raw.name}: message.timestamp.type is {stamped}, so wrong clocks would end sessions",
             remedy=f"set it to {LOG_APPEND_TIME} with a3cp topics apply; a mirror of another cluster's topic is read "
             "by A3CP_RAW_TOPIC (docs/operations.md, 'Another cluster')",
         )
+
+
+def check_kept(state: Topic) -> None:
+    """Check that the latest state of each user stays in `state`.
+
+    Raises:
+        UsageError: states get lost.
+    """
     policy = state.configs.get("cleanup.policy", COMPACT)
     if COMPACT not in policy.split(","):
         raise UsageError(

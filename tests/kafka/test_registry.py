@@ -39,6 +39,18 @@ def test_a_schema_and_an_unknown_id(server):
     assert Registry(server.url).register("subject", TEXT) == 9
 
 
+def test_the_latest_id_of_a_subject(server):
+    """It is asked for without writing anything; a subject that is not known has none."""
+    server.answer = always(200, b'{"subject": "s", "id": 12, "version": 3, "schema": "{}"}')
+    assert Registry(server.url).latest_id("s") == 12
+    server.answer = always(404, b'{"error_code": 40401, "message": "Subject not found"}')
+    assert Registry(server.url).latest_id("s") is None
+    for strange in (always(404, b"<html>"), always(200, b"[]"), always(200, b"{}")):
+        server.answer = strange
+        with pytest.raises(RegistryUnavailable):
+            Registry(server.url).latest_id("s")
+
+
 def test_a_registry_that_is_known_to_be_one(server):
     """Once it has given a schema, whatever it says beside 404 means that it does not know the id."""
     registry = Registry(server.url)

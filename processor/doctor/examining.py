@@ -1,0 +1,33 @@
+"""All checks, in the order in which one would look."""
+
+from collections.abc import Iterator, Sequence
+
+from processor.doctor.finding import Finding, State
+from processor.doctor.on_cluster import of_cluster
+from processor.doctor.on_store import of_store
+from processor.doctor.on_work import of_work
+from processor.errors import A3CPError
+from processor.kafka.cluster import look
+from processor.settings.model import Settings
+from processor.wiring import SystemClock
+
+
+def examine(settings: Settings, roots: Sequence[str]) -> Iterator[Finding]:
+    """Yield what each check found. Work is looked at only where the topics are there, and all of them seen.
+
+    Args:
+        settings: say where all is.
+        roots: where bundles are to go, beside those that the store has exported to.
+    """
+    partitions = 0
+    try:
+        names = settings.topics()
+        cluster = look(settings.kafka_conf(), names)
+        yield from of_cluster(cluster, settings)
+        counts = {seen.topic.partitions for seen in cluster.topics.values()}
+        if cluster.topics.keys() == set(names) and len(counts) == 1:
+            (partitions,) = counts
+            yield from of_work(settings, partitions, SystemClock().now_ms)
+    except A3CPError as error:
+        yield Finding("broker", State.WRONG, error.what, error.remedy)
+    yield from of_store(settings, roots, partitions)

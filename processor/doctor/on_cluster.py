@@ -1,0 +1,171 @@
+"""Checks of what a cluster says of itself."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from processor.core.model import HOUR_MS
+from processor.doctor.finding import Finding, State, found
+from processor.kafka.cluster import Cluster
+from processor.kafka.failures import no_topic
+from processor.kafka.overview import numbered
+from processor.kafka.topics import Topic, check_kept, check_partitions, check_stamped, desired_topics, plan
+from processor.settings.model import Settings
+
+COPIES: Final = 3
+COPIES_IN_SYNC: Final = 2
+_GRANT: Final = "grant it to this user to have it checked (docs/security.md)"
+_FORMER_VERSION: Final = "inter.broker.protocol.version"  # a setting of Kafka up to 3.9
+
+
+def of_cluster(cluster: Cluster, settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for each check."""
+    yield broker(cluster)
+    yield time_outs(cluster, settings)
+    yield found("topics", lambda: topics(cluster, settings))
+    names = settings.topics()
+    if cluster.topics.keys() >= set(names):
+        yield found("timestamp type", lambda: timestamp_type(cluster, settings))
+        yield found("topic settings", lambda: topic_settings(cluster, settings))
+        yield replication(cluster)
+        yield rights(cluster, settings)
+        yield offsets_retention(cluster, names.raw)
+
+
+def broker(cluster: Cluster) -> Finding:
+    """Tell the version, as far as the settings of a broker give it away."""
+    count = f"{cluster.brokers} broker{'' if cluster.brokers == 1 else 's'}"
+    if not cluster.settings:
+        return Finding(
+            "broker", State.UNSEEN, f"{count}, of a version that needs DescribeConfigs on the cluster", _GRANT
+        )
+    former = cluster.settings.get(_FORMER_VERSION)
+    if former is None:
+        return Finding("broker", State.OK, f"{count}, Kafka 4 or newer")
+    return Finding("broker", State.LOOK, f"{count}, Kafka {former}", "this release is tested with Kafka 4: upgrade")
+
+
+def time_outs(cluster: Cluster, settings: Settings) -> Finding:
+    """Compare the time-outs of workers with those that the brokers allow."""
+    checked = (
+        ("A3CP_TRANSACTION_TIMEOUT_MS", settings.transaction_timeout_ms, None, "transaction.max.timeout.ms"),
+        (
+            "A3CP_SESSION_TIMEOUT_MS",
+            settings.session_timeout_ms,
+            "group.min.session.timeout.ms",
+            "group.max.session.timeout.ms",
+        ),
+    )
+    for setting, ms, least, most in checked:
+        low, high = (int(cluster.settings.get(name or "", ms)) for name in (least, most))
+        if not low <= ms <= high:
+            what = f"{setting} is {ms:,} ms, and the broker allows {low:,} to {high:,}"
+            return Finding("time-outs", State.WRONG, what, f"change it, or the broker's {most if ms > high else least}")
+    if not cluster.settings:
+        return Finding("time-outs", State.UNSEEN, "what the broker allows needs DescribeConfigs on the cluster", _GRANT)
+    return Finding("time-outs", State.OK, "the broker allows those of transactions and of the group")
+
+
+def topics(cluster: Cluster, settings: Settings) -> Finding:
+    """Check that all are there, with the same number of partitions, each with a leader.
+
+    Raises:
+        UsageError: one is missing, or the numbers differ.
+    """
+    names = settings.topics()
+    if missing := [name for name in names if name not in cluster.topics]:
+        raise no_topic(*missing)
+    check_partitions(seen.topic for seen in cluster.topics.values())
+    for name, seen in cluster.topics.items():
+        if seen.leaderless:
+            what = f"{name}: {numbered(seen.leaderless)} without a leader"
+            return Finding("topics", State.WRONG, what, "start the brokers that have a copy of it")
+    count = cluster.topics[names.raw].topic.partitions
+    return Finding("topics", State.OK, f"{len(names)} topics, {count} partitions each")
+
+
+def timestamp_type(cluster: Cluster, settings: Settings) -> Finding:
+    """Check that the broker stamps what comes.
+
+    Raises:
+        UsageError: it does not.
+    """
+    raw = cluster.topics[settings.topics().raw].topic
+    if settings.reads_another_log:
+        return Finding("timestamp type", State.OK, f"{raw.name} is another log's, and keeps its times")
+    check_stamped(raw)
+    if not raw.configs:
+        return Finding("timestamp type", State.UNSEEN, f"{raw.name}: its settings need DescribeConfigs", _GRANT)
+    return Finding("timestamp type", State.OK, f"the broker stamps what comes to {raw.name}")
+
+
+def topic_settings(cluster: Cluster, settings: Settings) -> Finding:
+    """Check that the topics have the settings of their files.
+
+    Raises:
+        UsageError: states get lost.
+    """
+    check_kept(cluster.topics[settings.topics().state].topic)
+    seen = {name: one.topic for name, one in cluster.topics.items()}
+    if not all(one.configs for one in seen.values()):
+        return Finding("topic settings", State.UNSEEN, "they need DescribeConfigs on the topics", _GRANT)
+    differing = [
+        f"{one.topic}: {one.subject} is {one.actual} and should be {one.desired}"
+        for one in plan(desired_topics(settings.topic_prefix), seen)
+        if one.subject not in ("topic", "partitions", "replicas")
+    ]
+    if differing:
+        more = f", and {len(differing) - 1} more" if differing[1:] else ""
+        return Finding("topic settings", State.LOOK, differing[0] + more, "see a3cp topics plan, then apply")
+    return Finding("topic settings", State.OK, "as the files of the topics want them")
+
+
+def replication(cluster: Cluster) -> Finding:
+    """Check that the loss of a broker loses nothing."""
+    for name, seen in cluster.topics.items():
+        if seen.incomplete:
+            what = f"{name}: a copy of {numbered(seen.incomplete)} is behind or gone"
+            return Finding("replication", State.LOOK, what, "start the broker that has it, and look at its log")
+    least = min((seen.topic for seen in cluster.topics.values()), key=lambda topic: topic.replicas)
+    in_sync = min(_copies_in_sync(seen.topic) for seen in cluster.topics.values())
+    what = f"{least.name} has {least.replicas} copies, and what is committed is in {in_sync} of them"
+    if least.replicas < COPIES or in_sync < COPIES_IN_SYNC:
+        return Finding("replication", State.LOOK, what, "have three brokers, and make the topics with --replicas 3")
+    return Finding("replication", State.OK, what)
+
+
+def _copies_in_sync(topic: Topic) -> int:
+    return int(topic.configs.get("min.insync.replicas", COPIES_IN_SYNC))
+
+
+def rights(cluster: Cluster, settings: Settings) -> Finding:
+    """Say for which commands this user's rights on the topics are enough, as far as a broker tells them."""
+    raw, tagged, sessions, state, dlq = settings.topics()
+    sent_on = () if settings.reads_another_log else ((raw, "WRITE"),)  # records in a wrong partition
+    outputs = tuple((name, "WRITE") for name in (tagged, sessions, state, dlq))
+    needed = {
+        "a3cp process": ((raw, "READ"), (state, "READ"), *outputs, *sent_on),
+        "a3cp export": ((tagged, "READ"), (sessions, "READ")),
+        "a3cp serve": ((raw, "WRITE"), *((name, "READ") for name in (tagged, sessions, state))),
+    }
+    lacking = {
+        command: [f"{right.title()} on {name}" for name, right in wanted if right not in cluster.topics[name].rights]
+        for command, wanted in needed.items()
+    }
+    enough = ", ".join(command for command, lacks in lacking.items() if not lacks)
+    short = ", ".join(f"{command} lacks {' and '.join(lacks)}" for command, lacks in lacking.items() if lacks)
+    if not enough:
+        return Finding("rights", State.WRONG, short, "grant what the part needs that is this user (docs/security.md)")
+    return Finding("rights", State.OK, f"enough for {enough}" + (f"; {short}" if short else ""))
+
+
+def offsets_retention(cluster: Cluster, raw: str) -> Finding:
+    """Check that Kafka remembers how far an idle group was for as long as there are records for it."""
+    check = "offsets retention"
+    minutes = cluster.settings.get("offsets.retention.minutes")
+    kept = cluster.topics[raw].topic.configs.get("retention.ms")
+    if minutes is None or kept is None:
+        return Finding(check, State.UNSEEN, "it needs DescribeConfigs on the cluster and on the topics", _GRANT)
+    if int(kept) < 0 or int(kept) > int(minutes) * HOUR_MS // 60:
+        what = f"a group that is off for {minutes} min is forgotten, while {raw} still has records for it"
+        return Finding(check, State.LOOK, what, "raise the brokers' offsets.retention.minutes")
+    return Finding(check, State.OK, f"{minutes} min, as long as {raw} keeps records")
