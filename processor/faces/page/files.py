@@ -25,7 +25,10 @@ _AGAIN: Final = "no-cache"  # It is asked for each time, and told that nothing h
 
 _EXPORTS: Final = b"""
 const tables = () => W;
-export { chooseLanguage, counted, day, dayKey, fillText, flagText, minute, number, span, tables, told };
+const phrase = (name, values) => fill({ phrase: name, values });
+const range = (from, to) => new Intl.DateTimeFormat(locale, { dateStyle: "long" }).formatRange(from, to);
+export { chooseLanguage, counted, day, dayKey, fillText, flagText, minute, number, phrase, range, span, tables, told };
+export { who as whose };
 """
 """Makes a module of the script that fills phrases, which a session's own page has as part of its one script."""
 

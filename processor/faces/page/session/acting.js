@@ -82,7 +82,9 @@ function prepare() {
   }
   const back = element("a", "", own("all"));
   back.href = "/";
-  document.querySelector(".kicker").replaceChildren(back);
+  const person = element("a", "", own("person")), day = new Date(session.start_ms).toLocaleDateString("sv");  // As ISO 8601 has it.
+  person.href = `/?${new URLSearchParams({ user: session.user_id, week: day })}`;
+  document.querySelector(".kicker").replaceChildren(back, " · ", person);
   byId("why").textContent = own("why");
   byId("why").addEventListener("click", showReasons);
   const print = element("button", "", own("print"));

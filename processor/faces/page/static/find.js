@@ -16,8 +16,8 @@ export async function showFind({ main, address, signal }) {
   for (const name of ["since", "until"]) if (Number.isNaN(Date.parse(asked[name]))) asked[name] = "";
   const list = make("ol", { class: "sessions", "aria-label": say("find.list") });
   const count = make("p", { class: "soft", role: "status" }), more = make("div", { class: "more" });
-  const fresh = make("div", { class: "fresh" });
-  main.append(make("h1", {}, say("find.title")), form(asked, reload), count, fresh, list, more);
+  const fresh = make("div", { class: "fresh" }), person = make("p", { class: "soft" });
+  main.append(make("h1", {}, say("find.title")), form(asked, reload), count, person, fresh, list, more);
   main.addEventListener("keydown", move, { signal });
   addEventListener("keydown", (event) => toSearch(event, main), { signal });
 
@@ -40,6 +40,7 @@ export async function showFind({ main, address, signal }) {
       list.replaceChildren();
       fresh.replaceChildren();
       count.textContent = told(page);
+      person.replaceChildren(...(asked.user_id && page.sessions.length ? [make("a", { href: `/?${new URLSearchParams({ user: asked.user_id })}` }, say("served.person"))] : []));
     }
     for (const session of page.sessions) {
       const day = dayOf(session.start_time);

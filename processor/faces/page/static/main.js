@@ -4,6 +4,7 @@ import { announce, given, make } from "/static/elements.js";
 import { showFind } from "/static/find.js";
 import { Refusal, ask } from "/static/http.js";
 import { showOverview } from "/static/overview.js";
+import { showPerson } from "/static/person.js";
 import { showSignIn } from "/static/signin.js";
 import { say, timeOf } from "/static/words.js";
 
@@ -20,7 +21,8 @@ async function show() {
     const me = await ask("/page/me");
     frame(me, address);
     main.replaceChildren();
-    if (address.get("view") === "overview") await showOverview({ ...part, me });
+    if (address.get("user")) await showPerson({ ...part, me });
+    else if (address.get("view") === "overview") await showOverview({ ...part, me });
     else await showFind({ ...part, me });
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -36,10 +38,11 @@ function refusal(error) {
 
 /** What stands around every part: where one can go, and who one is. */
 function frame(me, address) {
+  document.title = say("find.home");
   document.getElementById("skip").textContent = say("find.skip");
   document.getElementById("home").textContent = say("find.home");
   const link = (words, href, here) => make("a", { href, "aria-current": here ? "page" : null }, words);
-  const view = address.get("view") ?? "find";
+  const view = address.get("user") ? "person" : address.get("view") ?? "find";
   document.getElementById("places").replaceChildren(link(say("find.title"), "/", view === "find"), link(say("sums.place"), "/?view=overview", view === "overview"));
   document.getElementById("who").replaceChildren(...(me.signed_in_until ? signedIn(me) : []));
   document.getElementById("foot").replaceChildren(make("p", {}, say("find.nothing_changes")));

@@ -17,7 +17,7 @@ export async function showOverview({ main, signal }) {
   main.append(
     make("h1", {}, say("sums.title")),
     table(say("sums.by_day"), say("sums.day"), Object.entries(days.stats).sort().reverse(), ([day]) => link({ since: day, until: day }, dayOf(`${day}T12:00:00`))),
-    table(say("sums.by_user"), say("sums.user"), Object.entries(users.stats).sort((one, two) => two[1].sessions - one[1].sessions), ([user]) => link({ user_id: user }, given(user))),
+    table(say("sums.by_user"), say("sums.user"), Object.entries(users.stats).sort((one, two) => two[1].sessions - one[1].sessions), ([user]) => link({ user }, given(user))),
   );
 }
 

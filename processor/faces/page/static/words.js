@@ -13,6 +13,7 @@ export function say(name, values = {}) {
 export const flagWord = flagText;
 export const stateWord = (state) => told({ closed: "ended" }[state] ?? state, "states");
 export const timeOf = (iso) => minute(Date.parse(iso));
+export const dateOf = day;
 
 /** The day of a time: today, yesterday, or its date. */
 export function dayOf(iso) {
