@@ -1,6 +1,6 @@
 # One recipe a task. Each sets up what it needs: only Python >= 3.11, make and a network are taken for granted.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format lint types imports coverage bench lock clean
+.PHONY: help demo test test-long check format lint types imports coverage simulate bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,8 @@ PYTEST_ARGS ?=
 # Each worker starts a Kafka of its own once a test of it needs one; tests/conftest.py says how many workers there are.
 SIDE_BY_SIDE := -n auto
 DEMO_ARGS ?=
+SEED ?= 1
+STEPS ?= 1000000
 
 help:  ## Print this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,6 +53,10 @@ coverage: $(READY)  ## Check that tests without a Kafka go through every branch 
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not broker" tests/core tests/codec tests/contracts \
 	    tests/runtime/test_headers.py --cov=processor.core --cov=processor.codec --cov-branch \
 	    --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+simulate: $(READY)  ## Run histories by chance in memory, SEED=1 STEPS=1000000; the first that breaks a promise is told, shortened.
+	@echo "==> simulation: crashes, rebalances, two owners, odd records, clock jumps"
+	@$(BIN)/python -m tests.simulation --seed $(SEED) --steps $(STEPS)
 
 bench: $(READY)  ## Measure, with the peers beside it.
 	@$(BIN)/python -m bench

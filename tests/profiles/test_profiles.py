@@ -110,7 +110,6 @@ def test_the_site_key_is_made_once(tmp_path: Path) -> None:
             site_key(None, away)
 
 
-
 def test_no_key_is_left_in_just_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the default store, a key is made in the current folder only if a store is there."""
     monkeypatch.chdir(tmp_path)

@@ -62,8 +62,8 @@ class Told:
 class Member:
     """One worker and its log."""
 
-    def __init__(self, stage: "Stage", faults: Mapping[int, Fault] | None, batch_records_max: int) -> None:
-        self.log = MemoryLog(stage.broker, raw=NAMES.raw, state=NAMES.state, faults=faults)
+    def __init__(self, stage: "Stage", log: MemoryLog, batch_records_max: int) -> None:
+        self.log = log
         self.told = Told()
         self.worker = Worker(
             self.log,
@@ -93,12 +93,21 @@ class Member:
 class Stage:
     """A broker in memory with the raw topic of one test."""
 
-    def __init__(self, rules: Rules = RULES, *, codec: Codec = CODEC, **limits: Any) -> None:
+    def __init__(
+        self,
+        rules: Rules = RULES,
+        *,
+        codec: Codec = CODEC,
+        clock: ManualClock | None = None,
+        log_type: type[MemoryLog] = MemoryLog,
+        **limits: Any,
+    ) -> None:
         self.rules = rules
         self.codec = codec
-        self.clock = ManualClock(BASE_MS)
+        self.clock = clock or ManualClock(BASE_MS)
         self.broker = MemoryBroker(self.clock, partitions=PARTITIONS)
         self.limits = {"record_bytes_max": 2 << 20, **limits}
+        self._log_type = log_type
         self._number = 0
 
     def task(self, partition: int) -> Task:
@@ -107,7 +116,8 @@ class Stage:
 
     def member(self, faults: Mapping[int, Fault] | None = None, *, batch_records_max: int = 1_000) -> Member:
         """Join with one more worker."""
-        return Member(self, faults, batch_records_max)
+        log = self._log_type(self.broker, raw=NAMES.raw, state=NAMES.state, faults=faults)
+        return Member(self, log, batch_records_max)
 
     def say(self, user_id: str, at_ms: int = 0, **more: Any) -> bytes:
         """Append a user's message, `at_ms` after the stage's beginning; return its bytes."""
