@@ -9,8 +9,9 @@ with MemoryDeployment(tmp_path) as deployment, TestClient(make_app(deployment.co
 
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self
 from uuid import uuid4
@@ -23,8 +24,12 @@ from processor.codec.schema import SHIPPED, Schemas
 from processor.erasing.looking import Places
 from processor.errors import BrokerUnavailable
 from processor.faces.context import Context
+from processor.faces.corner import Corner
 from processor.faces.meanwhile import Meanwhile
+from processor.kafka.deadletters import DeadLetter
 from processor.kafka.erasure import Held, held_in
+from processor.kafka.letters import LatestLetters
+from processor.kafka.overview import Member, Overview, Progress
 from processor.observe.logs import make_logger
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox
@@ -266,6 +271,39 @@ class MemoryTopics:
         self._deployment.run()
 
 
+class MemoryCorner:
+    """What a `deployment` tells of its log: a `Broker` of the operators' corner."""
+
+    def __init__(self, deployment: MemoryDeployment) -> None:
+        self._deployment = deployment
+        self._broker = deployment.broker
+
+    def overview(self) -> Overview:
+        """See `Broker`."""
+        self._deployment.ends()
+        is_away = self._deployment.processor_is_away
+        numbers = tuple(range(self._broker.partitions))
+        progress = tuple(
+            Progress(number, done, end := len(self._broker.topics[TOPICS.raw][number]), end - done, slot, is_away)
+            for number, done in ((number, self._broker.committed[number]) for number in numbers)
+            for slot in [None if is_away else 0]
+        )
+        workers = () if is_away else (Member(self._deployment.settings.group_id, 0, "memory", numbers),)
+        return Overview((), workers, progress, ())
+
+    def letters(self) -> Sequence[DeadLetter]:
+        """See `Broker`."""
+        letters = LatestLetters()
+        for record in chain.from_iterable(self._broker.topics[TOPICS.dlq]):
+            letters.take(_topic_record(TOPICS.dlq, record))
+        return letters.letters()
+
+    def appended_ms(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> Mapping[tuple[str, int], int]:
+        """See `Broker`."""
+        topics = self._broker.topics
+        return {place: topics[place[0]][place[1]][first].append_ms for place, (first, _) in spans.items()}
+
+
 class Replica:
     """One replica of the service: a view that follows the log by itself, and a sender."""
 
@@ -349,6 +387,18 @@ class Replica:
             "store": deployment.store.reader,
             "meanwhile": self._meanwhile,
             "site_key": deployment.site_key,
+            "corner": Corner(
+                MemoryCorner(deployment),
+                settings=deployment.settings,
+                topics=TOPICS,
+                store=deployment.store.reader,
+                outbox=None if self.outbox is None else self.outbox.standing,
+                positions=lambda: self._next,
+                ends=deployment.ends,
+                away=lambda: (),
+                now_ms=deployment.clock.now_ms,
+                fresh_s=0,
+            ),
             "places": Places(
                 MemoryTopics(deployment), deployment.store, more.get("profiles"), Path(outbox) if outbox else None
             ),

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from processor.bundles.signatures import Signer
 from processor.client.sending import Sender
 from processor.erasing.looking import Places
+from processor.faces.corner import Corner
 from processor.faces.encoded import EncodedSessions
 from processor.faces.histories import Histories
 from processor.faces.idempotency import Keys
@@ -44,6 +45,7 @@ class Context:
     """Signs what clients hand back, such as cursors; the same on all replicas. By default it is this process's own."""
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
     meanwhile: Meanwhile | None = None  # None: there is no outbox
+    corner: Corner | None = None  # None: nobody looks at the log from outside
     keys: Keys = field(default_factory=Keys)
     encoded: EncodedSessions = field(default_factory=EncodedSessions)
     histories: Histories = field(default_factory=Histories)

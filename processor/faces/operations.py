@@ -25,6 +25,11 @@ async def livez() -> Response:
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Say whether the service can answer everything now, and if not, why; what is missing in answers is a warning."""
+    return _standing(*readiness(request))
+
+
+def readiness(request: Request) -> tuple[Sequence[str], Sequence[str]]:
+    """Return why the service is not ready, and what is missing in its answers."""
     shell: Shell = request.app.state.shell
     context: Context | None = request.app.state.context
     reasons = list(shell.troubles())
@@ -32,7 +37,7 @@ async def readyz(request: Request) -> Response:
         reasons.append(why)
     elif context is None and not reasons:
         reasons.append(NOT_YET)
-    return _standing(reasons, shell.incomplete())
+    return reasons, shell.incomplete()
 
 
 @router.get(

@@ -161,6 +161,10 @@ class Outbox:
         with self._lock:
             return self._waiting.stock
 
+    def standing(self) -> tuple[Stock, bool]:
+        """Return what is in the file, and whether Kafka counts as away."""
+        return self.stock, self._is_away
+
     @property
     def is_away(self) -> bool:
         """Whether Kafka counts as away."""

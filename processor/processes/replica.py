@@ -19,7 +19,9 @@ from processor.erasing.looking import Places
 from processor.erasing.on_kafka import KafkaLog
 from processor.errors import A3CPError, BrokerUnavailable, StoreUnavailable, UsageError
 from processor.faces.context import Context
+from processor.faces.corner import Corner
 from processor.faces.meanwhile import Meanwhile
+from processor.kafka.corner import CornerOnKafka
 from processor.kafka.identities import ids_of
 from processor.kafka.topic_admin import check_topics
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
@@ -165,6 +167,17 @@ class Replica:
                     site_key=self.site_key,
                     metrics=self._metrics,
                     meanwhile=meanwhile,
+                    corner=Corner(
+                        CornerOnKafka(conf, topics, settings.group_id, partitions),
+                        settings=settings,
+                        topics=topics,
+                        store=None if store is None else store.reader,
+                        outbox=None if outbox is None else outbox.standing,
+                        positions=viewing.positions,
+                        ends=viewing.ends,
+                        away=self.troubles,
+                        now_ms=clock.now_ms,
+                    ),
                 )
             )
             self._log.info("following the topics", operation="follow", partitions=partitions)

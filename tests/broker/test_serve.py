@@ -1,9 +1,6 @@
 """`a3cp serve` beside a Kafka that comes, goes and comes back: it heals by itself, and says what it cannot do."""
 
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +9,9 @@ import pytest
 
 from processor import broker
 from processor.kafka.topic_admin import ensure_topics
-from tests.cli.running import PROGRAM
-from tests.processes.services import Service, environ_of
+from tests.processes.services import Service, processor
 
 pytestmark = pytest.mark.broker
-
-
-@contextmanager
-def processor(environ: dict[str, str], folder: Path) -> Iterator[None]:
-    with (folder / "process.log").open("ab") as log:
-        process = subprocess.Popen([*PROGRAM, "process"], env=environ_of(environ), cwd=folder, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""`a3cp serve` in a process of its own."""
+"""`a3cp serve` in a process of its own, and `a3cp process` beside it."""
 
 import json
 import os
@@ -6,7 +6,8 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,18 @@ def environ_of(given: Mapping[str, str]) -> dict[str, str]:
     """Return an environment with none of our settings but those `given`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("A3CP_", "KAFKA_"))}
     return {**clean, **given}
+
+
+@contextmanager
+def processor(environ: dict[str, str], folder: Path) -> Iterator[None]:
+    """Run `a3cp process`."""
+    with (folder / "process.log").open("ab") as log:
+        process = subprocess.Popen([*PROGRAM, "process"], env=environ_of(environ), cwd=folder, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 class Service:

@@ -12,6 +12,7 @@ from processor.faces.v1 import (
     live,
     messages_in,
     messages_out,
+    operating,
     profiles,
     proving,
     sharing,
@@ -36,6 +37,7 @@ _PARTS: Final = (
     interviews,
     templates,
     profiles,
+    operating,
 )
 """The first goes before the others: `count` is no session's id."""
 

@@ -4,6 +4,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from processor.faces.corner import Standing
 from processor.sessions.shapes import Entry, Explanation, Proof, Resource
 
 REF: Final = "#/components/schemas/{name}"
@@ -142,7 +143,7 @@ class SharedSessions(msgspec.Struct):
 
 _TYPES: Final = (
     Resource, SessionList, SessionCount, SessionMessages, SessionEvents, SessionTimeline, SessionExplanation,
-    SessionAudit, SessionProof, TemplateInfo, TemplateList, SharedSession, SharedSessions,
+    SessionAudit, SessionProof, TemplateInfo, TemplateList, SharedSession, SharedSessions, Standing,
 )  # fmt: skip
 COMPONENTS: Final[dict[str, Any]] = msgspec.json.schema_components(_TYPES, ref_template=REF)[1]
 
