@@ -291,7 +291,9 @@ def _site_key(settings: Settings, log: FilteringBoundLogger) -> bytes:
         log.warning("sign-ins and cursors end with this process: no site key", operation="start", reason=str(error))
         return secrets.token_bytes(32)
     if settings.profile_store_url is not None and settings.profile_store_key is None:
-        log.warning("profiles are not encrypted, since A3CP_PROFILE_STORE_KEY is not set", operation="start")
+        is_open_to_others = settings.serve_tokens_file is not None or settings.serve_oidc_issuer is not None
+        tell = log.warning if is_open_to_others else log.info  # Without tokens it is a trial on one machine.
+        tell("profiles are not encrypted, since A3CP_PROFILE_STORE_KEY is not set", operation="start")
     if file is not None:
         log.info("the site's key is beside the store; keep a copy of it", operation="start", file=str(file))
     return key

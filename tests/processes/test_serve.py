@@ -22,7 +22,11 @@ from processor.profiles.shares import KEPT_MS, Share
 from tests.cli.running import PROGRAM
 from tests.processes.services import Service
 
-NOWHERE = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "A3CP_SITE_KEY": "the key of this site"}
+NOWHERE = {
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "A3CP_SITE_KEY": "the key of this site",
+    "A3CP_PROFILE_STORE_URL": "sqlite:///profiles.db",
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,7 @@ def test_without_kafka_it_lives_and_says_why(service: Service) -> None:
     assert answer.status_code in {404, 503}
     assert service.http.get("/metrics").status_code == 200
     warnings = [line for line in service.log() if line["level"] == "warning"]
-    assert len(warnings) == 1, "a trouble is told once"
+    assert len(warnings) == 1, "a trouble is told once, and that a trial keeps profiles in clear is no trouble"
 
 
 def test_links_that_ended_long_ago_are_removed(tmp_path: Path) -> None:
@@ -134,6 +138,9 @@ def test_elsewhere_it_wants_doors(tmp_path: Path) -> None:
         file.write_text("[]")
         running.wait_for(lambda: running.http.get("/metrics", headers=headers).status_code == 401)
         assert token not in str(running.log())
+        assert [
+            line["message"] for line in running.log() if "encrypted" in line["message"] and line["level"] == "warning"
+        ]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
