@@ -14,6 +14,7 @@ from bench import (
     commands,
     drain,
     export,
+    finding,
     kstreams,
     latency,
     machine,
@@ -51,6 +52,7 @@ LINES: dict[str, Callable[[Context], Section]] = {
     "service": service.measure,
     "sockets": sockets.measure,
     "view": view.measure,
+    "finding": finding.measure,
 }
 PEERS = ("bare", "kstreams")
 

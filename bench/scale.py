@@ -29,6 +29,7 @@ class Scale:
     export_sessions: int
     retries: int  # of a measurement during which others were busy
     sockets: int
+    found_sessions: int
 
 
 FULL: Final = Scale(
@@ -50,5 +51,8 @@ FULL: Final = Scale(
     20_000,
     2,
     2_000,
+    100_000,
 )
-QUICK: Final = Scale("quick", 20_000, 2_000, 4, 1, 500, 5_000, 1.0, 3.0, 20_000, 20_000, 0, 5.0, 1, 8_000, 160, 0, 100)
+QUICK: Final = Scale(
+    "quick", 20_000, 2_000, 4, 1, 500, 5_000, 1.0, 3.0, 20_000, 20_000, 0, 5.0, 1, 8_000, 160, 0, 100, 2_000
+)
