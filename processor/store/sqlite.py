@@ -82,13 +82,11 @@ class SqliteDialect:
             return None
         found = text("SELECT rowid FROM texts_index WHERE texts_index MATCH :words").bindparams(words=quoted)
         columns = TEXTS.c
-        query = select(*(columns[name] for name in Found._fields))
-        query = query.where(columns.id.in_(found.columns(literal_column("rowid"))))
-        return (
-            query.where(*conditions)
-            .order_by(columns.at_ms.desc(), columns.topic, columns.position, columns.place)
-            .limit(limit)
-        )
+        order = (columns.at_ms.desc(), columns.topic, columns.position, columns.place)
+        # The latest are chosen without their texts: a word that everybody says is in hundreds of thousands.
+        latest = select(columns.id).where(columns.id.in_(found.columns(literal_column("rowid"))), *conditions)
+        latest = latest.order_by(*order).limit(limit)
+        return select(*(columns[name] for name in Found._fields)).where(columns.id.in_(latest)).order_by(*order)
 
     def scrub(self, connection: Connection) -> None:
         """See `Dialect.scrub`. Words stay in the index until it is made anew, rows in free pages until VACUUM."""

@@ -31,6 +31,7 @@ class Browser:
         assert CHROMIUM is not None
         self.errors: list[str] = []
         self.requests: list[str] = []
+        self.bytes_taken = 0  # from the network since a page was opened
         self._number = 0
         self._answers: dict[int, Any] = {}
         self._rest = b""
@@ -77,6 +78,7 @@ class Browser:
         self.call("Page.navigate", url="about:blank")  # So that a fragment alone opens the page anew.
         self.errors.clear()
         self.requests.clear()
+        self.bytes_taken = 0
         self.call("Page.navigate", url=f"{url}{fragment}")
         shown = "document.readyState === 'complete' && location.protocol !== 'about:'"
         self._await("the page", lambda: self.run(shown))
@@ -141,6 +143,8 @@ class Browser:
             self.errors.append(str(told["entry"]))
         elif event == "Network.requestWillBeSent":
             self.requests.append(told["request"]["url"])
+        elif event == "Network.loadingFinished":
+            self.bytes_taken += int(told["encodedDataLength"])
 
     def __enter__(self) -> Self:
         targets = self.call("Target.getTargets")["targetInfos"]

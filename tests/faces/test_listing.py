@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from processor.faces.v1 import listing
 from processor.in_memory import MemoryDeployment
 from tests.faces.reading import ALL, HOUR_MS, MINUTE_MS, command, problem, reading, say, sees, start
 
@@ -138,6 +139,23 @@ def test_a_search_tells_where_it_found(deployment: MemoryDeployment, http: TestC
     assert found["expressed_by"] == "carer"
     assert get(http, "/v1/search?q=there&expressed_by=carer")["found"] == [found]
     assert get(http, "/v1/search?q=there&expressed_by=user")["found"] == []
+
+
+def test_a_word_that_is_everywhere_is_not_counted_wrongly(
+    deployment: MemoryDeployment, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not all texts with a word are looked into, a list has no total, a count says so, a file is refused."""
+    day(deployment)
+    assert get(http, "/v1/sessions?q=hello")["total"] == 3
+    monkeypatch.setattr(listing, "FOUND_MAX", 2)
+    page = get(http, "/v1/sessions?q=hello")
+    assert (len(page["sessions"]), "total" in page) == (2, False)
+    for path in ("/v1/sessions/count", "/v1/stats"):
+        assert "a3cp-incomplete" not in http.get(path).headers
+        assert "the words are in more texts" in http.get(path, params={"q": "hello"}).headers["a3cp-incomplete"]
+    monkeypatch.setattr(listing, "FOUND_MAX", 1)
+    refused = http.get("/v1/users/ann/export?q=hello")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
 
 
 @pytest.mark.parametrize(

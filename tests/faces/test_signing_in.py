@@ -127,7 +127,8 @@ def test_the_pages_files(file: Path) -> None:
     page = client.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
-    assert "http" not in page.text
+    assert "://" not in page.text
+    assert client.get("/", headers={"Accept-Encoding": "identity"}).text == page.text
     script = client.get("/static/main.js")
     assert script.headers["content-type"].startswith("text/javascript")
     assert client.get("/static/main.js", headers={"If-None-Match": script.headers["etag"]}).status_code == 304

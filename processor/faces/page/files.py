@@ -3,13 +3,13 @@
 import json
 import mimetypes
 from functools import cache
-from hashlib import sha256
 from importlib.resources import files
-from typing import Final, NamedTuple
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
 from processor.bundles.page import TEMPLATES
+from processor.faces.page.sending import PageFile
 from processor.faces.page.session import page_of_a_session
 from processor.faces.problems import Problem
 from processor.upstream.words import LANGUAGES, table
@@ -20,9 +20,6 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-_AGAIN: Final = "no-cache"  # It is asked for each time, and told that nothing has changed: an upgrade counts at once.
-
-
 _EXPORTS: Final = b"""
 const tables = () => W;
 const phrase = (name, values) => fill({ phrase: name, values });
@@ -33,17 +30,11 @@ export { who as whose };
 """Makes a module of the script that fills phrases, which a session's own page has as part of its one script."""
 
 
-class _File(NamedTuple):
-    content: bytes
-    media_type: str
-    etag: str
-
-
 @router.get("/")
 async def page(request: Request) -> Response:
     """Return the page itself; which part of it is shown stands in the query."""
     if "session" in request.query_params:
-        return page_of_a_session()
+        return page_of_a_session().answer(request)
     return _answer(request, "index.html")
 
 
@@ -57,21 +48,19 @@ def _answer(request: Request, name: str) -> Response:
     file = _all().get(name)
     if file is None:
         raise Problem("not_found", "the page has no such file")
-    headers = {"ETag": file.etag, "Cache-Control": _AGAIN, "Content-Security-Policy": _POLICY}
-    if request.headers.get("if-none-match") == file.etag:
-        return Response(status_code=304, headers=headers)
-    return Response(file.content, headers=headers, media_type=file.media_type)
+    return file.answer(request)
 
 
 @cache
-def _all() -> dict[str, _File]:
+def _all() -> dict[str, PageFile]:
     """Return all files by name, read once: what is not among them cannot be asked for."""
     found = {each.name: each.read_bytes() for each in files("processor.faces.page").joinpath("static").iterdir()}
-    found["words.json"] = json.dumps({language: table(language) for language in LANGUAGES}).encode()
     found["said.js"] = (TEMPLATES / "words.js").read_bytes() + _EXPORTS
+    links = (f'<link rel="modulepreload" href="/static/{name}">\n' for name in sorted(found) if name.endswith(".js"))
+    found["index.html"] = found["index.html"].replace(b"</head>", "".join(links).encode() + b"</head>")  # All at once.
+    found["words.json"] = json.dumps({language: table(language) for language in LANGUAGES}).encode()
     return {name: _file(name, content) for name, content in found.items()}
 
 
-def _file(name: str, content: bytes) -> _File:
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return _File(content, kind, f'"{sha256(content).hexdigest()[:16]}"')
+def _file(name: str, content: bytes) -> PageFile:
+    return PageFile.of(content, mimetypes.guess_type(name)[0] or "application/octet-stream", _POLICY)

@@ -7,10 +7,11 @@ from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from processor.bundles.page import Lines, served
 from processor.faces.context import Given
+from processor.faces.page.sending import PageFile
 from processor.faces.positions import CaughtUp
 from processor.faces.v1.reading import CHUNK_BYTES, Wanted, headers_of, in_thread
 from processor.faces.v1.telling import timeline_entries
@@ -28,12 +29,6 @@ async def lines_of_session(request: Request, held: Wanted, context: Given) -> Re
     return StreamingResponse(_chunks(lines), headers=headers_of(request, held), media_type="text/plain; charset=utf-8")
 
 
-def page_of_a_session() -> Response:
-    """Return the page itself; its script asks for the session that the address names."""
-    page, policy = _page()
-    return HTMLResponse(page, headers={"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"})
-
-
 def _chunks(lines: Lines) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
@@ -47,7 +42,9 @@ def _chunks(lines: Lines) -> Iterator[bytes]:
 
 
 @cache
-def _page() -> tuple[str, str]:
+def page_of_a_session() -> PageFile:
+    """Return the page itself; its script asks for the session that the address names."""
     folder = files("processor.faces.page").joinpath("session")
     script = "\n".join(folder.joinpath(name).read_text("utf-8") for name in _SCRIPTS)
-    return served(script, folder.joinpath("acting.html").read_text("utf-8"))
+    page, policy = served(script, folder.joinpath("acting.html").read_text("utf-8"))
+    return PageFile.of(page.encode(), "text/html", f"{policy}; frame-ancestors 'none'")

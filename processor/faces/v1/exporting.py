@@ -81,8 +81,14 @@ async def export_user(
 ) -> Response:
     """Export all sessions of one person, or those that the filter means, as one zip of bundles."""
     wanted = await anyio.to_thread.run_sync(wanted_of, context.view, who, of_user(asked, user_id))
+    if not wanted.are_all:
+        raise Problem(
+            "invalid_request",
+            "these words are in too many texts to find all sessions",
+            remedy="Leave out q, or ask for fewer days with since and until.",
+        )
     headers = told(request, context.view.positions())
-    write = partial(_zipped, context, _all(context, wanted))
+    write = partial(_zipped, context, _all(context, wanted.sessions))
     return await sent(write, "application/zip", headers | _as_file("sessions.zip"))
 
 

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Final, TypeVar
+from functools import partial
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -42,9 +43,9 @@ async def list_sessions(request: Request, who: Asking, context: Given, asked: An
     """List sessions, newest first.
 
     The next page begins at `next_cursor`; sessions that start meanwhile move no page. `total` stands on the first page,
-    unless the store does not answer. Sessions that started before `complete_since` may be missing or incomplete; null:
-    none is. `steps_completed`, `timing`, `context` and `notes` of listed sessions are read when `fields` asks for them.
-    `q` looks into the latest 1,000 texts that hold its words.
+    unless the store does not answer, or `q` is in more than the 1,000 texts that are looked into, the latest ones.
+    Sessions that started before `complete_since` may be missing or incomplete; null: none is. `steps_completed`,
+    `timing`, `context` and `notes` of listed sessions are read when `fields` asks for them.
     """
     return await _list(request, who, context, asked)
 
@@ -52,8 +53,8 @@ async def list_sessions(request: Request, who: Asking, context: Given, asked: An
 @router.get("/sessions/count", responses=answers(SessionCount))
 async def count_sessions(request: Request, who: Asking, context: Given, asked: Annotated[Words, Query()]) -> Response:
     """Count sessions."""
-    count, is_whole = await _of_all(context, lambda: context.view.count(wanted_of(context.view, who, asked)))
-    return answer({"count": count}, told(request, context.view.positions(), is_whole=is_whole))
+    count, headers = await _of_wanted(request, who, context, asked, context.view.count)
+    return answer({"count": count}, headers)
 
 
 @router.get("/search")
@@ -68,11 +69,8 @@ async def search(request: Request, who: Asking, context: Given, asked: Annotated
 @router.get("/stats")
 async def stats(request: Request, who: Asking, context: Given, asked: Annotated[Adding, Query()]) -> Response:
     """Add sessions up: by the day of their start (UTC), by user or by template."""
-    totals, is_whole = await _of_all(
-        context, lambda: context.view.rollups(wanted_of(context.view, who, asked), asked.by)
-    )
-    body = {"by": asked.by, "stats": {key: rollup_fields(total) for key, total in totals.items()}}
-    return answer(body, told(request, context.view.positions(), is_whole=is_whole))
+    totals, headers = await _of_wanted(request, who, context, asked, partial(context.view.rollups, by=asked.by))
+    return answer({"by": asked.by, "stats": {key: rollup_fields(total) for key, total in totals.items()}}, headers)
 
 
 @router.get("/active")
@@ -126,6 +124,19 @@ async def _of_all(context: Context, read: Callable[[], T]) -> tuple[T, bool]:
     return await in_thread(lambda: (read(), context.view.is_whole()))
 
 
+async def _of_wanted(
+    request: Request, who: Caller, context: Context, asked: Words, add: Callable[[SessionFilter], T]
+) -> tuple[T, dict[str, str]]:
+    """Return what `add` makes of the sessions that are asked for, and the headers of an answer with it."""
+
+    def read() -> tuple[T, bool]:
+        wanted = wanted_of(context.view, who, asked)
+        return add(wanted.sessions), wanted.are_all
+
+    (added, are_all), is_whole = await _of_all(context, read)
+    return added, told(request, context.view.positions(), is_whole=is_whole, is_all=are_all)
+
+
 async def _list(request: Request, who: Caller, context: Context, asked: Listing) -> Response:
     body, positions = await in_thread(page_of, context, who, asked)
     return answer(body, told(request, positions))
@@ -142,26 +153,34 @@ def page_of(context: Context, who: Caller, asked: Listing) -> tuple[dict[str, An
     after = None if asked.cursor is None else cursor_in(asked.cursor, context.site_key)
     names = None if asked.fields is None else asked.fields.split(",")
     wanted = wanted_of(view, who, asked)
-    page = view.sessions(wanted, limit=asked.limit, after=after, skip=asked.offset)
+    page = view.sessions(wanted.sessions, limit=asked.limit, after=after, skip=asked.offset)
     body: dict[str, Any] = {
         "sessions": [_shown(view, row, names) for row in page.rows],
         "next_cursor": None if page.next is None else cursor_text(page.next, context.site_key),
         "complete_since": None if page.complete_since_ms is None else format_time(page.complete_since_ms),
         "position": ", ".join(map(str, page.positions)),
     }
-    if after is None:
+    if after is None and wanted.are_all:
         with suppress(StoreUnavailable):  # A number cannot say what it lacks.
-            body["total"] = view.count(wanted)
+            body["total"] = view.count(wanted.sessions)
     return body, page.positions
 
 
-def wanted_of(view: View, who: Caller, asked: Words) -> SessionFilter:
+class Wanted(NamedTuple):
+    """Which sessions are asked for."""
+
+    sessions: SessionFilter
+    are_all: bool  # False: the words that are asked for are in more texts than are looked into
+
+
+def wanted_of(view: View, who: Caller, asked: Words) -> Wanted:
     """Return what passes; where words are asked for, of the sessions in which they are found."""
     wanted = asked.wanted(who)
     if asked.q is None:
-        return wanted
+        return Wanted(wanted, are_all=True)
     found = view.search(asked.q, wanted, limit=FOUND_MAX)
-    return wanted._replace(session_ids=frozenset(each.session_id for each in found if each.session_id is not None))
+    ids = frozenset(each.session_id for each in found if each.session_id is not None)
+    return Wanted(wanted._replace(session_ids=ids), are_all=len(found) < FOUND_MAX)
 
 
 def of_user(asked: Any, user_id: str) -> Any:

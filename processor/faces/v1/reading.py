@@ -128,11 +128,20 @@ def headers_of(request: Request, held: Held) -> dict[str, str]:
     return told(request, [held.position], is_whole=held.is_whole)
 
 
-def told(request: Request, positions: Sequence[Position], *, is_whole: bool = True) -> dict[str, str]:
-    """Return the headers that say what an answer reflects, and whether something may be missing."""
+def told(
+    request: Request, positions: Sequence[Position], *, is_whole: bool = True, is_all: bool = True
+) -> dict[str, str]:
+    """Return the headers that say what an answer reflects, and whether something may be missing.
+
+    Args:
+        is_whole: no record is missing between the store and memory.
+        is_all: all texts were looked into that hold the words which are asked for.
+    """
     headers = position_headers(request, positions)
     if not is_whole:
         headers[INCOMPLETE] = "records are missing between what the store holds and what is in memory"
+    elif not is_all:
+        headers[INCOMPLETE] = "the words are in more texts than are looked into, which are the latest ones"
     return headers
 
 

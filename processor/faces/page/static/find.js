@@ -1,61 +1,89 @@
 // Finding a session: all of them, newest first, and fewer by words and filters, each of which stands in the address.
 
 import { announce, given, make } from "/static/elements.js";
-import { ask, follow } from "/static/http.js";
+import { addressOf, askedOf, form, parametersOf } from "/static/filters.js";
+import { Refusal, ask, follow } from "/static/http.js";
 import { dayOf, flagWord, say, stateWord, timeOf } from "/static/words.js";
 
-const PAGE = 50;
-const TYPING_MS = 250;  // after the last key, before it is searched
-const STATUSES = ["open", "closed", "partial"];
-const FLAGS = ["late", "duplicate", "clock_skew", "while_paused", "nonconforming", "requires_attention", "no_consent", "withheld"];
-const FILTERS = ["q", "user_id", "since", "until", "status", "flag", "tag", "template", "min_duration_s", "has_notes"];
+const PAGE = 50, PAGE_MAX = 200;
+const FIELDS = "session_id,user_id,start_time,status,completeness,phase,flags,tags,note_count,duration_ms,message_count";
 
 /** Show the list that the address asks for, and keep it current. */
 export async function showFind({ main, address, signal }) {
-  const asked = Object.fromEntries(FILTERS.map((name) => [name, address.get(name) ?? ""]));
-  for (const name of ["since", "until"]) if (Number.isNaN(Date.parse(asked[name]))) asked[name] = "";
+  const asked = askedOf(address);
   const list = make("ol", { class: "sessions", "aria-label": say("find.list") });
   const count = make("p", { class: "soft", role: "status" }), more = make("div", { class: "more" });
   const fresh = make("div", { class: "fresh" }), person = make("p", { class: "soft" });
   main.append(make("h1", {}, say("find.title")), form(asked, reload), count, person, fresh, list, more);
   main.addEventListener("keydown", move, { signal });
   addEventListener("keydown", (event) => toSearch(event, main), { signal });
+  addEventListener("pagehide", () => history.replaceState({ shown: shown.size, top: scrollY }, ""), { signal });
 
-  let shown = new Map(), news = new Set(), lastDay = null, serial = 0;
+  let shown = new Map(), news = new Set(), lastDay = null, cursor = null, following = new AbortController();
 
   async function reload() {
-    const address = new URLSearchParams(Object.entries(asked).filter(([, value]) => value));
-    history.replaceState(null, "", address.size ? `/?${address}` : "/");
-    await load(null);
+    history.replaceState(null, "", addressOf(asked));
+    await begin().catch(refuse);
   }
 
-  async function load(cursor) {
-    const mine = ++serial;
-    const page = await ask("/v1/sessions", { parameters: { ...parameters(asked), limit: PAGE, cursor }, signal });
-    if (mine !== serial) return;  // Another key was pressed meanwhile.
-    if (cursor === null) {
-      shown = new Map();
-      news = new Set();
-      lastDay = null;
-      list.replaceChildren();
-      fresh.replaceChildren();
-      count.textContent = told(page);
-      person.replaceChildren(...(asked.user_id && page.sessions.length ? [make("a", { href: `/?${new URLSearchParams({ user: asked.user_id })}` }, say("served.person"))] : []));
-    }
-    for (const session of page.sessions) {
-      const day = dayOf(session.start_time);
+  /** Show the first page, and what happens from then on. */
+  async function begin() {
+    following.abort();
+    following = new AbortController();
+    const here = AbortSignal.any([signal, following.signal]);
+    const page = await ask("/v1/sessions", { parameters: { ...parametersOf(asked), limit: PAGE, fields: FIELDS }, signal: here });
+    shown = new Map();
+    news = new Set();
+    lastDay = null;
+    list.replaceChildren();
+    fresh.replaceChildren();
+    count.textContent = told(page);
+    add(page, here);
+    person.replaceChildren(...(asked.user_id && shown.size ? [make("a", { href: `/?${new URLSearchParams({ user: asked.user_id })}` }, say("served.person"))] : []));
+    if (!shown.size) list.append(make("li", { class: "empty" }, say(addressOf(asked) === "/" ? "find.nothing_yet" : "find.none")));
+    const { q, ...filters } = parametersOf(asked);
+    follow("/v1/live", { parameters: { ...filters, after: page.position }, signal: here, onEvent: happened });
+    return here;
+  }
+
+  /** Add a page to the list; returns its first row. */
+  function add(page, here) {
+    const rows = page.sessions.map((session) => {
+      const day = dayOf(session.start_time), row = rowOf(session, asked.q);
       if (day !== lastDay) list.append(make("li", { class: "day" }, make("h2", {}, day)));
       lastDay = day;
-      const row = rowOf(session, asked.q);
       shown.set(session.session_id, row);
       list.append(row);
-    }
-    if (!shown.size) list.append(make("li", { class: "empty" }, say(address.size ? "find.none" : "find.nothing_yet")));
-    more.replaceChildren(...(page.next_cursor ? [make("button", { type: "button", click: () => load(page.next_cursor) }, say("find.more"))] : []));
+      return row;
+    });
+    const older = () => next(here).then((first) => first?.querySelector("a").focus()).catch(refuse);
+    cursor = page.next_cursor;
+    more.replaceChildren(...(cursor ? [make("button", { type: "button", click: older }, say("find.more"))] : []));
+    return rows[0];
   }
 
-  function happened(name, session) {
-    if (name !== "session") return;
+  async function next(here, limit = PAGE) {
+    const page = await ask("/v1/sessions", { parameters: { ...parametersOf(asked), limit, cursor, fields: FIELDS }, signal: here });
+    return add(page, here);
+  }
+
+  /** Show again what was there before a session was opened from it. */
+  async function comeBack({ shown: wanted, top }, here) {
+    while (cursor && shown.size < wanted) await next(here, Math.min(wanted - shown.size, PAGE_MAX));
+    scrollTo(0, top);
+  }
+
+  function refuse(error) {
+    if (error.name === "AbortError") return;
+    count.textContent = error instanceof Refusal ? [error.message, error.remedy].filter(Boolean).join(". ") : say("find.away");
+  }
+
+  function happened(name, told) {
+    if (name === "session") seen(told, told.event?.kind === "started");
+    else if (name === "reset") told.sessions.forEach((session) => seen(session, true));
+  }
+
+  function seen(session, isNew) {
     const row = shown.get(session.session_id);
     if (row) {
       const renewed = rowOf(session, asked.q);
@@ -63,7 +91,7 @@ export async function showFind({ main, address, signal }) {
       row.replaceWith(renewed);
       shown.set(session.session_id, renewed);
       if (focused) renewed.querySelector("a").focus();
-    } else if (!asked.q && session.event?.kind === "started") {  // Nothing moves under the reader's eyes.
+    } else if (!asked.q && isNew && !news.has(session.session_id)) {  // Nothing moves under the reader's eyes.
       news.add(session.session_id);
       const text = say("find.new", { count: news.size });
       fresh.replaceChildren(make("button", { type: "button", click: reload }, text));
@@ -71,52 +99,16 @@ export async function showFind({ main, address, signal }) {
     }
   }
 
-  await load(null);
-  const { q, ...filters } = parameters(asked);
-  follow("/v1/live", { parameters: filters, signal, onEvent: happened });
+  const before = history.state;
+  const here = await begin().catch(refuse);
+  if (here && before?.shown) await comeBack(before, here).catch(refuse);
 }
 
 function told(page) {
-  const total = page.total === undefined ? "" : say("find.count", { count: page.total });
+  const total = page.total === undefined ? say("find.latest") : say("find.count", { count: page.total });
   const since = page.complete_since === null ? "" : say("find.complete_since", { day: dayOf(page.complete_since) });
   return [total, since].filter(Boolean).join(" ");
 }
-
-/** What is asked, as the service's query has it: `until` is the last day that counts. */
-function parameters(asked) {
-  const next = (day) => new Date(Date.parse(`${day}T00:00:00`) + 86_400_000).toISOString();
-  return {
-    ...asked,
-    since: asked.since && new Date(`${asked.since}T00:00:00`).toISOString(),
-    until: asked.until && next(asked.until),
-    min_duration_s: asked.min_duration_s && Number(asked.min_duration_s) * 60,
-  };
-}
-
-function form(asked, changed) {
-  let timer;
-  const set = (name, wait) => (event) => {
-    asked[name] = event.target.type === "checkbox" ? (event.target.checked ? "true" : "") : event.target.value;
-    clearTimeout(timer);
-    timer = setTimeout(changed, wait);
-  };
-  const field = (name, attributes) => label(name, make("input", { name, value: asked[name], input: set(name, TYPING_MS), autocomplete: "off", spellcheck: "false", ...attributes }));
-  const choice = (name, values, wordOf) => label(name, make("select", { name, change: set(name, 0) },
-    make("option", { value: "" }, say("find.any")),
-    values.map((each) => make("option", { value: each, selected: asked[name] === each }, wordOf(each)))));
-  const search = make("input", { type: "search", name: "q", value: asked.q, input: set("q", TYPING_MS), placeholder: say("find.search_hint"), "aria-label": say("find.search"), autocomplete: "off", maxlength: 512 });
-  const used = FILTERS.some((name) => name !== "q" && asked[name]);
-  return make("form", { class: "find", role: "search", submit: (event) => event.preventDefault() }, search,
-    make("details", { open: used }, make("summary", {}, say("find.filters")),
-      make("div", { class: "fields" },
-        field("user_id"), field("since", { type: "date" }), field("until", { type: "date" }),
-        choice("status", STATUSES, stateWord), choice("flag", FLAGS, flagWord), field("tag"), field("template"),
-        field("min_duration_s", { type: "number", min: 0 }),
-        label("has_notes", make("input", { type: "checkbox", checked: asked.has_notes === "true", change: set("has_notes", 0) })),
-        make("a", { class: "clear", href: "/" }, say("find.clear")))));
-}
-
-const label = (name, field) => make("label", {}, make("span", {}, say(`find.${name}`)), field);
 
 function rowOf(session, words) {
   const href = `/?${new URLSearchParams({ session: session.session_id, ...(words ? { find: words } : {}) })}`;
