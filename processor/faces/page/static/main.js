@@ -1,5 +1,6 @@
 // The page begins here: who one is, and which part of the page the address asks for.
 
+import { showCorner } from "/static/corner.js";
 import { announce, given, make } from "/static/elements.js";
 import { showFind } from "/static/find.js";
 import { Refusal, ask } from "/static/http.js";
@@ -23,6 +24,7 @@ async function show() {
     main.replaceChildren();
     if (address.get("user")) await showPerson({ ...part, me });
     else if (address.get("view") === "overview") await showOverview({ ...part, me });
+    else if (address.get("view") === "operations") await showCorner(part);
     else await showFind({ ...part, me });
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -43,7 +45,10 @@ function frame(me, address) {
   document.getElementById("home").textContent = say("find.home");
   const link = (words, href, here) => make("a", { href, "aria-current": here ? "page" : null }, words);
   const view = address.get("user") ? "person" : address.get("view") ?? "find";
-  document.getElementById("places").replaceChildren(link(say("find.title"), "/", view === "find"), link(say("sums.place"), "/?view=overview", view === "overview"));
+  document.getElementById("places").replaceChildren(
+    link(say("find.title"), "/", view === "find"), link(say("sums.place"), "/?view=overview", view === "overview"),
+    ...(me.role === "operator" ? [link(say("corner.place"), "/?view=operations", view === "operations")] : []),
+  );
   document.getElementById("who").replaceChildren(...(me.signed_in_until ? signedIn(me) : []));
   document.getElementById("foot").replaceChildren(make("p", {}, say("find.nothing_changes")));
 }
