@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic.fields import FieldInfo
 
 from processor.core.model import BUILT_IN_TEMPLATES, HOUR_MS, IdFormat, Policy
+from processor.observe.canary import CanaryMetrics
 from processor.observe.hooks import HooksMetrics
 from processor.observe.metrics import ExportMetrics, Metrics
 from processor.observe.outbox import OutboxMetrics
@@ -128,7 +129,7 @@ def test_every_option_is_documented(name: str) -> None:
 
 
 def metrics() -> Iterator[tuple[str, tuple[str, ...]]]:
-    for kind in (Metrics, ExportMetrics, ServeMetrics, OutboxMetrics, HooksMetrics):
+    for kind in (Metrics, ExportMetrics, ServeMetrics, OutboxMetrics, HooksMetrics, CanaryMetrics):
         made = kind(CollectorRegistry())
         for value in vars(made).values():
             if isinstance(value, MetricWrapperBase) and not value._labelvalues:

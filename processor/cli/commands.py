@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "audit": Entry("Prove from the topics that each record has one outcome"),
     "doctor": Entry("Look for what may keep the system from its work"),
     "status": Entry("Say how things stand: topics, workers, lag, exporters"),
+    "canary": Entry("Measure how long a message takes to be tagged, until stopped"),
     "tail": Entry("Print the records of a topic as they come"),
     "replay": Entry("Send a session's messages to a topic once more"),
     "retention": Entry("Remove sessions that ended long ago"),

@@ -14,6 +14,12 @@ from typing import Final, NamedTuple, TypeAlias
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
+CANARY: Final = "canary"
+"""The source of what `a3cp canary` sends. It is passive, whatever else is."""
+
+CANARY_USERS: Final = "a3cp-canary-"
+"""How the names of its users begin. They are nobody."""
+
 
 class Flag:
     """What is odd about a tagged message: bits that add up, each with a word in `WORDS`."""
@@ -166,7 +172,7 @@ class Rules:
     skew_ms: int = 300_000
     id_format: IdFormat = IdFormat.DATED
     passive_sources: frozenset[str] = frozenset(
-        {"model_trainer", "retraining_scheduler", "model_registry", "user_profile_store"}
+        {"model_trainer", "retraining_scheduler", "model_registry", "user_profile_store", CANARY}
     )
     templates: Mapping[str, Policy] = field(default_factory=lambda: BUILT_IN_TEMPLATES)
 

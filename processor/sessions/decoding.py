@@ -9,6 +9,7 @@ from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
 from processor.codec.isotime import TIME_MS_MAX
 from processor.codec.wire import CONFLUENT_HEADER_BYTES, JSON
+from processor.core.model import CANARY, CANARY_USERS
 from processor.errors import A3CPError, DecodeError, RecordError, RegistryUnavailable
 from processor.runtime.withholding import why_text_is_withheld, why_withheld
 from processor.sessions.feed import OutputRecord
@@ -81,7 +82,9 @@ def decode_part(codec: Codec, records: Iterable[OutputRecord]) -> Part:
         try:
             _require_time(record)
             if record.topic == TAGGED:
-                part.messages.append(_message(codec, record))
+                message = _message(codec, record)
+                if not _is_of_a_canary(message.row):
+                    part.messages.append(message)
             else:
                 part.events.append(_event(codec, record))
         except RecordError as error:
@@ -103,6 +106,10 @@ def _require_time(record: OutputRecord) -> None:
         raise DecodeError(
             f"it has no usable append time (its timestamp is {record.append_ms})", remedy="see who writes to this topic"
         )
+
+
+def _is_of_a_canary(row: MessageRow) -> bool:
+    return row.session_id is None and row.source == CANARY and row.user_id.startswith(CANARY_USERS)
 
 
 def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from processor.core.model import DAY_MS, HOUR_MS, IdFormat, Rules
+from processor.core.model import CANARY, DAY_MS, HOUR_MS, IdFormat, Rules
 from processor.errors import UsageError
 from processor.settings.templates import BUILT_IN, YEAR_MS, Template, over
 from processor.settings.wanted import WholeNumbers
@@ -118,7 +118,8 @@ class Settings(WholeNumbers, BaseSettings):
         False, "Send messages that miss something A3CP demands to the dead letters, instead of flagging them."
     )
     passive_sources: Annotated[frozenset[str], NoDecode] = _setting(
-        Rules().passive_sources, "Sources that never open or prolong a session; with commas, empty for none."
+        Rules().passive_sources,
+        "Sources that never open or prolong a session; with commas, empty for none but `canary`.",
     )
     session_id_format: IdFormat = _setting(
         IdFormat.DATED,
@@ -308,7 +309,7 @@ class Settings(WholeNumbers, BaseSettings):
             quiet_ms=self.quiet_ms,
             skew_ms=self.skew_ms,
             id_format=self.session_id_format,
-            passive_sources=self.passive_sources,
+            passive_sources=self.passive_sources | {CANARY},
             templates={name: template.policy for name, template in self.templates.items()},
         )
 

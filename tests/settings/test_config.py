@@ -33,7 +33,7 @@ def test_every_rule_can_be_set(tmp_path: Path) -> None:
     }  # fmt: skip
     templates = {**BUILT_IN_TEMPLATES, "play": Policy(7)}
     assert load(environ, tmp_path).settings.rules() == Rules(
-        1, 2, 3, 4, 0, 6, IdFormat.SHORT, frozenset({"a", "b"}), templates
+        1, 2, 3, 4, 0, 6, IdFormat.SHORT, frozenset({"a", "b", "canary"}), templates
     )
     assert load({"A3CP_PASSIVE_SOURCES": ""}, tmp_path).settings.passive_sources == frozenset()
 
