@@ -1,4 +1,4 @@
-"""What is kept of persons beside the log, in a database of its own: profiles, resumes, and what of theirs is shared."""
+"""What is kept of persons beside the log, in a database of its own: profiles, resumes, what is shared or marked."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from processor.errors import UsageError
+from processor.profiles.bookmarks import Bookmarks, Sealing
 from processor.profiles.pseudonyms import Pseudonyms
 from processor.profiles.shares import Shares
 from processor.profiles.tables import METADATA, PERSONS, PROFILES, RESUMES
@@ -44,6 +45,7 @@ class Profiles:
         self._insert = sqlite.insert if database.engine.dialect.name == "sqlite" else postgresql.insert
         self._is_made = False
         self.shares: Final = Shares(database, self._make)
+        self.bookmarks: Final = Bookmarks(database, self._make, Sealing(self._closed, self._opened))
 
     def pseudonym(self, given: str) -> str:
         """Return the pseudonym of an id, without keeping anything."""

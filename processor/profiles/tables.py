@@ -40,5 +40,18 @@ SHARES: Final = Table(
 )
 """One row a share; see `shares.Share`. They go with their person, which takes back every link to their sessions."""
 
-PERSONS: Final = (PROFILES.c.pseudonym, RESUMES.c.user_id, SHARES.c.user_id)
+BOOKMARKS: Final = Table(
+    "bookmarks",
+    METADATA,
+    Column("bookmark_id", Text, primary_key=True),
+    Column("session_id", Text, nullable=False, index=True),
+    Column("user_id", Text, nullable=False, index=True),
+    Column("place", Text, nullable=False),
+    Column("text", LargeBinary, nullable=False),
+    Column("performer_id", Text),
+    Column("created_ms", BigInteger, nullable=False),
+)
+"""One row a bookmark; see `bookmarks.Bookmark`. The text is encrypted, if there is a key."""
+
+PERSONS: Final = (PROFILES.c.pseudonym, RESUMES.c.user_id, SHARES.c.user_id, BOOKMARKS.c.user_id)
 """The column of each table that says whose a row is."""

@@ -80,7 +80,7 @@ async def export_user(
     request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Words, Query()]
 ) -> Response:
     """Export all sessions of one person, or those that the filter means, as one zip of bundles."""
-    wanted = await anyio.to_thread.run_sync(wanted_of, context.view, who, of_user(asked, user_id))
+    wanted = await anyio.to_thread.run_sync(wanted_of, context, who, of_user(asked, user_id))
     if not wanted.are_all:
         raise Problem(
             "invalid_request",

@@ -106,9 +106,10 @@ class Filter(Parameters):
 
 
 class Words(Filter):
-    """The same, and words that are said in the session."""
+    """The same, and words that are said in the session, and whether a moment of it is marked."""
 
     q: Annotated[Text | None, Field(description="All of these words are in its notes, texts or transcripts.")] = None
+    bookmarked: Annotated[Literal["true"] | None, Field(description="With a bookmark.")] = None
 
 
 class Listing(Words):

@@ -32,7 +32,7 @@ from processor.view.view import View
 
 T = TypeVar("T")
 
-FOUND_MAX: Final = 1_000  # texts of a search that `q` looks at, the latest ones
+FOUND_MAX: Final = 1_000  # texts that `q` looks into, and sessions that `bookmarked` looks at: the latest ones
 _FROM_EVENTS: Final = frozenset({"steps_completed", "timing", "context", "notes"})
 
 router = APIRouter(tags=["Many sessions"], dependencies=[CaughtUp])
@@ -130,7 +130,7 @@ async def _of_wanted(
     """Return what `add` makes of the sessions that are asked for, and the headers of an answer with it."""
 
     def read() -> tuple[T, bool]:
-        wanted = wanted_of(context.view, who, asked)
+        wanted = wanted_of(context, who, asked)
         return add(wanted.sessions), wanted.are_all
 
     (added, are_all), is_whole = await _of_all(context, read)
@@ -152,7 +152,7 @@ def page_of(context: Context, who: Caller, asked: Listing) -> tuple[dict[str, An
     view = context.view
     after = None if asked.cursor is None else cursor_in(asked.cursor, context.site_key)
     names = None if asked.fields is None else asked.fields.split(",")
-    wanted = wanted_of(view, who, asked)
+    wanted = wanted_of(context, who, asked)
     page = view.sessions(wanted.sessions, limit=asked.limit, after=after, skip=asked.offset)
     body: dict[str, Any] = {
         "sessions": [_shown(view, row, names) for row in page.rows],
@@ -170,17 +170,27 @@ class Wanted(NamedTuple):
     """Which sessions are asked for."""
 
     sessions: SessionFilter
-    are_all: bool  # False: the words that are asked for are in more texts than are looked into
+    are_all: bool  # False: the words are in more texts than are looked into, or more sessions are marked
 
 
-def wanted_of(view: View, who: Caller, asked: Words) -> Wanted:
-    """Return what passes; where words are asked for, of the sessions in which they are found."""
-    wanted = asked.wanted(who)
-    if asked.q is None:
-        return Wanted(wanted, are_all=True)
-    found = view.search(asked.q, wanted, limit=FOUND_MAX)
-    ids = frozenset(each.session_id for each in found if each.session_id is not None)
-    return Wanted(wanted._replace(session_ids=ids), are_all=len(found) < FOUND_MAX)
+def wanted_of(context: Context, who: Caller, asked: Words) -> Wanted:
+    """Return what passes: of the sessions in which words are found, or a moment is marked, where that is asked for.
+
+    Raises:
+        StoreUnavailable: the store of sessions, or that of bookmarks, does not answer.
+    """
+    wanted, are_all = asked.wanted(who), True
+    if asked.q is not None:
+        found = context.view.search(asked.q, wanted, limit=FOUND_MAX)
+        ids = frozenset(each.session_id for each in found if each.session_id is not None)
+        wanted, are_all = wanted._replace(session_ids=ids), len(found) < FOUND_MAX
+    if asked.bookmarked is not None:
+        marked: frozenset[str] = frozenset()
+        if context.profiles is not None:
+            marked = context.profiles.bookmarks.sessions(wanted.owners, FOUND_MAX)
+        ids = marked if wanted.session_ids is None else marked & wanted.session_ids
+        wanted, are_all = wanted._replace(session_ids=ids), are_all and len(marked) < FOUND_MAX
+    return Wanted(wanted, are_all)
 
 
 def of_user(asked: Any, user_id: str) -> Any:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from processor.faces.v1 import (
+    bookmarking,
     commanding,
     creating,
     erasing,
@@ -31,6 +32,7 @@ _PARTS: Final = (
     live,
     exporting,
     sharing,
+    bookmarking,
     creating,
     what_if,
     erasing,

@@ -141,9 +141,26 @@ class SharedSessions(msgspec.Struct):
     shares: list[SharedSession]
 
 
+class SessionBookmark(msgspec.Struct):
+    """A moment of a session that somebody marked: a message (`seq`) or a session event (`event`)."""
+
+    seq: int | None
+    event: int | None
+    text: str
+    performer_id: str | None
+    created_at: str
+
+
+class SessionBookmarks(msgspec.Struct):
+    """The moments of a session that were marked, those that were marked first before the others."""
+
+    bookmarks: list[SessionBookmark]
+
+
 _TYPES: Final = (
     Resource, SessionList, SessionCount, SessionMessages, SessionEvents, SessionTimeline, SessionExplanation,
-    SessionAudit, SessionProof, TemplateInfo, TemplateList, SharedSession, SharedSessions, Standing,
+    SessionAudit, SessionProof, TemplateInfo, TemplateList, SharedSession, SharedSessions, SessionBookmark,
+    SessionBookmarks, Standing,
 )  # fmt: skip
 COMPONENTS: Final[dict[str, Any]] = msgspec.json.schema_components(_TYPES, ref_template=REF)[1]
 
