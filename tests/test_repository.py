@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from processor.core.model import BUILT_IN_TEMPLATES, HOUR_MS, IdFormat, Policy
 from processor.observe.canary import CanaryMetrics
+from processor.observe.disk import DiskMetrics
 from processor.observe.hooks import HooksMetrics
 from processor.observe.metrics import ExportMetrics, Metrics
 from processor.observe.outbox import OutboxMetrics
@@ -128,8 +129,12 @@ def test_every_option_is_documented(name: str) -> None:
     assert name in section, "an example"
 
 
+def disk_metrics(registry: CollectorRegistry) -> DiskMetrics:
+    return DiskMetrics(registry, {})
+
+
 def metrics() -> Iterator[tuple[str, tuple[str, ...]]]:
-    for kind in (Metrics, ExportMetrics, ServeMetrics, OutboxMetrics, HooksMetrics, CanaryMetrics):
+    for kind in (Metrics, ExportMetrics, ServeMetrics, OutboxMetrics, HooksMetrics, CanaryMetrics, disk_metrics):
         made = kind(CollectorRegistry())
         for value in vars(made).values():
             if isinstance(value, MetricWrapperBase) and not value._labelvalues:
@@ -165,6 +170,7 @@ def test_no_person_in_a_label() -> None:
         "status",
         "code",
         "direction",
+        "place",
         "template",  # This and the next one are names that the site's own file gives.
         "hook",
     }

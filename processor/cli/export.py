@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -23,6 +24,7 @@ from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
 from processor.sessions.ports import Store as StorePort
 from processor.sessions.progress import Progress
 from processor.settings.model import Settings
+from processor.store.opening import file_of
 from processor.targets.target import Target
 from processor.wiring import signer_of, store_of
 
@@ -109,7 +111,8 @@ def export(
     stopped = threading.Event()
     stop_on_signals(stopped)
     with ExitStack() as stack:
-        observer = stack.enter_context(export_observer(settings, metrics_port if follow else 0))
+        port = metrics_port if follow else 0
+        observer = stack.enter_context(export_observer(settings, port, _places(settings, wanted)))
         report: Report = observer if follow else _Warnings(names)
         if not await_kafka(settings, report, stopped, to_end=not follow):
             print("stopped before Kafka answered: nothing was read, and nothing written", file=sys.stderr)
@@ -133,6 +136,14 @@ def export(
         warn_of_set_aside(files)
         if files.has_set_aside or done.unreadable or done.waiting or done.standing:
             raise typer.Exit(1)
+
+
+def _places(settings: Settings, wanted: Wanted) -> dict[str, Path]:
+    """Return what is kept on this machine's disks, and where."""
+    targets = {"bundles": wanted.bundles, "data_set": wanted.training}
+    places = {name: Path(target.root) for name, target in targets.items() if target is not None and target.is_local}
+    store = file_of(settings.store_url)
+    return places if store is None else {"store": store, **places}
 
 
 def _wanted(  # noqa: PLR0917  # The options, as they are.

@@ -4,6 +4,8 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -19,6 +21,7 @@ from processor.errors import (
 )
 from processor.kafka.answering import await_broker
 from processor.kafka.feed import KafkaFeed
+from processor.observe.disk import DiskMetrics
 from processor.observe.exporter import ExportObserver
 from processor.observe.health import Health, HealthServer
 from processor.observe.logs import make_logger
@@ -251,10 +254,12 @@ def await_kafka(settings: Settings, report: Report, stopped: threading.Event, *,
 
 
 @contextlib.contextmanager
-def export_observer(settings: Settings, metrics_port: int | None) -> Iterator[ExportObserver]:
+def export_observer(
+    settings: Settings, metrics_port: int | None, places: Mapping[str, Path] = MappingProxyType({})
+) -> Iterator[ExportObserver]:
     """Yield the observer of an exporter that follows: it writes the log and serves pages at `metrics_port`.
 
-    By default that is the settings' port; 0: no pages.
+    By default that is the settings' port; 0: no pages. `places`: what is kept on this machine's disks, and where.
 
     Raises:
         UsageError: it cannot listen there.
@@ -265,6 +270,7 @@ def export_observer(settings: Settings, metrics_port: int | None) -> Iterator[Ex
     topics = settings.topics()
     names = {TAGGED: topics.tagged, SESSIONS: topics.sessions}
     observer = ExportObserver(ExportMetrics(registry), health, log, names)
+    DiskMetrics(registry, places)
     port = settings.metrics_port if metrics_port is None else metrics_port
     with HealthServer(settings.metrics_host, port, health, registry) if port else contextlib.nullcontext():
         yield observer

@@ -24,6 +24,7 @@ from processor.faces.meanwhile import Meanwhile
 from processor.kafka.corner import CornerOnKafka
 from processor.kafka.identities import ids_of
 from processor.kafka.topic_admin import check_topics
+from processor.observe.disk import DiskMetrics
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.observe.serving import ServeMetrics
 from processor.outbox.outbox import Outbox
@@ -207,6 +208,7 @@ class Replica:
     def _open_outbox(self, settings: Settings) -> Outbox | None:
         if settings.outbox is None:
             return None
+        DiskMetrics(self._metrics.registry, {"outbox": Path(settings.outbox)})
         observer = OutboxObserver(self._log, OutboxMetrics(self._metrics.registry))
         return open_outbox(Path(settings.outbox), settings, observer)
 

@@ -47,6 +47,12 @@ def open_database(address: str, *, must_exist: bool = False) -> Database:
     return Database(sqlite_engine(path), SqliteDialect(), name)
 
 
+def file_of(address: str) -> Path | None:
+    """Return the file of the store at `address`; None if it is a server's. Raises UsageError as `open_store` does."""
+    url = _url(address)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
 def _url(address: str) -> URL:
     try:
         return make_url(address)
