@@ -44,9 +44,18 @@ WORDS: Final = {
 _Told = tuple[str, str, Mapping[str, Any]]
 
 
-def page(session: SessionRow, entries: Iterable[bytes], **more: Any) -> Iterator[bytes]:
-    """Yield the timeline as one HTML page. Takes what `Lines` does."""
-    lines = Lines(session, entries, **more)
+def page(
+    session: SessionRow, entries: Iterable[bytes], *, contents: Iterable[bytes] = repeat(b""), **more: Any
+) -> Iterator[bytes]:
+    """Yield the timeline as one HTML page.
+
+    Args:
+        session: its row.
+        entries: those of a `Spool`.
+        contents: of each entry, in JSON, what `checkable` returns, if readers are to check the contents too.
+        more: what `Lines` takes.
+    """
+    lines = Lines(session, zip(map(_decode, entries), contents, strict=False), **more)
     before, between, after = _frame(session, lines.facts, lines.notices)
     yield before
     for line in lines:
@@ -62,9 +71,8 @@ class Lines:
     def __init__(
         self,
         session: SessionRow,
-        entries: Iterable[bytes],
+        entries: Iterable[tuple[Entry, bytes]],
         *,
-        contents: Iterable[bytes] = repeat(b""),
         pinned: str | None = None,
         entries_max: int = PAGE_ENTRIES_MAX,
     ) -> None:
@@ -72,38 +80,42 @@ class Lines:
 
         Args:
             session: its row.
-            entries: those of a `Spool`.
-            contents: of each entry, in JSON, what `checkable` returns, if readers are to check the contents too.
+            entries: of its timeline, each with what `checkable` returns of it, in JSON; b"" where none is told.
             pinned: the digest over the messages when the page was promised to somebody.
             entries_max: of more, the rest is left out, and that is told.
         """
         self.facts: Final = list(_facts(session))
         self.notices: Final = list(_notices(session))
         self._session = session
-        self._entries = zip(entries, contents, strict=False)
-        self._proof = _proof(session, pinned)
+        self._entries = entries
+        self.proof = _proof(session, pinned)
         self._entries_max = entries_max
         self._shapes: dict[tuple[str, ...], int] = {}
+        self._told = 0
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the lines, once."""
-        size = told = left_out = 0
+        size = left_out = 0
         for entry, content in self._entries:
-            size += len(entry)
-            if told >= self._entries_max or size > PAGE_BYTES_MAX:
+            if self._told >= self._entries_max or size > PAGE_BYTES_MAX:
                 left_out += 1
                 continue
-            line = _line(_decode(entry), self._shapes)
+            line = _line(entry, self._shapes)
+            size += len(line)
             yield b"%b\t%b" % (line, content) if content else line
-            told += 1
+            self._told += 1
         if left_out:
-            self._proof = None
-            self.notices.append(("notice_left_out", {"shown": told, "left_out": left_out}))
+            self.leave_out(self._told, left_out)
+
+    def leave_out(self, shown: int, left_out: int) -> None:
+        """Tell that there are more lines than a page holds; then nothing is proven of them."""
+        self.proof = None
+        self.notices.append(("notice_left_out", {"shown": shown, "left_out": left_out}))
 
     def data(self) -> dict[str, Any]:
         """Return what the lines need that were yielded: the page's head, and what stands once for all of them."""
         head = {"session": _page_session(self._session), "facts": self.facts, "notices": self.notices}
-        return {**head, "proof": self._proof, "shapes": list(self._shapes), "quiet": QUIET}
+        return {**head, "proof": self.proof, "shapes": list(self._shapes), "quiet": QUIET, "lines": self._told}
 
 
 def checkable(row: MessageRow, content: bytes | None) -> str | list[str] | None:

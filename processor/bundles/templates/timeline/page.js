@@ -67,7 +67,7 @@ onToggle(byId("utc"), (on) => {
 byId("help-button").addEventListener("click", () => byId("help").showModal());
 byId("close").addEventListener("click", hideDetails);
 window.addEventListener("scroll", () => { frame ||= requestAnimationFrame(() => { frame = 0; render(); }); }, { passive: true });
-window.addEventListener("resize", () => { place(); drawTicks(); });
+window.addEventListener("resize", () => { if (entries.length) { place(); drawTicks(); } });
 narrow.addEventListener("change", () => { place(); details.hidden = narrow.matches || !selected; });
 window.addEventListener("beforeprint", () => { printing = true; list.replaceChildren(...rows.map(draw)); });
 window.addEventListener("afterprint", () => { printing = false; list.replaceChildren(); drawn.clear(); place(); });
@@ -95,21 +95,36 @@ function tellHead(data) {
   }));
   byId("notices").replaceChildren(...data.notices.map(([phrase, values]) => element("p", "notice", fill({ phrase, values }))));
 }
-function show(data, lines) {
+/** Show what has come; `isMore`: there is more to come, so nothing is proven yet. */
+function show(data, lines, isMore = false) {
   session = data.session;
-  shapes = data.shapes;
-  entries = lines.map(entryOf);
+  expected = data.lines ?? 0;
+  const names = data.shapes.map(namesOf), fresh = lines.map((line) => entryOf(line, names));
+  const isFirst = entries.length === 0;
   tellHead(data);
   tellTimes();
-  if (data.proof) tellProof(session.session_id, data.proof);
-  drawOverview();
-  layOut();
+  prove(session.session_id, isMore ? undefined : data.proof, fresh);
+  const from = add(fresh);
+  overview();
+  if (isFirst) layOut(); else layOutBelow(from);
+  return fresh.length;
 }
-function start(data, lines) {
+/** Begin again with nothing. */
+function clear() {
+  entries = [];
+  settled = null;
+  beginProof();
+}
+function start(data) {
   quiet = new Set(data.quiet);
   chooseLanguage(data.words);
   translate();
   query.placeholder = page("search_hint");
-  show(data, lines);
-  if (!follow() && !narrow.matches && rows.length) select(0, { reveal: false, link: false });
+}
+/** Begin at the line that the address names, as soon as it is there; else at the first. */
+const linked = location.hash;
+let isAtLink = false;
+function startAtFirst() {
+  isAtLink ||= location.hash === linked && follow();
+  if (!isAtLink && !narrow.matches && rows.length && !selected) select(0, { reveal: false, link: false });
 }

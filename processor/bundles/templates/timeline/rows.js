@@ -4,13 +4,16 @@ const SPARE_PX = 900;  // lines above and below the window that are kept ready
 const HEIGHTS = { idle: 30, hidden: 34, day: 34, session: 46, chips: 20 };
 const list = byId("list"), narrow = window.matchMedia("(max-width: 860px)");
 const drawn = new Map();
-let tops = new Float64Array(1), total = 0, printing = false, selected = null;
+let tops = [0], total = 0, printing = false, selected = null, expected = 0;
 
-function layOut() {
-  const shown = layOutRows();
-  byId("count").textContent = shown < entries.length ? page("some_lines", { shown, lines: entries.length }) : page("all_lines", { lines: shown });
+/** Make rows of the entries; only those that are new where nothing before the entry with the index `from` has changed. */
+function layOut(from = 0) {
+  const { shown, first } = layOutRows(from);
+  const told = shown < entries.length ? page("some_lines", { shown, lines: entries.length }) : page("all_lines", { lines: shown });
+  byId("count").textContent = expected > entries.length ? `${told} ${page("still_reading", { lines: expected })}` : told;
   list.setAttribute("aria-label", `${page("happened")}, ${counted("lines", shown)}`);
-  place();
+  if (selected && selected.index >= first) selected = rows.find((row, index) => index >= first && row.key === selected.key) ?? rows.find((row) => hasEntry(row, selected.entry)) ?? null;
+  place(first);
 }
 function heightOf(row, usual) {
   if (HEIGHTS[row.type]) return HEIGHTS[row.type];
@@ -18,15 +21,22 @@ function heightOf(row, usual) {
   if (row.entry.voice === "session") return narrow.matches ? usual : HEIGHTS.session;
   return row.entry.loud.length ? usual + HEIGHTS.chips : usual;
 }
-function place() {
+function place(first = 0) {
   const usual = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
-  tops = new Float64Array(rows.length + 1);
-  rows.forEach((row, index) => { tops[index + 1] = tops[index] + heightOf(row, usual); });
+  tops.length = first + 1;
+  for (let index = first; index < rows.length; index += 1) tops.push(tops[index] + heightOf(rows[index], usual));
   total = tops[rows.length];
   list.style.height = `${total}px`;
-  for (const node of drawn.values()) node.remove();
-  drawn.clear();
+  for (const [index, node] of drawn) if (index >= first) { node.remove(); drawn.delete(index); }
   render();
+}
+/** Lay out what has come; what the reader looks at stays where it is on the screen. */
+function layOutBelow(from) {
+  const seen = rows[rowAt(byId("sticky").getBoundingClientRect().bottom - list.getBoundingClientRect().top)];
+  const before = seen && tops[seen.index];
+  layOut(from);
+  const at = seen && (rows[seen.index]?.key === seen.key ? seen.index : rows.findIndex((row) => row.key === seen.key));
+  if (seen && at >= 0 && tops[at] !== before) window.scrollBy(0, tops[at] - before);
 }
 function rowAt(y) {
   let low = 0, high = rows.length;
@@ -63,7 +73,6 @@ function draw(row) {
   const node = element("div", "row");
   node.id = `row-${row.key}`;
   node.setAttribute("role", "option");
-  node.setAttribute("aria-setsize", rows.length);
   node.setAttribute("aria-posinset", row.index + 1);
   node.dataset.row = row.index;
   const entry = row.entry;
@@ -104,6 +113,7 @@ function mark() {
   const capture = selected?.type === "entry" && selected.entry.capture;
   let active = "";
   for (const [index, node] of drawn) {
+    node.setAttribute("aria-setsize", rows.length);
     const row = rows[index], is = selected !== null && row.key === selected.key;
     node.setAttribute("aria-selected", is ? "true" : "false");
     node.classList.toggle("together", Boolean(capture && !is && row.entry?.capture === capture));
@@ -145,7 +155,7 @@ function goTo(entry, options) {
 function keepSelection(change) {
   const chosen = selected?.entry;
   change();
-  selected = chosen ? rows.find((row) => row.entry === chosen) || null : null;
+  selected = chosen ? rows.find((row) => hasEntry(row, chosen)) ?? null : null;
   mark();
 }
 function toggleFold(row) {

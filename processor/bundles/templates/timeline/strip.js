@@ -2,7 +2,8 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const BINS = 200;  // columns of the overview
-let axis = [], axisLength = 1, windowRect = null;
+const REDRAWN_MS = 1000, REDRAWN_SHARE = 20;  // at least between two drawings, and how many times as long as one takes
+let axis = [], axisLength = 1, windowRect = null, overviewDue = 0, overviewTook = 0;
 function svg(tag, attributes, className) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -36,8 +37,18 @@ function xOf(ms) {
   const length = Math.max(1, piece.to - piece.from);
   return (piece.x + piece.width * Math.min(1, (ms - piece.from) / length)) / axisLength * 1000;
 }
+/** Draw the overview: at once at first, later now and then, since it looks at every entry. */
+function overview() {
+  if (!entries.length || overviewDue) return;
+  const draw = () => {
+    const begun = performance.now();
+    drawOverview();
+    overviewDue = 0;
+    overviewTook = performance.now() - begun;
+  };
+  if (windowRect) overviewDue = setTimeout(draw, Math.max(REDRAWN_MS, REDRAWN_SHARE * overviewTook)); else draw();
+}
 function drawOverview() {
-  if (!entries.length) return;
   byId("overview").hidden = false;
   layAxis();
   const strip = byId("strip"), drawing = svg("svg", { viewBox: "0 0 1000 98", preserveAspectRatio: "none", "aria-hidden": "true" });
@@ -56,19 +67,17 @@ function drawOverview() {
       pausedFrom = null;
     }
   }
-  lanes.forEach((name, lane) => {
-    const bins = new Uint32Array(BINS + 1);
-    for (const entry of entries) if (entry.voice === name) bins[Math.min(BINS, Math.floor(xOf(entry.ms) / 1000 * BINS))] += 1;
-    bins.forEach((count, bin) => {
-      if (count) drawing.append(svg("rect", { x: Math.min(1000 - bar, bin * 1000 / BINS), y: 12 + lane * 26, width: bar, height: 22 }, `${name} ${count > 8 ? "l3" : count > 2 ? "l2" : "l1"}`));
-    });
-  });
-  const marks = new Set();
+  const bins = lanes.map(() => new Uint32Array(BINS + 1)), events = new Set(), marks = new Set();
   for (const entry of entries) {
     const x = xOf(entry.ms);
-    if (entry.voice === "session") drawing.append(svg("line", { x1: x, x2: x, y1: 8, y2: 92 }, "event"));
-    else if (entry.loud.length) marks.add(Math.round(x / 4) * 4);
+    if (entry.voice === "session") { events.add(Math.round(x * 10) / 10); continue; }
+    bins[lanes.indexOf(entry.voice)][Math.min(BINS, Math.floor(x / 1000 * BINS))] += 1;
+    if (entry.loud.length) marks.add(Math.round(x / 4) * 4);
   }
+  lanes.forEach((name, lane) => bins[lane].forEach((count, bin) => {
+    if (count) drawing.append(svg("rect", { x: Math.min(1000 - bar, bin * 1000 / BINS), y: 12 + lane * 26, width: bar, height: 22 }, `${name} ${count > 8 ? "l3" : count > 2 ? "l2" : "l1"}`));
+  }));
+  for (const x of events) drawing.append(svg("line", { x1: x, x2: x, y1: 8, y2: 92 }, "event"));
   for (const x of marks) drawing.append(svg("rect", { x: x - bar / 3, y: 0, width: bar / 1.5, height: 7 }, "mark"));
   windowRect = svg("rect", { x: 0, y: 9, width: 0, height: 82 }, "view");
   drawing.append(windowRect);
@@ -79,7 +88,7 @@ function drawTicks() {
   const ticks = byId("ticks"), width = ticks.clientWidth || 600;
   ticks.replaceChildren();
   let last = -1e9;
-  const end = entries.reduce((most, entry) => Math.max(most, entry.ms), 0);
+  const end = entries[entries.length - 1].ms;
   for (const piece of axis) {
     const at = piece.x / axisLength * width;
     if (at - last < 58 || at > width - 110) continue;

@@ -1,72 +1,93 @@
-// The lines come from the service: at first, and again whenever something has happened. What is on screen stays there.
+// The lines come from the service, part by part: at first all there are, then what is new whenever something has happened.
 
-const LEAST_WAIT_MS = 100;  // between two times that they are asked for; a long session, which takes long, is asked for less often
-let position = null, lastMs = 0, waitingFor = 0;
+const LEAST_WAIT_MS = 50;   // between two times that it is asked for
+const RETRY_MS = 2000;      // after it did not answer
+const NEAR_PX = 40;        // of the end: the reader is there
+const asOf = new URLSearchParams(location.search).get("as_of");
+let behind = [0, 0], position = null, isReading = false, isAsked = false, isFirstReading = true, unseen = 0;
 
-async function loaded() {
-  const began = performance.now();
-  const response = await fetch(`/page/sessions/${encodeURIComponent(sessionId)}`, { credentials: "same-origin" });
+/** Return the next part: its data and its lines. */
+async function nextPart() {
+  const { withQuery, refusalOf } = await service;
+  const parameters = { after_seq: behind[0], after_event: behind[1], as_of: asOf };
+  const response = await fetch(withQuery(`/page/sessions/${encodeURIComponent(sessionId)}`, parameters), { credentials: "same-origin" });
   if (response.status === 401) location.assign("/");
-  if (!response.ok) throw new Error((await response.json()).detail);
+  if (!response.ok) throw await refusalOf(response);
   position = response.headers.get("A3CP-Position");
   const lines = (await response.text()).split("\n"), data = JSON.parse(lines.pop());
-  lastMs = performance.now() - began;
+  behind = data.next;
   return [data, lines];
 }
-
-/** Show the lines anew: the same one stays selected, and a reader at the end stays at the end. */
-async function renew() {
-  waitingFor = 0;
-  const { ask } = await service;
-  const [[data, lines], resource] = await Promise.all([loaded(), ask(path)]);
-  const chosen = selected?.entry && anchor(selected.entry), before = entries.length;
-  const atEnd = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 40;
-  show(data, lines);
-  selected = chosen ? rows.find((row) => row.entry && anchor(row.entry) === chosen) ?? null : null;
-  mark();
-  offer(resource);
-  if (entries.length === before) return;
-  if (atEnd) window.scrollTo(0, document.documentElement.scrollHeight);
-  else tellNew(entries.length - before);
+/** Show a part; a reader at the end stays at the end, another is told of what is new. */
+function take([data, lines]) {
+  if (entries.length && data.after[0] + data.after[1] === 0) clear();  // It came anew as a whole.
+  const atEnd = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - NEAR_PX;
+  const count = show(data, lines, data.is_more);
+  offer(data);
+  if (isFirstReading) startAtFirst();
+  else if (count && atEnd) toEnd();
+  else if (count) tellNew(count);
+  isFirstReading &&= data.is_more;
 }
 
-let unseen = 0;
+/** Read all that there is behind what is shown; what happens meanwhile is read too. */
+async function catchUp() {
+  isAsked = true;
+  if (isReading) return;
+  isReading = true;
+  try {
+    while (isAsked) {
+      isAsked = false;
+      const part = await nextPart();
+      isAsked ||= part[0].is_more;
+      take(part);
+      byId("wrong").textContent = "";
+      await new Promise((done) => setTimeout(done, isAsked ? 0 : LEAST_WAIT_MS));
+    }
+  } catch (error) {
+    fail(error);
+    if (!(error.status < 500)) setTimeout(catchUp, RETRY_MS);
+  } finally {
+    isReading = false;
+  }
+}
+function fail(error) {
+  byId("wrong").textContent = [error.message, error.remedy].filter(Boolean).join(". ");
+}
+
 function tellNew(count) {
   unseen += count;
   const button = byId("new-lines");
   button.hidden = false;
   button.textContent = own("new_lines", { count: unseen });
 }
-function toNew() {
+function toEnd() {
   unseen = 0;
   byId("new-lines").hidden = true;
   window.scrollTo(0, document.documentElement.scrollHeight);
 }
-
-function happened() {
-  waitingFor ||= setTimeout(() => renew().catch(fail), Math.max(LEAST_WAIT_MS, 3 * lastMs));
-}
-
-function fail(error) {
-  byId("wrong").textContent = error.message;
-}
+window.addEventListener("scroll", () => {
+  if (unseen && window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - NEAR_PX) toEnd();
+}, { passive: true });
 
 async function begin() {
-  const { ask, follow } = await service;
-  const [words, told, resource, who] = await Promise.all([ask("/static/words.json"), loaded(), ask(path), ask("/page/me")]);
+  const { ask, follow: live } = await service;
+  const [words, part, who] = await Promise.all([ask("/static/words.json"), nextPart(), ask("/page/me")]);
   me = who;
-  start({ ...told[0], words }, told[1]);
-  prepare();
-  offer(resource);
+  start({ ...part[0], words });
   const button = element("button", "new-lines");
   Object.assign(button, { id: "new-lines", type: "button", hidden: true });
-  button.addEventListener("click", toNew);
+  button.addEventListener("click", toEnd);
   document.body.append(button);
+  take(part);
+  prepare();
+  if (part[0].is_more) await catchUp();
   const find = new URLSearchParams(location.search).get("find");
   if (find) openAt(find);
+  if (asOf) return;
   const leaving = new AbortController();
   addEventListener("pagehide", () => leaving.abort(), { once: true });
-  follow(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: happened });
+  live(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: catchUp });
 }
 
 /** Open the session at the first line that has the words that were searched for. */

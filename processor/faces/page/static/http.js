@@ -44,7 +44,7 @@ export function withQuery(path, parameters) {
   return query.size ? `${path}?${query}` : path;
 }
 
-async function refusalOf(response) {
+export async function refusalOf(response) {
   const problem = await response.json().catch(() => ({}));
   return new Refusal(response.status, problem);
 }

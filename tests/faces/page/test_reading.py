@@ -1,0 +1,93 @@
+"""A session's page while it is read: part by part, as it grows, with its proof."""
+
+import json
+
+from processor.codec.isotime import format_time
+from processor.faces.page.session import MESSAGES_A_TIME
+from tests.bundles.browser import Browser
+from tests.faces.page.stage import begin, open_session, say
+from tests.served import InMemory
+
+BADGE = "document.getElementById('proof')"
+DRAWN_MAX = 60  # lines in the document, however long the session is
+
+
+def long_session(service: InMemory, user_id: str, count: int) -> str:
+    """Begin a session of so many messages, and return its id."""
+    deployment = service.deployment
+    now_ms = deployment.clock.now_ms()
+    for number in range(1, count + 1):
+        record_id, at = f"{number:08x}-0000-4000-8000-000000000000", format_time(now_ms + number)
+        told = {"schema_version": "1.0.1", "record_id": record_id, "user_id": user_id, "timestamp": at}
+        said = {"source": "output_planner", "output_phrase": f"word {number}.", "output_mode": "speech"}
+        deployment.broker.produce("raw", user_id, json.dumps(told | said).encode())
+    deployment.run()
+    session_id = deployment.view.open_session(user_id)
+    assert session_id is not None
+    return session_id
+
+
+def badge(browser: Browser) -> tuple[str, str]:
+    """How the proof's badge looks once it is told, and what it says first."""
+    browser.wait_for("document.querySelector('#proof.right, #proof.wrong')")
+    look, first = browser.run(f"[{BADGE}.className, {BADGE}.firstChild.textContent]")
+    return look, first
+
+
+def test_the_badge_is_computed_as_lines_arrive(browser, service, http):
+    """From the messages as they came; each that arrives is checked too, also of a person's further session at once."""
+    session_id = begin(http, "proven-01", "one", "two")
+    open_session(browser, service, session_id)
+    assert badge(browser) == ("proof right", "Unaltered: 2 messages until then.")
+    say(http, session_id, "three")
+    browser.wait_for(f"{BADGE}.textContent.includes('3 messages')")
+    assert badge(browser) == ("proof right", "Unaltered: 3 messages until then.")
+    http.post(f"/v1/sessions/{session_id}/end", json={}).raise_for_status()
+    browser.wait_for(f"{BADGE}.textContent.includes('3 of 3')")
+    assert badge(browser) == ("proof right", "Complete and unaltered: 3 of 3 messages.")
+
+
+def test_a_message_that_is_changed_on_its_way_turns_the_badge_red(browser, service, http):
+    """It is named, and what comes after it makes the badge green no more."""
+    session_id = begin(http, "forged-01", "tired", "calm")
+    script = "const real = fetch; fetch = async (...of) => { const answer = await real(...of); const text = await"
+    script += " answer.text(); return new Response(text.replaceAll('tired', 'happy'), answer); };"
+    added = browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
+    try:
+        open_session(browser, service, session_id)
+    finally:
+        browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=added)
+    assert badge(browser) == ("proof wrong", "Do not rely on this page:")
+    assert "Message 1 is not as it came." in browser.run(f"{BADGE}.textContent")
+
+
+def test_a_long_session_is_read_part_by_part(browser, service):
+    """All of it is there in the end, proven, and few lines are drawn."""
+    count = 2 * MESSAGES_A_TIME + 7
+    session_id = long_session(service, "long-01", count)
+    open_session(browser, service, session_id)
+    browser.wait_for("document.querySelector('#proof.right')")
+    assert badge(browser)[1] == "Unaltered: 4,007 messages until then."
+    assert browser.run("document.getElementById('count').textContent") == "4,008 lines"
+    assert browser.run("document.querySelectorAll('.row').length") < DRAWN_MAX
+    browser.open(f"{service.url}/?session={session_id}#seq={count}", width=1280, height=900)
+    browser.wait_for(f"document.querySelector('.row[aria-selected=true]')?.textContent.includes('word {count}.')")
+    assert browser.errors == []
+
+
+def test_who_reads_elsewhere_is_told_of_new_lines(browser, service, http):
+    """Nothing moves under the reader's eyes; who goes to the end sees them, and is told no more."""
+    session_id = begin(http, "away-01", *(f"phrase {number}" for number in range(60)))
+    open_session(browser, service, session_id, (1280, 700))
+    browser.run("scrollTo(0, 900)")
+    browser.settle()
+    seen = "[...document.querySelectorAll('.row')].map((row) => [row.textContent, row.getBoundingClientRect().top])[9]"
+    before = browser.run(seen)
+    for phrase in ("one more", "two more", "three more"):
+        say(http, session_id, phrase)
+    browser.wait_for("document.getElementById('new-lines').textContent === '3 new lines'")
+    assert browser.run(seen) == before
+    browser.run("document.getElementById('new-lines').click()")
+    browser.settle()
+    assert "three more" in browser.run("[...document.querySelectorAll('.row')].at(-1).textContent")
+    assert browser.run("document.getElementById('new-lines').hidden")
