@@ -2,15 +2,18 @@
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY requirements.lock ./
-# First every file of the lock, each against its hash; then only those of them that the processor and the exporter need.
+# First every file of the lock, each against its hash; then only those of them that the commands need.
 RUN pip download --quiet --require-hashes --no-deps --requirement requirements.lock --dest /wheels
 COPY . .
-RUN python -m venv /opt/a3cp && /opt/a3cp/bin/pip install --quiet --no-index --find-links /wheels '.[postgres]'
+# Without pip, and without the tests that some packages bring: nobody runs them here.
+RUN python -m venv --without-pip /opt/a3cp \
+    && pip --python /opt/a3cp/bin/python install --quiet --no-index --find-links /wheels '.[serve,postgres]' \
+    && find /opt/a3cp -type d -name tests -prune -exec rm -rf {} +
 
 FROM python:3.13-slim-bookworm
 COPY --from=build /opt/a3cp /opt/a3cp
-# A volume at /data is this user's from its first use on.
-RUN useradd --uid 10001 --no-create-home a3cp && install --directory --owner a3cp --group a3cp /data
+# A volume at one of these is this user's from its first use on.
+RUN useradd --uid 10001 --no-create-home a3cp && install --directory --owner a3cp --group a3cp /data /doors /service
 ENV PATH=/opt/a3cp/bin:$PATH PYTHONUNBUFFERED=1
 USER a3cp
 WORKDIR /data

@@ -1,8 +1,9 @@
-"""docker-compose.yml and Dockerfile name what is there; tests/broker/test_compose.py runs them."""
+"""docker-compose.yml, Dockerfile and ops/ name what is there; tests/broker/test_compose.py runs them."""
 
+import json
 import re
+import shlex
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ PROJECT = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, Any] = PROJECT["services"]
 PARTITIONS = yaml.safe_load((ROOT / "topics" / "a3cp.raw.yaml").read_text("utf-8"))["spec"]["partitions"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
+STAYING = [name for name, service in SERVICES.items() if "restart" in service]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
@@ -43,23 +45,76 @@ def test_the_kafka_is_the_one_that_the_tests_use() -> None:
     assert kafka["ports"] == [f"{host}:{port}:9092"]
 
 
+def words_of(name: str) -> list[str]:
+    """Return the command and its arguments; that of a shell stands behind `a3cp`, up to where its output goes."""
+    given: list[str] = SERVICES[name].get("command") or []
+    return given or shlex.split(SERVICES[name]["entrypoint"][-1].partition(" a3cp ")[2].partition(">")[0])
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_its_command_and_settings_exist(name: str, tmp_path: Path) -> None:
     """`a3cp` knows the command with its options and arguments, and each of the settings takes its value."""
-    words = SERVICES[name]["command"]
+    words = words_of(name)
     known = next(count for count in (2, 1) if " ".join(["a3cp", *words[:count]]) in ALL_COMMANDS)
     ALL_COMMANDS[" ".join(["a3cp", *words[:known]])].make_context(name, list(words[known:]))
     settings_of(name, tmp_path)
 
 
-def test_store_and_metrics_are_where_others_look_for_them(tmp_path: Path) -> None:
-    """What looks into the store opens the one that is written; Prometheus asks the port that is served."""
-    exporter, processor = settings_of("exporter", tmp_path), settings_of("processor", tmp_path)
-    assert exporter.store_url == option("exporter", "--store")
+@pytest.mark.parametrize("name", SERVICES)
+def test_it_has_no_more_than_it_needs(name: str) -> None:
+    """Nothing can be written but volumes and what is gone at the end; no capability, no new right, and a bound."""
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert {"cpus", "memory"} == service["deploy"]["resources"]["limits"].keys()
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    named = {volume.split(":")[0] for volume in service.get("volumes", []) if not volume.startswith((".", "/"))}
+    assert named <= PROJECT["volumes"].keys()
+    assert ("healthcheck" in service) == (name in STAYING)
+
+
+def test_store_metrics_and_tokens_are_where_others_look_for_them(tmp_path: Path) -> None:
+    """Who reads store, bundles and tokens opens what is written; Prometheus asks the ports that are served."""
+    exporter, processor, serve = (settings_of(name, tmp_path) for name in ("exporter", "processor", "serve"))
+    assert exporter.store_url == serve.store_url == option("exporter", "--store")
+    assert option("exporter", "--to") == option("serve", "--bundles")
+    doors = SERVICES["doors"]
+    assert serve.serve_tokens_file == f"{doors['working_dir']}/{words_of('doors')[-1]}"
     assert (processor.metrics_host, exporter.metrics_host) == ("0.0.0.0", "0.0.0.0")
-    scraped = yaml.safe_load(PROJECT["configs"]["prometheus"]["content"])["scrape_configs"][0]["static_configs"]
+    assert SERVICES["serve"]["ports"] == [f"127.0.0.1:${{SERVE_PORT:-8080}}:{serve.serve_port}"]
+    metrics, service = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text("utf-8"))["scrape_configs"]
     workers = [f"processor:{processor.metrics_port + number}" for number in range(PARTITIONS)]
-    assert scraped == [{"targets": [*workers, f"exporter:{exporter.metrics_port}"]}]
+    assert metrics["static_configs"] == [{"targets": [*workers, f"exporter:{exporter.metrics_port}"]}]
+    assert service["static_configs"] == [{"targets": [f"serve:{serve.serve_port}"]}]
+    assert service["authorization"] == {"credentials_file": f"{doors['working_dir']}/prometheus"}
+
+
+def test_grafana_finds_its_source_and_its_dashboards() -> None:
+    """The source is our Prometheus, the folder of dashboards is the one that is mounted, and each has its own id."""
+    provisioning = ROOT / "ops/grafana/provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yaml").read_text("utf-8"))["datasources"]
+    assert source["url"] == f"http://prometheus:{SERVICES['prometheus']['ports'][0].rpartition(':')[2]}"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/a3cp.yaml").read_text("utf-8"))["providers"]
+    assert f"./ops/grafana/dashboards:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
+    dashboards = [json.loads(path.read_text("utf-8")) for path in (ROOT / "ops/grafana/dashboards").glob("*.json")]
+    assert len({dashboard["uid"] for dashboard in dashboards}) == len(dashboards) > 0
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "ops/grafana/dashboards").glob("*.json")), ids=lambda path: path.stem)
+def test_a_dashboard_shows_metrics_that_exist(path: Path) -> None:
+    """Each panel says what it shows, in a unit, of a source that one can choose; its metrics are in docs/metrics.md."""
+    dashboard = json.loads(path.read_text("utf-8"))
+    documented = set(re.findall(r"^\| `(a3cp_\w+)` \|", (ROOT / "docs/metrics.md").read_text("utf-8"), re.MULTILINE))
+    assert [variable["type"] for variable in dashboard["templating"]["list"]] == ["datasource"]
+    for panel in dashboard["panels"]:
+        assert panel["description"]
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["datasource"]["uid"] == "${source}"
+        for target in panel["targets"]:
+            used = {name.removesuffix("_bucket") for name in re.findall(r"a3cp_\w+", target["expr"])}
+            assert used
+            assert used <= documented
 
 
 def option(name: str, of: str) -> str:
@@ -68,18 +123,20 @@ def option(name: str, of: str) -> str:
     return command[command.index(of) + 1]
 
 
-@pytest.mark.parametrize("name", ["processor", "exporter"])
+@pytest.mark.parametrize("name", ["processor", "exporter", "serve"])
 def test_the_health_check_asks_whether_it_is_ready(name: str, tmp_path: Path) -> None:
-    """It fails until the worker or exporter has joined, and where nothing listens; then it passes."""
-    kind, program, *arguments = SERVICES[name]["healthcheck"]["test"]
-    assert (kind, program) == ("CMD", "python")
-    served = str(settings_of(name, tmp_path).metrics_port)
-    assert any(served in argument for argument in arguments)
+    """It fails until the process is ready, and where nothing listens; then it passes."""
+    kind, *command = SERVICES[name]["healthcheck"]["test"]
+    assert kind == "CMD"
+    settings = settings_of(name, tmp_path)
+    served = f"/127.0.0.1/{settings.metrics_port or settings.serve_port};"
+    assert served in command[-1]
     health = Health()
 
     def passes(port: int) -> bool:
-        command = [sys.executable, *(argument.replace(served, str(port)) for argument in arguments)]
-        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+        script = command[-1].replace(served, f"/127.0.0.1/{port};").replace("$$", "$")
+        asked = subprocess.run([*command[:-1], script], capture_output=True, timeout=30, check=False)
+        return asked.returncode == 0
 
     with HealthServer("127.0.0.1", 0, health, CollectorRegistry()) as server:
         assert not passes(server.port)
@@ -97,7 +154,11 @@ def test_the_image() -> None:
     assert f"Programming Language :: Python :: {versions.pop()}" in PYPROJECT["project"]["classifiers"]
     users = [value for name, value in instructions if name == "USER"]
     assert users == ["a3cp"]
-    assert " '.[postgres]'\n" in text
+    assert "'.[serve,postgres]'" in text
+    owned = re.search(r"install --directory --owner a3cp --group a3cp (.+)$", text, re.MULTILINE)
+    assert owned is not None
+    volumes = {volume.split(":")[1] for name in OURS for volume in SERVICES[name].get("volumes", [])}
+    assert volumes == set(owned[1].split())
     assert instructions[-1] == ("ENTRYPOINT", f'["{next(iter(PYPROJECT["project"]["scripts"]))}"]')
 
 

@@ -127,7 +127,7 @@ def replication(cluster: Cluster) -> Finding:
             return Finding("replication", State.LOOK, what, "start the broker that has it, and look at its log")
     least = min((seen.topic for seen in cluster.topics.values()), key=lambda topic: topic.replicas)
     in_sync = min(_copies_in_sync(seen.topic) for seen in cluster.topics.values())
-    what = f"{least.name} has {least.replicas} copies, and what is committed is in {in_sync} of them"
+    what = f"copies of {least.name}: {least.replicas}, of which {in_sync} must have what is committed"
     if least.replicas < COPIES or in_sync < COPIES_IN_SYNC:
         return Finding("replication", State.LOOK, what, "have three brokers, and make the topics with --replicas 3")
     return Finding("replication", State.OK, what)

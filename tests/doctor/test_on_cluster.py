@@ -63,10 +63,10 @@ def test_all_is_well() -> None:
         (changed("a3cp.state", {"cleanup.policy": "delete"}), "topic settings", State.WRONG, "forgotten"),
         (changed("a3cp.dlq", {"retention.ms": "1"}), "topic settings", State.LOOK, "a3cp.dlq: retention.ms is 1 and"),
         (changed("a3cp.tagged", incomplete=(0, 1)), "replication", State.LOOK, "partitions 0-1 is behind or gone"),
-        (changed("a3cp.tagged", replicas=2), "replication", State.LOOK, "a3cp.tagged has 2 copies"),
+        (changed("a3cp.tagged", replicas=2), "replication", State.LOOK, "copies of a3cp.tagged: 2"),
         (
             changed("a3cp.tagged", {"min.insync.replicas": "1"}),
-            "replication", State.LOOK, "what is committed is in 1 of them",
+            "replication", State.LOOK, "of which 1 must have",
         ),
         (changed("a3cp.raw", {"retention.ms": "-1"}), "offsets retention", State.LOOK, "a group that is off for 10080"),
         (changed("a3cp.raw", {"retention.ms": "604800001"}), "offsets retention", State.LOOK, "a group that is off"),
