@@ -2,25 +2,17 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from prometheus_client import CollectorRegistry
-from prometheus_client.metrics import MetricWrapperBase
 from pydantic.fields import FieldInfo
 
 from processor.core.model import BUILT_IN_TEMPLATES, HOUR_MS, IdFormat, Policy
-from processor.observe.canary import CanaryMetrics
-from processor.observe.disk import DiskMetrics
-from processor.observe.hooks import HooksMetrics
-from processor.observe.metrics import ExportMetrics, Metrics
-from processor.observe.outbox import OutboxMetrics
-from processor.observe.serving import ServeMetrics
 from processor.settings.documents import topic_files
 from processor.settings.model import ELSEWHERE, OWNED, PREFIX, UNPREFIXED, Settings, TopicNames
 from tests.commands import ALL_COMMANDS
+from tests.metrics import metrics
 
 ROOT = Path(__file__).parent.parent
 SHARED_OPTIONS = {"--help", "--json", "--bootstrap", "--prefix", "--timeout"}
@@ -129,20 +121,6 @@ def test_every_option_is_documented(name: str) -> None:
     assert name in section, "an example"
 
 
-def disk_metrics(registry: CollectorRegistry) -> DiskMetrics:
-    return DiskMetrics(registry, {})
-
-
-def metrics() -> Iterator[tuple[str, tuple[str, ...]]]:
-    for kind in (Metrics, ExportMetrics, ServeMetrics, OutboxMetrics, HooksMetrics, CanaryMetrics, disk_metrics):
-        made = kind(CollectorRegistry())
-        for value in vars(made).values():
-            if isinstance(value, MetricWrapperBase) and not value._labelvalues:
-                suffix = "_total" if value._type == "counter" else ""
-                yield f"{value._name}{suffix}", value._labelnames
-    yield "a3cp_build_info", ("version", "python")
-
-
 def test_every_metric_is_documented() -> None:
     """docs/metrics.md has a row with name and labels for each metric, and for no other."""
     found = re.findall(r"^\| `(a3cp_\w+)` \| \w+ \| ([^|]*)\|", document("metrics.md"), re.MULTILINE)
@@ -246,7 +224,7 @@ def test_built_in_templates_are_documented() -> None:
 
 def test_links_lead_somewhere() -> None:
     """Each link of a document leads to a file, and to a heading of it where it names one."""
-    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
+    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ops").rglob("*.md")):
         text = document.read_text("utf-8")
         for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
             target = (document.parent / path) if path else document
