@@ -18,6 +18,7 @@ A3CPError
 ├── TargetUnavailable      what was written stays; try again, with backoff
 ├── WebhookFailed          dead-letter what was to be told, go on
 ├── UsageError             tell the caller what to do instead
+│   └── NoKafka              none is named and none runs; what needs none may go on
 └── Fatal                  stop
 
 A message says what happened and where, a remedy what to do; lower case, no payload, no personal data.
@@ -96,6 +97,10 @@ class UsageError(A3CPError):
     """The caller asked for something that cannot be."""
 
     exit_code = 2
+
+
+class NoKafka(UsageError):
+    """No Kafka is named, and the embedded one does not run."""
 
 
 class Fatal(A3CPError):

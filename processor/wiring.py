@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
-from processor.errors import UsageError
+from processor.errors import NoKafka
 from processor.kafka.conf import LogConf, consumer_conf, producer_conf, restorer_conf
+from processor.sessions.ports import EVERYTHING, SessionFilter
 from processor.settings.documents import schema_text
 from processor.settings.model import Settings
 from processor.settings.sources import Loaded, Option, load
+from processor.targets.target import Target
 
 if TYPE_CHECKING:
     from processor.audit.report import AuditReport
+    from processor.bundles.sealing import Sealer
+    from processor.bundles.seals import SealLog
     from processor.bundles.signatures import Signer
     from processor.profiles import Profiles
     from processor.sessions.ports import Source, Store
@@ -49,7 +53,7 @@ def load_settings(options: Mapping[str, Option] = MappingProxyType({})) -> Loade
         return loaded
     servers = bootstrap_of_running()
     if not servers:
-        raise UsageError(
+        raise NoKafka(
             "no Kafka is named and the embedded one does not run",
             remedy="start it with a3cp broker up, or set KAFKA_BOOTSTRAP_SERVERS",
         )
@@ -116,6 +120,21 @@ def signer_of(settings: Settings) -> "Signer | None":
     from processor.bundles.keys import read_signing_key  # Few sign, and it needs an extra.
 
     return read_signing_key(Path(settings.sign_key_file))
+
+
+def sealer_of(settings: Settings, store: "Store", target: Target, wanted: SessionFilter = EVERYTHING) -> "Sealer":
+    """Return what seals the bundles of `wanted` sessions that `store` has below `target`. Raises as `signer_of`."""
+    from processor.bundles.sealing import Sealer  # Few seal.
+
+    clock, signer = SystemClock(), signer_of(settings)
+    return Sealer(store, target, seal_log(settings), now_ms=clock.now_ms, wanted=wanted, signer=signer)
+
+
+def seal_log(settings: Settings) -> "SealLog":
+    """Return the log that has the records of seals. Nothing is connected yet."""
+    from processor.kafka.seals import KafkaSealLog  # Few seal.
+
+    return KafkaSealLog(settings.kafka_conf(), settings.topics().sessions, Codec(schemas(settings)))
 
 
 def profiles_of(settings: Settings, site_key: bytes | None = None) -> "Profiles | None":

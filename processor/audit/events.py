@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from processor.audit.report import AuditReport
-from processor.codec.events import EventView, view_of
+from processor.codec.events import SEALED, EventView, view_of
 from processor.core.boundaries import ended_by_silence
 from processor.core.model import EndReason, Erased, Event, Forgotten, PolicySet, Reopened, Rules, Tagged, UserState
 
@@ -39,7 +39,7 @@ class EventsCheck:
 
     def event(self, event: EventView, offset: int) -> None:
         """Take the sessions topic's next event."""
-        if self._rules is None or event.kind == "reopened":
+        if self._rules is None or event.kind in ("reopened", SEALED):  # A seal is told by an exporter.
             return
         self._told.setdefault(self._nth(event, self._starts), offset)
         if event.kind == "ended":

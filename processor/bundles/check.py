@@ -94,7 +94,7 @@ class BundleCheck:
     def manifest(self) -> Manifest | None:
         """Return the manifest. Returns None if it cannot be read."""
         try:
-            return manifests.read(self._bytes(manifests.NAME))
+            return manifests.read(self.manifest_bytes())
         except FileNotFoundError:
             if manifests.NAME not in self._odd:
                 self._add(manifests.NAME, "", "it is missing: the bundle was not finished, or somebody removed it")
@@ -103,6 +103,14 @@ class BundleCheck:
         except OSError as error:
             self._add(manifests.NAME, "", unreadable(error))
         return None
+
+    def manifest_bytes(self) -> bytes:
+        """Return what the manifest's file holds.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return self._bytes(manifests.NAME)
 
     def signature(self, keys: signatures.Checker | None) -> str | None:
         """Check the manifest's signature; without `keys` only its form. Return the id of the key that it names."""
@@ -113,7 +121,7 @@ class BundleCheck:
         try:
             signature = signatures.read(self._bytes(signatures.NAME))
             is_checked = keys is not None and self.has(manifests.NAME)  # Else that is told.
-            fault = keys.fault(signature, self._bytes(manifests.NAME)) if keys and is_checked else None
+            fault = keys.fault(signature, self.manifest_bytes()) if keys and is_checked else None
         except signatures.NotASignature as error:
             self._add(signatures.NAME, "", str(error))
             return None

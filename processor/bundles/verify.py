@@ -9,6 +9,7 @@ from processor.bundles.again import NotComparable, differences
 from processor.bundles.begun import is_begun
 from processor.bundles.check import OPENED_TWICE, BundleCheck, name_of, unreadable
 from processor.bundles.renderer import renderer, written_by
+from processor.bundles.sealed import Seals
 from processor.bundles.signatures import Checker
 from processor.codec import Codec
 from processor.errors import UsageError
@@ -18,11 +19,13 @@ from processor.targets.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_pa
 from processor.targets.target import Target
 
 
-def verify(target: str, codec: Codec | None = None, keys: Checker | None = None) -> Iterator[Report]:
+def verify(
+    target: str, codec: Codec | None = None, keys: Checker | None = None, sealed: Seals | None = None
+) -> Iterator[Report]:
     """Yield a report for the bundle `target`, or for each bundle below the root `target`, in order of their paths.
 
     With `codec`, words, page and table are rendered again from the records (again.py); without it they are not.
-    With `keys`, each bundle has to be signed by one of them.
+    With `keys`, each bundle has to be signed by one of them; with `sealed`, one of these seals has to have it.
 
     Raises:
         UsageError: there is no such place, or no bundle in it.
@@ -35,12 +38,12 @@ def verify(target: str, codec: Codec | None = None, keys: Checker | None = None)
         if is_begun(where, where.root):
             raise UsageError(f"{target} is no bundle yet: its session is open", remedy="verify it once it has ended")
         if _looks_like_bundle(where):
-            yield verify_bundle(where, where.root, codec, keys)
+            yield verify_bundle(where, where.root, codec, keys, sealed)
             return
         found = set()
         for path in _bundles_below(where):
             found.add(path)
-            yield verify_bundle(where, path, codec, keys)
+            yield verify_bundle(where, path, codec, keys, sealed)
         yield from (missing := list(_missing(where, found)))
         if not (found or missing):
             raise UsageError(
@@ -52,6 +55,14 @@ def is_root(target: str) -> bool:
     """Return whether `target` may have an index: it is neither a bundle nor the folder of a date."""
     where = Target(target)
     return not (_looks_like_bundle(where) or is_date_part(name_of(where.root)))
+
+
+def root_of(target: str) -> Target:
+    """Return the root that `target` is, or that it lies below, if it is a bundle or the folder of a date."""
+    where = Target(target)
+    while _looks_like_bundle(where) or is_date_part(name_of(where.root)):
+        where = where.at(where.root.rpartition("/")[0] or "/")
+    return where
 
 
 def listed(target: str) -> int | None:
@@ -94,13 +105,19 @@ def _bundles_below(target: Target) -> Iterator[str]:
                 yield path
 
 
-def verify_bundle(target: Target, path: str, codec: Codec | None = None, keys: Checker | None = None) -> Report:
+def verify_bundle(
+    target: Target,
+    path: str,
+    codec: Codec | None = None,
+    keys: Checker | None = None,
+    sealed: Seals | None = None,
+) -> Report:
     """Return what is wrong with the bundle at `path`."""
     report = Report(path)
     try:
         checker = BundleCheck(target, path, report.add)
         report.signed_by = checker.signature(keys)
-        read = _check(checker, report)
+        read = _check(checker, report, sealed)
         if codec is not None and read is not None and report.is_sound:
             _render(target.at(path), *read, codec, report)
     except OSError as error:
@@ -108,7 +125,7 @@ def verify_bundle(target: Target, path: str, codec: Codec | None = None, keys: C
     return report
 
 
-def _check(checker: BundleCheck, report: Report) -> tuple[Manifest, Metadata] | None:
+def _check(checker: BundleCheck, report: Report, sealed: Seals | None) -> tuple[Manifest, Metadata] | None:
     """Check the files against the manifest and each other. Return manifest and metadata if both could be read."""
     manifest = checker.manifest()
     if manifest is not None:
@@ -128,7 +145,20 @@ def _check(checker: BundleCheck, report: Report) -> tuple[Manifest, Metadata] | 
     events = checker.bundle(metadata, messages) if checker.has(BUNDLE) else None
     if checker.has(AUDIT):
         checker.audit(metadata, messages, events)
-    return None if manifest is None or metadata is None else (manifest, metadata)
+    if manifest is None or metadata is None:
+        return None
+    if sealed is not None:
+        _prove(checker, manifest, messages.digest, sealed, report)
+    return manifest, metadata
+
+
+def _prove(checker: BundleCheck, manifest: Manifest, digest: str, sealed: Seals, report: Report) -> None:
+    """Look for the bundle in the seals. Only one that was written later, or is of an open session, may be in none."""
+    report.sealed = sealed.proof(manifest.session_id, checker.manifest_bytes(), digest)
+    latest = sealed.latest
+    was_there = latest is not None and report.status != "open" and manifest.written_at < latest.made_at
+    if report.sealed is None and latest is not None and was_there:
+        report.add("", "", f"no seal has it, and it says that it was there when {latest.day} was sealed")
 
 
 def _render(target: Target, manifest: Manifest, metadata: Metadata, codec: Codec, report: Report) -> None:

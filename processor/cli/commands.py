@@ -34,6 +34,7 @@ COMMANDS: Final = {
         ("start", "end", "pause", "resume", "touch", "note", "context", "tag"),
     ),
     "export": Entry("Write what was tagged into the store, and bundles from there"),
+    "seal": Entry("Seal the bundles of a day, in a file and in the log"),
     "sessions": Entry("Look at the sessions in the store", ("list", "show", "search", "timeline")),
     "what-if": Entry("Tell which sessions would split or join under other limits"),
     "verify": Entry("Check that bundles are whole and unaltered"),

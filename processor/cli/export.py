@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import msgspec
 import typer
 from rich import progress
 from rich.console import Console
@@ -15,7 +16,7 @@ from rich.console import Console
 from processor.bundles.bundle import Outcome
 from processor.bundles.contents import ALL_FORMATS, Format
 from processor.cli.extras import require
-from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen, time_ms
+from processor.cli.settings import Bootstrap, Json, Prefix, SignKey, Store, chosen, time_ms
 from processor.cli.text import print_json
 from processor.errors import A3CPError, UsageError
 from processor.processes.files import Files, Wanted
@@ -50,15 +51,10 @@ def export(
     training: Annotated[
         str | None, typer.Option("--training", metavar="ROOT", help="Write the Parquet data set below this folder.")
     ] = None,
-    sign_key: Annotated[
-        str | None,
-        typer.Option(
-            "--sign-key",
-            metavar="FILE",
-            help="Sign bundles with the private key in this file.",
-            show_default="A3CP_SIGN_KEY_FILE",
-        ),
-    ] = None,
+    sign_key: SignKey = None,
+    seal: Annotated[
+        bool, typer.Option("--seal", help="Seal the bundles of each day once it has ended; see a3cp seal.")
+    ] = False,
     user: Annotated[
         str | None, typer.Option("--user", metavar="USER", help="Bundles of this person only, in any lane.")
     ] = None,
@@ -104,7 +100,7 @@ def export(
     require("export")
     if metrics_port and not follow:
         raise UsageError("--metrics-port is for an export that goes on", remedy="add --follow, or leave it out")
-    wanted = _wanted(to, training, format_, user, session, since, until)
+    wanted = _wanted(to, training, format_, user, session, since, until, seal=seal)
     settings = chosen(bootstrap, prefix, store, sign_key)
     signer_of(settings)  # A key that cannot be read is told before anything is.
     names = _names(settings)
@@ -154,6 +150,8 @@ def _wanted(  # noqa: PLR0917  # The options, as they are.
     session: str | None,
     since: str | None,
     until: str | None,
+    *,
+    seal: bool,
 ) -> Wanted:
     """Return which files the options ask for.
 
@@ -162,6 +160,7 @@ def _wanted(  # noqa: PLR0917  # The options, as they are.
     """
     for option, given in (
         ("--format", format_), ("--user", user), ("--session", session), ("--since", since), ("--until", until),
+        ("--seal", seal),
     ):  # fmt: skip
         if given and to is None:
             raise UsageError(f"{option} is for bundles", remedy="add --to, or leave it out")
@@ -174,6 +173,7 @@ def _wanted(  # noqa: PLR0917  # The options, as they are.
         None if training is None else Target(training),
         frozenset(known[word] for word in format_ or []) or ALL_FORMATS,
         sessions,
+        seal=seal,
     )
 
 
@@ -323,6 +323,8 @@ def files_outcome(files: Files) -> dict[str, Any]:
             "messages": bundles.messages,
             "bytes": bundles.size_bytes,
         }
+    if files.seal is not None:
+        told["seal"] = msgspec.to_builtins(files.seal)
     if files.training is not None:
         told["training"] = [date._asdict() for date in files.training.dates.values()]
     return told
@@ -334,6 +336,8 @@ def tell_files(files: Files) -> None:
         counts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in bundles.counts().items())
         size = f"{bundles.messages:,} messages, {bundles.size_bytes / 1_000_000:,.1f} MB"
         print(f"bundles in {bundles.target.root}: {f'{counts} ({size})' if counts else 'nothing new'}")
+    if (seal := files.seal) is not None:
+        print(f"sealed {seal.day}: {seal.leaves:,} leaves, root {seal.root}")
     if files.training is not None:
         for date in files.training.dates.values():
             print(f"training data of {date.date}: {date.messages:,} messages, {date.captures:,} captures")

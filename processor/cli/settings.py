@@ -40,6 +40,12 @@ Store = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+SignKey = Annotated[
+    str | None,
+    typer.Option(
+        "--sign-key", metavar="FILE", help="Sign with the private key in this file.", show_default="A3CP_SIGN_KEY_FILE"
+    ),
+]
 Roots = Annotated[
     list[str] | None,
     typer.Option("--to", metavar="ROOT", help="Also below this root of bundles or training data; may be repeated."),

@@ -5,20 +5,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 
 from processor.audit.sessions import verify_topics
+from processor.bundles.sealed import SealReport, Seals
+from processor.bundles.seals import SealLog
 from processor.bundles.signatures import Checker
-from processor.bundles.verify import is_root, listed
+from processor.bundles.verify import is_root, listed, root_of
 from processor.bundles.verify import verify as reports_of
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
 from processor.cli.terminal import progress_bar
 from processor.cli.text import counted, print_json
 from processor.codec.codec import Codec
-from processor.errors import UsageError
+from processor.errors import NoKafka, UsageError
 from processor.kafka.audit import KafkaTopics
 from processor.sessions.report import Report
-from processor.wiring import schemas
+from processor.wiring import schemas, seal_log
 
 NOT_RENDERED_SHOWN: Final = 5  # reasons
 
@@ -38,6 +41,10 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    seal: Annotated[
+        bool,
+        typer.Option("--seal", help="Check the root's seals, against the log too, and that they have each bundle."),
+    ] = False,
     topic: Annotated[
         bool, typer.Option("--topic", help="Check the sessions in the tagged and the sessions topic instead.")
     ] = False,
@@ -57,15 +64,17 @@ def verify(
         raise UsageError(
             "verify wants either a bundle or --topic", remedy="name a bundle, a folder of them, or --topic"
         )
-    if key and topic:
-        raise UsageError("--key is for bundles", remedy="leave it out, or leave out --topic")
+    if topic and (key or seal):
+        raise UsageError("--key and --seal are for bundles", remedy="leave them out, or leave out --topic")
     keys = _public_keys(key) if key else None
     reports = []
-    found = (
-        _topic_reports(bootstrap, prefix, quiet=as_json)
-        if target is None
-        else reports_of(target, codec_of_settings(), keys)
-    )
+    seals = None
+    if target is None:
+        found = _topic_reports(bootstrap, prefix, quiet=as_json)
+    else:
+        codec = codec_of_settings()
+        seals = Seals(root_of(target), _seal_log(bootstrap, prefix), keys) if seal else None
+        found = reports_of(target, codec, keys, seals)
     for report in found:
         reports.append(report)
         if not as_json and not (broken and report.is_sound):
@@ -75,7 +84,8 @@ def verify(
     if as_json:
         shown = [_fields(report) for report in reports if not (broken and report.is_sound)]
         count = {"index": None if target is None else listed(target)}
-        print_json({**count, noun: len(reports), "broken": wrong, "reports": shown})
+        more = {} if seals is None else {"seals": [_seal_fields(report) for report in seals.reports]}
+        print_json({**count, noun: len(reports), "broken": wrong, **more, "reports": shown})
     else:
         partial = sum(report.status == "partial" and not report.is_opened_twice for report in reports)
         told = f"{len(reports):,} {noun}: {len(reports) - wrong:,} sound, {wrong:,} broken"
@@ -86,7 +96,9 @@ def verify(
             _tell_signed(reports, checked=keys is not None)
             _tell_rendered(reports)
             _tell_index(target)
-    if wrong:
+        if seals is not None:
+            _tell_seals(seals, reports)
+    if wrong or (seals is not None and seals.broken):
         raise typer.Exit(1)
 
 
@@ -101,6 +113,28 @@ def _tell_signed(reports: Sequence[Report], *, checked: bool) -> None:
     for key_id, count in Counter(report.signed_by for report in reports if report.signed_by).items():
         told = "checked with it" if checked else "not checked: --key FILE does"
         print(f"signatures by the key {key_id}: {count:,}, {told}")
+
+
+def _seal_log(bootstrap: str | None, prefix: str | None) -> SealLog | None:
+    """Return the log that seals are compared with. Returns None if no Kafka is named: then that is told."""
+    try:
+        return seal_log(chosen(bootstrap, prefix))
+    except NoKafka:
+        return None
+
+
+def _tell_seals(seals: Seals, reports: Sequence[Report]) -> None:
+    """Say of each seal what was found, and how many bundles they prove."""
+    for found in seals.reports:
+        told = "" if found.seal is None else f"  {found.seal.leaves:,} leaves, root {found.seal.root}"
+        print(f"{'BROKEN seal' if found.problems else 'seal'}  {found.path}{told}{found.log and f', {found.log}'}")
+        for problem in found.problems:
+            print(f"        {problem}")
+    proofs = [report.sealed.is_all for report in reports if report.sealed is not None]
+    by_messages = len(proofs) - sum(proofs)
+    print(f"sealed: {sum(proofs):,} bundles byte for byte, {by_messages:,} by their messages")
+    if unsealed := len(reports) - len(proofs):
+        print(f"  {unsealed:,} in no seal: broken, open, or written after the latest seal")
 
 
 def _tell_rendered(reports: Sequence[Report]) -> None:
@@ -132,9 +166,21 @@ def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) ->
 def _show(report: Report) -> None:
     status = f"{report.status or 'unreadable'}{' (opened twice)' if report.is_opened_twice else ''}"
     messages = counted(report.messages, "message")
-    print(f"{'sound ' if report.is_sound else 'BROKEN'}  {report.path}  {messages}, {status}")
+    sealed = ""
+    if (proof := report.sealed) is not None:
+        sealed = f", sealed {proof.day}{'' if proof.is_all else ' (its messages)'}"
+    print(f"{'sound ' if report.is_sound else 'BROKEN'}  {report.path}  {messages}, {status}{sealed}")
     for problem in report.problems:
         print(f"        {problem}")
+
+
+def _seal_fields(report: SealReport) -> dict[str, Any]:
+    return {
+        "path": report.path,
+        "seal": msgspec.to_builtins(report.seal),
+        "log": report.log or None,
+        "problems": report.problems,
+    }
 
 
 def _fields(report: Report) -> dict[str, Any]:
@@ -146,6 +192,7 @@ def _fields(report: Report) -> dict[str, Any]:
         "messages": report.messages,
         "sound": report.is_sound,
         "signed_by": report.signed_by,
+        "sealed": None if report.sealed is None else report.sealed._asdict(),
         "rendered": report.is_rendered,
         "not_rendered": report.not_rendered or None,
         "problems": [problem._asdict() for problem in report.problems],

@@ -35,6 +35,7 @@ FINGERPRINT: Final = 0x548A4DD1037C2A7B  # of schemas/avro/SessionEvent.avsc, wh
 SCHEMA_VERSION: Final = "1.0.1"  # of upstream's model, as all its modules write it
 SOURCE: Final = "session_manager"
 _REMEDY: Final = "give a record of the sessions topic"
+SEALED: Final = "sealed"
 SYSTEM: Final = "system"  # upstream's performer of what no person asked for
 _NAMESPACE: Final = UUID("6f9e1f5c-2a53-5d0b-9a4e-0a3c95e551d1").bytes  # Ours; any fixed UUID does.
 
@@ -122,6 +123,28 @@ def view_of(user_id: str, event: SessionEvent) -> EventView:
         command_record_id,
         command.details if command else None,
         command.template if command else None,
+    )
+
+
+def sealed_view(seal: str, at_ms: int) -> EventView:
+    """Return the record that tells of a seal.
+
+    It is nobody's event: its key is ours, which is no user's. Equal seals have equal records.
+
+    Args:
+        seal: the text of the `Seal` (processor/sessions/shapes.py), one JSON object.
+        at_ms: when it was made.
+    """
+    nothing = EventView._make([None] * len(EventView._fields))
+    return nothing._replace(
+        schema_version=SCHEMA_VERSION,
+        record_id=_record_id(f"seal\0{seal}"),
+        user_id=SOURCE,
+        timestamp=at_ms,
+        source=SOURCE,
+        performer_id=SYSTEM,
+        kind=SEALED,
+        details=seal,
     )
 
 

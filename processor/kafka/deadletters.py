@@ -15,6 +15,7 @@ from processor.codec.headers import DLQ_RETRIED, DLQ_STAGE, DLQ_START, DLQ_WITHH
 from processor.errors import OutcomeUnknown
 from processor.kafka.failures import failure, no_topic, reaching
 from processor.kafka.reader import Reader
+from processor.kafka.reading import place_in
 from processor.kafka.topic_admin import read_topics
 from processor.kafka.topics import Topic
 from processor.runtime.deadletters import Stage
@@ -93,7 +94,7 @@ def read_letters(reader: Reader) -> list[DeadLetter]:
         else:
             letters[letter.position] = letter
     told = [letter._replace(retried_ms=retried.get(letter.position)) for letter in letters.values()]
-    return sorted(told, key=lambda letter: _place(letter.position))
+    return sorted(told, key=lambda letter: place_in(letter.position))
 
 
 def read_letter(reader: Reader, partition: int, offset: int) -> tuple[DeadLetter, TopicRecord] | None:
@@ -249,11 +250,6 @@ def letter_of(record: TopicRecord) -> DeadLetter | None:
         headers.get(RETRIED),
         None,
     )
-
-
-def _place(position: str) -> tuple[int, int]:
-    partition, _, offset = position.rpartition("[")[2].partition("]@")
-    return int(partition), int(offset)
 
 
 def grouped(letters: Iterable[DeadLetter]) -> Iterator[tuple[Group, list[DeadLetter]]]:

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from processor.codec.headers import Headers
 from processor.errors import A3CPError, BrokerUnavailable, UsageError
 from processor.kafka.failures import failure, no_topic, reaching
+from processor.kafka.reading import place_of
 from processor.runtime.partitioner import partition_of
 
 QUEUE_RECORDS_MAX: Final = 10_000
@@ -79,8 +80,11 @@ class RecordProducer:
         partition: int | None = None,
         headers: Headers | None = None,
         on_done: Callable[[A3CPError | None], None] | None = None,
+        on_place: Callable[[int, int], None] | None = None,
     ) -> int:
         """Queue a record and return its partition: the given one, else that of murmur2(key).
+
+        Once it is delivered, `on_place` gets its partition and offset.
 
         Raises:
             BrokerUnavailable: the queue has been full for as long as `send` waits.
@@ -90,7 +94,9 @@ class RecordProducer:
         if partition is None:
             partition = partition_of(key if key is not None else value, self.partitions)
 
-        def delivered(error: KafkaError | None, _: Message) -> None:
+        def delivered(error: KafkaError | None, sent: Message) -> None:
+            if on_place is not None and error is None:
+                on_place(*place_of(sent)[1:])
             outcome = None if error is None else self._undelivered(error, len(value))
             if on_done is not None:
                 on_done(outcome)

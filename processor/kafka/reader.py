@@ -50,6 +50,16 @@ class Reader:
         with reaching(f"reading {self._topic}", self._conf):
             yield from read_spans(self._consumer, spans)
 
+    def start(self, partition: int) -> int:
+        """Return the first offset that is left. Raises as `read_all`."""
+        return self._offsets(EARLIEST)[partition]
+
+    def read_from(self, partition: int, offset: int) -> Iterator[TopicRecord]:
+        """Yield the committed records of one partition from `offset` on, those that are left. Raises as `read_all`."""
+        start, end = max(offset, self.start(partition)), self._offsets(LATEST)[partition]
+        with reaching(f"reading {self._topic}", self._conf):
+            yield from read_spans(self._consumer, {(self._topic, partition): (start, end)})
+
     def close(self) -> None:
         """Let go of the connection."""
         self._consumer.close()

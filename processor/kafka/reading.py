@@ -53,6 +53,12 @@ def place_of(message: Message) -> tuple[str, int, int]:
     return topic, partition, offset
 
 
+def place_in(position: str) -> tuple[int, int]:
+    """Return partition and offset of a position such as a3cp.dlq[1]@5."""
+    partition, _, offset = position.rpartition("[")[2].partition("]@")
+    return int(partition), int(offset)
+
+
 def as_record(message: Message) -> TopicRecord:
     """Return the record that `message` is."""
     headers = headers_of(cast("RawRecord", message)) or ()  # A list for each record that is kept would take 56 bytes.

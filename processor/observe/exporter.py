@@ -11,6 +11,7 @@ from processor.runtime.ports import Cause
 from processor.sessions.feed import Standing
 from processor.sessions.ports import Place
 from processor.sessions.progress import Progress
+from processor.sessions.shapes import Seal
 
 
 class ExportObserver:
@@ -63,6 +64,15 @@ class ExportObserver:
         for outcome, total in outcomes.items():
             self._metrics.bundles(outcome, total)
         self._answers("write")
+
+    def sealed(self, seal: Seal) -> None:
+        """See `FilesReport`. The line is a copy of the seal, where nobody rewrites files."""
+        self._log.info("sealed", operation="seal", day=seal.day, leaves=seal.leaves, root=seal.root, chain=seal.chain)
+        self._answers("seal")
+
+    def not_sealed(self, error: A3CPError) -> None:
+        """See `FilesReport`."""
+        self._is_away("seal", error)
 
     def set_aside(self, name: str, why: A3CPError) -> None:
         """The bundle of a session, or the training data of a date, cannot be written; it is tried again later."""

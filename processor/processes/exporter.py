@@ -46,6 +46,7 @@ _BACKOFF_FIRST_S: Final = 0.2  # before another attempt, when something does not
 _BACKOFF_MAX_S: Final = 10.0
 GIVE_UP_S: Final = 60.0  # for an export with an end; one that follows never gives up
 OTHERS_ASKED_S: Final = 0.5  # how often the store is asked how far other exporters are
+_NEARLY: Final = 10_000  # offsets that busy topics may be ahead of one that follows
 LAG_ASKED_S: Final = 5.0  # how often one that follows looks how far behind it is
 _LIVE_S: Final = 600.0  # A session of millions of messages takes minutes to write.
 _AWAY: Final = (BrokerUnavailable, OwnershipLost, StoreMoved, StoreUnavailable, RegistryUnavailable)
@@ -67,8 +68,8 @@ class FileWriter(Protocol):
     def note(self, session_ids: Sequence[str]) -> None:
         """Take note that events tell of these sessions; they are in the store."""
 
-    def write_some(self) -> None:
-        """Write what is due, for a bounded time."""
+    def write_some(self, *, caught_up: bool) -> None:
+        """Write what is due, for a bounded time; `caught_up`: whether the store has all that the topics have."""
 
 
 class Exporter:
@@ -160,8 +161,13 @@ class Exporter:
                 self._look_around(feed, following)
             if self._files is not None:
                 self._files.note(() if applied is None else applied.told)
-                self._files.write_some()
+                self._files.write_some(caught_up=self._is_caught_up)
             self._report.followed(self._progress)
+
+    @property
+    def _is_caught_up(self) -> bool:
+        left = self._progress.left
+        return left is not None and left < _NEARLY
 
     def _note(self, applied: Applied | None, following: Following) -> None:
         self._worked_s = self._clock.monotonic_s()

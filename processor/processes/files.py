@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from processor.bundles.begun import BegunWriter
 from processor.bundles.contents import ALL_FORMATS, Format
 from processor.bundles.renderer import renderer
+from processor.bundles.sealing import DailySealer
 from processor.bundles.writing import BundleWriter, write_index
 from processor.codec import Codec
 from processor.errors import A3CPError, RecordError, TargetUnavailable
@@ -15,9 +16,10 @@ from processor.processes.writers import SESSIONS_MIN, Writers, processes
 from processor.sessions.aside import SetAside
 from processor.sessions.due import Taker, hand_on
 from processor.sessions.ports import SessionFilter, SessionReader, Store
+from processor.sessions.shapes import Seal
 from processor.settings.model import Settings
 from processor.targets.target import Target
-from processor.wiring import SystemClock, schemas, signer_of
+from processor.wiring import SystemClock, schemas, sealer_of, signer_of
 
 if TYPE_CHECKING:
     from processor.training.writer import TrainingWriter
@@ -35,6 +37,7 @@ class Wanted(NamedTuple):
     training: Target | None = None
     formats: frozenset[Format] = ALL_FORMATS
     sessions: SessionFilter = SessionFilter()  # of which there are to be bundles
+    seal: bool = False  # whether bundles are sealed, each day
 
 
 class FilesReport(Protocol):
@@ -45,6 +48,12 @@ class FilesReport(Protocol):
 
     def not_wrote(self, error: A3CPError) -> None:
         """A target cannot be written; it is tried again."""
+
+    def sealed(self, seal: Seal) -> None:
+        """A day's bundles are sealed."""
+
+    def not_sealed(self, error: A3CPError) -> None:
+        """They cannot be; it is tried again."""
 
     def set_aside(self, name: str, why: A3CPError) -> None:
         """Something cannot be written, since a record of it cannot be read; it is tried again later."""
@@ -95,7 +104,15 @@ class Files:
                 self.begun = BegunWriter(store.reader, store.ledger, wanted.bundles, wanted.sessions)
         if wanted.training is not None:
             self.training = _training_writer(store.reader, wanted.training, codec)
-        self._next_s = self._training_next_s = self._index_next_s = 0.0
+        self._sealer: DailySealer | None = None
+        if wanted.bundles is not None and wanted.seal:
+            self._sealer = DailySealer(
+                sealer_of(settings, store, wanted.bundles, wanted.sessions),
+                now_ms=SystemClock().now_ms,
+                wait_ms=settings.gap_ms + settings.quiet_ms,
+            )
+        self.seal: Seal | None = None  # the latest that was made
+        self._next_s = self._training_next_s = self._index_next_s = self._seal_next_s = 0.0
         self._index_is_whole = False  # since this exporter began
 
     def note(self, session_ids: Sequence[str]) -> None:
@@ -103,22 +120,25 @@ class Files:
         if self.begun is not None:
             self.begun.note(session_ids)
 
-    def write_some(self) -> None:
+    def write_some(self, *, caught_up: bool) -> None:
         """Write ended sessions that are due, for TURN_S, and before them metadata of some that are not.
 
-        A target that cannot be written is tried again later.
+        A target that cannot be written is tried again later. `caught_up`: whether the store has all that the topics
+        have, or nearly: then the day that has ended is sealed.
         """
         if self._monotonic_s() < self._next_s:
             return
         try:
             if self.begun is not None:
                 self.begun.write_some()
-            self._write_ended()
+            is_all = self._write_ended()
         except TargetUnavailable as error:
             self._report.not_wrote(error)
             self._next_s = self._monotonic_s() + RETRY_S
         else:
             self._report.wrote({} if self.bundles is None else self.bundles.counts())
+            if caught_up and is_all:
+                self._seal_some()
         for name, why in self.news():
             if why is None:
                 self._report.is_well(name)
@@ -148,6 +168,8 @@ class Files:
             self._write_index(self.bundles)
         if self.training is not None:
             self._hand_to(self.training, SessionFilter(), self._stopped)
+        if self._sealer is not None and not self._stopped():
+            self._seal(self._sealer)
 
     @property
     def has_set_aside(self) -> bool:
@@ -167,10 +189,28 @@ class Files:
         if self.training is not None:
             yield "date of training data", self.training.aside
 
-    def _write_ended(self) -> None:
+    def _seal_some(self) -> None:
+        """Seal the day that has ended, if it is time. What keeps it from that is told, and it is tried again later."""
+        if self._sealer is None or self._monotonic_s() < self._seal_next_s:
+            return
+        try:
+            self._seal(self._sealer)
+        except A3CPError as error:
+            self._report.not_sealed(error)
+            self._seal_next_s = self._monotonic_s() + RETRY_S
+
+    def _seal(self, sealer: DailySealer) -> None:
+        if (file := sealer.seal()) is not None:
+            self.seal = file.seal
+            self._report.sealed(file.seal)
+
+    def _write_ended(self) -> bool:
+        """Write what is due, for a turn. Return whether that was enough for all bundles."""
+        is_over, is_all = self._turn(), True
         if self.bundles is not None:
             wanted = self._wanted.sessions
-            self._hand_to(self.bundles, wanted._replace(status=wanted.status or "complete"), self._turn())
+            self._hand_to(self.bundles, wanted._replace(status=wanted.status or "complete"), is_over)
+            is_all = not is_over()
             if self._monotonic_s() >= self._index_next_s:
                 self._write_index(self.bundles)
                 self._index_next_s = self._monotonic_s() + INDEX_S
@@ -178,6 +218,7 @@ class Files:
             self._hand_to(self.training, SessionFilter(status="complete"), self._turn())
             now_s = self._monotonic_s()
             self._training_next_s = now_s + TRAINING_PAUSE * (now_s - began_s)
+        return is_all
 
     def _turn(self) -> Callable[[], bool]:
         """Return what says whether a turn that begins now is over."""

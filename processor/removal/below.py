@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from processor.bundles import manifest as manifests
 from processor.bundles.index import FOLDER as INDEX
 from processor.bundles.placing import MARK
+from processor.bundles.seals import FOLDER as SEALS
 from processor.targets.locks import LOCK, TEMPORARY
 from processor.targets.paths import METADATA, OVERVIEW, RECORDS, is_date_part
 from processor.targets.target import Target
@@ -77,7 +78,7 @@ def places_below(target: Target, *, until: str | None = None) -> Iterator[Place]
         if not _MARKS.isdisjoint(entry.name for entry in entries):
             yield Place(Kind.BUNDLE, folder)
             continue
-        if names[:1] == (INDEX,):  # It names sessions only; what is in it of others stands below.
+        if names[:1] in ((INDEX,), (SEALS,)):  # They name sessions at most; what is in them of others stands below.
             entries = [entry for entry in entries if entry.is_folder or not entry.name.endswith(".json")]
         below = []
         for entry in entries:

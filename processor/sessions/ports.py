@@ -12,6 +12,7 @@ SESSIONS: Final = "sessions"
 
 BEGUN: Final = "begun"
 ROWS: Final = "parquet"
+SEALED: Final = "sealed"
 """How names of targets end that hold no bundles; what is before the last blank is the root."""
 
 Source: TypeAlias = tuple[str, int]

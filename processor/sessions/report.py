@@ -1,5 +1,6 @@
 """What was found wrong with a session, in a bundle or in the topics."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -18,6 +19,18 @@ class Problem(NamedTuple):
         return f"{place}: {self.what}" if place else self.what
 
 
+class Sealed(NamedTuple):
+    """The proof that a seal has a bundle, in the words of RFC 6962; hashes are hex."""
+
+    day: str
+    is_all: bool  # every byte of it; else its messages alone, since it was written again after the seal
+    root: str
+    leaf: str
+    number: int  # of the leaf, from 0
+    leaves: int
+    path: Sequence[str]  # from the leaf up
+
+
 @dataclass(slots=True)
 class Report:
     """What was found about one bundle."""
@@ -31,6 +44,7 @@ class Report:
     is_rendered: bool = False  # whether its files were rendered again from its records, and compared
     not_rendered: str = ""  # why not
     signed_by: str | None = None  # the id of the key that its signature names
+    sealed: Sealed | None = None
 
     @property
     def is_sound(self) -> bool:

@@ -266,13 +266,43 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Signature(msgspec.Struct, forbid_unknown_fields=True):
-    """manifest.sig: who signed the manifest. A seal's `….sig` is alike."""
+    """Who signed: manifest.sig has it of the manifest beside it, a seal of itself."""
 
     format: Literal["a3cp-signature/1"]
     key_id: Annotated[
         str, Meta(pattern="^[0-9a-f]{16}$", description="first 16 digits of the SHA-256 of the public key's 32 bytes")
     ]
-    signature: Annotated[bytes, Meta(description="Ed25519, over all bytes of the file beside it")]
+    signature: Annotated[bytes, Meta(description="Ed25519, of a bundle over all bytes of manifest.json")]
+
+
+class Seal(msgspec.Struct, forbid_unknown_fields=True):
+    """What a seal says of the bundles that a store wrote below a root; the log has it as `details` of an event."""
+
+    day: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", description="UTC, the day that had ended")]
+    chain: Annotated[str, Meta(description="the same in all seals of one store below one root")]
+    made_at: Annotated[Time, Meta(description="bundles written before are in it, or in a seal before it")]
+    leaves: Count
+    root: Annotated[Hash, Meta(description="of the Merkle tree (RFC 6962) over the leaves")]
+    previous: Annotated[Hash | None, Meta(description="SHA-256 of the `seal` before this one, as compact JSON")]
+
+
+class SealFile(msgspec.Struct, forbid_unknown_fields=True):
+    """A file below seals/: a seal, and what it was made of."""
+
+    format: Literal["a3cp-seal/1"]
+    seal: Seal
+    signature: Annotated[Signature | None, Meta(description="over `seal` as compact JSON")]
+    position: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[A-Za-z0-9._-]{1,249}\[\d{1,9}\]@\d{1,18}$",
+                description="topic[partition]@offset of its record; null until it has one",
+            ),
+        ]
+        | None
+    )
+    hashes: Annotated[list[Hash], Meta(description="of the leaves, sorted; docs/bundles.md says what a leaf is")]
 
 
 class Index(msgspec.Struct, forbid_unknown_fields=True):
@@ -292,6 +322,7 @@ PUBLISHED: Final[dict[str, type]] = {
     "records-line": RecordLine,
     "manifest": Manifest,
     "signature": Signature,
+    "seal": SealFile,
     "index": Index,
 }
 

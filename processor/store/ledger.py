@@ -9,7 +9,7 @@ from sqlalchemy import and_, or_, select, tuple_
 from processor.codec.isotime import parse_time
 from processor.core.model import DAY_MS
 from processor.sessions.model import SessionRow
-from processor.sessions.ports import BEGUN, ROWS, Gone, SessionFilter
+from processor.sessions.ports import BEGUN, ROWS, SEALED, Gone, SessionFilter
 from processor.store import rows
 from processor.store.database import Database
 from processor.store.filtering import conditions
@@ -69,7 +69,7 @@ class SqlLedger:
         keys = [
             _key(name)
             for name in self.targets()
-            if name.rpartition(" ")[0] == root and name.rpartition(" ")[2] not in (BEGUN, ROWS)
+            if name.rpartition(" ")[0] == root and name.rpartition(" ")[2] not in (BEGUN, ROWS, SEALED)
         ]
         columns = SESSIONS.c
         query = select(columns.session_id, columns.start_ms).where(

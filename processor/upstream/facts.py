@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from processor.codec.events import EventView
+from processor.codec.events import SEALED, EventView
 from processor.codec.jsonvalue import plain_value
 from processor.upstream.expression import voice_of
 from processor.upstream.notices import Notice
@@ -142,7 +142,7 @@ def event_texts(event: EventView) -> list[tuple[str, str]]:
         texts.append(("note" if event.kind == "note" else "session_notes", event.session_notes))
     if event.training_intent_label:
         texts.append(("training_intent_label", event.training_intent_label))
-    if event.details:
+    if event.details and event.kind != SEALED:
         try:
             details = plain_value(event.details)
         except ValueError:

@@ -10,6 +10,7 @@ from processor.audit.outcomes import audit
 from processor.audit.report import AuditReport
 from processor.audit.sessions import verify_topics
 from processor.codec import Codec
+from processor.codec.events import SOURCE, sealed_view, to_json
 from processor.codec.wire import confluent_header
 from processor.core.model import Policy, Rules
 from processor.errors import UsageError
@@ -85,6 +86,20 @@ def test_whatever_the_clock_does_between_is_sound(seed: int) -> None:
     stage = lived(seed)
     assert {"reopened", "paused", "rejected", "unchanged"} <= set(stage.kinds())
     assert audited(MemoryTopics(stage.broker, NAMES), stage).problems == []
+
+
+def test_a_seal_among_them_is_no_fault() -> None:
+    """It is told by an exporter: the rules know nothing of it, and no session is made of it."""
+    stage = lived(0)
+    topics = MemoryTopics(stage.broker, NAMES)
+    before = [report.session_id for report in verify_topics(topics, CODEC, NAMES)]
+    value = to_json(sealed_view("{}", stage.clock.now_ms()))
+    for log in filter(None, topics.logs[NAMES.sessions]):
+        log.append(log[-1]._replace(offset=log[-1].offset + 1, key=SOURCE.encode(), value=value))
+    assert audited(topics, stage).problems == []
+    reports = list(verify_topics(topics, CODEC, NAMES))
+    assert [report.session_id for report in reports] == before
+    assert all(report.is_sound for report in reports)
 
 
 @pytest.mark.parametrize(

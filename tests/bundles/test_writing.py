@@ -50,7 +50,7 @@ class OnTheWay:
     def note(self, session_ids: Sequence[str]) -> None:
         pass
 
-    def write_some(self) -> None:
+    def write_some(self, *, caught_up: bool) -> None:
         self._turns += 1
         if self._turns % 9 == 0:
             written(self._store, self._root)

@@ -24,6 +24,7 @@ from processor.codec import (
     session_ids,
 )
 from processor.codec.avrowriting import Tagger
+from processor.codec.events import sealed_view, to_avro, to_json
 from processor.codec.spine import TEMPLATE_BYTES_MAX
 from processor.codec.wire import confluent_header
 from processor.core.model import (
@@ -343,6 +344,17 @@ def test_events(event, kind, part):
     assert CODEC.decode_event(in_json) == CODEC.decode_event(framed) == view
     assert read_with_fastavro("SessionEvent", framed[5:])["kind"] == kind
     assert list(json.loads(in_json)) == [key for key in view._fields if key in json.loads(in_json)]
+
+
+def test_a_seal_is_an_event_of_nobody() -> None:
+    """It reads as any event, in each encoding, and equal seals have equal ids."""
+    seal = '{"day":"2025-12-01","leaves":2}'
+    view = sealed_view(seal, AT_MS)
+    assert CODEC.decode_event(to_json(view)) == view
+    assert json.loads(to_json(view))["details"] == {"day": "2025-12-01", "leaves": 2}
+    assert read_with_fastavro("SessionEvent", to_avro(view))["details"] == seal
+    assert (view.kind, view.user_id, view.session_id, view.timestamp) == ("sealed", "session_manager", None, AT_MS)
+    assert view.record_id == sealed_view(seal, AT_MS).record_id != sealed_view("{}", AT_MS).record_id
 
 
 def test_an_id_that_was_refused_before_it_was_given() -> None:

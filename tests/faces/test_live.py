@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from processor.codec.events import SOURCE, sealed_view, to_json
 from processor.faces.app import make_app
 from processor.faces.doors import Caller, Doors
 from processor.faces.shell import Shell
 from processor.faces.v1 import live
 from processor.in_memory import MemoryDeployment, Replica
+from processor.sessions.ports import SessionFilter
 from tests.faces.reading import ALL, MINUTE_MS, Named, command, say, sees, start
+from tests.faces.stage import http_of
 
 
 class Sent(NamedTuple):
@@ -206,6 +209,26 @@ def test_of_many_sessions_their_changes_come(deployment: MemoryDeployment) -> No
         assert paused.data["event"]["user_id"] == "ann"
 
     asyncio.run(run())
+
+
+def test_a_seal_in_the_log_is_no_news(deployment: MemoryDeployment) -> None:
+    """No reader takes it for a session's event: streams, lists, the search and the exporter's sums pass it over."""
+
+    async def run() -> None:
+        async with stream(deployment, "/v1/live") as reader:
+            told = to_json(sealed_view('{"day":"2025-12-01"}', deployment.clock.now_ms()))
+            deployment.broker.produce("a3cp.sessions", SOURCE, told)
+            deployment.run()
+            session_id = start(deployment, "ann")
+            (news,) = await reader.first(1)
+        assert news.data["session_id"] == session_id
+
+    asyncio.run(run())
+    deployment.export()
+    with http_of(deployment) as http:
+        assert [session["user_id"] for session in http.get("/v1/sessions").json()["sessions"]] == ["ann"]
+    assert (deployment.store.reader.count(SessionFilter()), deployment.store.reader.totals().events) == (1, 1)
+    assert deployment.store.reader.search("2025-12-01", limit=9) == []
 
 
 def test_of_many_sessions_what_changed_meanwhile_comes_first(deployment: MemoryDeployment) -> None:

@@ -13,6 +13,7 @@ from processor.settings.sources import load
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
+from tests.bundles.sealing import MemoryLog
 from tests.observe.told import Told
 from tests.sessions.damaged import BAD, RECORDS, replace_a_value
 from tests.sessions.exporting import export
@@ -32,9 +33,9 @@ def before(store: SqlStore) -> bytes:
     return replace_a_value(store)
 
 
-def files(store: SqlStore, folder: Path, told: Told | None = None, **options: Any) -> Files:
+def files(store: SqlStore, folder: Path, told: Told | None = None, *, seal: bool = False, **options: Any) -> Files:
     settings = load({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, folder).settings
-    wanted = Wanted(Target(str(folder / "bundles")), Target(str(folder / "training")))
+    wanted = Wanted(Target(str(folder / "bundles")), Target(str(folder / "training")), seal=seal)
     return Files(store, settings, wanted, (told or Told()).observer, lambda: False, **options)
 
 
@@ -76,13 +77,13 @@ def test_while_following_it_is_told_once(store: SqlStore, before: bytes, tmp_pat
     assert made.training is not None
     made.bundles.aside, made.training.aside = SetAside(now_s), SetAside(now_s)
     for minutes in range(3):  # noqa: B007  # It is what `now_s` reads.
-        made.write_some()
+        made.write_some(caught_up=False)
     assert told.lines() == [("warning", "write", "set aside")] * 2
     assert told.value("a3cp_export_bundles_total", outcome="set_aside") == 1
     assert told.value("a3cp_export_bundles_total", outcome="written") == 4
     replace_a_value(store, before)
     minutes = 10
-    made.write_some()
+    made.write_some(caught_up=False)
     assert told.lines()[2:] == [("info", "write", "no longer set aside")] * 2
     assert told.value("a3cp_export_bundles_total", outcome="written") == 5
 
@@ -95,5 +96,26 @@ def test_an_index_that_was_left_behind_is_made_good(store: SqlStore, tmp_path: P
     assert whole
     for path in whole:
         path.unlink()
-    files(store, tmp_path).write_some()
+    files(store, tmp_path).write_some(caught_up=False)
     assert {path: path.read_bytes() for path in folder.rglob("*.json")} == whole
+
+
+def test_the_day_that_has_ended_is_sealed_while_following(
+    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the store has what the topics have; what keeps it from that is told once, and tried again."""
+    log = MemoryLog(is_away=True)
+    monkeypatch.setattr("processor.wiring.seal_log", lambda _: log)
+    told, now_s = Told(), 0.0
+    made = files(store, tmp_path, told, seal=True, monotonic_s=lambda: now_s)
+    made.write_some(caught_up=False)
+    assert not (tmp_path / "bundles" / "seals").exists()
+    for now_s in (0.0, 1.0, 11.0):  # noqa: B007  # It is what the lambda reads.
+        made.write_some(caught_up=True)
+    assert (told.lines(), made.seal) == ([("warning", "seal", "trying again")], None)
+    log.is_away, now_s = False, 30.0
+    made.write_some(caught_up=True)
+    made.write_some(caught_up=True)
+    assert told.lines()[1:] == [("info", "seal", "sealed"), ("info", "seal", "it goes on")]
+    assert made.seal is not None
+    assert (made.seal.leaves, len(log.records)) == (10, 1)

@@ -115,7 +115,7 @@ def test_following_goes_on(tmp_path: Path) -> None:
     for to, training in ((Target(ROOT), None), (None, Target(ROOT))):
         Refusing.refused = frozenset({"put_file"})
         made = Files(store, settings, Wanted(to, training), told.observer, lambda: False)
-        made.write_some()
+        made.write_some(caught_up=False)
         assert "NoCredentials: unable to locate credentials" in told.health.not_ready()[0]
         Refusing.refused = frozenset()
         made.write_all()
