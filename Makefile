@@ -1,6 +1,6 @@
 # One recipe a task. Each sets up what it needs: only Python >= 3.11, make and a network are taken for granted.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format lint types imports coverage simulate bench lock clean
+.PHONY: help demo test test-long check format lint types imports coverage simulate bench dashboards lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,6 +60,9 @@ simulate: $(READY)  ## Run histories by chance in memory, SEED=1 STEPS=1000000; 
 
 bench: $(READY)  ## Measure, with the peers beside it.
 	@$(BIN)/python -m bench
+
+dashboards: $(READY)  ## Write the dashboards of ops/grafana anew from dashboards.yml.
+	@$(BIN)/python scripts/dashboards.py
 
 lock: $(READY)  ## Write requirements.lock anew from pyproject.toml.
 	@echo "==> lock: resolving with uv (the only tool not in the lock itself)"

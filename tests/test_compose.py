@@ -85,7 +85,7 @@ def test_store_metrics_and_tokens_are_where_others_look_for_them(tmp_path: Path)
     assert SERVICES["serve"]["ports"] == [f"127.0.0.1:${{SERVE_PORT:-8080}}:{serve.serve_port}"]
     metrics, service = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text("utf-8"))["scrape_configs"]
     workers = [f"processor:{processor.metrics_port + number}" for number in range(PARTITIONS)]
-    assert metrics["static_configs"] == [{"targets": [*workers, f"exporter:{exporter.metrics_port}"]}]
+    assert metrics["static_configs"] == [{"targets": [*workers, f"exporter:{exporter.metrics_port}", "canary:9464"]}]
     assert service["static_configs"] == [{"targets": [f"serve:{serve.serve_port}"]}]
     assert service["authorization"] == {"credentials_file": f"{doors['working_dir']}/prometheus"}
 
