@@ -4,6 +4,7 @@ const SPARE_PX = 900;  // lines above and below the window that are kept ready
 const HEIGHTS = { idle: 30, hidden: 34, day: 34, session: 46, chips: 20 };
 const list = byId("list"), narrow = window.matchMedia("(max-width: 860px)");
 const drawn = new Map();
+const starred = new Set();  // places that somebody marked, where a service knows of any
 let tops = [0], total = 0, printing = false, selected = null, expected = 0;
 
 /** Make rows of the entries; only those that are new where nothing before the entry with the index `from` has changed. */
@@ -86,6 +87,7 @@ function draw(row) {
   const time = element("time", "", clock(entry.ms));
   time.dateTime = new Date(entry.ms).toISOString();
   node.classList.add(entry.voice);
+  if ((row.members ?? [entry]).some((each) => starred.has(anchor(each)))) node.classList.add("starred");
   if (!entry.isMessage && !["started", "ended", "paused", "resumed"].includes(entry.kind)) node.classList.add("note");
   if (entry.loud.length) node.classList.add("marked");
   if (entry.voice === "session") {

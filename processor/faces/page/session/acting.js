@@ -4,7 +4,7 @@ const sessionId = new URLSearchParams(location.search).get("session");
 const path = `/v1/sessions/${encodeURIComponent(sessionId)}`;
 const service = import("/static/http.js");
 const FORMATS = ["html", "zip", "timeline", "csv", "json"];
-const ADDITIONS = new Set(["note", "tag", "share"]);
+const ADDITIONS = new Set(["note", "tag", "bookmark", "share"]);
 const OFFERED = { active: ["pause", "end"], paused: ["resume", "end"], closed: [] };
 const own = (name, values = {}) => fillText(W.service.served[name], values);
 let me = null;
@@ -23,13 +23,14 @@ async function act(word, body = {}) {
   }
 }
 
-/** Ask the reader; returns the text, true where none is wanted, or null for no. */
-function askReader(question, { yes, wantsText }) {
+/** Ask the reader; returns the text ("" only if it may be empty), true where none is wanted, or null for no. */
+function askReader(question, { yes, wantsText, mayBeEmpty = false, charsMax = 65_536 }) {
   const dialog = byId("ask"), text = byId("ask-text");
   byId("ask-what").textContent = question;
   byId("ask-yes").textContent = yes;
   text.hidden = !wantsText;
-  text.required = wantsText;
+  text.required = wantsText && !mayBeEmpty;
+  text.maxLength = charsMax;
   text.value = "";
   text.setAttribute("aria-label", question);
   dialog.showModal();
@@ -37,12 +38,14 @@ function askReader(question, { yes, wantsText }) {
   return new Promise((done) => dialog.addEventListener("close", () => {
     const isYes = dialog.returnValue === "yes";
     dialog.returnValue = "";
-    done(isYes ? (wantsText ? text.value.trim() || null : true) : null);
+    const given = text.value.trim();
+    done(isYes ? (wantsText ? (given || mayBeEmpty ? given : null) : true) : null);
   }, { once: true }));
 }
 
 const ACTS = {
   share: () => share(),
+  bookmark: () => bookmark(),
   note: async () => { const text = await askReader(own("note_hint"), { yes: own("add_note"), wantsText: true }); if (text) await act("notes", { text }); },
   tag: async () => { const text = await askReader(own("tag"), { yes: own("add_tag"), wantsText: true }); if (text) await act("tags", { add: [text] }); },
 };

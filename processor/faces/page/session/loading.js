@@ -82,6 +82,8 @@ async function begin() {
   take(part);
   prepare();
   if (part[0].is_more) await catchUp();
+  offerBookmark();
+  await showBookmarks();
   const find = new URLSearchParams(location.search).get("find");
   if (find) openAt(find);
   if (asOf) return;

@@ -6,7 +6,7 @@ import { flagWord, say } from "/static/words.js";
 
 const TYPING_MS = 250;  // after the last key, before it is searched
 const STATUSES = ["open", "closed", "partial"];
-const FILTERS = ["q", "user_id", "since", "until", "status", "flag", "tag", "template", "min_duration_s", "has_notes"];
+const FILTERS = ["q", "user_id", "since", "until", "status", "flag", "tag", "template", "min_duration_s", "has_notes", "bookmarked"];
 
 /** What an address asks for; a day that is none is left out. */
 export function askedOf(address) {
@@ -49,6 +49,7 @@ export function form(asked, changed) {
   const choice = (name, values, wordOf) => label(name, make("select", { name, change: set(name, 0) },
     make("option", { value: "" }, say("find.any")),
     values.map((each) => make("option", { value: each, selected: asked[name] === each }, wordOf(each)))));
+  const box = (name) => label(name, make("input", { type: "checkbox", name, checked: asked[name] === "true", change: set(name, 0) }));
   const search = make("input", { type: "search", name: "q", value: asked.q, input: set("q", TYPING_MS), placeholder: say("find.search_hint"), "aria-label": say("find.search"), autocomplete: "off", maxlength: 512 });
   const used = FILTERS.some((name) => name !== "q" && asked[name]);
   return make("form", { class: "find", role: "search", submit: (event) => event.preventDefault() }, search,
@@ -57,7 +58,7 @@ export function form(asked, changed) {
         field("user_id"), field("since", { type: "date" }), field("until", { type: "date" }),
         choice("status", STATUSES, (status) => say(`find.${status}`)), choice("flag", Object.keys(tables().flags), flagWord),
         field("tag"), field("template"), field("min_duration_s", { type: "number", min: 0, max: 1e7 }),
-        label("has_notes", make("input", { type: "checkbox", name: "has_notes", checked: asked.has_notes === "true", change: set("has_notes", 0) })),
+        box("has_notes"), box("bookmarked"),
         make("a", { class: "clear", href: "/" }, say("find.clear")))));
 }
 

@@ -41,7 +41,7 @@ export async function showFind({ main, address, signal }) {
     add(page, here);
     person.replaceChildren(...(asked.user_id && shown.size ? [make("a", { href: `/?${new URLSearchParams({ user: asked.user_id })}` }, say("served.person"))] : []));
     if (!shown.size) list.append(make("li", { class: "empty" }, say(addressOf(asked) === "/" ? "find.nothing_yet" : "find.none")));
-    const { q, ...filters } = parametersOf(asked);
+    const { q, bookmarked, ...filters } = parametersOf(asked);  // Both are looked up, and so not followed.
     follow("/v1/live", { parameters: { ...filters, after: page.position }, signal: here, onEvent: happened });
     return here;
   }
@@ -91,7 +91,7 @@ export async function showFind({ main, address, signal }) {
       row.replaceWith(renewed);
       shown.set(session.session_id, renewed);
       if (focused) renewed.querySelector("a").focus();
-    } else if (!asked.q && isNew && !news.has(session.session_id)) {  // Nothing moves under the reader's eyes.
+    } else if (!asked.q && !asked.bookmarked && isNew && !news.has(session.session_id)) {  // Nothing moves under the reader's eyes.
       news.add(session.session_id);
       const text = say("find.new", { count: news.size });
       fresh.replaceChildren(make("button", { type: "button", click: reload }, text));
