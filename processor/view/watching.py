@@ -8,7 +8,7 @@ from itertools import chain
 from typing import NamedTuple, Protocol
 
 from processor.codec.codec import Codec
-from processor.codec.events import EventView
+from processor.codec.events import SEALED, EventView
 from processor.errors import RegistryUnavailable
 from processor.runtime.ports import TopicRecord
 from processor.sessions.decoding import decode_part
@@ -220,7 +220,9 @@ class Watchers:
         except RegistryUnavailable:
             return ()
         messages = [Live(behind, row.session_id, row.user_id, None, row) for row in (m.row for m in part.messages)]
-        events = [Live(behind, e.row.session_id, e.row.user_id, e.view, None) for e in part.events]
+        events = [
+            Live(behind, e.row.session_id, e.row.user_id, e.view, None) for e in part.events if e.view.kind != SEALED
+        ]
         return [*messages, *events]
 
 

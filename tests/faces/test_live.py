@@ -15,7 +15,7 @@ from processor.faces.doors import Caller, Doors
 from processor.faces.shell import Shell
 from processor.faces.v1 import live
 from processor.in_memory import MemoryDeployment, Replica
-from processor.sessions.ports import SessionFilter
+from processor.sessions.ports import SESSIONS, SessionFilter
 from tests.faces.reading import ALL, MINUTE_MS, Named, command, say, sees, start
 from tests.faces.stage import http_of
 
@@ -217,7 +217,7 @@ def test_a_seal_in_the_log_is_no_news(deployment: MemoryDeployment) -> None:
     async def run() -> None:
         async with stream(deployment, "/v1/live") as reader:
             told = to_json(sealed_view('{"day":"2025-12-01"}', deployment.clock.now_ms()))
-            deployment.broker.produce("a3cp.sessions", SOURCE, told)
+            deployment.broker.produce(SESSIONS, SOURCE, told)
             deployment.run()
             session_id = start(deployment, "ann")
             (news,) = await reader.first(1)
@@ -227,7 +227,7 @@ def test_a_seal_in_the_log_is_no_news(deployment: MemoryDeployment) -> None:
     deployment.export()
     with http_of(deployment) as http:
         assert [session["user_id"] for session in http.get("/v1/sessions").json()["sessions"]] == ["ann"]
-    assert (deployment.store.reader.count(SessionFilter()), deployment.store.reader.totals().events) == (1, 1)
+    assert (deployment.store.reader.count(SessionFilter()), deployment.store.reader.totals().events) == (1, 2)
     assert deployment.store.reader.search("2025-12-01", limit=9) == []
 
 
