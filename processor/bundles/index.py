@@ -4,7 +4,7 @@ It has a file for each date on which sessions started, below index/<store>/. A b
 that it is in its place, and taken out before it is removed. So every bundle that is listed must be there.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -49,6 +49,18 @@ def note(target: Target, store: str, date: str, listed: Callable[[], Iterable[st
 
     _change(target, _path(target, store, date), date, change)
     _show(target, date)
+
+
+def note_all(target: Target, store: str, dates: Mapping[str, Iterable[str]]) -> None:
+    """Add the sessions of several dates below `target`, to which nobody else writes.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    for date, listed in dates.items():
+        _change(target, _path(target, store, date), date, set(listed).union)
+        overview.write_date(target, date, listed)
+    overview.write_root(target, dates)
 
 
 def forget(target: Target, date: str, sessions: Collection[str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, func, insert, select
 
 from processor.profiles.tables import BOOKMARKS
 from processor.store.database import Database
@@ -52,11 +52,11 @@ class Bookmarks:
 
     def of_session(self, session_id: str) -> Sequence[Bookmark]:
         """Return all bookmarks of a session, the oldest first."""
-        self._make()
-        order = (BOOKMARKS.c.created_ms, BOOKMARKS.c.bookmark_id)
-        query = select(*_COLUMNS).where(BOOKMARKS.c.session_id == session_id).order_by(*order)
-        found = map(Bookmark._make, self._database.page(query))
-        return [each._replace(text=self._sealing.open(each.text)) for each in found]  # type: ignore[arg-type]
+        return self._read(BOOKMARKS.c.session_id == session_id)
+
+    def of_person(self, user_id: str) -> Sequence[Bookmark]:
+        """Return all bookmarks of a person's sessions, the oldest first."""
+        return self._read(BOOKMARKS.c.user_id == user_id)
 
     def sessions(self, owners: Collection[str] | None, limit: int) -> frozenset[str]:
         """Return the sessions with bookmarks, of these persons or of all: those that were marked last."""
@@ -66,3 +66,9 @@ class Bookmarks:
             query = query.where(BOOKMARKS.c.user_id.in_(owners))
         latest = query.order_by(func.max(BOOKMARKS.c.created_ms).desc()).limit(limit)
         return frozenset(row.session_id for row in self._database.page(latest))
+
+    def _read(self, condition: ColumnElement[bool]) -> Sequence[Bookmark]:
+        self._make()
+        order = (BOOKMARKS.c.created_ms, BOOKMARKS.c.bookmark_id)
+        found = self._database.page(select(*_COLUMNS).where(condition).order_by(*order))
+        return [Bookmark(*row)._replace(text=self._sealing.open(row.text)) for row in found]

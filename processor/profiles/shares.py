@@ -59,6 +59,11 @@ class Shares:
         order = (SHARES.c.created_ms.desc(), SHARES.c.share_id)
         return self._read(select(*_COLUMNS).where(SHARES.c.session_id == session_id).order_by(*order))
 
+    def of_person(self, user_id: str) -> Sequence[Share]:
+        """Return all shares of a person's sessions, the newest first."""
+        order = (SHARES.c.created_ms.desc(), SHARES.c.share_id)
+        return self._read(select(*_COLUMNS).where(SHARES.c.user_id == user_id).order_by(*order))
+
     def revoke(self, share_id: str, now_ms: int) -> None:
         """Take a share back; one that was taken back before stays as it is."""
         self._make()

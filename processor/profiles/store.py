@@ -85,6 +85,12 @@ class Profiles:
         rows = self._database.page(query)
         return self._opened(rows[0][0]) if rows else None
 
+    def resumes(self, user_id: str) -> list[_Json]:
+        """Return all resumes of a person. Raises as `profile`."""
+        self._make()
+        query = select(RESUMES.c.resume).where(RESUMES.c.user_id == user_id).order_by(RESUMES.c.digest)
+        return [self._opened(row.resume) for row in self._database.page(query)]
+
     def profile(self, pseudonym: str) -> Profile | None:
         """Return what is kept behind a pseudonym; None if nothing is.
 

@@ -1,7 +1,7 @@
 """Sessions as files: what the exporter writes, made for whoever asks, of open sessions too."""
 
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -20,13 +20,9 @@ from processor.bundles.renderer import renderer
 from processor.errors import StoreUnavailable
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking
-from processor.faces.paths import SessionId, UserId
+from processor.faces.paths import SessionId
 from processor.faces.positions import CaughtUp
-from processor.faces.problems import Problem
-from processor.faces.v1.filters import PAGE_MAX, Words
-from processor.faces.v1.listing import of_user, wanted_of
-from processor.faces.v1.reading import Moment, as_of_in, headers_of, held_of, told
-from processor.sessions.ports import SessionFilter
+from processor.faces.v1.reading import Moment, as_of_in, headers_of, held_of
 from processor.targets.paths import AUDIT, BUNDLE, PAGE, TABLE, TIMELINE, path_part
 from processor.targets.target import Target
 from processor.view.held import Held
@@ -69,30 +65,14 @@ async def export_session(
     held = await held_of(context, who, session_id, as_of_in(asked.as_of, context))
     headers = headers_of(request, held)
     if asked.format == "zip":
-        headers |= _as_file(f"{path_part(session_id)}.zip")
-        return await sent(partial(_zipped, context, [held]), "application/zip", headers)
+        headers |= as_file(f"{path_part(session_id)}.zip")
+        return await sent(partial(_zipped, context, held), "application/zip", headers)
     format_, name, media_type = _FILES[asked.format]
-    return await sent(partial(_file, context, held, format_, name), media_type, headers | _as_file(name))
+    return await sent(partial(_file, context, held, format_, name), media_type, headers | as_file(name))
 
 
-@router.get("/users/{user_id}/export")
-async def export_user(
-    request: Request, user_id: UserId, who: Asking, context: Given, asked: Annotated[Words, Query()]
-) -> Response:
-    """Export all sessions of one person, or those that the filter means, as one zip of bundles."""
-    wanted = await anyio.to_thread.run_sync(wanted_of, context, who, of_user(asked, user_id))
-    if not wanted.are_all:
-        raise Problem(
-            "invalid_request",
-            "these words are in too many texts to find all sessions",
-            remedy="Leave out q, or ask for fewer days with since and until.",
-        )
-    headers = told(request, context.view.positions())
-    write = partial(_zipped, context, _all(context, wanted.sessions))
-    return await sent(write, "application/zip", headers | _as_file("sessions.zip"))
-
-
-def _as_file(name: str) -> dict[str, str]:
+def as_file(name: str) -> dict[str, str]:
+    """Return the headers that make an answer a file to keep."""
     return {"Content-Disposition": f'attachment; filename="{name}"'}
 
 
@@ -121,30 +101,28 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 def _file(context: Context, held: Held, formats: frozenset[Format], name: str, out: IO[bytes]) -> None:
     with TemporaryDirectory(prefix="a3cp-export-") as folder:
-        path = _write(context, held, folder, formats) / name
+        path = written(context, held, folder, formats) / name
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 out.write(chunk)
 
 
-def _zipped(context: Context, sessions: Iterable[Held], out: IO[bytes]) -> None:
-    count = 0
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for held in sessions:
-            with TemporaryDirectory(prefix="a3cp-export-") as folder:
-                for path in sorted(_write(context, held, folder, ALL_FORMATS).iterdir()):
-                    archive.write(path, path.relative_to(folder).as_posix())
-            count += 1
-    if not count:
-        raise Problem("session_not_found", "there is no such session")
+def _zipped(context: Context, held: Held, out: IO[bytes]) -> None:
+    with (
+        TemporaryDirectory(prefix="a3cp-export-") as folder,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for path in sorted(written(context, held, folder).iterdir()):
+            archive.write(path, path.relative_to(folder).as_posix())
 
 
-def _write(context: Context, held: Held, folder: str, formats: frozenset[Format]) -> Path:
+def written(context: Context, held: Held, folder: str, formats: frozenset[Format] = ALL_FORMATS) -> Path:
+    """Write a session's bundle below `folder`, and return where it is."""
     try:
         is_pure = context.store is None or context.store.was_read_by(renderer())
     except StoreUnavailable:  # Nobody can tell; all that is written is from memory then.
         is_pure = False
-    written = write_bundle(
+    bundle = write_bundle(
         Target(folder),
         held.view,
         context.view.codec,
@@ -153,17 +131,4 @@ def _write(context: Context, held: Held, folder: str, formats: frozenset[Format]
         is_pure=is_pure,
         signer=context.signer,
     )
-    return Path(written.path)
-
-
-def _all(context: Context, wanted: SessionFilter) -> Iterator[Held]:
-    """Yield all sessions that pass, newest first."""
-    after = None
-    while True:
-        page = context.view.sessions(wanted, limit=PAGE_MAX, after=after)
-        for row in page.rows:
-            held = context.view.session(row.session_id)
-            if held is not None:  # Else it was removed meanwhile.
-                yield held
-        if (after := page.next) is None:
-            return
+    return Path(bundle.path)

@@ -110,6 +110,18 @@ def test_a_week_on_paper(browser, service, http):
         browser.call("Emulation.setEmulatedMedia", media="")
 
 
+def test_the_whole_file_is_got_from_the_page(browser, service, http):
+    """The page says what is in it, and the link gives it."""
+    begin(http, "week-08", "hello")
+    open_person(browser, service, "week-08")
+    assert "index.html lists them" in browser.run("document.querySelector('.whole').textContent")
+    got = browser.run(
+        "fetch(document.querySelector('.whole a[download]').href).then(async (answer) =>"
+        " [answer.status, answer.headers.get('content-type'), (await answer.blob()).size > 10000])"
+    )
+    assert got == [200, "application/zip", True]
+
+
 @pytest.mark.parametrize("window", [DESKTOP, TABLET, PHONE])
 def test_nothing_that_was_written_runs_or_breaks_a_week(browser, service, http, window):
     """Markup, marks that turn text around and endless words, in names, notes, tags and phrases."""

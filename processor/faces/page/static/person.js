@@ -12,7 +12,7 @@ const AT_ONCE = 4;         // sessions that are read side by side
 const HUSHED = new Set(["nonconforming", "demo"]);  // flags that say nothing to people
 
 /** Show the week that the address names, or the latest one with a session. */
-export async function showPerson({ main, address, signal }) {
+export async function showPerson({ main, address, me, signal }) {
   const user = address.get("user"), path = `/v1/users/${encodeURIComponent(user)}`;
   const [newest, all] = await Promise.all([
     ask(`${path}/sessions`, { parameters: { limit: 1 }, signal }), ask(`${path}/summary`, { signal }),
@@ -31,7 +31,7 @@ export async function showPerson({ main, address, signal }) {
     choice(user, monday, print),
     make("h2", { class: "week" }, week),
     ...noticesOf(sums, sessions, times),
-    told, days,
+    told, days, ...(me.role === "producer" ? [] : [wholeFile(path, me)]),
     make("p", { class: "soft made" }, say("person.made", { day: dateOf(Date.now()), time: timeOf(new Date().toISOString()) })),
   );
   if (!sessions.length) {
@@ -59,6 +59,15 @@ function plusDays(day, days) {
 
 const isoDay = (day) => [day.getFullYear(), day.getMonth() + 1, day.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
 const weekAt = (user, day) => `/?${new URLSearchParams({ user, week: isoDay(day) })}`;
+
+/** The way to all that is kept of the person, and what that is. */
+function wholeFile(path, me) {
+  return make("section", { class: "whole control" }, make("h2", {}, say("person.file")),
+    make("p", {}, say("person.file_what")),
+    make("p", {}, say(me.role === "operator" ? "person.file_who" : "person.file_not_who")),
+    make("p", {}, say("person.file_safe")),
+    make("a", { class: "button", href: `${path}/export`, download: "" }, say("person.file_get")));
+}
 
 /** What chooses the week: the one before, the one after, any other; and what prints it. */
 function choice(user, monday, print) {
