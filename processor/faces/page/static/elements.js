@@ -15,6 +15,17 @@ export function make(tag, attributes = {}, ...children) {
 /** A name that somebody gave: isolated, so that right-to-left text does not turn around what stands beside it. */
 export const given = (text, attributes = {}) => make("span", attributes, make("bdi", {}, text));
 
+const NAME_CHARS_MAX = 24;
+const TAIL_CHARS = 4;  // of a long name that are kept: made-up names differ there too
+
+/** A person's id in a line that holds more than it: the middle of a long one is left out, the whole is its title. */
+export function named(user, attributes = {}) {
+  const chars = [...user];
+  if (chars.length <= NAME_CHARS_MAX) return given(user, attributes);
+  const kept = `${chars.slice(0, NAME_CHARS_MAX - TAIL_CHARS - 1).join("")}…${chars.slice(-TAIL_CHARS).join("")}`;
+  return given(kept, { ...attributes, title: user });
+}
+
 /** Tell it to those who listen instead of looking. */
 export function announce(text) {
   document.getElementById("said").textContent = text;

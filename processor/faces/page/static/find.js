@@ -1,6 +1,6 @@
 // Finding a session: all of them, newest first, and fewer by words and filters, each of which stands in the address.
 
-import { announce, given, make } from "/static/elements.js";
+import { announce, given, make, named } from "/static/elements.js";
 import { addressOf, askedOf, form, parametersOf } from "/static/filters.js";
 import { Refusal, ask, follow } from "/static/http.js";
 import { dayOf, flagWord, say, stateWord, timeOf } from "/static/words.js";
@@ -124,7 +124,7 @@ function rowOf(session, words) {
   return make("li", {}, make("a", { href, class: "session" },
     make("span", { class: session.status === "active" ? "dot live" : "dot", "aria-hidden": "true" }),
     make("time", { datetime: session.start_time }, timeOf(session.start_time)),
-    given(session.user_id, { class: "name" }),
+    named(session.user_id, { class: "name" }),
     make("span", { class: "facts" }, say("find.facts", { length: session.duration_ms, messages: session.message_count })),
     make("span", { class: "chips" }, chips)));
 }

@@ -1,11 +1,12 @@
 // The whole: how many sessions there were, how long, and what was notable, by day and by person.
 
-import { given, make } from "/static/elements.js";
+import { make, named } from "/static/elements.js";
 import { ask } from "/static/http.js";
 import { number, span } from "/static/said.js";
 import { dayOf, flagWord, say } from "/static/words.js";
 
 const DAYS = 28;
+const PERSONS = 20;  // that are shown at first: those with the most sessions
 
 /** Show sums of the last four weeks. */
 export async function showOverview({ main, signal }) {
@@ -17,8 +18,21 @@ export async function showOverview({ main, signal }) {
   main.append(
     make("h1", {}, say("sums.title")),
     table(say("sums.by_day"), say("sums.day"), Object.entries(days.stats).sort().reverse(), ([day]) => link({ since: day, until: day }, dayOf(`${day}T12:00:00`))),
-    table(say("sums.by_user"), say("sums.user"), Object.entries(users.stats).sort((one, two) => two[1].sessions - one[1].sessions), ([user]) => link({ user }, given(user))),
+    persons(Object.entries(users.stats).sort((one, two) => two[1].sessions - one[1].sessions)),
   );
+}
+
+/** The persons with the most sessions, and a way to all of them. */
+function persons(rows) {
+  const tableOf = (some) => table(say("sums.by_user"), say("sums.user"), some, ([user]) => link({ user }, named(user)));
+  if (rows.length <= PERSONS) return tableOf(rows);
+  const place = make("div", {}, tableOf(rows.slice(0, PERSONS)));
+  const showAll = () => {
+    place.replaceChildren(tableOf(rows));
+    place.querySelectorAll("tbody a")[PERSONS].focus();
+  };
+  place.append(make("button", { type: "button", click: showAll }, say("sums.all", { count: rows.length })));
+  return place;
 }
 
 const link = (filter, text) => make("a", { href: `/?${new URLSearchParams(filter)}` }, text);
