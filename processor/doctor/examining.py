@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from processor.doctor.finding import Finding, State
-from processor.doctor.on_cluster import of_cluster
+from processor.doctor.on_cluster import missing, of_cluster
 from processor.doctor.on_store import of_store
 from processor.doctor.on_work import of_work
 from processor.errors import A3CPError
@@ -13,7 +13,7 @@ from processor.wiring import SystemClock
 
 
 def examine(settings: Settings, roots: Sequence[str]) -> Iterator[Finding]:
-    """Yield what each check found. Work is looked at only where the topics are there, and all of them seen.
+    """Yield what each check found. Work is looked at only where the topics are there.
 
     Args:
         settings: say where all is.
@@ -21,13 +21,12 @@ def examine(settings: Settings, roots: Sequence[str]) -> Iterator[Finding]:
     """
     partitions = 0
     try:
-        names = settings.topics()
-        cluster = look(settings.kafka_conf(), names)
+        cluster = look(settings.kafka_conf(), settings.topics())
         yield from of_cluster(cluster, settings)
         counts = {seen.topic.partitions for seen in cluster.topics.values()}
-        if cluster.topics.keys() == set(names) and len(counts) == 1:
+        if len(counts) == 1 and not missing(cluster, settings):
             (partitions,) = counts
-            yield from of_work(settings, partitions, SystemClock().now_ms)
+            yield from of_work(settings, cluster.topics, partitions, SystemClock().now_ms)
     except A3CPError as error:
         yield Finding("broker", State.WRONG, error.what, error.remedy)
     yield from of_store(settings, roots, partitions)

@@ -22,13 +22,17 @@ def of_cluster(cluster: Cluster, settings: Settings) -> Iterator[Finding]:
     yield broker(cluster)
     yield time_outs(cluster, settings)
     yield found("topics", lambda: topics(cluster, settings))
-    names = settings.topics()
-    if cluster.topics.keys() >= set(names):
+    if not missing(cluster, settings):
         yield found("timestamp type", lambda: timestamp_type(cluster, settings))
         yield found("topic settings", lambda: topic_settings(cluster, settings))
-        yield replication(cluster)
+        yield from replication(cluster)
         yield rights(cluster, settings)
-        yield offsets_retention(cluster, names.raw)
+        yield offsets_retention(cluster, settings.topics().raw)
+
+
+def missing(cluster: Cluster, settings: Settings) -> list[str]:
+    """Return the topics that do not exist."""
+    return [name for name in settings.topics() if name not in cluster.topics and name not in cluster.hidden]
 
 
 def broker(cluster: Cluster) -> Finding:
@@ -71,16 +75,17 @@ def topics(cluster: Cluster, settings: Settings) -> Finding:
     Raises:
         UsageError: one is missing, or the numbers differ.
     """
-    names = settings.topics()
-    if missing := [name for name in names if name not in cluster.topics]:
-        raise no_topic(*missing)
+    if gone := missing(cluster, settings):
+        raise no_topic(*gone)
     check_partitions(seen.topic for seen in cluster.topics.values())
     for name, seen in cluster.topics.items():
         if seen.leaderless:
             what = f"{name}: {numbered(seen.leaderless)} without a leader"
             return Finding("topics", State.WRONG, what, "start the brokers that have a copy of it")
-    count = cluster.topics[names.raw].topic.partitions
-    return Finding("topics", State.OK, f"{len(names)} topics, {count} partitions each")
+    if cluster.hidden:
+        return Finding("topics", State.UNSEEN, f"this user may not see {', '.join(sorted(cluster.hidden))}", _GRANT)
+    counts = {seen.topic.partitions for seen in cluster.topics.values()}
+    return Finding("topics", State.OK, f"{len(cluster.topics)} topics, {counts.pop()} partitions each")
 
 
 def timestamp_type(cluster: Cluster, settings: Settings) -> Finding:
@@ -89,13 +94,14 @@ def timestamp_type(cluster: Cluster, settings: Settings) -> Finding:
     Raises:
         UsageError: it does not.
     """
-    raw = cluster.topics[settings.topics().raw].topic
+    name = settings.topics().raw
     if settings.reads_another_log:
-        return Finding("timestamp type", State.OK, f"{raw.name} is another log's, and keeps its times")
-    check_stamped(raw)
-    if not raw.configs:
-        return Finding("timestamp type", State.UNSEEN, f"{raw.name}: its settings need DescribeConfigs", _GRANT)
-    return Finding("timestamp type", State.OK, f"the broker stamps what comes to {raw.name}")
+        return Finding("timestamp type", State.OK, f"{name} is another log's, and keeps its times")
+    raw = cluster.topics.get(name)
+    if raw is None or not raw.topic.configs:
+        return Finding("timestamp type", State.UNSEEN, f"{name}: its settings need DescribeConfigs", _GRANT)
+    check_stamped(raw.topic)
+    return Finding("timestamp type", State.OK, f"the broker stamps what comes to {name}")
 
 
 def topic_settings(cluster: Cluster, settings: Settings) -> Finding:
@@ -104,9 +110,10 @@ def topic_settings(cluster: Cluster, settings: Settings) -> Finding:
     Raises:
         UsageError: states get lost.
     """
-    check_kept(cluster.topics[settings.topics().state].topic)
     seen = {name: one.topic for name, one in cluster.topics.items()}
-    if not all(one.configs for one in seen.values()):
+    if state := seen.get(settings.topics().state):
+        check_kept(state)
+    if cluster.hidden or not all(one.configs for one in seen.values()):
         return Finding("topic settings", State.UNSEEN, "they need DescribeConfigs on the topics", _GRANT)
     differing = [
         f"{one.topic}: {one.subject} is {one.actual} and should be {one.desired}"
@@ -119,18 +126,21 @@ def topic_settings(cluster: Cluster, settings: Settings) -> Finding:
     return Finding("topic settings", State.OK, "as the files of the topics want them")
 
 
-def replication(cluster: Cluster) -> Finding:
-    """Check that the loss of a broker loses nothing."""
-    for name, seen in cluster.topics.items():
-        if seen.incomplete:
-            what = f"{name}: a copy of {numbered(seen.incomplete)} is behind or gone"
-            return Finding("replication", State.LOOK, what, "start the broker that has it, and look at its log")
-    least = min((seen.topic for seen in cluster.topics.values()), key=lambda topic: topic.replicas)
-    in_sync = min(_copies_in_sync(seen.topic) for seen in cluster.topics.values())
-    what = f"copies of {least.name}: {least.replicas}, of which {in_sync} must have what is committed"
-    if least.replicas < COPIES or in_sync < COPIES_IN_SYNC:
-        return Finding("replication", State.LOOK, what, "have three brokers, and make the topics with --replicas 3")
-    return Finding("replication", State.OK, what)
+def replication(cluster: Cluster) -> Iterator[Finding]:
+    """Check that the loss of a broker loses nothing, if any topic is seen."""
+    check = "replication"
+    incomplete = [f"{name} {numbered(seen.incomplete)}" for name, seen in cluster.topics.items() if seen.incomplete]
+    if incomplete:
+        what = f"a copy is behind or gone: {', '.join(incomplete)}"
+        yield Finding(check, State.LOOK, what, "start the broker that has it, and look at its log")
+    elif topics := [seen.topic for seen in cluster.topics.values()]:
+        least = min(topics, key=lambda topic: topic.replicas)
+        in_sync = min(map(_copies_in_sync, topics))
+        what = f"copies of {least.name}: {least.replicas}, of which {in_sync} must have what is committed"
+        if least.replicas < COPIES or in_sync < COPIES_IN_SYNC:
+            yield Finding(check, State.LOOK, what, "have three brokers, and make the topics with --replicas 3")
+        else:
+            yield Finding(check, State.OK, what)
 
 
 def _copies_in_sync(topic: Topic) -> int:
@@ -147,8 +157,9 @@ def rights(cluster: Cluster, settings: Settings) -> Finding:
         "a3cp export": ((tagged, "READ"), (sessions, "READ")),
         "a3cp serve": ((raw, "WRITE"), *((name, "READ") for name in (tagged, sessions, state))),
     }
+    have = {name: seen.rights for name, seen in cluster.topics.items()}
     lacking = {
-        command: [f"{right.title()} on {name}" for name, right in wanted if right not in cluster.topics[name].rights]
+        command: [f"{right.title()} on {name}" for name, right in wanted if right not in have.get(name, ())]
         for command, wanted in needed.items()
     }
     enough = ", ".join(command for command, lacks in lacking.items() if not lacks)
@@ -162,7 +173,7 @@ def offsets_retention(cluster: Cluster, raw: str) -> Finding:
     """Check that Kafka remembers how far an idle group was for as long as there are records for it."""
     check = "offsets retention"
     minutes = cluster.settings.get("offsets.retention.minutes")
-    kept = cluster.topics[raw].topic.configs.get("retention.ms")
+    kept = cluster.topics[raw].topic.configs.get("retention.ms") if raw in cluster.topics else None
     if minutes is None or kept is None:
         return Finding(check, State.UNSEEN, "it needs DescribeConfigs on the cluster and on the topics", _GRANT)
     if int(kept) < 0 or int(kept) > int(minutes) * HOUR_MS // 60:

@@ -1,7 +1,7 @@
 """Checks of how the work stands: the group, the clocks, the registry, what waits and why."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from processor.doctor.finding import Finding, State, found
@@ -19,14 +19,25 @@ _REGISTRY: Final = "schema ids"
 
 
 def of_work(
-    settings: Settings, partitions: int, now_ms: Callable[[], int], sleep: Callable[[float], None] = time.sleep
+    settings: Settings,
+    topics: Collection[str],
+    partitions: int,
+    now_ms: Callable[[], int],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Finding]:
-    """Yield a finding for each check. `partitions`: how many each topic has."""
-    yield found("group", lambda: group(settings, partitions))
-    yield found("clock", lambda: clock(settings, partitions, now_ms))
+    """Yield a finding for each check. What this user may not ask is unseen.
+
+    Args:
+        settings: say where all is.
+        topics: those that are seen; partitions: how many each has.
+        now_ms: the clock of this machine.
+        sleep: waits, seconds.
+    """
+    yield found("group", lambda: group(settings, partitions), refused=State.UNSEEN)
+    yield found("clock", lambda: clock(settings, partitions, now_ms), refused=State.UNSEEN)
     yield found(_REGISTRY, lambda: schema_ids(settings), at_fault=State.LOOK)
-    yield from lag(settings, sleep)
-    yield found("open transactions", lambda: transactions(settings, partitions, sleep))
+    yield found("lag", lambda: lag(settings, sleep), refused=State.UNSEEN)
+    yield found("open transactions", lambda: transactions(settings, topics, partitions, sleep), refused=State.UNSEEN)
 
 
 def group(settings: Settings, partitions: int) -> Finding:
@@ -76,21 +87,22 @@ def schema_ids(settings: Settings) -> Finding:
     return Finding(_REGISTRY, State.OK, f"the registry answers: {words}")
 
 
-def lag(settings: Settings, sleep: Callable[[float], None]) -> Iterator[Finding]:
+def lag(settings: Settings, sleep: Callable[[float], None]) -> Finding:
     """Say how far workers are, and what keeps them from getting further."""
     standing = overview(settings.kafka_conf(), settings.topics(), settings.group_id, sleep=sleep)
-    offsets = sum(one.lag for one in standing.progress)
-    words = f"{len(standing.workers)} workers, {offsets:,} offsets behind"
-    for trouble in troubles(standing):
-        what, _, remedy = trouble.partition("; ")
-        yield Finding("lag", State.LOOK, f"{what} ({words})", remedy)
-    if not troubles(standing):
-        yield Finding("lag", State.OK, words)
+    words = f"{len(standing.workers)} workers, {sum(one.lag for one in standing.progress):,} offsets behind"
+    seen = tuple(topic for topic in standing.topics if topic.partitions)
+    if wrong := troubles(standing._replace(topics=seen)):
+        what, _, remedy = wrong[0].partition("; ")
+        return Finding("lag", State.LOOK, f"{what} ({words})", remedy)
+    return Finding("lag", State.OK, words)
 
 
-def transactions(settings: Settings, partitions: int, sleep: Callable[[float], None]) -> Finding:
+def transactions(
+    settings: Settings, topics: Collection[str], partitions: int, sleep: Callable[[float], None]
+) -> Finding:
     """Look for transactions that stay open: nothing behind them is seen by readers of committed records."""
-    places = [(name, partition) for name in settings.topics() for partition in range(partitions)]
+    places = [(name, partition) for name in topics for partition in range(partitions)]
     standing = open_transactions(settings.kafka_conf(), places, sleep=sleep)
     if standing:
         (topic, partition), (offset, hidden) = next(iter(standing.items()))

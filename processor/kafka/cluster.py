@@ -16,7 +16,8 @@ from processor.kafka.topic_admin import readable
 from processor.kafka.topics import Topic
 
 _TIMEOUT_S: Final = 6.0
-_UNSEEN: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+_UNKNOWN: Final = KafkaError.UNKNOWN_TOPIC_OR_PART
+_HIDDEN: Final = KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
 class TopicSeen(NamedTuple):
@@ -34,6 +35,7 @@ class Cluster(NamedTuple):
     brokers: int
     settings: Mapping[str, str]  # of one broker; empty without the right to read them
     topics: Mapping[str, TopicSeen]  # those that exist and that this user may see
+    hidden: frozenset[str] = frozenset()  # those that this user may not see, whether they exist or not
 
 
 def look(conf: Mapping[str, Any], names: Iterable[str]) -> Cluster:
@@ -49,15 +51,18 @@ def look(conf: Mapping[str, Any], names: Iterable[str]) -> Cluster:
             TopicCollection(list(names)), include_authorized_operations=True, request_timeout=_TIMEOUT_S
         )
         wait(described.values())  # librdkafka crashes when a client goes while an answer is on the way.
-        there = [answer.result() for answer in described.values() if not _is_unseen(answer)]
+        codes = {name: _code(answer) for name, answer in described.items()}
+        there = [described[name].result() for name, code in codes.items() if code not in (_UNKNOWN, _HIDDEN)]
         settings = _settings(admin, conf, ResourceType.TOPIC, [topic.name for topic in there])
         (of_broker,) = _settings(admin, conf, ResourceType.BROKER, [str(nodes[0].id)]).values()
-    return Cluster(len(nodes), of_broker, {topic.name: _seen(topic, settings[topic.name]) for topic in there})
+    topics = {topic.name: _seen(topic, settings[topic.name]) for topic in there}
+    return Cluster(len(nodes), of_broker, topics, frozenset(name for name, code in codes.items() if code == _HIDDEN))
 
 
-def _is_unseen(answer: Future[Any]) -> bool:
+def _code(answer: Future[Any]) -> int | None:
+    """Return the code of the error that the answer is. Returns None if it is none."""
     error = answer.exception()
-    return isinstance(error, KafkaException) and error_of(error).code() in _UNSEEN
+    return error_of(error).code() if isinstance(error, KafkaException) else None
 
 
 def _settings(

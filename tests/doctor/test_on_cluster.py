@@ -62,7 +62,7 @@ def test_all_is_well() -> None:
         (changed("a3cp.raw", {}), "offsets retention", State.UNSEEN, "DescribeConfigs"),
         (changed("a3cp.state", {"cleanup.policy": "delete"}), "topic settings", State.WRONG, "forgotten"),
         (changed("a3cp.dlq", {"retention.ms": "1"}), "topic settings", State.LOOK, "a3cp.dlq: retention.ms is 1 and"),
-        (changed("a3cp.tagged", incomplete=(0, 1)), "replication", State.LOOK, "partitions 0-1 is behind or gone"),
+        (changed("a3cp.tagged", incomplete=(0, 1)), "replication", State.LOOK, "gone: a3cp.tagged partitions 0-1"),
         (changed("a3cp.tagged", replicas=2), "replication", State.LOOK, "copies of a3cp.tagged: 2"),
         (
             changed("a3cp.tagged", {"min.insync.replicas": "1"}),
@@ -89,6 +89,18 @@ def test_rights_are_told_by_command() -> None:
     assert finding.what.endswith("a3cp serve lacks Write on a3cp.raw")
     blind = WELL._replace(topics={name: seen._replace(rights=frozenset()) for name, seen in WELL.topics.items()})
     assert findings(blind)["rights"].state is State.WRONG
+
+
+def test_a_user_sees_only_what_it_needs() -> None:
+    """A topic that this user may not see is not missing; what it says is unseen, and nothing is wrong."""
+    names = ("a3cp.tagged", "a3cp.sessions")
+    hidden = frozenset(WELL.topics.keys() - set(names))
+    exporter = Cluster(3, {}, {name: WELL.topics[name] for name in names}, hidden)
+    found = findings(exporter)
+    assert {check for check, finding in found.items() if finding.state is State.OK} == {"replication", "rights"}
+    assert {finding.state for finding in found.values()} == {State.OK, State.UNSEEN}
+    assert found["topics"].what == "this user may not see a3cp.dlq, a3cp.raw, a3cp.state"
+    assert findings(Cluster(3, {}, {}, hidden | set(names)))["rights"].state is State.WRONG
 
 
 def test_another_log_may_keep_its_times() -> None:
