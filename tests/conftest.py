@@ -35,10 +35,10 @@ settings.load_profile("any speed")
 
 # For every Java of the tests, a broker or a registry: they live for minutes, too short for the second compiler to pay.
 QUICK_JAVA = "-XX:TieredStopAtLevel=1"
-# Files whose tests share a broker of their own, a registry or a browser.
+# Files whose tests share a broker of their own, a registry, a browser or a build.
 SHARING = {
-    "test_demo.py", "test_export_standing.py", "test_operations.py", "test_registry.py", "test_timeline_page.py",
-    "test_unreadable.py",
+    "test_demo.py", "test_export_standing.py", "test_kubernetes.py", "test_operations.py", "test_registry.py",
+    "test_timeline_page.py", "test_unreadable.py",
 }  # fmt: skip
 PARTITIONS = 4
 KAFKA_IMAGE = "apache/kafka:4.1.0"
