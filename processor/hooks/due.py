@@ -9,8 +9,9 @@ from processor.codec.events import EventView
 from processor.sessions.feed import OutputRecord
 from processor.sessions.ports import TAGGED, Source
 from processor.settings.templates import Hook, Template
+from processor.upstream.notices import HOOKS
 
-SOURCE: Final = "a3cp_hooks"
+SOURCE: Final = HOOKS
 """The source of what an answer is written as; nobody is told of that again."""
 
 Moment: TypeAlias = Literal["start", "messages", "end"]

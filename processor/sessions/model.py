@@ -10,7 +10,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from processor.core.ids import owner_of
-from processor.upstream.notices import Notice, notice_words
+from processor.core.model import Flag
+from processor.upstream.notices import ANSWERS, Notice, notice_words
 
 
 class MessageRow(NamedTuple):
@@ -41,6 +42,11 @@ class MessageRow(NamedTuple):
     def flags(self) -> tuple[str, ...]:
         """Words of the tag's flags and of what its content shows."""
         return notice_words(self.notices)
+
+    @property
+    def notable(self) -> int:
+        """The bits of `notices` that a reader of the session should know of."""
+        return self.notices & ~Flag.LATE if self.source in ANSWERS else self.notices
 
 
 class EventRow(NamedTuple):

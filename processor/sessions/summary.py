@@ -38,15 +38,16 @@ class SessionFold:
             is_next = row.seq == self._held + 1
             self._digest = sha256(self._digest + row.content_hash).digest() if is_next else None
         self._held += 1
-        self._notices |= row.notices
+        notable = row.notable
+        self._notices |= notable
         sums = self._sums
         _count(sums.expressed_by, row.expressed_by)
         if row.source is not None:
             _count(sums.sources, row.source)
         if row.modality is not None:
             _count(sums.modalities, row.modality)
-        if row.notices:
-            for word in notice_words(row.notices):
+        if notable:
+            for word in notice_words(notable):
                 _count(sums.notices, word)
         if facts.abort_code is not None:
             _count(sums.abort_codes, facts.abort_code)

@@ -18,6 +18,7 @@ from processor.sessions.arguments import details_of
 from processor.sessions.model import EventRow, MessageRow, SessionView
 from processor.sessions.shapes import Context, Entry, Note, Step
 from processor.upstream.expression import voice_of_event
+from processor.upstream.notices import notice_words
 from processor.upstream.words import Said, detail_words, filled, said_in_event, said_in_message
 
 SPOOL_BYTES_MAX: Final = 8 << 20  # kept in memory; beyond it a temporary file takes over
@@ -60,7 +61,7 @@ def message_line(row: MessageRow, codec: Codec) -> tuple[Line, bytes | None]:
             content, why = None, found
     if content is None:
         record = _without_content(row, why)
-    notices = list(row.flags)
+    notices = list(notice_words(row.notable))
     if content is None and "withheld" not in notices:
         notices.append("withheld")
     at_ms = row.append_ms if "clock_skew" in notices else row.timestamp_ms

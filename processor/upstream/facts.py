@@ -12,7 +12,7 @@ from processor.codec.events import SEALED, EventView
 from processor.codec.jsonvalue import plain_value
 from processor.upstream.expression import voice_of
 from processor.upstream.notices import Notice
-from processor.upstream.words import top_label
+from processor.upstream.words import socket_text, top_label
 
 TEXT_CHARS_MAX: Final = 10_000  # of one text that can be searched
 TEXTS_MAX: Final = 32  # of one record
@@ -50,7 +50,7 @@ _FEEDBACK: Final = {
 _FEEDBACK_NOTICES: Final = {"corrected": Notice.CORRECTED, "rejected": Notice.REJECTED}
 _NUMBERS: Final = (int, float)  # By type: a truth value is an `int` to `isinstance`.
 _SCORE_END: Final = 1e15  # Beyond it, and of what is no number at all, nobody means a score.
-_TEXT_SETS: Final = frozenset((*_TEXT_KEYS, "context", "annotation", "clarification"))
+_TEXT_SETS: Final = frozenset((*_TEXT_KEYS, "context", "annotation", "clarification", "payload"))
 
 
 class Facts(NamedTuple):
@@ -182,6 +182,8 @@ def _texts(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield key, value[:TEXT_CHARS_MAX]
             else:
                 yield from _texts_at(key, value)
+    if text := socket_text(fields.get("payload")):
+        yield "payload.payload", text[:TEXT_CHARS_MAX]
     for key, inner in (("context", None), ("annotation", "intent"), ("clarification", "reason")):
         value = fields.get(key)
         if isinstance(value, dict):

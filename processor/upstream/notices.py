@@ -5,6 +5,11 @@ from typing import Final
 
 from processor.core.model import Flag
 
+EVALUATOR: Final = "evaluation_manager"
+HOOKS: Final = "a3cp_hooks"
+ANSWERS: Final = frozenset({EVALUATOR, HOOKS})
+"""The sources of what is said of a session after its end: that it is late says nothing of the session."""
+
 
 class Notice:
     """What a reviewer wants to find: the bits of `Flag`, then those that a message's content or its session gives."""

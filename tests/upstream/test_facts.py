@@ -95,6 +95,7 @@ def test_what_the_metadata_of_a_conversation_count(metadata: object, found: tupl
          [("context", "kitchen"), ("context", "Are you thirsty?")]),
         ({"context_topic_tag": "food", "context_prompt_type": "natural_use"},
          [("context_prompt_type", "natural_use"), ("context_topic_tag", "food")]),
+        ({"payload": {"command": "say", "payload": {"text": "hello"}}}, [("payload.payload", "hello")]),
         ({"notes": "Looked at the cup.", "context": "odd"}, [("notes", "Looked at the cup.")]),
     ],
 )  # fmt: skip

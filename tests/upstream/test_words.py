@@ -55,6 +55,9 @@ from tests.upstream.odd_fields import JSON, ODD_FIELDS
         ({"output_phrase": "Yes."}, "Phrase prepared: “Yes.”"),
         ({"role": "user", "content": "Hello"}, "“Hello”"),
         ({"source": "ui", "text": "hello"}, "“hello”"),  # The form of the README's first message.
+        ({"source": "gateway", "payload": {"command": "say", "payload": {"text": "hello"}}}, "“hello”"),
+        ({"source": "gateway", "payload": {"command": "say", "payload": "hello"}}, "“hello”"),
+        ({"source": "gateway", "payload": {"command": "say", "payload": {"x": 1}}}, "Message from the gateway"),
         ({"source": "ui", "text": "hello", "event": "capture.close"}, "Camera recording stops"),
         ({"partner_speech": ["Shall", "we?"]}, "Heard: “Shall we?”"),
         ({"audio_payload": ""}, "Microphone is listening"),

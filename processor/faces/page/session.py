@@ -29,7 +29,7 @@ router: Final = APIRouter(prefix="/page", include_in_schema=False, dependencies=
 MESSAGES_A_TIME: Final = 2_000
 _BYTES_A_TIME: Final = 4 << 20
 _LINES: Final = "text/plain; charset=utf-8"
-_SCRIPTS: Final = ("acting.js", "sharing.js", "bookmarks.js", "loading.js")
+_SCRIPTS: Final = ("acting.js", "sharing.js", "bookmarks.js", "versions.js", "loading.js")
 
 
 class Asked(Moment):

@@ -19,6 +19,7 @@ from processor.faces.v1.messages_in import TAKEN, said
 from processor.faces.v1.reading import answer, encode, headers_of, held_of, in_thread
 from processor.faces.v1.telling import session_resource
 from processor.upstream.facts import score_in
+from processor.upstream.notices import EVALUATOR
 from processor.view.held import Held
 
 router: Final = APIRouter(tags=["Interviews"])
@@ -26,7 +27,6 @@ router: Final = APIRouter(tags=["Interviews"])
 RESUME: Final = "resume_sha256"
 """The name in a session's context under which the hash of its resume is."""
 
-EVALUATOR: Final = "evaluation_manager"
 _SAFETY_MS: Final = 60_000  # Its session must still be remembered when the processor reads it.
 
 

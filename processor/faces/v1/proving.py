@@ -12,10 +12,11 @@ from processor.faces.positions import CaughtUp
 from processor.faces.v1.reading import Wanted, answer, encode, headers_of, in_thread, listed
 from processor.faces.v1.shapes import SessionAudit, SessionProof, answers
 from processor.sessions.metadata import MetadataFold
-from processor.sessions.model import Status
+from processor.sessions.model import EventRow, Status
 from processor.sessions.shapes import Proof
 from processor.targets.paths import bundle_path
 from processor.view.held import Held
+from processor.view.position import Position
 
 router = APIRouter(tags=["One session"], dependencies=[CaughtUp])
 
@@ -25,7 +26,8 @@ async def show_audit(request: Request, held: Wanted, context: Given) -> Response
     """Show which steps the session went through, and what the log proves of it.
 
     `proof.status` is `complete` when the messages that are held are those that the session's end tells of, by their
-    number and by the digest over all of them. `ends` has each end that was told, with its revision.
+    number and by the digest over all of them. `ends` has each end that was told, with its revision; its `position`
+    shows as `as_of` the session as that end left it.
     """
     return answer(await in_thread(_audit_of, held, context.bundles_root), headers_of(request, held))
 
@@ -60,6 +62,7 @@ def _audit_of(held: Held, bundles_root: str | None) -> dict[str, Any]:
         fold.add(event)
         if event.kind == "ended":
             ends.append({
+                "position": str(_position_at(held, each, event.message_count or 0)),
                 "revision": event.revision, "told_at": format_time(each.append_ms), "reason": event.reason,
                 "end_time": None if event.end_time is None else format_time(event.end_time),
                 "message_count": event.message_count, "digest": event.digest,
@@ -81,6 +84,12 @@ def _audit_of(held: Held, bundles_root: str | None) -> dict[str, Any]:
         "ends": ends,
         "position": str(held.position),
     }
+
+
+def _position_at(held: Held, end: EventRow, count: int) -> Position:
+    """Return the position at which an end was the latest thing that was known, with the first `count` messages."""
+    tagged = next((row.offset + (row.seq == count) for row in held.messages_after(max(0, count - 1))), 0)
+    return held.position._replace(sessions=end.offset + 1, tagged=tagged if count else 0)
 
 
 def _proof_words(held: Held) -> str:

@@ -1,6 +1,6 @@
 """What the reads of `/v1` answer, for the OpenAPI document: made of the types that JSON is written from."""
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -56,6 +56,7 @@ class SessionExplanation(msgspec.Struct):
 class ToldEnd(msgspec.Struct):
     """An end that was told; a greater revision takes the place of the one before."""
 
+    position: Annotated[str, msgspec.Meta(description="as `as_of` it shows the session as this end left it")]
     revision: int | None
     told_at: str
     reason: str | None

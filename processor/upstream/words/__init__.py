@@ -6,6 +6,7 @@ from processor.upstream.words.messages import (
     notes_in,
     number,
     said_in_message,
+    socket_text,
     top_label,
 )
 from processor.upstream.words.table import LANGUAGES, WORDS_CHARS_MAX, Said, filled, span_words, table
@@ -22,6 +23,7 @@ __all__ = [
     "number",
     "said_in_event",
     "said_in_message",
+    "socket_text",
     "span_words",
     "table",
     "top_label",

@@ -127,6 +127,19 @@ def _wrote(fields: Mapping[str, Any]) -> Said | None:
     return _said("wrote", text=text) if text else None
 
 
+def _said_on_socket(fields: Mapping[str, Any]) -> Said | None:
+    text = socket_text(fields.get("payload"))
+    return _said("wrote", text=text) if text else None
+
+
+def socket_text(payload: Any) -> str | None:
+    """Return what was said over a socket: the gateway keeps what a client sent as the `payload` of the `payload`."""
+    sent = payload.get("payload") if isinstance(payload, Mapping) else None
+    if isinstance(sent, str):
+        return sent if sent.strip() else None
+    return _text(sent, "text") if isinstance(sent, Mapping) else None
+
+
 def _decided(fields: Mapping[str, Any]) -> Said | None:
     decision = _text(fields, "final_decision")
     return _said("decided", label=decision) if decision else None
@@ -229,6 +242,7 @@ _SAYINGS: Final[tuple[tuple[_Saying, frozenset[str]], ...]] = (  # Each with the
     (_training, frozenset({"training_config", "trigger"})),
     (_evaluated, frozenset({"overall_score"})),
     (_wrote, frozenset({"text"})),
+    (_said_on_socket, frozenset({"payload"})),
 )
 _NAMES: Final = frozenset(name for _, needed in _SAYINGS for name in needed)
 

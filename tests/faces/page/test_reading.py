@@ -5,7 +5,7 @@ import json
 from processor.codec.isotime import format_time
 from processor.faces.page.session import MESSAGES_A_TIME
 from tests.bundles.browser import Browser
-from tests.faces.page.stage import begin, open_session, say
+from tests.faces.page.stage import begin, open_session, press_button, say
 from tests.served import InMemory
 
 BADGE = "document.getElementById('proof')"
@@ -91,3 +91,70 @@ def test_who_reads_elsewhere_is_told_of_new_lines(browser, service, http):
     browser.settle()
     assert "three more" in browser.run("[...document.querySelectorAll('.row')].at(-1).textContent")
     assert browser.run("document.getElementById('new-lines').hidden")
+
+
+def test_a_tag_is_taken_off_and_its_history_stays(browser, service, http):
+    """It says who put it there; the keyboard alone takes it off; the line that tells of it is still there."""
+    session_id = begin(http, "tagged-01", "hello")
+    http.post(f"/v1/sessions/{session_id}/tags", json={"add": ["music"], "performer_id": "anna"}).raise_for_status()
+    open_session(browser, service, session_id)
+    browser.run("document.querySelector('#tags button').focus()")
+    browser.press(" ")
+    assert "“music”: added by anna, " in browser.run("document.getElementById('ask-what').textContent")
+    press_button(browser, "Take it off")
+    browser.wait_for("document.getElementById('tags').childElementCount === 0")
+    rows = "[...document.querySelectorAll('.row')].map((row) => row.textContent).join()"
+    assert "Tags changed by anna: music" in browser.run(rows)
+    browser.wait_for(f"{rows}.includes('without music')")
+    assert http.get(f"/v1/sessions/{session_id}").json()["tags"] == []
+
+
+def test_what_is_typed_in_a_dialog_stays_there(browser, service, http):
+    """The page's own keys do not count while somebody writes a note."""
+    open_session(browser, service, begin(http, "typing-01", "hello"))
+    press_button(browser, "Note")
+    browser.press(*"why? n/p")
+    assert browser.run("document.getElementById('ask-text').value") == "why? n/p"
+    assert not browser.run("document.getElementById('help').open")
+    browser.run("document.getElementById('ask').close()")
+
+
+def test_versions_are_set_side_by_side(browser, service, http):
+    """An evaluation came after the end: what is new, that nothing is gone, and the session as it stood before."""
+    session_id = begin(http, "revised-01", "one", "two")
+    http.post(f"/v1/sessions/{session_id}/end", json={}).raise_for_status()
+    open_session(browser, service, session_id)
+    assert browser.run("document.getElementById('versions-button').hidden")
+    http.post(f"/v1/sessions/{session_id}/evaluation", json={"overall_score": 82}).raise_for_status()
+    browser.wait_for("!document.getElementById('versions-button').hidden")
+    assert "late" not in browser.run("document.getElementById('facts').textContent")
+    press_button(browser, "Versions")
+    browser.wait_for("document.getElementById('versions').open")
+    cells = "[...row.cells].map((cell) => cell.textContent)"
+    rows = browser.run(f"[...document.querySelectorAll('#versions-table tr')].map((row) => {cells})")
+    table = {name: cells for name, *cells in rows}
+    assert table["Messages"] == ["2", "3"]
+    assert table["Proof"] == ["unaltered: they are those that this end told of"] * 2
+    changes = browser.run("[...document.querySelectorAll('#versions-changes li')].map((line) => line.textContent)")
+    assert changes[0] == "New: 2 lines."
+    assert changes[1].startswith("No line is gone")
+    assert changes[2].endswith("Evaluation: 82")
+    browser.run("document.querySelector('#versions-table a').click()")
+    browser.wait_for("location.search.includes('as_of') && document.querySelector('#acting .notice')")
+    assert badge(browser) == ("proof right", "Complete and unaltered: 2 of 2 messages.")
+    assert "Evaluation" not in browser.run("document.getElementById('list').textContent")
+    assert browser.run("[...document.querySelectorAll('[data-act]')].every((button) => button.hidden)")
+    assert browser.errors == []
+
+
+def test_a_line_that_is_lost_is_said(browser, service, http):
+    """Else nobody would know that what is shown may be old; once it is back, what was missed is there."""
+    session_id = begin(http, "lost-01", "hello")
+    open_session(browser, service, session_id)
+    browser.run("window.real = fetch; fetch = () => Promise.reject(new TypeError('no network')); 0")
+    say(http, session_id, "meanwhile")
+    wrong = "document.getElementById('wrong').textContent"
+    browser.wait_for(f"{wrong}.startsWith('The service has not answered since ')")
+    browser.run("fetch = real; 0")
+    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('meanwhile'))")
+    assert browser.run(wrong) == ""

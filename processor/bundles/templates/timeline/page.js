@@ -27,7 +27,7 @@ const KEYS = {
   Enter: () => { if (selected) activate(selected, true); },
 };
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const typing = event.target === query;
   if (event.key === "Escape") {
     if (narrow.matches && !details.hidden) hideDetails();

@@ -6,6 +6,7 @@ const service = import("/static/http.js");
 const FORMATS = ["html", "zip", "timeline", "csv", "json"];
 const ADDITIONS = new Set(["note", "tag", "bookmark", "share"]);
 const OFFERED = { active: ["pause", "end"], paused: ["resume", "end"], closed: [] };
+const asOf = new URLSearchParams(location.search).get("as_of");
 const own = (name, values = {}) => fillText(W.service.served[name], values);
 let me = null;
 
@@ -24,10 +25,12 @@ async function act(word, body = {}) {
 }
 
 /** Ask the reader; returns the text ("" only if it may be empty), true where none is wanted, or null for no. */
-function askReader(question, { yes, wantsText, mayBeEmpty = false, charsMax = 65_536 }) {
+function askReader(question, { yes, no = own("no"), wantsText = false, mayBeEmpty = false, charsMax = 65_536 }) {
   const dialog = byId("ask"), text = byId("ask-text");
   byId("ask-what").textContent = question;
-  byId("ask-yes").textContent = yes;
+  byId("ask-yes").textContent = yes ?? "";
+  byId("ask-yes").hidden = yes === undefined;
+  byId("ask-no").textContent = no;
   text.hidden = !wantsText;
   text.required = wantsText && !mayBeEmpty;
   text.maxLength = charsMax;
@@ -56,13 +59,32 @@ for (const word of ["pause", "resume", "end"]) {
 /** Show why the session is as it is: each boundary and each notable message, by its rule. */
 async function showReasons() {
   const { ask } = await service;
-  const { explanations } = await ask(`${path}/explain`);
+  const { explanations } = await ask(`${path}/explain`, { parameters: { as_of: asOf } });
   byId("reasons-list").replaceChildren(...explanations.map((each) => {
     const line = element("li");
     line.append(element("time", "", clock(Date.parse(each.at))), document.createTextNode(" "), said("span", "", each.words), element("small", "", ` ${each.rule}`));
     return line;
   }));
   byId("reasons").showModal();
+}
+
+/** Show the tags; each tells who put it there, and whoever may can take it off. */
+function tellTags(tags, mayRemove) {
+  const told = JSON.stringify(tags);
+  if (byId("tags").dataset.told === told) return;  // The keyboard may be on one of them.
+  byId("tags").dataset.told = told;
+  byId("tags").replaceChildren(...tags.map((tag) => {
+    const chip = said("button", "chip", tag);
+    chip.type = "button";
+    chip.addEventListener("click", () => showTag(tag, mayRemove));
+    return chip;
+  }));
+}
+async function showTag(tag, mayRemove) {
+  const put = entries.filter((entry) => entry.kind === "tag" && restOf(entry).record.details.tags.add?.includes(tag)).pop();
+  const told = put ? own("tag_by", { tag, who: put.values.who, when: put.ms }) : tag;
+  if (!mayRemove) await askReader(told, { no: page("close") });
+  else if (await askReader(`${told} ${own("tag_off_what")}`, { yes: own("tag_off"), no: page("close") })) await act("tags", { remove: [tag] });
 }
 
 /** Say what the session is like now, and what can be done with it. */
@@ -73,7 +95,9 @@ function offer(resource) {
     const isAllowed = me.role === "operator" || (me.role === "reviewer") === isAddition;
     button.hidden = !isAllowed || !(isAddition || OFFERED[resource.status].includes(word));
   }
-  byId("tags").replaceChildren(...resource.tags.map((tag) => said("span", "chip", tag)));
+  tellTags(resource.tags, me.role !== "producer" && !asOf);
+  byId("versions-button").hidden = entries.filter((entry) => entry.kind === "ended").length + (resource.status !== "closed") < 2;
+  if (asOf) for (const node of byId("acting").querySelectorAll("[data-act], .hand-on, #versions-button")) node.hidden = true;
 }
 
 /** Write the words of the buttons, once the language is known. */
@@ -90,6 +114,8 @@ function prepare() {
   document.querySelector(".kicker").replaceChildren(back, " · ", person);
   byId("why").textContent = own("why");
   byId("why").addEventListener("click", showReasons);
+  byId("versions-button").textContent = own("versions");
+  byId("versions-button").addEventListener("click", () => showVersions().catch(fail));
   const print = element("button", "", own("print"));
   print.type = "button";
   print.addEventListener("click", () => window.print());

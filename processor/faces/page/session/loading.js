@@ -3,8 +3,7 @@
 const LEAST_WAIT_MS = 50;   // between two times that it is asked for
 const RETRY_MS = 2000;      // after it did not answer
 const NEAR_PX = 40;        // of the end: the reader is there
-const asOf = new URLSearchParams(location.search).get("as_of");
-let behind = [0, 0], position = null, isReading = false, isAsked = false, isFirstReading = true, unseen = 0;
+let behind = [0, 0], position = null, isReading = false, isAsked = false, isFirstReading = true, isLost = false, unseen = 0;
 
 /** Return the next part: its data and its lines. */
 async function nextPart() {
@@ -41,15 +40,21 @@ async function catchUp() {
       const part = await nextPart();
       isAsked ||= part[0].is_more;
       take(part);
-      byId("wrong").textContent = "";
+      tellLine(true);
       await new Promise((done) => setTimeout(done, isAsked ? 0 : LEAST_WAIT_MS));
     }
   } catch (error) {
-    fail(error);
-    if (!(error.status < 500)) setTimeout(catchUp, RETRY_MS);
+    if (error.status < 500) fail(error);
+    else { tellLine(false); setTimeout(catchUp, RETRY_MS); }
   } finally {
     isReading = false;
   }
+}
+/** Say whether the service answers: else nobody would know that what is shown may be old. */
+function tellLine(isThere) {
+  if (isThere === !isLost) return;
+  isLost = !isThere;
+  byId("wrong").textContent = isLost ? own("lost", { time: Date.now() }) : "";
 }
 function fail(error) {
   byId("wrong").textContent = [error.message, error.remedy].filter(Boolean).join(". ");
@@ -83,13 +88,13 @@ async function begin() {
   prepare();
   if (part[0].is_more) await catchUp();
   offerBookmark();
-  await showBookmarks();
+  await showBookmarks().catch(fail);
   const find = new URLSearchParams(location.search).get("find");
   if (find) openAt(find);
-  if (asOf) return;
+  if (asOf) { tellThen(); return; }
   const leaving = new AbortController();
   addEventListener("pagehide", () => leaving.abort(), { once: true });
-  live(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: catchUp });
+  live(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: catchUp, onLine: tellLine });
 }
 
 /** Open the session at the first line that has the words that were searched for. */

@@ -18,14 +18,15 @@ export async function ask(path, { method = "GET", parameters, body, signal } = {
   throw await refusalOf(response);
 }
 
-/** Follow server-sent events: `onEvent(name, data)` for each, until `signal` ends it. A broken line is taken up again. */
-export async function follow(path, { parameters, signal, onEvent }) {
+/** Follow server-sent events: `onEvent(name, data)` for each, until `signal` ends it. A broken line is taken up again; `onLine(isThere)` is told. */
+export async function follow(path, { parameters, signal, onEvent, onLine = () => {} }) {
   let last = null, pause = 500;
   while (!signal.aborted) {
     try {
       const headers = { Accept: "text/event-stream", ...(last === null ? {} : { "Last-Event-ID": last }) };
       const response = await fetch(withQuery(path, parameters), { headers, signal, credentials: "same-origin" });
       if (!response.ok) throw await refusalOf(response);
+      onLine(true);
       for await (const event of eventsOf(response.body)) {
         pause = 500;
         if (event.id) last = event.id;
@@ -34,6 +35,8 @@ export async function follow(path, { parameters, signal, onEvent }) {
     } catch (error) {
       if (signal.aborted || (error instanceof Refusal && error.status < 500 && error.status !== 429)) return;
     }
+    if (signal.aborted) return;
+    onLine(false);
     await new Promise((done) => setTimeout(done, pause));
     pause = Math.min(pause * 2, 10_000);
   }
