@@ -1,7 +1,6 @@
 """`a3cp demo`: the whole system on a lifelike day."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from rich.console import Console
 
 from processor import broker
 from processor.cli.extras import require
-from processor.cli.terminal import progress_bar
+from processor.cli.terminal import program, progress_bar
 from processor.cli.text import print_json
 
 PIPE_WIDTH = 110
@@ -65,7 +64,7 @@ def demo(
     if as_json:
         print_json(report.as_json(shown))
     else:
-        report.show(shown, console, _this_command(), broker_runs=shown.broker is not None and not stopped)
+        report.show(shown, console, program(), broker_runs=shown.broker is not None and not stopped)
     if not all(check.kept for check in shown.checks):
         raise typer.Exit(1)
 
@@ -75,15 +74,3 @@ def _console(*, stderr: bool) -> Console:
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     width = None if is_terminal or os.environ.get("COLUMNS") else PIPE_WIDTH
     return Console(stderr=stderr, width=width, highlight=False)
-
-
-def _this_command() -> str:
-    """Return how the reader calls a3cp from where they are."""
-    here = Path(sys.argv[0])
-    found = shutil.which("a3cp")
-    if found and Path(found).samefile(here):
-        return "a3cp"
-    try:
-        return str(here.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return str(here)

@@ -1,7 +1,10 @@
-"""Tables and bars, on a terminal or into a pipe."""
+"""Tables and bars, on a terminal or into a pipe; and what to type on it."""
 
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, Protocol
 
 from rich import box
@@ -55,3 +58,15 @@ def progress_bar(words: str = "", *, quiet: bool = False, console: Console | Non
     finally:
         if bar.live.is_started:  # Else it would print an empty line.
             bar.stop()
+
+
+def program() -> str:
+    """Return how the reader calls a3cp from where they are."""
+    here = Path(sys.argv[0])
+    found = shutil.which("a3cp")
+    if not here.exists() or (found and Path(found).samefile(here)):
+        return "a3cp"
+    try:
+        return str(here.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(here)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from processor.cli.extras import require
+from processor.cli.terminal import program
 from processor.processes.signals import leave_on_signals
 from processor.settings.sources import Option, load
 
@@ -47,7 +48,7 @@ def up(
     options = {} if port is None else {"serve_port": Option("--port", str(port))}
     settings = load(os.environ, Path.cwd(), options).settings
     place = _place(data_dir, settings.topic_prefix)
-    run_all(settings, place, port=settings.serve_port, say=lambda words: print(words, flush=True))
+    run_all(settings, place, port=settings.serve_port, program=program(), say=lambda words: print(words, flush=True))
 
 
 def _place(data_dir: Path | None, prefix: str) -> "Place":

@@ -40,13 +40,14 @@ class Place(NamedTuple):
         return f"sqlite:///{self.folder / 'a3cp.db'}"
 
 
-def run_all(settings: Settings, place: Place, *, port: int, say: Callable[[str], None]) -> None:
+def run_all(settings: Settings, place: Place, *, port: int, program: str, say: Callable[[str], None]) -> None:
     """Run everything until SIGTERM or SIGINT; a part that dies is started again, and that is said.
 
     Args:
         settings: if they name a Kafka it is used, else the embedded one is started.
         place: where everything is kept.
         port: of the service; 0 for a free one.
+        program: how people call `a3cp` from where they are.
         say: tells people.
 
     Raises:
@@ -75,7 +76,7 @@ def run_all(settings: Settings, place: Place, *, port: int, say: Callable[[str],
             try:
                 await_ready(url, parts, lambda: stopping)
                 if not stopping:
-                    tell(kafka, place, settings, url, say)
+                    tell(kafka, place, settings, url, say, program=program)
                 while not stopping:
                     time.sleep(_POLL_S)
                     kafka.look()
@@ -180,14 +181,17 @@ def await_ready(url: str, parts: list[Part], stopping: Callable[[], bool]) -> No
         time.sleep(_POLL_S)
 
 
-def tell(kafka: Kafka, place: Place, settings: Settings, url: str, say: Callable[[str], None]) -> None:
-    """Say in five lines where everything is."""
+def tell(kafka: Kafka, place: Place, settings: Settings, url: str, say: Callable[[str], None], *, program: str) -> None:
+    """Say in five lines where everything is, and in a sixth how to send something that the page shows at once."""
     names = ", .".join(settings.topics()._fields)
     say(f"Kafka     {kafka.words}")
     say(f"topics    {place.prefix}.{names}")
     say(f"sessions  {place.folder / 'a3cp.db'}, bundles in {place.folder / 'bundles'}")
     say(f"log       {place.folder / LOG_FILE}")
     say(f"service   {url}, a page for people; its documents at {url}/docs; Ctrl-C stops all")
+    message = """'{"user_id": "first-try", "source": "ui", "text": "hello", "timestamp": "'$(date -u +%FT%TZ)'"}'"""
+    where = f"--prefix {place.prefix} --bootstrap {kafka.servers}"
+    say(f"try       echo {message} | {program} produce {where} -")
 
 
 def last_words(log_file: Path) -> str:

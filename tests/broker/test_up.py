@@ -1,71 +1,14 @@
 """`a3cp up` on a real Kafka: all parts run, one that dies comes back, all stop, and what was there is there again."""
 
-import os
-import re
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from tests.cli.running import PROGRAM
+from tests.broker.ups import WITHIN_S, up
 
 pytestmark = pytest.mark.broker
-
-WITHIN_S = 120.0
-
-
-class Up:
-    """A running `a3cp up`."""
-
-    def __init__(self, process: subprocess.Popen[bytes], out: Path) -> None:
-        self.process, self._out = process, out
-        self.children: list[psutil.Process] = []
-
-    def said(self) -> str:
-        return self._out.read_text()
-
-    def url(self) -> str:
-        found = self.wait_for(lambda: re.search(r"service +(http://\S+),", self.said()))
-        return str(found[1])
-
-    def child(self, word: str) -> psutil.Process:
-        self.children = psutil.Process(self.process.pid).children()
-        return next(child for child in self.children if word in child.cmdline())
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(WITHIN_S)
-
-    def wait_for(self, found: Any) -> Any:
-        until_s = time.monotonic() + WITHIN_S
-        while not (result := found()):
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() < until_s, self.said()
-            time.sleep(0.05)
-        return result
-
-
-@contextmanager
-def up(folder: Path, kafka: str, prefix: str) -> Iterator[Up]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("A3CP_")}
-    environ = {**clean, "KAFKA_BOOTSTRAP_SERVERS": kafka, "A3CP_TOPIC_PREFIX": prefix, "A3CP_GROUP_ID": prefix}
-    out = folder / "out.txt"
-    command = [*PROGRAM, "up", "--port", "0", "--data-dir", "data"]
-    with out.open("wb") as written:
-        process = subprocess.Popen(command, env=environ, cwd=folder, stdout=written, stderr=written)
-    running = Up(process, out)
-    try:
-        yield running
-    finally:
-        process.kill()
-        process.wait()
 
 
 def started(url: str, user_id: str) -> str:
@@ -80,10 +23,12 @@ def started(url: str, user_id: str) -> str:
 
 def test_everything_runs_and_stays(kafka: str, topics: str, tmp_path: Path) -> None:
     """It says where everything is; a killed processor comes back; what was begun is still open after a restart."""
-    with up(tmp_path, kafka, topics) as running:
+    here = ("--data-dir", "data")
+    names = {"A3CP_TOPIC_PREFIX": topics, "A3CP_GROUP_ID": topics}
+    with up(tmp_path, kafka, *here, **names) as running:
         url = running.url()
         said = running.said().splitlines()
-        assert [line.split()[0] for line in said[-5:]] == ["Kafka", "topics", "sessions", "log", "service"]
+        assert [line.split()[0] for line in said[-6:]] == ["Kafka", "topics", "sessions", "log", "service", "try"]
         session = started(url, "elias01")
         running.wait_for(
             lambda: "warnings" not in httpx.get(f"{url}/readyz").json()
@@ -100,7 +45,7 @@ def test_everything_runs_and_stays(kafka: str, topics: str, tmp_path: Path) -> N
         children = running.children
         assert running.stop() == 0
         assert not any(child.is_running() for child in children)
-    with up(tmp_path, kafka, topics) as running:
+    with up(tmp_path, kafka, *here, **names) as running:
         assert started(running.url(), "elias01") == session
         children = [running.child("serve"), running.child("process")]
         running.process.kill()
