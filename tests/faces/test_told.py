@@ -1,12 +1,15 @@
 """What a session tells of a person in short, over HTTP."""
 
+from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
 
 from processor.faces.page import told
 from processor.in_memory import MemoryDeployment
+from processor.profiles import Pseudonyms, open_profiles
 from tests.faces.reading import start
+from tests.faces.stage import http_of
 
 
 def tell(http: TestClient, session_id: str) -> Any:
@@ -56,6 +59,18 @@ def test_what_calls_for_a_person_is_told_whatever_it_says(deployment: MemoryDepl
     [line] = tell(http, session_id)["lines"]
     assert "requires_attention" in line[5]
     assert line[6] == "seq=2"
+
+
+def test_what_was_marked_is_told(deployment: MemoryDeployment, tmp_path: Path) -> None:
+    """Whatever it says, with the words of its bookmarks; it is not folded with others."""
+    profiles = open_profiles(f"sqlite:///{tmp_path / 'profiles.db'}", Pseudonyms(b"key"), None)
+    session_id = start(deployment, "ann")
+    with http_of(deployment, profiles=profiles) as http:
+        send(http, session_id, spoken("hello"), spoken("hello"), FRAME)
+        for place in ({"seq": 2, "text": "look"}, {"seq": 3}, {"event": 1}):
+            http.post(f"/v1/sessions/{session_id}/bookmarks", json=place).raise_for_status()
+        lines = {place: (marks, count) for *_, place, marks, count in tell(http, session_id)["lines"]}
+    assert lines == {"event=1": ([""], 1), "seq=1": ([], 1), "seq=2": (["look"], 1), "seq=3": ([""], 1)}
 
 
 def test_a_long_session_is_cut_and_says_so(deployment: MemoryDeployment, http: TestClient, monkeypatch: Any) -> None:

@@ -1,7 +1,7 @@
 """What a session tells of a person, in short: what was expressed, said and noted, without the machinery between it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from processor.codec.codec import Codec
 from processor.codec.events import from_json
 from processor.codec.isotime import parse_time
-from processor.faces.context import Given
+from processor.faces.context import Context, Given
 from processor.faces.positions import CaughtUp
 from processor.faces.v1.reading import Wanted, answer, headers_of, in_thread
 from processor.sessions.shapes import Entry
@@ -40,11 +40,13 @@ class Told(msgspec.Struct, array_like=True):
     detail: str
     notices: list[str]
     place: str  # the fragment of the address of the session's page that leads to it
+    marks: Sequence[str]  # what bookmarks say of it, "" for one without words
     count: int = 1
 
     def is_like(self, other: "Told") -> bool:
         """Whether it says the same as another line."""
-        return _kind(self) == _kind(other) and (self.detail, self.notices) == (other.detail, other.notices)
+        mine, theirs = ((each.detail, each.notices, each.marks) for each in (self, other))
+        return _kind(self) == _kind(other) and mine == theirs
 
 
 class Expressed(msgspec.Struct, array_like=True):
@@ -65,16 +67,24 @@ class Telling(msgspec.Struct):
 
 @router.get("/sessions/{session_id}/told")
 async def tell_session(request: Request, held: Wanted, context: Given) -> Response:
-    """Return what was expressed, said and noted in a session, oldest first, and how often the user expressed what."""
-    return answer(await in_thread(telling_of, held, context.view.codec), headers_of(request, held))
+    """Return what was expressed, said, noted and marked in a session, and how often the user expressed what."""
+    return answer(await in_thread(_telling, held, context), headers_of(request, held))
 
 
-def telling_of(held: Held, codec: Codec) -> Telling:
-    """Return a session in short. Raises as `Codec.untag`."""
+def _telling(held: Held, context: Context) -> Telling:
+    marks: dict[str, list[str]] = {}
+    if context.profiles is not None:
+        for bookmark in context.profiles.bookmarks.of_session(held.row.session_id):
+            marks.setdefault(bookmark.place, []).append(bookmark.text)
+    return telling_of(held, context.view.codec, marks)
+
+
+def telling_of(held: Held, codec: Codec, marks: Mapping[str, Sequence[str]]) -> Telling:
+    """Return a session in short, with the places in `marks` whatever they say. Raises as `Codec.untag`."""
     lines: list[Told] = []
     counts: Counter[_Kind] = Counter()
     left_out = 0
-    for line in _lines(held, codec):
+    for line in _lines(held, codec, marks):
         if line.voice == "user" and line.phrase in _EXPRESSED:
             kind = _kind(line)
             if kind in counts or len(counts) < EXPRESSED_MAX:
@@ -103,19 +113,19 @@ def _kind(line: Told) -> _Kind:
     return _Kind(line.phrase, line.voice, tuple(values))
 
 
-def _lines(held: Held, codec: Codec) -> Iterator[Told]:
+def _lines(held: Held, codec: Codec, marks: Mapping[str, Sequence[str]]) -> Iterator[Told]:
     """Yield the lines that tell something: events first, so that no notes are left out before messages are."""
     for number, row in enumerate(held.events(), 1):
         event = from_json(row.value)
-        entry = event_line(row, event, number).entry
-        if entry.phrase in _TELLING:
-            yield _told(entry, f"event={number}")
+        entry, place = event_line(row, event, number).entry, f"event={number}"
+        if entry.phrase in _TELLING or place in marks:
+            yield _told(entry, place, marks)
     for message in held.messages():
-        entry = message_line(message, codec)[0].entry
-        if entry.phrase in _TELLING or not _ALWAYS.isdisjoint(entry.notices):
-            yield _told(entry, f"seq={entry.seq}")
+        entry, place = message_line(message, codec)[0].entry, f"seq={message.seq}"
+        if entry.phrase in _TELLING or place in marks or not _ALWAYS.isdisjoint(entry.notices):
+            yield _told(entry, place, marks)
 
 
-def _told(entry: Entry, place: str) -> Told:
-    at_ms = parse_time(entry.at)
-    return Told(at_ms, entry.expressed_by, entry.phrase, entry.values, entry.detail, entry.notices, place)
+def _told(entry: Entry, place: str, marks: Mapping[str, Sequence[str]]) -> Told:
+    said = entry.phrase, entry.values, entry.detail, entry.notices
+    return Told(parse_time(entry.at), entry.expressed_by, *said, place, marks.get(place, ()))

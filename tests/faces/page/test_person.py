@@ -32,6 +32,7 @@ def test_a_week_is_told_day_by_day(browser, service, http):
     """What it adds up to, what was expressed, and each session with what was said and noted."""
     first = begin(http, "week-01", "a drink", "a walk")
     note(http, first, "calm today")
+    http.post(f"/v1/sessions/{first}/bookmarks", json={"seq": 2, "text": "smiled"}).raise_for_status()
     begin(http, "week-01", "a drink")
     open_person(browser, service, "week-01")
     facts = browser.run(
@@ -42,9 +43,13 @@ def test_a_week_is_told_day_by_day(browser, service, http):
     assert expressed == ["2 × Spoken: “a drink”", "1 × Spoken: “a walk”"]
     assert browser.run("document.querySelectorAll('.day').length") == 1
     assert [line[6:] for line in browser.run(LINES)] == [
-        "User Spoken: “a drink”", "User Spoken: “a walk”", "Carer Note by ann: “calm today”", "User Spoken: “a drink”"
-    ]  # fmt: skip
+        "User Spoken: “a drink”",
+        "User Spoken: “a walk” ★ smiled",
+        "Carer Note by ann: “calm today”",
+        "User Spoken: “a drink”",
+    ]
     assert browser.run("document.title").startswith("week-01, ")
+    assert "null" not in browser.run("document.querySelector('main').textContent")
     assert browser.errors == []
 
 

@@ -7,7 +7,7 @@ import { dateOf, flagWord, say, stateWord, timeOf } from "/static/words.js";
 
 const PAGE = 200;          // sessions that are asked for at once
 const SESSIONS_MAX = 400;  // of one week
-const EXPRESSED_MAX = 30;  // different things that are listed
+const EXPRESSED_MAX = 20;  // different things that are listed
 const AT_ONCE = 4;         // sessions that are read side by side
 const HUSHED = new Set(["nonconforming", "demo"]);  // flags that say nothing to people
 
@@ -39,7 +39,7 @@ export async function showPerson({ main, address, me, signal }) {
     return;
   }
   const tellings = await fill(days, sessions, signal);
-  told.append(...totals(sums, sessions, tellings));
+  told.append(...totals(sums, sessions, tellings).filter(Boolean));
   print.disabled = false;
   announce(say("person.read"));
 }
@@ -142,11 +142,12 @@ function headOf(session) {
 }
 
 function toldIn({ lines, left_out: leftOut }, session) {
-  const shown = lines.map(([ms, voice, name, values, detail, notices, place, count]) => {
+  const shown = lines.map(([ms, voice, name, values, detail, notices, place, marks, count]) => {
     const words = [count > 1 ? `${number(count)} ×` : "", phrase(name, values) + (detail ? `: ${detail}` : "")].filter(Boolean).join(" ");
     const line = lineOf(make("a", { href: sessionAt(session, place) }, timeOf(new Date(ms).toISOString())), voice, words);
     const odd = notices.filter((word) => !HUSHED.has(word)).map(flagWord);
     line.append(...odd.filter((flag) => !words.toLowerCase().includes(flag)).map((flag) => make("span", { class: "chip odd" }, flag)));
+    line.append(...marks.map((text) => given(`★ ${text || say("served.bookmark")}`, { class: "chip mark" })));
     return line;
   });
   if (leftOut) shown.push(make("p", { class: "soft" }, say("person.left_out", { lines: leftOut })));
