@@ -4,13 +4,12 @@ They are sent from memory, without a thread. What was said since they were read 
 the store is asked the first time alone.
 """
 
-import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from processor.faces.encoded import kept_until_s
+from processor.faces.recent import Recent, kept_until_s
 from processor.sessions.model import MessageRow
 from processor.view.position import Position
 from processor.view.view import Version, View
@@ -38,7 +37,7 @@ class History:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes in memory, roughly."""
+        """See `Keepable`."""
         return sum(map(len, self.messages))
 
 
@@ -46,8 +45,7 @@ class Histories:
     """The histories that were read last; for one event loop."""
 
     def __init__(self) -> None:
-        self._histories: OrderedDict[str, History] = OrderedDict()
-        self._size_bytes = 0
+        self._recent: Recent[History] = Recent(SIZE_BYTES_MAX)
 
     def get(
         self, view: View, session_id: str, encode: Callable[[MessageRow], bytes]
@@ -56,21 +54,20 @@ class Histories:
 
         `encode` encodes what was said since it was read.
         """
-        known = self._take(session_id)
+        known = self._recent.get(session_id)
         if known is None:
             return None
         position = view.position(known.last.user_id)  # Before the version is: that holds at least as much.
         version = view.version(session_id)
-        if version is None or time.monotonic() > known.until_s:
-            return None
         if version != known.version:
-            rows = view.messages_behind(known.last, MESSAGES_MAX)
-            if rows is None or not _follow(known.last, rows):
+            self._recent.drop(session_id)
+            rows = None if version is None else view.messages_behind(known.last, MESSAGES_MAX)
+            if version is None or rows is None or not _follow(known.last, rows):
                 return None
             known.messages.extend(map(encode, rows))
             known.last = rows[-1] if rows else known.last
             known.version = version
-        self._keep(session_id, known)
+            self._recent.keep(session_id, known)
         return known, position
 
     def put(
@@ -78,20 +75,8 @@ class Histories:
     ) -> None:
         """Keep the last messages of a session that were read after it had `version`; nothing if it has none."""
         if version is not None:
-            self._take(session_id)
             history = History(version, owner, last, deque(messages, MESSAGES_MAX), kept_until_s(session_id))
-            self._keep(session_id, history)
-
-    def _take(self, session_id: str) -> History | None:
-        history = self._histories.pop(session_id, None)
-        self._size_bytes -= 0 if history is None else history.size_bytes
-        return history
-
-    def _keep(self, session_id: str, history: History) -> None:
-        self._histories[session_id] = history
-        self._size_bytes += history.size_bytes
-        while self._size_bytes > SIZE_BYTES_MAX:
-            self._take(next(iter(self._histories)))
+            self._recent.keep(session_id, history)
 
 
 def _follow(last: MessageRow, rows: Sequence[MessageRow]) -> bool:

@@ -27,7 +27,7 @@ from processor.in_memory import MemoryDeployment
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
 from processor.processes.replica import Replica
-from processor.processes.sockets import SOCKETS, SocketProtocol
+from processor.processes.sockets import SERVER
 from processor.profiles import Pseudonyms, open_profiles
 from processor.settings.model import Settings
 from processor.testing import RunningClock
@@ -118,14 +118,7 @@ def _log() -> FilteringBoundLogger:
 @contextmanager
 def serving(app: App, listening: socket.socket) -> Iterator[None]:
     """Serve `app` in a thread."""
-    config = uvicorn.Config(
-        app,
-        ws=SocketProtocol,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=_STOPS_WITHIN_S,
-        **SOCKETS,
-    )
+    config = uvicorn.Config(app, timeout_graceful_shutdown=_STOPS_WITHIN_S, **SERVER)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), name="a3cp-service", daemon=True)
     thread.start()

@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from processor.errors import UsageError
-from processor.processes.sockets import SOCKETS, SocketProtocol
+from processor.processes.sockets import SERVER
 
 HEAD_S: Final = 10.0  # within which a request's line and headers must have come
 HEAD_BYTES_MAX: Final = 64 << 10
@@ -76,14 +76,9 @@ def serve_until_signal(
     config = uvicorn.Config(
         app,
         http=BoundedHead,
-        ws=SocketProtocol,
-        **SOCKETS,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,  # Nothing is decided by where a request comes from.
-        server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
+        **SERVER,
     )
     server = _Server(config)
 

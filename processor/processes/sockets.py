@@ -14,12 +14,6 @@ FRAME_BYTES_MAX: Final = 64 << 10
 STALLED_S: Final = 20.0  # after which a client that takes nothing is given up
 _LOST: Final = 1006
 
-SOCKETS: Final[dict[str, Any]] = {
-    "ws_max_size": FRAME_BYTES_MAX,
-    "ws_per_message_deflate": False,  # It would take 64 KiB and more of memory for each socket.
-}
-"""Of uvicorn's settings those about sockets; `ws` is `SocketProtocol`."""
-
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol."""
@@ -53,3 +47,15 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+
+SERVER: Final[dict[str, Any]] = {
+    "ws": SocketProtocol,
+    "ws_max_size": FRAME_BYTES_MAX,
+    "ws_per_message_deflate": False,  # It would take 64 KiB and more of memory for each socket.
+    "log_config": None,
+    "access_log": False,
+    "proxy_headers": False,  # Nothing is decided by where a request comes from.
+    "server_header": False,
+}
+"""uvicorn's settings wherever a service runs."""

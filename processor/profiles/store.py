@@ -1,17 +1,17 @@
 """What is kept of persons beside the log, in a database of its own: profiles, resumes, what is shared or marked."""
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from processor.errors import UsageError
 from processor.profiles.bookmarks import Bookmarks, Sealing
+from processor.profiles.cipher import cipher_of
 from processor.profiles.pseudonyms import Pseudonyms
 from processor.profiles.shares import Shares
 from processor.profiles.tables import METADATA, PERSONS, PROFILES, RESUMES
@@ -41,7 +41,7 @@ class Profiles:
         """
         self._database = database
         self._pseudonyms = pseudonyms
-        self._cipher = None if key is None else Fernet(urlsafe_b64encode(sha256(key.encode()).digest()))
+        self._cipher = None if key is None else cipher_of(key.encode())
         self._insert = sqlite.insert if database.engine.dialect.name == "sqlite" else postgresql.insert
         self._is_made = False
         self.shares: Final = Shares(database, self._make)

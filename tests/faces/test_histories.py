@@ -109,21 +109,3 @@ def test_others_do_not_see_it(conversation: Counted) -> None:
         everybody = {"Authorization": f"Bearer {ALL.name}"}
         assert [http.get(path, headers=everybody).status_code for _ in range(2)] == [200, 200]
         problem(http.get(path, headers={"Authorization": f"Bearer {ben.name}"}), 404, "session_not_found")
-
-
-def test_memory_is_bounded(conversation: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read longest ago goes first."""
-    conversation.say("hello")
-    size = len(conversation.get().content)
-    monkeypatch.setattr(histories, "SIZE_BYTES_MAX", size)
-    first, conversation.session_id = (
-        conversation.session_id,
-        start(conversation.deployment, "ben", template="conversation"),
-    )
-    say(conversation.deployment, "ben", content="hello")
-    conversation.get()
-    conversation.session_id = first
-    conversation.get()
-    assert conversation.asked == 3
-    conversation.get()
-    assert conversation.asked == 3

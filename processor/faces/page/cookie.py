@@ -6,16 +6,15 @@ own besides, which a form of another page cannot have.
 """
 
 import time
-from base64 import urlsafe_b64encode
-from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 from starlette.types import Scope
 
 from processor.faces.headers import READS, header
 from processor.faces.problems import Problem
+from processor.profiles.cipher import cipher_of
 
 NAME: Final = "a3cp_page"
 PAGE_HEADER: Final = b"a3cp-page"
@@ -28,7 +27,7 @@ class Cookies:
 
     def __init__(self, key: bytes) -> None:
         """`key`: the site's, the same on all replicas."""
-        self._cipher = Fernet(urlsafe_b64encode(sha256(_PURPOSE + key).digest()))
+        self._cipher = cipher_of(_PURPOSE + key)
 
     def header_of(self, token: str, *, secure: bool) -> str:
         """Return the header `Set-Cookie` for a token; `secure`: whether it came over TLS."""
