@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from processor.faces.app import make_app
+from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.kafka.reader import Reader
 from processor.processes.inprocess import serving
@@ -59,12 +60,14 @@ class OnKafka(NamedTuple):
 
 
 @contextmanager
-def served(folder: Path, settings: Settings | None = None, **more: Any) -> Iterator[InMemory]:
+def served(
+    folder: Path, settings: Settings | None = None, shell: Shell | None = None, **more: Any
+) -> Iterator[InMemory]:
     """Serve a deployment in memory that has its store in `folder`; `more` are further fields of its context."""
     with MemoryDeployment(folder, settings=settings, clock=RunningClock()) as deployment, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         context = deployment.context(**{"profiles": profiles_of(deployment.settings, b"site key"), **more})
-        with serving(make_app(context), listening):
+        with serving(make_app(context, shell), listening):
             yield InMemory(f"http://127.0.0.1:{listening.getsockname()[1]}", deployment)
 
 

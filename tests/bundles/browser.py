@@ -102,7 +102,8 @@ class Browser:
         """Press keys, one after the other, as a person does."""
         for key in keys:
             code = KEYS.get(key) or ord(key.upper())
-            told = {"key": key, "windowsVirtualKeyCode": code, **({"text": key} if len(key) == 1 else {})}
+            text = "\r" if key == "Enter" else key if len(key) == 1 else ""
+            told = {"key": key, "windowsVirtualKeyCode": code, **({"text": text} if text else {})}
             self.call("Input.dispatchKeyEvent", type="keyDown", **told)
             self.call("Input.dispatchKeyEvent", type="keyUp", **told)
         self.settle()

@@ -28,8 +28,10 @@ async function show() {
     else await showFind({ ...part, me });
   } catch (error) {
     if (error.name === "AbortError") return;
-    if (error instanceof Refusal && error.status === 401) showSignIn({ main, signedIn: show });
-    else main.replaceChildren(refusal(error));
+    if (error instanceof Refusal && error.status === 401) {
+      for (const id of ["places", "who", "foot"]) document.getElementById(id).replaceChildren();
+      showSignIn({ main, signedIn: show });
+    } else main.replaceChildren(refusal(error));
   }
 }
 
@@ -41,8 +43,6 @@ function refusal(error) {
 /** What stands around every part: where one can go, and who one is. */
 function frame(me, address) {
   document.title = say("find.home");
-  document.getElementById("skip").textContent = say("find.skip");
-  document.getElementById("home").textContent = say("find.home");
   const link = (words, href, here) => make("a", { href, "aria-current": here ? "page" : null }, words);
   const view = address.get("user") ? "person" : address.get("view") ?? "find";
   document.getElementById("places").replaceChildren(
@@ -65,6 +65,8 @@ function signedIn(me) {
   return [note, given(me.name), out];
 }
 
+document.getElementById("skip").textContent = say("find.skip");
+document.getElementById("home").textContent = say("find.home");
 addEventListener("popstate", show);
 addEventListener("click", (event) => {  // Links within the page do not load it again.
   const link = event.target.closest?.("a[href^='/']");
