@@ -10,7 +10,7 @@ from processor.faces.context import Context
 from processor.faces.describing import Application
 from processor.faces.gate import Gate
 from processor.faces.gateway.gateway import Gateway
-from processor.faces.page import files, session, signing, told
+from processor.faces.page import files, redirect, session, signing, told
 from processor.faces.paths import EncodedPaths
 from processor.faces.problems import add_handlers
 from processor.faces.quick import Quick
@@ -45,6 +45,7 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     app.include_router(operations.router)
     app.include_router(files.router)
     app.include_router(signing.router)
+    app.include_router(redirect.router)
     app.include_router(session.router)
     app.include_router(told.router)
     for prefix in ("/session_manager", "/api/session_manager"):  # The page calls the one, A3CP's workers the other.

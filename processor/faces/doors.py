@@ -20,6 +20,7 @@ class Caller(NamedTuple):
     role: Role
     users: Collection[str]  # owners whose sessions it sees; `*` among them: all
     is_person: bool = False  # whether the name is a person's, which stays out of the log
+    until_s: int | None = None  # when what it proves itself with ends, seconds since the epoch; None: never
 
     def may(self, *roles: Role) -> bool:
         """Return whether it has one of `roles`; an operator may do all."""
@@ -55,6 +56,10 @@ class Doors:
 
     def __init__(self, *doors: Door) -> None:
         self._doors = doors
+
+    def with_first(self, door: Door) -> "Doors":
+        """Return these doors behind another one."""
+        return Doors(door, *self._doors)
 
     @property
     def are_open(self) -> bool:

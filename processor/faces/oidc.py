@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import httpx
@@ -43,7 +44,8 @@ class Keys:
         self._client = client
         self._monotonic_s = monotonic_s
         self._keys: Mapping[str | None, PyJWK] = {}
-        self._fetched_s = self._tried_s = float("-inf")
+        self._described: Mapping[str, Any] = {}
+        self._fetched_s = self._tried_s = self._described_s = float("-inf")
         self._lock = asyncio.Lock()
 
     async def key(self, key_id: str | None) -> PyJWK | None:
@@ -65,15 +67,23 @@ class Keys:
     async def _fetch(self) -> None:
         self._tried_s = self._monotonic_s()
         try:
-            if self._jwks_url is None:
-                described = await self._get(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
-                self._jwks_url = str(described["jwks_uri"])
-            found = (await self._get(self._jwks_url))["keys"]
+            jwks_url = self._jwks_url or str((await self.described())["jwks_uri"])
+            found = (await self._get(jwks_url))["keys"]
             keys = [PyJWK(each) for each in found if each.get("kty") in _KEY_KINDS and each.get("use") != "enc"]
         except (httpx.HTTPError, jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError):
             return  # What is known goes on to count.
         self._keys = {key.key_id: key for key in keys}
         self._fetched_s = self._monotonic_s()
+
+    async def described(self) -> Mapping[str, Any]:
+        """Return what the provider says of itself; nothing if that could not be had yet."""
+        now_s = self._monotonic_s()
+        if not self._described and now_s > self._described_s + FETCH_EVERY_S:
+            self._described_s = now_s
+            with suppress(httpx.HTTPError, ValueError):
+                found = await self._get(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
+                self._described = found if isinstance(found, dict) else {}
+        return self._described
 
     async def _get(self, url: str) -> Any:
         answer = await self._client.get(url, timeout=_FETCH_TIMEOUT_S)
@@ -86,6 +96,8 @@ class OidcDoor:
     def __init__(self, rules: OidcRules, keys: Keys) -> None:
         self._rules = rules
         self._keys = keys
+        self.issuer: Final = rules.issuer
+        self.described: Final = keys.described
 
     async def who(self, token: str) -> Caller | None:
         """Return who the token says it is; None if it is no JWT.
@@ -93,6 +105,11 @@ class OidcDoor:
         Raises:
             Problem: it is expired, another's or not signed by the provider; or it names no role.
         """
+        claims = await self.claims(token, self._rules.audience)
+        return None if claims is None else self.caller(claims)
+
+    async def claims(self, token: str, audience: str) -> Mapping[str, Any] | None:
+        """Return what a token for `audience` says; None if it is no JWT. Raises as `who`, but for the role."""
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
@@ -103,11 +120,11 @@ class OidcDoor:
         if key is None:
             raise unauthenticated("the token's key is not known")
         try:
-            claims = jwt.decode(
+            claims: Mapping[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=list(ALGORITHMS),
-                audience=self._rules.audience,
+                audience=audience,
                 issuer=self._rules.issuer,
                 leeway=self._rules.leeway_s,
                 options={"require": ["exp", "iss", "aud", "sub"]},
@@ -116,16 +133,22 @@ class OidcDoor:
             raise unauthenticated("the token has expired") from None
         except jwt.PyJWTError:
             raise unauthenticated("the token is not valid here") from None
-        return self._caller(claims)
+        return claims
 
-    def _caller(self, claims: Mapping[str, Any]) -> Caller:
+    def caller(self, claims: Mapping[str, Any]) -> Caller:
+        """Return who the claims tell of.
+
+        Raises:
+            Problem: forbidden, since they name no role.
+        """
         subject = str(claims["sub"])
         named = _words(claims.get(self._rules.role_claim))
         role = next((role for role in reversed(ROLES) if role in named), None)
         if role is None:
             raise Problem("forbidden", f"the token's claim {self._rules.role_claim} names no role")
         users = _words(claims.get(self._rules.users_claim, [subject]))
-        return Caller(subject, role, (ALL_USERS,) if ALL_USERS in users else users, is_person=True)
+        scope = (ALL_USERS,) if ALL_USERS in users else users
+        return Caller(subject, role, scope, is_person=True, until_s=int(claims["exp"]))
 
 
 def _words(claim: object) -> frozenset[str]:

@@ -6,9 +6,11 @@ from hashlib import sha256
 from html import escape
 from typing import Any, Final
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from processor.faces.problems import KINDS, Kind
+from processor.upstream.words import LANGUAGES, table
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; }
@@ -41,6 +43,20 @@ def page(title: str, body: str, status: int = 200, language: str = "en") -> HTML
         f"<title>{escape(title)}</title><style>{_STYLE}</style><main><h1>{escape(title)}</h1>{body}</main></html>"
     )
     return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY})
+
+
+def said_page(
+    request: Request, status: int, part: str, title: str, words: str, *, link: str | None = None
+) -> HTMLResponse:
+    """Return a page that says something in the reader's language: names of the words, below `part` of the service's.
+
+    `link`: the words of a link to the service's own page.
+    """
+    wanted = [each.strip()[:2].lower() for each in request.headers.get("accept-language", "").split(",")]
+    language = next((one for one in wanted if one in LANGUAGES), "en")
+    said = table(language)["service"][part]
+    more = "" if link is None else f'<p><a href="/">{escape(said[link])}</a></p>'
+    return page(said[title], f"<p>{escape(said[words])}</p>{more}", status, language)
 
 
 def documents(openapi: Mapping[str, Any]) -> HTMLResponse:

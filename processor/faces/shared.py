@@ -10,7 +10,7 @@ from processor.bundles.page import checkable, page, policy
 from processor.codec.events import from_json
 from processor.errors import A3CPError
 from processor.faces.context import Context, context_of
-from processor.faces.pages import page as calm_page
+from processor.faces.pages import said_page
 from processor.faces.problems import Problem
 from processor.faces.shell import Shell
 from processor.faces.v1.exporting import sent
@@ -19,7 +19,6 @@ from processor.faces.v1.sharing import moment_of, share_id_in
 from processor.profiles.shares import Share
 from processor.sessions.redacting import Redaction
 from processor.sessions.timeline import Spool, event_line, message_line
-from processor.upstream.words import LANGUAGES, table
 from processor.view.held import Held
 
 CAUGHT_UP_S: Final = 2.0
@@ -101,10 +100,4 @@ def _write(context: Context, share: Share, held: Held, out: IO[bytes]) -> None:
 
 
 def _calm(request: Request, status: int, words: str) -> Response:
-    language = next((one for one in _wanted(request) if one in LANGUAGES), "en")
-    said = table(language)["service"]["share"]
-    return calm_page(said["title"], f"<p>{said[words]}</p>", status, language)
-
-
-def _wanted(request: Request) -> list[str]:
-    return [part.strip()[:2].lower() for part in request.headers.get("accept-language", "").split(",")]
+    return said_page(request, status, "share", "title", words)

@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from processor.faces.doors import Doors
 from processor.faces.page.cookie import Cookies
+from processor.faces.page.provider import Provider
 from processor.faces.ratelimits import RateLimits
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
@@ -34,6 +35,7 @@ class Shell:
     )  # by default of this process only
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
     log: FilteringBoundLogger = field(default_factory=lambda: make_logger("serve", level="warning"))
+    provider: Provider | None = None  # None: nobody signs in by redirect
     troubles: Callable[[], Sequence[str]] = _none
     """Says what does not answer at the moment, and keeps the service from being ready."""
     incomplete: Callable[[], Sequence[str]] = _none

@@ -13,6 +13,7 @@ from processor.faces.context import Context
 from processor.faces.doors import Door, Doors
 from processor.faces.oidc import Keys, OidcDoor, OidcRules
 from processor.faces.page.cookie import Cookies
+from processor.faces.page.provider import Client, Provider
 from processor.faces.ratelimits import RateLimits
 from processor.faces.shell import Shell
 from processor.faces.tokens import TokenFile
@@ -48,8 +49,10 @@ def run_service(loaded: Loaded, *, bundles_root: str | None) -> None:
 
     with bind(settings.serve_host, settings.serve_port) as bound:
         replica = Replica(settings, log, metrics, bundles_root=bundles_root, ready=ready)
+        provider = provider_of(settings, replica.site_key)
         shell = Shell(
-            doors=doors,
+            doors=doors if provider is None else doors.with_first(provider.sign_ins),
+            provider=provider,
             cookies=Cookies(replica.site_key),
             limits=RateLimits(settings.serve_requests_per_s_max),
             metrics=metrics,
@@ -80,15 +83,7 @@ def doors_of(settings: Settings, log: FilteringBoundLogger) -> Doors:
             TokenFile(Path(settings.serve_tokens_file), lambda error: log.warning(str(error), operation="tokens"))
         )
     if settings.serve_oidc_issuer is not None:
-        rules = OidcRules(
-            settings.serve_oidc_issuer,
-            settings.serve_oidc_audience,
-            settings.serve_oidc_jwks_url,
-            settings.serve_oidc_leeway_ms / 1000,
-            settings.serve_oidc_role_claim,
-            settings.serve_oidc_users_claim,
-        )
-        doors.append(OidcDoor(rules, Keys(rules, httpx.AsyncClient())))
+        doors.append(_oidc_door(settings, settings.serve_oidc_issuer))
     if not doors and not is_loopback(settings.serve_host):
         raise UsageError(
             f"{settings.serve_host} is reached from elsewhere, and nobody would be asked for a token",
@@ -96,3 +91,23 @@ def doors_of(settings: Settings, log: FilteringBoundLogger) -> Doors:
             "or listen on 127.0.0.1",
         )
     return Doors(*doors)
+
+
+def provider_of(settings: Settings, key: bytes) -> Provider | None:
+    """Return where people sign in by redirect; None if the settings name no client there. `key`: the site's."""
+    if settings.serve_oidc_client_id is None or settings.serve_oidc_issuer is None:
+        return None
+    client = Client(settings.serve_oidc_client_id, settings.serve_oidc_client_secret)
+    return Provider(_oidc_door(settings, settings.serve_oidc_issuer), client, httpx.AsyncClient(), key)
+
+
+def _oidc_door(settings: Settings, issuer: str) -> OidcDoor:
+    rules = OidcRules(
+        issuer,
+        settings.serve_oidc_audience,
+        settings.serve_oidc_jwks_url,
+        settings.serve_oidc_leeway_ms / 1000,
+        settings.serve_oidc_role_claim,
+        settings.serve_oidc_users_claim,
+    )
+    return OidcDoor(rules, Keys(rules, httpx.AsyncClient()))

@@ -190,6 +190,12 @@ class Settings(WholeNumbers, BaseSettings):
     serve_oidc_users_claim: str = _setting(
         "a3cp_users", "Claim that lists the users whose sessions one sees, or `*`; without it one's own.", min_length=1
     )
+    serve_oidc_client_id: str | None = _setting(
+        None, "Client id of the page at the provider; with it people sign in to the page there."
+    )
+    serve_oidc_client_secret: str | None = _setting(
+        None, "The client's secret at the provider; unset: a public client.", repr=False
+    )
     serve_requests_per_s_max: int = _setting(
         2_000, "Most requests of one caller in a second; 0 for no limit.", "requests", ge=0, le=1_000_000
     )
@@ -269,7 +275,8 @@ class Settings(WholeNumbers, BaseSettings):
 
     @field_validator(
         "bootstrap_servers", "schema_registry_url", "raw_topic", "slot", "log_key", "serve_tokens_file",
-        "serve_oidc_issuer", "serve_oidc_jwks_url", "outbox", "profile_store_url", "profile_store_key", "site_key",
+        "serve_oidc_issuer", "serve_oidc_jwks_url", "serve_oidc_client_id",
+        "serve_oidc_client_secret", "outbox", "profile_store_url", "profile_store_key", "site_key",
         "templates_file", "sign_key_file",
         mode="before",
     )  # fmt: skip
@@ -285,6 +292,10 @@ class Settings(WholeNumbers, BaseSettings):
         workers = WORKERS_MAX if self.workers == "auto" else self.workers
         if self.metrics_port and self.metrics_port + workers - 1 > 65_535:
             raise ValueError("metrics_port leaves no room for a port for each worker")
+        if self.serve_oidc_client_id is not None and self.serve_oidc_issuer is None:
+            raise ValueError(
+                "serve_oidc_client_id is set, and serve_oidc_issuer is not: where people sign in is not known"
+            )
         return self
 
     @classmethod

@@ -73,7 +73,7 @@ def test_sign_out(file: Path) -> None:
     client, _ = signed_in(file)
     assert client.post("/page/sign-out", headers={"Origin": "https://elsewhere.example"}).status_code == 403
     assert client.get("/page/me").status_code == 200
-    assert client.post("/page/sign-out").status_code == 204
+    assert client.post("/page/sign-out").json() == {"go_to": None}
     assert client.get("/page/me").status_code == 401
 
 

@@ -7,7 +7,7 @@ own besides, which a form of another page cannot have.
 
 import time
 from http.cookies import CookieError, SimpleCookie
-from typing import Final
+from typing import Final, Literal
 
 from cryptography.fernet import InvalidToken
 from starlette.types import Scope
@@ -31,7 +31,7 @@ class Cookies:
 
     def header_of(self, token: str, *, secure: bool) -> str:
         """Return the header `Set-Cookie` for a token; `secure`: whether it came over TLS."""
-        return _set(self.value_of(token, int(time.time())), LASTS_S, secure=secure)
+        return set_cookie(NAME, self.value_of(token, int(time.time())), LASTS_S, secure=secure)
 
     def value_of(self, token: str, now_s: int) -> str:
         """Return the cookie for a token that is traded `now_s`, seconds since the epoch."""
@@ -43,8 +43,7 @@ class Cookies:
         Raises:
             Problem: forbidden, since a write with the cookie alone may come from anywhere.
         """
-        cookie = _cookie(scope)
-        token = None if cookie is None else self._token(cookie)
+        token = self.token(scope)
         if token is None:
             return None
         if scope["method"] not in READS and header(scope, PAGE_HEADER) is None:
@@ -53,9 +52,14 @@ class Cookies:
             )
         return f"Bearer {token}"
 
+    def token(self, scope: Scope) -> str | None:
+        """Return the token that the cookie of a request holds; None if it has none that holds."""
+        cookie = cookie_of(scope, NAME)
+        return None if cookie is None else self._token(cookie)
+
     def began_s(self, scope: Scope) -> int | None:
         """Return when the cookie of a request was made, seconds since the epoch; None if it has none that holds."""
-        cookie = _cookie(scope)
+        cookie = cookie_of(scope, NAME)
         if cookie is None or self._token(cookie) is None:
             return None
         return self._cipher.extract_timestamp(cookie)
@@ -67,21 +71,32 @@ class Cookies:
             return None
 
 
-def forgotten(*, secure: bool) -> str:
-    """Return the header `Set-Cookie` that takes the cookie away."""
-    return _set("", 0, secure=secure)
-
-
-def _set(value: str, lasts_s: int, *, secure: bool) -> str:
-    return f"{NAME}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
-
-
-def _cookie(scope: Scope) -> str | None:
+def cookie_of(scope: Scope, name: str) -> str | None:
+    """Return a cookie of a request; None if it has none of this name."""
     told = header(scope, b"cookie")
-    if told is None or NAME not in told:
+    if told is None or name not in told:
         return None
     try:
-        found = SimpleCookie(told).get(NAME)
+        found = SimpleCookie(told).get(name)
     except CookieError:
         return None
     return None if found is None else found.value
+
+
+def forgotten(*, secure: bool) -> str:
+    """Return the header `Set-Cookie` that takes the cookie away."""
+    return set_cookie(NAME, "", 0, secure=secure)
+
+
+def set_cookie(
+    name: str,
+    value: str,
+    lasts_s: int,
+    *,
+    secure: bool,
+    path: str = "/",
+    same_site: Literal["Strict", "Lax"] = "Strict",
+) -> str:
+    """Return the header `Set-Cookie` for a cookie that no script can read."""
+    told = f"{name}={value}; Path={path}; Max-Age={lasts_s}; HttpOnly; SameSite={same_site}"
+    return told + ("; Secure" if secure else "")

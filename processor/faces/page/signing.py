@@ -31,15 +31,17 @@ async def sign_in(body: SignIn, request: Request) -> Response:
     shell: Shell = request.app.state.shell
     token = body.token.strip()
     who = await admitted(shell.doors, shell.limits, request.scope, f"Bearer {token}")
-    told = answer(_told(who, None), {})
+    told = answer(_told(who, who.until_s), {})
     told.headers["Set-Cookie"] = shell.cookies.header_of(token, secure=_is_secure(request))
     return told
 
 
-@router.post("/sign-out", status_code=204)
+@router.post("/sign-out")
 async def sign_out(request: Request) -> Response:
-    """Take the cookie away."""
-    return Response(status_code=204, headers={"Set-Cookie": forgotten(secure=_is_secure(request))})
+    """Take the cookie away; tell where to sign out at the provider too (`go_to`), if one has signed in there."""
+    told = answer({"go_to": await _way_out(request)}, {})
+    told.headers["Set-Cookie"] = forgotten(secure=_is_secure(request))
+    return told
 
 
 @router.get("/me")
@@ -47,7 +49,21 @@ async def me(request: Request, who: Asking) -> Response:
     """Tell who asks, what it may do, and until when it is signed in; null: for good."""
     shell: Shell = request.app.state.shell
     began_s = shell.cookies.began_s(request.scope)
-    return answer(_told(who, None if began_s is None else began_s + LASTS_S), {})
+    ends = (who.until_s, None if began_s is None else began_s + LASTS_S)
+    told = _told(who, min((each for each in ends if each is not None), default=None))
+    return answer({**told, "at_provider": _is_of_provider(request)}, {})
+
+
+async def _way_out(request: Request) -> str | None:
+    shell: Shell = request.app.state.shell
+    return await shell.provider.way_out() if shell.provider is not None and _is_of_provider(request) else None
+
+
+def _is_of_provider(request: Request) -> bool:
+    """Return whether one has signed in at the provider."""
+    shell: Shell = request.app.state.shell
+    token = shell.cookies.token(request.scope)
+    return shell.provider is not None and token is not None and shell.provider.sign_ins.made(token)
 
 
 def _is_secure(request: Request) -> bool:

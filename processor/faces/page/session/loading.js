@@ -5,12 +5,17 @@ const RETRY_MS = 2000;      // after it did not answer
 const NEAR_PX = 40;        // of the end: the reader is there
 let behind = [0, 0], position = null, isReading = false, isAsked = false, isFirstReading = true, isLost = false, unseen = 0;
 
+/** Go and sign in, and come back here. */
+function toSignIn() {
+  location.assign(`/?back=${encodeURIComponent(location.search)}`);
+}
+
 /** Return the next part: its data and its lines. */
 async function nextPart() {
   const { withQuery, refusalOf } = await service;
   const parameters = { after_seq: behind[0], after_event: behind[1], as_of: asOf };
   const response = await fetch(withQuery(`/page/sessions/${encodeURIComponent(sessionId)}`, parameters), { credentials: "same-origin" });
-  if (response.status === 401) location.assign("/");
+  if (response.status === 401) toSignIn();
   if (!response.ok) throw await refusalOf(response);
   position = response.headers.get("A3CP-Position");
   const lines = (await response.text()).split("\n"), data = JSON.parse(lines.pop());
@@ -91,8 +96,9 @@ async function begin() {
   await showBookmarks().catch(fail);
   const find = new URLSearchParams(location.search).get("find");
   if (find) openAt(find);
+  const leaving = new AbortController(), { door } = await import("/static/door.js");
+  document.querySelector(".kicker").append(" ", ...door(me, { signal: leaving.signal, ended: toSignIn }));
   if (asOf) { tellThen(); return; }
-  const leaving = new AbortController();
   addEventListener("pagehide", () => leaving.abort(), { once: true });
   live(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: catchUp, onLine: tellLine });
 }
@@ -107,5 +113,5 @@ function openAt(words) {
 
 begin().catch((error) => {
   document.title = byId("title").textContent = error.message;
-  if (error.status === 401) location.assign("/");
+  if (error.status === 401) toSignIn();
 });

@@ -1,15 +1,15 @@
 // The page begins here: who one is, and which part of the page the address asks for.
 
 import { showCorner } from "/static/corner.js";
-import { announce, given, make } from "/static/elements.js";
+import { door } from "/static/door.js";
+import { make } from "/static/elements.js";
 import { showFind } from "/static/find.js";
 import { Refusal, ask } from "/static/http.js";
 import { showOverview } from "/static/overview.js";
 import { showPerson } from "/static/person.js";
 import { showSignIn } from "/static/signin.js";
-import { say, timeOf } from "/static/words.js";
+import { say } from "/static/words.js";
 
-const EARLY_MS = 10 * 60_000;  // before the end of a sign-in it is said
 const main = document.getElementById("main");
 let leaving = new AbortController();
 
@@ -19,7 +19,8 @@ async function show() {
   leaving = new AbortController();
   const address = new URLSearchParams(location.search), part = { main, address, signal: leaving.signal };
   try {
-    const me = await ask("/page/me");
+    const me = await ask("/page/me"), back = address.get("back");
+    if (back?.startsWith("?session=")) return location.replace(`/${back}`);  // There one was not signed in.
     frame(me, address);
     main.replaceChildren();
     if (address.get("user")) await showPerson({ ...part, me });
@@ -28,11 +29,15 @@ async function show() {
     else await showFind({ ...part, me });
   } catch (error) {
     if (error.name === "AbortError") return;
-    if (error instanceof Refusal && error.status === 401) {
-      for (const id of ["places", "who", "foot"]) document.getElementById(id).replaceChildren();
-      showSignIn({ main, signedIn: show });
-    } else main.replaceChildren(refusal(error));
+    if (error instanceof Refusal && error.status === 401) await signIn();
+    else main.replaceChildren(refusal(error));
   }
+}
+
+async function signIn() {
+  for (const id of ["places", "who", "foot"]) document.getElementById(id).replaceChildren();
+  const { provider } = await ask("/page/doors");
+  showSignIn({ main, provider, signedIn: show });
 }
 
 function refusal(error) {
@@ -49,20 +54,8 @@ function frame(me, address) {
     link(say("find.title"), "/", view === "find"), link(say("sums.place"), "/?view=overview", view === "overview"),
     ...(me.role === "operator" ? [link(say("corner.place"), "/?view=operations", view === "operations")] : []),
   );
-  document.getElementById("who").replaceChildren(...(me.signed_in_until ? signedIn(me) : []));
+  document.getElementById("who").replaceChildren(...door(me, { signal: leaving.signal, ended: show }));
   document.getElementById("foot").replaceChildren(make("p", {}, say("find.nothing_changes")));
-}
-
-function signedIn(me) {
-  const ends = Date.parse(me.signed_in_until) - EARLY_MS - Date.now();
-  const note = make("span", { class: "soft" });
-  const timer = setTimeout(() => {
-    note.textContent = say("sign.ends", { time: timeOf(me.signed_in_until) });
-    announce(note.textContent);
-  }, Math.max(ends, 0));
-  leaving.signal.addEventListener("abort", () => clearTimeout(timer));
-  const out = make("button", { type: "button", click: async () => { await ask("/page/sign-out", { method: "POST" }); show(); } }, say("sign.out"));
-  return [note, given(me.name), out];
 }
 
 document.getElementById("skip").textContent = say("find.skip");

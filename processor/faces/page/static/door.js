@@ -1,0 +1,32 @@
+// Who one is, for how long still, and the way out: the same on every page. The end of a sign-in is said before it comes.
+
+import { given, make } from "/static/elements.js";
+import { ask } from "/static/http.js";
+import { say, timeOf } from "/static/words.js";
+
+const EARLY_MS = 10 * 60_000;
+
+/** Go to the organisation's sign-in service; one comes back to where one is. */
+export async function toProvider() {
+  const { go_to } = await ask("/page/oidc", { method: "POST", body: { back: location.pathname + location.search } });
+  location.assign(go_to);
+}
+
+/** Return what stands at the top of a page: name, warning, way out; `ended` is called once one is out. */
+export function door(me, { signal, ended }) {
+  if (!me.signed_in_until) return [];
+  const note = make("span", { class: "soft", role: "status" }), end = Date.parse(me.signed_in_until) - Date.now();
+  const later = (ms, does) => {
+    const timer = setTimeout(does, Math.max(ms, 0));
+    signal?.addEventListener("abort", () => clearTimeout(timer));
+  };
+  const stay = () => (me.at_provider ? [" ", make("button", { type: "button", click: toProvider }, say("sign.stay"))] : []);
+  later(end - EARLY_MS, () => note.replaceChildren(say("sign.ends", { time: timeOf(me.signed_in_until) }), ...stay()));
+  later(end, ended);
+  const out = make("button", { type: "button", click: async () => {
+    const { go_to } = await ask("/page/sign-out", { method: "POST" });
+    if (go_to) location.assign(go_to);
+    else ended();
+  } }, say("sign.out"));
+  return [note, given(me.name), out];
+}

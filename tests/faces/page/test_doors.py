@@ -1,0 +1,212 @@
+"""The doors of the page in a Chromium: in at a provider or with a token, out again, and what each role sees."""
+
+import io
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from processor.faces.doors import Doors, Role
+from processor.faces.oidc import Keys, OidcDoor, OidcRules
+from processor.faces.page import cookie
+from processor.faces.page.cookie import LASTS_S, Cookies
+from processor.faces.page.provider import Client, Provider
+from processor.faces.shell import Shell
+from processor.faces.tokens import TokenFile, add_token
+from processor.observe.logs import make_logger
+from tests.bundles.browser import CHROMIUM, SKIPPED, Browser
+from tests.faces.openid import CLIENT_ID, SECRET, OpenIdProvider, openid_provider
+from tests.faces.page.stage import DESKTOP, begin, press_button
+from tests.served import InMemory, served
+
+KEY = b"k" * 32
+LIST = "document.querySelector('.sessions li')"
+DOOR = "document.querySelector('#token')"
+NAMES = "[...document.querySelectorAll('a.session .name')].map((one) => one.textContent)"
+
+
+class Site(NamedTuple):
+    """A service with doors, its log, and a token of each role; sessions of two persons are there."""
+
+    service: InMemory
+    log: io.StringIO
+    tokens: dict[Role, str]
+    provider: OpenIdProvider
+    cookies: Cookies
+    mine: str  # session of heron-07, whom everybody here sees
+    other: str  # session of robin-15, whom the operator alone sees
+
+    def logged(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder, log = tmp_path_factory.mktemp("site"), io.StringIO()
+    file = folder / "tokens.json"
+    tokens: dict[Role, str] = {
+        "producer": add_token(file, "camera", "producer", frozenset({"heron-07"})),
+        "reviewer": add_token(file, "ruth", "reviewer", frozenset({"heron-07"})),
+        "operator": add_token(file, "olga", "operator", frozenset({"*"})),
+    }
+    with openid_provider() as there:
+        rules = OidcRules(there.issuer, "a3cp")
+        http = httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0))
+        provider = Provider(OidcDoor(rules, Keys(rules, http)), Client(CLIENT_ID, SECRET), http, KEY)
+        cookies = Cookies(KEY)
+        shell = Shell(
+            doors=Doors(TokenFile(file, lambda error: None)).with_first(provider.sign_ins), provider=provider,
+            cookies=cookies, log=make_logger("serve", log_format="json", stream=log),
+        )  # fmt: skip
+        with served(folder, shell=shell) as service:
+            there.redirects = {f"{service.url}/page/oidc"}
+            there.claims = {"sub": "rosa", "a3cp_role": "reviewer", "a3cp_users": ["heron-07"]}
+            headers = {"Authorization": f"Bearer {tokens['operator']}"}
+            with httpx.Client(base_url=service.url, headers=headers) as client:
+                mine, other = begin(client, "heron-07", "hello"), begin(client, "robin-15", "good morning")
+            yield Site(service, log, tokens, there, cookies, mine, other)
+
+
+@pytest.fixture
+def browser(site: Site, tmp_path: Path) -> Iterator[Browser]:
+    """A Chromium in which nobody is signed in."""
+    del site
+    if CHROMIUM is None:
+        pytest.skip(SKIPPED)
+    with Browser(tmp_path) as running:
+        yield running
+
+
+def go(browser: Browser, site: Site, query: str = "") -> None:
+    browser.open(f"{site.service.url}/{query}", width=DESKTOP[0], height=DESKTOP[1])
+
+
+def sign_in(browser: Browser, site: Site, role: Role, query: str = "") -> None:
+    """Sign in with the token of a role, as a person does: the form is folded below the provider's button."""
+    go(browser, site, query)
+    browser.wait_for(DOOR)
+    browser.run("(document.querySelector('.sign-in details').open = true, document.querySelector('#token').focus())")
+    browser.run(f"document.querySelector('#token').value = {json.dumps(site.tokens[role])}")
+    press_button(browser, "Sign in")
+
+
+def leave_by(browser: Browser, words: str) -> None:
+    """Press a button that leads to another page, so nothing is waited for on this one."""
+    find = f"[...document.querySelectorAll('button')].find((one) => one.textContent.trim() === {json.dumps(words)})"
+    browser.wait_for(find)
+    browser.run(f"({find}.click(), 0)")
+
+
+def has_button(browser: Browser, words: str) -> bool:
+    buttons = "[...document.querySelectorAll('button')].filter((one) => one.checkVisibility())"
+    return bool(browser.run(f"{buttons}.some((one) => one.textContent.trim() === {json.dumps(words)})"))
+
+
+def test_one_signs_in_at_the_provider_and_out_there_too(browser: Browser, site: Site) -> None:
+    """From a link to a session, there and back to that session; the way out ends at the provider's."""
+    go(browser, site, f"?session={site.mine}")
+    browser.wait_for(DOOR)
+    leave_by(browser, "Sign in with your organisation")
+    browser.wait_for(f"location.search === '?session={site.mine}' && document.querySelector('.row')")
+    browser.wait_for("document.querySelector('.kicker').textContent.includes('rosa')")
+    assert browser.run("document.cookie") == "", "no script reads it"
+    go(browser, site)
+    browser.wait_for(LIST)
+    assert browser.run(NAMES) == ["heron-07"]
+    leave_by(browser, "Sign out")
+    browser.wait_for("document.body?.textContent === 'signed out of a3cp page'")
+    go(browser, site)
+    browser.wait_for(DOOR)
+    assert "rosa" not in site.log.getvalue(), "a person's name stays out of the log"
+
+
+def test_who_is_not_let_in_is_told_why(browser: Browser, site: Site) -> None:
+    """On a calm page, in words, with the way back."""
+    site.provider.refuses = "access_denied"
+    try:
+        go(browser, site)
+        browser.wait_for(DOOR)
+        leave_by(browser, "Sign in with your organisation")
+        browser.wait_for("document.body?.textContent.includes('You have not been let in')")
+    finally:
+        site.provider.refuses = None
+    browser.run("(document.querySelector('a').click(), 0)")
+    browser.wait_for(DOOR)
+
+
+@pytest.mark.parametrize(
+    ("role", "sees", "adds", "steers", "operates"),
+    [
+        ("producer", ["heron-07"], False, True, False),
+        ("reviewer", ["heron-07"], True, False, False),
+        ("operator", ["robin-15", "heron-07"], True, True, True),
+    ],
+)
+def test_each_role_sees_what_it_may(
+    browser: Browser, site: Site, role: Role, sees: list[str], *, adds: bool, steers: bool, operates: bool
+) -> None:
+    """Whose sessions, which buttons, and the operators' corner; an address that is typed in leads no further."""
+    sign_in(browser, site, role)
+    browser.wait_for(LIST)
+    assert sorted(browser.run(NAMES)) == sorted(sees)
+    places = browser.run("[...document.querySelectorAll('#places a')].map((one) => one.textContent)")
+    assert ("Operations" in places) is operates
+    go(browser, site, "?view=operations")
+    browser.wait_for("document.querySelector(\".corner section, [role='alert']\")")
+    assert browser.run("document.querySelector('.corner section') !== null") is operates
+    go(browser, site, f"?session={site.mine}")
+    browser.wait_for("document.querySelector('#acting:not([hidden])')")
+    assert (has_button(browser, "Note"), has_button(browser, "Share")) == (adds, adds)
+    assert (has_button(browser, "Pause"), has_button(browser, "End")) == (steers, steers)
+    go(browser, site, f"?session={site.other}")
+    if "robin-15" in sees:
+        browser.wait_for("document.querySelector('.row')")
+    else:
+        browser.wait_for("document.querySelector('#title').textContent !== ''")
+        assert "good morning" not in browser.run("document.body.textContent")
+    go(browser, site, "?view=overview")
+    browser.wait_for("document.querySelector('main h1')")
+    browser.settle()
+    assert ("robin-15" in browser.run("document.body.textContent")) is ("robin-15" in sees)
+
+
+@pytest.mark.parametrize("query", ["", "?session="])
+def test_the_end_of_a_sign_in_is_said_before_it_comes(browser: Browser, site: Site, query: str) -> None:
+    """Ten minutes before, by the service's clock; at the end the page asks to sign in, and shows no words any more."""
+    query += site.mine if query else ""
+
+    def began(ago_s: float) -> None:
+        value = site.cookies.value_of(site.tokens["reviewer"], int(time.time() - ago_s))
+        browser.call("Network.setCookie", name=cookie.NAME, value=value, url=site.service.url)
+        go(browser, site, query)
+        browser.wait_for("document.querySelector('.row, .sessions li') && document.body.textContent.includes('ruth')")
+
+    began(LASTS_S - 700)
+    assert "You are signed in until" not in browser.run("document.body.textContent")
+    began(LASTS_S - 590)
+    browser.wait_for("document.body.textContent.includes('You are signed in until')")
+    began(LASTS_S - 4)
+    browser.wait_for(DOOR)
+    assert "hello" not in browser.run("document.body.textContent")
+
+
+def test_every_view_of_a_session_is_in_the_access_log(browser: Browser, site: Site) -> None:
+    """Whose token, which session as a hash, when; whether the page shows it or something is exported from it."""
+    sign_in(browser, site, "reviewer")
+    browser.wait_for(LIST)
+    before = len(site.logged())
+    browser.run("document.querySelector('a.session').click()")
+    browser.wait_for("document.querySelector('.row')")
+    browser.wait_for("document.querySelector('#acting:not([hidden])')")
+    seen = [line for line in site.logged()[before:] if line["operation"] == "lines_of_session"]
+    assert seen
+    assert str(seen[0]["session_id"]).startswith("#")
+    told = seen[0]["metadata"]
+    assert isinstance(told, dict)
+    assert (told["caller"], told["status"]) == ("ruth", 200)
+    assert site.mine not in site.log.getvalue()
+    assert site.tokens["reviewer"] not in site.log.getvalue()
