@@ -183,13 +183,14 @@ def test_the_end_of_a_sign_in_is_said_before_it_comes(browser: Browser, site: Si
         value = site.cookies.value_of(site.tokens["reviewer"], int(time.time() - ago_s))
         browser.call("Network.setCookie", name=cookie.NAME, value=value, url=site.service.url)
         go(browser, site, query)
-        browser.wait_for("document.querySelector('.row, .sessions li') && document.body.textContent.includes('ruth')")
+        shown = "document.querySelector('.row, .sessions li') && document.body.textContent.includes('ruth')"
+        browser.wait_for(f"({shown}) || {DOOR}")  # On a slow machine the end may come first.
 
     began(LASTS_S - 700)
     assert "You are signed in until" not in browser.run("document.body.textContent")
     began(LASTS_S - 590)
     browser.wait_for("document.body.textContent.includes('You are signed in until')")
-    began(LASTS_S - 4)
+    began(LASTS_S - 8)
     browser.wait_for(DOOR)
     assert "hello" not in browser.run("document.body.textContent")
 
