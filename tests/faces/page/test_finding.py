@@ -1,6 +1,7 @@
 """Finding a session on the page: each filter, older ones, the way back, and how much is loaded for it."""
 
 import json
+import re
 
 import httpx
 import pytest
@@ -79,6 +80,19 @@ def test_days_are_those_of_the_reader(browser, service, three):
         assert browser.run(f"{ROWS}.length") == found, query
 
 
+def test_persons_and_kinds_are_suggested(browser, service, three):
+    """Who does not know how a name is written exactly finds it in the field; nothing is asked before."""
+    del three
+    open_list(browser, service)
+    browser.run("document.querySelector('.find details').open = true")
+    assert not any("/v1/stats" in url for url in browser.requests)
+    for name, value in (("user_id", "wanted-01"), ("template", "interview")):
+        browser.run(f"document.querySelector('.find [name={name}]').focus()")
+        browser.wait_for(
+            f"[...document.querySelector('.find [name={name}]').list.options].some((one) => one.value === '{value}')"
+        )
+
+
 def test_what_is_refused_is_told(browser, service, three):
     """In words, and the fields stay, so that it can be put right."""
     del three
@@ -133,3 +147,21 @@ def test_a_first_view_is_small(browser, service, http):
             taken.append(browser.bytes_taken)
         assert taken[0] < BYTES_MAX
         assert taken[1] < taken[0] / 1.5
+
+
+def test_it_prints(browser, service, http):
+    """On paper stand the sessions, and all lines of one; no controls, and no sheet too many."""
+    session_id = begin(http, "printed-01", *(f"phrase {number} of usual length" for number in range(60)))
+    for query, there, sheets in (
+        ("?user_id=printed-01", f"{ROWS}.length === 1", [1]),
+        (f"?session={session_id}", "document.querySelector('.row')", [2, 3, 4]),
+    ):
+        browser.open(f"{service.url}/{query}", width=DESKTOP[0], height=DESKTOP[1])
+        browser.wait_for(there)
+        browser.settle()
+        assert len(re.findall(rb"/Type */Page\b", browser.pdf())) in sheets
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        controls = "[...document.querySelectorAll('button, input, select, textarea, .kicker a, nav a')]"
+        assert browser.run(f"{controls}.filter((one) => one.checkVisibility()).map((one) => one.outerHTML)") == []
+        assert "printed-01" in browser.run("document.body.innerText")
+        browser.call("Emulation.setEmulatedMedia", media="")

@@ -3,7 +3,7 @@
 import { announce, given, make, named } from "/static/elements.js";
 import { addressOf, askedOf, form, parametersOf } from "/static/filters.js";
 import { Refusal, ask, follow } from "/static/http.js";
-import { dayOf, flagWord, say, stateWord, timeOf } from "/static/words.js";
+import { dayOf, flagWord, isTelling, say, stateWord, timeOf } from "/static/words.js";
 
 const PAGE = 50, PAGE_MAX = 200;
 const FIELDS = "session_id,user_id,start_time,status,completeness,phase,flags,tags,note_count,duration_ms,message_count";
@@ -13,7 +13,7 @@ export async function showFind({ main, address, signal }) {
   const asked = askedOf(address);
   const list = make("ol", { class: "sessions", "aria-label": say("find.list") });
   const count = make("p", { class: "soft", role: "status" }), more = make("div", { class: "more" });
-  const fresh = make("div", { class: "fresh" }), person = make("p", { class: "soft" });
+  const fresh = make("div", { class: "fresh" }), person = make("p", { class: "soft control" });
   main.append(make("h1", {}, say("find.title")), form(asked, reload), count, person, fresh, list, more);
   main.addEventListener("keydown", move, { signal });
   addEventListener("keydown", (event) => toSearch(event, main), { signal });
@@ -117,7 +117,7 @@ function rowOf(session, words) {
     ...(open ? [make("span", { class: `chip ${session.status}` }, stateWord(session.status))] : []),
     ...(session.completeness === "partial" ? [make("span", { class: "chip odd" }, stateWord("partial"))] : []),
     ...(session.phase ? [make("span", { class: "chip" }, session.phase.replaceAll("_", " "))] : []),
-    ...session.flags.map((flag) => make("span", { class: "chip odd" }, flagWord(flag))),
+    ...session.flags.filter(isTelling).map((flag) => make("span", { class: "chip odd" }, flagWord(flag))),
     ...session.tags.map((tag) => given(tag, { class: "chip tag" })),
     ...(session.note_count ? [make("span", { class: "chip note" }, say("find.notes", { count: session.note_count }))] : []),
   ];

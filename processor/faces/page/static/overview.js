@@ -3,7 +3,7 @@
 import { make, named } from "/static/elements.js";
 import { ask } from "/static/http.js";
 import { number, span } from "/static/said.js";
-import { dayOf, flagWord, say } from "/static/words.js";
+import { dayOf, flagWord, isTelling, say } from "/static/words.js";
 
 const DAYS = 28;
 const PERSONS = 20;  // that are shown at first: those with the most sessions
@@ -46,7 +46,7 @@ function table(caption, first, rows, name) {
 }
 
 function cells(sum, most) {
-  const flags = Object.entries(sum.summary.flags).map(([flag, count]) => `${flagWord(flag)} ${count}`);
+  const flags = Object.entries(sum.summary.flags).filter(([flag]) => isTelling(flag)).map(([flag, count]) => `${flagWord(flag)} ${count}`);
   return [
     make("td", {}, make("meter", { min: 0, max: most, value: sum.sessions, "aria-hidden": "true" }), ` ${number(sum.sessions)}`),
     make("td", {}, span(sum.duration_ms)), make("td", {}, number(sum.messages)), make("td", {}, flags.join(", ")),

@@ -3,13 +3,12 @@
 import { announce, given, make } from "/static/elements.js";
 import { ask } from "/static/http.js";
 import { number, phrase, range, span, tables, whose } from "/static/said.js";
-import { dateOf, flagWord, say, stateWord, timeOf } from "/static/words.js";
+import { dateOf, flagWord, isTelling, say, stateWord, timeOf } from "/static/words.js";
 
 const PAGE = 200;          // sessions that are asked for at once
 const SESSIONS_MAX = 400;  // of one week
 const EXPRESSED_MAX = 20;  // different things that are listed
 const AT_ONCE = 4;         // sessions that are read side by side
-const HUSHED = new Set(["nonconforming", "demo"]);  // flags that say nothing to people
 
 /** Show the week that the address names, or the latest one with a session. */
 export async function showPerson({ main, address, me, signal }) {
@@ -145,7 +144,7 @@ function toldIn({ lines, left_out: leftOut }, session) {
   const shown = lines.map(([ms, voice, name, values, detail, notices, place, marks, count]) => {
     const words = [count > 1 ? `${number(count)} ×` : "", phrase(name, values) + (detail ? `: ${detail}` : "")].filter(Boolean).join(" ");
     const line = lineOf(make("a", { href: sessionAt(session, place) }, timeOf(new Date(ms).toISOString())), voice, words);
-    const odd = notices.filter((word) => !HUSHED.has(word)).map(flagWord);
+    const odd = notices.filter(isTelling).map(flagWord);
     line.append(...odd.filter((flag) => !words.toLowerCase().includes(flag)).map((flag) => make("span", { class: "chip odd" }, flag)));
     line.append(...marks.map((text) => given(`★ ${text || say("served.bookmark")}`, { class: "chip mark" })));
     return line;
@@ -168,7 +167,7 @@ function totals(sums, sessions, tellings) {
     [say("person.sure"), summary.average_confidence !== null && say("person.percent", { percent: Math.round(summary.average_confidence * 100) })],
     ...["confirmed", "corrected", "rejected"].map((word) => [say(`person.${word}`), summary.feedback[word] && number(summary.feedback[word])]),
   ].filter(([, value]) => value);
-  const flags = Object.entries(summary.flags).filter(([word]) => !HUSHED.has(word));
+  const flags = Object.entries(summary.flags).filter(([word]) => isTelling(word));
   return [
     make("dl", { class: "facts" }, facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))),
     list(say("person.notable"), flags.map(([word, count]) => [count, flagSentence(word)])),

@@ -11,6 +11,8 @@ export function say(name, values = {}) {
   return fillText(tables().service[part][key], values);
 }
 export const flagWord = flagText;
+/** Whether a flag says something to people; the others are for developers, in a line's details. */
+export const isTelling = (flag) => !["nonconforming", "demo"].includes(flag);
 export const stateWord = (state) => told({ closed: "ended" }[state] ?? state, "states");
 export const timeOf = (iso) => minute(Date.parse(iso));
 export const dateOf = day;
