@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Final
 
 from processor.bundles import index
 from processor.bundles import manifest as manifests
@@ -10,7 +11,7 @@ from processor.bundles.begun import is_begun
 from processor.bundles.check import OPENED_TWICE, BundleCheck, name_of, unreadable
 from processor.bundles.renderer import renderer, written_by
 from processor.bundles.sealed import Seals
-from processor.bundles.signatures import Checker
+from processor.bundles.signatures import Checker, signed_page
 from processor.codec import Codec
 from processor.errors import UsageError
 from processor.sessions.report import Problem, Report
@@ -18,11 +19,14 @@ from processor.sessions.shapes import Index, Manifest, Metadata
 from processor.targets.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_part, path_part
 from processor.targets.target import Target
 
+PAGE: Final = "page"  # the status of one that was handed out alone
+_PAGE_BYTES_MAX: Final = 512 << 20  # It has at most 256 MiB of entries, and their contents.
+
 
 def verify(
     target: str, codec: Codec | None = None, keys: Checker | None = None, sealed: Seals | None = None
 ) -> Iterator[Report]:
-    """Yield a report for the bundle `target`, or for each bundle below the root `target`, in order of their paths.
+    """Yield a report for the bundle or page `target`, or for each bundle below the root `target`, in order of paths.
 
     With `codec`, words, page and table are rendered again from the records (again.py); without it they are not.
     With `keys`, each bundle has to be signed by one of them; with `sealed`, one of these seals has to have it.
@@ -35,6 +39,9 @@ def verify(
     with where.told("read", "give the right to, then verify again"):
         if not where.files.exists(where.root):
             raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder bundles were exported to")
+        if where.files.isfile(where.root):
+            yield verify_page(where, keys)
+            return
         if is_begun(where, where.root):
             raise UsageError(f"{target} is no bundle yet: its session is open", remedy="verify it once it has ended")
         if _looks_like_bundle(where):
@@ -58,8 +65,14 @@ def is_root(target: str) -> bool:
 
 
 def root_of(target: str) -> Target:
-    """Return the root that `target` is, or that it lies below, if it is a bundle or the folder of a date."""
+    """Return the root that `target` is, or that it lies below, if it is a bundle or the folder of a date.
+
+    Raises:
+        UsageError: it is a page.
+    """
     where = Target(target)
+    if where.files.isfile(where.root):
+        raise UsageError(f"{target} is a page, and no seal has it", remedy="leave out --seal, or name a bundle")
     while _looks_like_bundle(where) or is_date_part(name_of(where.root)):
         where = where.at(where.root.rpartition("/")[0] or "/")
     return where
@@ -103,6 +116,23 @@ def _bundles_below(target: Target) -> Iterator[str]:
             is_folder = target.files.isdir(path) or (target.is_local and Path(path).is_symlink())
             if is_folder and not is_begun(target, path):
                 yield path
+
+
+def verify_page(target: Target, keys: Checker | None) -> Report:
+    """Return what is wrong with a page that was handed out alone: all that can be checked is its signature."""
+    report = Report(target.root, status=PAGE)
+    try:
+        found = signed_page(target.read(target.root, _PAGE_BYTES_MAX))
+    except OSError as error:
+        report.add("", "", unreadable(error))
+        return report
+    if found is None:
+        report.add("", "", "it is not signed: it was changed, or saved otherwise than as HTML only")
+        return report
+    report.signed_by = found[0].key_id
+    if keys is not None and (fault := keys.fault(*found)) is not None:
+        report.add("", "", fault)
+    return report
 
 
 def verify_bundle(

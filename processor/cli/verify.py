@@ -12,7 +12,7 @@ from processor.audit.sessions import verify_topics
 from processor.bundles.sealed import SealReport, Seals
 from processor.bundles.seals import SealLog
 from processor.bundles.signatures import Checker
-from processor.bundles.verify import is_root, listed, root_of
+from processor.bundles.verify import PAGE, is_root, listed, root_of
 from processor.bundles.verify import verify as reports_of
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
 from processor.cli.terminal import progress_bar
@@ -29,7 +29,9 @@ NOT_RENDERED_SHOWN: Final = 5  # reasons
 def verify(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[BUNDLE|ROOT]", help="A bundle, or a folder of bundles; fsspec URLs too."),
+        typer.Argument(
+            metavar="[BUNDLE|ROOT]", help="A bundle, a folder of bundles, or a page that was shared; fsspec URLs too."
+        ),
     ] = None,
     *,
     key: Annotated[
@@ -67,39 +69,44 @@ def verify(
     if topic and (key or seal):
         raise UsageError("--key and --seal are for bundles", remedy="leave them out, or leave out --topic")
     keys = _public_keys(key) if key else None
+    seals = Seals(root_of(target), _seal_log(bootstrap, prefix), keys) if seal and target is not None else None
     reports = []
-    seals = None
-    if target is None:
-        found = _topic_reports(bootstrap, prefix, quiet=as_json)
-    else:
-        codec = codec_of_settings()
-        seals = Seals(root_of(target), _seal_log(bootstrap, prefix), keys) if seal else None
-        found = reports_of(target, codec, keys, seals)
-    for report in found:
+    for report in (
+        _topic_reports(bootstrap, prefix, quiet=as_json)
+        if target is None
+        else reports_of(target, codec_of_settings(), keys, seals)
+    ):
         reports.append(report)
         if not as_json and not (broken and report.is_sound):
             _show(report)
+    noun = "sessions" if topic else "pages" if reports[0].status == PAGE else "bundles"
     wrong = sum(not report.is_sound for report in reports)
-    noun = "sessions" if topic else "bundles"
     if as_json:
         shown = [_fields(report) for report in reports if not (broken and report.is_sound)]
-        count = {"index": None if target is None else listed(target)}
+        index = {"index": None if target is None or noun == "pages" else listed(target)}
         more = {} if seals is None else {"seals": [_seal_fields(report) for report in seals.reports]}
-        print_json({**count, noun: len(reports), "broken": wrong, **more, "reports": shown})
+        print_json({**index, noun: len(reports), "broken": wrong, **more, "reports": shown})
     else:
-        partial = sum(report.status == "partial" and not report.is_opened_twice for report in reports)
-        told = f"{len(reports):,} {noun}: {len(reports) - wrong:,} sound, {wrong:,} broken"
-        print(told + (f"; {partial:,} hold only a part of their session, and say so" if partial else ""))
-        if twice := sum(report.is_opened_twice for report in reports):
-            print(f"{twice:,} {'holds' if twice == 1 else 'hold'} a session that was opened twice, and say so")
+        _tell_counts(reports, noun)
         if target is not None:
             _tell_signed(reports, checked=keys is not None)
+        if target is not None and noun == "bundles":
             _tell_rendered(reports)
             _tell_index(target)
         if seals is not None:
             _tell_seals(seals, reports)
     if wrong or (seals is not None and seals.broken):
         raise typer.Exit(1)
+
+
+def _tell_counts(reports: Sequence[Report], noun: str) -> None:
+    """Say how many are sound, and what some of them say of themselves."""
+    sound = sum(report.is_sound for report in reports)
+    partial = sum(report.status == "partial" and not report.is_opened_twice for report in reports)
+    told = f"{len(reports):,} {noun}: {sound:,} sound, {len(reports) - sound:,} broken"
+    print(told + (f"; {partial:,} hold only a part of their session, and say so" if partial else ""))
+    if twice := sum(report.is_opened_twice for report in reports):
+        print(f"{twice:,} {'holds' if twice == 1 else 'hold'} a session that was opened twice, and say so")
 
 
 def _public_keys(paths: Sequence[Path]) -> Checker:
@@ -169,7 +176,8 @@ def _show(report: Report) -> None:
     sealed = ""
     if (proof := report.sealed) is not None:
         sealed = f", sealed {proof.day}{'' if proof.is_all else ' (its messages)'}"
-    print(f"{'sound ' if report.is_sound else 'BROKEN'}  {report.path}  {messages}, {status}{sealed}")
+    what = PAGE if report.status == PAGE else f"{messages}, {status}{sealed}"
+    print(f"{'sound ' if report.is_sound else 'BROKEN'}  {report.path}  {what}")
     for problem in report.problems:
         print(f"        {problem}")
 

@@ -2,11 +2,13 @@
 
 from contextlib import closing
 from functools import partial
+from hashlib import sha256
 from typing import IO, Final
 
 from fastapi import APIRouter, Request, Response
 
 from processor.bundles.page import checkable, page, policy
+from processor.bundles.signatures import page_end
 from processor.codec.events import from_json
 from processor.errors import A3CPError
 from processor.faces.context import Context, context_of
@@ -95,8 +97,12 @@ def _write(context: Context, share: Share, held: Held, out: IO[bytes]) -> None:
             line = redaction.event(event, number) if redaction else event_line(event, from_json(event.value), number)
             timeline.add(*line)
             contents.add(line.at_ms, line.rank, None)
+        digest = sha256()
         for part in page(session, timeline, contents=contents, pinned=share.digest):
+            digest.update(part)
             out.write(part)
+        if context.signer is not None:
+            out.write(page_end(context.signer, digest.digest()))
 
 
 def _calm(request: Request, status: int, words: str) -> Response:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from processor.bundles.keys import make_keys, read_signing_key
 from processor.faces.app import make_app
 from processor.faces.doors import Doors
 from processor.faces.ratelimits import RateLimits
@@ -20,6 +21,7 @@ from processor.in_memory import MemoryDeployment, Replica
 from processor.observe.logs import make_logger
 from processor.profiles import Profiles, Pseudonyms, open_profiles
 from processor.view.held import Held
+from tests.cli.running import a3cp
 from tests.faces.reading import ALL, MINUTE_MS, Named, ago, command, problem, say, sees, start
 from tests.faces.stage import http_of
 
@@ -301,3 +303,33 @@ def test_the_access_log_tells_what_was_read(deployment: MemoryDeployment, profil
     assert line["session_id"].startswith("#")
     assert made["url"].rpartition(".")[2] not in out.getvalue()
     assert USER not in out.getvalue()
+
+
+@pytest.mark.parametrize("redact", [[], ["user_id"]])
+def test_a_page_is_signed_if_the_service_has_the_key(
+    deployment: MemoryDeployment, profiles: Profiles, tmp_path: Path, redact: list[str]
+) -> None:
+    """Whoever keeps the page can prove whose it is, what is hidden or not; a changed letter is found."""
+    key_id = make_keys(tmp_path / "site")
+    make_keys(tmp_path / "other")
+    session_id, file = session(deployment), tmp_path / "page.html"
+    with http_of(deployment, profiles=profiles, signer=read_signing_key(tmp_path / "site")) as http:
+        file.write_bytes(http.get(share(http, session_id, redact=redact)["url"]).content)
+
+    def verified(key: str, *more: str) -> tuple[int, str]:
+        done = a3cp("verify", str(file), "--key", str(tmp_path / key), *more, environ={})
+        return done.returncode, done.stdout + done.stderr
+
+    assert verified("site.pub") == (
+        0,
+        f"sound   {file}  page\n1 pages: 1 sound, 0 broken\nsignatures by the key {key_id}: 1, checked with it\n",
+    )
+    assert json.loads(verified("site.pub", "--json")[1])["reports"][0]["signed_by"] == key_id
+    assert "which is none of those given" in verified("other.pub")[1]
+    assert verified("site.pub", "--seal")[0] == 2
+    signed = file.read_bytes()
+    file.write_bytes(signed.replace(b"was tired", b"was tyred"))
+    assert verified("site.pub")[0] == 1
+    assert f"the key {key_id} has not signed these bytes" in verified("site.pub")[1]
+    file.write_bytes(signed.rpartition(b"<!--")[0])
+    assert "it is not signed" in verified("site.pub")[1]
