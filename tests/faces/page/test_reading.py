@@ -151,6 +151,8 @@ def test_a_line_that_is_lost_is_said(browser, service, http):
     """Else nobody would know that what is shown may be old; once it is back, what was missed is there."""
     session_id = begin(http, "lost-01", "hello")
     open_session(browser, service, session_id)
+    while not any("/live" in url for url in browser.requests):  # It follows the session.
+        browser.settle()
     browser.run("window.real = fetch; fetch = () => Promise.reject(new TypeError('no network')); 0")
     say(http, session_id, "meanwhile")
     wrong = "document.getElementById('wrong').textContent"
@@ -158,3 +160,25 @@ def test_a_line_that_is_lost_is_said(browser, service, http):
     browser.run("fetch = real; 0")
     browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('meanwhile'))")
     assert browser.run(wrong) == ""
+
+
+def test_a_message_that_came_late_stands_where_it_belongs(browser, service, http):
+    """Among the lines of its own time, above those that the reader looks at, which do not move."""
+    session_id = begin(http, "belated-01", *(f"phrase {number}" for number in range(60)))
+    early = http.get(f"/v1/sessions/{session_id}/messages?after_seq=2&limit=1").json()["messages"][0]["timestamp"]
+    open_session(browser, service, session_id, (1280, 700))
+    browser.run("scrollTo(0, 1500)")
+    browser.settle()
+    seen = "[...document.querySelectorAll('.row')].map((row) => [row.textContent, row.getBoundingClientRect().top])"
+    before = browser.run(seen)[25]
+    body = {"source": "output_planner", "output_phrase": "belated", "output_mode": "speech", "timestamp": early}
+    http.post(f"/v1/sessions/{session_id}/messages", json=body).raise_for_status()
+    browser.wait_for("document.getElementById('count').textContent === '62 lines'")
+    assert before in browser.run(seen)
+    browser.run("scrollTo(0, 0)")
+    browser.settle()
+    texts = [text for text, _ in browser.run(seen)]
+    place = next(index for index, text in enumerate(texts) if "belated" in text)
+    assert "phrase 2" in texts[place - 1]
+    browser.wait_for(f"{BADGE}.textContent.includes('61 messages')")
+    assert badge(browser) == ("proof right", "Unaltered: 61 messages until then.")

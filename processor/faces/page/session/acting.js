@@ -5,6 +5,7 @@ const path = `/v1/sessions/${encodeURIComponent(sessionId)}`;
 const service = import("/static/http.js");
 const FORMATS = ["html", "zip", "timeline", "csv", "json"];
 const ADDITIONS = new Set(["note", "tag", "bookmark", "share"]);
+const REASONS_SHOWN = 200;
 const OFFERED = { active: ["pause", "end"], paused: ["resume", "end"], closed: [] };
 const asOf = new URLSearchParams(location.search).get("as_of");
 const own = (name, values = {}) => fillText(W.service.served[name], values);
@@ -60,12 +61,18 @@ for (const word of ["pause", "resume", "end"]) {
 async function showReasons() {
   const { ask } = await service;
   const { explanations } = await ask(`${path}/explain`, { parameters: { as_of: asOf } });
-  byId("reasons-list").replaceChildren(...explanations.map((each) => {
-    const line = element("li");
-    line.append(element("time", "", clock(Date.parse(each.at))), document.createTextNode(" "), said("span", "", each.words), element("small", "", ` ${each.rule}`));
-    return line;
-  }));
+  const left = explanations.length - REASONS_SHOWN;
+  byId("reasons-list").replaceChildren(...explanations.slice(0, REASONS_SHOWN).map(reasonLine), ...(left > 0 ? [element("li", "", own("version_more", { lines: left }))] : []));
   byId("reasons").showModal();
+}
+function reasonLine(each) {
+  const line = element("li"), time = element("time", "", clock(Date.parse(each.at))), words = said(each.seq ? "a" : "span", "", each.words);
+  if (each.seq) {
+    words.href = `#seq=${each.seq}`;
+    words.addEventListener("click", () => byId("reasons").close());
+  }
+  line.append(time, " ", words, element("small", "", ` ${each.rule}`));
+  return line;
 }
 
 /** Show the tags; each tells who put it there, and whoever may can take it off. */
