@@ -98,11 +98,7 @@ def _change(target: Target, path: str, date: str, change: Callable[[Collection[s
         made = _sealed(Index(FORMAT, date, now, removed, ""))
         if made == before or not (made.sessions or made.removed):
             return
-        beside = f"{path}.tmp" if target.is_local else path
-        target.files.makedirs(path.rpartition("/")[0], exist_ok=True)
-        target.files.pipe_file(beside, _render(made))
-        if beside != path:
-            target.files.mv(beside, path)
+        target.put(path, _render(made))
 
 
 def _show(target: Target, date: str) -> None:

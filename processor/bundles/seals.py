@@ -77,17 +77,13 @@ def hash_of(seal: Seal) -> str:
 
 
 def write(target: Target, store: str, file: SealFile) -> None:
-    """Write a seal's file, whole or not at all where that can be. `store`: the identity of the store.
+    """Write a seal's file. `store`: the identity of the store.
 
     Raises:
         OSError: it cannot be written.
     """
     path = target.path(f"{FOLDER}/{path_part(store)}/{file.seal.day}{SUFFIX}")
-    beside = f"{path}.tmp" if target.is_local else path
-    target.files.makedirs(path.rpartition("/")[0], exist_ok=True)
-    target.files.pipe_file(beside, _render(file))
-    if beside != path:
-        target.files.mv(beside, path)
+    target.put(path, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
 
 
 def read(target: Target, path: str) -> SealFile:
@@ -115,19 +111,12 @@ def paths(target: Target, store: str | None = None) -> Iterator[str]:
     Raises:
         OSError: a folder cannot be read.
     """
-    folder = target.path(FOLDER)
     try:
-        found = (
-            [target.path(f"{FOLDER}/{path_part(store)}")] if store else sorted(target.files.ls(folder, detail=False))
-        )
-        for one in map(str, found):
-            if store or target.files.isdir(one):
-                yield from sorted(
-                    path for path in map(str, target.files.ls(one, detail=False)) if path.endswith(SUFFIX)
-                )
+        all_stores = target.path(FOLDER)
+        folders = target.files.ls(all_stores, detail=False) if store is None else [f"{all_stores}/{path_part(store)}"]
+        for folder in sorted(map(str, folders)):
+            if target.files.isdir(folder):
+                found = map(str, target.files.ls(folder, detail=False))
+                yield from sorted(path for path in found if path.endswith(SUFFIX))
     except FileNotFoundError:
         return
-
-
-def _render(file: SealFile) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n"

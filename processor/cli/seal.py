@@ -12,8 +12,8 @@ from processor.cli.text import print_json
 from processor.codec.isotime import parse_time
 from processor.core.model import DAY_MS
 from processor.errors import UsageError
+from processor.removal.roots import targets_of
 from processor.targets.paths import date_part, is_date_part
-from processor.targets.target import Target
 from processor.wiring import SystemClock, recognise, sealer_of, store_of
 
 
@@ -35,10 +35,10 @@ def seal(
     """
     require("export")
     wanted = date_part(SystemClock().now_ms() - DAY_MS) if day is None else _day(day)
-    settings = chosen(bootstrap, prefix, store, sign_key)
+    settings, (target,) = chosen(bootstrap, prefix, store, sign_key), targets_of([root])
     with closing(store_of(settings, must_exist=True)) as opened:
         recognise(opened, settings)
-        made = sealer_of(settings, opened, Target(root)).seal(wanted)
+        made = sealer_of(settings, opened, target).seal(wanted)
     if as_json:
         print_json({**msgspec.to_builtins(made.seal), "position": made.position})
     else:

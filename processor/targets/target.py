@@ -88,6 +88,18 @@ class Target:
             raise NotAFile(errno.EFBIG, f"it has more than {bytes_max:,} bytes", path)
         return content
 
+    def put(self, path: str, content: bytes) -> None:
+        """Write the file at `path`, and the folder above; in one step where something can be renamed.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        beside = f"{path}.tmp" if self.is_local else path
+        self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        self.files.pipe_file(beside, content)
+        if beside != path:
+            self.files.mv(beside, path)
+
     @contextmanager
     def told(self, what: str, remedy: str) -> Iterator[None]:
         """Tell what keeps the target from being read or written as `TargetUnavailable`, such as "cannot be `what`"."""

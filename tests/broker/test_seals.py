@@ -44,9 +44,10 @@ def test_a_day_is_sealed_and_proven(kafka: str, topics: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--day", "9999-12-31"), "9999-12-31 has not ended"),
-        (("--day", "2025-13-01"), "--day is no date"),
-        (("--day", "today"), "--day is no date"),
+        ((".", "--day", "9999-12-31"), "9999-12-31 has not ended"),
+        ((".", "--day", "2025-13-01"), "--day is no date"),
+        ((".", "--day", "today"), "--day is no date"),
+        (("nowhere",), "there is no "),
     ],
 )
 def test_what_cannot_be_sealed_is_told(
@@ -56,5 +57,6 @@ def test_what_cannot_be_sealed_is_told(
     site = Site(kafka, topics, tmp_path)
     store = f"sqlite:///{tmp_path / 'store.db'}"
     site.run("export", "--store", store)
-    done = a3cp("seal", str(tmp_path), "--store", store, *arguments, environ=site.environ)
+    done = a3cp("seal", *arguments, "--store", store, environ=site.environ, folder=tmp_path)
     assert (done.returncode, done.stderr.count("\n"), told in done.stderr) == (2, 1, True)
+    assert not (tmp_path / "nowhere").exists()

@@ -230,7 +230,8 @@ def test_a_broker_that_cannot_start_is_one_line(tmp_path: Path) -> None:
 
 def test_what_is_for_bundles_wants_bundles(tmp_path: Path) -> None:
     """Which bundles, of what: without --to none are written, so that the choice would do nothing."""
-    for option in ("--format", "--user", "--session", "--since", "--until"):
-        result = a3cp("export", option, "2027-01-15", "--bootstrap", "127.0.0.1:1", cwd=tmp_path)
+    for option in ("--format", "--user", "--session", "--since", "--until", "--seal"):
+        value = [] if option == "--seal" else ["2027-01-15"]
+        result = a3cp("export", option, *value, "--bootstrap", "127.0.0.1:1", cwd=tmp_path)
         assert result.returncode == 2, result.stderr
         assert result.stderr.startswith(f"error: {option} is for bundles; add --to, or leave it out")
