@@ -92,11 +92,11 @@ CASES = {
     ),
     "it was restored": Case(
         "A3CPRestoreSlow",
-        {'a3cp_restore_seconds{partition="2"}': "90x240", 'a3cp_restore_done{partition="2"}': "1x240"},
+        {'a3cp_restore_done{partition="2"}': "0x238 1 1"},
     ),
     "it is being restored": Case(
         "A3CPRestoreSlow",
-        {'a3cp_restore_seconds{partition="2"}': "0+15x240", 'a3cp_restore_done{partition="2"}': "0x240"},
+        {'a3cp_restore_done{partition="2"}': "0x240"},
         PARTITION,
     ),
     "some long ago": Case("A3CPDeadLetters", {'a3cp_dead_letters_total{stage="decode"}': "0 3x240"}),
