@@ -25,7 +25,6 @@ from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
 from processor.sessions.ports import Store as StorePort
 from processor.sessions.progress import Progress
 from processor.settings.model import Settings
-from processor.store.opening import file_of
 from processor.targets.target import Target
 from processor.wiring import signer_of, store_of
 
@@ -136,6 +135,8 @@ def export(
 
 def _places(settings: Settings, wanted: Wanted) -> dict[str, Path]:
     """Return what is kept on this machine's disks, and where."""
+    from processor.store.opening import file_of  # noqa: PLC0415  # Of an extra, which --help does without.
+
     targets = {"bundles": wanted.bundles, "data_set": wanted.training}
     places = {name: Path(target.root) for name, target in targets.items() if target is not None and target.is_local}
     store = file_of(settings.store_url)
