@@ -26,7 +26,7 @@ def examine(settings: Settings, roots: Sequence[str]) -> Iterator[Finding]:
         counts = {seen.topic.partitions for seen in cluster.topics.values()}
         if len(counts) == 1 and not missing(cluster, settings):
             (partitions,) = counts
-            yield from of_work(settings, cluster.topics, partitions, SystemClock().now_ms)
+            yield from of_work(cluster, settings, partitions, SystemClock().now_ms)
     except A3CPError as error:
         yield Finding("broker", State.WRONG, error.what, error.remedy)
     yield from of_store(settings, roots, partitions)

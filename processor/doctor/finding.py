@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
-from processor.errors import A3CPError, Fatal
+from processor.errors import A3CPError
 
 
 class State(Enum):
@@ -25,16 +25,9 @@ class Finding(NamedTuple):
     remedy: str = ""  # what to do about it
 
 
-def found(
-    check: str, ask: Callable[[], Finding], *, at_fault: State = State.WRONG, refused: State = State.WRONG
-) -> Finding:
-    """Return what `ask` returns. An error that it raises is a finding of the state `at_fault`.
-
-    `refused`: the state when a broker refuses to tell, as without a right.
-    """
+def found(check: str, ask: Callable[[], Finding], *, at_fault: State = State.WRONG) -> Finding:
+    """Return what `ask` returns. An error that it raises is a finding of the state `at_fault`."""
     try:
         return ask()
-    except Fatal as error:
-        return Finding(check, refused, error.what, error.remedy)
     except A3CPError as error:
         return Finding(check, at_fault, error.what, error.remedy)

@@ -1,6 +1,6 @@
 """Checks of what a cluster says of itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from processor.core.model import HOUR_MS
@@ -8,12 +8,13 @@ from processor.doctor.finding import Finding, State, found
 from processor.kafka.cluster import Cluster
 from processor.kafka.failures import no_topic
 from processor.kafka.overview import numbered
-from processor.kafka.topics import Topic, check_kept, check_partitions, check_stamped, desired_topics, plan
+from processor.kafka.topics import check_kept, check_partitions, check_stamped, desired_topics, plan
 from processor.settings.model import Settings
 
 COPIES: Final = 3
 COPIES_IN_SYNC: Final = 2
-_GRANT: Final = "grant it to this user to have it checked (docs/security.md)"
+_IN_SYNC: Final = "min.insync.replicas"
+GRANT: Final = "grant it to this user to have it checked (docs/security.md)"
 _FORMER_VERSION: Final = "inter.broker.protocol.version"  # a setting of Kafka up to 3.9
 
 
@@ -40,7 +41,7 @@ def broker(cluster: Cluster) -> Finding:
     count = f"{cluster.brokers} broker{'' if cluster.brokers == 1 else 's'}"
     if not cluster.settings:
         return Finding(
-            "broker", State.UNSEEN, f"{count}, of a version that needs DescribeConfigs on the cluster", _GRANT
+            "broker", State.UNSEEN, f"{count}, of a version that needs DescribeConfigs on the cluster", GRANT
         )
     former = cluster.settings.get(_FORMER_VERSION)
     if former is None:
@@ -65,7 +66,7 @@ def time_outs(cluster: Cluster, settings: Settings) -> Finding:
             what = f"{setting} is {ms:,} ms, and the broker allows {low:,} to {high:,}"
             return Finding("time-outs", State.WRONG, what, f"change it, or the broker's {most if ms > high else least}")
     if not cluster.settings:
-        return Finding("time-outs", State.UNSEEN, "what the broker allows needs DescribeConfigs on the cluster", _GRANT)
+        return Finding("time-outs", State.UNSEEN, "what the broker allows needs DescribeConfigs on the cluster", GRANT)
     return Finding("time-outs", State.OK, "the broker allows those of transactions and of the group")
 
 
@@ -83,7 +84,7 @@ def topics(cluster: Cluster, settings: Settings) -> Finding:
             what = f"{name}: {numbered(seen.leaderless)} without a leader"
             return Finding("topics", State.WRONG, what, "start the brokers that have a copy of it")
     if cluster.hidden:
-        return Finding("topics", State.UNSEEN, f"this user may not see {', '.join(sorted(cluster.hidden))}", _GRANT)
+        return Finding("topics", State.UNSEEN, f"this user may not see {', '.join(sorted(cluster.hidden))}", GRANT)
     counts = {seen.topic.partitions for seen in cluster.topics.values()}
     return Finding("topics", State.OK, f"{len(cluster.topics)} topics, {counts.pop()} partitions each")
 
@@ -99,7 +100,7 @@ def timestamp_type(cluster: Cluster, settings: Settings) -> Finding:
         return Finding("timestamp type", State.OK, f"{name} is another log's, and keeps its times")
     raw = cluster.topics.get(name)
     if raw is None or not raw.topic.configs:
-        return Finding("timestamp type", State.UNSEEN, f"{name}: its settings need DescribeConfigs", _GRANT)
+        return Finding("timestamp type", State.UNSEEN, f"{name}: its settings need DescribeConfigs", GRANT)
     check_stamped(raw.topic)
     return Finding("timestamp type", State.OK, f"the broker stamps what comes to {name}")
 
@@ -114,7 +115,7 @@ def topic_settings(cluster: Cluster, settings: Settings) -> Finding:
     if state := seen.get(settings.topics().state):
         check_kept(state)
     if cluster.hidden or not all(one.configs for one in seen.values()):
-        return Finding("topic settings", State.UNSEEN, "they need DescribeConfigs on the topics", _GRANT)
+        return Finding("topic settings", State.UNSEEN, "they need DescribeConfigs on the topics", GRANT)
     differing = [
         f"{one.topic}: {one.subject} is {one.actual} and should be {one.desired}"
         for one in plan(desired_topics(settings.topic_prefix), seen)
@@ -135,35 +136,43 @@ def replication(cluster: Cluster) -> Iterator[Finding]:
         yield Finding(check, State.LOOK, what, "start the broker that has it, and look at its log")
     elif topics := [seen.topic for seen in cluster.topics.values()]:
         least = min(topics, key=lambda topic: topic.replicas)
-        in_sync = min(map(_copies_in_sync, topics))
-        what = f"copies of {least.name}: {least.replicas}, of which {in_sync} must have what is committed"
+        in_sync = min(int(topic.configs.get(_IN_SYNC, COPIES_IN_SYNC)) for topic in topics)
+        what = f"copies of {least.name}: {least.replicas}"
+        if in_sync < COPIES_IN_SYNC:
+            what += f", of which {in_sync} must have what is committed"
         if least.replicas < COPIES or in_sync < COPIES_IN_SYNC:
             yield Finding(check, State.LOOK, what, "have three brokers, and make the topics with --replicas 3")
         else:
             yield Finding(check, State.OK, what)
 
 
-def _copies_in_sync(topic: Topic) -> int:
-    return int(topic.configs.get("min.insync.replicas", COPIES_IN_SYNC))
+def lacking(cluster: Cluster, settings: Settings) -> dict[str, str]:
+    """Return by command which rights on the topics this user lacks for it, as far as a broker tells them."""
+    raw, tagged, sessions, state, dlq = settings.topics()
+    sent_on = () if settings.reads_another_log else (raw,)  # records in a wrong partition
+    needed = {  # what it reads, and what it writes
+        "a3cp process": ((raw, state), (tagged, sessions, state, dlq, *sent_on)),
+        "a3cp export": ((tagged, sessions), ()),
+        "a3cp canary": ((tagged,), (raw,)),
+        "a3cp serve": ((tagged, sessions, state), (raw,)),
+    }
+    have = {name: seen.rights for name, seen in cluster.topics.items()}
+
+    def lacks(right: str, names: Iterable[str]) -> str:
+        lacked = [name for name in names if right not in have.get(name, ())]
+        return f"{right.title()} on {', '.join(lacked)}" if lacked else ""
+
+    return {
+        command: " and ".join(filter(None, (lacks("READ", read), lacks("WRITE", written))))
+        for command, (read, written) in needed.items()
+    }
 
 
 def rights(cluster: Cluster, settings: Settings) -> Finding:
-    """Say for which commands this user's rights on the topics are enough, as far as a broker tells them."""
-    raw, tagged, sessions, state, dlq = settings.topics()
-    sent_on = () if settings.reads_another_log else ((raw, "WRITE"),)  # records in a wrong partition
-    outputs = tuple((name, "WRITE") for name in (tagged, sessions, state, dlq))
-    needed = {
-        "a3cp process": ((raw, "READ"), (state, "READ"), *outputs, *sent_on),
-        "a3cp export": ((tagged, "READ"), (sessions, "READ")),
-        "a3cp serve": ((raw, "WRITE"), *((name, "READ") for name in (tagged, sessions, state))),
-    }
-    have = {name: seen.rights for name, seen in cluster.topics.items()}
-    lacking = {
-        command: [f"{right.title()} on {name}" for name, right in wanted if right not in have.get(name, ())]
-        for command, wanted in needed.items()
-    }
-    enough = ", ".join(command for command, lacks in lacking.items() if not lacks)
-    short = ", ".join(f"{command} lacks {' and '.join(lacks)}" for command, lacks in lacking.items() if lacks)
+    """Say for which commands this user's rights are enough."""
+    lacked = lacking(cluster, settings)
+    enough = ", ".join(command for command, lacks in lacked.items() if not lacks)
+    short = "; ".join(f"{command} lacks {lacks}" for command, lacks in lacked.items() if lacks)
     if not enough:
         return Finding("rights", State.WRONG, short, "grant what the part needs that is this user (docs/security.md)")
     return Finding("rights", State.OK, f"enough for {enough}" + (f"; {short}" if short else ""))
@@ -175,7 +184,7 @@ def offsets_retention(cluster: Cluster, raw: str) -> Finding:
     minutes = cluster.settings.get("offsets.retention.minutes")
     kept = cluster.topics[raw].topic.configs.get("retention.ms") if raw in cluster.topics else None
     if minutes is None or kept is None:
-        return Finding(check, State.UNSEEN, "it needs DescribeConfigs on the cluster and on the topics", _GRANT)
+        return Finding(check, State.UNSEEN, "it needs DescribeConfigs on the cluster and on the topics", GRANT)
     if int(kept) < 0 or int(kept) > int(minutes) * HOUR_MS // 60:
         what = f"a group that is off for {minutes} min is forgotten, while {raw} still has records for it"
         return Finding(check, State.LOOK, what, "raise the brokers' offsets.retention.minutes")

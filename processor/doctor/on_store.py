@@ -34,7 +34,7 @@ def of_store(settings: Settings, roots: Sequence[str], partitions: int) -> Itera
     try:
         with closing(store_of(settings, must_exist=True)) as store:
             if partitions:
-                yield found("store", partial(behind, store, settings, partitions), refused=State.UNSEEN)
+                yield found("store", partial(behind, store, settings, partitions))
             known = [root for root in unnamed_roots(store.ledger.targets(), map(Target, roots)) if "://" not in root]
     except UsageError as error:
         yield Finding("store", State.UNSEEN, error.what, error.remedy)

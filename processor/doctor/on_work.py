@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from processor.doctor.finding import Finding, State, found
+from processor.doctor.on_cluster import GRANT, lacking
+from processor.kafka.cluster import Cluster
 from processor.kafka.lost_offsets import refuse_lost_offsets
 from processor.kafka.offsets import latest_ms
 from processor.kafka.open_transactions import open_transactions
@@ -16,28 +18,35 @@ from processor.settings.model import Settings
 
 AHEAD_MS: Final = 5_000
 _REGISTRY: Final = "schema ids"
+_GROUPS: Final = ("group", "lag")
 
 
 def of_work(
+    cluster: Cluster,
     settings: Settings,
-    topics: Collection[str],
     partitions: int,
     now_ms: Callable[[], int],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Finding]:
-    """Yield a finding for each check. What this user may not ask is unseen.
+    """Yield a finding for each check. What this user may not ask is unseen: a broker would let it wait for an answer.
 
     Args:
-        settings: say where all is.
-        topics: those that are seen; partitions: how many each has.
+        cluster: what is seen of it; settings: say where all is.
+        partitions: how many each topic has.
         now_ms: the clock of this machine.
         sleep: waits, seconds.
     """
-    yield found("group", lambda: group(settings, partitions), refused=State.UNSEEN)
-    yield found("clock", lambda: clock(settings, partitions, now_ms), refused=State.UNSEEN)
+    if not lacking(cluster, settings)["a3cp process"]:
+        yield found("group", lambda: group(settings, partitions))
+        yield found("lag", lambda: lag(settings, sleep))
+    else:
+        yield from (Finding(check, State.UNSEEN, "it needs the rights of a3cp process", GRANT) for check in _GROUPS)
+    if settings.topics().raw in cluster.topics:
+        yield found("clock", lambda: clock(settings, partitions, now_ms))
+    else:
+        yield Finding("clock", State.UNSEEN, f"it needs Describe on {settings.topics().raw}", GRANT)
     yield found(_REGISTRY, lambda: schema_ids(settings), at_fault=State.LOOK)
-    yield found("lag", lambda: lag(settings, sleep), refused=State.UNSEEN)
-    yield found("open transactions", lambda: transactions(settings, topics, partitions, sleep), refused=State.UNSEEN)
+    yield found("open transactions", lambda: transactions(settings, cluster.topics, partitions, sleep))
 
 
 def group(settings: Settings, partitions: int) -> Finding:

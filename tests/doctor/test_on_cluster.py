@@ -85,7 +85,7 @@ def test_rights_are_told_by_command() -> None:
     readable = WELL._replace(topics={name: seen._replace(rights=reads) for name, seen in WELL.topics.items()})
     finding = findings(readable)["rights"]
     assert finding.state is State.OK
-    assert finding.what.startswith("enough for a3cp export; a3cp process lacks Write on a3cp.tagged and ")
+    assert finding.what.startswith("enough for a3cp export; a3cp process lacks Write on a3cp.tagged, a3cp.sessions, ")
     assert finding.what.endswith("a3cp serve lacks Write on a3cp.raw")
     blind = WELL._replace(topics={name: seen._replace(rights=frozenset()) for name, seen in WELL.topics.items()})
     assert findings(blind)["rights"].state is State.WRONG
