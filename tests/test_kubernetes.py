@@ -28,7 +28,7 @@ KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
 BUILD_TIMEOUT_S = 500
 OLDEST = "1.28"  # The first that labels the pods of a StatefulSet with their numbers.
 OVERLAYS = ("base", "overlays/keda", "overlays/small")
-PARTS = ("a3cp-processor", "a3cp-exporter", "a3cp-serve")
+PARTS = ("a3cp-processor", "a3cp-exporter", "a3cp-serve", "a3cp-canary")
 PARTITIONS = yaml.safe_load((ROOT / "topics" / "a3cp.raw.yaml").read_text("utf-8"))["spec"]["partitions"]
 
 Resource = Mapping[str, Any]
