@@ -137,7 +137,7 @@ def test_a_life(project: Project) -> None:
         assert "x" not in project.run("exec", "-T", service, "ls", "/opt/a3cp").split()
     project.run("stop")
     exits = [json.loads(line) for line in project.run("ps", "--all", "--format", "json").splitlines()]
-    ours = ("topics", "processor", "exporter", "doors", "serve", "prometheus")
+    ours = ("topics", "processor", "exporter", "doors", "serve", "canary", "prometheus")
     assert {row["Service"]: row["ExitCode"] for row in exits if row["Service"] != "kafka"} == dict.fromkeys(ours, 0)
     project.run("down", "--volumes")
     assert project.left() == ""
@@ -169,10 +169,10 @@ def who_reads(project: Project, sessions: int) -> None:
 
 
 def is_watched(project: Project) -> None:
-    """Prometheus reads the first worker, the exporter and, with a token of its own, the service."""
+    """Prometheus reads the first worker, the exporter, the canary and, with a token of its own, the service."""
 
     def up() -> set[str]:
         targets = httpx.get(f"{project.prometheus}/api/v1/targets").json()["data"]["activeTargets"]
         return {target["labels"]["instance"] for target in targets if target["health"] == "up"}
 
-    await_true("Prometheus reads all", lambda: {"processor:9464", "exporter:9464", "serve:8080"} <= up())
+    await_true("Prometheus reads all", lambda: {"processor:9464", "exporter:9464", "canary:9464", "serve:8080"} <= up())
