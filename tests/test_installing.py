@@ -171,6 +171,9 @@ def test_what_needs_no_extra_works(a3cp: A3cp, base: Path) -> None:
         assert "Usage: a3cp" in a3cp(command, "--help").stdout
     away = a3cp("session", "start", "elias01", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert away.stderr.startswith("error: no Kafka broker answers at 127.0.0.1:1")
+    doctor = a3cp("doctor", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert [line.split()[:2] for line in doctor.stdout.splitlines()] == [["WRONG", "broker"], ["unseen", "store"]]
+    assert (doctor.returncode, doctor.stderr) == (1, "")
     imported = python(
         base, "from processor.client import SessionClient; from processor.codec import SHIPPED, Codec, Schemas"
     )

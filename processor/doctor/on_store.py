@@ -40,6 +40,9 @@ def of_store(settings: Settings, roots: Sequence[str], partitions: int) -> Itera
         yield Finding("store", State.UNSEEN, error.what, error.remedy)
     except StoreUnavailable as error:
         yield Finding("store", State.LOOK, error.what, error.remedy)
+    except ModuleNotFoundError as error:  # A worker does without.
+        what = f"no store can be opened without the package {error.name}"
+        yield Finding("store", State.UNSEEN, what, "install the extra export, and postgres for PostgreSQL")
     for root in (*roots, *known):
         yield found("bundle root", partial(writable, root))
 
