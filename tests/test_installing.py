@@ -13,6 +13,7 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from email.parser import HeaderParser
+from hashlib import sha256
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
@@ -32,16 +33,21 @@ BASE_MB_MAX = 90
 A3cp = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def built(tree: Path, folder: Path) -> tuple[Path, Path]:
+    """Build into `folder` the sdist of `tree`, and from that the wheel, as registries do; return both."""
+    run = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    subprocess.run([*run, "-t", "sdist"], cwd=tree, check=True, capture_output=True)
+    sdist = next(folder.glob("*.tar.gz"))
+    shutil.unpack_archive(sdist, folder, filter="data")
+    unpacked = next(path for path in folder.iterdir() if path.is_dir())
+    subprocess.run([*run, "-t", "wheel"], cwd=unpacked, check=True, capture_output=True)
+    return sdist, next(folder.glob("*.whl"))
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel, from the sdist as registries do."""
-    folder = tmp_path_factory.mktemp("built")
-    run = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
-    subprocess.run([*run, "-t", "sdist"], cwd=ROOT, check=True, capture_output=True)
-    shutil.unpack_archive(next(folder.glob("*.tar.gz")), folder, filter="data")
-    tree = next(path for path in folder.iterdir() if path.is_dir())
-    subprocess.run([*run, "-t", "wheel"], cwd=tree, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+    return built(ROOT, tmp_path_factory.mktemp("built"))[1]
 
 
 def needed(requirements: list[str], extra: str = "") -> Iterator[str]:
@@ -107,6 +113,23 @@ def python(site: Path, program: str) -> subprocess.CompletedProcess[str]:
     """Run `program` with the packages of `site`."""
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, '{site}'); {program}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_who_builds_it_again_gets_the_same_bytes(tmp_path: Path) -> None:
+    """In another folder, of files with other times and rights."""
+    folders = tmp_path / "first", tmp_path / "second"
+    first = built(ROOT, folders[0])
+    other = tmp_path / "other"
+    shutil.unpack_archive(first[0], other, filter="data")
+    (tree,) = other.iterdir()
+    for path in tree.rglob("*"):
+        os.utime(path, (1, 1))
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    second = built(tree, folders[1])
+    assert [path.name for path in first] == [path.name for path in second]
+    assert [sha256(path.read_bytes()).hexdigest() for path in first] == [
+        sha256(path.read_bytes()).hexdigest() for path in second
+    ]
 
 
 def test_the_extras_are_those_of_the_project() -> None:
