@@ -46,7 +46,6 @@ _BACKOFF_FIRST_S: Final = 0.2  # before another attempt, when something does not
 _BACKOFF_MAX_S: Final = 10.0
 GIVE_UP_S: Final = 60.0  # for an export with an end; one that follows never gives up
 OTHERS_ASKED_S: Final = 0.5  # how often the store is asked how far other exporters are
-_NEARLY: Final = 10_000  # offsets that busy topics may be ahead of one that follows
 LAG_ASKED_S: Final = 5.0  # how often one that follows looks how far behind it is
 _LIVE_S: Final = 600.0  # A session of millions of messages takes minutes to write.
 _AWAY: Final = (BrokerUnavailable, OwnershipLost, StoreMoved, StoreUnavailable, RegistryUnavailable)
@@ -69,7 +68,10 @@ class FileWriter(Protocol):
         """Take note that events tell of these sessions; they are in the store."""
 
     def write_some(self, *, caught_up: bool) -> None:
-        """Write what is due, for a bounded time; `caught_up`: whether the store has all that the topics have."""
+        """Write what is due, for a bounded time.
+
+        `caught_up`: whether the store has what the topics had some seconds ago.
+        """
 
 
 class Exporter:
@@ -113,6 +115,8 @@ class Exporter:
         self._again = Again(store.reader, self._materializer, self._waiting, clock)
         self._progress = Progress()
         self._ends: Mapping[Source, int] | None = None  # where an export with an end ends
+        self._seen_ends: Mapping[Source, int] | None = None  # when it last looked how much is left
+        self._is_caught_up = False  # whether the store has all that there was then
         self._worked_s = self._moved_s = self._clock.monotonic_s()
         self._look_s = 0.0
 
@@ -164,11 +168,6 @@ class Exporter:
                 self._files.write_some(caught_up=self._is_caught_up)
             self._report.followed(self._progress)
 
-    @property
-    def _is_caught_up(self) -> bool:
-        left = self._progress.left
-        return left is not None and left < _NEARLY
-
     def _note(self, applied: Applied | None, following: Following) -> None:
         self._worked_s = self._clock.monotonic_s()
         if applied is not None:
@@ -193,7 +192,10 @@ class Exporter:
         if self._again.is_due and (self._progress.waiting or self._progress.unreadable):
             self._read_again(feed)
         following.recognise()  # Topics made anew have nothing to write until they are as long as they were.
-        left = following.left(feed.ends(), with_others=True)
+        ends = feed.ends()
+        self._is_caught_up = self._seen_ends is not None and not following.left(self._seen_ends, with_others=True)
+        self._seen_ends = ends
+        left = following.left(ends, with_others=True)
         self._progress = self._progress._replace(left=sum(left.values()))
 
     def _read_again(self, feed: Feed) -> None:

@@ -123,8 +123,8 @@ class Files:
     def write_some(self, *, caught_up: bool) -> None:
         """Write ended sessions that are due, for TURN_S, and before them metadata of some that are not.
 
-        A target that cannot be written is tried again later. `caught_up`: whether the store has all that the topics
-        have, or nearly: then the day that has ended is sealed.
+        A target that cannot be written is tried again later. `caught_up`: whether the store has what the topics had
+        some seconds ago. Then the day that has ended is sealed.
         """
         if self._monotonic_s() < self._next_s:
             return

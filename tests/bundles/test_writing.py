@@ -13,13 +13,13 @@ from processor.bundles.verify import verify
 from processor.errors import TargetUnavailable
 from processor.sessions.due import hand_on
 from processor.sessions.model import Status
-from processor.sessions.ports import SessionFilter, SessionReader
+from processor.sessions.ports import TAGGED, SessionFilter, SessionReader
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
 from processor.training.writer import TrainingWriter
 from tests.bundles.stage import RECORDS, tree, written
-from tests.sessions.exporting import export
+from tests.sessions.exporting import Hasty, export, exporting
 from tests.sessions.outputs import CODEC, message, processed
 
 
@@ -67,6 +67,33 @@ def test_in_batches_of_any_size_the_same_tree(tmp_path):
         store.close()
         trees.append(tree(tmp_path / name))
     assert trees[0] == trees[1]
+
+
+class Told:
+    """Notes at what counts of sessions it was told that the store has caught up."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+        self.counts: list[tuple[bool, int]] = []
+
+    def note(self, session_ids: Sequence[str]) -> None:
+        pass
+
+    def write_some(self, *, caught_up: bool) -> None:
+        self.counts.append((caught_up, self._store.reader.totals().messages))
+
+
+def test_it_has_caught_up_once_all_is_stored_that_was_there(tmp_path: Path) -> None:
+    """Not before, whatever little is left; so nothing is sealed that lacks what the topics have had."""
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    told = Told(store)
+    exporter = exporting(
+        store, RECORDS, files=told, clock=Hasty(), stopped=lambda: bool(told.counts) and told.counts[-1][0]
+    )
+    exporter.run(to_end=False)
+    messages = sum(record.topic == TAGGED for record in RECORDS)
+    assert [count for is_caught_up, count in told.counts if is_caught_up] == [messages]
+    assert len(told.counts) > 3
 
 
 def test_a_target_that_cannot_be_written_is_told(tmp_path):
