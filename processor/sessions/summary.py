@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from processor.codec.events import EventView
 from processor.core.model import Flag
@@ -204,6 +204,33 @@ def by_user(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
 def by_template(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
     """Return roll-ups of the templates that sessions started with, by name; "" of those without one."""
     return _by(sessions, lambda row: row.template or "")
+
+
+class DaySums(NamedTuple):
+    """What the sessions that started on one day add up to, in short: there is one for each person and day."""
+
+    sessions: int = 0
+    messages: int = 0
+    duration_ms: int = 0
+    flags: int = 0  # of all words together
+
+    def plus(self, row: SessionRow) -> "DaySums":
+        """Return the sums with one more session."""
+        flags = sum(row.summary.notices.values())
+        return DaySums(
+            self.sessions + 1, self.messages + row.held_count, self.duration_ms + row.duration_ms, self.flags + flags
+        )
+
+
+def trends_of_users(sessions: Iterable[SessionRow]) -> tuple[dict[str, Rollup], dict[str, dict[str, DaySums]]]:
+    """Return roll-ups of persons, by id, and what those are of each day; the sessions are read once."""
+    totals: dict[str, Rollup] = {}
+    days: dict[str, dict[str, DaySums]] = {}
+    for row in sessions:
+        totals.setdefault(row.owner, Rollup()).add(row)
+        own, day = days.setdefault(row.owner, {}), day_of(row)
+        own[day] = own.get(day, DaySums()).plus(row)
+    return dict(sorted(totals.items())), days
 
 
 def _by(sessions: Iterable[SessionRow], key_of: Callable[[SessionRow], str]) -> dict[str, Rollup]:

@@ -20,7 +20,7 @@ from processor.runtime.ports import TopicRecord
 from processor.sessions.filtering import passes
 from processor.sessions.model import MessageRow, SessionRow
 from processor.sessions.ports import EVERYTHING, SESSIONS, TAGGED, Cursor, Found, SessionFilter, SessionReader, Source
-from processor.sessions.summary import Rollup, by_day, by_template, by_user
+from processor.sessions.summary import DaySums, Rollup, by_day, by_template, by_user, trends_of_users
 from processor.view.held import Held
 from processor.view.listing import Listing, Page, concerns
 from processor.view.outcomes import KEPT_MS, Outcomes
@@ -374,6 +374,10 @@ class View:
     def rollups(self, wanted: SessionFilter, by: Literal["day", "user", "template"]) -> dict[str, Rollup]:
         """Return what the sessions that pass add up to, by day of start, owner or template. Raises as `count`."""
         return _ROLLUPS[by](self._listing.all(wanted))
+
+    def trends(self, wanted: SessionFilter) -> tuple[dict[str, Rollup], dict[str, dict[str, DaySums]]]:
+        """Return what the sessions that pass add up to by owner, and that of each day. Raises as `count`."""
+        return trends_of_users(self._listing.all(wanted))
 
     def changed(self, wanted: SessionFilter, ends: Mapping[int, int]) -> Sequence[SessionRow] | None:
         """Return the sessions that pass and have changed since some positions: of which events tell.

@@ -170,6 +170,21 @@ def test_sums_are_by_day_user_or_template(
     assert (told["by"], sorted(told["stats"])) == (by, keys)
 
 
+def test_sums_of_persons_have_their_days(deployment: MemoryDeployment, http: TestClient) -> None:
+    """They add up to the sums; of other sums there are none, and only of those whom the token sees."""
+    day(deployment)
+    whole = get(http, "/v1/stats", by="user", days=True)["stats"]
+    assert whole.keys() == get(http, "/v1/stats", by="user")["stats"].keys()
+    for told in whole.values():
+        for name in ("sessions", "messages", "duration_ms"):
+            assert sum(each[name] for each in told["days"].values()) == told[name]
+        assert sum(each["flags"] for each in told["days"].values()) == sum(told["summary"]["flags"].values())
+    assert list(whole["ann"]["days"]) == ["2025-06-15"]
+    problem(http.get("/v1/stats?by=day&days=true"), 422, "invalid_request")
+    with reading(deployment, sees("bob")) as only_bob:
+        assert list(get(only_bob, "/v1/stats", by="user", days=True)["stats"]) == ["bob"]
+
+
 def test_open_sessions_are_counted(deployment: MemoryDeployment, http: TestClient) -> None:
     """Under the names of three documents."""
     day(deployment)

@@ -144,3 +144,7 @@ class Adding(Words):
     """What is added up."""
 
     by: Annotated[Literal["day", "user", "template"], Field(description="What each sum is of.")] = "day"
+    days: Annotated[
+        bool,
+        Field(description="With `by=user`: what the sums are of each day (UTC), of the 50 persons with most sessions."),
+    ] = False

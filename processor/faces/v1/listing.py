@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -25,7 +24,7 @@ from processor.faces.v1.telling import session_resource
 from processor.sessions.jsonforms import found_fields, resource_of, rollup_fields
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Found, SessionFilter
-from processor.sessions.summary import Rollup
+from processor.sessions.summary import DaySums, Rollup
 from processor.view.position import Position
 from processor.view.states import Open
 from processor.view.view import View
@@ -33,6 +32,7 @@ from processor.view.view import View
 T = TypeVar("T")
 
 FOUND_MAX: Final = 1_000  # texts that `q` looks into, and sessions that `bookmarked` looks at: the latest ones
+TRENDS_MAX: Final = 50  # persons whose days are told
 _FROM_EVENTS: Final = frozenset({"steps_completed", "timing", "context", "notes"})
 
 router = APIRouter(tags=["Many sessions"], dependencies=[CaughtUp])
@@ -69,8 +69,17 @@ async def search(request: Request, who: Asking, context: Given, asked: Annotated
 @router.get("/stats")
 async def stats(request: Request, who: Asking, context: Given, asked: Annotated[Adding, Query()]) -> Response:
     """Add sessions up: by the day of their start (UTC), by user or by template."""
-    totals, headers = await _of_wanted(request, who, context, asked, partial(context.view.rollups, by=asked.by))
-    return answer({"by": asked.by, "stats": {key: rollup_fields(total) for key, total in totals.items()}}, headers)
+    if asked.days and asked.by != "user":
+        raise Problem("invalid_request", "days are told of users", remedy="Ask with by=user, or without days.")
+
+    def added(wanted: SessionFilter) -> tuple[Mapping[str, Rollup], Mapping[str, Mapping[str, DaySums]]]:
+        return context.view.trends(wanted) if asked.days else (context.view.rollups(wanted, asked.by), {})
+
+    (totals, days), headers = await _of_wanted(request, who, context, asked, added)
+    sums = {key: rollup_fields(total) for key, total in totals.items()}
+    for key in sorted(days, key=lambda key: -totals[key].sessions)[:TRENDS_MAX]:
+        sums[key]["days"] = {day: told._asdict() for day, told in sorted(days[key].items())}
+    return answer({"by": asked.by, "stats": sums}, headers)
 
 
 @router.get("/active")
