@@ -79,7 +79,7 @@ export async function showFind({ main, address, signal }) {
   }
 
   function happened(name, told) {
-    if (name === "session") seen(told, told.event?.kind === "started");
+    if (name === "session" && told.start_time) seen(told, told.event?.kind === "started");  // Without, the store did not tell what it is now.
     else if (name === "reset") told.sessions.forEach((session) => seen(session, true));
   }
 
