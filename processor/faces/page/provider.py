@@ -155,6 +155,10 @@ class Provider:
             raise NotSignedIn("provider", f"the provider's answer is not valid: {problem.detail}") from None
         if claims is None or not compare_digest(str(claims.get("nonce", "")).encode(), told["nonce"].encode()):
             raise NotSignedIn("provider", "the provider's answer is of another sign-in")
+        if (
+            claims.get("azp", self._client.client_id) != self._client.client_id
+        ):  # Of several audiences it names the one.
+            raise NotSignedIn("provider", "the provider's answer was made for another client")
         return CameBack(self._door.caller(claims), told["back"], told["redirect"].startswith("https://"))
 
     async def way_out(self) -> str | None:

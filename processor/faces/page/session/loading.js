@@ -97,7 +97,7 @@ async function begin() {
   const find = new URLSearchParams(location.search).get("find");
   if (find) openAt(find);
   const leaving = new AbortController(), { door } = await import("/static/door.js");
-  document.querySelector(".kicker").append(" ", ...door(me, { signal: leaving.signal, ended: toSignIn }));
+  document.querySelector(".kicker").append(...door(me, { signal: leaving.signal, ended: toSignIn }).flatMap((part) => [" ", part]));
   if (asOf) { tellThen(); return; }
   addEventListener("pagehide", () => leaving.abort(), { once: true });
   live(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: catchUp, onLine: tellLine });
