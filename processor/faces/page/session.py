@@ -51,9 +51,9 @@ async def lines_of_session(
     part = Part(held, context.view.codec, asked)
     headers = headers_of(request, held)
     if part.is_all:
-        return await sent(partial(_write, held, part), _LINES, headers)
+        return await sent(partial(write, held, part), _LINES, headers)
     out = BytesIO()
-    await in_thread(_write, held, part, out)
+    await in_thread(write, held, part, out)
     return Response(out.getvalue(), headers=headers, media_type=_LINES)
 
 
@@ -71,10 +71,9 @@ class Part:
         self._after = (0, 0) if self.is_all else (asked.after_seq, asked.after_event)
         self._seq, self._event = self._after
         self._is_more = False
-        self.shown = sum(self._after)
-        self.left_out = max(0, held.row.held_count + held.row.event_count - self.shown)
-        if self.is_all or self.shown < PAGE_ENTRIES_MAX:
-            self.left_out = 0
+        self._count = held.row.held_count + held.row.event_count
+        self.shown = sum(self._after)  # by the parts before
+        self.left_out = max(0, self._count - self.shown) if self.shown >= PAGE_ENTRIES_MAX else 0
 
     def lines(self) -> Iterator[tuple[Entry, bytes]]:
         """Yield the entries, in the order of the log, each with the message as it came, in JSON."""
@@ -100,18 +99,18 @@ class Part:
 
     def told(self) -> dict[str, Any]:
         """Return where this part begins, where the next one does, and whether there is more."""
-        row = self._held.row
         return {
             "after": self._after,
             "next": (self._seq, self._event),
             "is_more": self._is_more,
-            "lines": row.held_count + row.event_count,
-            "status": session_of(row).status,
-            "tags": row.tags,
+            "lines": self._count,
+            "status": session_of(self._held.row).status,
+            "tags": self._held.row.tags,
         }
 
 
-def _write(held: Held, part: Part, out: IO[bytes]) -> None:
+def write(held: Held, part: Part, out: IO[bytes]) -> None:
+    """Write a part of a session: its lines, and what all of them need."""
     lines = Lines(held.row, part.lines())
     for line in lines:
         out.write(line + b"\n")
