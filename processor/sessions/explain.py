@@ -4,7 +4,7 @@ The rules R1 to R16 are in docs/sessions.md. Pure: whatever it knows is handed i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
@@ -13,22 +13,22 @@ from processor.core.model import Policy, Rules
 from processor.sessions.model import EventRow, MessageRow, SessionView
 from processor.sessions.ports import SESSIONS, TAGGED
 from processor.sessions.shapes import Explanation, RecordPlace
-from processor.upstream.vocabulary import ODD, REJECTED, UNCHANGED
-from processor.upstream.words import span_words
+from processor.upstream.words import Said, filled
 
-_MINUTE_MS: Final = 60_000
-_Found: TypeAlias = tuple[str, str, dict[str, int]]
-"""A rule, words, and the numbers in them."""
+_Found: TypeAlias = tuple[str, Said, dict[str, int]]
+"""A rule, what is said, and the numbers in it."""
 
 
 class Limit(NamedTuple):
-    """How long something may last, ms, and who set that, in words."""
+    """How long something may last, and who set that."""
 
     ms: int
-    whose: str
+    whose: str | None  # settings, or own: the user's
+    template: str | None = None  # of neither: the template's
 
-    def __str__(self) -> str:
-        return f"{span_words(self.ms)} ({self.whose})"
+    def said(self) -> dict[str, Any]:
+        """Return it as the values of a phrase."""
+        return {"limit": self.ms, "whose": self.whose, "template": self.template}
 
 
 class Limits(NamedTuple):
@@ -53,12 +53,12 @@ def limits_for(template: str | None, policy: Policy | None, rules: Rules) -> Lim
     held = limits_of(template, policy, rules)
     settings, own = limits_of(None, None, rules), limits_of(None, policy, rules)
 
-    def whose(number: int) -> str:
-        if held[number] == settings[number]:
-            return "settings"
-        return "the user's own" if held[number] == own[number] else f"template {template}"
+    def limit(number: int, ms: int) -> Limit:
+        if ms == settings[number]:
+            return Limit(ms, "settings")
+        return Limit(ms, "own") if ms == own[number] else Limit(ms, None, template)
 
-    return Limits(*(Limit(ms, whose(number)) for number, ms in enumerate(held)))
+    return Limits(*(limit(number, ms) for number, ms in enumerate(held)))
 
 
 def explain(view: SessionView, known: Known) -> Iterator[Explanation]:
@@ -80,9 +80,16 @@ class _Events:
             event = from_json(row.value)
             found = self._explain(event)
             if found is not None:
-                rule, words, numbers = found
+                rule, said, numbers = found
                 yield Explanation(
-                    row.kind, format_time(event.timestamp), rule, words, numbers, self._place(row, event.record_id)
+                    row.kind,
+                    format_time(event.timestamp),
+                    rule,
+                    filled(said),
+                    said.phrase,
+                    dict(said.values),
+                    numbers,
+                    self._place(row, event.record_id),
                 )
 
     def _place(self, row: EventRow, record_id: str) -> RecordPlace:
@@ -96,40 +103,46 @@ class _Events:
                 return self._ended(event)
             case "reopened":
                 self._last_reason = None
-                words = "The end was only announced: something came that lies within the gap, so the session goes on."
-                return "R4", words, {"gap_ms": self._known.limits.gap.ms, "revision": event.revision or 0}
+                return (
+                    "R4",
+                    Said("why_reopened"),
+                    {"gap_ms": self._known.limits.gap.ms, "revision": event.revision or 0},
+                )
             case "paused":
                 self._paused_at_ms = event.timestamp
                 limit = self._known.limits.pause
-                return "R8", f"Paused by a command; a pause may last {limit}.", {"pause_max_ms": limit.ms}
+                return "R8", Said("why_paused", limit.said()), {"pause_max_ms": limit.ms}
             case "resumed":
                 self._paused_at_ms = None
                 paused_ms = event.paused_ms or 0
-                return "R8", f"Resumed by a command after {span_words(paused_ms)}.", {"paused_ms": paused_ms}
+                return "R8", Said("why_resumed", {"length": paused_ms}), {"paused_ms": paused_ms}
             case "unchanged":
-                return "R7", f"A command changed nothing: {UNCHANGED.get(event.reason or '', event.reason)}.", {}
+                return "R7", Said("why_unchanged", {"reason": event.reason}), {}
             case "rejected":
-                return "R7", f"A command was refused: {REJECTED.get(event.reason or '', event.reason)}.", {}
+                return "R7", Said("why_rejected", {"reason": event.reason}), {}
         return None  # Notes and the like are no decision of a rule.
 
     def _started(self, event: EventView) -> _Found:
         match event.reason:
             case "command":
-                return "R7", "Started by a command; the user had no open session that it could go on with.", {}
+                return "R7", Said("why_started"), {}
             case "late":
-                return "R5", "A message came late and no earlier session could hold it, so it got one of its own.", {}
+                return "R5", Said("why_started_late"), {}
         gap = self._known.limits.gap
-        return "R1", f"A message came, and no session was open within the gap of {gap}.", {"gap_ms": gap.ms}
+        return "R1", Said("why_started_message", gap.said()), {"gap_ms": gap.ms}
 
     def _ended(self, event: EventView) -> _Found:
         before, self._last_reason = self._last_reason, event.reason
         if before is not None and before == event.reason:
-            words = "The end is told again, since a message was added to the session after it had ended."
-            return "R5", words, {"revision": event.revision or 0, "messages": event.message_count or 0}
+            return (
+                "R5",
+                Said("why_ended_again"),
+                {"revision": event.revision or 0, "messages": event.message_count or 0},
+            )
         found = self._end(event)
         if before is not None:
-            rule, words, numbers = found
-            return rule, f"The end is told again with another reason. {words}", numbers
+            rule, said, numbers = found
+            return rule, said._replace(values={**said.values, "again": "again"}), numbers
         return found
 
     def _end(self, event: EventView) -> _Found:
@@ -144,19 +157,15 @@ class _Events:
                 return _lasted("R8", "pause", event.timestamp - paused_at_ms, "pause_max_ms", limits.pause)
             case "max_duration":
                 length_ms = event.timestamp - start_ms
-                words = (
-                    f"It ended at its last activity: with what came next it would have lasted {_precise(length_ms)}, "
-                    f"and it may last {limits.max_session}."
-                )
-                return "R2", words, {"length_ms": length_ms, "max_session_ms": limits.max_session.ms}
+                said = Said("why_max_duration", {"length": length_ms, **limits.max_session.said()})
+                return "R2", said, {"length_ms": length_ms, "max_session_ms": limits.max_session.ms}
             case "command":
-                by = event.performer_id
-                return "R7", f"Ended by a command{f' of {by}' if by else ''}.", {}
+                return "R7", Said("why_command", {"who": event.performer_id}), {}
             case "superseded":
-                return "R7", "Ended at its last activity, since a command asked for a new session.", {}
+                return "R7", Said("why_superseded"), {}
             case "late":
-                return "R5", "Made for a message that came late, so it started and ended at once.", {}
-        return "R3", "Ended.", {}
+                return "R5", Said("why_late_session"), {}
+        return "R3", Said("why_ended"), {}
 
 
 class _Messages:
@@ -172,49 +181,39 @@ class _Messages:
             first = self._first.setdefault(row.content_hash, row.seq)
             for flag in row.flags:
                 if (found := self._explain(flag, row, first)) is not None:
-                    rule, words, numbers = found
+                    rule, said, numbers = found
                     at = format_time(row.timestamp_ms)
                     place = RecordPlace(_position(self._known.topics[TAGGED], row), row.record_id or None)
-                    yield Explanation("message", at, rule, words, numbers, place, row.seq, flag)
+                    yield Explanation(
+                        "message", at, rule, filled(said), said.phrase, dict(said.values), numbers, place, row.seq, flag
+                    )
 
     def _explain(self, flag: str, row: MessageRow, first: int) -> _Found | None:
         ahead_ms = row.timestamp_ms - row.append_ms
         match flag:
             case "late":
-                words = f"It came {_precise(-ahead_ms)} after its own time, when the session that holds it had ended."
-                return "R5", words, {"behind_ms": max(0, -ahead_ms)}
+                return "R5", Said("why_late", {"behind": max(0, -ahead_ms)}), {"behind_ms": max(0, -ahead_ms)}
             case "duplicate":
-                where = f" as message {first}" if first != row.seq else ""
-                return "R11", f"The same bytes had come before{where}.", {"first_seq": first} if where else {}
+                before = {"first_seq": first} if first != row.seq else {}
+                return "R11", Said("why_duplicate", before), before
             case "clock_skew":
                 skew_ms = self._known.skew_ms
-                words = f"Its time was {_precise(ahead_ms)} ahead; more than {span_words(skew_ms)} is not believed."
-                return "R10", f"{words} Its arrival counts.", {"ahead_ms": ahead_ms, "skew_ms": skew_ms}
+                said = Said("why_clock_skew", {"ahead": max(0, ahead_ms), "skew": skew_ms})
+                return "R10", said, {"ahead_ms": ahead_ms, "skew_ms": skew_ms}
             case "while_paused":
-                return "R8", "It came while the session was paused.", {}
+                return "R8", Said("why_while_paused"), {}
             case "session_mismatch":
-                return "R9", f"It claimed the session {row.claimed_session_id}, and belongs to this one.", {}
+                return "R9", Said("why_session_mismatch", {"session": row.claimed_session_id}), {}
             case "nonconforming":
-                odd = self._known.why_odd(row)
-                why = "; ".join(ODD.get(word, word) for word in odd)
-                return "R16", f"It lacks something that is asked of a message{f': {why}' if why else ''}.", {}
+                return "R16", Said("why_nonconforming", {"why": list(self._known.why_odd(row))}), {}
         return None  # What its content shows is no decision of a rule.
 
 
 def _lasted(rule: str, what: str, ms: int, limit_name: str, limit: Limit) -> _Found:
     numbers = {f"{what}_ms": ms, limit_name: limit.ms}
     if ms <= limit.ms:  # Other limits held when it ended than are known now.
-        return rule, f"Ended at its last activity, after a {what} of {_precise(ms)}.", numbers
-    return rule, f"Ended at its last activity. The {what} had lasted {_precise(ms)}, and it may last {limit}.", numbers
-
-
-def _precise(ms: int) -> str:
-    """Return a length of time in words, to the millisecond."""
-    minutes, rest_ms = divmod(max(0, ms), _MINUTE_MS)
-    words = [span_words(minutes * _MINUTE_MS)] if minutes else []
-    if rest_ms or not minutes:
-        words.append(f"{rest_ms / 1000:g} s")
-    return " ".join(words)
+        return rule, Said(f"why_{what}_then", {"length": ms}), numbers
+    return rule, Said(f"why_{what}", {"length": ms, **limit.said()}), numbers
 
 
 def _position(topic: str, row: EventRow | MessageRow) -> str:

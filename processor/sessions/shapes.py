@@ -144,6 +144,8 @@ class Explanation(msgspec.Struct):
     at: Time
     rule: Annotated[str, Meta(description="of docs/sessions.md: R1 to R16")]
     words: str
+    phrase: Annotated[str, Meta(description="the name of what is said, for other languages")]
+    values: Annotated[dict[str, Any], Meta(description="what stands in the phrase's places")]
     numbers: Annotated[dict[str, int], Meta(description="lengths of time in ms, and counts")]
     record: RecordPlace
     seq: Annotated[int, Meta(ge=1, description="of a message")] | None = None

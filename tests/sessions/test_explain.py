@@ -14,6 +14,7 @@ from processor.sessions.model import SessionView
 from processor.sessions.ports import SESSIONS, TAGGED
 from processor.sessions.shapes import Explanation
 from processor.sessions.summary import SessionFold, new_session
+from processor.upstream.words import Said, filled
 from tests.sessions.outputs import CODEC, START_MS
 from tests.view.stage import Log
 
@@ -67,7 +68,10 @@ def explained(values: list[bytes], *, quiet_minute: float | None = None) -> list
         {TAGGED: "a3cp.tagged", SESSIONS: "a3cp.sessions"},
         lambda row: CODEC.reasons(CODEC.untag(row.value or b"")[1]),
     )
-    return list(explain(view, known))
+    told = list(explain(view, known))
+    for each in told:  # The words are those of the phrase, and other languages have it too.
+        assert filled(Said(each.phrase, each.values)) == each.words != filled(Said(each.phrase, each.values), "de")
+    return told
 
 
 def told(explanations: list[Explanation]) -> list[tuple[str, str, str | None]]:
@@ -210,4 +214,4 @@ def test_whose_limits_hold_is_said() -> None:
     """Template first, then the user's own, then the settings."""
     own = Policy(gap_ms=5, pause_ms=6)
     found = limits_for("therapy", own, RULES)
-    assert [limit.whose for limit in found] == ["template therapy", "settings", "the user's own"]
+    assert [limit[1:] for limit in found] == [(None, "therapy"), ("settings", None), ("own", None)]

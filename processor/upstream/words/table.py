@@ -1,9 +1,10 @@
 """The tables of words: a file for each language, with the same names in all of them.
 
 A phrase has places for values: `{label}`; `{reason:ends}` is the word that the table `ends` has for a value;
-`{length:span}` is a length of time, `{start:time}` a moment, `{held:number}` a number, `{lines:lines}` a number of what
-`counts` names. A list is told as “a” or “b”, flags with their numbers. What stands in `[…]` is left out when a value in
-it is missing. The script of the pages (words.js) fills them alike.
+`{length:span}` is a length of time, `{length:precise}` one to the millisecond, `{start:time}` a moment,
+`{held:number}` a number, `{lines:lines}` a number of what `counts` names. A list is told as “a” or “b”, flags with
+their numbers. What stands in `[…]` is left out when a value in it is missing. The script of the pages (words.js) fills
+them alike.
 """
 
 import re
@@ -54,12 +55,16 @@ def _told(value: Any, kind: str | None, words: Mapping[str, Any]) -> str:
     """Return what stands in a place: `kind` is how a number is told, or the table that has a word for a text."""
     if kind == "flags":
         return ", ".join(_flag(word, words) for word in value)
+    if kind == "reasons":
+        return "; ".join(words["reasons"].get(word, word) for word in value)
     if isinstance(value, list):
         return str(words["or"]).join(words["quoted"].replace("{text}", each) for each in value)
     if isinstance(value, dict):
         return ", ".join(f"{count:,} {_flag(word, words)}" for word, count in value.items())
     if kind == "span":
         return span_words(value)
+    if kind == "precise":
+        return precise_words(value)
     if kind == "time":
         return format_time(value)[:16].replace("T", " ")
     if kind == "number":
@@ -93,3 +98,10 @@ def span_words(ms: int) -> str:
     if ms < 59_500:
         return f"{round(ms / 1000)} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def precise_words(ms: int) -> str:
+    """Return a length of time in words, to the millisecond."""
+    minutes, rest_ms = divmod(ms, 60_000)
+    words = [span_words(minutes * 60_000)] if minutes else []
+    return " ".join([*words, f"{rest_ms / 1000:g} s"] if rest_ms or not minutes else words)

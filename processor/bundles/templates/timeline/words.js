@@ -19,9 +19,11 @@ function fillText(text, values) {
 }
 function told(value, kind) {
   if (kind === "flags") return value.map(flagText).join(", ");
+  if (kind === "reasons" && Array.isArray(value)) return value.map((word) => W.reasons[word] ?? word).join("; ");
   if (Array.isArray(value)) return value.map((each) => W.quoted.replace("{text}", () => each)).join(W.or);
   if (typeof value === "object") return Object.entries(value).map(([word, count]) => `${number(count)} ${flagText(word)}`).join(", ");
   if (kind === "span") return span(value);
+  if (kind === "precise") return precise(value);
   if (kind === "time") return format("moment").format(value);
   if (kind === "number") return number(value);
   if (Object.hasOwn(W.counts, kind)) return counted(kind, value);
@@ -58,6 +60,10 @@ function span(ms) {
   if (ms < 59500) return ms && ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1000)} s`;
   if (minutes < 60) return counted("minutes", minutes);
   return `${Math.floor(minutes / 60)} h` + (minutes % 60 ? ` ${minutes % 60} min` : "");
+}
+function precise(ms) {
+  const minutes = Math.floor(ms / 60000), rest = ms % 60000, seconds = `${number(rest / 1000)} s`;
+  return minutes ? (rest ? `${span(minutes * 60000)} ${seconds}` : span(minutes * 60000)) : seconds;
 }
 function readable(key) {
   const words = String(key).replace(/_/g, " ").replace(/ ms$/, " (ms)");

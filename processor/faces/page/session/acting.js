@@ -66,7 +66,7 @@ async function showReasons() {
   byId("reasons").showModal();
 }
 function reasonLine(each) {
-  const line = element("li"), time = element("time", "", clock(Date.parse(each.at))), words = said(each.seq ? "a" : "span", "", each.words);
+  const line = element("li"), time = element("time", "", clock(Date.parse(each.at))), words = said(each.seq ? "a" : "span", "", fill(each));
   if (each.seq) {
     words.href = `#seq=${each.seq}`;
     words.addEventListener("click", () => byId("reasons").close());
