@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.bundles.browser import Browser
-from tests.faces.page.stage import DESKTOP, MARKUP, PHONE, begin, open_list, open_session, press_button
+from tests.faces.page.stage import DESKTOP, MARKUP, PHONE, begin, open_list, open_session, press_button, say
 
 STARRED = "document.querySelectorAll('.row.starred').length"
 LISTED = "[...document.querySelectorAll('#bookmarks:not([hidden]) li')].map((one) => one.textContent.slice(9))"
@@ -68,6 +68,20 @@ def test_no_means_no_and_no_words_are_needed(browser, service, http):
     browser.wait_for(f"{LISTED}.length === 1")
     assert browser.run("document.querySelectorAll('#bookmarks button').length") == 0
     assert http.get(f"/v1/sessions/{session_id}").json()["event_count"] == 1  # It is no event of the session.
+
+
+def test_a_session_is_read_where_its_bookmarks_cannot_be(browser, service, http):
+    """What is wrong is told, and what is said appears all the same."""
+    session_id = begin(http, "marked-06", "hello")
+    browser.call("Network.setBlockedURLs", urls=["*/bookmarks"])
+    try:
+        open_session(browser, service, session_id)
+        browser.wait_for("document.getElementById('wrong').textContent")
+        say(http, session_id, "a drink")
+        browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('a drink'))")
+        assert browser.run("document.getElementById('title').textContent") == "Session of marked-06"
+    finally:
+        browser.call("Network.setBlockedURLs", urls=[])
 
 
 def test_it_is_found_by_its_bookmark(browser, service, http):
