@@ -132,7 +132,9 @@ class Seals:
         elif is_whole:
             report.problems.append(f"the log does not have it, though it goes back to {latest.position}")
         else:
-            report.log = f"the log no longer has its record, {latest.position}"
+            report.problems.append(
+                f"the log no longer has its record, {latest.position}: nothing but files tells of it"
+            )
         known = {seals.text_of(file.seal).decode() for file in files}
         for position, other in told.seals.items():
             if other not in known and _chain_of(other) == latest.seal.chain:

@@ -11,6 +11,7 @@ from processor.errors import RecordError
 from processor.kafka.producer import RecordProducer
 from processor.kafka.reader import Reader
 from processor.kafka.reading import place_in
+from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.shapes import Seal
 
@@ -40,8 +41,10 @@ class KafkaSealLog:
         """See `SealLog.since`."""
         partition, offset = place_in(position)
         with Reader(self._conf, self._topic) as reader:
-            if not position.startswith(f"{self._topic}[") or partition >= reader.partitions:
-                return InLog({}, is_whole=False)  # It was another topic's.
+            if (
+                not position.startswith(f"{self._topic}[") or partition >= reader.partitions
+            ):  # Of the log before a move.
+                partition, offset = partition_of(_KEY, reader.partitions), 0
             found = {}
             for record in reader.read_from(partition, offset):
                 text = self._seal_in(record) if record.key == _KEY else None

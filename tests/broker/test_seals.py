@@ -31,6 +31,11 @@ def test_a_day_is_sealed_and_proven(kafka: str, topics: str, tmp_path: Path) -> 
     assert "sess_" in done.stdout
     assert "session_manager" not in done.stdout
 
+    path = max((root / "seals").rglob("*.json"))
+    path.write_text(path.read_text().replace(f"{topics}.sessions", "elsewhere.sessions"))  # As after a move.
+    assert site.run("verify", str(root), "--seal")["seals"][-1]["log"].startswith(
+        f"as in the log at {topics}.sessions["
+    )
     (path,) = (root / "seals").rglob(f"{made['day']}.json")
     file = json.loads(path.read_bytes())
     file["seal"]["made_at"] = "2025-01-01T00:00:00.000Z"

@@ -246,10 +246,12 @@ def test_a_log_that_was_mirrored_has_it_elsewhere(site: Site, offset: int) -> No
 
 
 def test_what_the_log_no_longer_has_is_said(site: Site) -> None:
-    """After its retention; and without a Kafka nobody compares."""
+    """After its retention it proves nothing, since a forged one may say so; and without a Kafka nobody compares."""
     site.seal()
     site.log.start = 1
-    assert [report.log for report in site.seals().reports] == ["the log no longer has its record, a3cp.sessions[0]@0"]
+    found = site.seals()
+    assert faults(found.reports)[0].startswith("the log no longer has its record, a3cp.sessions[0]@0")
+    assert found.latest is None
     (alone,) = Seals(site.target, None).reports
     assert (alone.log, alone.problems) == ("not compared with the log: no Kafka is named", [])
 
