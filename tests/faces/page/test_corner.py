@@ -1,11 +1,14 @@
 """The operators' corner in a Chromium: what a new operator sees, copies, and is not shown."""
 
+from pathlib import Path
+
 import pytest
 
+from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
 from tests.bundles.browser import AXE, Browser, axe_script
 from tests.faces.page.stage import DESKTOP, MARKUP, PHONE, SERIOUS, press_button
-from tests.served import InMemory
+from tests.served import InMemory, served
 
 PARTS = "document.querySelector('.corner')"
 
@@ -62,6 +65,17 @@ def test_what_waits_is_shown_while_it_waits(browser: Browser, service: InMemory)
         service.deployment.processor_is_away = False
     look_again(browser)
     browser.wait_for(f"{PARTS}.innerText.includes('Everything is ready.')")
+
+
+def test_what_cannot_be_told_is_said_once(browser: Browser, tmp_path: Path) -> None:
+    """While Kafka is away the reason stands above, and not again at each part that it concerns."""
+    shell = Shell(troubles=lambda: ("no broker answers",))
+    with served(tmp_path, shell=shell) as service:
+        service.deployment.broker_is_away = True
+        open_corner(browser, service)
+        assert browser.run(f"{PARTS}.innerText.split('no broker answers').length") == 2
+        assert browser.run(f"{PARTS}.innerText.split('not known').length") == 4
+        browser.run("location.replace('about:blank')")
 
 
 @pytest.mark.parametrize("window", [DESKTOP, PHONE])

@@ -80,6 +80,12 @@ function table(heads, rows, attributes = {}) {
     make("tbody", {}, rows.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), cells.map((cell) => make("td", {}, cell))))));
 }
 
+/** Why a part cannot be told; what stands above already is not said again. */
+function whyOf(told, part) {
+  const why = told.unknown[part];
+  return told.reasons.includes(why) ? say("corner.not_known") : why;
+}
+
 /** Who has how much to read still. */
 function waits(told) {
   const more = {
@@ -88,7 +94,7 @@ function waits(told) {
     service: () => "",
   };
   const row = (name) => {
-    const part = told[name], why = told.unknown[name] ?? (part === null && name === "exporter" ? say("corner.no_store") : "");
+    const part = told[name], why = whyOf(told, name) ?? (part === null && name === "exporter" ? say("corner.no_store") : "");
     if (part === null) return [say(`corner.${name}`), "", "", why];
     const waited = part.seconds === null ? say("corner.not_known") : part.records ? span(part.seconds * 1000) : "";
     return [say(`corner.${name}`), number(part.records), waited, [more[name](part), why].filter(Boolean).join(". ")];
@@ -107,7 +113,7 @@ const STAGES = ["decode", "validate", "size", "hook"];
 const stageOf = (group) => (STAGES.includes(group.stage) ? say(`corner.stage_${group.stage}`) : group.stage);
 
 function letters(told) {
-  if (told.dead_letters === null) return plain(told.unknown.dead_letters);
+  if (told.dead_letters === null) return plain(whyOf(told, "dead_letters"));
   const { groups } = told.dead_letters;
   if (!groups.length) return plain(say("corner.no_letters"));
   return [plain(say("corner.letters_what")), make("ol", { class: "letters" }, groups.map((group) => make("li", {},
