@@ -43,7 +43,7 @@ def engine_answers() -> bool:
 
 
 class Project:
-    """docker-compose.yml under a name and ports of its own, with Prometheus and a secret."""
+    """docker-compose.yml under a name and ports of its own, with a secret."""
 
     def __init__(self, folder: Path) -> None:
         kafka, serve, prometheus = free_ports(3)
@@ -58,7 +58,7 @@ class Project:
         secret.chmod(0o644)  # The service runs as another user, and Compose mounts the file as it is.
         override.write_text(WITH_A_SECRET.format(file=secret))
         files = ("--file", str(ROOT / "docker-compose.yml"), "--file", str(override))
-        self._compose = ("docker", "compose", "--project-name", self.name, *files, "--profile", "monitoring")
+        self._compose = ("docker", "compose", "--project-name", self.name, *files)
 
     def run(self, *arguments: str, given: bytes = b"", may_fail: bool = False) -> str:
         """Run `docker compose ...` and return its output."""
@@ -72,6 +72,11 @@ class Project:
     def up(self, *chosen: str) -> None:
         """Start what does not run, and wait until all is ready."""
         self.run("up", "--detach", "--wait", "--wait-timeout", str(READY_TIMEOUT_S), *chosen)
+
+    def watch(self) -> None:
+        """Start the profile with Prometheus too; from now on it counts."""
+        self._environ["COMPOSE_PROFILES"] = "monitoring"
+        self.up()
 
     def asked(self, service: str, *command: str) -> Any:
         """Run `a3cp COMMAND --json` in a service's container and return what it prints."""
@@ -170,6 +175,8 @@ def who_reads(project: Project, sessions: int) -> None:
 
 def is_watched(project: Project) -> None:
     """Prometheus reads the first worker, the exporter, the canary and, with a token of its own, the service."""
+
+    project.watch()
 
     def up() -> set[str]:
         targets = httpx.get(f"{project.prometheus}/api/v1/targets").json()["data"]["activeTargets"]
