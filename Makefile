@@ -1,6 +1,6 @@
 # One recipe a task. Each sets up what it needs: only Python >= 3.11, make and a network are taken for granted.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format lint types imports coverage simulate bench dashboards lock clean
+.PHONY: help demo test test-long check format lint types imports coverage simulate bench dashboards lock sbom audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -70,6 +70,15 @@ lock: $(READY)  ## Write requirements.lock anew from pyproject.toml.
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 	@echo "    $$(grep -c == requirements.lock) packages pinned"
+
+sbom: $(READY)  ## List all packages of the lock with hashes and licences (CycloneDX), in dist/sbom.json.
+	@mkdir -p dist
+	@$(BIN)/python scripts/sbom.py > dist/sbom.json
+	@echo "dist/sbom.json"
+
+audit: $(READY)  ## Ask for known weaknesses of the packages of the lock; needs the package index and its advisories.
+	@$(PIP) install --quiet uv
+	@$(BIN)/uv tool run pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 clean:  ## Remove what the other recipes made here (the fetched Kafka stays in the user's cache folder).
 	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
