@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from processor.client.exchange import Backend, Service
 from processor.errors import UsageError
+from processor.settings.sources import secret_of
 
 # A service in one's own process is the whole of it: the faces and what serves them are above this package, and so are
 # looked up by name, as plug-ins are.
@@ -31,13 +32,14 @@ def backend_of(url: str | None, token: str | None) -> Backend:
     """Return what provides the service at `url`.
 
     Raises:
-        UsageError: it is no URL of a kind that is known here, or the extra `serve` is needed and not installed.
+        UsageError: it is no URL of a kind that is known here, the extra `serve` is needed and not installed, or
+            A3CP_SECRETS_DIR cannot be read.
     """
     url = url or os.environ.get("A3CP_URL") or "kafka://"
     parts = urlsplit(url)
     match parts.scheme:
         case "http" | "https" if parts.hostname:
-            return Remote(Service(url.rstrip("/"), _headers(token or os.environ.get("A3CP_TOKEN"))))
+            return Remote(Service(url.rstrip("/"), _headers(token or secret_of("A3CP_TOKEN", os.environ))))
         case "kafka":
             return _in_process("on_kafka", parts.netloc or None)
         case "memory":
