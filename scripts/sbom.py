@@ -39,10 +39,11 @@ JUDGED: Final = {
 _TOLD_ELSEWHERE: Final = {
     "colorama": "BSD-3-Clause",
     "httpx2-jsfetch": "BSD-3-Clause",
+    "kubernetes-validate": "Apache-2.0",
     "pywin32": "PSF-2.0",
     "tzdata": "Apache-2.0",
 }
-"""Those that no supported system installs: their own pages tell."""
+"""Those that no supported system installs, or whose own word is not clear: what their licence files say."""
 
 _CLASSIFIED: Final = {
     "Apache Software License": "Apache-2.0", "BSD License": "BSD-3-Clause", "ISC License (ISCL)": "ISC",

@@ -175,6 +175,18 @@ SECRET_FILE = re.compile(r"\.(key|pem|p12|pfx|jks|keystore|env)$|(^|/)(tokens\.j
 SECRET_TEXT = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY|\A[0-9a-f]{64}\s*\Z|\beyJ[\w-]{20,}\.eyJ[\w-]{20,}\.")
 
 
+def test_boundaries_lead_to_tests() -> None:
+    """Each line of docs/threat-model.md names a test that exists, and each boundary that is drawn has a line."""
+    text = document("threat-model.md")
+    rows = re.findall(r"^\|([^|]*)\|[^|]+\|[^|]+\| `(tests/[\w/]+\.py)::(\w+)` \|$", text, re.MULTILINE)
+    table = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(table), "a line has no test"
+    for _, path, test in rows:
+        assert f"def {test}(" in (ROOT / path).read_text("utf-8"), f"{path}::{test}"
+    numbers = set(re.findall("[①-⑳]", "".join(boundary for boundary, *_ in rows)))
+    assert numbers == set(re.findall("[①-⑳]", text.split("```")[1]))
+
+
 def test_no_secret_is_tracked() -> None:
     """No key, keystore or file of passwords or tokens is in the tree, by name or by what it holds."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout

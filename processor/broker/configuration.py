@@ -1,9 +1,22 @@
 """The configurations that the embedded broker is started with, written anew for each start."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+LISTENERS: Final = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
 
 
-def server_properties(folder: Path, port: int, controller_port: int) -> str:
+def server_properties(folder: Path, port: int, controller_port: int, more: Mapping[str, str]) -> str:
+    """Return the broker's properties. Listeners in `more` are added to ours; its other properties go over ours."""
+    lines = _ours(folder, port, controller_port).splitlines()
+    for name, value in more.items():
+        mine = next((line for line in lines if name in LISTENERS and line.startswith(f"{name}=")), None)
+        lines.append(f"{mine},{value}" if mine else f"{name}={value}")  # The last of two lines counts.
+    return "\n".join(lines) + "\n"
+
+
+def _ours(folder: Path, port: int, controller_port: int) -> str:
     return f"""\
 # Written by `a3cp broker up` at each start; a change here does not last.
 process.roles=broker,controller
@@ -86,6 +99,7 @@ LOG4J = """\
   </Appenders>
   <Loggers>
     <Root level="INFO"><AppenderRef ref="file"/></Root>
+    <Logger name="kafka.authorizer.logger" level="${sys:a3cp.rights:-INFO}"/>
   </Loggers>
 </Configuration>
 """

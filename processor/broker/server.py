@@ -4,7 +4,9 @@ The folder holds all there is to know: `broker.json` (the process and its port),
 written for the last start, `broker.log`, and Kafka's own data in `data/`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -22,6 +24,7 @@ def up(
     port: int | None = None,
     data_dir: Path | None = None,
     *,
+    properties: Mapping[str, str] = MappingProxyType({}),
     say: Say = lambda _text: None,
     progress: jars.Progress | None = None,
 ) -> BrokerInfo:
@@ -30,6 +33,8 @@ def up(
     Args:
         port: where to listen on 127.0.0.1; None for the last start's where that is free, else for any free one.
         data_dir: where its data is; None for the user's own (`A3CP_BROKER_DIR`).
+        properties: more of Kafka's server properties, for this start. Listeners come to the broker's own one, which
+            stays as it is; other properties go over ours.
         say: told what is being waited for.
         progress: told how far the first fetch is.
 
@@ -45,7 +50,7 @@ def up(
         with exclusive(folder):
             running = status(folder)
             if running is None:
-                return start(folder, port, say, progress)
+                return start(folder, port, properties, say, progress)
     if port is not None and running.bootstrap != f"127.0.0.1:{port}":
         raise UsageError(
             f"the broker of {folder} runs already, at {running.bootstrap}",

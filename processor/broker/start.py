@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,7 +33,9 @@ WRITTEN_S = 0.2  # after which the controller has written down what it said
 Say = Callable[[str], None]
 
 
-def start(folder: Path, port: int | None, say: Say, progress: jars.Progress | None) -> BrokerInfo:
+def start(
+    folder: Path, port: int | None, properties: Mapping[str, str], say: Say, progress: jars.Progress | None
+) -> BrokerInfo:
     """Start the broker of `folder`, where none runs, and return when it takes work; see `up`.
 
     Raises:
@@ -52,7 +54,7 @@ def start(folder: Path, port: int | None, say: Say, progress: jars.Progress | No
     for attempt in range(1, FREE_PORT_ATTEMPTS_MAX + 1):
         ports = _choose_ports(port, before if attempt == 1 else None)
         try:
-            return _start_on(folder, ports, java, classpath, say)
+            return _start_on(folder, ports, java, classpath, say, properties=properties)
         except PortTaken:
             # Between the choice of a free port and its use another process may have taken it.
             if port is not None or attempt == FREE_PORT_ATTEMPTS_MAX:
@@ -70,10 +72,12 @@ def _choose_ports(port: int | None, before: State | None) -> tuple[int, int]:
     return port, controller_port if controller_port != port else any_port
 
 
-def _start_on(folder: Path, ports: tuple[int, int], java: Path, classpath: list[Path], say: Say) -> BrokerInfo:
+def _start_on(
+    folder: Path, ports: tuple[int, int], java: Path, classpath: list[Path], say: Say, *, properties: Mapping[str, str]
+) -> BrokerInfo:
     port, controller_port = ports
     settings = folder / "server.properties"
-    settings.write_text(server_properties(folder, port, controller_port), "utf-8")
+    settings.write_text(server_properties(folder, port, controller_port, properties), "utf-8")
     (folder / "log4j2.xml").write_text(LOG4J, "utf-8")
     heap = os.environ.get("A3CP_BROKER_HEAP") or "1g"
     command = [

@@ -116,7 +116,7 @@ class KafkaTopics:
             return
         spans = {(topic, partition): (span.start, span.end)}
         with (
-            reaching(f"reading {topic}", self._conf),
+            reaching(f"reading {topic}", self._conf, needs=f"Read on topic {topic}"),
             contextlib.closing(Consumer(reader_conf(self._conf, if_gone="earliest"))) as consumer,
         ):
             for record in read_spans(consumer, spans, silence_s=_SILENCE_S, on_read=self._count):

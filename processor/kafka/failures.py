@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 
 from processor.errors import A3CPError, BrokerUnavailable, Fatal, OutcomeUnknown, OwnershipLost, UsageError
+from processor.kafka.lettingin import why_kept_out
 
 _FENCED: Final = frozenset(
     {
@@ -65,6 +67,14 @@ REFUSED: Final = frozenset(
     }
 )
 
+NEEDED: Final = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the right on that topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "Read on its consumer group, or Describe to look at one",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write on transactional ids that begin with A3CP_GROUP_ID",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the right on the cluster",
+}
+"""What is missing, by the broker's answer, where the caller does not know better."""
+
 
 def error_of(exception: KafkaException | KafkaError) -> KafkaError:
     """Return the client's error inside `exception`."""
@@ -79,15 +89,27 @@ def is_outdated(exception: KafkaException) -> bool:
     return error.code() in _OUTDATED and error.txn_requires_abort() and not error.fatal()
 
 
-def failure(doing: str, exception: KafkaException | KafkaError, *, in_transaction: bool = False) -> A3CPError:
+def failure(
+    doing: str,
+    exception: KafkaException | KafkaError,
+    *,
+    in_transaction: bool = False,
+    conf: Mapping[str, Any] = MappingProxyType({}),
+    needs: str = "",
+) -> A3CPError:
     """Return our error for a client's.
 
     Args:
         doing: what was being done, for the message.
         in_transaction: whether a transaction may be half done. Then an unclear error is `OutcomeUnknown`.
+        conf: librdkafka's properties, which may tell who was refused.
+        needs: the right on a topic that it takes, such as `Write on topic a3cp.raw`. Whoever may write none at all is
+            refused by the cluster.
     """
     error = error_of(exception)
     code, text = error.code(), f"{doing}: {error.str()}"
+    if code in NEEDED:
+        return Fatal(text, remedy=_right_to_give(code, conf, needs))
     if code in REFUSED:
         return Fatal(text, remedy="check the credentials, the rights (docs/security.md) and the [kafka] settings")
     if code in _FENCED or _FENCED_MEMBER in text:
@@ -99,6 +121,15 @@ def failure(doing: str, exception: KafkaException | KafkaError, *, in_transactio
     if code in AWAY or error.retriable():
         return BrokerUnavailable(text, remedy="see that the broker runs, and that it is the one that is named")
     return Fatal(text) if error.fatal() else OutcomeUnknown(text)
+
+
+def _right_to_give(code: int, conf: Mapping[str, Any], needs: str) -> str:
+    """Return what an operator has to do if the broker's answer `code` tells that a right is missing."""
+    login = conf.get("sasl.username") or conf.get("sasl.oauthbearer.client.id")
+    who = f"User:{login}" if login else "this principal"
+    is_of_topics = code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+    what = needs if needs and is_of_topics else NEEDED[code]
+    return f"give {who} {what}; ops/acl has what each principal needs (docs/security.md)"
 
 
 def usage_error(exception: Exception) -> UsageError | None:
@@ -113,24 +144,33 @@ def usage_error(exception: Exception) -> UsageError | None:
 
 def no_topic(*names: str) -> UsageError:
     """Return what to raise where topics of these names do not exist."""
-    return UsageError(f"no topic {', '.join(names)}", remedy="make the topics with a3cp topics apply")
+    return UsageError(
+        f"no topic {', '.join(names)}",
+        remedy="make the topics with a3cp topics apply; one that is there is not seen without the right Describe on it",
+    )
 
 
-def unreachable(doing: str, error: KafkaException, conf: Mapping[str, Any]) -> A3CPError:
+def unreachable(doing: str, error: KafkaException, conf: Mapping[str, Any], *, needs: str = "") -> A3CPError:
     """Return our error for a client's, outside of the processor: it names the address that was tried."""
-    outcome = usage_error(error) or failure(doing, error)
+    outcome = usage_error(error) or failure(doing, error, conf=conf, needs=needs)
     if isinstance(outcome, BrokerUnavailable | OutcomeUnknown):
+        servers = conf.get("bootstrap.servers", "")
+        if why := why_kept_out(conf):
+            return BrokerUnavailable(
+                f"the broker at {servers} lets nobody in with these [kafka] settings: {why}",
+                remedy="check security.protocol, certificates and login (docs/security.md)",
+            )
         return BrokerUnavailable(
-            f"no Kafka broker answers at {conf.get('bootstrap.servers', '')}",
+            f"no Kafka broker answers at {servers}",
             remedy="start one with a3cp broker up, or name another with --bootstrap or KAFKA_BOOTSTRAP_SERVERS",
         )
     return outcome
 
 
 @contextmanager
-def reaching(doing: str, conf: Mapping[str, Any]) -> Iterator[None]:
+def reaching(doing: str, conf: Mapping[str, Any], *, needs: str = "") -> Iterator[None]:
     """Turn the client's errors into ours, by `unreachable`."""
     try:
         yield
     except KafkaException as error:
-        raise unreachable(doing, error, conf) from error
+        raise unreachable(doing, error, conf, needs=needs) from error

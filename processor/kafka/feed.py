@@ -59,6 +59,7 @@ class KafkaFeed:
         self._reader_conf = {**reader_conf(conf, if_gone="earliest"), "queued.min.messages": _QUEUED}
         self._topics = {TAGGED: tagged, SESSIONS: sessions}
         self._words = {name: word for word, name in self._topics.items()}
+        self._needs = f"Read on topics {tagged} and {sessions}"
         self._reassigned: list[Assigned | Revoked] = []
         self._owned: frozenset[int] = frozenset()
         self._positions: dict[Source, int] = {}
@@ -96,7 +97,7 @@ class KafkaFeed:
             messages = fetch(self._consumer, records_max, timeout_s)
             records = [record for record in map(self._record, messages) if record is not None]
         except KafkaException as error:
-            raise failure("reading the output topics", error) from error
+            raise failure("reading the output topics", error, conf=self._conf, needs=self._needs) from error
         if records:
             self._answering.heard()
         elif self._failed is None and self._answering.is_due:
@@ -191,7 +192,7 @@ class KafkaFeed:
                 records = (OutputRecord(self._words[record.topic], *record[1:4], record.value) for record in found)
                 return Read([record for record in records if record[:3] in wanted], list(unreadable.values()))
 
-        return patiently(read, "reading the output topics", self._conf)
+        return patiently(read, "reading the output topics", self._conf, needs=self._needs)
 
     def stored(self, offsets: Mapping[Source, int]) -> None:
         """See `Feed.stored`."""

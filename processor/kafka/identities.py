@@ -24,7 +24,8 @@ def ids_of(conf: Mapping[str, Any], topics: Iterable[str]) -> Identities:
     """
     names = {name: name for name in topics}
     admin = AdminClient({"socket.connection.setup.timeout.ms": 5_000, **conf})
-    return patiently(lambda: identities(admin, names), _ASKING, conf)
+    needs = f"Describe on topics {' and '.join(names)}"
+    return patiently(lambda: identities(admin, names), _ASKING, conf, needs=needs)
 
 
 def identities(admin: AdminClient, topics: Mapping[str, str]) -> Identities:

@@ -363,10 +363,14 @@ class KafkaLog:
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._begin_again(message)
         elif error.fatal() or error.code() == KafkaError._FATAL:
-            self._fatal = failure("polling", error)
+            self._fatal = self._failure(error)
             raise self._fatal
         else:
-            raise failure("polling", error)
+            raise self._failure(error)
+
+    def _failure(self, error: KafkaError) -> A3CPError:
+        raw = self._conf.raw
+        return failure(f"reading {raw}", error, conf=self._conf.common, needs=f"Read on topic {raw}")
 
     def _begin_again(self, message: Message) -> None:
         """Go on where the log begins now: the next record is no longer there."""

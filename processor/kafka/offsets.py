@@ -142,12 +142,14 @@ def committed_places(
     return [answer for answer in answers if answer.offset >= 0]
 
 
-def patiently(ask: Callable[[], T], doing: str, conf: Mapping[str, Any], *, timeout_s: float = _TIMEOUT_S) -> T:
+def patiently(
+    ask: Callable[[], T], doing: str, conf: Mapping[str, Any], *, timeout_s: float = _TIMEOUT_S, needs: str = ""
+) -> T:
     """Return what `ask` returns. Ask again for a while: a topic or coordinator that is new or moving has no answer.
 
     Args:
         ask: raises KafkaException when there is no answer.
-        doing, conf: as for `unreachable`.
+        doing, conf, needs: as for `unreachable`.
         timeout_s: how long it is asked again.
 
     Raises:
@@ -159,7 +161,7 @@ def patiently(ask: Callable[[], T], doing: str, conf: Mapping[str, Any], *, time
         try:
             return ask()
         except KafkaException as error:
-            outcome = unreachable(doing, error, conf)
+            outcome = unreachable(doing, error, conf, needs=needs)
             if not isinstance(outcome, BrokerUnavailable) or time.monotonic() > deadline_s:
                 raise outcome from error
             time.sleep(_RETRY_S)

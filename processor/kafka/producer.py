@@ -58,6 +58,7 @@ class RecordProducer:
             BrokerUnavailable: no broker answers.
         """
         self._topic = topic
+        self._conf = conf
         self._timeout_s = delivery_timeout_s
         self._queue_wait_s = delivery_timeout_s if queue_wait_s is None else queue_wait_s
         self._calls_back = calls_back
@@ -119,11 +120,11 @@ class RecordProducer:
                         f"{self._queue_wait_s:g} s",
                         remedy="see that the broker runs, and that it is the one that is named",
                     ) from None
-                self._producer.poll(_QUEUE_FULL_POLL_S)
+                self._call(self._producer.poll, _QUEUE_FULL_POLL_S)
             except KafkaException as error:
                 raise self._undelivered(error.args[0], len(value)) from error
         if self._calls_back:
-            self._producer.poll(0)
+            self._call(self._producer.poll, 0)
         return partition
 
     def flush(self) -> None:
@@ -132,7 +133,7 @@ class RecordProducer:
         Raises:
             A3CPError: some were not delivered.
         """
-        self._producer.flush(self._timeout_s + 1)
+        self._call(self._producer.flush, self._timeout_s + 1)
         self.raise_failures()
 
     def give_up(self) -> None:
@@ -144,7 +145,7 @@ class RecordProducer:
 
     def waiting(self, timeout_s: float = 0) -> int:
         """Call back for records that are delivered within `timeout_s`. Return how many are not delivered yet."""
-        self._producer.poll(timeout_s)
+        self._call(self._producer.poll, timeout_s)
         return len(self._producer)
 
     def raise_failures(self) -> None:
@@ -155,6 +156,19 @@ class RecordProducer:
         if first is not None:
             count = "1 record was" if failed == 1 else f"{failed} records were"
             raise type(first)(f"{count} not delivered: {first.what}", remedy=first.remedy)
+
+    def _call(self, act: Callable[[float], object], timeout_s: float) -> None:
+        """Call the client, which raises a fatal error out of whatever is called next.
+
+        If a delivery callback is, what comes is a SystemError with the client's error as its cause.
+        """
+        try:
+            act(timeout_s)
+        except (KafkaException, SystemError) as error:
+            cause = error if isinstance(error, KafkaException) else error.__cause__
+            if not isinstance(cause, KafkaException):
+                raise
+            raise self._undelivered(cause.args[0], 0) from error
 
     def _undelivered(self, error: KafkaError, size_bytes: int) -> A3CPError:
         code = error.code()
@@ -168,4 +182,5 @@ class RecordProducer:
                 f"{self._topic}: a record of {size_bytes} bytes is larger than the topic takes",
                 remedy="leave media out of messages; max.message.bytes in topics/ is the limit",
             )
-        return failure(f"writing to {self._topic}", error)
+        needs = f"Write on topic {self._topic}"
+        return failure(f"writing to {self._topic}", error, conf=self._conf, needs=needs)

@@ -47,7 +47,7 @@ class Reader:
         starts, ends = self._offsets(EARLIEST), self._offsets(LATEST)
         wanted = range(self.partitions) if partitions is None else partitions
         spans = {(self._topic, partition): (starts[partition], ends[partition]) for partition in wanted}
-        with reaching(f"reading {self._topic}", self._conf):
+        with reaching(f"reading {self._topic}", self._conf, needs=f"Read on topic {self._topic}"):
             yield from read_spans(self._consumer, spans)
 
     def start(self, partition: int) -> int:

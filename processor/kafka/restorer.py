@@ -163,7 +163,8 @@ class Restorer:
                 self._put_off(message)
                 continue
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise failure(f"restoring {self._topic}", error)
+                needs = f"Read on topic {self._topic}"
+                raise failure(f"restoring {self._topic}", error, conf=self._conf, needs=needs)
             assert partition is not None
             if error is None:
                 key = message.key()

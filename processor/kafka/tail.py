@@ -196,7 +196,8 @@ class Tail:
             self._probes[topic].put_off(partition, offset)
             self._troubles.append(unreadable_error(message))
         else:
-            self._troubles.append(unreachable(f"following {topic}", KafkaException(error), self._conf))
+            needs = f"Read on topic {topic}"
+            self._troubles.append(unreachable(f"following {topic}", KafkaException(error), self._conf, needs=needs))
 
     def _go_on_from_the_beginning(self, place: TopicPlace) -> None:
         topic, partition = place

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 )
 
 from processor.errors import BrokerUnavailable, Fatal, UsageError
-from processor.kafka.failures import AWAY, REFUSED, error_of, no_topic, unreachable
+from processor.kafka.failures import AWAY, NEEDED, REFUSED, error_of, failure, no_topic, unreachable
 from processor.kafka.topics import (
     DEFAULT_PREFIX,
     Action,
@@ -146,7 +146,7 @@ def _read(client: AdminClient, conf: KafkaConf, names: list[str]) -> dict[str, T
         return {}
     topics = {}
     for name, answer in _describe(client, list(known)).items():
-        entries = _result(answer, conf)
+        entries = _result(answer, conf, f"DescribeConfigs on topic {name}")
         configs = {entry.name: entry.value for entry in entries.values() if entry.value is not None}
         partitions = known[name].partitions.values()
         replicas = min((len(partition.replicas) for partition in partitions), default=0)
@@ -168,13 +168,13 @@ def _create(client: AdminClient, conf: KafkaConf, topics: list[Topic]) -> None:
     new = [NewTopic(topic.name, topic.partitions, topic.replicas, config=dict(topic.configs)) for topic in topics]
     answers = client.create_topics(new, request_timeout=REQUEST_TIMEOUT_S, operation_timeout=REQUEST_TIMEOUT_S)
     wait(answers.values())
-    for future in answers.values():
+    for name, future in answers.items():
         try:
             future.result()
         except KafkaException as error:
             # Two workers that start together may both see a topic missing; the second one finds it made.
             if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                _raise(error, conf)
+                _raise(error, conf, f"Create on topic {name}")
 
 
 def _set(client: AdminClient, conf: KafkaConf, differences: list[Difference]) -> None:
@@ -188,8 +188,8 @@ def _set(client: AdminClient, conf: KafkaConf, differences: list[Difference]) ->
     if resources:
         answers = client.incremental_alter_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
         wait(answers.values())
-        for future in answers.values():
-            _result(future, conf)
+        for resource, future in answers.items():
+            _result(future, conf, f"AlterConfigs on topic {resource.name}")
 
 
 def _await_leaders(client: AdminClient, conf: KafkaConf, topics: list[Topic]) -> None:
@@ -207,25 +207,27 @@ def _await_leaders(client: AdminClient, conf: KafkaConf, topics: list[Topic]) ->
             time.sleep(POLL_S)
 
 
-def _result(future: "Future[T]", conf: KafkaConf) -> T:
-    with _told(conf):
+def _result(future: "Future[T]", conf: KafkaConf, needs: str) -> T:
+    with _told(conf, needs):
         return future.result()
 
 
 @contextmanager
-def _told(conf: KafkaConf) -> Iterator[None]:
+def _told(conf: KafkaConf, needs: str = "") -> Iterator[None]:
     """Turn the client's errors into ours."""
     try:
         yield
     except KafkaException as error:
-        _raise(error, conf)
+        _raise(error, conf, needs)
 
 
-def _raise(error: KafkaException, conf: KafkaConf) -> Never:
+def _raise(error: KafkaException, conf: KafkaConf, needs: str = "") -> Never:
     """Raise what `error` means for the caller."""
     if error_of(error).code() in AWAY:
         raise unreachable("asking for topics", error, conf) from error
     servers = conf.get("bootstrap.servers", "")
+    if error_of(error).code() in NEEDED:
+        raise failure("asking for topics", error, conf=conf, needs=needs) from error
     if error_of(error).code() in REFUSED:
         raise UsageError(
             f"the broker at {servers} forbids it ({error_of(error).name()})",

@@ -26,6 +26,7 @@ _INIT_TIMEOUT_S: Final = 10.0
 _ABORT_TIMEOUT_S: Final = 1.0
 _QUEUE_FULL_POLL_S: Final = 0.01
 _SLOW_S: Final = 2.0
+_NEEDS: Final = "Write on that topic"
 _HUNG_AFTER_S: Final = 2.0  # beyond a call's own time-out
 
 
@@ -55,7 +56,8 @@ class Transactions:
             for producer in self._producers:
                 producer.init_transactions(_INIT_TIMEOUT_S)
         except KafkaException as error:
-            raise failure("preparing transactions", error) from error
+            raise failure("preparing transactions", error, conf=conf) from error
+        self._conf = conf
         self._turn = 0
         self._open = False
         self._timeout_s = int(conf["transaction.timeout.ms"]) / 1000
@@ -85,8 +87,8 @@ class Transactions:
             producer.poll(0)
         except KafkaException as error:
             if error_of(error).code() == KafkaError._STATE:
-                _raise_refused(producer)
-            raise failure("producing", error, in_transaction=True) from error
+                _raise_refused(producer, self._conf)
+            raise failure("producing", error, in_transaction=True, conf=self._conf, needs=_NEEDS) from error
 
     def commit(self, offsets: list[TopicPartition], group_metadata: object) -> None:
         """Commit what was sent together with the input `offsets` (next to read).
@@ -119,7 +121,7 @@ class Transactions:
             if is_outdated(error):
                 self.abort()
                 raise Aborted(f"the group has moved on: {error_of(error).str()}") from error
-            raise failure("committing", error, in_transaction=True) from error
+            raise failure("committing", error, in_transaction=True, conf=self._conf, needs=_NEEDS) from error
         self._next_turn()
 
     def try_out(self, output: Output, look: Callable[[], T]) -> T:
@@ -134,14 +136,14 @@ class Transactions:
             self._await_acknowledged(time.monotonic() + self._timeout_s)
             found = look()
         except KafkaException as error:
-            raise failure("trying out a write", error, in_transaction=True) from error
+            raise failure("trying out a write", error, in_transaction=True, conf=self._conf, needs=_NEEDS) from error
         self.abort()
         return found
 
     def _await_acknowledged(self, deadline_s: float) -> None:
         producer = self._producers[self._turn]
         while producer.flush(_SLOW_S):
-            _raise_refused(producer)  # After a refusal the rest is never sent.
+            _raise_refused(producer, self._conf)  # After a refusal the rest is never sent.
             self._on_slow(f"outputs have not been acknowledged for {_SLOW_S:.0f} s")
             if time.monotonic() > deadline_s:
                 raise OutcomeUnknown(f"outputs were not acknowledged within {self._timeout_s:.0f} s")
@@ -235,7 +237,7 @@ def _left(deadline_s: float) -> float:
     return max(0.1, deadline_s - time.monotonic())
 
 
-def _raise_refused(producer: Producer) -> None:
+def _raise_refused(producer: Producer, conf: Mapping[str, Any]) -> None:
     """Raise the reason if the open transaction of `producer` cannot be committed.
 
     Beginning a second transaction is always refused: with that reason, or because one is open. A delivery callback does
@@ -245,7 +247,7 @@ def _raise_refused(producer: Producer) -> None:
         producer.begin_transaction()
     except KafkaException as error:
         if error_of(error).code() != KafkaError._STATE:
-            raise failure("producing", error, in_transaction=True) from error
+            raise failure("producing", error, in_transaction=True, conf=conf, needs=_NEEDS) from error
 
 
 def _produce_when_there_is_room(producer: Producer, output: Output) -> None:
