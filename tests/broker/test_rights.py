@@ -253,7 +253,8 @@ def test_a_missing_right_is_told(site: Site, role: str, words: str, missing: str
     """Who lacks which right on what, and where to find what is needed, in one line."""
     make_topics(site)
     alter_retention(site.admin, "a3cp.tagged")
-    produce(site.kafka.plain, "a3cp.raw", iter([("eve", message("eve", 1_760_000_000_000))]))
+    for topic in ("a3cp.raw", "a3cp.tagged"):  # So that there is something to read, whichever test came before.
+        produce(site.kafka.plain, topic, iter([("eve", message("eve", 1_760_000_000_000))]))
     operation, kind, name = missing.split()
     right = next(
         right
