@@ -1,6 +1,6 @@
-"""The embedded broker: a real Apache Kafka (KRaft, one node) without Docker and without Java installed.
+"""The embedded broker: a real Apache Kafka (KRaft, one node or three) without Docker and without Java installed.
 
-It is for trying out, developing and testing: with one node, what that node loses is lost.
+It is for trying out, developing and testing: what this machine's disk loses is lost.
 """
 
 from processor.broker.folder import BrokerInfo

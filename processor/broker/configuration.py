@@ -4,26 +4,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from processor.broker.cluster import Member
+
 LISTENERS: Final = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
 
 
-def server_properties(folder: Path, port: int, controller_port: int, more: Mapping[str, str]) -> str:
-    """Return the broker's properties. Listeners in `more` are added to ours; its other properties go over ours."""
-    lines = _ours(folder, port, controller_port).splitlines()
+def server_properties(folder: Path, member: Member, more: Mapping[str, str]) -> str:
+    """Return the node's properties. Listeners in `more` are added to ours; its other properties go over ours."""
+    lines = _ours(folder, member).splitlines()
     for name, value in more.items():
         mine = next((line for line in lines if name in LISTENERS and line.startswith(f"{name}=")), None)
         lines.append(f"{mine},{value}" if mine else f"{name}={value}")  # The last of two lines counts.
     return "\n".join(lines) + "\n"
 
 
-def _ours(folder: Path, port: int, controller_port: int) -> str:
+def _ours(folder: Path, member: Member) -> str:
+    copies = member.cluster.nodes
+    in_sync, is_alone = max(1, copies - 1), copies == 1
     return f"""\
 # Written by `a3cp broker up` at each start; a change here does not last.
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+node.id={member.id}
+controller.quorum.voters={member.cluster.voters}
+listeners=PLAINTEXT://127.0.0.1:{member.port},CONTROLLER://127.0.0.1:{member.controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{member.port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
@@ -33,25 +37,25 @@ log.dirs={folder / "data"}
 auto.create.topics.enable=false
 num.partitions=4
 
-# One node can replicate to no other.
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+# As many copies as there are nodes.
+default.replication.factor={copies}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={copies}
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={in_sync}
 
-# There is none to hand its partitions to, either, and trying does harm: partitions without a leader count as deleted
+# A single node has none to hand its partitions to, and trying does harm: partitions without a leader count as deleted
 # for the transaction coordinator, so it calls transactions complete whose markers it never wrote (Kafka 4.3.0).
-controlled.shutdown.enable=false
+controlled.shutdown.enable={"false" if is_alone else "true"}
 
 # Small internal topics: 50 partitions each would only make start and stop slower.
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.num.partitions=1
 
-# A node that stands still for this long loses its partitions for a moment; what that does is told above.
+# A node that stands still for this long loses its partitions; what that does to a single one is told above.
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=9000
 

@@ -12,12 +12,13 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class BrokerInfo:
-    """A running embedded broker."""
+    """A running embedded broker. A cluster's `bootstrap` names all nodes; `pid` and `log_file` are its first one's."""
 
     bootstrap: str
     pid: int
     data_dir: Path
     log_file: Path
+    nodes: tuple["BrokerInfo", ...] = ()  # a cluster's, those that run; a node's `data_dir` is its own
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,9 @@
 """Starts the broker of a data folder, and says why one does not start."""
 
-import base64
 import math
 import os
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from processor.broker import jars, probe
+from processor.broker.cluster import Cluster, Member, member_of, new_id
 from processor.broker.configuration import LOG4J, controller_properties, server_properties
 from processor.broker.errors import BrokerFailed, NoJava, NoSpace, PortTaken
 from processor.broker.folder import BrokerInfo, State, read_state, write_state
@@ -42,44 +41,49 @@ def start(
         PortTaken, FetchFailed, NoSpace, NoJava, BrokerFailed: see the classes.
         UsageError: a folder cannot be used, or the heap's size is not valid.
     """
-    if port is not None and not probe.is_free(port):
+    member = member_of(folder)
+    wanted = member.port if member else port
+    if wanted is not None and not probe.is_free(wanted):
         raise PortTaken(
-            f"port {port} is taken by another process",
-            remedy="name another with --port, or none: then a free one is taken",
+            f"port {wanted} is taken by another process",
+            remedy="end that process: a cluster keeps its ports"
+            if member
+            else "name another with --port, or none: then a free one is taken",
         )
     java = _java()
     require_space(folder, DATA_SPACE_BYTES, setting=DATA_SETTING)
     classpath = jars.classpath(progress)
     before = read_state(folder)
     for attempt in range(1, FREE_PORT_ATTEMPTS_MAX + 1):
-        ports = _choose_ports(port, before if attempt == 1 else None)
+        chosen = member or _alone(port, before if attempt == 1 else None)
         try:
-            return _start_on(folder, ports, java, classpath, say, properties=properties)
+            return _start_on(folder, chosen, java, classpath, say, properties=properties)
         except PortTaken:
             # Between the choice of a free port and its use another process may have taken it.
-            if port is not None or attempt == FREE_PORT_ATTEMPTS_MAX:
+            if wanted is not None or attempt == FREE_PORT_ATTEMPTS_MAX:
                 raise
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _choose_ports(port: int | None, before: State | None) -> tuple[int, int]:
+def _alone(port: int | None, before: State | None) -> Member:
+    """Return a node of its own, on the ports of the last start where they are free."""
     any_port, any_controller_port = probe.free_ports(2)
     if port is None:
         port = before.port if before and probe.is_free(before.port) else any_port
     controller_port = (
         before.controller_port if before and probe.is_free(before.controller_port) else any_controller_port
     )
-    return port, controller_port if controller_port != port else any_port
+    return Member(Cluster(new_id(), 1, port, controller_port if controller_port != port else any_port))
 
 
 def _start_on(
-    folder: Path, ports: tuple[int, int], java: Path, classpath: list[Path], say: Say, *, properties: Mapping[str, str]
+    folder: Path, member: Member, java: Path, classpath: list[Path], say: Say, *, properties: Mapping[str, str]
 ) -> BrokerInfo:
-    port, controller_port = ports
+    port, controller_port, is_alone = member.port, member.controller_port, member.cluster.nodes == 1
     settings = folder / "server.properties"
-    settings.write_text(server_properties(folder, port, controller_port, properties), "utf-8")
+    settings.write_text(server_properties(folder, member, properties), "utf-8")
     (folder / "log4j2.xml").write_text(LOG4J, "utf-8")
-    heap = os.environ.get("A3CP_BROKER_HEAP") or "1g"
+    heap = os.environ.get("A3CP_BROKER_HEAP") or ("1g" if is_alone else "384m")
     command = [
         str(java), f"-Xms{HEAP_LEAST}", f"-Xmx{heap}", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
         "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true", f"-Da3cp.data={folder}",
@@ -89,10 +93,10 @@ def _start_on(
     ]  # fmt: skip
     if not (folder / "data" / "meta.properties").exists():
         say("preparing the broker's data folder")
-        _format(folder, command, settings)
-    else:
+        _format(folder, member.cluster.cluster_id, command, settings)
+    elif is_alone:
         say("letting the broker's last start run out")
-        _let_run_out(folder, ports, command)
+        _let_run_out(folder, (port, controller_port), command)
     say(f"starting Kafka {jars.KAFKA_VERSION}")
     log_size_bytes = _size_bytes(folder / "broker.log")
     process = _spawn([*command, "kafka.Kafka", str(settings)], folder / "broker.out")
@@ -177,8 +181,7 @@ def _kill(process: psutil.Process) -> None:
     process.wait()
 
 
-def _format(folder: Path, command: list[str], settings: Path) -> None:
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
+def _format(folder: Path, cluster_id: str, command: list[str], settings: Path) -> None:
     result = subprocess.run(
         [*command, "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(settings)],
         cwd=folder, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False,

@@ -36,6 +36,12 @@ def up(
         ),
     ] = None,
     data_dir: DataDir = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            "--nodes", metavar="N", help="1 or 3: three nodes keep three copies of all. Default: as last time, or 1."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start Kafka, and wait until it takes work.
@@ -45,15 +51,18 @@ def up(
     console = Console(stderr=True, highlight=False)
     before = broker.status(data_dir)
     with progress_bar("fetching Kafka, once", console=console) as show:
-        info = broker.up(port, data_dir, say=lambda text: console.print(f"{text} ..."), progress=show)
+        info = broker.up(port, data_dir, nodes=nodes, say=lambda text: console.print(f"{text} ..."), progress=show)
+    started = before != info
     if as_json:
-        print_json({**_fields(info), "started": before is None})
+        print_json({**_fields(info), "started": started})
         return
-    word = "running already" if before else "running"
-    print(f"{word} at {info.bootstrap} (process {info.pid}, data in {info.data_dir})")
-    if before is None:
+    _show(info, "running" if started else "running already")
+    if started:
         print("a3cp commands find it by themselves; for others: KAFKA_BOOTSTRAP_SERVERS=" + info.bootstrap)
-        print("one node, one copy of the data: for trying out and testing; what this disk loses is lost")
+        if info.nodes:
+            print("three nodes; topics with three copies are made with: a3cp topics apply --replicas 3")
+        copies = "three copies on one disk" if info.nodes else "one node, one copy of the data"
+        print(f"{copies}: for trying out and testing; what this disk loses is lost")
 
 
 @app.command()
@@ -76,17 +85,28 @@ def status(data_dir: DataDir = None, as_json: Json = False) -> None:
     if as_json:
         print_json({"running": info is not None, **(_fields(info) if info else {})})
     elif info:
-        print(f"running at {info.bootstrap} (process {info.pid}, data in {info.data_dir}, log {info.log_file})")
+        _show(info, "running")
     else:
         print("not running; a3cp broker up starts it")
     if info is None:
         raise typer.Exit(1)
 
 
-def _fields(info: BrokerInfo) -> dict[str, str | int]:
-    return {
+def _show(info: BrokerInfo, word: str) -> None:
+    if not info.nodes:
+        print(f"{word} at {info.bootstrap} (process {info.pid}, data in {info.data_dir}, log {info.log_file})")
+        return
+    print(f"{word} at {info.bootstrap}")
+    told = {node.bootstrap: f"process {node.pid}, data in {node.data_dir}" for node in info.nodes}
+    for address in info.bootstrap.split(","):
+        print(f"  {address}: {told.get(address, 'not running')}")
+
+
+def _fields(info: BrokerInfo) -> dict[str, object]:
+    fields: dict[str, object] = {
         "bootstrap": info.bootstrap,
         "pid": info.pid,
         "data_dir": str(info.data_dir),
         "log_file": str(info.log_file),
     }
+    return {**fields, "nodes": [_fields(node) for node in info.nodes]} if info.nodes else fields

@@ -119,7 +119,7 @@ class Kafka:
         if broker.status(self._folder) is None:
             self._say("Kafka is gone; starting it again")
             try:
-                broker.up(int(self.servers.rpartition(":")[2]), self._folder, say=self._say)
+                broker.up(int(self.servers.split(",")[0].rpartition(":")[2]), self._folder, say=self._say)
             except PortTaken as error:
                 self._say(f"{error.what}; trying again")
 

@@ -267,6 +267,10 @@ class Watcher:
                 self._last_ms[partition] = at_ms
         return self.count
 
+    def has_grown(self, before: dict[int, int]) -> bool:
+        """Whether each partition has more than 100 records more than before."""
+        return bool(self.look()) and all(self.counts[partition] > count + 100 for partition, count in before.items())
+
     def measure(self) -> None:
         """Begin to measure `gap_ms`."""
         self.gap_ms = 0
