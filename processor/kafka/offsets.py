@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
 from processor.errors import BrokerUnavailable
@@ -36,7 +36,10 @@ def log_offsets(
     wanted = {TopicPartition(topic, partition): spec for topic, partition in places}
     futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout_s)
     wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
-    return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+    found = {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+    if OFFSET_INVALID in found.values():  # That is no error for the client: a leader that is gone did not answer.
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    return found
 
 
 def offsets_since(conf: Mapping[str, Any], places: Iterable[tuple[str, int]], at_ms: int) -> dict[tuple[str, int], int]:
