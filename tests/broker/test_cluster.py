@@ -3,20 +3,30 @@
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from confluent_kafka import ElectionType
+from confluent_kafka.admin import AdminClient
 
 from processor import broker
 from processor.broker import probe
 from processor.broker.cluster import Cluster, Member, find_or_make, member_of
 from processor.errors import UsageError
 from processor.kafka.topic_admin import read_topics
-from tests.broker.fleet import Fleet, await_true, day, produce
+from tests.broker.audit import read_topic
+from tests.broker.exporters import Exporter, assert_same
+from tests.broker.fleet import TIMEOUT_S, Fleet, Load, Watcher, await_true, day, produce
 from tests.cli.running import a3cp
+
+KILLED = (1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +127,97 @@ def test_a_damaged_cluster_is_said_so(tmp_path: Path) -> None:
     for act in (broker.status, broker.down):
         with pytest.raises(UsageError, match=r"cluster\.json is damaged"):
             act(tmp_path)
+
+
+@dataclass
+class Trial:
+    """A cluster under load, with those who work on it."""
+
+    folder: Path
+    admin: AdminClient
+    tagged: Watcher
+    exporter: Exporter
+    topic: str
+    longest_ms: dict[str, int] = field(default_factory=dict)  # by what was done: how long a partition stood still
+
+    def goes_on(self, act: str) -> None:
+        """Wait until each partition goes on after `act`, and the exporter too."""
+        held = self.exporter.held()
+        await_true(f"{act}: partitions go on", partial(self.tagged.has_grown, dict(self.tagged.counts)))
+        await_true(f"{act}: the exporter goes on", lambda: self.exporter.has_moved(held))
+        self.longest_ms[act] = self.tagged.gap_ms
+
+    def leaders(self) -> list[int]:
+        """Return the node that leads each partition."""
+        found = self.admin.list_topics(self.topic, timeout=TIMEOUT_S).topics[self.topic].partitions
+        return [found[partition].leader for partition in sorted(found)]
+
+    def is_complete(self) -> bool:
+        """Whether every copy of every partition has all."""
+        topics = self.admin.list_topics(timeout=TIMEOUT_S).topics.values()
+        return all(len(each.isrs) == 3 for topic in topics for each in topic.partitions.values())
+
+    def fail(self, number: int, *, killed: bool) -> None:
+        """Kill or stop a node, start it again once the others do its work, and wait until it has all."""
+        act = f"node {number} {'killed' if killed else 'restarted'}"
+        folder = self.folder / f"node-{number}"
+        node = broker.status(folder)
+        assert node is not None
+        self.tagged.measure()
+        if killed:
+            os.kill(node.pid, signal.SIGKILL)
+        else:
+            assert broker.down(folder)
+        await_true(f"{act}: others lead", lambda: number not in self.leaders())
+        self.goes_on(act)
+        broker.up(None, folder)
+        await_true(f"{act}: all copies are complete", self.is_complete)
+        self.goes_on(act)
+
+    def move_leaders(self) -> None:
+        """Let the first copy of each partition lead, as on a cluster where nothing has failed."""
+        before = self.leaders()
+        self.tagged.measure()
+        self.admin.elect_leaders(ElectionType.PREFERRED).result(TIMEOUT_S)
+        await_true("leaders have moved", lambda: self.leaders() != before)
+        self.goes_on("leaders moved")
+
+
+@pytest.mark.broker
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_nodes_fail_under_load(three: Path, servers: str, prefix: str, tmp_path: Path) -> None:
+    """Two nodes are killed, one is restarted, leaders are moved: nothing is lost, and nothing is doubled."""
+    with ExitStack() as stack:
+        fleet = stack.enter_context(Fleet(servers, prefix, tmp_path))
+        assert fleet.a3cp("topics", "apply", "--replicas", "3")[0] == 0
+        tagged = stack.enter_context(Watcher(servers, fleet.names.tagged))
+        exporter, calm = (
+            stack.enter_context(Exporter(fleet.environ, f"sqlite:///{tmp_path / name}.db", tmp_path / name))
+            for name in ("exported", "calm")
+        )
+        trial = Trial(three, AdminClient({"bootstrap.servers": servers}), tagged, exporter, fleet.names.tagged)
+        workers = fleet.start("--workers", "2")
+        exporter.start()
+        with Load(servers, fleet.names.raw, per_pause=1) as load:
+            trial.goes_on("start")
+            for number in KILLED:
+                trial.fail(number, killed=True)
+            trial.fail(1, killed=False)
+            trial.move_leaders()
+
+        found = fleet.audit()
+        raw = sum(map(len, read_topic(servers, fleet.names.raw)))
+        code, told = fleet.a3cp("audit", "--json")
+        audited = json.loads(told)
+        outcomes = audited["tagged"] + audited["answered"]
+        assert (code, raw, outcomes) == (0, load.count, load.count)
+        exporter.await_exported(servers, prefix)
+        assert (exporter.end(signal.SIGTERM), calm.run().returncode) == (0, 0)
+        assert_same(exporter, calm)
+        again = workers.said("started") - 2
+        assert workers.stop() == 0
+    sys.stdout.write(
+        f"{len(KILLED)} kills, 1 restart, {load.count} messages, {found.sessions} sessions, 0 lost, 0 doubled, "
+        f"{again} workers started again; longest standstill of a partition in ms: {trial.longest_ms}\n"
+    )
