@@ -1,6 +1,6 @@
 # One recipe a task. Each sets up what it needs: only Python >= 3.11, make and a network are taken for granted.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format lint types imports coverage simulate bench dashboards lock sbom audit clean
+.PHONY: help demo test test-long check format lint types imports coverage simulate chaos bench dashboards lock sbom audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,7 @@ SIDE_BY_SIDE := -n auto
 DEMO_ARGS ?=
 SEED ?= 1
 STEPS ?= 1000000
+SECONDS ?= 600
 
 help:  ## Print this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,6 +58,9 @@ coverage: $(READY)  ## Check that tests without a Kafka go through every branch 
 simulate: $(READY)  ## Run histories by chance in memory, SEED=1 STEPS=1000000; the first that breaks a promise is told, shortened.
 	@echo "==> simulation: crashes, rebalances, two owners, odd records, clock jumps"
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --steps $(STEPS)
+
+chaos: $(READY)  ## Let bad things happen to a deployment under load for SECONDS=600, with the proofs at its end; SEED=1 chooses them.
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(filter command line,$(origin SEED)),--seed $(SEED))
 
 bench: $(READY)  ## Measure, with the peers beside it.
 	@$(BIN)/python -m bench
