@@ -6,7 +6,7 @@ from concurrent.futures import wait
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import OFFSET_INVALID, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
 from processor.errors import BrokerUnavailable
 from processor.kafka.failures import unreachable
@@ -33,11 +33,22 @@ def log_offsets(
     Raises:
         KafkaException: one has no answer.
     """
+    return {place: found.offset for place, found in _listed(admin, places, spec, isolation, timeout_s).items()}
+
+
+def _listed(
+    admin: AdminClient,
+    places: Iterable[tuple[str, int]],
+    spec: OffsetSpec,
+    isolation: IsolationLevel,
+    timeout_s: float,
+) -> dict[tuple[str, int], ListOffsetsResultInfo]:
     wanted = {TopicPartition(topic, partition): spec for topic, partition in places}
     futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout_s)
     wait(futures.values())  # librdkafka crashes when a client goes while one of its answers is still on the way.
-    found = {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
-    if OFFSET_INVALID in found.values():  # That is no error for the client: a leader that is gone did not answer.
+    found = {(tp.topic, tp.partition): future.result() for tp, future in futures.items()}
+    if any(each.offset == OFFSET_INVALID for each in found.values()):
+        # That is no error for the client: a leader that is gone did not answer.
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
     return found
 
@@ -104,12 +115,9 @@ def newest_ms(admin: AdminClient, topic: str, partition: int) -> int:
     Raises:
         KafkaException: no answer.
     """
-    place = TopicPartition(topic, partition)
-    futures = admin.list_offsets(
-        {place: NEWEST}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT_S
-    )
-    wait(futures.values())
-    return int(futures[place].result().timestamp)
+    place = topic, partition
+    found = _listed(admin, [place], NEWEST, IsolationLevel.READ_UNCOMMITTED, _TIMEOUT_S)
+    return int(found[place].timestamp)
 
 
 def committed_offsets(conf: Mapping[str, Any], group_id: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:

@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaExc
 
 from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, log_offsets, patiently
+from processor.kafka.offsets import LATEST, log_offsets, newest_ms, patiently
 
 
 def answers(codes: Iterable[int]) -> Callable[[], str]:
@@ -61,3 +61,10 @@ def test_a_leader_that_is_gone_has_no_end() -> None:
     with pytest.raises(KafkaException) as caught:
         log_offsets(admin, [("t", 0), ("t", 1)], LATEST, IsolationLevel.READ_UNCOMMITTED)
     assert isinstance(failure("restoring t", caught.value), BrokerUnavailable)
+
+
+def test_a_leader_that_is_gone_has_no_newest_time():
+    """Its partition may hold records; one that holds none has a time below 0."""
+    with pytest.raises(KafkaException) as raised:
+        newest_ms(LeaderGone(), "a3cp.raw", 1)  # type: ignore[arg-type]
+    assert raised.value.args[0].code() == KafkaError._TIMED_OUT
