@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from processor.cli.settings import Bootstrap, Prefix, chosen
+from processor.cli.settings import Bootstrap, MetricsPort, Prefix, chosen
 from processor.processes.canary import run_canary
 from processor.processes.signals import leave_on_signals
 
@@ -16,14 +16,8 @@ def canary(
     every: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, help="How often each partition gets a message.")
     ] = 10,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PORT", min=0, max=65535, show_default="A3CP_METRICS_PORT",
-            help="Port of /metrics, /livez and /readyz; 0 for none.",
-        ),
-    ] = None,
-) -> None:  # fmt: skip
+    metrics_port: MetricsPort = None,
+) -> None:
     """Send a message to each partition every few seconds, and measure until it is tagged, until stopped.
 
     The messages are of no person: they open no session, leave no state, and are not exported.

@@ -1,11 +1,7 @@
 """`a3cp hooks`: tell other programs of sessions."""
 
-from typing import Annotated
-
-import typer
-
 from processor.cli.extras import require
-from processor.cli.settings import Bootstrap, Prefix, Store, chosen
+from processor.cli.settings import Bootstrap, MetricsPort, Prefix, Store, chosen
 from processor.processes.signals import leave_on_signals
 
 
@@ -14,14 +10,8 @@ def hooks(
     store: Store = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PORT", min=0, max=65535, show_default="A3CP_METRICS_PORT",
-            help="Port of /metrics, /livez and /readyz; 0 for none.",
-        ),
-    ] = None,
-) -> None:  # fmt: skip
+    metrics_port: MetricsPort = None,
+) -> None:
     """Tell the receivers that templates name of sessions, until stopped.
 
     Each is told of starts, ends and every so many messages, and may answer with a note, context, tags or a score.

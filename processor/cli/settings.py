@@ -40,6 +40,13 @@ Store = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port", metavar="PORT", min=0, max=65535, show_default="A3CP_METRICS_PORT",
+        help="Port of /metrics, /livez and /readyz; 0 for none.",
+    ),
+]  # fmt: skip
 SignKey = Annotated[
     str | None,
     typer.Option(
