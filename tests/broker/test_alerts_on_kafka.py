@@ -4,7 +4,6 @@ The rules are those of ops/prometheus with shorter times: an alert that waits fo
 """
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -23,6 +22,7 @@ from processor import broker
 from processor.broker.probe import free_ports
 from processor.kafka.topic_admin import ensure_topics
 from tests.broker.audit import read_topic
+from tests.broker.disk import small_disk
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, Worker, await_true, message
 from tests.broker.services import Service
 from tests.hooks.receiver import SECRET, Answers, Receiver
@@ -236,18 +236,11 @@ def test_a_service_whose_kafka_goes(scene: Scene, tmp_path: Path) -> None:
 
 def test_a_disk_that_is_nearly_full(scene: Scene, tmp_path: Path) -> None:
     """The exporter's root is on a disk of its own."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "a3cp-test", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk can only be mounted by root, outside of most containers")
-    try:
-        scene.start("export", "--follow", "--to", str(disk / "bundles"))
+    with small_disk(tmp_path / "disk") as disk:
+        scene.start("export", "--follow", "--to", str(disk.place / "bundles"))
         scene.is_quiet("A3CPDiskFull")
-        (disk / "other").write_bytes(bytes(1_000_000))
+        (disk.place / "other").write_bytes(bytes(1_000_000))
         scene.sees("A3CPDiskFull", place="bundles")
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_restore_that_does_not_end(scene: Scene) -> None:

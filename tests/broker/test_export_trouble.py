@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from processor.broker.probe import free_ports
 from processor.kafka.feed import KafkaFeed
 from processor.kafka.topic_admin import ensure_topics
 from processor.store import open_store
+from tests.broker.disk import Disk, small_disk
 from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import await_true, names_of, probe
 from tests.broker.site import Site
@@ -33,31 +33,10 @@ RECORDS = processed(
 HALF = len(RECORDS) // 2
 
 
-class Disk:
-    """A small file system of the test's own, which can be made larger and read-only."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def mount(self, options: str) -> bool:
-        """Mount it with `options`; whether that was possible."""
-        command = ["mount", "-t", "tmpfs", "-o", options, "a3cp-test", str(self.place)]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-    def change(self, options: str) -> None:
-        """Change its options."""
-        assert self.mount(f"remount,{options}")
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A disk of 1 MiB."""
-    made = Disk(tmp_path / "disk")
-    made.place.mkdir()
-    if os.geteuid() != 0 or not made.mount("size=1m"):
-        pytest.skip("a small disk can only be mounted by root, outside of most containers")
-    yield made
-    subprocess.run(["umount", "--lazy", str(made.place)], check=True)
+    with small_disk(tmp_path / "disk") as made:
+        yield made
 
 
 @pytest.fixture
