@@ -332,7 +332,7 @@ def _last_ends(views: Iterable[EventView]) -> dict[str | None, EventView]:
     for view in views:
         if view.kind == "ended":
             ends[view.session_id] = view
-        elif view.kind == "reopened":
+        elif view.kind in ("started", "reopened"):  # What opened a session of somebody forgotten may open it again.
             ends.pop(view.session_id, None)
     return ends
 

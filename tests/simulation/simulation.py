@@ -45,7 +45,7 @@ def history_of(seed: int, count: int) -> list[Step]:
 class JumpingClock(ManualClock):
     """The broker's clock may jump, to and fro; how time passes for a worker does not."""
 
-    ahead_ms = 0
+    ahead_ms = ahead_max_ms = 0
 
     def now_ms(self) -> int:
         """Return the broker's time, ms."""
@@ -143,12 +143,16 @@ class Simulation:
         return f"{ms} ms pass"
 
     def jump(self) -> str:
-        """The broker's clock jumps."""
-        to_ms = self._chance.choice((-5 * RULES.gap_ms, -SECOND_MS, 0, SECOND_MS, 5 * RULES.gap_ms))
-        if to_ms < self.clock.ahead_ms and self._has_erased:
+        """The broker's clock jumps, and goes back by the quiet period at most.
+
+        Further back, somebody whom the clock had forgotten would speak at a time at which the rules still know them.
+        """
+        clock = self.clock
+        to_ms = clock.ahead_max_ms + self._chance.choice((-RULES.quiet_ms, 0, SECOND_MS, 5 * RULES.gap_ms))
+        if to_ms < clock.ahead_ms and self._has_erased:
             return "the broker's clock does not jump"
-        self._went_back |= to_ms < self.clock.ahead_ms
-        self.clock.ahead_ms = to_ms
+        self._went_back |= to_ms < clock.ahead_ms
+        clock.ahead_ms, clock.ahead_max_ms = to_ms, max(to_ms, clock.ahead_max_ms)
         return f"the broker's clock is {self.clock.ahead_ms} ms ahead from now on"
 
     def join(self) -> str:
