@@ -7,6 +7,7 @@ from processor.codec.codec import Codec
 from processor.codec.foreign import framing_in_headers
 from processor.codec.headers import NOT_READ, REROUTED, Headers, ask_headers, headers_bytes, headers_of, stand_in
 from processor.codec.state import decode_state, encode_state
+from processor.codec.traces import trace_of
 from processor.core.deadlines import due_ms, punctuate
 from processor.core.memory import evolve
 from processor.core.model import (
@@ -260,10 +261,12 @@ class Task:
         The state always fits: all that it keeps has a limit, together 8 KB (tests/codec/test_writing.py).
         """
         before, user_id, partition, codec = len(outputs), message.user_id, self.partition, self._codec
+        came = headers_of(record)
+        trace = trace_of(came)
         headers: Headers | None
         for event in events:
             if isinstance(event, Tagged):
-                raw, headers = record.value(), headers_of(record)
+                raw, headers = record.value(), came
                 assert raw is not None
                 topic, value = self._topics.tagged, codec.tag(raw, event)
             elif isinstance(event, Erased):
@@ -272,7 +275,7 @@ class Task:
             elif isinstance(event, _UNTOLD):
                 continue
             else:
-                headers, topic = None, self._topics.sessions
+                headers, topic = trace, self._topics.sessions
                 value = codec.encode_event(user_id, event, message.encoding)
             size_bytes = len(value) + headers_bytes(headers or ())
             if size_bytes > self._value_bytes_max:

@@ -6,7 +6,7 @@ from processor.codec.headers import REROUTED, UNREADABLE, Headers, headers_of
 from processor.runtime.partitioner import partition_of
 from processor.testing import MemoryRecord
 from tests.broker.fleet import BASE_MS, message
-from tests.runtime.stage import NAMES, PARTITIONS, Stage
+from tests.runtime.stage import NAMES, PARTITIONS, RULES, Stage
 
 HERE = partition_of(b"maria", PARTITIONS)
 ELSEWHERE = (HERE + 1) % PARTITIONS
@@ -60,7 +60,7 @@ TRACE: Headers = [
 
 
 def test_tagged_messages_carry_the_headers() -> None:
-    """Of the message that opens a session, of the next ones, of none; the events of a command carry none."""
+    """Of the message that opens a session, of the next ones, of none. Events carry the trace of their record alone."""
     stage = Stage()
     for number, headers in enumerate((TRACE, TRACE, None, [])):
         stage.send(HERE, message("maria", BASE_MS + number, number=number), b"maria", headers)
@@ -68,7 +68,23 @@ def test_tagged_messages_carry_the_headers() -> None:
     stage.member().finish()
     tagged = stage.broker.topics[NAMES.tagged][HERE]
     assert [record.raw_headers or [] for record in tagged] == [TRACE, TRACE, [], []]
-    assert {record.raw_headers for record in stage.broker.topics[NAMES.sessions][HERE]} == {None}
+    assert [record.raw_headers for record in stage.broker.topics[NAMES.sessions][HERE]] == [TRACE[:1], TRACE[:1]]
+
+
+def test_events_carry_the_trace_of_what_caused_them() -> None:
+    """The end that a later message shows, the start that it makes, an answer to a command; what time ends has none."""
+    stage, state = Stage(), ("tracestate", b"vendor=1")
+    later_ms = BASE_MS + 2 * RULES.gap_ms
+    stage.send(HERE, message("maria", BASE_MS), b"maria")
+    stage.send(HERE, message("maria", later_ms, number=1), b"maria", [TRACE[0], state])
+    stage.send(HERE, message("maria", later_ms, number=2, command="resume"), b"maria", TRACE)
+    member = stage.member().finish()
+    stage.clock.time_ms = later_ms + 2 * RULES.gap_ms
+    member.worker.step()
+    assert stage.kinds() == ["started", "ended", "started", "unchanged", "ended"]
+    events = stage.broker.topics[NAMES.sessions][HERE]
+    with_state = [TRACE[0], state]
+    assert [each.raw_headers for each in events] == [None, with_state, with_state, TRACE[:1], None]
 
 
 def test_dead_letters_and_copies_carry_them_too() -> None:
