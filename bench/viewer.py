@@ -64,7 +64,7 @@ def main() -> None:
     tune_garbage_collection()  # As the service does.
     view = View(codec, None, partitions=options.partitions, cluster_id="bench", now_ms=SystemClock().now_ms)
     with Viewing({"bootstrap.servers": options.bootstrap}, names, view, options.partitions) as viewing:
-        while not view.is_ready():
+        while not view.progress.is_ready():
             viewing.follow()
         _say(ready_s=time.monotonic() - begun_s)
         behind, reads = Behind(), Reads(view, options.users, options.reads)
@@ -98,7 +98,7 @@ class Reads:
         while True:
             due_s += 1 / self._rate
             time.sleep(max(0.0, due_s - time.monotonic()))
-            session_id = self._view.open_session(user_key(chance.randrange(self._users)).decode())
+            session_id = self._view.memory.open_session(user_key(chance.randrange(self._users)).decode())
             if session_id is not None:
                 self._view.session(session_id)
                 self.count += 1

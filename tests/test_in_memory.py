@@ -25,7 +25,7 @@ def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
 def start(replica: MemoryDeployment | Replica, user_id: str) -> str:
     """Start a session, and return its id as the replica's view tells it."""
     command = replica.sender.command(user_id, "start", performer_id="system")
-    outcome = replica.view.expect(command.record_id, user_id)
+    outcome = replica.view.memory.expect(command.record_id, user_id)
     replica.sender.send(command, lambda _: None)
     event = outcome.result(0)
     assert event.session_id is not None
@@ -41,8 +41,8 @@ def say(deployment: MemoryDeployment, user_id: str, **fields: Any) -> None:
 def test_the_view_reflects_an_outcome_once_it_is_told(deployment: MemoryDeployment) -> None:
     """A read after the answer sees what the answer said."""
     session_id = start(deployment, "ann")
-    assert deployment.view.standing("ann", session_id) is Standing.ACTIVE
-    assert deployment.view.open_session("ann") == session_id
+    assert deployment.view.memory.standing("ann", session_id) is Standing.ACTIVE
+    assert deployment.view.memory.open_session("ann") == session_id
 
 
 def test_two_replicas_see_the_same(deployment: MemoryDeployment) -> None:
@@ -50,11 +50,11 @@ def test_two_replicas_see_the_same(deployment: MemoryDeployment) -> None:
     other = deployment.replica()
     other.is_behind = True
     session_id = start(deployment, "ann")
-    assert other.view.standing("ann", session_id) is None
+    assert other.view.memory.standing("ann", session_id) is None
     other.is_behind = False
     deployment.run()
-    assert other.view.standing("ann", session_id) is Standing.ACTIVE
-    assert deployment.view.standing("ben", start(other, "ben")) is Standing.ACTIVE
+    assert other.view.memory.standing("ann", session_id) is Standing.ACTIVE
+    assert deployment.view.memory.standing("ben", start(other, "ben")) is Standing.ACTIVE
 
 
 def test_a_restarted_replica_reads_again_what_it_knew(deployment: MemoryDeployment) -> None:
@@ -65,8 +65,8 @@ def test_a_restarted_replica_reads_again_what_it_knew(deployment: MemoryDeployme
     later = start(deployment, "ben")
     view = deployment.restarted().view
     assert view is deployment.view
-    assert view.is_ready()
-    assert view.standing("ann", session_id) is view.standing("ben", later) is Standing.ACTIVE
+    assert view.progress.is_ready()
+    assert view.memory.standing("ann", session_id) is view.memory.standing("ben", later) is Standing.ACTIVE
     held = view.session(session_id)
     assert held is not None
     assert (held.row.held_count, held.is_whole) == (1, True)
@@ -77,12 +77,12 @@ def test_what_is_sent_without_a_processor_waits_in_the_log(deployment: MemoryDep
     first = start(deployment, "ann")
     deployment.processor_is_away = True
     command = deployment.sender.command("ann", "end", performer_id="system")
-    outcome = deployment.view.expect(command.record_id, "ann")
+    outcome = deployment.view.memory.expect(command.record_id, "ann")
     deployment.sender.send(command, lambda _: None)
     assert not outcome.done()
     deployment.processor_is_away = False
     assert outcome.result(0).session_id == first
-    assert deployment.view.standing("ann", first) is Standing.CLOSED
+    assert deployment.view.memory.standing("ann", first) is Standing.CLOSED
 
 
 def test_nothing_goes_on_while_the_broker_is_away(deployment: MemoryDeployment) -> None:
@@ -93,7 +93,7 @@ def test_nothing_goes_on_while_the_broker_is_away(deployment: MemoryDeployment) 
         start(deployment, "ben")
     with pytest.raises(BrokerUnavailable):
         deployment.ends()
-    assert deployment.view.standing("ann", session_id) is Standing.ACTIVE
+    assert deployment.view.memory.standing("ann", session_id) is Standing.ACTIVE
     deployment.broker_is_away = False
     start(deployment, "ben")
 
@@ -101,10 +101,10 @@ def test_nothing_goes_on_while_the_broker_is_away(deployment: MemoryDeployment) 
 def test_silence_ends_a_session(deployment: MemoryDeployment) -> None:
     """Time passes when the test says so."""
     say(deployment, "ann")
-    session_id = deployment.view.open_session("ann")
+    session_id = deployment.view.memory.open_session("ann")
     assert session_id is not None
     deployment.advance(GAP_MS + deployment.settings.quiet_ms + 1)
-    assert deployment.view.standing("ann", session_id) is Standing.CLOSED
+    assert deployment.view.memory.standing("ann", session_id) is Standing.CLOSED
 
 
 def test_export_stores_all_there_is_once(deployment: MemoryDeployment) -> None:

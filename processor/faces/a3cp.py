@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from processor.codec.events import EventView
 from processor.codec.isotime import format_time, parse_time
-from processor.core.ids import belongs_to, started_ms
+from processor.core.ids import belongs_to, owner_of, started_ms
 from processor.faces.asking import Answered, outcome
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller
@@ -87,9 +87,9 @@ class Validate(BaseModel):
 @router.post("/sessions.start", dependencies=[needs("producer")])
 async def start(body: Start, request: Request, context: Given, who: Asking) -> Response:
     """Start a session, or answer with the one that the user has open."""
-    performer_id = _entering(body, context, who)
+    performer_id = _entering(body, who)
     record_id = record_id_of(who.name, "sessions.start", f"{body.user_id}\0{body.record_id}")
-    known = context.view.outcome(record_id, body.user_id)
+    known = context.view.memory.outcome(record_id, body.user_id)
     if known is not None:
         answered = Answered(known, replayed=True)
     else:
@@ -116,7 +116,7 @@ async def start(body: Start, request: Request, context: Given, who: Asking) -> R
 @router.post("/sessions.end", dependencies=[needs("producer")])
 async def end(body: End, request: Request, context: Given, who: Asking) -> Response:
     """End a session."""
-    performer_id = _entering(body, context, who)
+    performer_id = _entering(body, who)
     place = await _place_of(context, body.user_id, body.session_id)
     if place is None:
         raise Problem("session_not_found", NOT_FOUND)
@@ -150,7 +150,7 @@ _STATUS: Final = {
 @router.post("/sessions.validate")
 async def validate(body: Validate, context: Given, who: Asking) -> Response:
     """Tell whether a session is active, closed or none of this user's; it changes nothing."""
-    if not who.sees(context.view.owner_of(body.user_id)):
+    if not who.sees(owner_of(body.user_id)):
         raise Problem("user_mismatch", USER_MISMATCH)
     place = None
     if body.user_id.strip() and body.session_id.strip():
@@ -165,14 +165,14 @@ def validated(context: Context, who: Caller, body: bytes) -> Response | None:
     except (ValidationError, RecursionError):
         return None
     place = in_memory(context.view, asked.session_id)
-    if place is None or not who.sees(context.view.owner_of(asked.user_id)):
+    if place is None or not who.sees(owner_of(asked.user_id)):
         return None
     return _standing(context, asked.user_id, place)
 
 
 def _standing(context: Context, user_id: str, place: Place | None) -> Response:
     standing = place.standing if place is not None and place.is_of(user_id) else None
-    headers = {POSITION: str(context.view.position(user_id))}
+    headers = {POSITION: str(context.view.progress.position_of(user_id))}
     return Response(_STATUS[standing], headers=headers, media_type="application/json")
 
 
@@ -189,16 +189,16 @@ async def _place_of(context: Context, user_id: str, session_id: str) -> Place | 
 
 def _horizon_ms(context: Context, user_id: str) -> int:
     """Return the start up to which sessions of a user may be forgotten: the states are not to grow for ever."""
-    return max(context.now_ms() - context.settings.late_horizon_ms, context.view.oldest_ms(user_id) or 0)
+    return max(context.now_ms() - context.settings.late_horizon_ms, context.view.memory.oldest_ms(user_id) or 0)
 
 
-def _entering(body: Boundary, context: Context, who: Caller) -> str:
+def _entering(body: Boundary, who: Caller) -> str:
     """Return the performer of a boundary that `who` may ask for.
 
     Raises:
         Problem: performer_required or user_mismatch.
     """
-    if not who.sees(context.view.owner_of(body.user_id)):
+    if not who.sees(owner_of(body.user_id)):
         raise Problem("user_mismatch", USER_MISMATCH)
     if body.performer_id is None or not body.performer_id.strip():
         raise Problem("performer_required", PERFORMER_REQUIRED)
@@ -208,7 +208,7 @@ def _entering(body: Boundary, context: Context, who: Caller) -> str:
 def _end_ms(context: Context, user_id: str, body: End) -> int:
     """Return when a session is to end: when the client says, if that lies between its last activity and now."""
     now_ms = context.now_ms()
-    last_ms = context.view.last_activity_ms(user_id, body.session_id)
+    last_ms = context.view.memory.last_activity_ms(user_id, body.session_id)
     return body.end_time if last_ms is not None and last_ms <= body.end_time <= now_ms else now_ms
 
 

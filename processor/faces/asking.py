@@ -80,7 +80,7 @@ async def carried_out(context: Context, command: CommandRecord, patience_s: floa
     refuse_unfit(command)
     meanwhile = context.meanwhile
     waits = waits and meanwhile is not None and may_wait(context.sender.codec, command.value, now_ms=context.now_ms())
-    awaited = context.view.expect(command.record_id, command.key.decode())
+    awaited = context.view.memory.expect(command.record_id, command.key.decode())
     sent = _Sent(patience_s)
     try:
         awaited.add_done_callback(sent.on_outcome)
@@ -160,6 +160,6 @@ async def _foreseen(context: Context, command: CommandRecord) -> Answered:
     meanwhile = context.meanwhile
     assert meanwhile is not None
     await anyio.to_thread.run_sync(meanwhile.take, command.value, command.key)
-    event = meanwhile.foreseen.outcome(command.record_id, command.key.decode())
+    event = meanwhile.foreseen.memory.outcome(command.record_id, command.key.decode())
     assert event is not None
     return Answered(event, is_kept=True)

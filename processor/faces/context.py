@@ -59,7 +59,7 @@ async def context_of(request: HTTPConnection) -> Context:
         Problem: starting, since there is none yet, or its view has not caught up yet.
     """
     context: Context | None = request.app.state.context
-    why = NOT_YET if context is None else context.view.why_not_ready()
+    why = NOT_YET if context is None else context.view.progress.why_not_ready()
     if context is None or why is not None:
         raise Problem("starting", f"the service is starting: {why}")
     return context

@@ -3,8 +3,9 @@
 from typing import Final, NamedTuple
 
 from processor.faces.recent import Recent, kept_until_s
+from processor.view.memory import Version
 from processor.view.position import Position
-from processor.view.view import Version, View
+from processor.view.view import View
 
 SIZE_BYTES_MAX: Final = 20 << 20  # about 10,000 sessions
 
@@ -36,8 +37,8 @@ class EncodedSessions:
         known = self._recent.get(session_id)
         if known is None:
             return None
-        position = view.position(known.user_id)  # Before the version is: that holds at least as much.
-        if view.version(session_id) != known.version:
+        position = view.progress.position_of(known.user_id)  # Before the version is: that holds at least as much.
+        if view.memory.version(session_id) != known.version:
             self._recent.drop(session_id)
             return None
         return known, position

@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 import anyio
 
+from processor.core.ids import owner_of
 from processor.faces.context import Context
 from processor.faces.doors import Caller
 from processor.faces.problems import Problem
@@ -29,11 +30,11 @@ class Place(NamedTuple):
 
 def in_memory(view: View, session_id: str) -> Place | None:
     """Return where a session is, as far as the view has it in memory; quick enough for an event loop."""
-    user_id = view.user_of(session_id)
+    user_id = view.memory.user_of(session_id)
     if user_id is None:
         return None
-    standing = view.standing(user_id, session_id)
-    return None if standing is None else Place(session_id, user_id, view.owner_of(user_id), standing)
+    standing = view.memory.standing(user_id, session_id)
+    return None if standing is None else Place(session_id, user_id, owner_of(user_id), standing)
 
 
 async def find(context: Context, session_id: str) -> Place | None:
@@ -92,7 +93,7 @@ async def place_of(context: Context, who: Caller, session_id: str) -> Place:
 async def caught_up(context: Context) -> bool:
     """Return whether all is known that was sent before now: the log is read, and nothing waits for it."""
     waits = context.meanwhile is not None and context.meanwhile.may_lack
-    return not waits and await context.view.caught_up(CAUGHT_UP_S)
+    return not waits and await context.view.progress.caught_up(CAUGHT_UP_S)
 
 
 async def unknown(context: Context, session_id: str) -> Problem:
@@ -119,4 +120,4 @@ def _in_history(view: View, session_id: str) -> Place | None:
     held = view.session(session_id)
     if held is None:
         return None
-    return Place(session_id, held.row.user_id, view.owner_of(held.row.user_id), _STANDINGS[held.row.state])
+    return Place(session_id, held.row.user_id, owner_of(held.row.user_id), _STANDINGS[held.row.state])

@@ -11,8 +11,9 @@ from typing import Final
 
 from processor.faces.recent import Recent, kept_until_s
 from processor.sessions.model import MessageRow
+from processor.view.memory import Version
 from processor.view.position import Position
-from processor.view.view import Version, View
+from processor.view.view import View
 
 MESSAGES_MAX: Final = 50
 """So many messages of a session are kept."""
@@ -57,8 +58,8 @@ class Histories:
         known = self._recent.get(session_id)
         if known is None:
             return None
-        position = view.position(known.last.user_id)  # Before the version is: that holds at least as much.
-        version = view.version(session_id)
+        position = view.progress.position_of(known.last.user_id)  # Before the version is: that holds at least as much.
+        version = view.memory.version(session_id)
         if version != known.version:
             self._recent.drop(session_id)
             rows = None if version is None else view.messages_behind(known.last, MESSAGES_MAX)

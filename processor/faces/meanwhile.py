@@ -69,7 +69,7 @@ class Meanwhile:
                 self._begin()
             self._latest_ms = self._now_ms()
             is_ahead = key in self._users and self._outbox.stock.records > 1  # Else the log may know more by now.
-            state = None if is_ahead else self._view.state(key.decode())
+            state = None if is_ahead else self._view.memory.state(key.decode())
             self._users.add(key)
             if state is not None:
                 self._task.restore([(key, encode_state(state._replace(last_offset=-1)))])
@@ -82,7 +82,7 @@ class Meanwhile:
 
     def concerns(self, session_id: str) -> bool:
         """Return whether something waits for a session, so that the log does not tell all of it."""
-        user_id = self._foreseen.user_of(session_id)
+        user_id = self._foreseen.memory.user_of(session_id)
         return user_id is not None and self._outbox.waits(user_id.encode())
 
     def session(self, session_id: str, logged: Held | None = None) -> Held | None:
@@ -103,7 +103,7 @@ class Meanwhile:
         events = []
         for each in foreseen.events():
             event = from_json(each.value)
-            if event.command_record_id and self._view.outcome(event.command_record_id, user_id) is None:
+            if event.command_record_id and self._view.memory.outcome(event.command_record_id, user_id) is None:
                 fold.add_event(event)
                 events.append(each)
         return replace(
@@ -117,8 +117,8 @@ class Meanwhile:
 
     def open_sessions(self) -> Iterator[Open]:
         """Yield the open sessions that the log does not have yet."""
-        for each in self._foreseen.open_sessions():
-            if self._view.user_of(each.session.session_id) is None:
+        for each in self._foreseen.memory.open_sessions():
+            if self._view.memory.user_of(each.session.session_id) is None:
                 yield each
 
     def _begin(self) -> None:

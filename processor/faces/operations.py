@@ -33,7 +33,7 @@ def readiness(request: Request) -> tuple[Sequence[str], Sequence[str]]:
     shell: Shell = request.app.state.shell
     context: Context | None = request.app.state.context
     reasons = list(shell.troubles())
-    if context is not None and (why := context.view.why_not_ready()) is not None:
+    if context is not None and (why := context.view.progress.why_not_ready()) is not None:
         reasons.append(why)
     elif context is None and not reasons:
         reasons.append(NOT_YET)

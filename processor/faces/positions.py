@@ -45,18 +45,18 @@ async def wait_for_position(
         Problem: not_caught_up, since it takes longer than `Prefer: wait=N` allows (1 s unless given, at most 10).
     """
     ends = {} if after is None else _ends_in(request, context, after)
-    if ends and not await context.view.passed(ends, wait_s(request, _AFTER_WAIT_S, _AFTER_WAIT_S_MAX)):
+    if ends and not await context.view.progress.passed(ends, wait_s(request, _AFTER_WAIT_S, _AFTER_WAIT_S_MAX)):
         raise Problem("not_caught_up", f"this replica has not read as far as {AFTER} says")
 
 
 def has_passed(request: Request, context: Context, after: str) -> bool:
     """Return whether this replica is as far as `after` says. Raises as `position_in`."""
-    return context.view.has_passed(_ends_in(request, context, after))
+    return context.view.progress.has_passed(_ends_in(request, context, after))
 
 
 def _ends_in(request: Request, context: Context, after: str) -> Mapping[Source, int]:
     """Return how far a replica has to be that answers `after`; notes if a part of that is another cluster's."""
-    here = context.view.positions()
+    here = context.view.progress.positions()
     wanted = [position_in(text.strip(), partitions=len(here)) for text in after.split(",")]
     own = [position for position in wanted if position.cluster == here[0].cluster]
     request.state.after_is_foreign = len(own) < len(wanted)
@@ -93,4 +93,4 @@ def position_headers(request: Request, positions: Sequence[Position]) -> dict[st
 
 def user_position(request: Request, context: Context, user_id: str) -> dict[str, str]:
     """Return `position_headers` of an answer about one user's sessions; `user_id` is the core's."""
-    return position_headers(request, [context.view.position(user_id)])
+    return position_headers(request, [context.view.progress.position_of(user_id)])

@@ -80,7 +80,7 @@ def _here(scope: Scope) -> tuple[Context, Caller] | None:
     if scope["type"] != "http" or (who := scope["state"].get("caller")) is None:
         return None
     context: Context | None = scope["app"].state.context
-    return None if context is None or not context.view.is_ready() else (context, who)
+    return None if context is None or not context.view.progress.is_ready() else (context, who)
 
 
 def _shown(scope: Scope, context: Context, who: Caller) -> Response | None:

@@ -72,9 +72,9 @@ async def _share(context: Context, token: str) -> Share:
 async def _held(context: Context, share: Share) -> Held:
     moment = moment_of(share, context)
     assert moment.position is not None
-    if moment.position.cluster != context.view.positions()[0].cluster:
+    if moment.position.cluster != context.view.progress.positions()[0].cluster:
         raise _Closed(410, "revoked")
-    if not await context.view.passed(moment.position.ends, CAUGHT_UP_S):
+    if not await context.view.progress.passed(moment.position.ends, CAUGHT_UP_S):
         raise _Closed(503, "later")
     held = await in_thread(partial(context.view.session, share.session_id, as_of=moment))
     if held is None or held.row.owner != share.user_id:

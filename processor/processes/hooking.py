@@ -190,7 +190,7 @@ class Hooks:
     def _have_passed(self, barrier: Mapping[Source, int], feed: Feed, view: View) -> bool:
         partitions = {trigger.source[1] for trigger in self._found}
         here = feed.positions()
-        there = {source: end for position in view.positions() for source, end in position.ends.items()}
+        there = {source: end for position in view.progress.positions() for source, end in position.ends.items()}
         return all(
             min(here.get(source, 0), there.get(source, 0)) >= end
             for source, end in barrier.items()
@@ -277,7 +277,7 @@ class Hooks:
             ends = feed.ends()
             self._observer.lag(sum(ends[source] - offset for source, offset in self._committed.items()))
         view = self._view()
-        troubles = ["the topics were not read yet"] if view is None else [view.why_not_ready()]
+        troubles = ["the topics were not read yet"] if view is None else [view.progress.why_not_ready()]
         troubles += [
             f"{each.topic}[{each.partition}]@{each.offset} stands still: {each.why}" for each in feed.unreadable()
         ]

@@ -104,7 +104,7 @@ def tell_again(settings: Settings, values: Mapping[str, bytes]) -> Iterator[tupl
     telling = Telling(hooks, secrets, lambda: contexts[-1], threading.Event())
     with _following(settings, log, contexts.append):
         end_s = time.monotonic() + _READY_S
-        while not contexts or not contexts[-1].view.is_ready():
+        while not contexts or not contexts[-1].view.progress.is_ready():
             if time.monotonic() > end_s:
                 raise BrokerUnavailable("the topics could not be read in time", remedy="try again; nothing was sent")
             time.sleep(_LOOK_S)

@@ -276,7 +276,7 @@ class Replica:
 
 def _was_seen(view: View, record: Kept) -> bool:
     """Whether the log has the command that `record` is; of messages that is not known."""
-    return record.record_id is not None and view.outcome(record.record_id, record.key.decode()) is not None
+    return record.record_id is not None and view.memory.outcome(record.record_id, record.key.decode()) is not None
 
 
 def _site_key(settings: Settings, log: FilteringBoundLogger) -> bytes:

@@ -123,7 +123,7 @@ class Telling:
 
     def _is_rejected(self, context: Context, command: CommandRecord, user_id: str) -> bool:
         """Send a command and return whether it was refused. While no processor runs, it waits in the log."""
-        awaited = context.view.expect(command.record_id, user_id)
+        awaited = context.view.memory.expect(command.record_id, user_id)
         self._delivered(partial(context.sender.send, command))
         try:
             return awaited.result(OUTCOME_WAIT_S).kind == "rejected"

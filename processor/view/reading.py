@@ -1,26 +1,23 @@
 """Reads sessions: what the store holds up to its offsets, then what the tails hold beyond them."""
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, TypeAlias
 
-from processor.codec.codec import Codec
 from processor.core.model import Rules
 from processor.errors import StoreUnavailable
-from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits, decode_part
+from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits
 from processor.sessions.feed import OutputRecord
 from processor.sessions.model import EventRow, MessageRow, SessionRow
 from processor.sessions.ports import TAGGED, Cursor, Found, SessionFilter, SessionReader, Snapshot, Source
 from processor.sessions.summary import SessionFold, new_session
-from processor.view.tail import Tail, output_of
+from processor.view.memory import Memory
+from processor.view.tail import output_of
 from processor.view.words import has_all
 
 Named: TypeAlias = Mapping[str, Collection[bytes]]
 """Ids of sessions, with the keys of the users whose records name them."""
 
-DECODED_MAX: Final = 8_192  # records that stay decoded, 3 KiB each: a session that is read is read again
 AGAIN_MAX: Final = 5  # The store may move on, and the tails be trimmed, while one reads: seldom once.
 _SKEW_MS: Final = Rules().skew_ms
 _NOTHING: Final = Snapshot({}, [])
@@ -40,19 +37,10 @@ class Folded:
 class Reading:
     """Adds the tails to what the store holds; any thread may use it. What asks the store may raise StoreUnavailable."""
 
-    def __init__(
-        self, codec: Codec, store: SessionReader | None, tails: Mapping[str, Tail], lock: threading.Lock
-    ) -> None:
-        """Read `tails`, by topic, under `lock`."""
-        self._codec = codec
-        self._decode = lru_cache(DECODED_MAX)(lambda record: decode_part(codec, (record,)))
+    def __init__(self, memory: Memory, store: SessionReader | None) -> None:
+        """Read the tails of `memory`, and the store if there is one."""
+        self._memory = memory
         self._store = store
-        self._tails = tails
-        self._lock = lock
-
-    def forget(self) -> None:
-        """Forget what was decoded: somebody was erased."""
-        self._decode.cache_clear()
 
     def session(self, session_id: str, keys: Collection[bytes]) -> tuple[Folded | None, bool]:
         """Return a session, and whether nothing of it is missing; `keys` are the users who may have it.
@@ -87,8 +75,8 @@ class Reading:
 
         None also if there are more than `count_max` records of the user, whose key is `key`.
         """
-        tail, end = self._tails[TAGGED], last.offset + 1
-        with self._lock:
+        tail, end = self._memory.tails[TAGGED], last.offset + 1
+        with self._memory.lock:
             if tail.lacks(last.partition, end):
                 return None
             records = tail.of(key, {last.partition: end})
@@ -105,7 +93,7 @@ class Reading:
 
     def without_store(self) -> "Reading":
         """Return what reads the tails alone, while the store does not answer."""
-        return Reading(self._codec, None, self._tails, self._lock)
+        return Reading(self._memory, None)
 
     # --- the store, which may not be there
 
@@ -134,23 +122,23 @@ class Reading:
     def named(self, offsets: Mapping[Source, int]) -> Named:
         """Return the sessions that records beyond the store's `offsets` name."""
         found: dict[str, set[bytes]] = {}
-        with self._lock:
-            for topic, tail in self._tails.items():
+        with self._memory.lock:
+            for topic, tail in self._memory.tails.items():
                 for session_id, key in tail.named(_of_topic(offsets, topic)):
                     found.setdefault(session_id, set()).add(key)
         return found
 
     def naming(self, session_id: str) -> Collection[bytes]:
         """Return the keys of the users whose records in the tails name a session."""
-        with self._lock:
-            return {key for tail in self._tails.values() for key in tail.naming(session_id)}
+        with self._memory.lock:
+            return {key for tail in self._memory.tails.values() for key in tail.naming(session_id)}
 
     def lacking(self, offsets: Mapping[Source, int], partitions: Collection[int]) -> Collection[Source]:
         """Return where, among `partitions`, records between the store's `offsets` and a tail are missing."""
-        with self._lock:
+        with self._memory.lock:
             return [
                 (topic, partition)
-                for topic, tail in self._tails.items()
+                for topic, tail in self._memory.tails.items()
                 for partition in partitions
                 if tail.lacks(partition, offsets.get((topic, partition), 0))
             ]
@@ -160,8 +148,8 @@ class Reading:
 
         A session may begin a little after its first record was written, as its sender's clock has it (rule R10).
         """
-        with self._lock:
-            floors_ms = [self._tails[topic].floor_ms(partition) for topic, partition in lacking]
+        with self._memory.lock:
+            floors_ms = [self._memory.tails[topic].floor_ms(partition) for topic, partition in lacking]
         return max(floors_ms) + _SKEW_MS if floors_ms else None
 
     def texts(
@@ -174,8 +162,8 @@ class Reading:
             offsets: how far the store is; is_wanted: asked with a user's key.
             count_max: how many records of each partition are looked into, the latest ones.
         """
-        for topic, tail in self._tails.items():
-            with self._lock:
+        for topic, tail in self._memory.tails.items():
+            with self._memory.lock:
                 records = tail.latest(_of_topic(offsets, topic), count_max)
             part, _ = self._decoded([output_of(topic, record) for record in records if is_wanted(record.key or b"")])
             for texts in (*(each.texts for each in part.messages), *(each.texts for each in part.events)):
@@ -199,9 +187,9 @@ class Reading:
     ) -> Folded | None:
         name = session_id.encode()
         beyond: list[OutputRecord] = []
-        for topic, tail in self._tails.items():
+        for topic, tail in self._memory.tails.items():
             ends = _of_topic(offsets, topic)
-            with self._lock:
+            with self._memory.lock:
                 records = [record for key in keys for record in tail.of(key, ends)]
             beyond += [output_of(topic, record) for record in records if name in (record.value or b"")]
         part, is_read = self._decoded(beyond)
@@ -226,7 +214,7 @@ class Reading:
         found = Part([], [], [])
         try:
             for record in records:
-                part = self._decode(record)
+                part = self._memory.decoded(record)
                 found.messages.extend(part.messages)
                 found.events.extend(part.events)
         except RecordWaits:

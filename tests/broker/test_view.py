@@ -54,7 +54,7 @@ def viewing(
         thread = threading.Thread(target=follow)
         thread.start()
         try:
-            await_true("the view is ready", view.is_ready)
+            await_true("the view is ready", view.progress.is_ready)
             yield view, following
         finally:
             stopping.set()
@@ -63,10 +63,10 @@ def viewing(
 
 def standing(view: View, user_id: str, session_id: str) -> Standing | None:
     """Return what a `validate` says: what is not known is looked for once more where the log ends now."""
-    known = view.standing(user_id, session_id)
+    known = view.memory.standing(user_id, session_id)
     if known is None:
-        assert asyncio.run(view.caught_up(30))
-        known = view.standing(user_id, session_id)
+        assert asyncio.run(view.progress.caught_up(30))
+        known = view.memory.standing(user_id, session_id)
     return known
 
 
@@ -87,12 +87,12 @@ def test_it_is_never_falsely_unknown_or_closed(kafka: str, topics: str, tmp_path
             if number in (4, 8):
                 record_id, future = f"1b4e28ba-2fa1-4d3b-a3f5-{number:012d}", None
                 worker.kill()
-                future = one.expect(record_id, user_id)
+                future = one.memory.expect(record_id, user_id)
                 command = {"command": "start", "performer_id": "system", "record_id": record_id, "user_id": user_id}
                 client.send({"schema_version": "1.0.1", "timestamp": "2025-06-15T12:34:56.789Z", **command})
                 client.flush()
-                assert asyncio.run(one.caught_up(30))
-                assert one.open_session(user_id) is None
+                assert asyncio.run(one.progress.caught_up(30))
+                assert one.memory.open_session(user_id) is None
                 worker = fleet.start()
                 session_id = future.result(TIMEOUT_S).session_id
             else:
@@ -106,12 +106,13 @@ def test_it_is_never_falsely_unknown_or_closed(kafka: str, topics: str, tmp_path
         worker.kill()
         with viewing(kafka, topics) as (two, _):
             for view in (one, two):
-                assert asyncio.run(view.caught_up(30))  # What the client was told a moment ago may not be here yet.
+                # What the client was told a moment ago may not be here yet.
+                assert asyncio.run(view.progress.caught_up(30))
                 for user_id, session_id in started.items():
                     expected = {"user3": Standing.CLOSED, "user5": Standing.PAUSED}.get(user_id, Standing.ACTIVE)
                     assert standing(view, user_id, session_id) is expected
-                    assert view.user_of(session_id) == user_id
-            event = two.outcome("1b4e28ba-2fa1-4d3b-a3f5-000000000004", "user4")
+                    assert view.memory.user_of(session_id) == user_id
+            event = two.memory.outcome("1b4e28ba-2fa1-4d3b-a3f5-000000000004", "user4")
             assert event is not None
             assert event.session_id == started["user4"]
 
@@ -136,7 +137,7 @@ def test_it_begins_where_the_store_ends(kafka: str, topics: str, tmp_path: Path)
             (stored,) = store.reader.held([first.session_id]).rows
             assert stored.state == "active"
             assert first.event.command_record_id is not None
-            assert view.outcome(first.event.command_record_id, "ann") == first.event
+            assert view.memory.outcome(first.event.command_record_id, "ann") == first.event
             following.check()
         store.close()
 

@@ -393,7 +393,7 @@ def test_a_service_that_was_killed_in_an_end(here: InMemory, double: InterviewDo
     with managing(None, double) as manager:
         session_id = manager.create_session(SessionConfig(MODES, "openai", "gpt-4")).id
         manager.start_session(session_id)
-        sender, user_id = here.deployment.sender, here.deployment.view.user_of(session_id)
+        sender, user_id = here.deployment.sender, here.deployment.view.memory.user_of(session_id)
         assert user_id is not None
         sender.send(sender.command(user_id, "status", session_id=session_id, status="completed"), lambda _: None)
         assert manager.get_session(session_id).ended_at is None

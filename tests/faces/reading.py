@@ -54,7 +54,7 @@ def start(deployment: MemoryDeployment | Replica, user_id: str, **arguments: Any
 def command(deployment: MemoryDeployment | Replica, user_id: str, word: Any, **arguments: Any) -> Any:
     """Send a command, and return its outcome."""
     made = deployment.sender.command(user_id, word, performer_id="carer", **arguments)
-    outcome = deployment.view.expect(made.record_id, user_id)
+    outcome = deployment.view.memory.expect(made.record_id, user_id)
     deployment.sender.send(made, lambda _: None)
     return outcome.result(0)
 

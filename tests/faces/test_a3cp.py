@@ -138,7 +138,7 @@ def test_a_session_that_a_message_opened_is_the_open_one(deployment: MemoryDeplo
     """Start answers with it; nothing is made up of what its start did not say."""
     deployment.sender.message(message("ann"))
     fields = start(http, session_notes="mine").json()
-    assert fields["session_id"] == deployment.view.open_session("ann")
+    assert fields["session_id"] == deployment.view.memory.open_session("ann")
     assert (fields["performer_id"], fields["is_training_data"], fields["session_notes"]) == ("system", False, None)
 
 
@@ -254,9 +254,9 @@ def test_an_end_that_another_replica_was_first_with_is_409(deployment: MemoryDep
     with http_of(deployment.replica()) as other:
         deployment._first.is_behind = True
         assert end(other, session_id).status_code == 200
-        assert deployment.view.standing("ann", session_id) == "active"
+        assert deployment.view.memory.standing("ann", session_id) == "active"
         command = deployment.sender.command("ann", "end", session_id=session_id)
-        outcome = deployment.view.expect(command.record_id, "ann")
+        outcome = deployment.view.memory.expect(command.record_id, "ann")
         deployment.sender.send(command, lambda _: None)
         deployment._first.is_behind = False
         deployment.run()
@@ -300,7 +300,7 @@ def test_a_paused_session_is_active(deployment: MemoryDeployment, http: TestClie
     """A3CP knows no pause, and a camera would stop for it."""
     session_id = started(http)
     deployment.sender.send(deployment.sender.command("ann", "pause", performer_id="system"), lambda _: None)
-    assert deployment.view.standing("ann", session_id) == "paused"
+    assert deployment.view.memory.standing("ann", session_id) == "paused"
     assert status(http, session_id) == "active"
 
 
@@ -360,7 +360,7 @@ def test_a_session_that_all_have_forgotten_is_closed(deployment: MemoryDeploymen
 def test_a_session_in_a_lane_is_its_owners(deployment: MemoryDeployment, http: TestClient) -> None:
     """It is valid and can be ended under the owner's id, and under the lane that modules copy from messages."""
     ids = [http.post("/v1/sessions", json={"user_id": "ann"}).json()["session_id"] for _ in range(2)]
-    lane = deployment.view.user_of(ids[0])
+    lane = deployment.view.memory.user_of(ids[0])
     assert lane is not None
     assert status(http, ids[0]) == status(http, ids[1]) == status(http, ids[0], lane) == "active"
     assert status(http, ids[1], lane) == status(http, ids[0], "ben") == "invalid"
@@ -383,7 +383,7 @@ def test_without_kafka_boundaries_are_503(deployment: MemoryDeployment, http: Te
     assert set(answer.json()) == {"detail"}
     deployment.broker_is_away = False
     assert status(http, session_id) == "active"
-    assert deployment.view.open_session("ben") is None
+    assert deployment.view.memory.open_session("ben") is None
 
 
 def test_without_a_processor_the_same_start_can_be_repeated(deployment: MemoryDeployment, http: TestClient) -> None:

@@ -172,7 +172,7 @@ def test_an_earlier_socket_gives_way(http: TestClient, deployment: MemoryDeploym
 
 def tell(deployment: MemoryDeployment, session_id: str, word: str) -> None:
     """Tell the log what another replica would."""
-    user_id = deployment.view.user_of(session_id) or ""
+    user_id = deployment.view.memory.user_of(session_id) or ""
     command = deployment.sender.command(user_id, "status", session_id=session_id, performer_id="system", status=word)
     deployment.sender.send(command, lambda _: None)
 

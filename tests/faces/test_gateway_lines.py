@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from processor.core.ids import owner_of
 from processor.faces.app import make_app
 from processor.faces.doors import Doors
 from processor.faces.gateway import opening, outgoing, speaking
@@ -47,8 +48,8 @@ class Service:
 
     def standing(self, session_id: str) -> str | None:
         view = self.deployment.view
-        user_id = view.user_of(session_id)
-        return None if user_id is None else view.standing(user_id, session_id)
+        user_id = view.memory.user_of(session_id)
+        return None if user_id is None else view.memory.standing(user_id, session_id)
 
 
 @contextmanager
@@ -225,8 +226,8 @@ def test_who_goes_while_something_is_sent(tmp_path: Path, code: int, standing: s
             line.takes.set()
             await asyncio.wait_for(task, 60)
             assert len(deployment.broker.values("tagged")) == 1
-            view = deployment.view
-            await comes_true(lambda: view.standing(view.user_of(session_id) or "", session_id) == standing)
+            memory = deployment.view.memory
+            await comes_true(lambda: memory.standing(memory.user_of(session_id) or "", session_id) == standing)
 
     asyncio.run(asyncio.wait_for(main(), 60))
 
@@ -334,7 +335,7 @@ def test_a_token(locked: Service, how: str) -> None:
             assert client.subprotocol == V1
             session_id = (await created(client))["sessionId"]
         view = locked.deployment.view
-        assert view.owner_of(view.user_of(session_id) or "") == "ann"
+        assert owner_of(view.memory.user_of(session_id) or "") == "ann"
 
     asyncio.run(main())
 

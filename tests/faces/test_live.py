@@ -154,9 +154,9 @@ def test_a_stream_goes_on_where_it_was_left(deployment: MemoryDeployment, is_exp
     """From each position in between, on another replica too: nothing is missed, nothing comes twice."""
 
     async def run() -> None:
-        begun = deployment.view.positions()
+        begun = deployment.view.progress.positions()
         session_id = happen(deployment, "ann")
-        place = next(p for p in begun if p.partition == deployment.view.position("ann").partition)
+        place = next(p for p in begun if p.partition == deployment.view.progress.position_of("ann").partition)
         if is_exported:
             deployment.export()
         replica = deployment.replica()

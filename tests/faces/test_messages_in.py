@@ -28,7 +28,7 @@ def sent(deployment: MemoryDeployment) -> list[bytes]:
 
 
 def lane(deployment: MemoryDeployment, session_id: str) -> str:
-    user_id = deployment.view.user_of(session_id)
+    user_id = deployment.view.memory.user_of(session_id)
     assert user_id is not None
     return user_id
 

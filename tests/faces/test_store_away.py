@@ -50,7 +50,7 @@ def test_what_may_be_missing_is_said(deployment: MemoryDeployment, monkeypatch: 
     deployment.export()
     deployment.advance(1000)
     session_id = start(deployment, "ann")
-    for topic, tail in deployment.view._tails.items():  # As after a while: what the store holds is let go.
+    for topic, tail in deployment.view.memory.tails.items():  # As after a while: what the store holds is let go.
         tail.drop({number: len(log) for number, log in enumerate(deployment.broker.topics[topic])})
     say(deployment, "ann", transcript="hello")
     with away(deployment, monkeypatch) as http:

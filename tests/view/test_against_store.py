@@ -131,8 +131,8 @@ def test_store_and_tail_together_are_the_whole_store(
             assert_session(view, everything, row)
         for user_id in USERS:
             open_ids = [row.session_id for row in rows if row.user_id == user_id and row.state != "ended"]
-            assert view.open_session(user_id) == (open_ids[0] if open_ids else None)
-        assert {each.session.session_id for each in view.open_sessions()} == {
+            assert view.memory.open_session(user_id) == (open_ids[0] if open_ids else None)
+        assert {each.session.session_id for each in view.memory.open_sessions()} == {
             row.session_id for row in rows if row.state != "ended"
         }
 
@@ -168,9 +168,9 @@ def assert_session(view: View, everything: SqlStore, row: SessionRow) -> None:
     assert list(held.messages()) == messages
     assert list(held.messages_after(2)) == messages[2:]
     assert list(held.events()) == events
-    standing = view.standing(row.user_id, row.session_id)
+    standing = view.memory.standing(row.user_id, row.session_id)
     assert standing in (STANDINGS[row.state], None)
     if standing is not None:
-        assert view.user_of(row.session_id) == row.user_id
+        assert view.memory.user_of(row.session_id) == row.user_id
     else:
         assert row.state == "ended"

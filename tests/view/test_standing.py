@@ -48,8 +48,8 @@ def test_states_and_events_in_any_order_agree_in_the_end(name: str) -> None:
             take(view, [next(left[kind])])
             told += kind == "e"
             if told == len(events):
-                assert view.standing("ann", session_id) is expected, order
-                assert view.open_session("ann") == (session_id if expected.is_open else None), order
+                assert view.memory.standing("ann", session_id) is expected, order
+                assert view.memory.open_session("ann") == (session_id if expected.is_open else None), order
 
 
 @pytest.mark.parametrize("name", HISTORIES)
@@ -93,13 +93,13 @@ def test_a_session_that_the_clock_has_ended_is_reopened() -> None:
                 take(view, [taken for taken in records if taken.kind == kind])
 
         follow(log.process(message("ann", 0)))
-        session_id = view.open_session("ann")
+        session_id = view.memory.open_session("ann")
         assert session_id is not None
         follow(log.pass_time(2 * HOUR_MS))
-        assert view.standing("ann", session_id) is Standing.CLOSED
-        assert view.open_session("ann") is None
+        assert view.memory.standing("ann", session_id) is Standing.CLOSED
+        assert view.memory.open_session("ann") is None
         follow(log.process(message("ann", HOUR_MS // 2)))
-        assert view.standing("ann", session_id) is Standing.ACTIVE
-        assert view.open_session("ann") == session_id
+        assert view.memory.standing("ann", session_id) is Standing.ACTIVE
+        assert view.memory.open_session("ann") == session_id
         follow(log.process(command("ann", "end", HOUR_MS // 2 + 1)))
-        assert view.standing("ann", session_id) is Standing.CLOSED
+        assert view.memory.standing("ann", session_id) is Standing.CLOSED

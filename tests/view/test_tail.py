@@ -75,7 +75,7 @@ def test_what_neither_store_nor_tail_holds_is_told(store: SqlStore) -> None:
     store_up_to(store, before, log)
     view = new_view(store.reader, tail_bytes_max=16 * (RECORD_BYTES + 1_000))
     take(view, before)
-    session_id = view.open_session("ann")
+    session_id = view.memory.open_session("ann")
     assert session_id is not None
     held = view.session(session_id)
     assert held is not None
@@ -89,7 +89,7 @@ def test_what_neither_store_nor_tail_holds_is_told(store: SqlStore) -> None:
     held = view.session(session_id)
     assert held is not None
     assert not held.is_whole
-    assert view.open_session("ann") == session_id  # States are whole whatever the tail lacks.
+    assert view.memory.open_session("ann") == session_id  # States are whole whatever the tail lacks.
     since_ms = view.sessions(EVERYTHING, limit=10).complete_since_ms
     assert since_ms is not None
     assert since_ms > START_MS
@@ -130,16 +130,16 @@ def test_a_person_who_was_erased_is_forgotten() -> None:
     records, _ = processed([command("ann", "start", 0, session_notes="private"), command("bob", "start", 1)])
     view = new_view()
     take(view, records)
-    session_id = view.open_session("ann")
+    session_id = view.memory.open_session("ann")
     assert session_id is not None
     partition = next(each.partition for kind, each in records if each.key == b"ann")
     for key, offset in ((b"ann", 90), (mark_of(Erased(b"ann", 1)), 91)):
         view.take("state", [TopicRecord("state", partition, offset, START_MS + 10**10, key, None)])
     for _ in range(2):
-        assert view.outcome(record_id, "ann") is None
+        assert view.memory.outcome(record_id, "ann") is None
         assert view.session(session_id) is None
-        assert view.open_session("ann") is None
-        assert view.open_session("bob") is not None
+        assert view.memory.open_session("ann") is None
+        assert view.memory.open_session("bob") is not None
         take(view, [taken for taken in records if taken.kind != "state" and taken.record.key == b"ann"])
 
 
@@ -161,7 +161,7 @@ def test_while_the_store_is_away_the_tail_says_what_it_knows() -> None:
     later, _ = processed([message("bob", 0), message("bob", 1_000), message("bob", 2_000)])
     take(view, [taken for taken in records if taken.kind == "state"])
     take(view, later)
-    known, unknown = view.open_session("bob"), view.open_session("ann")
+    known, unknown = view.memory.open_session("bob"), view.memory.open_session("ann")
     assert known is not None
     assert unknown is not None
     held = view.session(known)

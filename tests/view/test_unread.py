@@ -25,7 +25,7 @@ def test_events_wait_for_the_registry() -> None:
     view = View(codec, None, partitions=1, cluster_id="c", now_ms=lambda: START_MS)
     view.begin({})
     assert events[0].command_record_id is not None
-    future = view.expect(events[0].command_record_id, "ann")
+    future = view.memory.expect(events[0].command_record_id, "ann")
     registry.down = True  # type: ignore[attr-defined]  # It is the fake.
     view.take(SESSIONS, records)
     view.trim()
@@ -38,4 +38,4 @@ def test_events_wait_for_the_registry() -> None:
     view.at({})
     assert future.result(0).kind == "started"
     assert events[0].session_id is not None
-    assert view.standing("ann", events[0].session_id) is Standing.PAUSED
+    assert view.memory.standing("ann", events[0].session_id) is Standing.PAUSED

@@ -22,7 +22,7 @@ def test_a_session_is_watched_from_now_on() -> None:
         view = new_view()
         first, log = processed([command("ann", "start", 0)])
         take(view, first)
-        session_id = view.open_session("ann")
+        session_id = view.memory.open_session("ann")
         assert session_id is not None
         watch = view.watch(session_id=session_id)
         take(view, log.process(message("ann", 1_000)))

@@ -66,7 +66,7 @@ class Followed:
 
     def _is_open(self, place: Place) -> bool:
         view, meanwhile = self._context.view, self._context.meanwhile
-        standing = view.standing(place.user_id, place.session_id)
+        standing = view.memory.standing(place.user_id, place.session_id)
         if standing is None and meanwhile is not None:
-            standing = meanwhile.foreseen.standing(place.user_id, place.session_id)
+            standing = meanwhile.foreseen.memory.standing(place.user_id, place.session_id)
         return standing is not None and standing.is_open

@@ -44,7 +44,7 @@ class Graces:
 
     async def _end(self, place: Place) -> None:
         context = self._context_of()
-        standing = context.view.standing(place.user_id, place.session_id)
+        standing = context.view.memory.standing(place.user_id, place.session_id)
         if standing is not None and not standing.is_open:
             return
         grace_s = context.settings.ws_grace_ms / 1000

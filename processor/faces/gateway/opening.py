@@ -143,7 +143,7 @@ async def resume(context: Context, place: Place, after: str | None) -> Opened:
     Raises:
         Problem: invalid_request, since `after` is no position; not_caught_up; as `carried_out`.
     """
-    told = position_in(after, partitions=len(context.view.positions())) if after else None
+    told = position_in(after, partitions=len(context.view.progress.positions())) if after else None
     if not place.standing.is_open:
         return Opened(place, _begin_at(context, place, told))
     command = connected_in(context, place)
@@ -161,7 +161,7 @@ def _begin_at(context: Context, place: Place, told: Position | None) -> Position
 
     It may be another cluster's, or lie beyond the end, as after a restored backup.
     """
-    here = context.view.position(place.user_id)
+    here = context.view.progress.position_of(place.user_id)
     if told is not None and told[:2] == here[:2] and told.sessions <= here.sessions and told.tagged <= here.tagged:
         return told
     return here._replace(sessions=0, tagged=0)

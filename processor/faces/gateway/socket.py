@@ -49,7 +49,7 @@ class Socket:
         self._after = opened.after
         self._send = send
         self._outgoing = Outgoing()
-        self._position = context.view.position(self.place.user_id) if opened.after is None else opened.after
+        self._position = context.view.progress.position_of(self.place.user_id) if opened.after is None else opened.after
         self._followed = Followed(context, who, opened, self._outgoing, tells=speaks)
         self._speaking = Speaking(context, deliveries, self._outgoing, self._refuse, acks=speaks)
         self._taking = Taking(context, who, self._followed, self._speaking, self._outgoing)

@@ -163,7 +163,7 @@ class Speaking:
             self.acknowledge(sent.ack_id, sent.record_id, is_kept=sent.is_kept)
 
     def _await_outcome(self, command: CommandRecord, ack_id: AckId | None) -> None:
-        awaited = self._context.view.expect(command.record_id, command.key.decode())
+        awaited = self._context.view.memory.expect(command.record_id, command.key.decode())
         self._awaited.add(awaited)
 
         def carried_out(done: "asyncio.Future[EventView]") -> None:

@@ -48,10 +48,10 @@ class Asked:
         record_id = self.record_id_of(part)
         if record_id is None:
             return None
-        known, meanwhile = self.context.view.outcome(record_id, user_id), self.context.meanwhile
+        known, meanwhile = self.context.view.memory.outcome(record_id, user_id), self.context.meanwhile
         is_kept = known is None and meanwhile is not None
         if known is None and meanwhile is not None:
-            known = meanwhile.foreseen.outcome(record_id, user_id)
+            known = meanwhile.foreseen.memory.outcome(record_id, user_id)
         if known is None:
             return None
         refuse_another(known, self.digest)
@@ -112,7 +112,8 @@ class Asked:
                 told = await take()
                 keys.keep(self.record_id, Kept(self.digest, told.status_code, bytes(told.body)))
                 return told
-        headers = {**position_headers(self.request, self.context.view.positions()), "Idempotent-Replayed": "true"}
+        positions = self.context.view.progress.positions()
+        headers = {**position_headers(self.request, positions), "Idempotent-Replayed": "true"}
         return Response(kept.body, kept.status_code, headers, "application/json")
 
     async def afterwards(self, session_id: str) -> tuple[Held, list[EventRow]]:

@@ -92,7 +92,8 @@ async def create(body: Create, ask: Ask) -> Response:
 async def _started(ask: Asked, body: Create, owner: str) -> Answered:
     user_id = lane_of(owner, ask.record_id) if body.parallel else owner
     fails = body.if_open == "fail" and not body.parallel
-    if fails and ask.replayed(user_id) is None and (open_id := ask.context.view.open_session(user_id)) is not None:
+    open_id = ask.context.view.memory.open_session(user_id) if fails else None
+    if open_id is not None and ask.replayed(user_id) is None:
         raise _already_active(open_id)
     answered = await ask.carry_out(
         user_id,

@@ -61,9 +61,8 @@ async def count_sessions(request: Request, who: Asking, context: Given, asked: A
 async def search(request: Request, who: Asking, context: Given, asked: Annotated[Searching, Query()]) -> Response:
     """Find notes, contexts, texts, transcripts and phrases that hold all of the words `q`, latest first."""
     found, is_whole = await _of_all(context, lambda: _found(context.view, who, asked))
-    owner_of = context.view.owner_of
     body = {"found": [{**found_fields(each), "user_id": owner_of(each.user_id)} for each in found]}
-    return answer(body, told(request, context.view.positions(), is_whole=is_whole))
+    return answer(body, told(request, context.view.progress.positions(), is_whole=is_whole))
 
 
 @router.get("/stats")
@@ -89,7 +88,7 @@ async def active(request: Request, who: Asking, context: Given, asked: Annotated
     `kafka` are those in the log, `fallback` those that wait for it. `firebase_sessions` and `memory_sessions` are what
     older applications call them.
     """
-    logged = await in_thread(lambda: _active(context.view.open_sessions(), who, asked.template))
+    logged = await in_thread(lambda: _active(context.view.memory.open_sessions(), who, asked.template))
     waiting = () if context.meanwhile is None else context.meanwhile.open_sessions()
     kept = _active(waiting, who, asked.template)
     kafka, fallback = logged.total(), kept.total()
@@ -97,7 +96,7 @@ async def active(request: Request, who: Asking, context: Given, asked: Annotated
         "kafka": kafka, "fallback": fallback, "total": kafka + fallback,
         "by_template": dict(sorted((logged + kept).items())), "firebase_sessions": kafka, "memory_sessions": fallback,
     }  # fmt: skip
-    return answer(body, told(request, context.view.positions()))
+    return answer(body, told(request, context.view.progress.positions()))
 
 
 @router.get("/users/{user_id}/sessions", responses=answers(SessionList))
@@ -125,7 +124,7 @@ async def sum_up_user(
     wanted = of_user(asked, user_id).wanted(who)
     totals, is_whole = await _of_all(context, lambda: context.view.rollups(wanted, "user"))
     body = {"user_id": user_id, **rollup_fields(totals.get(user_id, Rollup()))}
-    return answer(body, told(request, context.view.positions(), is_whole=is_whole))
+    return answer(body, told(request, context.view.progress.positions(), is_whole=is_whole))
 
 
 async def _of_all(context: Context, read: Callable[[], T]) -> tuple[T, bool]:
@@ -143,7 +142,7 @@ async def _of_wanted(
         return add(wanted.sessions), wanted.are_all
 
     (added, are_all), is_whole = await _of_all(context, read)
-    return added, told(request, context.view.positions(), is_whole=is_whole, is_all=are_all)
+    return added, told(request, context.view.progress.positions(), is_whole=is_whole, is_all=are_all)
 
 
 async def _list(request: Request, who: Caller, context: Context, asked: Listing) -> Response:

@@ -114,9 +114,9 @@ async def follow_sessions(
 
     def missed() -> Iterator[bytes]:
         """Yield what has changed since `after`, or the list anew."""
-        at = _vector(view.positions())
+        at = _vector(view.progress.positions())
         ends = {position.partition: position.sessions for position in (after or {}).values()}
-        changed = view.changed(wanted, ends) if len(ends) == len(view.positions()) else None
+        changed = view.changed(wanted, ends) if len(ends) == len(view.progress.positions()) else None
         if changed is None:
             body, _ = page_of(context, who, Listing(**asked.model_dump(exclude={"after"})))
             yield _frame("reset", at, encode(body))
@@ -131,7 +131,7 @@ def _after(request: Request, asked: str | None, view: View) -> Mapping[int, Posi
     text = request.headers.get("last-event-id") or asked
     if not text:
         return None
-    here = view.positions()
+    here = view.progress.positions()
     try:
         told = [position_in(each.strip(), partitions=len(here)) for each in text.split(",")]
     except Problem:
@@ -199,7 +199,7 @@ class _Replay:
 
 
 async def _of_many(view: View, watch: Watch, missed: Iterable[bytes]) -> AsyncIterator[bytes]:
-    at = list(view.positions())
+    at = list(view.progress.positions())
     async for frame in iterate_in_threadpool(missed):
         yield frame
     yield _begun(_vector(at))

@@ -150,7 +150,8 @@ async def _checked_of(ask: Asked, values: Sequence[bytes]) -> Sequence[Incoming]
 async def _taken(ask: Asked, incoming: Sequence[Incoming]) -> tuple[Response, bool]:
     """Send messages, say that the log has them, and return whether some wait in the outbox. Raises as `_send` does."""
     log_s, is_kept = await _send(ask.context, incoming)
-    positions = {str(position): position for position in (ask.context.view.position(each.user_id) for each in incoming)}
+    position_of = ask.context.view.progress.position_of
+    positions = {str(position): position for position in (position_of(each.user_id) for each in incoming)}
     headers = {
         **position_headers(ask.request, list(positions.values())),
         "Server-Timing": f"log;dur={log_s * 1000:.1f}",

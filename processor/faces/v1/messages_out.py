@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from processor.codec.codec import Codec
+from processor.core.ids import owner_of
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller
 from processor.faces.paths import SessionId
@@ -98,7 +99,7 @@ def latest(request: Request, context: Context, who: Caller, session_id: str, lim
     view = context.view
 
     def encoded(row: MessageRow) -> bytes:
-        return encode(message_fields(row, view.codec, view.owner_of(row.user_id)))
+        return encode(message_fields(row, view.codec, owner_of(row.user_id)))
 
     known = context.histories.get(view, session_id, encoded) if is_logged(context, session_id) else None
     if known is None or not who.sees(known[0].owner) or (messages := known[0].latest(limit)) is None:

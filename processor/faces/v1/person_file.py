@@ -54,7 +54,7 @@ async def export_user(
             "these words are in too many texts to find all sessions",
             remedy="Leave out q, or ask for fewer days with since and until.",
         )
-    headers = told(request, context.view.positions())
+    headers = told(request, context.view.progress.positions())
     write = partial(_write, context, wanted.sessions, user_id, knows_who=who.may("producer"))
     return await sent(write, "application/zip", headers | as_file("sessions.zip"))
 

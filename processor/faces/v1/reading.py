@@ -20,8 +20,8 @@ from processor.faces.problems import Problem
 from processor.faces.v1.filters import Parameters, Text
 from processor.sessions.model import EventRow
 from processor.view.held import Held
+from processor.view.memory import Version
 from processor.view.position import AsOf, Position
-from processor.view.view import Version
 
 CHUNK_BYTES: Final = 1 << 16
 JSON: Final = "application/json"
@@ -79,7 +79,7 @@ def is_logged(context: Context, session_id: str) -> bool:
 
 def version_of(context: Context, session_id: str) -> Version | None:
     """Return the session's version; None if it has none, or the log does not tell all of it."""
-    return context.view.version(session_id) if is_logged(context, session_id) else None
+    return context.view.memory.version(session_id) if is_logged(context, session_id) else None
 
 
 async def wanted(session_id: SessionId, who: Asking, context: Given, asked: Annotated[Moment, Query()]) -> Held:
@@ -99,7 +99,7 @@ def as_of_in(text: str | None, context: Context) -> AsOf | None:
     """
     if text is None:
         return None
-    here = context.view.positions()
+    here = context.view.progress.positions()
     if ":p" in text:
         position = position_in(text, partitions=len(here))
         if position.cluster != here[0].cluster:

@@ -137,7 +137,7 @@ def moment_of(share: Share, context: Context) -> AsOf:
     Raises:
         Problem: the topics have fewer partitions by now, so they are others.
     """
-    return AsOf(position_in(share.position, partitions=len(context.view.positions())), share.at_ms)
+    return AsOf(position_in(share.position, partitions=len(context.view.progress.positions())), share.at_ms)
 
 
 def _token(share_id: str, key: bytes) -> str:

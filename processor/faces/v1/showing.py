@@ -107,6 +107,6 @@ def _explanations(held: Held, context: Context) -> list[Any]:
     def why_odd(row: MessageRow) -> Sequence[str]:
         return codec.reasons(codec.untag(row.value)[1]) if row.value is not None else ()
 
-    limits = limits_for(held.row.template, context.view.policy_of(held.row.user_id), rules)
+    limits = limits_for(held.row.template, context.view.memory.policy_of(held.row.user_id), rules)
     known = Known(limits, rules.skew_ms, {TAGGED: topics.tagged, SESSIONS: topics.sessions}, why_odd)
     return list(explain(held.view, known))

@@ -22,7 +22,7 @@ def long_session(service: InMemory, user_id: str, count: int) -> str:
         said = {"source": "output_planner", "output_phrase": f"word {number}.", "output_mode": "speech"}
         deployment.broker.produce("raw", user_id, json.dumps(told | said).encode())
     deployment.run()
-    session_id = deployment.view.open_session(user_id)
+    session_id = deployment.view.memory.open_session(user_id)
     assert session_id is not None
     return session_id
 
