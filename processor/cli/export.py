@@ -113,6 +113,8 @@ def export(
             print("stopped before Kafka answered: nothing was read, and nothing written", file=sys.stderr)
             raise typer.Exit(0 if follow else 1)
         opened = stack.enter_context(closing(store_of(settings)))  # Only now: a new one would be empty.
+        if opened.brought is not None:
+            print(opened.brought, file=sys.stderr)
         files = Files(opened, settings, wanted, observer, stopped.is_set)
         with _progress_shown(report, quiet=as_json, follow=follow) as shown:
             done = export_topics(settings, opened, files, shown, stopped, to_end=not follow)

@@ -23,7 +23,7 @@ from processor.kafka.overview import Overview, troubles
 from processor.outbox.ports import Stock
 from processor.sessions.ports import SESSIONS, TAGGED, SessionReader, Source
 from processor.settings.model import Settings, TopicNames
-from processor.store.tables import SCHEMA_VERSION as STORE_LAYOUT
+from processor.store.forward import layout_of
 from processor.view.position import STATE
 
 T = TypeVar("T")
@@ -318,4 +318,4 @@ def _until_hidden(text: str) -> str:
 
 
 def _versions() -> Versions:
-    return Versions(version("a3cp-session-manager"), platform.python_version(), SCHEMA_VERSION, LAYOUT, STORE_LAYOUT)
+    return Versions(version("a3cp-session-manager"), platform.python_version(), SCHEMA_VERSION, LAYOUT, layout_of())

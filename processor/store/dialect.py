@@ -1,6 +1,7 @@
 """What databases do each in their own way."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Select
@@ -41,8 +42,17 @@ class Dialect(Protocol):
         Returns None when there is nothing to look for.
         """
 
+    def keep_copy(self, connection: Connection, layout: int) -> Path | None:
+        """Copy the database as it was before this transaction, and return where to; None if that is not in its hands.
+
+        Raises:
+            UsageError: there is no room, or no right.
+        """
+
     def scrub(self, connection: Connection) -> None:
         """Take what deleted rows held out of the files, as far as that is in a client's hands; outside of transactions.
+
+        Copies that were kept when the store was brought forward go, too.
 
         Raises:
             StoreUnavailable: others use the database at the moment.

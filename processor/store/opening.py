@@ -16,8 +16,11 @@ _FORMS: Final = "give sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 
 def open_store(address: str, *, must_exist: bool = False) -> SqlStore:
-    """Return the store at `address`. Arguments and errors as of `open_database`."""
-    return SqlStore(open_database(address, must_exist=must_exist))
+    """Return the store at `address`; one of an earlier release is brought forward, unless it `must_exist`.
+
+    Arguments and errors as of `open_database`.
+    """
+    return SqlStore(open_database(address, must_exist=must_exist), may_change=not must_exist)
 
 
 def open_database(address: str, *, must_exist: bool = False) -> Database:

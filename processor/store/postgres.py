@@ -68,6 +68,9 @@ class PostgresDialect:
             .limit(limit)
         )
 
+    def keep_copy(self, connection: Connection, layout: int) -> None:
+        """See `Dialect.keep_copy`. The operator keeps one, by pg_dump."""
+
     def scrub(self, connection: Connection) -> None:
         """See `Dialect.scrub`. VACUUM takes dead rows away, when the database's own settings say so."""
 

@@ -1,9 +1,11 @@
 """SQLite: one file, write-ahead log, full text by FTS5. The embedded default."""
 
+import glob
 import re
 import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 from unicodedata import normalize
@@ -12,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, create_engine,
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from processor.errors import StoreUnavailable
+from processor.errors import StoreUnavailable, UsageError
 from processor.sessions.ports import Found
 from processor.store.dialect import POOL
 from processor.store.rows import Values
@@ -26,6 +28,8 @@ _LOG_PAGES: Final = 10_000  # of the write-ahead log, 40 MiB, before it is merge
 _WORDS: Final = re.compile(
     "(?:[^\\W_]|[\u0300-\u0304\u0306-\u030c\u030f\u0311\u031b\u0323-\u0328\u032d\u032e\u0330\u0331])+"
 ).findall
+
+_COPY: Final = ".layout-"  # between a store's name and the layout that it had when it was copied
 
 _INDEX: Final = """
 CREATE VIRTUAL TABLE texts_index USING fts5(
@@ -88,11 +92,33 @@ class SqliteDialect:
         latest = latest.order_by(*order).limit(limit)
         return select(*(columns[name] for name in Found._fields)).where(columns.id.in_(latest)).order_by(*order)
 
+    def keep_copy(self, connection: Connection, layout: int) -> Path:
+        """See `Dialect.keep_copy`. The file is beside the store's, with the layout in its name."""
+        path = _path_of(connection)
+        copy = path.with_name(f"{path.name}{_COPY}{layout}")
+        begun = copy.with_name(f"{copy.name}.begun")
+        try:
+            begun.unlink(missing_ok=True)
+            # By a connection of its own: it reads what is committed, and cannot be changed meanwhile.
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(begun)) as target:
+                source.backup(target)
+            begun.replace(copy)
+        except (OSError, sqlite3.Error) as error:
+            begun.unlink(missing_ok=True)
+            raise UsageError(
+                f"the store {path} stays as it is: no copy of it can be kept at {copy} ({error})",
+                remedy="give its folder room for the store a second time, then try again",
+            ) from error
+        return copy
+
     def scrub(self, connection: Connection) -> None:
         """See `Dialect.scrub`. Words stay in the index until it is made anew, rows in free pages until VACUUM."""
         connection.exec_driver_sql("INSERT INTO texts_index(texts_index) VALUES ('rebuild')")
         connection.exec_driver_sql("PRAGMA temp_store=FILE")  # The copy that VACUUM makes may not fit into memory.
         connection.exec_driver_sql("VACUUM")
+        path = _path_of(connection)
+        for copy in path.parent.glob(f"{glob.escape(path.name)}{_COPY}*"):
+            copy.unlink(missing_ok=True)
         is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
         if is_busy:
             raise StoreUnavailable(
@@ -104,6 +130,12 @@ class SqliteDialect:
         """See `Dialect.is_away`. A full disk may get room, a locked file its turn; a damaged file stays damaged."""
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
         return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _path_of(connection: Connection) -> Path:
+    """Return the file of the database."""
+    _, _, path = connection.exec_driver_sql("PRAGMA database_list").all()[0]
+    return Path(path)
 
 
 def _quoted(words: str) -> str:

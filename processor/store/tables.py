@@ -22,7 +22,6 @@ from sqlalchemy import (
 
 from processor.sessions.model import EventRow, MessageRow, SessionRow, Sums, TextRow, UnreadableRow
 
-SCHEMA_VERSION: Final = 5
 OFFSET_BITS: Final = 40
 """Bits of a position that hold the offset: 10^12 records in a partition, and 2^23 partitions, before it overflows."""
 

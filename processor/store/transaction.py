@@ -7,14 +7,16 @@ from typing import Final
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from processor.errors import StoreMoved
+from processor.errors import StoreMoved, UsageError
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Rows, Source
 from processor.store import lookups, rows
 from processor.store.dialect import Dialect
+from processor.store.forward import LAYOUT_NOTE
 from processor.store.rows import columns
 from processor.store.tables import EVENTS, MESSAGES, META, REMOVED, SESSIONS, SOURCES, TEXTS, UNREADABLE
 
+_NOTES: Final = select(META.c.name, META.c.value).where(META.c.name.in_(("last_removal", LAYOUT_NOTE)))
 _ALL: Final = [name for name in columns(SESSIONS) if name != "session_id"]
 
 
@@ -22,19 +24,26 @@ class SqlTransaction:
     """See `Transaction`; made by `SqlSessionWriter.transaction`, which commits it."""
 
     def __init__(
-        self, connection: Connection, dialect: Dialect, offsets: Mapping[Source, tuple[int | None, int]]
+        self, connection: Connection, dialect: Dialect, offsets: Mapping[Source, tuple[int | None, int]], layout: int
     ) -> None:
         """Set the next offset of each source from what is expected; the rows stay locked until the transaction ends.
 
         Raises:
             StoreMoved: another is there.
+            UsageError: the store no longer has this `layout`.
         """
         self._connection = connection
         self._dialect = dialect
         for source, (expected, offset) in sorted(offsets.items()):
             _move(connection, source, expected, offset)
-        # Asked for with the sources locked, as a removal has them.
-        self.last_removal = connection.execute(select(META.c.value).where(META.c.name == "last_removal")).scalar()
+        # Asked for with the sources locked, as a removal has them, and who brings the store forward.
+        noted = {row.name: row.value for row in connection.execute(_NOTES)}
+        if noted[LAYOUT_NOTE] != str(layout):
+            raise UsageError(
+                f"another release has given the store the layout {noted[LAYOUT_NOTE]}, this one writes {layout}",
+                remedy="run the exporters of one release only",
+            )
+        self.last_removal = noted.get("last_removal")
         self._some_are_removed = connection.execute(select(REMOVED.c.session_id).limit(1)).first() is not None
 
     def add(self, new: Rows) -> None:

@@ -31,8 +31,9 @@ _ID_OF: Final = "id of {}"
 class SqlWriter:
     """See `SessionWriter`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, layout: int) -> None:
         self._database = database
+        self._layout = layout
 
     def follow(self, topics: str) -> None:
         """See `SessionWriter.follow`."""
@@ -94,7 +95,7 @@ class SqlWriter:
     def transaction(self, offsets: Mapping[Source, tuple[int | None, int]]) -> Iterator[SqlTransaction]:
         """See `SessionWriter.transaction`."""
         with self._database.writing() as connection:
-            yield SqlTransaction(connection, self._database.dialect, offsets)
+            yield SqlTransaction(connection, self._database.dialect, offsets, self._layout)
 
     @contextlib.contextmanager
     def correction(self, places: Sequence[Place]) -> Iterator[SqlTransaction]:
@@ -106,4 +107,4 @@ class SqlWriter:
                 if connection.execute(here).rowcount != 1:
                     raise StoreMoved(f"another exporter has read {topic}[{partition}]@{offset} again")
             connection.execute(LAST_REMOVAL, {"value": secrets.token_hex(8)})
-            yield SqlTransaction(connection, self._database.dialect, {})
+            yield SqlTransaction(connection, self._database.dialect, {}, self._layout)
