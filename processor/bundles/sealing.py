@@ -6,6 +6,7 @@ on there the next time: at worst the log has the same record twice.
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -83,6 +84,16 @@ class Sealer:
             path = self._last_path()
         return "" if path is None else name_of(path).removesuffix(seals.SUFFIX)
 
+    def last_day_in_log(self) -> str:
+        """Return the latest day whose seal the log has. Returns "" if none has. Raises `TargetUnavailable`."""
+        with self._target.told("read", "give the right to, then seal again"):
+            for path in reversed(list(seals.paths(self._target, self._store.identity))):
+                with suppress(seals.NotASeal):  # `seal` tells of it.
+                    file = seals.read(self._target, path)
+                    if file.position is not None:
+                        return file.seal.day
+        return ""
+
     def _last(self) -> SealFile | None:
         path = self._last_path()
         try:
@@ -157,6 +168,7 @@ class DailySealer:
         self._now_ms = now_ms
         self._wait_ms = wait_ms
         self._sealed = ""  # the latest day
+        self._in_log: str | None = None  # the latest day whose seal the log has; None: not looked yet
 
     def seal(self) -> SealFile | None:
         """Seal the latest day whose time has come. Returns None if that is done.
@@ -168,5 +180,14 @@ class DailySealer:
             return None
         is_too_late = day < self._sealer.last_day()  # Somebody was earlier.
         file = None if is_too_late else self._sealer.seal(day)
-        self._sealed = day
+        self._sealed = self._in_log = day
         return file
+
+    def sealed(self) -> str:
+        """Return the latest day whose seal the log has, as this knows it. Returns "" if there is none.
+
+        Raises `TargetUnavailable`.
+        """
+        if self._in_log is None:
+            self._in_log = self._sealer.last_day_in_log()
+        return self._in_log

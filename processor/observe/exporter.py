@@ -68,7 +68,12 @@ class ExportObserver:
     def sealed(self, seal: Seal) -> None:
         """See `FilesReport`. The line is a copy of the seal, where nobody rewrites files."""
         self._log.info("sealed", operation="seal", day=seal.day, leaves=seal.leaves, root=seal.root, chain=seal.chain)
+        self.sealed_until(seal.day)
         self._answers("seal")
+
+    def sealed_until(self, day: str) -> None:
+        """See `FilesReport`."""
+        self._metrics.sealed(day)
 
     def not_sealed(self, error: A3CPError) -> None:
         """See `FilesReport`."""

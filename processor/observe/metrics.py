@@ -4,6 +4,7 @@ The runtime counts in plain integers while it works and hands them over once a c
 for each message.
 """
 
+import math
 import platform
 import time
 from collections.abc import Iterable
@@ -12,7 +13,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from processor.core.model import CommandName, EndReason, Flag, Odd, StartReason, flag_words, odd_words
+from processor.codec.isotime import parse_time
+from processor.core.model import DAY_MS, CommandName, EndReason, Flag, Odd, StartReason, flag_words, odd_words
 from processor.runtime.tally import Tally
 
 COMMIT_SECONDS: Final = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -241,6 +243,12 @@ class ExportMetrics:
             "a3cp_export_partition_waiting", "1 while the partition stands still, by what it waits for.",
             ["topic", "partition", "cause"], registry=registry,
         )  # fmt: skip
+        self._sealed = Gauge(
+            "a3cp_export_sealed_timestamp_seconds",
+            "Until when bundles are sealed, s since the epoch: the end of the latest sealed day; 0 if none is.",
+            registry=registry,
+        )  # fmt: skip
+        self._sealed.set(math.nan)  # Few seal.
         say_what_runs(registry)
         self._told: dict[str, int] = {}
         for kind in ("messages", "events", "unreadable"):
@@ -265,6 +273,10 @@ class ExportMetrics:
     def waiting(self, topic: str, partition: int, cause: str, waits: bool) -> None:
         """Set whether a partition stands still."""
         self._waiting.labels(topic, str(partition), cause).set(waits)
+
+    def sealed(self, day: str) -> None:
+        """Set which day is the latest whose bundles are sealed; "": none is."""
+        self._sealed.set((parse_time(day) + DAY_MS) / 1000 if day else 0)
 
     def _rise(self, counter: Counter, name: str, total: int) -> None:
         counter.inc(total - self._told.get(name, 0))

@@ -52,6 +52,9 @@ class FilesReport(Protocol):
     def sealed(self, seal: Seal) -> None:
         """A day's bundles are sealed."""
 
+    def sealed_until(self, day: str) -> None:
+        """`day` is the latest that is sealed; "": none is, as far as is known."""
+
     def not_sealed(self, error: A3CPError) -> None:
         """They cannot be; it is tried again."""
 
@@ -111,6 +114,7 @@ class Files:
                 now_ms=SystemClock().now_ms,
                 wait_ms=settings.gap_ms + settings.quiet_ms,
             )
+            report.sealed_until("")
         self.seal: Seal | None = None  # the latest that was made
         self._next_s = self._training_next_s = self._index_next_s = self._seal_next_s = 0.0
         self._index_is_whole = False  # since this exporter began
@@ -200,6 +204,7 @@ class Files:
             self._seal_next_s = self._monotonic_s() + RETRY_S
 
     def _seal(self, sealer: DailySealer) -> None:
+        self._report.sealed_until(sealer.sealed())
         if (file := sealer.seal()) is not None:
             self.seal = file.seal
             self._report.sealed(file.seal)

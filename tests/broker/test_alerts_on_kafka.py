@@ -243,6 +243,17 @@ def test_a_disk_that_is_nearly_full(scene: Scene, tmp_path: Path) -> None:
         scene.sees("A3CPDiskFull", place="bundles")
 
 
+def test_an_exporter_that_cannot_seal(scene: Scene, tmp_path: Path) -> None:
+    """A file is where its seals belong; it seals once the file is gone."""
+    root = tmp_path / "bundles"
+    root.mkdir()
+    (root / "seals").touch()
+    scene.start("export", "--follow", "--to", str(root), "--seal")
+    scene.sees("A3CPNotSealed")
+    (root / "seals").unlink()
+    scene.is_quiet("A3CPNotSealed")
+
+
 def test_a_restore_that_does_not_end(scene: Scene) -> None:
     """A state topic with an open transaction is not read to its end."""
     with open_transaction(scene, scene.fleet.names.state, 3):

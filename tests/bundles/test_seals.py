@@ -310,6 +310,19 @@ def test_each_day_at_its_time(site: Site) -> None:
     assert DailySealer(site.sealer(), now_ms=lambda: site.now_ms, wait_ms=3_600_000).seal() == made
 
 
+def test_the_latest_sealed_day(site: Site) -> None:
+    """Only what the log has taken counts, and what is no seal is passed over."""
+    assert site.sealer().last_day_in_log() == ""
+    site.seal()
+    site.now_ms += DAY_MS
+    site.log.is_away = True
+    with pytest.raises(BrokerUnavailable):
+        site.seal()
+    assert (site.sealer().last_day(), site.sealer().last_day_in_log()) == ("2025-12-02", DAY)
+    site.files()[-1].write_text("{}")
+    assert site.sealer().last_day_in_log() == DAY
+
+
 def as_specified(leaves: list[bytes]) -> bytes:
     """RFC 6962, section 2.1, to the letter."""
     if len(leaves) < 2:

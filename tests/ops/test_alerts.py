@@ -33,6 +33,7 @@ class Case(NamedTuple):
 PARTITION = {"partition": "2"}
 IDLE = {'a3cp_lag_offsets{partition="2"}': "0x240", 'a3cp_last_processed_timestamp_seconds{partition="2"}': "0x240"}
 EXPORTER = "a3cp_export_lag_offsets"
+SEALED = 'a3cp_export_sealed_timestamp_seconds{instance="a"}'
 STORED = 'a3cp_export_records_total{kind="messages"}'
 CASES = {
     "messages come back": Case("A3CPCanaryLate", {'a3cp_canary_waiting_seconds{partition="2"}': "0 0.2x240"}),
@@ -103,6 +104,9 @@ CASES = {
     "one just now": Case(
         "A3CPDeadLetters", {'a3cp_dead_letters_total{stage="decode"}': "3x235 4x5"}, {"stage": "decode"}
     ),
+    "it seals each day": Case("A3CPNotSealed", {SEALED: f"{-86_400 - 2_100}x240"}),
+    "it is not asked to seal": Case("A3CPNotSealed", {SEALED: "NaN " * TURNS}),
+    "it seals no more": Case("A3CPNotSealed", {SEALED: f"{-3 * 86_400}x240"}, {"instance": "a"}),
     "they are taken": Case(
         "A3CPHooksRefused",
         {'a3cp_hooks_deliveries_total{template="t",hook="h",outcome="delivered"}': "0+1x240"},

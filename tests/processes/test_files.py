@@ -1,5 +1,6 @@
 """What `a3cp export` says of bundles and training data, and what it tells an operator while it follows."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tests.bundles.sealing import MemoryLog
 from tests.observe.told import Told
 from tests.sessions.damaged import BAD, RECORDS, replace_a_value
 from tests.sessions.exporting import export
+
+SEALED = "a3cp_export_sealed_timestamp_seconds"
 
 
 @pytest.fixture
@@ -110,12 +113,20 @@ def test_the_day_that_has_ended_is_sealed_while_following(
     made = files(store, tmp_path, told, seal=True, monotonic_s=lambda: now_s)
     made.write_some(caught_up=False)
     assert not (tmp_path / "bundles" / "seals").exists()
+    assert told.value(SEALED) == 0
     for now_s in (0.0, 1.0, 11.0):  # noqa: B007  # It is what the lambda reads.
         made.write_some(caught_up=True)
     assert (told.lines(), made.seal) == ([("warning", "seal", "trying again")], None)
+    assert told.value(SEALED) == 0, "its record is not in the log"
     log.is_away, now_s = False, 30.0
     made.write_some(caught_up=True)
     made.write_some(caught_up=True)
     assert told.lines()[1:] == [("info", "seal", "sealed"), ("info", "seal", "it goes on")]
     assert made.seal is not None
     assert (made.seal.leaves, len(log.records)) == (10, 1)
+    until_s = datetime.fromisoformat(f"{made.seal.day}T00:00:00+00:00").timestamp() + 86_400
+    assert told.value(SEALED) == until_s
+
+    log.is_away, restarted = True, Told()
+    files(store, tmp_path, restarted, seal=True).write_some(caught_up=True)
+    assert restarted.value(SEALED) == until_s
