@@ -7,7 +7,7 @@ RUN pip download --quiet --require-hashes --no-deps --requirement requirements.l
 COPY . .
 # Without pip, and without the tests that some packages bring: nobody runs them here.
 RUN python -m venv --without-pip /opt/a3cp \
-    && pip --python /opt/a3cp/bin/python install --quiet --no-index --find-links /wheels '.[serve,postgres]' \
+    && pip --python /opt/a3cp/bin/python install --quiet --no-index --find-links /wheels '.[serve,postgres,otel]' \
     && find /opt/a3cp -type d -name tests -prune -exec rm -rf {} +
 
 FROM python:3.13-slim-bookworm

@@ -37,7 +37,7 @@ from processor.outbox.queue import Queue
 from processor.runtime.erased import Erased, mark_of, request_of
 from processor.runtime.ports import TopicRecord
 from processor.runtime.task import Task
-from processor.runtime.worker import Worker
+from processor.runtime.worker import Observer, Worker
 from processor.sessions.decoding import decode
 from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Materializer
@@ -64,9 +64,18 @@ class MemoryDeployment:
     """
 
     def __init__(
-        self, folder: Path, *, settings: Settings | None = None, partitions: int = 4, clock: ManualClock | None = None
+        self,
+        folder: Path,
+        *,
+        settings: Settings | None = None,
+        partitions: int = 4,
+        clock: ManualClock | None = None,
+        observer: Observer | None = None,
     ) -> None:
-        """Begin with an empty log and an empty store in `folder`; the clock stands still when none is given."""
+        """Begin with an empty log and an empty store in `folder`; the clock stands still when none is given.
+
+        `observer`: is told how the processor is doing.
+        """
         place = {"store_url": f"sqlite:///{folder / 'a3cp.db'}"}
         given = settings or Settings()
         self.settings: Final = given if "store_url" in given.model_fields_set else given.model_copy(update=place)
@@ -81,6 +90,7 @@ class MemoryDeployment:
         self._materializer = Materializer(self.store.writer, partial(decode, self.codec))
         self._lock = threading.RLock()
         self._worker: Worker | None = None
+        self._observer: Observer = observer or _Silent()
         self._log: MemoryLog | None = None
         self._processor_is_away = False
         self._replicas: list[Replica] = []
@@ -213,7 +223,7 @@ class MemoryDeployment:
                 self._log,
                 self._task,
                 self.clock,
-                _Silent(),
+                self._observer,
                 batch_records_max=10_000,
                 punctuate_ms=self.settings.punctuate_ms,
                 sleep=lambda _: None,
@@ -412,7 +422,7 @@ class _Silent:
     def _nothing(self, *_: Any, **__: Any) -> None:
         """Note nothing."""
 
-    beat = assigned = revoked = restoring = holds = committed = lagging = failed = waiting = _nothing
+    beat = assigned = revoked = restoring = holds = begun = committed = lagging = failed = waiting = _nothing
 
 
 def _topic_record(kind: str, record: MemoryRecord) -> TopicRecord:

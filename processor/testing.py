@@ -149,7 +149,12 @@ class MemoryProducer:
         self._lock = threading.Lock()
 
     def send(
-        self, value: bytes, key: bytes | None, *, on_done: Callable[[A3CPError | None], None] | None = None
+        self,
+        value: bytes,
+        key: bytes | None,
+        *,
+        headers: Headers | None = None,
+        on_done: Callable[[A3CPError | None], None] | None = None,
     ) -> int:
         """Append a record in its key's partition, call back at once, and return the partition.
 
@@ -160,7 +165,7 @@ class MemoryProducer:
             raise BrokerUnavailable("no broker answers")
         partition = partition_of(value if key is None else key, self._broker.partitions)
         with self._lock:
-            self._broker.append((self._topic, value, key, partition, None))
+            self._broker.append((self._topic, value, key, partition, headers))
         if on_done is not None:
             on_done(None)
         self._then()

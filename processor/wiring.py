@@ -2,15 +2,18 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from structlog.typing import FilteringBoundLogger
 
 from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
-from processor.errors import NoKafka
+from processor.errors import NoKafka, UsageError
 from processor.kafka.conf import LogConf, consumer_conf, producer_conf, restorer_conf
 from processor.sessions.ports import EVERYTHING, SessionFilter
 from processor.settings.documents import schema_text
@@ -23,9 +26,12 @@ if TYPE_CHECKING:
     from processor.bundles.sealing import Sealer
     from processor.bundles.seals import SealLog
     from processor.bundles.signatures import Signer
+    from processor.observe.spans import Spans
     from processor.profiles import Profiles
     from processor.sessions.ports import Source, Store
     from processor.store.sql import SqlStore
+
+_OTLP: Final = "OTEL_EXPORTER_OTLP_"
 
 
 class SystemClock:
@@ -135,6 +141,44 @@ def seal_log(settings: Settings) -> "SealLog":
     from processor.kafka.seals import KafkaSealLog  # Few seal.
 
     return KafkaSealLog(settings.kafka_conf(), settings.topics().sessions, Codec(schemas(settings)))
+
+
+@contextmanager
+def spans_of(part: str, settings: Settings, log: FilteringBoundLogger) -> Iterator["Spans | None"]:
+    """Yield what makes spans of a part of the system; None if the OTEL_* variables name no receiver of them.
+
+    Raises:
+        UsageError: one of the variables is wrong.
+    """
+    spans = _spans_of(part, settings, log)
+    with nullcontext() if spans is None else closing(spans):
+        yield spans
+
+
+def _spans_of(part: str, settings: Settings, log: FilteringBoundLogger) -> "Spans | None":
+    environ = os.environ
+    exporters = environ.get("OTEL_TRACES_EXPORTER", "otlp" if _names_receiver(environ) else "none")
+    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or "otlp" not in exporters.split(","):
+        return None
+    protocol = environ.get(f"{_OTLP}TRACES_PROTOCOL", environ.get(f"{_OTLP}PROTOCOL", "http/protobuf"))
+    if protocol != "http/protobuf":
+        raise UsageError(
+            f"{_OTLP}PROTOCOL is {protocol}", remedy="spans are sent by http/protobuf, mostly to port 4318"
+        )
+    try:
+        from processor.observe.spans import Spans  # Of an extra that few have.
+    except ModuleNotFoundError:
+        remedy = "pip install 'a3cp-session-manager[otel]', or set OTEL_SDK_DISABLED=true"
+        log.warning("no spans are sent: the extra otel is missing", operation="start", remedy=remedy)
+        return None
+    try:
+        return Spans(part, log, key=settings.log_key)
+    except ValueError as error:
+        raise UsageError(f"OpenTelemetry refuses its settings ({error})", remedy="see the OTEL_* variables") from error
+
+
+def _names_receiver(environ: Mapping[str, str]) -> bool:
+    return any(environ.get(f"{_OTLP}{name}ENDPOINT") for name in ("", "TRACES_"))
 
 
 def profiles_of(settings: Settings, site_key: bytes | None = None) -> "Profiles | None":

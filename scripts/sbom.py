@@ -40,6 +40,7 @@ _TOLD_ELSEWHERE: Final = {
     "colorama": "BSD-3-Clause",
     "httpx2-jsfetch": "BSD-3-Clause",
     "kubernetes-validate": "Apache-2.0",
+    "protobuf": "BSD-3-Clause",
     "pywin32": "PSF-2.0",
     "tzdata": "Apache-2.0",
 }

@@ -138,7 +138,7 @@ def test_the_image() -> None:
     assert f"Programming Language :: Python :: {versions.pop()}" in PYPROJECT["project"]["classifiers"]
     users = [value for name, value in instructions if name == "USER"]
     assert users == ["a3cp"]
-    assert "'.[serve,postgres]'" in text
+    assert "'.[serve,postgres,otel]'" in text
     owned = re.search(r"install --directory --owner a3cp --group a3cp (.+)$", text, re.MULTILINE)
     assert owned is not None
     volumes = {volume.split(":")[1] for name in OURS for volume in SERVICES[name].get("volumes", [])}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from processor.bundles import index
@@ -31,8 +32,9 @@ class BundleWriter:
         formats: frozenset[Format] = ALL_FORMATS,
         is_pure: bool = True,
         signer: Signer | None = None,
+        writing: Callable[[SessionRow], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
-        """Read sessions from `reader`; the other arguments are those of `write_bundle`."""
+        """Read sessions from `reader`, and write each inside of `writing`; the rest is as of `write_bundle`."""
         self._reader = reader
         self.target = target
         self.is_pure = is_pure
@@ -40,6 +42,7 @@ class BundleWriter:
         self._now_ms = now_ms
         self.formats = formats
         self._signer = signer
+        self._writing = writing
         self.outcomes: Counter[Outcome] = Counter()
         self.statuses: Counter[Status] = Counter()
         self.aside = SetAside()
@@ -71,7 +74,7 @@ class BundleWriter:
         """
         view = view_of(self._reader, session)
         try:
-            with self.target.told("written", MAKE_ROOM):
+            with self._writing(session), self.target.told("written", MAKE_ROOM):
                 return write_bundle(
                     self.target,
                     view,

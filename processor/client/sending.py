@@ -2,13 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, Self, Unpack
 
 from processor.client.commands import WITHOUT, Arguments, CommandRecord, CommandWord, as_json, command_record
 from processor.client.connecting import codec_registry
 from processor.codec.codec import Codec
+from processor.codec.headers import Headers
 from processor.codec.oddities import hidden_in
 from processor.codec.schema import SHIPPED, Schemas
 from processor.core.model import Command, Record
@@ -20,7 +23,18 @@ from processor.settings.documents import schema_text
 from processor.settings.model import Settings
 
 _CALL_BACK_S: Final = 0.1
+_TRACE: Final[ContextVar[Headers | None]] = ContextVar("a3cp_trace", default=None)
 _SERVING_TIMEOUT_S: Final = 10.0  # Longer than a broker takes to start again; whoever asked waits all the time.
+
+
+@contextmanager
+def in_trace(trace: Headers | None) -> Iterator[None]:
+    """Put `trace` on what this task, or this thread, sends meanwhile; see `processor.codec.traces`."""
+    before = _TRACE.set(trace)
+    try:
+        yield
+    finally:
+        _TRACE.reset(before)
 
 
 class Sender:
@@ -209,10 +223,11 @@ class Sender:
         on_done: OnDone | None,
         on_kept: Callable[[], None] | None,
     ) -> None:
+        trace = _TRACE.get()
         if isinstance(self._producer, Outbox):
-            self._producer.send(value, key, record_id=record_id, on_done=on_done, on_kept=on_kept)
+            self._producer.send(value, key, record_id=record_id, headers=trace, on_done=on_done, on_kept=on_kept)
         else:
-            self._producer.send(value, key, on_done=on_done)
+            self._producer.send(value, key, headers=trace, on_done=on_done)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

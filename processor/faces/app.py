@@ -16,6 +16,7 @@ from processor.faces.problems import add_handlers
 from processor.faces.quick import Quick
 from processor.faces.recording import Recording
 from processor.faces.shell import Shell
+from processor.faces.tracing import Tracing
 from processor.faces.v1 import routes as v1
 from processor.faces.v1.bodies import CALLED_JSON
 
@@ -41,7 +42,8 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     app.add_middleware(Quick)
     app.add_middleware(EncodedPaths)
     app.add_middleware(Gate, doors=shell.doors, limits=shell.limits, cookies=shell.cookies)
-    app.add_middleware(Recording, log=shell.log.bind(component="serve"), metrics=shell.metrics)  # The outermost one.
+    app.add_middleware(Recording, log=shell.log.bind(component="serve"), metrics=shell.metrics)
+    app.add_middleware(Tracing, spans=shell.spans)  # The outermost one.
     app.include_router(operations.router)
     app.include_router(files.router)
     app.include_router(signing.router)

@@ -23,7 +23,7 @@ SECURITY_HEADERS: Final = {
 }
 """Sent with every answer, each unless the route has set it."""
 
-_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds, which is no news
+QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds, which is no news
 _SUBJECTS: Final = ("session_id", "share_id")  # what a request is about, in its path or found by its route
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _is_id: Final = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
@@ -68,9 +68,9 @@ class Recording:
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = route_of(scope)
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = method_of(scope)
         self._metrics.answered(method, route, status, seconds)
-        if route in _QUIET:
+        if route in QUIET:
             return
         fields: dict[str, Any] = {"request_id": request_id, "status": status, "duration_ms": round(seconds * 1000, 1)}
         who = scope["state"].get("caller")
@@ -79,6 +79,11 @@ class Recording:
         for place in (scope.get("path_params", {}), scope["state"]):
             fields |= {name: place[name] for name in _SUBJECTS if name in place}
         self._log.info(f"{method} {route}", operation=_operation(scope), **fields)
+
+
+def method_of(scope: Scope) -> str:
+    """Return the request's method; `other` if it is none of HTTP's."""
+    return scope["method"] if scope["method"] in _METHODS else "other"
 
 
 def route_of(scope: Scope) -> str:

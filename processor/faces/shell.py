@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
@@ -14,6 +14,9 @@ from processor.faces.page.provider import Provider
 from processor.faces.ratelimits import RateLimits
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
+
+if TYPE_CHECKING:
+    from processor.observe.spans import Spans  # Of an extra that few have.
 
 SHARE_READS_PER_S: Final = 10
 
@@ -35,6 +38,7 @@ class Shell:
     )  # by default of this process only
     metrics: ServeMetrics = field(default_factory=lambda: ServeMetrics(CollectorRegistry()))
     log: FilteringBoundLogger = field(default_factory=lambda: make_logger("serve", level="warning"))
+    spans: "Spans | None" = None  # None: there are none of requests
     provider: Provider | None = None  # None: nobody signs in by redirect
     troubles: Callable[[], Sequence[str]] = _none
     """Says what does not answer at the moment, and keeps the service from being ready."""

@@ -1,6 +1,8 @@
 """Tells metrics, health and the log what an exporter that follows is doing."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from structlog.typing import FilteringBoundLogger
 
@@ -9,18 +11,28 @@ from processor.observe.health import Health
 from processor.observe.metrics import ExportMetrics
 from processor.runtime.ports import Cause
 from processor.sessions.feed import Standing
+from processor.sessions.model import SessionRow
 from processor.sessions.ports import Place
 from processor.sessions.progress import Progress
 from processor.sessions.shapes import Seal
+
+if TYPE_CHECKING:
+    from processor.observe.spans import Spans  # Of an extra that few have.
 
 
 class ExportObserver:
     """What is told of one exporter; used by its thread."""
 
     def __init__(
-        self, metrics: ExportMetrics, health: Health, log: FilteringBoundLogger, topics: Mapping[str, str]
+        self,
+        metrics: ExportMetrics,
+        health: Health,
+        log: FilteringBoundLogger,
+        topics: Mapping[str, str],
+        spans: "Spans | None" = None,
     ) -> None:
-        """`topics`: the names of `TAGGED` and `SESSIONS`."""
+        """`topics`: the names of `TAGGED` and `SESSIONS`. `spans`: makes those of bundles."""
+        self._spans = spans
         self._metrics = metrics
         self._health = health
         self._log = log
@@ -58,6 +70,10 @@ class ExportObserver:
         self._health.beat()
         self._is_store = isinstance(error, StoreUnavailable)
         self._is_away("store", error)
+
+    def writing(self, session: SessionRow) -> AbstractContextManager[None]:
+        """See `FilesReport`."""
+        return nullcontext() if self._spans is None else self._spans.bundle(session)
 
     def wrote(self, outcomes: Mapping[str, int]) -> None:
         """It wrote what files were due; `outcomes`: of all its bundles so far."""

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from structlog.typing import FilteringBoundLogger
 
@@ -12,9 +12,12 @@ from processor.core.model import Ended, Paused, Reopened, Resumed, Started, odd_
 from processor.errors import Aborted
 from processor.observe.health import Health
 from processor.observe.metrics import Metrics
-from processor.runtime.ports import Alarm, Cause
+from processor.runtime.ports import Alarm, Cause, RawRecord
 from processor.runtime.tally import BOUNDARIES_MAX, Tally
 from processor.runtime.task import Task
+
+if TYPE_CHECKING:
+    from processor.observe.spans import RecordSpans  # Of an extra that few have.
 
 _STUCK_AFTER_S: Final = 60.0
 _TOLD_AGAIN_S: Final = 60.0
@@ -43,9 +46,11 @@ class Observer:
         log: FilteringBoundLogger,
         *,
         raw: str,
+        spans: "RecordSpans | None" = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._monotonic_s = monotonic_s
+        self._spans = spans
         self._metrics = metrics
         self._health = health
         self._log = self._unbound = log
@@ -174,10 +179,17 @@ class Observer:
                 position=wait.position, reason=wait.why, remedy=wait.remedy, seconds=round(now_s - wait.since_s),
             )  # fmt: skip
 
+    def begun(self, records: Sequence[RawRecord]) -> None:
+        """A batch was polled, and is processed from now on."""
+        if self._spans is not None:
+            self._spans.begun(records)
+
     def committed(self, tallies: dict[int, Tally], records: int, commit_s: float, tasks: dict[int, Task]) -> None:
         """A transaction was committed."""
         metrics = self._metrics
         metrics.committed(records, commit_s)
+        if self._spans is not None:
+            self._spans.committed(commit_s)
         now_s = self._monotonic_s()
         for partition, tally in tallies.items():
             metrics.count(tally)
@@ -261,6 +273,8 @@ class Observer:
     def failed(self, error: Exception, backoff_s: float) -> None:
         """A turn failed; what it did is undone and tried again."""
         self._metrics.aborted()
+        if self._spans is not None:
+            self._spans.undone(str(error))
         if isinstance(error, Aborted):  # All that was restored still stands.
             self._log.info("batch undone", operation="commit", reason=str(error))
             return

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from processor.codec.headers import Headers
 from processor.outbox.ports import OnDone
 from processor.outbox.queue import RECORD_BYTES
 
@@ -21,6 +22,7 @@ class Sending:
     value: bytes
     on_done: OnDone
     on_kept: Callable[[], None] | None  # None: it must not wait
+    headers: Headers | None = None  # The file has none: a trace is over by the time that Kafka is back.
     since_s: float = float("inf")  # since when the producer has it
     is_kept: bool = False  # it is in the file, or about to be
     is_delivered: bool = False  # though it is kept

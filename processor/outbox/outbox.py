@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from processor.codec.headers import Headers
 from processor.errors import A3CPError, BrokerUnavailable, Fatal, RecordError, UsageError
 from processor.outbox.direct import WINDOW_RECORDS, Direct, Sending
 from processor.outbox.file import is_damage
@@ -110,6 +111,7 @@ class Outbox:
         key: bytes,
         *,
         record_id: str | None = None,
+        headers: Headers | None = None,
         on_done: OnDone | None = None,
         on_kept: Callable[[], None] | None = None,
     ) -> None:
@@ -118,6 +120,7 @@ class Outbox:
         Args:
             value, key: the record's.
             record_id: by which people find it.
+            headers: the record's, unless it has to wait.
             on_done: called once the record is delivered (None) or was refused (why).
             on_kept: called in its place once the record is safely in the file; None if it must not wait.
 
@@ -127,7 +130,7 @@ class Outbox:
             A3CPError: an earlier record without `on_done` was refused (this one was not sent, then).
         """
         self._raise_undelivered()
-        one = Sending(key, record_id, value, on_done or self._note_undelivered, on_kept)
+        one = Sending(key, record_id, value, on_done or self._note_undelivered, on_kept, headers)
         with self._lock:
             if self._is_away or self._waiting.waits(key) or len(self._direct) >= DIRECT_RECORDS_MAX:
                 self._keep(one)
@@ -298,7 +301,7 @@ class Outbox:
         assert self._producer is not None
         while (one := self._direct.next_of(key, self._monotonic_s())) is not None:
             try:
-                self._producer.send(one.value, one.key, on_done=partial(self._delivered, one))
+                self._producer.send(one.value, one.key, headers=one.headers, on_done=partial(self._delivered, one))
             except A3CPError as error:
                 self._delivered(one, error)
 

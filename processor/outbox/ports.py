@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
+from processor.codec.headers import Headers
 from processor.errors import A3CPError
 
 OnDone: TypeAlias = Callable[[A3CPError | None], None]
@@ -12,7 +13,9 @@ OnDone: TypeAlias = Callable[[A3CPError | None], None]
 class RawProducer(Protocol):
     """Who appends to the raw topic: `RecordProducer`, or memory."""
 
-    def send(self, value: bytes, key: bytes | None, *, on_done: OnDone | None = None) -> int:
+    def send(
+        self, value: bytes, key: bytes | None, *, headers: Headers | None = None, on_done: OnDone | None = None
+    ) -> int:
         """Queue a record, and return its partition. See `RecordProducer.send`."""
 
     def waiting(self, timeout_s: float = 0) -> int:

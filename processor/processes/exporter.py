@@ -40,7 +40,7 @@ from processor.sessions.ports import SESSIONS, TAGGED, Source, Store
 from processor.sessions.progress import Progress
 from processor.sessions.waiting import Waiting
 from processor.settings.model import Settings
-from processor.wiring import SystemClock
+from processor.wiring import SystemClock, spans_of
 
 _BACKOFF_FIRST_S: Final = 0.2  # before another attempt, when something does not answer
 _BACKOFF_MAX_S: Final = 10.0
@@ -277,11 +277,11 @@ def export_observer(
     health = Health(live_s=_LIVE_S)
     topics = settings.topics()
     names = {TAGGED: topics.tagged, SESSIONS: topics.sessions}
-    observer = ExportObserver(ExportMetrics(registry), health, log, names)
     DiskMetrics(registry, places)
     port = settings.metrics_port if metrics_port is None else metrics_port
-    with HealthServer(settings.metrics_host, port, health, registry) if port else contextlib.nullcontext():
-        yield observer
+    server = HealthServer(settings.metrics_host, port, health, registry) if port else contextlib.nullcontext()
+    with spans_of("exporter", settings, log) as spans, server:
+        yield ExportObserver(ExportMetrics(registry), health, log, names, spans)
 
 
 def stop_on_signals(stopped: threading.Event) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from processor.bundles.begun import BegunWriter
@@ -15,6 +15,7 @@ from processor.errors import A3CPError, RecordError, TargetUnavailable
 from processor.processes.writers import SESSIONS_MIN, Writers, processes
 from processor.sessions.aside import SetAside
 from processor.sessions.due import Taker, hand_on
+from processor.sessions.model import SessionRow
 from processor.sessions.ports import SessionFilter, SessionReader, Store
 from processor.sessions.shapes import Seal
 from processor.settings.model import Settings
@@ -42,6 +43,9 @@ class Wanted(NamedTuple):
 
 class FilesReport(Protocol):
     """Is told what becomes of files."""
+
+    def writing(self, session: SessionRow) -> AbstractContextManager[None]:
+        """The bundle of `session` is written inside of this."""
 
     def wrote(self, outcomes: Mapping[str, int]) -> None:
         """What was due is written; `outcomes` counts all bundles so far."""
@@ -102,6 +106,7 @@ class Files:
                 formats=wanted.formats,
                 is_pure=store.writer.note_reader(renderer()),
                 signer=signer_of(settings),
+                writing=report.writing,
             )
             if wanted.bundles.is_local:
                 self.begun = BegunWriter(store.reader, store.ledger, wanted.bundles, wanted.sessions)

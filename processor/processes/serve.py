@@ -24,6 +24,7 @@ from processor.processes.listening import address_of, bind, is_loopback, serve_u
 from processor.processes.replica import Replica
 from processor.settings.model import Settings
 from processor.settings.sources import Loaded
+from processor.wiring import spans_of
 
 _FOLLOWER_STOPS_S = 1.0
 _SWITCH_S = 0.0005  # So long a request waits for the thread that follows the topics. Python's own 5 ms are much of it.
@@ -47,7 +48,7 @@ def run_service(loaded: Loaded, *, bundles_root: str | None) -> None:
     def ready(context: Context) -> None:
         app.state.context = context
 
-    with bind(settings.serve_host, settings.serve_port) as bound:
+    with bind(settings.serve_host, settings.serve_port) as bound, spans_of("serve", settings, log) as spans:
         replica = Replica(settings, log, metrics, bundles_root=bundles_root, ready=ready)
         provider = provider_of(settings, replica.site_key)
         shell = Shell(
@@ -57,6 +58,7 @@ def run_service(loaded: Loaded, *, bundles_root: str | None) -> None:
             limits=RateLimits(settings.serve_requests_per_s_max),
             metrics=metrics,
             log=log,
+            spans=spans,
             troubles=replica.troubles,
             incomplete=replica.incomplete,
         )

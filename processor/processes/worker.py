@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
 
 from processor.codec.codec import Codec
 from processor.errors import BrokerUnavailable, OutcomeUnknown, OwnershipLost
@@ -28,7 +29,10 @@ from processor.runtime.task import Task
 from processor.runtime.worker import Worker
 from processor.settings.model import Settings
 from processor.settings.sources import Loaded
-from processor.wiring import SystemClock, log_conf, schemas
+from processor.wiring import SystemClock, log_conf, schemas, spans_of
+
+if TYPE_CHECKING:
+    from processor.observe.spans import RecordSpans  # Of an extra that few have.
 
 _START_BACKOFF_S: Final = 0.3
 
@@ -51,6 +55,12 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
         log.info(note, operation="start")
     for warning in loaded.warnings:
         log.warning(warning, operation="start")
+    with spans_of("processor", settings, log) as spans:
+        traced = None if spans is None else spans.of_records(settings.topics().raw, settings.group_id)
+        _run(settings, first_slot, log, traced)
+
+
+def _run(settings: Settings, first_slot: int | None, log: FilteringBoundLogger, spans: "RecordSpans | None") -> None:
     stopped = threading.Event()
     worker: Worker | None = None
 
@@ -64,7 +74,7 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     tune_garbage_collection()
     registry = CollectorRegistry()
     health = Health(live_s=settings.live_ms / 1000)
-    observer = Observer(Metrics(registry), health, log, raw=settings.topics().raw)
+    observer = Observer(Metrics(registry), health, log, raw=settings.topics().raw, spans=spans)
     host, port = settings.metrics_host, settings.metrics_port
 
     def leave() -> None:

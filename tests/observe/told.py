@@ -9,6 +9,7 @@ from processor.observe.exporter import ExportObserver
 from processor.observe.health import Health
 from processor.observe.logs import make_logger
 from processor.observe.metrics import ExportMetrics
+from processor.observe.spans import Spans
 from processor.sessions.ports import SESSIONS, TAGGED
 
 TOPICS = {TAGGED: "a3cp.tagged", SESSIONS: "a3cp.sessions"}
@@ -17,10 +18,10 @@ TOPICS = {TAGGED: "a3cp.tagged", SESSIONS: "a3cp.sessions"}
 class Told:
     """An observer, and all that it tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, spans: Spans | None = None) -> None:
         self.registry, self.health, self.stream = CollectorRegistry(), Health(), io.StringIO()
         log = make_logger("exporter", log_format="json", stream=self.stream)
-        self.observer = ExportObserver(ExportMetrics(self.registry), self.health, log, TOPICS)
+        self.observer = ExportObserver(ExportMetrics(self.registry), self.health, log, TOPICS, spans)
 
     def lines(self) -> list[tuple[str, str, str]]:
         return [(line["level"], line["operation"], line["message"]) for line in map(json.loads, self.log())]

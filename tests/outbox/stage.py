@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from processor.codec.headers import Headers
 from processor.errors import A3CPError, BrokerUnavailable, UsageError
 from processor.outbox.outbox import Outbox
 from processor.outbox.ports import Kept, OnDone
@@ -39,7 +40,9 @@ class Producer:
         self._queued: list[tuple[bytes, bytes, OnDone]] = []
         self._unheard: list[OnDone] = []
 
-    def send(self, value: bytes, key: bytes | None, *, on_done: OnDone | None = None) -> int:
+    def send(
+        self, value: bytes, key: bytes | None, *, headers: Headers | None = None, on_done: OnDone | None = None
+    ) -> int:
         assert key is not None
         assert on_done is not None
         self._queued.append((key, value, on_done))

@@ -1,11 +1,11 @@
 """A stage for workers without a broker: one `MemoryBroker`, a clock, and as many workers as a test wants."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from processor.codec import Codec
 from processor.core.model import Rules
-from processor.runtime.ports import Cause
+from processor.runtime.ports import Cause, RawRecord
 from processor.runtime.tally import Tally
 from processor.runtime.task import Task
 from processor.runtime.worker import Worker
@@ -42,6 +42,8 @@ class Told:
             self.restored.append(partition)
 
     def holds(self, partition: int, task: Task) -> None: ...
+
+    def begun(self, records: Sequence[RawRecord]) -> None: ...
 
     def committed(self, tallies: dict[int, Tally], records: int, commit_s: float, tasks: dict[int, Task]) -> None:
         self.tallies += tallies.values()
