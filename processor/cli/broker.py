@@ -58,7 +58,9 @@ def up(
         return
     _show(info, "running" if started else "running already")
     if started:
-        print("a3cp commands find it by themselves; for others: KAFKA_BOOTSTRAP_SERVERS=" + info.bootstrap)
+        named = f"KAFKA_BOOTSTRAP_SERVERS={info.bootstrap}"
+        is_found = broker.bootstrap_of_running() == info.bootstrap  # Another folder's is not looked for.
+        print(f"a3cp commands find it by themselves; for others: {named}" if is_found else f"now type: export {named}")
         if info.nodes:
             print("three nodes; topics with three copies are made with: a3cp topics apply --replicas 3")
         copies = "three copies on one disk" if info.nodes else "one node, one copy of the data"

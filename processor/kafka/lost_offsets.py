@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException
@@ -10,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from processor.errors import UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, asked_offsets, committed_offsets
+from processor.kafka.offsets import LATEST, asked_offsets, committed_offsets, patiently
 from processor.kafka.reading import read_spans
 
 
@@ -30,7 +31,7 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
         places = [(state, number) for number in numbers]
         ends = asked_offsets(admin, places, LATEST, f"reading {state}", conf)
         begun = {number for (_, number), end in ends.items() if end > 0}
-        lost = begun - committed_offsets(conf, group_id, raw, numbers).keys()
+        lost = begun - _committed(conf, group_id, raw, numbers)
         if lost:
             with contextlib.closing(Consumer(reader_conf(conf, if_gone="earliest"))) as consumer:
                 # Those that hold a record: what was aborted takes offsets too.
@@ -38,11 +39,17 @@ def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, sta
                 first = (next(read_spans(consumer, span), None) for span in spans)
                 holding = {record.partition for record in first if record is not None}
             # Asked anew: another worker may have begun in between, and its states and offsets come together.
-            lost = holding - committed_offsets(conf, group_id, raw, holding).keys()
+            lost = holding - _committed(conf, group_id, raw, holding)
     except KafkaException as error:
         raise failure("comparing states and offsets", error) from error
     if lost:
         raise lost_offsets(group_id, lost, raw=raw, state=state)
+
+
+def _committed(conf: Mapping[str, Any], group_id: str, raw: str, numbers: Iterable[int]) -> set[int]:
+    """Return the partitions that have an offset. Right after its start a broker does not know yet."""
+    ask = partial(committed_offsets, conf, group_id, raw, numbers)
+    return set(patiently(ask, "comparing states and offsets", conf))
 
 
 def lost_offsets(group_id: str, lost: Iterable[int], *, raw: str, state: str) -> UsageError:
