@@ -141,16 +141,20 @@ def test_each_does_its_work_with_its_rights_alone(site: Site) -> None:
         site.run("admin", "topics apply")
         processor = started(Worker, "processor")
         hooks, canary = started(Hooks, "hooks"), started(Canary, "canary", "--every", "1")
-        service = started(Service, "serve", "--port", "0")
+        service, corner = (started(Service, role, "--port", "0") for role in ("serve", "serve-operators"))
         await_true("the hooks have partitions", lambda: hooks.said("partitions assigned"))
         for words in JOBS["producer"]:
             site.run("producer", words.format(**named))
         produce(site.kafka.plain, "a3cp.raw", iter([("ben", message("ben", 1_760_000_000_000))]), 1)
         assert isinstance(service, Service)
+        assert isinstance(corner, Service)
         begun = service.ready().post("/v1/sessions", json={"user_id": "ben", "template": "play"})
         assert begun.status_code == 201, begun.text
         await_true("the hooks have dead letters", lambda: "status 404" in hooks.log_file.read_text())
         assert processor.stop() == 0
+        said = {"user_id": "ben", "timestamp": "2026-01-01T00:00:00.000Z", "source": "ui"}
+        assert corner.ready().post("/v1/messages", json=said).status_code == 202
+        await_true("operators see what waits", lambda: sees_all(corner))
         processor = started(Worker, "processor")
         assert service.http.post(f"/v1/sessions/{begun.json()['session_id']}/end", timeout=60).status_code == 200
         for role in ("exporter", "sealer"):
@@ -163,7 +167,7 @@ def test_each_does_its_work_with_its_rights_alone(site: Site) -> None:
                 named["letter"] = listed["letters"][0]["position"]
             site.run("admin", words.format(**named))
         site.said.append(service.http.get("/metrics").text)
-        assert processor.stop() == service.stop() == hooks.stop() == canary.stop() == 0
+        assert processor.stop() == service.stop() == corner.stop() == hooks.stop() == canary.stop() == 0
     site.run("exporter", f"export --to {bundles}")
     # Nobody is there to be asked, so it writes the states itself.
     site.run("admin", f"erase ben --proof {proof}.2 --to {bundles}")
@@ -171,6 +175,12 @@ def test_each_does_its_work_with_its_rights_alone(site: Site) -> None:
     assert [use for use in sorted(used) if not use.is_allowed] == []
     idle = [right for right in site.rights if not any(use.is_allowed and right.serves(use) for use in used)]
     assert [right for right in idle if (right.principal, right.name) not in SELDOM] == []
+
+
+def sees_all(service: Service) -> bool:
+    """Whether the operators' corner can tell of all parts, of a message that waits among others."""
+    told = service.http.get("/v1/operations").json()
+    return bool(told["unknown"] == {} and told["processor"]["records"] > 0)
 
 
 def test_no_secret_is_anywhere(site: Site) -> None:
@@ -191,14 +201,15 @@ def test_no_command_is_left_out() -> None:
     assert not tried & WITHOUT_KAFKA
 
 
-READERS = ["serve", "hooks", "admin"]
+SERVICE_OF_OPERATORS = "serve-operators"
+READERS = ["serve", SERVICE_OF_OPERATORS, "hooks", "admin"]
 EVERYBODY = ["processor", "producer", "exporter", "sealer", "canary", *READERS]
 ALLOWED = {
-    ("read", "a3cp.raw"): ["processor", "admin"],
+    ("read", "a3cp.raw"): ["processor", "admin", SERVICE_OF_OPERATORS],
     ("read", "a3cp.state"): ["processor", *READERS],
     ("read", "a3cp.tagged"): ["exporter", "canary", *READERS],
     ("read", "a3cp.sessions"): ["producer", "exporter", *READERS],
-    ("read", "a3cp.dlq"): ["admin"],
+    ("read", "a3cp.dlq"): ["admin", SERVICE_OF_OPERATORS],
     ("read", "other"): [],
     ("write", "a3cp.raw"): ["processor", "producer", "canary", *READERS],
     ("write", "a3cp.state"): ["processor", "admin"],
