@@ -209,11 +209,26 @@ def test_messages_that_were_removed_unread(scene: Scene) -> None:
 
 
 def test_an_exporter_that_is_gone(scene: Scene) -> None:
-    """And one that cannot write is behind."""
+    """Its metric is gone with it."""
     exporter = scene.start("export", "--follow")
     scene.is_quiet("A3CPExporterBehind")
     exporter.kill()
     scene.sees("A3CPExporterBehind")
+
+
+def test_an_exporter_that_cannot_store(scene: Scene, tmp_path: Path) -> None:
+    """The disk of its store is full: it is behind, until there is room."""
+    with small_disk(tmp_path / "disk") as disk:
+        scene.start("export", "--follow", A3CP_STORE_URL=f"sqlite:///{disk.place / 'a3cp.db'}")
+        scene.start("process")
+        scene.is_quiet("A3CPExporterBehind")
+        other = disk.place / "other"
+        other.write_bytes(bytes(shutil.disk_usage(disk.place).free))
+        for number in range(200):
+            scene.send(message("maria", BASE_MS + number, number=number))
+        scene.sees("A3CPExporterBehind")
+        disk.change("size=100m")
+        scene.is_quiet("A3CPExporterBehind")
 
 
 def test_a_service_whose_kafka_goes(scene: Scene, tmp_path: Path) -> None:

@@ -178,6 +178,12 @@ def test_it_has_a_runbook(name: str) -> None:
         assert {word for word in words if word.startswith("--")} <= options, command
 
 
+def test_each_is_seen_with_its_fault_there() -> None:
+    """In a real Prometheus, where the runbook is typed too."""
+    text = (OPS.parent / "tests" / "broker" / "test_alerts_on_kafka.py").read_text("utf-8")
+    assert set(re.findall(r'scene\.sees\("(\w+)"', text)) == RULES.keys()
+
+
 def test_what_it_asks_for_is_there() -> None:
     """Each metric in an expression exists in the code."""
     known = {name for name, _ in metrics()}
