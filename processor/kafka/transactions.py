@@ -25,9 +25,10 @@ _FENCED_AT_ONCE: Final = 16  # slots
 _INIT_TIMEOUT_S: Final = 10.0
 _ABORT_TIMEOUT_S: Final = 1.0
 _QUEUE_FULL_POLL_S: Final = 0.01
+_COMMIT_TIMEOUT_S: Final = 4.0  # It takes some ms. A longer one is mostly one that never returns, see `_Calls`.
 _SLOW_S: Final = 2.0
 _NEEDS: Final = "Write on that topic"
-_HUNG_AFTER_S: Final = 2.0  # beyond a call's own time-out
+_HUNG_AFTER_S: Final = 1.0  # beyond a call's own time-out
 
 
 def transactional_id(group_id: str, slot: int, number: int) -> str:
@@ -96,8 +97,8 @@ class Transactions:
         All records are acknowledged before the offsets join the transaction. So a successor that sees the offsets
         committed finds the states below the end of their topic, as it was when its restore began.
 
-        The time-out is the transaction's own: after that the broker aborts it. A time-out is safe here, since the
-        producers are thrown away after it.
+        Records are waited for as long as the transaction may last: after that the broker aborts it. The commit itself
+        has less time. A time-out is safe here, since the producers are thrown away after it.
 
         Raises:
             Aborted: the group is in another generation than `group_metadata`; the transaction is aborted.
@@ -109,14 +110,14 @@ class Transactions:
             if not self._open:
                 producer.begin_transaction()
                 self._open = True
-            deadline_s = time.monotonic() + self._timeout_s
-            self._await_acknowledged(deadline_s)
+            self._await_acknowledged()
+            deadline_s = time.monotonic() + _COMMIT_TIMEOUT_S
 
             def finish() -> None:
                 producer.send_offsets_to_transaction(offsets, group_metadata, _left(deadline_s))
                 producer.commit_transaction(_left(deadline_s))
 
-            self._call(finish, self._timeout_s)
+            self._call(finish, _COMMIT_TIMEOUT_S)
         except KafkaException as error:
             if is_outdated(error):
                 self.abort()
@@ -133,14 +134,15 @@ class Transactions:
         assert not self._open
         self.send([output])
         try:
-            self._await_acknowledged(time.monotonic() + self._timeout_s)
+            self._await_acknowledged()
             found = look()
         except KafkaException as error:
             raise failure("trying out a write", error, in_transaction=True, conf=self._conf, needs=_NEEDS) from error
         self.abort()
         return found
 
-    def _await_acknowledged(self, deadline_s: float) -> None:
+    def _await_acknowledged(self) -> None:
+        deadline_s = time.monotonic() + self._timeout_s
         producer = self._producers[self._turn]
         while producer.flush(_SLOW_S):
             _raise_refused(producer, self._conf)  # After a refusal the rest is never sent.
@@ -153,7 +155,7 @@ class Transactions:
         if self._open:
             try:
                 abort = self._producers[self._turn].abort_transaction
-                self._call(lambda: abort(self._timeout_s), self._timeout_s)
+                self._call(lambda: abort(_COMMIT_TIMEOUT_S), _COMMIT_TIMEOUT_S)
             except KafkaException as error:
                 raise failure("aborting", error, in_transaction=True) from error
             self._next_turn()
@@ -185,8 +187,9 @@ class Transactions:
 class _Calls:
     """Makes calls in a thread, so that a call that never returns does not stop the worker.
 
-    After a restart of the broker, `send_offsets_to_transaction` was seen to hang for ever, whatever its time-out
-    (librdkafka 2.16; tests/broker/test_exactly_once.py). Such a thread is left behind with its producer.
+    Where the group's coordinator goes, as in a restart of a broker, `send_offsets_to_transaction` may hang for ever,
+    whatever its time-out (librdkafka 2.16, its issue 5456; tests/broker/test_exactly_once.py). Such a thread is left
+    behind with its producer.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ _PARTITION: Final = methodcaller("partition")
 _RESTORE_SLICE_S: Final = 0.05
 _TIME_ASKED_EVERY_S: Final = 600.0  # The monotonic clock of a machine that sleeps stands still.
 _BACKOFF_FIRST_S: Final = 0.1
-_BACKOFF_MAX_S: Final = 10.0
+_BACKOFF_MAX_S: Final = 3.0  # Meanwhile a rebalance waits for us, and so do the partitions of a dead member.
 _CALM_S: Final = 60.0  # without a failure for so long, the next one counts as the first
 
 

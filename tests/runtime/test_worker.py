@@ -189,7 +189,7 @@ def test_what_can_be_overcome_is_overcome(method: str, error: Exception) -> None
     assert outcome(stage) == calm(40)
     assert told.failures == [error] * 9
     assert pauses[:3] == [0.1, 0.2, 0.4]
-    assert pauses[-1] == 10.0
+    assert pauses[-1] == 3.0
 
 
 def test_a_recovery_that_fails_is_tried_again() -> None:
