@@ -1,6 +1,6 @@
 # One recipe a task. Each sets up what it needs: only Python >= 3.11, make and a network are taken for granted.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format lint types imports coverage simulate chaos bench dashboards lock sbom audit clean
+.PHONY: help demo test test-long check format lint types imports coverage simulate chaos bench dashboards record rehearse lock sbom audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,6 +67,12 @@ bench: $(READY)  ## Measure, with the peers beside it.
 
 dashboards: $(READY)  ## Write the dashboards of ops/grafana anew from dashboards.yml.
 	@$(BIN)/python scripts/dashboards.py
+
+record: $(READY)  ## Record what this version stores, for later ones to read (tests/upgrades); before a release, whenever that changes.
+	@$(BIN)/python -m tests.upgrades
+
+rehearse: $(READY)  ## Do all that a release does but publish (docs/releasing.md); needs the package index, and takes minutes.
+	@$(BIN)/python -m scripts.rehearse_release
 
 lock: $(READY)  ## Write requirements.lock anew from pyproject.toml.
 	@echo "==> lock: resolving with uv (the only tool not in the lock itself)"

@@ -71,15 +71,16 @@ class MemoryDeployment:
         partitions: int = 4,
         clock: ManualClock | None = None,
         observer: Observer | None = None,
+        schemas: Schemas | None = None,
     ) -> None:
         """Begin with an empty log and an empty store in `folder`; the clock stands still when none is given.
 
-        `observer`: is told how the processor is doing.
+        `observer`: is told how the processor is doing. Without `schemas`, those that ship are known.
         """
         place = {"store_url": f"sqlite:///{folder / 'a3cp.db'}"}
         given = settings or Settings()
         self.settings: Final = given if "store_url" in given.model_fields_set else given.model_copy(update=place)
-        self.schemas: Final = Schemas({name: schema_text(name) for name in SHIPPED})
+        self.schemas: Final = schemas or Schemas({name: schema_text(name) for name in SHIPPED})
         self.codec: Final = Codec(self.schemas, strict=self.settings.strict)
         self.clock: Final = clock or ManualClock()
         self.broker: Final = MemoryBroker(self.clock, partitions=partitions)

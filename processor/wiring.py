@@ -16,7 +16,7 @@ from processor.codec.schema import SHIPPED, Schemas
 from processor.errors import NoKafka, UsageError
 from processor.kafka.conf import LogConf, consumer_conf, producer_conf, restorer_conf
 from processor.sessions.ports import EVERYTHING, SessionFilter
-from processor.settings.documents import schema_text
+from processor.settings.documents import released_schemas, schema_text
 from processor.settings.model import Settings
 from processor.settings.sources import Loaded, Option, load
 from processor.targets.target import Target
@@ -102,6 +102,7 @@ def schemas(settings: Settings) -> Schemas:
         source = Registry(settings.schema_registry_url)
     return Schemas(
         shipped,
+        older=released_schemas(),
         source=source,
         tagged_subject=f"{topics.tagged}-value",
         events_subject=f"{topics.sessions}-value",

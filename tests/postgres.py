@@ -51,6 +51,20 @@ class Cluster:
         self._run("psql", "-h", str(self._folder), "-U", "a3cp", "-d", "postgres", "-qc", f'CREATE DATABASE "{name}"')
         return f"postgresql://a3cp@/{name}?host={self._folder}"
 
+    def dump(self, address: str, file: Path) -> None:
+        """Write a database into a file of SQL, which other releases of PostgreSQL read too."""
+        command = [str(self._programs / "pg_dump"), "--no-owner", address]
+        lines = subprocess.run(command, capture_output=True, check=True, timeout=90).stdout.splitlines(keepends=True)
+        file.write_bytes(b"".join(line for line in lines if not line.startswith((b"\\restrict", b"\\unrestrict"))))
+
+    def restore(self, address: str, file: Path) -> None:
+        """Fill an empty database from such a file."""
+        with file.open("rb") as source:
+            subprocess.run(
+                [self._programs / "psql", "-q", "-v", "ON_ERROR_STOP=1", address], stdin=source, check=True, timeout=90,
+                stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+
     def _run(self, program: str, *arguments: str) -> None:
         path = self._programs / program
         command: Sequence[str] = [str(path) if path.exists() else program, *arguments]

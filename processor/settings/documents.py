@@ -24,6 +24,11 @@ def schema_text(name: str) -> str:
     return known[name].read_text("utf-8")
 
 
+def released_schemas() -> list[str]:
+    """Return the texts of all schemas of releases; what is stored may be written with any of them."""
+    return [path.read_text("utf-8") for path in sorted((_ROOT / "schemas" / "released").rglob("*.avsc"))]
+
+
 def topic_files() -> list[Path]:
     """Return the topics' files, sorted by name."""
     return sorted((_ROOT / "topics").glob("*.yaml"))
