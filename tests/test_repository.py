@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,6 +17,7 @@ from tests.metrics import metrics
 
 ROOT = Path(__file__).parent.parent
 SHARED_OPTIONS = {"--help", "--json", "--bootstrap", "--prefix", "--timeout"}
+PEOPLES_DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "ops").rglob("*.md"))]
 VARIABLE = re.compile(r"\bA3CP_[A-Z0-9_]*[A-Z0-9]\b")
 
 
@@ -119,6 +121,28 @@ def test_every_option_is_documented(name: str) -> None:
     assert options - SHARED_OPTIONS <= told, "not documented"
     assert told <= options, "documented, but not there"
     assert name in section, "an example"
+
+
+def typed(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command of `a3cp` in a document, those after `a3cp`."""
+    blocks = r"```(?:sh|console)\n(.*?)```"
+    spans = [line for block in re.findall(blocks, text, re.DOTALL) for line in block.splitlines()]
+    spans += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for span in spans:
+        if match := re.search(r"(?:^|[\s/])a3cp ([a-z].*)$", span):
+            yield re.split(r"\s(?:#|\||&|;|2?>)", match[1])[0].split()
+
+
+@pytest.mark.parametrize("path", PEOPLES_DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_documents_exist(path: Path) -> None:
+    """With their options. Decisions may tell of commands that there were, or could be."""
+    groups = {name.rpartition(" ")[0] for name in ALL_COMMANDS} | {"a3cp help"}
+    for words in typed(path.read_text("utf-8")):
+        name = next((name for n in (2, 1) if (name := " ".join(["a3cp", *words[:n]])) in ALL_COMMANDS), None)
+        assert name or f"a3cp {words[0]}" in groups, words
+        if name:
+            there = {option for parameter in ALL_COMMANDS[name].params for option in parameter.opts} | {"--help"}
+            assert {word.partition("=")[0] for word in words if re.match(r"--\w", word)} <= there, words
 
 
 def test_every_metric_is_documented() -> None:

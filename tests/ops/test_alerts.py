@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.commands import ALL_COMMANDS
 from tests.metrics import metrics
 
 OPS = Path(__file__).parents[2] / "ops"
@@ -169,13 +168,7 @@ def test_it_has_a_runbook(name: str) -> None:
     text = (OPS.parent / runbook).read_text("utf-8")
     assert text.startswith(f"# {name}\n")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["What it means", "Look", "Do"]
-    commands = re.findall(r"a3cp [a-z][^#`\n]*", text)
-    assert commands
-    for command in commands:
-        words = [word for word in command.split() if not word.isupper()]
-        name = next(name for name in (" ".join(words[:3]), " ".join(words[:2])) if name in ALL_COMMANDS)
-        options = {option for parameter in ALL_COMMANDS[name].params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options, command
+    assert "a3cp " in text.split("## Look")[1], "tests/test_repository.py checks its commands"
 
 
 def test_each_is_seen_with_its_fault_there() -> None:
