@@ -24,6 +24,7 @@ from bench import (
     pure,
     restore,
     service,
+    sizing,
     sockets,
     takeover,
     view,
@@ -53,6 +54,7 @@ LINES: dict[str, Callable[[Context], Section]] = {
     "sockets": sockets.measure,
     "view": view.measure,
     "finding": finding.measure,
+    "sizing": sizing.measure,
 }
 PEERS = ("bare", "kstreams")
 

@@ -33,6 +33,7 @@ def drive(
     rate: float,
     seconds: float,
     meanwhile: Callable[[], None] | None = None,
+    users: int = 1_000,
     stragglers_s: float = _STRAGGLERS_S,
 ) -> list[Trip]:
     """Send `rate` messages a second for `seconds`, and return what became of each; `meanwhile` runs beside it, once."""
@@ -43,6 +44,7 @@ def drive(
         _await(read_file.with_suffix(".ready"), reader)
         sender = _meter(
             "send", *common, f"--topic={system.raw}", f"--out={sent_file}", f"--rate={rate}", f"--seconds={seconds}",
+            f"--users={users}",
             f"--encoding={'ours' if system.kind == 'ours' else 'peers'}",
         )  # fmt: skip
         if meanwhile is not None:
