@@ -16,6 +16,7 @@ DEMO_ARGS ?=
 SEED ?= 1
 STEPS ?= 1000000
 SECONDS ?= 600
+NODES ?= 1
 
 help:  ## Print this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -59,8 +60,8 @@ simulate: $(READY)  ## Run histories by chance in memory, SEED=1 STEPS=1000000; 
 	@echo "==> simulation: crashes, rebalances, two owners, odd records, clock jumps"
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --steps $(STEPS)
 
-chaos: $(READY)  ## Let bad things happen to a deployment under load for SECONDS=600, with the proofs at its end; SEED=1 chooses them.
-	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(filter command line,$(origin SEED)),--seed $(SEED))
+chaos: $(READY)  ## Let bad things happen to a deployment under load for SECONDS=600, with the proofs at its end; SEED=1 chooses them, NODES=3 is a cluster.
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --nodes $(NODES) $(if $(filter command line,$(origin SEED)),--seed $(SEED))
 
 bench: $(READY)  ## Measure, with the peers beside it.
 	@$(BIN)/python -m bench

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -235,6 +235,14 @@ class Load:
         self._thread.join()
 
 
+class Standstill(NamedTuple):
+    """For how long a partition got no record; of two, the longer one is the greater."""
+
+    ms: int
+    partition: int
+    until_ms: int  # the broker's time
+
+
 class Watcher:
     """Counts the committed records of a topic as they become visible."""
 
@@ -242,11 +250,12 @@ class Watcher:
         self.counts = dict.fromkeys(range(partitions), 0)
         self._last_ms = dict.fromkeys(range(partitions), 0)
         self.gap_ms = 0  # the longest time between two records of a partition since `measure`
+        self.standstills: list[Standstill] = []  # those of more than a second since `measure`
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap, "group.id": "watcher", "enable.auto.commit": False,
                 "isolation.level": "read_committed", "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20,
-                "fetch.queue.backoff.ms": 10,
+                "fetch.queue.backoff.ms": 10, "log_level": 0,
             }
         )  # fmt: skip
         self._consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
@@ -263,7 +272,10 @@ class Watcher:
             if found.error() is None:
                 assert partition is not None
                 self.counts[partition] += 1
-                self.gap_ms = max(self.gap_ms, at_ms - (self._last_ms[partition] or at_ms))
+                gap_ms = at_ms - (self._last_ms[partition] or at_ms)
+                self.gap_ms = max(self.gap_ms, gap_ms)
+                if gap_ms > 1_000:
+                    self.standstills.append(Standstill(gap_ms, partition, at_ms))
                 self._last_ms[partition] = at_ms
         return self.count
 
@@ -272,8 +284,9 @@ class Watcher:
         return bool(self.look()) and all(self.counts[partition] > count + 100 for partition, count in before.items())
 
     def measure(self) -> None:
-        """Begin to measure `gap_ms`."""
+        """Begin to measure `gap_ms` and `standstills`."""
         self.gap_ms = 0
+        self.standstills.clear()
 
     def await_count(self, count: int, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until `count` were seen."""
