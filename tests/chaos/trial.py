@@ -56,8 +56,8 @@ def run(
     said = sum(speaker.said for speaker in runs.speakers)
     say(
         f"{found.tagged:,} messages tagged exactly once, {found.dead:,} dead letters, {found.sessions:,} sessions; "
-        f"{answered:,} commands and {said:,} messages by the service; {unanswered:,} answers were lost, {kept:,} told of "
-        "an outbox"
+        f"{answered:,} commands and {said:,} messages by the service; {unanswered:,} answers were lost, {kept:,} told "
+        "of an outbox"
     )
     for standstill in sorted(runs.tagged.standstills, reverse=True)[:TOLD]:
         say(f"standstill: {chaos.troubles.told(standstill)}")
