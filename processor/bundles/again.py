@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -34,6 +34,9 @@ from processor.upstream.facts import Facts, tag_notices
 HELD_BYTES_MAX: Final = 16 << 20  # of records.jsonl: what is read once; more is read twice
 _FORMATS: Final = {BUNDLE: Format.JSON, AUDIT: Format.JSONL, PAGE: Format.HTML, TABLE: Format.CSV, TIMELINE: Format.CSV}
 _NOTHING_KNOWN: Final = Facts("", 0, None, None, None, False, False, False, None, ())  # of a message that is withheld
+
+
+_ToldEvent: TypeAlias = tuple[str, bytes, str | None]  # when it was recorded, the event, its trace
 
 
 class NotComparable(Exception):
@@ -110,37 +113,38 @@ def _events(target: Target, metadata: Metadata, listed: Mapping[str, File]) -> I
         raise NotComparable(f"it has neither {BUNDLE} nor {AUDIT}, and so no session events")
     else:
         found = iter(())
-    for number, (recorded_at, text) in enumerate(found):
+    for number, (recorded_at, text, trace_id) in enumerate(found):
         event = from_json(text)
         at_ms, append_ms = event.timestamp, parse_time(recorded_at)
         yield EventRow(
-            metadata.session_id, event.user_id, event.kind, at_ms, append_ms, to_json(event), 0, number
+            metadata.session_id, event.user_id, event.kind, at_ms, append_ms, to_json(event), trace_id, 0, number
         )  # fmt: skip
 
 
-def _events_of_bundle(target: Target) -> Iterator[tuple[str, bytes]]:
-    texts, recorded = [], {}
+def _events_of_bundle(target: Target) -> Iterator[_ToldEvent]:
+    texts, places = [], {}
     for member, _, text in members(enumerate(lines(target, target.path(BUNDLE)))):
         if member == "session_events":
             texts.append(text)
         elif member == "timeline":
             place = msgspec.json.decode(text, type=_EventPlace)
             if place.number is not None:
-                recorded[place.number] = place.recorded_at
+                places[place.number] = place
     for number, text in enumerate(texts, 1):
-        yield recorded[number], text
+        yield places[number].recorded_at, text, places[number].trace_id
 
 
-def _events_of_audit(target: Target) -> Iterator[tuple[str, bytes]]:
+def _events_of_audit(target: Target) -> Iterator[_ToldEvent]:
     for text in lines(target, target.path(AUDIT)):
         line = msgspec.json.decode(text, type=AuditLine)
         if line.event.get("source") == "session_manager" and "kind" in line.event:
-            yield line.recorded_at, bytes(msgspec.json.decode(text, type=AuditText).event)
+            yield line.recorded_at, bytes(msgspec.json.decode(text, type=AuditText).event), line.trace_id
 
 
 class _EventPlace(msgspec.Struct):
     number: int | None
     recorded_at: str
+    trace_id: str | None = None
 
 
 def _messages(target: Target, metadata: Metadata, codec: Codec) -> Iterator[tuple[MessageRow, Facts]]:
@@ -159,7 +163,7 @@ def _message(record: Record, metadata: Metadata, start_ms: int, codec: Codec) ->
         codec.decode(content, append_ms)  # From here on it knows the schema.
     partition, offset = map(int, line.position.split("@"))
     value = codec.tag(content, tagged)
-    part = decode_part(codec, [OutputRecord(TAGGED, partition, offset, append_ms, value)])
+    part = decode_part(codec, [OutputRecord(TAGGED, partition, offset, append_ms, value, line.trace_id)])
     if not part.messages:
         raise NotComparable(f"message {line.seq} cannot be read: {part.unreadable[0].error}")
     return part.messages[0].row, part.messages[0].facts
@@ -189,6 +193,7 @@ def _withheld(record: Record, metadata: Metadata) -> tuple[MessageRow, Facts]:
         value=None,
         withheld=line.withheld,
         encoding=0,
+        trace_id=line.trace_id,
         partition=partition,
         offset=offset,
     )

@@ -87,7 +87,7 @@ def write_files(folder: Path, view: SessionView, codec: Codec, formats: frozense
                 events.add(number, 0, line.entry.record)
             timeline.add(*line)
             if audit is not None:
-                audit.write(_encode(AuditLine(line.entry.recorded_at, line.entry.record)) + b"\n")
+                audit.write(_encode(AuditLine(line.entry.recorded_at, line.entry.record, row.trace_id)) + b"\n")
 
         if table is not None:
             table.flush()
@@ -150,6 +150,7 @@ def _record_line(row: MessageRow, entry: Entry, content: bytes | None) -> bytes:
         row.content_hash.hex(),
         row.size_bytes,
     )
+    line.trace_id = row.trace_id
     if row.notices & _TAG_BITS:
         line.flags = list(flag_words(row.notices & _TAG_BITS))
     if content is None:

@@ -170,7 +170,14 @@ def _line(entry: Entry, shapes: dict[tuple[str, ...], int]) -> bytes:
         entry.values, entry.detail, entry.notices, capture_id if isinstance(capture_id, str) else None,
     )  # fmt: skip
     shape = shapes.setdefault(tuple(entry.record), len(shapes))
-    rest = (parse_time(entry.recorded_at), entry.content_hash, entry.reasons, shape, *entry.record.values())
+    rest = (
+        parse_time(entry.recorded_at),
+        entry.content_hash,
+        entry.reasons,
+        entry.trace_id,
+        shape,
+        *entry.record.values(),
+    )
     return _encode(head) + b"\t" + _encode(rest)
 
 

@@ -4,11 +4,13 @@ import contextlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from processor.codec.headers import headers_of
+from processor.codec.traces import trace_id_of
 from processor.errors import A3CPError, UsageError
 from processor.kafka.answering import Answering
 from processor.kafka.conf import feed_conf, reader_conf
@@ -18,7 +20,7 @@ from processor.kafka.offsets import LATEST, asked_offsets, patiently
 from processor.kafka.reading import fetch, place_of, read_spans
 from processor.kafka.unreadable import REMEDY, Probes, is_unreadable, unreadable_because
 from processor.runtime.identities import Identities
-from processor.runtime.ports import Assigned, Cause, Revoked
+from processor.runtime.ports import Assigned, Cause, RawRecord, Revoked
 from processor.sessions.feed import OutputRecord, Read, Standing
 from processor.sessions.ports import SESSIONS, TAGGED, Place, Source
 
@@ -189,7 +191,10 @@ class KafkaFeed:
                 found = chain.from_iterable(
                     read_spans(consumer, dict(filter(None, spans)), on_unreadable=note) for spans in rounds
                 )
-                records = (OutputRecord(self._words[record.topic], *record[1:4], record.value) for record in found)
+                records = (
+                    OutputRecord(self._words[record.topic], *record[1:4], record.value, trace_id_of(record.headers))
+                    for record in found
+                )
                 return Read([record for record in records if record[:3] in wanted], list(unreadable.values()))
 
         return patiently(read, "reading the output topics", self._conf, needs=self._needs)
@@ -244,7 +249,8 @@ class KafkaFeed:
                     offset  # Transaction markers take offsets, so this may be beyond the last record.
                 )
             return None
-        return OutputRecord(*source, offset, message.timestamp()[1], message.value())
+        trace_id = trace_id_of(headers_of(cast("RawRecord", message)))
+        return OutputRecord(*source, offset, message.timestamp()[1], message.value(), trace_id)
 
     def _standing(self, message: Message) -> Standing:
         """Return where a partition stands still: at the batch that the error `message` names."""

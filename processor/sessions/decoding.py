@@ -147,6 +147,7 @@ def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
         value if why is None else None,
         why,
         view.encoding,
+        record.trace_id,
         record.partition,
         record.offset,
     )
@@ -169,6 +170,7 @@ def _event(codec: Codec, record: OutputRecord) -> DecodedEvent:
         view.timestamp,
         record.append_ms,
         to_json(view),
+        record.trace_id,
         record.partition,
         record.offset,
     )

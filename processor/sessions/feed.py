@@ -16,6 +16,7 @@ class OutputRecord(NamedTuple):
     offset: int
     append_ms: int
     value: bytes | None
+    trace_id: str | None = None  # of the trace that it belongs to
 
 
 class Standing(NamedTuple):

@@ -35,6 +35,7 @@ class MessageRow(NamedTuple):
     value: bytes | None  # as tagged; None when it is withheld
     withheld: str | None  # why its content is not kept: raw media, partial transcript
     encoding: int  # of `processor.codec.wire`
+    trace_id: str | None  # of the trace that it belongs to, 32 hex digits
     partition: int  # of the tagged topic
     offset: int
 
@@ -58,6 +59,7 @@ class EventRow(NamedTuple):
     timestamp_ms: int
     append_ms: int
     value: bytes
+    trace_id: str | None  # of the trace of what caused it
     partition: int  # of the sessions topic
     offset: int
 

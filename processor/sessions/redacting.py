@@ -31,7 +31,8 @@ class Redaction:
 
     An id of a person becomes another one, alike for the same person, and is hidden wherever else it stands as a word.
     `notes` means all fields that hold some. Record ids are always hidden with the others: they are random, so nobody
-    can guess a hidden word and see by the message's hash that the guess is right.
+    can guess a hidden word and see by the message's hash that the guess is right. Traces are hidden too: other systems
+    say who is behind one.
     """
 
     def __init__(self, names: Collection[str], key: bytes, view: SessionView) -> None:
@@ -57,7 +58,7 @@ class Redaction:
         """Return the line of a message without what is hidden, said anew."""
         entry = line.entry
         record = self._record(entry.record)
-        more: dict[str, Any] = {"record": record}
+        more: dict[str, Any] = {"record": record, "trace_id": None}
         if "withheld" not in entry.notices:
             said = said_in_message(record)
             more |= {"words": filled(said), "phrase": said.phrase, "values": dict(said.values)}
@@ -67,7 +68,7 @@ class Redaction:
     def event(self, row: EventRow, number: int) -> Line:
         """Return the line of a session event without what is hidden."""
         value = json.dumps(self._record(plain_object(row.value))).encode()
-        return event_line(row._replace(value=value), from_json(value), number)
+        return event_line(row._replace(value=value, trace_id=None), from_json(value), number)
 
     def _record(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._value(name, value) for name, value in record.items()}

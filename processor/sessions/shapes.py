@@ -17,6 +17,9 @@ Count = Annotated[int, Meta(ge=0)]
 Seq = Annotated[int, Meta(ge=1, description="of the message that says it; null where a session command does")]
 Voice = Annotated[Literal["user", "carer", "system", "session"], Meta(description="whose expression it is")]
 Speaker = Annotated[Literal["user", "carer", "system"], Meta(description="whose expression that message is")]
+Trace = Annotated[
+    str, Meta(pattern="^[0-9a-f]{32}$", description="of the trace that it belongs to (W3C Trace Context)")
+]
 Ms = Annotated[int, Meta(ge=0, description="milliseconds")]
 
 
@@ -205,6 +208,7 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_o
     reasons: Annotated[
         list[str], Meta(description="why it is nonconforming, if it is; docs/schemas.md has the words")
     ] = []
+    trace_id: Trace | None = None
     phrase: Annotated[str, Meta(description="the name that `words` has in the tables of words")] = ""
     values: Annotated[dict[str, Any], Meta(description="what stands in the phrase's places")] = {}
 
@@ -223,11 +227,12 @@ class Bundle(msgspec.Struct, forbid_unknown_fields=True):
     timeline: Annotated[list[Entry], Meta(description="in order of time")]
 
 
-class AuditLine(msgspec.Struct, forbid_unknown_fields=True):
+class AuditLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A line of timeline.jsonl, in order of the log."""
 
     recorded_at: Time
     event: dict[str, Any]
+    trace_id: Trace | None = None
 
 
 class RecordLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -246,6 +251,7 @@ class RecordLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     known: Annotated[dict[str, str], Meta(description="of a withheld one: what may be kept of its fields")] | None = (
         None
     )
+    trace_id: Trace | None = None
 
 
 class File(msgspec.Struct, forbid_unknown_fields=True):

@@ -84,6 +84,7 @@ def message_line(row: MessageRow, codec: Codec) -> tuple[Line, bytes | None]:
         content_hash=row.content_hash.hex(),
         record=record,
         reasons=_reasons(content, codec) if "nonconforming" in notices else [],
+        trace_id=row.trace_id,
     )
     return Line(at_ms, 1, entry), content
 
@@ -126,6 +127,7 @@ def event_line(row: EventRow, event: EventView, number: int) -> Line:
         notices=[],
         content_hash=None,
         record=record,
+        trace_id=row.trace_id,
     )
     return Line(at_ms, 0 if event.kind in _FIRST else 3 if event.kind in _LAST else 2, entry)
 

@@ -13,7 +13,7 @@ from processor.store.tables import META, SOURCES
 
 Step = Callable[[Connection], None]
 
-FIRST_LAYOUT: Final = 5
+FIRST_LAYOUT: Final = 6
 """The layout of release 0.1.0. Nothing leads here from those before it."""
 
 STEPS: Final[Sequence[Step]] = ()

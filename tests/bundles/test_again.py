@@ -153,3 +153,20 @@ def test_nothing_is_left_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert report_of(path).is_rendered
     assert list((tmp_path / "tmp").iterdir()) == []
     shutil.rmtree(tmp_path / "root")
+
+
+@pytest.mark.parametrize("formats", [tuple(Format), (Format.JSONL,)])
+def test_traces_are_told_and_rendered_alike(tmp_path: Path, formats: tuple[Format, ...]) -> None:
+    """Each message, also a withheld one, and each event has the trace that it belongs to, in every file that has it."""
+    view, trace_id = day_view("heron-07"), "0af7651916cd43dd8448eb211c80319c"
+    traced = SessionView(
+        view.session,
+        lambda: (row._replace(trace_id=trace_id) for row in view.messages()),
+        lambda: (row._replace(trace_id=trace_id) for row in view.events()),
+    )
+    path = written(tmp_path, traced, *formats)
+    count = len(list(view.messages())) + len(list(view.events()))
+    for name in ("bundle.json", "timeline.jsonl"):
+        if (path / name).exists():
+            assert (path / name).read_text().count(trace_id) == count
+    assert (report_of(path).problems, report_of(path).is_rendered) == ([], True)

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -273,6 +274,18 @@ def test_the_details_say_why_a_message_does_not_conform(browser, tmp_path):
     told = browser.run("document.querySelector('#details').textContent")
     assert "Not to the letter. It lacks something that A3CP asks of a message. Its content is unchanged. Why: " in told
     assert "it has no id of its own." in told
+
+
+def test_the_details_name_the_trace(browser, tmp_path):
+    """For developers, of a line that has one."""
+    view, trace_id = day_view("heron-07"), "0af7651916cd43dd8448eb211c80319c"
+    rows = [row._replace(trace_id=trace_id if row.seq == 1 else None) for row in view.messages()]
+    page_of(tmp_path, replace(view, messages=lambda: iter(rows)))
+    (page,) = tmp_path.rglob("timeline.html")
+    for seq in (1, 2):
+        browser.open(page, width=1280, height=900, fragment=f"#seq={seq}")
+        told = browser.run("document.querySelector('#details').textContent")
+        assert (f"Trace id{trace_id}" in told) == (seq == 1)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_messages_in_no_session(store: SqlStore) -> None:
 
 def test_events_of_a_session(store: SqlStore) -> None:
     """Likewise."""
-    made = [EventRow("sess_1", "anna", "note", 0, 0, b"x" * ROW_BYTES, 0, number) for number in range(COUNT)]
+    made = [EventRow("sess_1", "anna", "note", 0, 0, b"x" * ROW_BYTES, None, 0, number) for number in range(COUNT)]
     for start in range(0, COUNT, 10):
         with store.writer.transaction({(SESSIONS, 0): (start or None, start + 10)}) as transaction:
             transaction.add(Rows([], made[start : start + 10], [], []))

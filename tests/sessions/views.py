@@ -87,7 +87,7 @@ def day_views() -> tuple[SessionView, ...]:
             value = to_json(event)
             events[event.session_id].append(
                 EventRow(
-                    event.session_id, event.user_id, event.kind, event.timestamp, told.append_ms, value,
+                    event.session_id, event.user_id, event.kind, event.timestamp, told.append_ms, value, None,
                     told.number, told.position,
                 )
             )  # fmt: skip
@@ -119,7 +119,7 @@ def message_row(value: bytes, append_ms: int, partition: int = 0, offset: int = 
         view.session_id, view.session_seq, view.user_id, view.record_id, view.timestamp_ms, append_ms, view.source,
         modality, performer_id, facts.expressed_by, capture_id,
         notices | facts.notices, view.claimed_session_id, sha256(content).digest(), len(content),
-        None if withheld else value, withheld, view.encoding, partition, offset,
+        None if withheld else value, withheld, view.encoding, None, partition, offset,
     )  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def made_view(
     for number, event in enumerate(told):
         view = view_of(user_id, event)
         at = view.timestamp
-        events.append(EventRow(session_id, user_id, view.kind, at, at + 3, to_json(view), 0, number))
+        events.append(EventRow(session_id, user_id, view.kind, at, at + 3, to_json(view), None, 0, number))
     return view_of_rows(rows, events)
 
 

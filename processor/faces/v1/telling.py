@@ -41,14 +41,15 @@ def event_fields(event: EventView, owner: str) -> dict[str, Any]:
 
 
 def message_fields(row: MessageRow, codec: Codec, owner: str) -> dict[str, Any]:
-    """Return a message as the API tells it: its own fields, of a withheld one what may be kept; and its tag.
+    """Return a message as the API tells it: its own fields, of a withheld one what may be kept; its tag and trace.
 
     Raises:
         DecodeError, RegistryUnavailable: as `Codec.untag`.
     """
     entry = message_line(row, codec)[0].entry
     tag = {"session_id": row.session_id, "session_seq": row.seq, "session_flags": flag_words(row.notices & _TAG_BITS)}
-    return {**entry.record, "user_id": owner, **tag, "expressed_by": row.expressed_by}
+    trace = {} if row.trace_id is None else {"trace_id": row.trace_id}
+    return {**entry.record, "user_id": owner, **tag, "expressed_by": row.expressed_by, **trace}
 
 
 def timeline_entries(held: Held, codec: Codec) -> Iterator[bytes]:

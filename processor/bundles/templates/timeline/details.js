@@ -36,7 +36,7 @@ function showDetails(row) {
   details.scrollTop = 0;
 }
 function showEntry(entry) {
-  const { record, reasons, recordedMs, hash } = restOf(entry);
+  const { record, reasons, recordedMs, hash, trace } = restOf(entry);
   detailsBody.append(said("h2", "", fill(entry)));
   const facts = element("dl"), performer = record.performer_id && record.performer_id !== "system" ? ` (${record.performer_id})` : "";
   pair(facts, page("when"), `${clock(entry.ms)}, ${day(entry.ms)}`);
@@ -82,6 +82,7 @@ function showEntry(entry) {
   pair(dl, page("recorded"), new Date(recordedMs).toISOString());
   for (const key of SPINE) pair(dl, key, record[key]);
   pair(dl, "SHA-256", hash);
+  pair(dl, page("trace"), trace);
   developers.append(dl, element("pre", "", JSON.stringify(record, null, 2)));
   developers.lastChild.tabIndex = 0;
   link.href = address(entry);

@@ -47,8 +47,8 @@ function add(fresh) {
 const exact = (key, value, at) => (typeof value !== "number" || Number.isSafeInteger(value) || Number.isFinite(value) && value % 1 ? value : at?.source ?? String(value));
 const fieldsOf = (names, values) => Object.fromEntries(names.map((name, index) => [name, values[index]]));
 function restOf(entry) {
-  const [recordedMs, hash, reasons, shape, ...values] = /\d{16}/.test(entry.rest) ? JSON.parse(entry.rest, exact) : JSON.parse(entry.rest);
-  return { recordedMs, hash, reasons, record: fieldsOf(entry.names[shape], values) };
+  const [recordedMs, hash, reasons, trace, shape, ...values] = /\d{16}/.test(entry.rest) ? JSON.parse(entry.rest, exact) : JSON.parse(entry.rest);
+  return { recordedMs, hash, reasons, trace, record: fieldsOf(entry.names[shape], values) };
 }
 const anchor = (entry) => (entry.isMessage ? `seq=${entry.number}` : `event=${entry.number}`);
 const wordsOf = (entry) => fill(entry) + (entry.detail ? `: ${entry.detail}` : "");
