@@ -1,6 +1,5 @@
 """Removes the topics and the group of an earlier demo. Nothing else ever deletes a topic."""
 
-import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,6 +19,12 @@ _METADATA_TIMEOUT_S: Final = 6.0
 _WAKE_S: Final = 1.0
 _MEMBER_GONE_S: Final = 10.0  # longer than a killed demo's processor counts as a member
 _POLL_S: Final = 0.05
+_AGAIN_S: Final = 0.5
+_GROUPS: Final = "__consumer_offsets"  # what groups are kept in, from the first one on
+_NOT_YET: Final = frozenset({
+    KafkaError.NON_EMPTY_GROUP, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+})  # fmt: skip
 
 
 def require_demo_prefix(prefix: str) -> None:
@@ -78,30 +83,35 @@ def _present(admin: AdminClient, names: list[str]) -> list[str]:
 
 
 def _delete_group(admin: AdminClient, group_id: str) -> None:
-    """Delete the group, so that its offsets are not used for the new topics."""
-    listed = admin.list_consumer_groups(request_timeout=_TIMEOUT_S).result().valid
-    if not listed:
+    """Delete the group, so that its offsets are not used for the new topics.
+
+    Only the group's coordinator knows whether there is one. A list of the groups is empty, or lacks some, while a
+    broker that has just started reads them in; the coordinator says so, and is asked again.
+    """
+    if not _present(admin, [_GROUPS]):
         # A broker without any group has no coordinator yet, and makes it when first asked for one. librdkafka does not
         # notice when it is there, and waits for the whole time-out; asking briefly here saves the processor that wait.
-        with contextlib.suppress(KafkaException):
-            admin.describe_consumer_groups([group_id], request_timeout=_WAKE_S)[group_id].result()
-    if group_id not in {group.group_id for group in listed}:
+        _deleted(admin, group_id, _WAKE_S)
         return
-    deadline_s = time.monotonic() + _MEMBER_GONE_S
-    while True:
-        try:
-            admin.delete_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result()
-        except KafkaException as error:
-            code = error_of(error).code()
-            if code == KafkaError.GROUP_ID_NOT_FOUND:
-                return
-            if code != KafkaError.NON_EMPTY_GROUP:
-                raise
-            if time.monotonic() > deadline_s:
-                raise UsageError(
-                    f"a processor is at work in the group {group_id}, perhaps that of another demo",
-                    remedy=f"stop it, or name another --prefix {DEMO_PREFIX}-2",
-                ) from error
-            time.sleep(0.5)
-        else:
+    begun_s = time.monotonic()
+    while (error := _deleted(admin, group_id, _TIMEOUT_S)) is not None:
+        code, waited_s = error.code(), time.monotonic() - begun_s
+        if code == KafkaError.GROUP_ID_NOT_FOUND:
             return
+        if code == KafkaError.NON_EMPTY_GROUP and waited_s > _MEMBER_GONE_S:
+            raise UsageError(
+                f"a processor is at work in the group {group_id}, perhaps that of another demo",
+                remedy=f"stop it, or name another --prefix {DEMO_PREFIX}-2",
+            )
+        if code not in _NOT_YET or waited_s > _TIMEOUT_S:
+            raise KafkaException(error)
+        time.sleep(_AGAIN_S)
+
+
+def _deleted(admin: AdminClient, group_id: str, timeout_s: float) -> KafkaError | None:
+    """Return why the group is not deleted; None once it is."""
+    try:
+        admin.delete_consumer_groups([group_id], request_timeout=timeout_s)[group_id].result()
+    except KafkaException as error:
+        return error_of(error)
+    return None
