@@ -13,10 +13,16 @@ from processor.store.tables import META, SOURCES
 
 Step = Callable[[Connection], None]
 
-FIRST_LAYOUT: Final = 6
-"""The layout of release 0.1.0. Nothing leads here from those before it."""
+FIRST_LAYOUT: Final = 5
+"""The first layout that was recorded (tests/upgrades). Nothing leads here from those before it."""
 
-STEPS: Final[Sequence[Step]] = ()
+
+def _add_traces(connection: Connection) -> None:
+    for table in ("messages", "events"):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN trace_id TEXT")
+
+
+STEPS: Final[Sequence[Step]] = (_add_traces,)
 """What makes of each layout the next one, from the first on. It only adds; once released it is never changed."""
 
 LAYOUT_NOTE: Final = "schema"
