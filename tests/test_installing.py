@@ -1,8 +1,4 @@
-"""What pip installs: the base without any extra, what needs one says so, and what is printed is there.
-
-The wheel is built from the tree. Its dependencies are those of this environment: each package that the wheel asks for,
-and no other, is linked into a folder, so that no network is needed.
-"""
+"""What pip installs: the base without any extra, what needs one says so, and what is printed is there."""
 
 import os
 import re
@@ -10,11 +6,9 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
-from collections.abc import Callable, Iterator
-from email.parser import HeaderParser
+from collections.abc import Callable
 from hashlib import sha256
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -24,64 +18,20 @@ from packaging.utils import canonicalize_name
 from processor.bundles.bundle import write_bundle
 from processor.cli.extras import MODULES
 from processor.targets.target import Target
+from scripts.build import built
 from tests.sessions.views import CODEC, NOW_MS, day_view
+from tests.wheels import OURS, installed
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-OURS = "a3cp-session-manager"
 BASE_MB_MAX = 90
 A3cp = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def built(tree: Path, folder: Path) -> tuple[Path, Path]:
-    """Build into `folder` the sdist of `tree`, and from that the wheel, as registries do; return both."""
-    run = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
-    subprocess.run([*run, "-t", "sdist"], cwd=tree, check=True, capture_output=True)
-    sdist = next(folder.glob("*.tar.gz"))
-    shutil.unpack_archive(sdist, folder, filter="data")
-    unpacked = next(path for path in folder.iterdir() if path.is_dir())
-    subprocess.run([*run, "-t", "wheel"], cwd=unpacked, check=True, capture_output=True)
-    return sdist, next(folder.glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel, from the sdist as registries do."""
     return built(ROOT, tmp_path_factory.mktemp("built"))[1]
-
-
-def needed(requirements: list[str], extra: str = "") -> Iterator[str]:
-    """Yield the names of the packages that `requirements` ask for with `extra`, and those that they ask for."""
-    for text in requirements:
-        requirement = Requirement(text)
-        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
-            continue
-        name = canonicalize_name(requirement.name)
-        if name == OURS:
-            continue
-        yield name
-        for inner in requirement.extras or {""}:
-            yield from needed(distribution(name).requires or [], inner)
-
-
-def installed(wheel: Path, site: Path, extra: str = "") -> Path:
-    """Make of `site` a folder of packages, the wheel's and those that it asks for with `extra`, and a command."""
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    metadata = HeaderParser().parsestr(next(site.glob("*.dist-info/METADATA")).read_text("utf-8"))
-    for name in set(needed(metadata.get_all("Requires-Dist", []), extra)):
-        files = distribution(name).files or []
-        for top in {file.parts[0] for file in files if not file.is_absolute()} - {"..", "__pycache__"}:
-            (site / top).symlink_to(str(distribution(name).locate_file(top)))
-    program = (
-        f"import sys; sys.path.insert(0, '{site}'); sys.argv[0] = 'a3cp'; from processor.cli.app import main; main()"
-    )
-    command = site / "bin" / "a3cp"
-    command.parent.mkdir()
-    # -I -S: no package of this environment, and nothing of the folder that one is in.
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S -c "{program}" "$@"\n')
-    command.chmod(0o755)
-    return site
 
 
 @pytest.fixture(scope="module")

@@ -94,11 +94,13 @@ class Worker:
 
     command = "process"
 
-    def __init__(self, environ: dict[str, str], log_file: Path, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, environ: dict[str, str], log_file: Path, arguments: Sequence[str] = (), program: Sequence[str] = PROGRAM
+    ) -> None:
         self.log_file = log_file
         with log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*PROGRAM, self.command, *arguments],
+                [*program, self.command, *arguments],
                 env={**os.environ, **environ},
                 stdout=log,
                 stderr=log,
@@ -153,8 +155,12 @@ class Fleet:
 
     def start(self, *arguments: str, **settings: str | int) -> Worker:
         """Start one more `a3cp process`."""
+        return self.start_of(PROGRAM, *arguments, **settings)
+
+    def start_of(self, program: Sequence[str], *arguments: str, **settings: str | int) -> Worker:
+        """Start one more worker of another release, whose command `program` is."""
         environ = {**self.environ, **{f"A3CP_{name.upper()}": str(value) for name, value in settings.items()}}
-        worker = Worker(environ, self.folder / f"worker-{len(self.workers)}.log", arguments)
+        worker = Worker(environ, self.folder / f"worker-{len(self.workers)}.log", arguments, program)
         self.workers.append(worker)
         return worker
 
