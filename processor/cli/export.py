@@ -115,6 +115,8 @@ def export(
         opened = stack.enter_context(closing(store_of(settings)))  # Only now: a new one would be empty.
         if opened.brought is not None:
             print(opened.brought, file=sys.stderr)
+        if follow:
+            observer.started(opened.name)
         files = Files(opened, settings, wanted, observer, stopped.is_set)
         with _progress_shown(report, quiet=as_json, follow=follow) as shown:
             done = export_topics(settings, opened, files, shown, stopped, to_end=not follow)

@@ -44,6 +44,10 @@ class ExportObserver:
         self._is_store = False  # whether the store is what did not answer last
         self._troubles: dict[str, str] = {}  # what keeps it from storing, or from writing files
 
+    def started(self, store: str) -> None:
+        """Kafka answers and the store is open; it is about to join its group."""
+        self._log.info("started", operation="start", store=store, topics=list(self._topics.values()))
+
     def followed(self, progress: Progress) -> None:
         """It stored what there was, or there was nothing."""
         self._health.beat()

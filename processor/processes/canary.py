@@ -106,6 +106,7 @@ def run_canary(settings: Settings, every_s: float, metrics_port: int | None) -> 
         Tail(conf, [topics.tagged]) as tail,
         HealthServer(settings.metrics_host, port, health, registry) if port else nullcontext(),
     ):
+        log.info("started", operation="start", topic=topics.raw, every_s=every_s)
         _run(tail, RecordProducer(conf, topics.raw), observer, every_s, stopped)
     log.info("stopped", operation="stop")
 

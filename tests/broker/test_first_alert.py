@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -67,7 +67,7 @@ class Shell:
         assert self.process.stdout is not None
         self.process.stdin.write(f"{self.with_own_ports(line)}\necho {SAID}\n")
         self.process.stdin.flush()
-        said = "".join(iter(self.process.stdout.readline, f"{SAID}\n"))
+        said = "".join(takewhile(f"{SAID}\n".__ne__, self.process.stdout))
         sys.stdout.write(f"$ {line}\n{said}")
         return said
 
@@ -105,7 +105,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 def test_zero_to_the_first_alert(shell: Shell, tmp_path: Path) -> None:
-    """Each line is typed as it stands, with other ports and shorter times, and what is shown is seen."""
+    """Each line is typed as it stands, with other ports and shorter times. What is shown is seen, also in the logs."""
     for number, (lines, seen) in enumerate(steps()):
         *first, last = (line for line in lines if not line.startswith(INSTALLS))
         before = "".join(map(shell.type, first))
@@ -116,6 +116,8 @@ def test_zero_to_the_first_alert(shell: Shell, tmp_path: Path) -> None:
         if number == 0:
             hurry(shell, tmp_path / "site" / "prometheus")
     assert broker.status(tmp_path / "kafka") is None
+    for part in ("process", "export", "canary"):
+        assert '"message": "started"' in (tmp_path / "site" / f"{part}.log").read_text("utf-8")
 
 
 def hurry(shell: Shell, folder: Path) -> None:
