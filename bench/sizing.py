@@ -27,19 +27,18 @@ from processor.kafka.topics import desired_topics
 from processor.processes.parts import this_command
 
 RATES: Final = (0, 20, 200, 1_000)
-_SECONDS: Final = 30.0
-_WARM_S: Final = 10.0
 PARTS: Final = ("process", "export", "serve")
 KAFKA: Final = "Kafka"
 
 
 def measure(context: Context) -> Section:
     """Measure all parts at each rate."""
+    scale = context.scale
     section = Section(
         "sizing",
         "What a rate costs",
-        f"Avro messages at an even pace for {_SECONDS:.0f} s, of each user one a second in an open session, "
-        f"{context.scale.partitions} partitions; one worker, an exporter that follows and writes bundles, a service "
+        f"Avro messages at an even pace for {scale.measure_s:.0f} s, of each user one a second in an open session, "
+        f"{scale.partitions} partitions; one worker, an exporter that follows and writes bundles, a service "
         "without clients, Kafka on one node. Cores: CPU time of the whole process tree, user and system, by the time. "
         "Bytes: what Kafka's segments grew by, a message, one copy.",
         ("messages/s", *(f"{part}, cores" for part in (*PARTS, KAFKA)), *(f"{topic}, B" for topic in _topics())),
@@ -56,6 +55,7 @@ def measure(context: Context) -> Section:
 def one(context: Context, rate: int) -> dict[str, Any]:
     """Start all parts on fresh topics, warm them up, and measure them while messages come."""
     context.cluster.fresh_ours(keep_raw=False)
+    warm_s, measure_s = context.scale.warm_s, context.scale.measure_s
     with ExitStack() as stack:
         parts = {"process": stack.enter_context(OURS_LIVE.start(context.cluster, context.folder))}
         for part, words in (("export", ("--follow", "--to", "bundles")), ("serve", ("--port", "0"))):
@@ -66,17 +66,17 @@ def one(context: Context, rate: int) -> dict[str, Any]:
         run: dict[str, Any] = {"rate": rate}
 
         def look() -> None:
-            time.sleep(_WARM_S)
+            time.sleep(warm_s)
             before = {name: cpu_s() for name, cpu_s in trees.items()}
             begun_s, came, sizes = time.monotonic(), _came(context), _log_bytes(context)
-            time.sleep(_SECONDS)
+            time.sleep(measure_s)
             took_s, count = time.monotonic() - begun_s, _came(context) - came
             run["came"] = count / took_s
             run.update({name: (cpu_s() - before[name]) / took_s for name, cpu_s in trees.items()})
             run.update({name: (size - sizes[name]) / max(count, 1) for name, size in _log_bytes(context).items()})
 
         if rate:
-            drive(context, OURS_LIVE, rate=rate, seconds=_WARM_S + _SECONDS + 5, users=rate, meanwhile=look)
+            drive(context, OURS_LIVE, rate=rate, seconds=warm_s + measure_s + 5, users=rate, meanwhile=look)
         else:
             look()
         run |= {f"{name}_rss_mib": launched.rss_mib() for name, launched in parts.items()}
