@@ -25,7 +25,7 @@ class Customer(threading.Thread):
     """Sends until told to stop, and is at the end once its last request was answered well."""
 
     def __init__(self, name: str, ports: Sequence[int]) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, daemon=True)
         self.unanswered = 0  # requests whose answer was lost on the way
         self.kept = 0  # answers that said that it waits in an outbox
         self.trouble: list[str] = []
@@ -64,9 +64,10 @@ class Customer(threading.Thread):
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stopped.set()
-        self.join()
+        if kind is None:  # Else nobody may be there any more to answer the last request.
+            self.join()
 
 
 class Carer(Customer):
