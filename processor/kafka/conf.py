@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 from processor.errors import UsageError
 
 _SESSION_MS: Final = 6_000
+_RECONNECT_MS: Final = 1_000  # The default, 10 s, is what a worker would be late by after a broker's return.
 READING: Final[dict[str, Any]] = {
     # By this librdkafka bounds zstd, alone of all codecs; it tries sizes that grow threefold. With its default some
     # batches of 34 MB can never be read; with this, all below 716 MB can.
@@ -24,6 +25,7 @@ _CONSUMER: Final[dict[str, Any]] = {
     "queued.min.messages": 100_000,
     "queued.max.messages.kbytes": 64 << 10,
     "max.poll.interval.ms": 300_000,
+    "reconnect.backoff.max.ms": _RECONNECT_MS,
 }
 _CONSUMER_OURS: Final[dict[str, Any]] = {
     "isolation.level": "read_committed",
@@ -40,6 +42,7 @@ _PRODUCER: Final[dict[str, Any]] = {
     "queue.buffering.max.kbytes": 512 << 10,
     "message.max.bytes": 4 << 20,  # The broker's topics decide; see topics/*.yaml.
     "retry.backoff.ms": 10,
+    "reconnect.backoff.max.ms": _RECONNECT_MS,
 }
 _PRODUCER_OURS: Final[dict[str, Any]] = {"enable.idempotence": True, "acks": "all", "delivery.report.only.error": True}
 _RESTORER_OURS: Final[dict[str, Any]] = {

@@ -53,13 +53,6 @@ OWNED: Final = {
 """librdkafka properties that the guarantees rest on, and why they are not free."""
 
 WORKERS_MAX: Final = 64  # of one command
-_KAFKA: Final = {
-    "log_level": "0",
-    "reconnect.backoff.max.ms": "1000",  # The default, 10 s, is what a client is late by after a broker's return.
-    "topic.metadata.refresh.interval.ms": "10000",  # How a leader that moved away from a silent broker is found.
-}
-"""What each client begins with."""
-
 _TOPIC_NAME: Final = r"^[A-Za-z0-9._-]{1,200}$"
 
 
@@ -337,7 +330,7 @@ class Settings(WholeNumbers, BaseSettings):
         What matters comes as an error or is told by our own log: the client prints nothing to stderr besides.
         """
         servers = {"bootstrap.servers": self.bootstrap_servers} if self.bootstrap_servers else {}
-        return {**_KAFKA, **self.kafka, **servers}
+        return {"log_level": "0", **self.kafka, **servers}
 
     def topics(self) -> TopicNames:
         """Return the names of the five topics."""

@@ -12,7 +12,7 @@ from processor.settings.model import OWNED, Settings
 from processor.settings.sources import Option, load
 
 CANARY = "c4n4ry"
-QUIET = {"log_level": "0", "reconnect.backoff.max.ms": "1000", "topic.metadata.refresh.interval.ms": "10000"}
+QUIET = {"log_level": "0"}
 
 
 def test_nothing_set_means_the_rules_defaults(tmp_path: Path) -> None:
