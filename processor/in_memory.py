@@ -176,20 +176,7 @@ class MemoryDeployment:
         """Let the exporter store all there is."""
         with self._lock:
             stored = self.store.writer.offsets()
-            records = [
-                OutputRecord(
-                    kind,
-                    record.number,
-                    record.position,
-                    record.append_ms,
-                    record.raw_value,
-                    trace_id_of(record.raw_headers),
-                )
-                for kind in (TAGGED, SESSIONS)
-                for log in self.broker.topics[kind]
-                for record in log
-                if record.position >= stored.get((kind, record.number), 0)
-            ]
+            records = self.outputs(stored)
             moved = {
                 source: (stored.get(source), end)
                 for source, end in self._ends().items()
@@ -199,6 +186,23 @@ class MemoryDeployment:
                 self._materializer.apply(records, moved)
             for replica in self._replicas:
                 replica.view.trim()
+
+    def outputs(self, stored: Mapping[Source, int]) -> list[OutputRecord]:
+        """Return the records of the output topics, from these offsets on."""
+        return [
+            OutputRecord(
+                kind,
+                record.number,
+                record.position,
+                record.append_ms,
+                record.raw_value,
+                trace_id_of(record.raw_headers),
+            )
+            for kind in (TAGGED, SESSIONS)
+            for log in self.broker.topics[kind]
+            for record in log
+            if record.position >= stored.get((kind, record.number), 0)
+        ]
 
     def ends(self) -> Mapping[Source, int]:
         """Return where the output topics end, as the broker tells it.

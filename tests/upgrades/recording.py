@@ -32,9 +32,8 @@ from processor.runtime.erased import request_of
 from processor.runtime.partitioner import partition_of
 from processor.sessions.decoding import decode
 from processor.sessions.due import hand_on
-from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Materializer
-from processor.sessions.ports import EVERYTHING, SESSIONS, TAGGED, SessionFilter
+from processor.sessions.ports import EVERYTHING, SessionFilter
 from processor.sessions.shapes import Seal
 from processor.store import open_store
 from processor.targets.target import Target
@@ -192,9 +191,11 @@ def record(folder: Path, work: Path) -> None:
     with MemoryDeployment(work, partitions=2, clock=clock, schemas=schemas) as deployment:
         play(Day(deployment))
         deployment.export()
+        _in_postgresql(
+            deployment, folder / "store.sql"
+        )  # Before the seal is in the log, which the store does not have.
         _bundles(deployment, folder / "bundles", work / "site.key")
         _topics(deployment, folder / "topics.jsonl")
-        _in_postgresql(deployment, folder / "store.sql")
     shutil.copy(work / "site.key.pub", folder / "site.pub")
     _compact(work / "a3cp.db", folder / "store.db")
     _write(folder / "registry.json", registry.texts)
@@ -242,16 +243,8 @@ def _in_postgresql(deployment: MemoryDeployment, file: Path) -> None:
     with Cluster() as cluster:
         address = cluster.new_database("recording")
         with closing(open_store(address)) as store:
-            ends = deployment.store.reader.offsets()
-            outputs = [
-                OutputRecord(topic, record.number, record.position, record.append_ms, record.raw_value)
-                for topic in (TAGGED, SESSIONS)
-                for log in deployment.broker.topics[topic]
-                for record in log
-                if record.position < ends[topic, record.number]
-            ]
-            moved = {source: (None, offset) for source, offset in ends.items()}
-            Materializer(store.writer, partial(decode, deployment.codec)).apply(outputs, moved)
+            moved = {source: (None, offset) for source, offset in deployment.store.reader.offsets().items()}
+            Materializer(store.writer, partial(decode, deployment.codec)).apply(deployment.outputs({}), moved)
         cluster.dump(address, file)
 
 

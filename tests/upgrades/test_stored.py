@@ -1,7 +1,7 @@
 """What earlier releases have stored is read by this one, and still means what it meant.
 
 A folder of a release is made once (`make record`) and never changed. Before the release it is made anew whenever that
-which is stored changes.
+which is stored changes. 0.1.0.dev1 is from before the first release: its stores have no column of traces.
 """
 
 import json

@@ -1,5 +1,5 @@
 {
   "format": "a3cp-signature/1",
-  "key_id": "b93ccf04d7d28a6f",
-  "signature": "rLQu6SCEunMZ8qWXgr6EF9gh6i86bK+1fnEYn2QFVHVs5VNxIxzfZEpdxuJKwS3XsFKUmZkuLvffp/Ngz3PDBw=="
+  "key_id": "a39a9eb9dca770e4",
+  "signature": "DqbHxS6sj4YGplDOf/2S7hRBG6VSAmgKVZnidbtM58vBI/d1lEFizL2J99u7LS0NKDlE8jOaK8KtclMkvieuDw=="
 }

@@ -1,5 +1,5 @@
 {
   "format": "a3cp-signature/1",
-  "key_id": "b93ccf04d7d28a6f",
-  "signature": "qfqzjacgJk1YyFosNboZWbE5Y3vbnHupcV5m2AYk0t5c48UFCSTE34nPBMBjboKZ0eUDCdfCPtIRLesd4VMpDg=="
+  "key_id": "a39a9eb9dca770e4",
+  "signature": "GOxYs8XrRAAe2uc44zBbSmCWyP/9v/ec1lGMNZXIlmjMgR1ShvmHXi3QIv4e7ZAuWa9PqpjWSpjHNe5seCUvDA=="
 }
