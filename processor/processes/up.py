@@ -8,11 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Final, NamedTuple
+from uuid import uuid4
 
 import httpx
 
 from processor import broker
 from processor.broker.errors import PortTaken
+from processor.codec.events import SCHEMA_VERSION
 from processor.errors import Fatal, UsageError
 from processor.hooks.due import hooked
 from processor.kafka.topic_admin import ensure_topics
@@ -189,7 +191,8 @@ def tell(kafka: Kafka, place: Place, settings: Settings, url: str, say: Callable
     say(f"sessions  {place.folder / 'a3cp.db'}, bundles in {place.folder / 'bundles'}")
     say(f"log       {place.folder / LOG_FILE}")
     say(f"service   {url}, a page for people; its documents at {url}/docs; Ctrl-C stops all")
-    message = """'{"user_id": "first-try", "source": "ui", "text": "hello", "timestamp": "'$(date -u +%FT%TZ)'"}'"""
+    spine = f'"schema_version": "{SCHEMA_VERSION}", "record_id": "{uuid4()}", "user_id": "first-try"'
+    message = f"""'{{{spine}, "source": "ui", "text": "hello", "timestamp": "'$(date -u +%FT%TZ)'"}}'"""
     where = f"--prefix {place.prefix} --bootstrap {kafka.servers}"
     say(f"try       echo {message} | {program} produce {where} -")
 

@@ -1,17 +1,22 @@
 """`a3cp up`: where everything is kept, and what it refuses before anything is started."""
 
 import socket
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from processor.cli.up import _place
 from processor.demo.exported import DEMO_DIR, mark
-from processor.processes.up import Place, environ_of
+from processor.processes.up import Place, environ_of, tell
 from processor.settings.model import Settings
 from tests.cli.running import a3cp
+from tests.strategies import make_codec
 
 DATA = Path("a3cp-data")
+ROOT = Path(__file__).parents[2]
+CODEC = make_codec()
 TOPICS = {"a3cp-demo-1.raw": "id", "a3cp-demo-1.tagged": "id"}
 
 
@@ -46,3 +51,23 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         done = a3cp("up", "--port", port, environ={}, folder=tmp_path)
     assert done.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+
+
+def test_the_first_message_is_to_the_letter() -> None:
+    """What newcomers are given to try is sent without a complaint, and is another one at each start."""
+    sent = []
+    for _ in range(2):
+        said: list[str] = []
+        kafka = SimpleNamespace(words="", servers="127.0.0.1:1")
+        tell(kafka, Place(Path("x"), None, "a3cp"), Settings(), "http://127.0.0.1:8080", said.append, program="a3cp")
+        command = said[-1].removeprefix("try       ").partition(" | ")[0]
+        sent.append(subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout.strip())
+    assert [CODEC.reasons(message) for message in sent] == [(), ()]
+    assert sent[0] != sent[1]
+
+
+def test_the_first_message_of_the_documents_is_to_the_letter() -> None:
+    """That of docs/installing.md likewise."""
+    line = next(line for line in (ROOT / "docs" / "installing.md").read_text("utf-8").splitlines() if "echo '{" in line)
+    told = subprocess.run(["sh", "-c", line.partition(" | ")[0]], check=True, capture_output=True)
+    assert CODEC.reasons(told.stdout.strip()) == ()

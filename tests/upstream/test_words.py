@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from processor.codec.events import from_json
-from processor.upstream.words import WORDS_CHARS_MAX, detail_words, event_words, message_words, top_label
+from processor.upstream.words import WORDS_CHARS_MAX, detail_words, event_words, message_words, span_words, top_label
 from tests.sessions.views import day_views
 from tests.upstream.odd_fields import JSON, ODD_FIELDS
 
@@ -105,3 +105,19 @@ def test_any_output_has_a_label_or_none(output: Any) -> None:
     """A classifier's output in any form gives a label with its confidence, or nothing."""
     found = top_label(output)
     assert found is None or isinstance(found[0], str)
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [
+        (0, "0 s"),
+        (1, "less than a second"),
+        (999, "less than a second"),
+        (1_000, "1 s"),
+        (59_499, "59 s"),
+        (60_000, "1 min"),
+    ],
+)
+def test_lengths_of_time(ms: int, words: str) -> None:
+    """As people say them; nobody who looks after somebody counts in milliseconds."""
+    assert span_words(ms) == words

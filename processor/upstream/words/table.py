@@ -95,6 +95,8 @@ def readable(name: str) -> str:
 def span_words(ms: int) -> str:
     """Return a length of time in words."""
     minutes = round(ms / 60_000)
+    if 0 < ms < 1000:
+        return str(table()["page"]["under_a_second"])
     if ms < 59_500:
         return f"{round(ms / 1000)} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -57,7 +57,8 @@ function dayKey(ms) {
 function showUtc(on) { utc = on; formats = {}; quarter = NaN; }
 function span(ms) {
   const minutes = Math.round(ms / 60000);
-  if (ms < 59500) return ms && ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1000)} s`;
+  if (ms && ms < 1000) return page("under_a_second");
+  if (ms < 59500) return `${Math.round(ms / 1000)} s`;
   if (minutes < 60) return counted("minutes", minutes);
   return `${Math.floor(minutes / 60)} h` + (minutes % 60 ? ` ${minutes % 60} min` : "");
 }
