@@ -155,6 +155,9 @@ def lacking(cluster: Cluster, settings: Settings) -> dict[str, str]:
         "a3cp export": ((tagged, sessions), ()),
         "a3cp canary": ((tagged,), (raw,)),
         "a3cp serve": ((tagged, sessions, state), (raw,)),
+        "a3cp hooks": ((tagged, sessions, state), (raw, dlq)),
+        "a3cp produce": ((), (raw,)),
+        "a3cp seal": ((), (sessions,)),
     }
     have = {name: seen.rights for name, seen in cluster.topics.items()}
 

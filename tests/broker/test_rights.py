@@ -247,6 +247,37 @@ def test_each_is_refused_all_else(site: Site, role: str) -> None:
     assert found == {what: role in roles for what, roles in ALLOWED.items()}
 
 
+def examined(site: Site, role: str) -> dict[str, dict[str, str]]:
+    """Return what the doctor says as `role`, by check."""
+    done = a3cp("doctor", "--json", environ=site.environ(role), folder=site.folder)
+    sys.stdout.write(done.stdout)
+    return {one["check"]: one for one in json.loads(done.stdout)["checks"]}
+
+
+@pytest.mark.parametrize(
+    ("role", "enough"),
+    [
+        ("processor", "process, produce, seal"),
+        ("producer", "produce"),
+        ("exporter", "export"),
+        ("sealer", "seal"),
+        ("canary", "canary, produce"),
+        ("serve", "export, canary, serve, produce"),
+        (SERVICE_OF_OPERATORS, "export, canary, serve, produce"),
+        ("hooks", "export, canary, serve, hooks, produce"),
+        ("admin", "export, canary, serve, hooks, produce"),
+    ],
+)
+def test_the_doctor_knows_what_each_may_do(site: Site, role: str, enough: str) -> None:
+    """It says for which commands the rights are enough, and calls nothing wrong that this user merely may not see."""
+    make_topics(site)
+    await_true("the topics are there for everybody", lambda: "rights" in examined(site, role))
+    found = examined(site, role)
+    said = found["rights"]["what"].partition(";")[0]
+    assert said == "enough for " + ", ".join(f"a3cp {word}" for word in enough.split(", "))
+    assert [check for check, one in found.items() if one["state"] == "wrong"] == []
+
+
 @pytest.mark.parametrize(
     ("role", "words", "missing", "told"),
     [

@@ -86,7 +86,8 @@ def test_rights_are_told_by_command() -> None:
     finding = findings(readable)["rights"]
     assert finding.state is State.OK
     assert finding.what.startswith("enough for a3cp export; a3cp process lacks Write on a3cp.tagged, a3cp.sessions, ")
-    assert finding.what.endswith("a3cp serve lacks Write on a3cp.raw")
+    assert "; a3cp serve lacks Write on a3cp.raw; a3cp hooks lacks Write on a3cp.raw, a3cp.dlq; " in finding.what
+    assert finding.what.endswith("; a3cp produce lacks Write on a3cp.raw; a3cp seal lacks Write on a3cp.sessions")
     blind = WELL._replace(topics={name: seen._replace(rights=frozenset()) for name, seen in WELL.topics.items()})
     assert findings(blind)["rights"].state is State.WRONG
 
