@@ -16,7 +16,18 @@ from processor.faces.ratelimits import RateLimits
 BODY_BYTES_MAX: Final = 1 << 20
 BODY_S: Final = 20.0  # within which a request's body must have come
 WITHOUT_TOKEN: Final = frozenset(
-    {"/", "/livez", "/readyz", "/openapi.json", "/docs", "/page/sign-in", "/page/sign-out", "/page/doors", "/page/oidc"}
+    {
+        "/",
+        "/favicon.ico",
+        "/livez",
+        "/readyz",
+        "/openapi.json",
+        "/docs",
+        "/page/sign-in",
+        "/page/sign-out",
+        "/page/doors",
+        "/page/oidc",
+    }
 )
 WITHOUT_TOKEN_BELOW: Final = ("/problems/", "/share/", "/static/")
 _CLOSE: Final = {"Connection": "close"}  # The rest of the body is not read.

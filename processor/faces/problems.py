@@ -54,7 +54,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "timed_out": Kind(408, "The request took too long to come", "Send it again, in one go."),
     "method_not_allowed": Kind(405, "The method is not allowed", "The path takes other methods; see /docs."),
-    "session_closed": Kind(409, "The session is closed", "A closed session takes nothing more. Start a new one."),
+    "session_closed": Kind(
+        409,
+        "The session is closed",
+        "A closed session takes nothing more. Start a new one; to add words to this one, bookmark a moment of it.",
+    ),
     "illegal_transition": Kind(
         409, "The session cannot go there from where it is", "The session's template does not allow this next status."
     ),

@@ -3,13 +3,12 @@
 import socket
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from processor.cli.up import _place
 from processor.demo.exported import DEMO_DIR, mark
-from processor.processes.up import Place, environ_of, tell
+from processor.processes.up import Kafka, Place, environ_of, tell
 from processor.settings.model import Settings
 from tests.cli.running import a3cp
 from tests.strategies import make_codec
@@ -58,7 +57,7 @@ def test_the_first_message_is_to_the_letter() -> None:
     sent = []
     for _ in range(2):
         said: list[str] = []
-        kafka = SimpleNamespace(words="", servers="127.0.0.1:1")
+        kafka = Kafka("127.0.0.1:1", None, said.append)
         tell(kafka, Place(Path("x"), None, "a3cp"), Settings(), "http://127.0.0.1:8080", said.append, program="a3cp")
         command = said[-1].removeprefix("try       ").partition(" | ")[0]
         sent.append(subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout.strip())

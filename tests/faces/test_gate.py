@@ -135,6 +135,7 @@ def test_tokens(file: Path) -> None:
     for path in ("/livez", "/openapi.json", "/problems/forbidden"):
         assert client.get(path).status_code == 200
     assert client.get("/readyz").status_code == 503
+    assert client.get("/favicon.ico").status_code == 204, "browsers ask for it without a word from the page"
 
 
 @pytest.mark.parametrize(("role", "status"), [("producer", 403), ("reviewer", 200), ("operator", 200)])

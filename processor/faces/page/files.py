@@ -38,6 +38,12 @@ async def page(request: Request) -> Response:
     return _answer(request, "index.html")
 
 
+@router.get("/favicon.ico")
+async def icon() -> Response:
+    """Return that there is none: browsers ask for it at each page that names no icon."""
+    return Response(status_code=204)
+
+
 @router.get("/static/{name}")
 async def static(name: str, request: Request) -> Response:
     """Return one of the page's files."""

@@ -87,7 +87,7 @@ def test_a_note_is_added_and_nothing_is_edited(browser, service, http):
 
 
 def test_an_end_is_asked_about_first(browser, service, http):
-    """No means no; yes ends the session, and then it is not offered again."""
+    """No means no; yes ends the session, and then it is not offered again. What takes a note now is told."""
     session_id = begin(http, "ended-01", "hello")
     open_session(browser, service, session_id)
     press_button(browser, "End")
@@ -98,6 +98,9 @@ def test_an_end_is_asked_about_first(browser, service, http):
     press_button(browser, "Yes")
     browser.wait_for("document.querySelector('[data-act=end]').hidden")
     assert http.get(f"/v1/sessions/{session_id}").json()["end_reason"] == "command"
+    press_button(browser, "Note")
+    assert "press “Bookmark”" in browser.run("document.getElementById('ask-what').textContent")
+    assert browser.run("document.getElementById('ask-text').hidden")
     press_button(browser, "Why is it as it is?")
     browser.wait_for("document.querySelectorAll('#reasons-list li').length >= 2")
 

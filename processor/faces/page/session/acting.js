@@ -10,6 +10,7 @@ const OFFERED = { active: ["pause", "end"], paused: ["resume", "end"], closed: [
 const asOf = new URLSearchParams(location.search).get("as_of");
 const own = (name, values = {}) => fillText(W.service.served[name], values);
 let me = null;
+let isOver = false;  // whether the session has ended
 
 /** Send something to the session; returns whether it was taken. What is wrong is told in the service's words. */
 async function act(word, body = {}) {
@@ -47,11 +48,14 @@ function askReader(question, { yes, no = own("no"), wantsText = false, mayBeEmpt
   }, { once: true }));
 }
 
+/** In a session that has ended, say what to do in place of `add`. */
+function whileOpen(add) { return async () => { if (isOver) await askReader(own("over"), { no: page("close") }); else await add(); }; }
+
 const ACTS = {
   share: () => share(),
   bookmark: () => bookmark(),
-  note: async () => { const text = await askReader(own("note_hint"), { yes: own("add_note"), wantsText: true }); if (text) await act("notes", { text }); },
-  tag: async () => { const text = await askReader(own("tag"), { yes: own("add_tag"), wantsText: true }); if (text) await act("tags", { add: [text] }); },
+  note: whileOpen(async () => { const text = await askReader(own("note_hint"), { yes: own("add_note"), wantsText: true }); if (text) await act("notes", { text }); }),
+  tag: whileOpen(async () => { const text = await askReader(own("tag"), { yes: own("add_tag"), wantsText: true }); if (text) await act("tags", { add: [text] }); }),
 };
 for (const word of ["pause", "resume", "end"]) {
   ACTS[word] = async () => { if (await askReader(own(`${word}_what`), { yes: own("yes"), wantsText: false })) await act(word); };
@@ -97,6 +101,7 @@ async function showTag(tag, mayRemove) {
 /** Say what the session is like now, and what can be done with it. */
 function offer(resource) {
   byId("acting").hidden = false;
+  isOver = resource.status === "closed";
   for (const button of document.querySelectorAll("[data-act]")) {
     const word = button.dataset.act, isAddition = ADDITIONS.has(word);
     const isAllowed = me.role === "operator" || (me.role === "reviewer") === isAddition;
