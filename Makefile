@@ -10,6 +10,8 @@ PYTHON ?=
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3 python
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+# What hundreds of processes of the tests import is compiled once, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 # Each worker starts a Kafka of its own once a test of it needs one; tests/conftest.py says how many workers there are.
 SIDE_BY_SIDE := -n auto
 DEMO_ARGS ?=
