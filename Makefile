@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
 # What hundreds of processes of the tests import is compiled once, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
-# Each worker starts a Kafka of its own once a test of it needs one; tests/conftest.py says how many workers there are.
+# tests/conftest.py says how many workers there are.
 SIDE_BY_SIDE := -n auto
 DEMO_ARGS ?=
 SEED ?= 1

@@ -17,11 +17,13 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from processor import broker
+from processor.broker.folder import exclusive
 from processor.kafka.offsets import LATEST, log_offsets, patiently
 from processor.kafka.topic_admin import ensure_topics
 from processor.kafka.topics import desired_topics
 from processor.store import open_store
 from processor.store.sql import SqlStore
+from tests import quick_java
 from tests.postgres import SKIPPED, Cluster, programs
 
 # Helpers that assert: so that they too say what was found.
@@ -33,8 +35,7 @@ pytest.register_assert_rewrite(
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
 
-# For every Java of the tests, a broker or a registry: they live for minutes, too short for the second compiler to pay.
-QUICK_JAVA = "-XX:TieredStopAtLevel=1"
+KAFKA_FOLDER = "TESTS_KAFKA_FOLDER"
 # Files whose tests share a broker of their own, a registry, a browser or a build.
 SHARING = {
     "test_cluster.py", "test_demo.py", "test_export_standing.py", "test_kubernetes.py", "test_operations.py",
@@ -68,11 +69,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_java() -> Iterator[None]:
-    """Start and warm up brokers in half the time."""
+def java_options() -> Iterator[None]:
+    """Start and warm up brokers in less than half the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAVA_TOOL_OPTIONS", QUICK_JAVA)
+        patch.setenv("JAVA_TOOL_OPTIONS", quick_java.OPTIONS)
         yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name a folder for the embedded Kafka: the first worker that needs one starts it, for all of them."""
+    if not hasattr(config, "workerinput"):
+        os.environ[KAFKA_FOLDER] = tempfile.mkdtemp(prefix="a3cp-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the Kafka that was started there."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop(KAFKA_FOLDER))
+        broker.down(folder)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -82,14 +97,13 @@ def kafka() -> Iterator[str]:
         yield given
         return
     with ExitStack() as stack:
-        yield _in_docker(stack) or _embedded(stack)
+        yield _in_docker(stack) or _embedded(Path(os.environ[KAFKA_FOLDER]))
 
 
-def _embedded(stack: ExitStack) -> str:
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a3cp-tests-")))
-    info = broker.up(None, folder)
-    stack.callback(broker.down, folder)
-    return info.bootstrap
+def _embedded(folder: Path) -> str:
+    with exclusive(folder):
+        quick_java.make_cache()
+    return broker.up(None, folder).bootstrap
 
 
 def _in_docker(stack: ExitStack) -> str | None:
