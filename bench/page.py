@@ -23,7 +23,7 @@ from processor.bundles.page import page
 from processor.codec.isotime import format_time
 from processor.sessions.timeline import spooled
 from processor.settings.model import Settings
-from tests.bundles.browser import Browser
+from tests.bundles.browser import Browser, Chromium
 from tests.served import InMemory, served
 from tests.sessions.views import varied
 
@@ -52,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="a3cp-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with running(folder) as service, Browser(folder) as browser:
+        with running(folder) as service, Chromium(folder) as chromium, chromium.page() as browser:
             browser.call("Performance.enable", timeDomain="threadTicks")
             for told in opened(service, browser, folder, options.messages):
                 print(json.dumps(told), flush=True)

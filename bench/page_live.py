@@ -22,7 +22,7 @@ import httpx
 from bench.machine import Others
 from bench.page import metrics, running
 from processor.codec.isotime import parse_time
-from tests.bundles.browser import Browser
+from tests.bundles.browser import Browser, Chromium
 
 SAMPLES: Final = 10
 _EXPORT_S: Final = 5.0
@@ -51,7 +51,7 @@ def main() -> None:
         if url is None:
             service = stack.enter_context(running(folder))
             url, export = service.url, service.deployment.export
-        browser = stack.enter_context(Browser(folder))
+        browser = stack.enter_context(stack.enter_context(Chromium(folder)).page())
         for told in followed(url, export, browser, options.minutes * 60, options.rate):
             print(json.dumps(told), flush=True)
 

@@ -24,6 +24,7 @@ from processor.kafka.topics import desired_topics
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests import quick_java
+from tests.bundles.browser import AXE, CHROMIUM, NO_CHROMIUM, Browser, Chromium, axe_script
 from tests.postgres import SKIPPED, Cluster, programs
 
 # Helpers that assert: so that they too say what was found.
@@ -149,6 +150,29 @@ def cluster() -> Iterator[Cluster]:
         pytest.skip(SKIPPED)
     with Cluster() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A Chromium for this run."""
+    if CHROMIUM is None:
+        pytest.skip(NO_CHROMIUM)
+    with Chromium(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Chromium) -> Iterator[Browser]:
+    """A page in it."""
+    with chromium.page() as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of axe-core."""
+    script = axe_script(tmp_path_factory.mktemp("axe"))
+    return script if script is not None else pytest.skip(f"{AXE} cannot be had: there is no npm here, or no network")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.broker.ups import Up, up
-from tests.bundles.browser import CHROMIUM, SKIPPED, Browser
+from tests.bundles.browser import Browser
 from tests.cli.running import PROGRAM
 
 pytestmark = [pytest.mark.broker, pytest.mark.long]
@@ -26,14 +26,12 @@ def attempt(running: Up, folder: Path) -> None:
     assert (done.returncode, "sent 1 " in done.stdout) == (0, True), done.stderr
 
 
-def test_the_demos_day_and_a_message_that_comes(kafka: str, topics: str, tmp_path: Path) -> None:
+def test_the_demos_day_and_a_message_that_comes(kafka: str, topics: str, browser: Browser, tmp_path: Path) -> None:
     """The page shows the demo's day. A message that is sent appears in the list, then in its session."""
-    if CHROMIUM is None:
-        pytest.skip(SKIPPED)
     environ = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka}
     demo = [*PROGRAM, "demo", "--prefix", f"a3cp-demo-{topics}"]
     subprocess.run(demo, cwd=tmp_path, env=environ, capture_output=True, timeout=200, check=True)
-    with up(tmp_path, kafka) as running, Browser(tmp_path) as browser:
+    with up(tmp_path, kafka) as running:
         browser.open(running.url(), width=1280, height=900)
         browser.wait_for(f"{ROWS}.length === 21")
         assert "heron-07" in browser.run("document.querySelector('.sessions').textContent")

@@ -10,30 +10,29 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha512
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SKIPPED = "no Chromium here (on Debian the package chromium)"
+NO_CHROMIUM = "no Chromium here (on Debian the package chromium)"
 TIMEOUT_S = 60.0
 AXE = "axe-core@4.10.3"  # MPL-2.0; fetched for the test, never part of what we ship
 AXE_SHA512 = "Xm7bpRXnDSX2YE2YFfBk2FnF0ep6tmG7xPh8iHee8MIcrgq762Nkce856dYtJYLkuIoYZvGfTs/PbZhideTcEg=="
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowUp": 38, "ArrowDown": 40}
 
 
-class Browser:
-    """A headless Chromium with one page; errors of the page and requests to anywhere but its file are kept."""
+class Chromium:
+    """A headless Chromium. It is slow to start, so that a run shares one; `page` gives what tests may not share."""
 
     def __init__(self, folder: Path) -> None:
         assert CHROMIUM is not None
-        self.errors: list[str] = []
-        self.requests: list[str] = []
-        self.bytes_taken = 0  # from the network since a page was opened
         self._number = 0
         self._answers: dict[int, Any] = {}
+        self._pages: dict[str, Browser] = {}
         self._rest = b""
         ours = [os.pipe(), os.pipe()]
         self._out, self._in = ours[0][1], ours[1][0]
@@ -51,22 +50,83 @@ class Browser:
             self._process = subprocess.Popen(start, pass_fds=theirs, stdout=log, stderr=log)
         for number in (ours[0][0], ours[1][1], *theirs):
             os.close(number)
-        self._session: str | None = None
 
-    def call(self, method: str, **params: Any) -> Any:
-        """Call a method of the protocol and return its result."""
+    @contextmanager
+    def page(self) -> Iterator["Browser"]:
+        """Open a page with cookies and storage of its own."""
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._pages[session] = Browser(self, session)
+        yield self._pages[session]
+        del self._pages[session]
+        self.call("Target.disposeBrowserContext", browserContextId=context)
+
+    def call(self, method: str, session: str | None = None, **params: Any) -> Any:
+        """Call a method of the protocol, of a page's session or of the browser, and return its result."""
         self._number += 1
         number = self._number
-        told = {"id": number, "method": method, "params": params}
-        if self._session is not None:
-            told["sessionId"] = self._session
+        told = {"id": number, "method": method, "params": params, **({"sessionId": session} if session else {})}
         data = memoryview(json.dumps(told).encode() + b"\0")
         while data:
             data = data[os.write(self._out, data) :]
-        self._await(method, lambda: number in self._answers)
+        self.wait(method, lambda: number in self._answers)
         answer = self._answers.pop(number)
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
+
+    def wait(self, what: str, condition: Callable[[], object]) -> None:
+        """Read what Chromium says until `condition` holds."""
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline_s, f"Chromium did not answer within {TIMEOUT_S:.0f} s: {what}"
+            self._read(0.1)
+
+    def _read(self, timeout_s: float) -> None:
+        if not select.select([self._in], [], [], timeout_s)[0]:
+            return
+        data = os.read(self._in, 1 << 20)
+        assert data, "Chromium has ended, see browser.log"
+        *whole, self._rest = (self._rest + data).split(b"\0")
+        for text in whole:
+            told = json.loads(text)
+            if "id" in told:
+                self._answers[told["id"]] = told
+            elif told.get("sessionId") in self._pages:
+                self._pages[told["sessionId"]].note(told["method"], told["params"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+        os.close(self._in)
+        os.close(self._out)
+
+
+class Browser:
+    """A page in a Chromium; its errors and its requests to anywhere but its file are kept."""
+
+    def __init__(self, chromium: Chromium, session: str) -> None:
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self.bytes_taken = 0  # from the network since a page was opened
+        self._chromium = chromium
+        self._session = session
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # As for somebody who looks at it.
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Call a method of the protocol and return its result."""
+        return self._chromium.call(method, self._session, **params)
 
     def open(self, page: Path | str, *, width: int, height: int, fragment: str = "") -> None:
         """Show `page`, a file or an address, in a window of this size."""
@@ -81,7 +141,7 @@ class Browser:
         self.bytes_taken = 0
         self.call("Page.navigate", url=f"{url}{fragment}")
         shown = "document.readyState === 'complete' && location.protocol !== 'about:'"
-        self._await("the page", lambda: self.run(shown))
+        self._chromium.wait("the page", lambda: self.run(shown))
         self.settle()
 
     def run(self, script: str) -> Any:
@@ -92,7 +152,7 @@ class Browser:
 
     def wait_for(self, condition: str) -> None:
         """Wait until `condition`, a script, is true."""
-        self._await(condition, lambda: self.run(f"Boolean({condition})"))
+        self._chromium.wait(condition, lambda: self.run(f"Boolean({condition})"))
 
     def settle(self) -> None:
         """Wait until what was asked for is drawn."""
@@ -116,26 +176,8 @@ class Browser:
         """Return the page as printed."""
         return base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"])
 
-    def _await(self, what: str, condition: Callable[[], object]) -> None:
-        deadline_s = time.monotonic() + TIMEOUT_S
-        while not condition():
-            assert time.monotonic() < deadline_s, f"Chromium did not answer within {TIMEOUT_S:.0f} s: {what}"
-            self._read(0.1)
-
-    def _read(self, timeout_s: float) -> None:
-        if not select.select([self._in], [], [], timeout_s)[0]:
-            return
-        data = os.read(self._in, 1 << 20)
-        assert data, "Chromium has ended, see browser.log"
-        *whole, self._rest = (self._rest + data).split(b"\0")
-        for text in whole:
-            told = json.loads(text)
-            if "id" in told:
-                self._answers[told["id"]] = told
-            else:
-                self._note(told["method"], told["params"])
-
-    def _note(self, event: str, told: Any) -> None:
+    def note(self, event: str, told: Any) -> None:
+        """Keep what an event tells."""
         if event == "Runtime.exceptionThrown":
             self.errors.append(str(told["exceptionDetails"]))
         elif event == "Runtime.consoleAPICalled":
@@ -146,27 +188,6 @@ class Browser:
             self.requests.append(told["request"]["url"])
         elif event == "Network.loadingFinished":
             self.bytes_taken += int(told["encodedDataLength"])
-
-    def __enter__(self) -> Self:
-        targets = self.call("Target.getTargets")["targetInfos"]
-        target = next(one["targetId"] for one in targets if one["type"] == "page")
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-        self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # As for somebody who looks at it.
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
-        os.close(self._in)
-        os.close(self._out)
 
 
 def axe_script(folder: Path) -> str | None:

@@ -19,7 +19,7 @@ from processor.sessions.timeline import spooled
 from processor.targets.target import Target
 from processor.upstream.vocabulary import QUIET
 from processor.upstream.words import LANGUAGES, table
-from tests.bundles.browser import AXE, Browser, axe_script
+from tests.bundles.browser import Browser
 from tests.sessions.views import CODEC, NOW_MS, day_view, made_view, varied
 
 HOSTILE = (
@@ -195,13 +195,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     views[3] = made_view(varied(1), session_id="of_3")
     written = {count: write_bundle(root, view, CODEC, now_ms=NOW_MS).path for count, view in views.items()}
     return {count: Path(path) / "timeline.html" for count, path in written.items()}
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The script of axe-core."""
-    script = axe_script(tmp_path_factory.mktemp("axe"))
-    return script if script is not None else pytest.skip(f"{AXE} cannot be had: there is no npm here, or no network")
 
 
 def is_in_sight(browser: Browser, element: str) -> bool:

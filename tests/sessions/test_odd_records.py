@@ -31,7 +31,7 @@ from processor.targets.paths import BUNDLE, METADATA, PAGE, TABLE, date_part
 from processor.targets.target import Target
 from processor.training.dataset import write_date
 from tests.audit.topics import MemoryTopics
-from tests.bundles.browser import CHROMIUM, SKIPPED, Browser
+from tests.bundles.browser import Chromium
 from tests.odd_records import TIME_MS, framed_records, json_commands, json_records, shipped_records
 from tests.runtime.stage import NAMES, PARTITIONS, Stage
 from tests.strategies import make_codec
@@ -162,8 +162,7 @@ def test_the_terminal_shows_them(filled: SqlStore, tmp_path: Path, command: tupl
             assert done.exit_code == 0, done.output
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason=SKIPPED)
-def test_the_page_shows_them(records: list[OutputRecord], tmp_path: Path) -> None:
+def test_the_page_shows_them(records: list[OutputRecord], chromium: Chromium, tmp_path: Path) -> None:
     """One page with all of them: each can be chosen, and nothing is an error, nor a number that became another."""
     with closing(open_store(f"sqlite:///{tmp_path / 'store.db'}")) as store:
         Materializer(store.writer, partial(decode, CODEC)).apply(records, {})
@@ -171,7 +170,7 @@ def test_the_page_shows_them(records: list[OutputRecord], tmp_path: Path) -> Non
     rows = [row._replace(seq=seq) for seq, view in enumerate(found, 1) for row in view.messages()]
     view = SessionView(found[0].session, lambda: iter(rows), found[0].events)
     page = Path(write_bundle(Target(str(tmp_path)), view, CODEC, now_ms=TIME_MS).path, PAGE)
-    with Browser(tmp_path) as browser:
+    with chromium.page() as browser:
         browser.open(page, width=1280, height=900)
         for row in rows:
             browser.run(f"location.hash = '#seq={row.seq}'")

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from processor.settings.model import Settings
-from tests.bundles.browser import CHROMIUM, SKIPPED, Browser
+from tests.bundles.browser import Browser, Chromium
 from tests.served import InMemory, served
 
 
@@ -19,13 +19,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMemory]:
 
 
 @pytest.fixture(scope="module")
-def browser(service: InMemory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A Chromium, which closes before the service ends that it follows."""
+def browser(service: InMemory, chromium: Chromium) -> Iterator[Browser]:
+    """A page, which closes before the service ends that it follows."""
     del service
-    if CHROMIUM is None:
-        pytest.skip(SKIPPED)
-    with Browser(tmp_path_factory.mktemp("chromium")) as running:
-        yield running
+    with chromium.page() as page:
+        yield page
 
 
 @pytest.fixture

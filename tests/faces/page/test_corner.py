@@ -6,7 +6,7 @@ import pytest
 
 from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
-from tests.bundles.browser import AXE, Browser, axe_script
+from tests.bundles.browser import Browser
 from tests.faces.page.stage import DESKTOP, MARKUP, PHONE, SERIOUS, press_button
 from tests.served import InMemory, served
 
@@ -79,16 +79,11 @@ def test_what_cannot_be_told_is_said_once(browser: Browser, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("window", [DESKTOP, PHONE])
-def test_it_is_accessible_and_fits(
-    browser: Browser, service: InMemory, window: tuple[int, int], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_it_is_accessible_and_fits(browser: Browser, axe: str, service: InMemory, window: tuple[int, int]) -> None:
     """Whatever stands in a reason."""
     dead_letter(service.deployment, b"{" + MARKUP.encode() * 50)
     open_corner(browser, service, window)
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
     assert browser.run("document.querySelectorAll('main img').length") == 0
-    axe = axe_script(tmp_path_factory.mktemp("axe"))
-    if axe is None:
-        pytest.skip(f"{AXE} cannot be fetched")
     browser.run(axe)
     assert browser.run(SERIOUS) == []

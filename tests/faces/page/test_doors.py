@@ -4,7 +4,6 @@ import io
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -18,7 +17,7 @@ from processor.faces.page.provider import Client, Provider
 from processor.faces.shell import Shell
 from processor.faces.tokens import TokenFile, add_token
 from processor.observe.logs import make_logger
-from tests.bundles.browser import CHROMIUM, SKIPPED, Browser
+from tests.bundles.browser import Browser, Chromium
 from tests.faces.openid import CLIENT_ID, SECRET, OpenIdProvider, openid_provider
 from tests.faces.page.stage import DESKTOP, begin, press_button
 from tests.served import InMemory, served
@@ -72,13 +71,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture
-def browser(site: Site, tmp_path: Path) -> Iterator[Browser]:
-    """A Chromium in which nobody is signed in."""
+def browser(site: Site, chromium: Chromium) -> Iterator[Browser]:
+    """A page in which nobody is signed in."""
     del site
-    if CHROMIUM is None:
-        pytest.skip(SKIPPED)
-    with Browser(tmp_path) as running:
-        yield running
+    with chromium.page() as page:
+        yield page
 
 
 def go(browser: Browser, site: Site, query: str = "") -> None:

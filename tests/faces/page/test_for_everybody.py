@@ -9,7 +9,7 @@ import pytest
 from processor.faces.doors import Doors
 from processor.faces.shell import Shell
 from processor.faces.tokens import TokenFile, add_token
-from tests.bundles.browser import AXE, Browser, axe_script
+from tests.bundles.browser import Browser
 from tests.faces.page.stage import DESKTOP, HOSTILE, MARKUP, PHONE, SERIOUS, TABLET, begin, press_button
 from tests.served import InMemory, served
 
@@ -41,15 +41,6 @@ def hostile(service):
         "session": (f"/?session={session_id}", ".row"),
         "shared": (link.removeprefix(service.url), ".row"),
     }
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory):
-    """axe-core's script."""
-    script = axe_script(tmp_path_factory.mktemp("axe"))
-    if script is None:
-        pytest.skip(f"{AXE} cannot be had: there is no npm here, or no network")
-    return script
 
 
 @pytest.fixture

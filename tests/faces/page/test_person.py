@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.bundles.browser import AXE, Browser, axe_script
+from tests.bundles.browser import Browser
 from tests.faces.page.stage import DESKTOP, HOSTILE, MARKUP, PHONE, SERIOUS, TABLET, begin, open_session
 from tests.served import InMemory
 
@@ -159,11 +159,8 @@ def test_a_week_in_german(browser, service, http):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_week_is_accessible(browser, service, http, tmp_path, scheme):
+def test_a_week_is_accessible(browser, axe, service, http, scheme):
     """axe-core finds nothing serious, by day and by night."""
-    axe = axe_script(tmp_path)
-    if axe is None:
-        pytest.skip(f"{AXE} cannot be had: there is no npm here, or no network")
     session_id = begin(http, "week-06", "hello")
     note(http, session_id, "calm today")
     browser.call("Page.setBypassCSP", enabled=True)
