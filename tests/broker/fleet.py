@@ -19,6 +19,7 @@ import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from processor.core.model import Rules
+from processor.kafka.offsets import patiently
 from processor.runtime.partitioner import partition_of
 from processor.settings.model import TopicNames
 from tests.broker.audit import Audit, audit, read_kafka, read_topic
@@ -168,14 +169,16 @@ class Fleet:
         """Wait until the group has committed all that the raw topic holds, also what it was given meanwhile."""
         deadline_s = time.monotonic() + timeout_s
         own = {"group.id": self.prefix, "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, **own})
+        own["bootstrap.servers"] = self.bootstrap
+        consumer = Consumer(own)
         places = [TopicPartition(self.names.raw, partition) for partition in range(4)]
         known: list[int] = []
         last: dict[int, int] = {}  # partition -> its last record's offset; behind it there may be markers
         try:
             while True:
                 # First the offsets: what the group sends on to raw is there before the offset of where it came from.
-                committed = {tp.partition: tp.offset for tp in consumer.committed(places, timeout=timeout_s)}
+                found = patiently(lambda: consumer.committed(places, timeout=timeout_s), "asking how far it is", own)
+                committed = {tp.partition: tp.offset for tp in found}
                 ends = [consumer.get_watermark_offsets(tp, timeout=timeout_s)[1] for tp in places]
                 if ends != known:
                     raw = read_topic(self.bootstrap, self.names.raw)
