@@ -12,22 +12,21 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.core.ids import is_of
-from processor.errors import BrokerUnavailable, OwnershipLost, UsageError
+from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.conf import LogConf
 from processor.kafka.failures import failure
-from processor.kafka.offsets import LATEST, asked_offsets, committed_offsets
+from processor.kafka.offsets import await_stable, committed_offsets
 from processor.kafka.reader import Reader
 from processor.kafka.slots import members_of
+from processor.kafka.standing_in import committed_by, standing_in
 from processor.runtime.erased import Erased, mark_of, read_mark, request_of
 from processor.runtime.ports import TopicRecord
 
 _TIMEOUT_S: Final = 10.0
-_STABLE_S: Final = 30.0  # longer than a dead worker's transaction stays open
-_ASSIGNED_S: Final = 60.0
 _OBEYED_S: Final = 60.0
 _ABORT_S: Final = 1.0
 _POLL_S: Final = 0.1
@@ -55,7 +54,7 @@ def held_of(conf: Mapping[str, Any], topic: str, person: str, others: set[bytes]
         BrokerUnavailable: no broker answers, or a transaction stays open.
     """
     with Reader(conf, topic) as reader:
-        _await_stable(conf, topic, reader.partitions)
+        await_stable(conf, topic, reader.partitions)
         return held_in(reader.read_all(), person, others)
 
 
@@ -147,42 +146,15 @@ def _ask_processor(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> No
         time.sleep(_POLL_S)
 
 
-def _started_meanwhile(group_id: str) -> UsageError:
-    return UsageError(f"a processor of the group {group_id} has started meanwhile", remedy="erase again")
-
-
 def _forget_as_owner(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> None:
-    owned: set[int] = set()
-
-    def on_assign(consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        consumer.incremental_assign([])  # They are ours, and nothing of them is read.
-        owned.update(tp.partition for tp in assigned)
-
-    def on_revoke(_: Consumer, revoked: list[TopicPartition]) -> None:
-        owned.difference_update(tp.partition for tp in revoked)
-
-    consumer = Consumer({**conf.consumer, "group.id": conf.group_id, "client.id": f"{conf.group_id}-erase"})
-    try:
-        consumer.subscribe([conf.raw], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_revoke)
-        deadline_s = time.monotonic() + _ASSIGNED_S
-        while not owned.issuperset(states):
-            consumer.poll(_POLL_S)
-            if time.monotonic() > deadline_s:
-                raise _started_meanwhile(conf.group_id)
-        places = _committed(consumer, conf, states)
+    with standing_in(conf, states.keys(), doing="erasing a state", again="erase again") as consumer:
+        places = {tp.partition: tp for tp in committed_by(consumer, conf.raw, states)}
         if missing := sorted(states.keys() - places.keys()):
             raise UsageError(
                 f"{conf.state} holds a state in partitions {missing}, but group {conf.group_id} has no offsets there",
                 remedy="erase with the A3CP_GROUP_ID that wrote it",
             )
         _write_tombstones(conf, consumer, states, places)
-    except KafkaException as error:
-        outcome = failure("erasing a state", error, in_transaction=True)
-        if isinstance(outcome, OwnershipLost):  # A processor has joined meanwhile; the transaction is undone.
-            raise _started_meanwhile(conf.group_id) from error
-        raise outcome from error
-    finally:
-        consumer.close()
 
 
 def _write_tombstones(
@@ -206,27 +178,3 @@ def _write_tombstones(
         with contextlib.suppress(KafkaException):
             producer.abort_transaction(_ABORT_S)  # Left open, it would hold up the next restore.
         raise
-
-
-def _committed(consumer: Consumer, conf: LogConf, partitions: Iterable[int]) -> dict[int, TopicPartition]:
-    """Return what the group has committed, by partition: each offset with its text."""
-    asked = [TopicPartition(conf.raw, partition) for partition in sorted(partitions)]
-    found = consumer.committed(asked, timeout=_TIMEOUT_S)
-    return {tp.partition: tp for tp in found if tp.offset >= 0}
-
-
-def _await_stable(conf: Mapping[str, Any], topic: str, partitions: int) -> None:
-    """Wait until a reader of committed records can see all that somebody had begun to write before this call."""
-    admin = AdminClient(dict(conf))
-    places, doing = [(topic, partition) for partition in range(partitions)], f"reading {topic}"
-    ends = asked_offsets(admin, places, LATEST, doing, conf, isolation=IsolationLevel.READ_UNCOMMITTED)
-    deadline_s = time.monotonic() + _STABLE_S
-    while True:
-        stable = asked_offsets(admin, places, LATEST, doing, conf)
-        if all(stable[place] >= end for place, end in ends.items()):
-            return
-        if time.monotonic() > deadline_s:
-            raise BrokerUnavailable(
-                f"a transaction on {topic} has been open for {_STABLE_S:.0f} s", remedy="try again once it has ended"
-            )
-        time.sleep(_POLL_S)

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _TIMEOUT_S: Final = 10.0
 _RETRY_S: Final = 0.05
+_STABLE_S: Final = 30.0  # longer than a dead worker's transaction stays open
+_STABLE_POLL_S: Final = 0.1
 EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 NEWEST: Final[OffsetSpec] = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
@@ -151,6 +153,27 @@ def committed_places(
         if answer.error is not None:
             raise KafkaException(answer.error)
     return [answer for answer in answers if answer.offset >= 0]
+
+
+def await_stable(conf: Mapping[str, Any], topic: str, partitions: int) -> None:
+    """Wait until a reader of committed records can see all that somebody had begun to write before this call.
+
+    Raises:
+        BrokerUnavailable: no broker answers, or a transaction stays open.
+    """
+    admin = AdminClient(dict(conf))
+    places, doing = [(topic, partition) for partition in range(partitions)], f"reading {topic}"
+    ends = asked_offsets(admin, places, LATEST, doing, conf, isolation=IsolationLevel.READ_UNCOMMITTED)
+    deadline_s = time.monotonic() + _STABLE_S
+    while True:
+        stable = asked_offsets(admin, places, LATEST, doing, conf)
+        if all(stable[place] >= end for place, end in ends.items()):
+            return
+        if time.monotonic() > deadline_s:
+            raise BrokerUnavailable(
+                f"a transaction on {topic} has been open for {_STABLE_S:.0f} s", remedy="try again once it has ended"
+            )
+        time.sleep(_STABLE_POLL_S)
 
 
 def patiently(
