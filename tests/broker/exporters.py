@@ -55,10 +55,10 @@ class Exporter:
                 command = [*self.command, "--follow", *options]
                 self.process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
 
-    def run(self) -> subprocess.CompletedProcess[str]:
+    def run(self, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
         """Export up to the end."""
         return subprocess.run(
-            self.command, env=self.environ, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            self.command, env=self.environ, capture_output=True, text=True, timeout=timeout_s, check=False
         )
 
     def said(self) -> str:

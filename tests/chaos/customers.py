@@ -18,6 +18,7 @@ PAUSE_S: Final = 0.2  # between two attempts
 REST_S: Final = 0.1  # between two messages
 NOTES: Final = 3  # of each session
 _PATIENCE_S: Final = 8.0  # for an answer
+_ANSWERED_WITHIN_S: Final = 100.0  # once all runs undisturbed, on a machine that does much else
 _AGAIN: Final = frozenset({429, 503, 504, 507})  # statuses that say: later
 
 
@@ -67,7 +68,9 @@ class Customer(threading.Thread):
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stopped.set()
         if kind is None:  # Else nobody may be there any more to answer the last request.
-            self.join()
+            self.join(_ANSWERED_WITHIN_S)
+            if self.is_alive():
+                self.trouble.append(f"{self.name}: its last request is not answered")
 
 
 class Carer(Customer):

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from processor import broker
 from processor.broker.probe import free_ports
 from processor.kafka.topic_admin import ensure_topics
+from tests.broker.audit import Broken
 from tests.broker.exporters import Exporter
 from tests.broker.fleet import Fleet, Load, Watcher, Worker
 from tests.broker.services import Service
@@ -71,7 +72,13 @@ class Deployment:
         return [*self.ports[first:], *self.ports[:first]]
 
     def keep_running(self) -> None:
-        """Start what is missing."""
+        """Start what is missing.
+
+        A worker that ends by itself says that it cannot go on, which nothing here may bring about.
+        """
+        for worker in self.workers:
+            if (worker.process.poll() or 0) > 0:
+                raise Broken(f"a worker cannot go on: {worker.log()[-1]}")
         self.workers = [worker for worker in self.workers if worker.process.poll() is None]
         while len(self.workers) < WORKERS:
             self.workers.append(self.fleet.start())
