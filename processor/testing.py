@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from processor.codec.headers import Headers
 from processor.errors import A3CPError, Aborted, BrokerUnavailable, OutcomeUnknown
+from processor.runtime.growing import Grown, moves
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Assigned, Output, RawRecord, Revoked, StateChunk
 
@@ -85,8 +86,9 @@ class MemoryBroker:
     def __init__(self, clock: ManualClock, *, partitions: int = 4) -> None:
         self.clock = clock
         self.partitions = partitions
-        self.topics: dict[str, list[list[MemoryRecord]]] = defaultdict(lambda: [[] for _ in range(partitions)])
+        self.topics: dict[str, list[list[MemoryRecord]]] = defaultdict(lambda: [[] for _ in range(self.partitions)])
         self.committed: dict[int, int] = defaultdict(int)
+        self.grown: dict[int, list[Grown]] = defaultdict(list)
         self.hidden: dict[int, int] = {}  # raw partition -> first offset that an open transaction hides from readers
         self.generation = 0
         self._members: list[object] = []
@@ -107,6 +109,22 @@ class MemoryBroker:
     def values(self, topic: str) -> list[bytes | None]:
         """Return all values of a topic, partition after partition, in offset order."""
         return [record.raw_value for log in self.topics[topic] for record in log]
+
+    def grow(self, partitions: int, *, state: str) -> None:
+        """Give all topics more partitions, and move the states, as `a3cp topics grow` does; nobody is in the group."""
+        assert not self._members
+        outputs: list[Output] = []
+        for partition, log in enumerate(self.topics[state]):
+            latest = {record.raw_key or b"": record.raw_value for record in log}
+            states = {key: value for key, value in latest.items() if value is not None}
+            outputs += moves(state, partition, states, partitions)
+        before, self.partitions = self.partitions, partitions
+        for logs in self.topics.values():
+            logs.extend([] for _ in range(before, partitions))
+        for partition in range(partitions):
+            self.grown[partition].append(Grown(before, self.committed[partition]))
+        for output in outputs:
+            self.append(output)
 
     def join(self, member: object) -> None:
         """Let `member` into the group: a new generation begins."""

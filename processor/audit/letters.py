@@ -3,12 +3,15 @@
 Give it the letters, then the raw records, then call `finish`. Memory: 250 bytes a dead letter.
 """
 
+from collections import defaultdict
 from hashlib import sha256
+from itertools import chain
 from typing import NamedTuple
 
 from processor.audit.alignment import HASH_BYTES
 from processor.audit.report import AuditReport
 from processor.codec.headers import DLQ_STAGE, DLQ_START, DLQ_WITHHELD
+from processor.runtime.adopting import Adopted
 from processor.runtime.deadletters import Stage
 from processor.runtime.ports import TopicRecord
 
@@ -24,9 +27,12 @@ class _Letter(NamedTuple):
 class LettersCheck:
     """The dead letters of one partition."""
 
-    def __init__(self, dlq: str, raw: str, partition: int, report: AuditReport) -> None:
+    def __init__(self, dlq: str, raw: str, partition: int, report: AuditReport, adopted: Adopted | None = None) -> None:
+        """`adopted`: where a mirror had filled the topics. Its letters name another cluster's offsets."""
         self._dlq, self._raw, self._partition = dlq, raw, partition
         self._report = report
+        self._adopted = adopted or Adopted(0, 0, 0)
+        self._mirrored: dict[str, list[_Letter]] = defaultdict(list)  # by SHA-256; those not met yet
         self._letters: dict[int, _Letter] = {}  # by the offset of what they set aside; those not met yet
 
     def letter(self, record: TopicRecord) -> None:
@@ -39,21 +45,30 @@ class LettersCheck:
         if topic != self._raw or partition != str(self._partition) or not (offset.isascii() and offset.isdigit()):
             self._report.add(where, f"it does not say which record of {self._raw}[{self._partition}] it was")
             return
+        content = None if DLQ_WITHHELD in headers else _fingerprint(record)
+        letter = _Letter(record.offset, headers.get(DLQ_START + "sha256", ""), content)
+        if record.offset < self._adopted.dlq:
+            self._mirrored[letter.sha256].append(letter)
+            return
         source = int(offset)
         if source in self._letters:
             first = self._at(self._dlq, self._letters[source].offset)
             self._report.add(where, f"it sets aside {self._at(self._raw, source)} again, as {first} did")
             return
-        content = None if DLQ_WITHHELD in headers else _fingerprint(record)
-        self._letters[source] = _Letter(record.offset, headers.get(DLQ_START + "sha256", ""), content)
+        self._letters[source] = letter
 
-    def has(self, offset: int) -> bool:
-        """Return whether the raw record at `offset` is set aside."""
-        return offset in self._letters
+    def has(self, record: TopicRecord) -> bool:
+        """Return whether the raw record is set aside."""
+        return record.offset in self._letters or bool(self._mirrored_of(record))
+
+    def _mirrored_of(self, record: TopicRecord) -> list[_Letter]:
+        if not self._mirrored or record.offset >= self._adopted.raw:
+            return []
+        return self._mirrored.get(sha256(record.value or b"").hexdigest(), [])
 
     def compare(self, record: TopicRecord) -> None:
         """Compare a raw record that is set aside with its letter. Call it once for each record."""
-        letter = self._letters.pop(record.offset)
+        letter = self._letters.pop(record.offset, None) or self._mirrored_of(record).pop(0)
         where, source = self._at(self._dlq, letter.offset), record.position
         if letter.sha256 != sha256(record.value or b"").hexdigest():
             self._report.add(where, f"its SHA-256 is not that of {source}")
@@ -68,6 +83,9 @@ class LettersCheck:
             if start <= source:
                 told = f"it sets aside {self._at(self._raw, source)}, and there is no such record"
                 self._report.add(self._at(self._dlq, letter.offset), told)
+        for letter in chain.from_iterable(self._mirrored.values()) if not start else ():
+            told = f"it sets aside a record that {self._raw}[{self._partition}] does not have"
+            self._report.add(self._at(self._dlq, letter.offset), told)
 
     def _at(self, topic: str, offset: int) -> str:
         return f"{topic}[{self._partition}]@{offset}"

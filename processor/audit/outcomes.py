@@ -19,12 +19,13 @@ from processor.audit.events import EventsCheck
 from processor.audit.letters import LettersCheck
 from processor.audit.report import AuditReport
 from processor.audit.rerouted import ReroutedCheck
-from processor.audit.sessions import SessionsCheck, need_its_schema
+from processor.audit.sessions import Left, SessionsCheck, need_its_schema
 from processor.audit.states import StatesCheck
 from processor.audit.topics import Topics
 from processor.codec.codec import Codec
-from processor.core.model import Erase, Message, Record, Rules, Tagged
+from processor.core.model import Erase, Message, Record, Rules, Tagged, UserState
 from processor.errors import RecordError
+from processor.runtime.growing import next_partition, parent_of, partitions_at
 from processor.runtime.partitioner import partition_of
 from processor.settings.documents import located
 from processor.settings.model import TopicNames
@@ -89,10 +90,17 @@ def audit(
         is_mirror: whether the raw topic may be another cluster's, mirrored with other offsets.
     """
     report = AuditReport()
+    is_mirror |= any(topics.adopted(partition) is not None for partition in range(topics.partitions))
     rerouted = ReroutedCheck(topics, names.raw, report, is_mirror=is_mirror)
     scene = _Scene(topics, codec, names, rules, now_ms, topics.committed(), rerouted, report)
+    parents: dict[int, _PartitionAudit] = {}  # of those that users have left
     for partition in range(topics.partitions):
-        _PartitionAudit(scene, partition).run()
+        grown = topics.grown(partition)
+        parent = parent_of(partition, grown)
+        one = _PartitionAudit(scene, partition, None if parent is None else parents.get(parent))
+        one.run()
+        if grown:
+            parents[partition] = one
     rerouted.finish()
     return report
 
@@ -100,54 +108,85 @@ def audit(
 class _PartitionAudit:
     """The audit of one partition."""
 
-    def __init__(self, scene: _Scene, partition: int) -> None:
+    def __init__(self, scene: _Scene, partition: int, parent: "_PartitionAudit | None" = None) -> None:
+        """`parent`: of the partition that its first users came from, already run; None if there was none."""
         self._scene = scene
+        self._parent = parent
+        self.rules: Rules | None = None
+        self._grown = scene.topics.grown(partition)
         self._topics, self._codec, self._names = scene.topics, scene.codec, scene.names
         self._report = scene.report
         self._partition = partition
-        self._spans = {name: scene.topics.span(name, partition) for name in self._names}
-        self._raw = self._spans[self._names.raw]
+        self.spans = {name: scene.topics.span(name, partition) for name in self._names}
+        if parent is not None:
+            self.spans = {
+                name: span._replace(inherits_cut=parent.spans[name].is_cut) for name, span in self.spans.items()
+            }
+        self._raw = self.spans[self._names.raw]
         self._done = scene.committed.get(partition, 0)  # The processor has come to here.
         self._answers: Counter[bytes] = Counter()
-        self._letters = LettersCheck(self._names.dlq, self._names.raw, partition, self._report)
+        adopted = scene.topics.adopted(partition)
+        self._letters = LettersCheck(self._names.dlq, self._names.raw, partition, self._report, adopted)
         self._sessions = SessionsCheck(
             self._codec,
             self._names,
             partition,
-            tagged=self._spans[self._names.tagged],
-            sessions=self._spans[self._names.sessions],
+            tagged=self.spans[self._names.tagged],
+            sessions=self.spans[self._names.sessions],
         )
-        can_fold = partition in scene.committed and not (self._raw.is_cut or self._spans[self._names.tagged].is_cut)
-        rules = scene.rules if can_fold else None
-        certain = {name: span.certain for name, span in self._spans.items()}
+        can_fold = partition in scene.committed and not (self._raw.is_cut or self.spans[self._names.tagged].is_cut)
+        if can_fold and (parent is None or parent.rules is not None):
+            self.rules = scene.rules
+        rules = self.rules
+        certain = {name: span.certain for name, span in self.spans.items()}
         state, sessions = self._names.state, self._names.sessions
-        self._states = StatesCheck(state, partition, self._report, certain=certain[state], rules=rules)
+        self._states = StatesCheck(state, partition, self._report, certain=certain[state], rules=rules, adopted=adopted)
         self._events = EventsCheck(sessions, partition, self._report, certain=certain[sessions], rules=rules)
+        # Of users who have left, by the partition where they went.
+        self.left_sessions: dict[int, Left] = {}
+        self.left_states: dict[int, dict[bytes, UserState]] = {}
 
     def run(self) -> None:
         """Read the small topics first, then raw and tagged records side by side."""
+        came = self._come()
         self._note_what_is_cut()
         self._tell_what_is_lost()
         for record in self._topics.read(self._names.dlq, self._partition):
             self._letters.letter(record)
         self._states.read(self._topics.read(self._names.state, self._partition), self._sessions)
         self._read_events()
-        self._states.check(self._sessions, since_ms=self._raw_since_ms())
+        for key, state in came.items():
+            self._events.folded(key.decode(), state, ())  # The clock may have ended their sessions here.
+        self._states.check(self._sessions, since_ms=self._raw_since_ms(), goes_to=self._goes_to)
         raw_from, tagged_from = self._beginnings()
         for pair in align(self._expected(raw_from), self._actual(tagged_from)):
             self._take(pair)
         self._finish()
 
+    def _come(self) -> Mapping[bytes, UserState]:
+        """Take in the users who came from the parent. Return their states as they came."""
+        if self._parent is None:
+            return {}
+        if (sessions := self._parent.left_sessions.pop(self._partition, None)) is not None:
+            self._sessions.come(sessions)
+        states = self._parent.left_states.pop(self._partition, {})
+        self._states.come(states)
+        return states
+
+    def _goes_to(self, key: bytes) -> int:
+        """Return where a user of this partition went; the partition itself if they are still here."""
+        if not self._grown:
+            return self._partition
+        return next_partition(key, self._partition, self._grown, self._topics.partitions)
+
     def _note_what_is_cut(self) -> None:
-        names = [
-            name for name in (self._names.raw, self._names.tagged, self._names.sessions) if self._spans[name].is_cut
-        ]
+        names = [name for name in (self._names.raw, self._names.tagged, self._names.sessions) if self.spans[name].start]
         for name in names:
-            start = self._spans[name].start
+            start = self.spans[name].start
             self._report.notes.append(
                 f"{name}[{self._partition}] begins at {start}: what was before is gone, and not looked at"
             )
-        has_outputs = any(self._spans[name].end for name in self._names if name != self._names.raw)
+        has_outputs = any(self.spans[name].end for name in self._names if name != self._names.raw)
         if self._partition not in self._scene.committed and has_outputs:
             self._report.notes.append(
                 f"{self._names.raw}[{self._partition}] has outputs, but the group has no offset there: "
@@ -187,7 +226,7 @@ class _PartitionAudit:
 
     def _beginnings(self) -> tuple[int, int]:
         """Return from which raw and tagged offsets both can be compared; later ones if a beginning is gone."""
-        tagged = self._spans[self._names.tagged]
+        tagged = self.spans[self._names.tagged]
         starts = self._raw.start, tagged.start
         if not (self._raw.is_cut or tagged.is_cut):
             return starts
@@ -211,7 +250,7 @@ class _PartitionAudit:
         for record in self._topics.read(names.raw, partition):
             offset, where = record.offset, record.position
             is_due = offset < self._done
-            is_set_aside = self._letters.has(offset)
+            is_set_aside = self._letters.has(record)
             if counting:
                 self._report.raw += 1
                 self._report.waiting += not is_due and not is_set_aside
@@ -228,10 +267,11 @@ class _PartitionAudit:
                     self._report.add(where, f"it is neither tagged nor set aside, and cannot be tagged: {error.what}")
                 continue
             assert record.value is not None
-            right = partition_of(decoded.user_id.encode(), self._topics.partitions)
+            partitions = partitions_at(offset, self._grown, self._topics.partitions)
+            right = partition_of(decoded.user_id.encode(), partitions)
             elsewhere = None if right == partition else right
             raw = _Raw(offset, short_hash(record.value), record.value, decoded, elsewhere, record.headers)
-            if counting and right == partition:
+            if counting:  # A copy that came just before there were more partitions is misplaced itself.
                 self._scene.rerouted.placed(record, where, raw.content, partition)
             if offset >= start or not isinstance(decoded, Message):
                 yield raw
@@ -305,7 +345,7 @@ class _PartitionAudit:
             self._report.answered += 1
             self._report.waiting -= not is_due
             self._fold_one(raw)
-        elif not self._wait_for_copy(raw, is_due=is_due) and is_due and not self._spans[self._names.sessions].is_cut:
+        elif not self._wait_for_copy(raw, is_due=is_due) and is_due and not self.spans[self._names.sessions].is_cut:
             self._report.add(
                 where, f"it is a command, and no event in {self._names.sessions}[{self._partition}] answers it"
             )
@@ -330,6 +370,9 @@ class _PartitionAudit:
             where = f"{self._names.sessions}[{self._partition}]"
             self._report.add(where, f"{surplus} events answer no command, or one that is answered already")
         self._events.finish()
+        if self._grown:
+            self.left_states = self._states.leave(self._goes_to)
+            self.left_sessions = self._sessions.leave(self._goes_to)
         self._states.compare(self._scene.now_ms)
         if count := self._states.erasures:
             self._report.notes.append(

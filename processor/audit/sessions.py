@@ -5,8 +5,10 @@ message.
 """
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -17,6 +19,7 @@ from processor.codec.tagged import TaggedView
 from processor.core.ids import belongs_to
 from processor.errors import NoRegistry, RecordError, SchemaUnknown, UsageError
 from processor.runtime.erased import read_mark
+from processor.runtime.growing import next_partition, parent_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.report import PROBLEMS_MAX, Problem, Report
 from processor.settings.model import TopicNames
@@ -58,6 +61,15 @@ class _Session:
     state_where: str = ""
 
 
+class Left(NamedTuple):
+    """What is known of users who have left a partition."""
+
+    sessions: dict[str, _Session]
+    earlier: dict[str, list[_Session]]
+    open: dict[str, tuple[str, int, int]]
+    erased: dict[str, list[int]]
+
+
 class SessionsCheck:
     """The sessions of one partition."""
 
@@ -71,6 +83,31 @@ class SessionsCheck:
         self._open: dict[str, tuple[str, int, int]] = {}  # user -> the open session; offset and time of what opened it
         self._erased: dict[str, list[int]] = {}  # user -> when they were erased, ms
         self._elsewhere: list[Problem] = []  # what is wrong with records that name no session
+
+    def leave(self, goes_to: Callable[[bytes], int]) -> dict[int, Left]:
+        """Take out what is known of users who have left. Return it by the partition where they went."""
+        left: dict[int, Left] = defaultdict(lambda: Left({}, {}, {}, {}))
+        users = {session.user_id for session in self._sessions.values()} | self._erased.keys()
+        goes = {name: to for name in users if (to := goes_to(name.encode())) != self._partition}
+        for sid, session in list(self._sessions.items()):
+            if session.user_id in goes:
+                there = left[goes[session.user_id]]
+                there.sessions[sid] = self._sessions.pop(sid)
+                if sid in self._earlier:
+                    there.earlier[sid] = self._earlier.pop(sid)
+        for user_id, partition in goes.items():
+            if user_id in self._open:
+                left[partition].open[user_id] = self._open.pop(user_id)
+            if user_id in self._erased:
+                left[partition].erased[user_id] = self._erased[user_id]
+        return left
+
+    def come(self, left: Left) -> None:
+        """Take in users who came from another partition. Call it before all events."""
+        self._sessions.update(left.sessions)
+        self._earlier.update(left.earlier)
+        self._open.update((user_id, (sid, -1, told_ms)) for user_id, (sid, _, told_ms) in left.open.items())
+        self._erased.update(left.erased)
 
     def erased(self, user_id: str, at_ms: int) -> None:
         """Note that the user's state was erased. Call it before all events."""
@@ -164,6 +201,8 @@ class SessionsCheck:
         known = session.promises.setdefault(count, told)
         if known.digest != told.digest:
             self._wrong(sid, told.where, f"its digest of {count} messages is not the one at {known.where}")
+        if count == session.count and session.digest is not None and told.digest != session.digest.hex():
+            self._wrong(sid, told.where, f"its digest of {count} messages is not the one of those before")
         if count == 0 and told.digest != _seed(sid).hex():
             self._wrong(sid, told.where, "its digest of no messages is wrong")
 
@@ -343,9 +382,17 @@ def _seed(session_id: str) -> bytes:
 
 def verify_topics(topics: Topics, codec: Codec, names: TopicNames) -> Iterator[Report]:
     """Yield a report for each session of the topics, by partition. Of the state topic only erasures are read."""
+    left: dict[int, dict[int, Left]] = {}  # by the partition that users left, and by the one where they went
+    cut: dict[int, Sequence[bool]] = {}  # whether its beginnings are gone
     for partition in range(topics.partitions):
-        spans = topics.span(names.tagged, partition), topics.span(names.sessions, partition)
+        grown = topics.grown(partition)
+        parent = parent_of(partition, grown)
+        spans = [topics.span(name, partition) for name in (names.tagged, names.sessions)]
+        if parent in cut:
+            spans = [span._replace(inherits_cut=is_cut) for span, is_cut in zip(spans, cut[parent], strict=True)]
         check = SessionsCheck(codec, names, partition, tagged=spans[0], sessions=spans[1])
+        if parent in left and (came := left[parent].pop(partition, None)) is not None:
+            check.come(came)
         for record in topics.read(names.state, partition):
             if record.key is not None and (erased := read_mark(record.key)) is not None:
                 check.erased(erased.user.decode(errors="replace"), record.timestamp_ms)
@@ -353,4 +400,8 @@ def verify_topics(topics: Topics, codec: Codec, names: TopicNames) -> Iterator[R
             check.event(record)
         for record in topics.read(names.tagged, partition):
             check.message(record)
+        if grown:
+            goes_to = partial(next_partition, partition=partition, grown=grown, now=topics.partitions)
+            left[partition] = check.leave(goes_to)
+            cut[partition] = [span.is_cut for span in spans]
         yield from check.reports()

@@ -4,7 +4,8 @@ Give it the states, fold the raw records in their order, then call `compare`. Me
 1 KB for each user of the raw records.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from processor.audit.report import AuditReport
@@ -14,7 +15,9 @@ from processor.core.limits import forget_after_ms
 from processor.core.model import Event, Record, Rules, Session, UserState
 from processor.core.session import step
 from processor.errors import DecodeError
+from processor.runtime.adopting import Adopted
 from processor.runtime.erased import read_mark
+from processor.runtime.growing import moved
 from processor.runtime.ports import TopicRecord
 
 # An erasure leaves a mark that stays longer than raw records do, with the retention that ships.
@@ -24,7 +27,16 @@ _GONE: Final = "it is lost, or a3cp erase took it away long ago and the person's
 class StatesCheck:
     """The states of one partition."""
 
-    def __init__(self, name: str, partition: int, report: AuditReport, *, certain: int, rules: Rules | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        partition: int,
+        report: AuditReport,
+        *,
+        certain: int,
+        rules: Rules | None,
+        adopted: Adopted | None = None,
+    ) -> None:
         """Take what is known before reading.
 
         Args:
@@ -33,11 +45,13 @@ class StatesCheck:
             report: told what is wrong.
             certain: the offset from which on the processor may have written since the audit began.
             rules: for the fold; None if there is nothing to compare with.
+            adopted: where a mirror had filled the topics; the offsets in its records are another cluster's.
         """
         self._name, self._partition = name, partition
         self._report = report
         self._certain = certain
         self._rules = rules
+        self._adopted = adopted or Adopted(0, 0, 0)
         self._latest: dict[bytes, tuple[int, bytes | None]] = {}  # user -> offset and value of the state
         self._fold: dict[bytes, UserState] = {}
         self._erased: dict[bytes, list[int]] = {}  # user -> the raw offsets at which they were erased, in order
@@ -56,13 +70,15 @@ class StatesCheck:
             if (erased := read_mark(record.key)) is None:
                 self._latest[record.key] = record.offset, record.value
             else:
-                self._erased.setdefault(erased.user, []).append(erased.offset)
+                if record.offset >= self._adopted.state:
+                    self._erased.setdefault(erased.user, []).append(erased.offset)
                 sessions.erased(erased.user.decode(errors="replace"), record.timestamp_ms)
 
-    def check(self, sessions: SessionsCheck, *, since_ms: float) -> None:
+    def check(self, sessions: SessionsCheck, *, since_ms: float, goes_to: Callable[[bytes], int]) -> None:
         """Check the latest states against `sessions`, which has all events by now.
 
-        Sessions that were opened before `since_ms` may lack a state: the mark of an erasure may be gone.
+        Sessions that were opened before `since_ms` may lack a state: the mark of an erasure may be gone. The states of
+        users who have left for another partition are there.
         """
         for key, (offset, value) in self._latest.items():
             if value is None:
@@ -83,9 +99,24 @@ class StatesCheck:
         for user_id, sid in sessions.open_sessions(since_ms):
             key = user_id.encode()
             offset, value = self._latest.get(key, (-1, None))
-            if value is None and offset < self._certain:
+            if value is None and offset < self._certain and goes_to(key) == self._partition:
                 told = f"it has no state for {sid}, which is open: {_GONE}"
                 self._report.add(f"{self._name}[{self._partition}]", told)
+
+    def leave(self, goes_to: Callable[[bytes], int]) -> dict[int, dict[bytes, UserState]]:
+        """Take users who have left out of the fold. Return by partition their states as they came there."""
+        for key, offsets in self._erased.items():
+            self._forget_erased(key, max(offsets))
+        left: dict[int, dict[bytes, UserState]] = defaultdict(dict)
+        for key in list(self._fold):
+            if (partition := goes_to(key)) != self._partition:
+                left[partition][key] = moved(self._fold.pop(key))
+        return left
+
+    def come(self, states: Mapping[bytes, UserState]) -> None:
+        """Take users with these states into the fold, before its first record."""
+        if self._rules is not None:
+            self._fold.update(states)
 
     def fold(self, record: Record, offset: int) -> tuple[UserState | None, tuple[Event, ...]]:
         """Take the next raw record, at `offset`. Return the user's state and the events, by the rules."""
@@ -134,7 +165,8 @@ class StatesCheck:
             if may_be_forgotten and actual.current is None and not actual.closed:
                 continue  # All but the user's own limits is forgotten.
             self._report.states_compared += 1
-            if _unclocked(actual) != _unclocked(expected):
+            wanted = moved(expected) if expected.last_offset < self._adopted.raw else expected
+            if _unclocked(actual) != _unclocked(wanted):
                 self._report.add(self._at(offset), "it is not what the rules make of the user's raw records")
         for key, (offset, value) in self._latest.items():
             if value is not None and key not in self._fold and offset < self._certain:

@@ -4,9 +4,11 @@ The processor may be running. So each partition has two bounds. Records below `c
 began. All that belongs to them lies below the `end` of the other topics, since that was asked for afterwards.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from processor.runtime.adopting import Adopted
+from processor.runtime.growing import Grown
 from processor.runtime.ports import TopicRecord
 
 
@@ -16,11 +18,12 @@ class Span(NamedTuple):
     start: int  # of the first record that is left; above 0 if retention has removed earlier ones
     certain: int
     end: int  # of the first that is not read
+    inherits_cut: bool = False  # whether records are gone of the partition that its first users came from
 
     @property
     def is_cut(self) -> bool:
-        """Whether records at its beginning are gone."""
-        return self.start > 0
+        """Whether records of its users are gone."""
+        return self.start > 0 or self.inherits_cut
 
 
 class Topics(Protocol):
@@ -42,6 +45,12 @@ class Topics(Protocol):
 
     def late(self) -> Mapping[int, int]:
         """Return where each raw partition began when the processor first read it, if its beginning was gone."""
+
+    def grown(self, partition: int) -> Sequence[Grown]:
+        """Return how many raw partitions there were before, the earliest first."""
+
+    def adopted(self, partition: int) -> Adopted | None:
+        """Return where a mirror of another cluster had filled the partition. Returns None if none has."""
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         """Yield the partition's committed records in offset order."""

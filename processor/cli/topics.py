@@ -1,6 +1,7 @@
 """`a3cp topics`: the topics as their files in topics/ want them."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Final
 
 import typer
 
@@ -8,8 +9,14 @@ from processor.cli.commands import App
 from processor.cli.settings import Bootstrap, Prefix, chosen
 from processor.cli.terminal import new_console, new_table
 from processor.cli.text import print_json
+from processor.errors import UsageError
 from processor.kafka import topic_admin
-from processor.kafka.topics import Difference, Topic, desired_topics, plan
+from processor.kafka.adopting import adopt
+from processor.kafka.growing import Growing, Growth
+from processor.kafka.topics import Difference, Topic, check_partitions, desired_topics, plan
+from processor.wiring import log_conf
+
+WAITING_MS_MAX: Final = 300_000  # for which raw records may have waited when users move; never half of a session's gap
 
 app = App("The topics as code: what differs from topics/*.yaml, and the making of it.")
 
@@ -63,6 +70,87 @@ def apply_command(
     _show(differences, as_json, done=not refused)
     if refused:
         raise typer.Exit(1)
+
+
+@app.command("grow")
+def grow_command(
+    partitions: Annotated[
+        int, typer.Option("--partitions", metavar="N", min=1, help="How many: a multiple of the present number.")
+    ],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would move.")] = False,
+    prefix: Prefix = None,
+    bootstrap: Bootstrap = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Give all topics more partitions, and move the users' states.
+
+    Open sessions keep their ids and numbers. Stop all workers before. It may be interrupted, and run again.
+    """
+    settings = chosen(bootstrap, prefix)
+    if settings.reads_another_log:
+        raise UsageError(
+            f"{settings.raw_topic} is another log, of which this system is only a reader",
+            remedy="grow where it is written; then tag it anew with new outputs (docs/operations.md)",
+        )
+    growing = Growing(log_conf(settings, 0, 0), settings.topics(), partitions)
+    if growing.is_done:
+        growth = Growth(partitions, partitions)
+    elif dry_run:
+        growth = growing.look()
+    else:
+        waiting_ms_max = min(WAITING_MS_MAX, settings.rules().gap_ms // 2)
+        growth = growing.grow(waiting_ms_max=waiting_ms_max, on_step=partial(_tell_step, as_json=as_json))
+    if as_json:
+        print_json(growth._asdict())
+    else:
+        _tell_growth(growth, settings.group_id, dry_run=dry_run)
+
+
+@app.command("adopt")
+def adopt_command(
+    *,
+    prefix: Prefix = None,
+    bootstrap: Bootstrap = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Go on with topics that a mirror of another cluster has filled.
+
+    All that is in them must have been processed there, and no worker may run here.
+    """
+    settings = chosen(bootstrap, prefix)
+    names = settings.topics()
+    counts = topic_admin.count_partitions(settings.kafka_conf(), names)
+    check_partitions(Topic(name, count, 0, {}) for name, count in counts.items())
+    taken = adopt(log_conf(settings, 0, counts[names.raw]), names)
+    if as_json:
+        print_json(taken._asdict())
+    else:
+        print(f"adopted: the group {settings.group_id} goes on behind {taken.raw:,} offsets of {names.raw}")
+        print(f"  with the states of {taken.users:,} users, in {taken.partitions} partitions")
+
+
+def _tell_step(words: str, *, as_json: bool) -> None:
+    if not as_json:
+        print(f"{words} ...", flush=True)
+
+
+def _tell_growth(growth: Growth, group_id: str, *, dry_run: bool) -> None:
+    if growth.before == growth.after:
+        print(f"the topics have {growth.after} partitions already")
+        return
+    verb = "would get" if dry_run else "have got"
+    print(f"the topics {verb} {growth.after} partitions, from {growth.before}")
+    if growth.is_begun:
+        print("  the states had moved already: an earlier run was interrupted")
+    else:
+        print(f"  {growth.moving:,} of {growth.users:,} users {'would move' if dry_run else 'have moved'}")
+    if growth.waiting:
+        print(f"  {growth.waiting:,} offsets of raw wait, {growth.waiting_ms / 1000:,.1f} s from first to newest")
+    if not dry_run:
+        print("start the workers now; start exporters anew")
+    elif growth.is_at_work:
+        print(f"  in the way: workers of the group {group_id} run; stop all of them first")
 
 
 def _differences(

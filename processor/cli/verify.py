@@ -166,7 +166,13 @@ def _topic_reports(bootstrap: str | None, prefix: str | None, *, quiet: bool) ->
     settings = chosen(bootstrap, prefix)
     names = settings.topics()
     with progress_bar("reading", quiet=quiet) as show:
-        topics = KafkaTopics(settings.kafka_conf(), (names.tagged, names.sessions, names.state), on_read=show)
+        topics = KafkaTopics(
+            settings.kafka_conf(),
+            (names.tagged, names.sessions, names.state),
+            raw=names.raw,
+            group_id=settings.group_id,
+            on_read=show,
+        )
         yield from verify_topics(topics, Codec(schemas(settings)), names)
 
 

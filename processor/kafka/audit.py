@@ -14,10 +14,12 @@ from processor.kafka.conf import reader_conf
 from processor.kafka.deadletters import is_marker
 from processor.kafka.failures import reaching
 from processor.kafka.identities import identities
-from processor.kafka.marks import late_in, lost_in
+from processor.kafka.marks import marks_in
 from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets, committed_places, patiently
 from processor.kafka.origin import require_same
 from processor.kafka.reading import read_spans
+from processor.runtime.adopting import Adopted
+from processor.runtime.growing import Grown
 from processor.runtime.ports import TopicRecord
 
 _TIMEOUT_S: Final = 10.0
@@ -97,13 +99,23 @@ class KafkaTopics:
 
     def lost(self) -> Mapping[int, tuple[int, int]]:
         """See `Topics.lost`. It stands beside the committed offsets."""
-        told = ((place.partition, lost_in(place.metadata)) for place in self._committed)
+        told = ((place.partition, marks_in(place.metadata).lost) for place in self._committed)
         return {partition: lost for partition, lost in told if lost is not None}
 
     def late(self) -> Mapping[int, int]:
         """See `Topics.late`. It stands beside the committed offsets, too."""
-        told = ((place.partition, late_in(place.metadata)) for place in self._committed)
+        told = ((place.partition, marks_in(place.metadata).late) for place in self._committed)
         return {partition: start for partition, start in told if start is not None}
+
+    def grown(self, partition: int) -> Sequence[Grown]:
+        """See `Topics.grown`. It stands beside the committed offsets, too."""
+        marks = {place.partition: marks_in(place.metadata).grown for place in self._committed}
+        return marks.get(partition, ())
+
+    def adopted(self, partition: int) -> Adopted | None:
+        """See `Topics.adopted`."""
+        marks = {place.partition: marks_in(place.metadata).adopted for place in self._committed}
+        return marks.get(partition)
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         """See `Topics.read`.

@@ -6,7 +6,7 @@ from typing import Final
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.kafka.marks import is_ours, late_in, lost_in
+from processor.kafka.marks import Marks, is_ours, marks_in
 from processor.kafka.offsets import EARLIEST, LATEST, log_offsets
 from processor.runtime.ports import Alarm, Cause, LogObserver
 
@@ -15,15 +15,16 @@ _SEE: Final = "docs/operations.md, 'Lost input and moved offsets'"
 
 
 class Beginnings:
-    """Finds where to begin, reports what is wrong there, and knows what was lost."""
+    """Finds where to begin, reports what is wrong there, and knows what is to be remembered."""
 
     def __init__(self, raw: str, observer: LogObserver) -> None:
         self._raw = raw
         self._observer = observer
-        self.lost: dict[int, tuple[int, int]] = {}
-        """Partition -> the latest offsets, first and next, that were removed before they were read."""
-        self.late: dict[int, int] = {}
-        """Partition -> where it began when the group first read it, if its beginning was gone."""
+        self._marks: dict[int, Marks] = {}
+
+    def marks(self, partition: int) -> Marks:
+        """Return what is to be remembered of a partition."""
+        return self._marks.get(partition, Marks())
 
     def find(self, admin: AdminClient, committed: Sequence[TopicPartition]) -> dict[int, int]:
         """Return where to begin to read. A partition that has to stand still is reported and left out.
@@ -57,8 +58,7 @@ class Beginnings:
 
     def _remember(self, place: TopicPartition) -> None:
         partition, text = place.partition, place.metadata
-        self.lost.pop(partition, None)
-        self.late.pop(partition, None)
+        self._marks.pop(partition, None)
         if place.offset < 0:
             return
         if not is_ours(text):
@@ -66,20 +66,16 @@ class Beginnings:
                 partition, Alarm.OFFSETS_SET,
                 f"the group's offset, {place.offset}, was set by somebody else: what it skips is never tagged",
             )  # fmt: skip
-        late = late_in(text)
-        if late is not None:
-            self.late[partition] = late
-        lost = lost_in(text)
-        if lost is not None:
-            self.lost[partition] = lost
-            self._alarm(partition, Alarm.LOST_INPUT, lost_words(*lost))
+        marks = self._marks[partition] = marks_in(text)
+        if marks.lost is not None:
+            self._alarm(partition, Alarm.LOST_INPUT, lost_words(*marks.lost))
 
     def _compare(self, partition: int, offset: int, start: int) -> None:
         if offset < 0 < start:
-            self.late[partition] = start
+            self._marks[partition] = self.marks(partition)._replace(late=start)
             self._alarm(partition, Alarm.LATE_BEGINNING, f"it begins at {start}; what was before was never read")
         elif 0 <= offset < start:
-            self.lost[partition] = offset, start
+            self._marks[partition] = self.marks(partition)._replace(lost=(offset, start))
             self._alarm(partition, Alarm.LOST_INPUT, lost_words(offset, start), lost=start - offset)
 
     def _alarm(self, partition: int, alarm: Alarm, why: str, *, lost: int = 0) -> None:

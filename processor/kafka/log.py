@@ -21,7 +21,7 @@ from processor.kafka.conf import LogConf
 from processor.kafka.failures import AWAY, error_of, failure
 from processor.kafka.hidden import Hidden
 from processor.kafka.identities import identities
-from processor.kafka.marks import with_gone
+from processor.kafka.marks import with_marks
 from processor.kafka.offsets import newest_ms
 from processor.kafka.origin import Origin
 from processor.kafka.other_groups import OtherGroups
@@ -194,9 +194,9 @@ class KafkaLog:
         assert self._transactions is not None
         batch = self._partitions.positions
         positions = batch.to_commit()
-        raw, text, gone = self._conf.raw, self._origin.text, self._beginnings
+        raw, text, marks = self._conf.raw, self._origin.text, self._beginnings.marks
         offsets = [
-            TopicPartition(raw, partition, offset, with_gone(text, gone.late.get(partition), gone.lost.get(partition)))
+            TopicPartition(raw, partition, offset, with_marks(text, marks(partition)))
             for partition, offset in positions.items()
         ]
         try:

@@ -57,6 +57,7 @@ def lost_offsets(group_id: str, lost: Iterable[int], *, raw: str, state: str) ->
     return UsageError(
         f"{state} holds states in partitions {sorted(lost)}, but group {group_id} has no offsets of {raw} there, "
         "so it would tag messages a second time, or those of another log",
-        remedy="run with the A3CP_GROUP_ID that wrote them; to tag the log anew, or one that was made anew, use new "
+        remedy="run with the A3CP_GROUP_ID that wrote them; if a3cp topics grow was interrupted, run it again; "
+        "to tag the log anew, or one that was made anew, use new "
         "outputs (docs/operations.md, 'Another group', 'Topics made anew')",
     )

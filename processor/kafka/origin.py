@@ -49,7 +49,12 @@ class Origin:
         if lost := has_none.intersection(begun):
             raise lost_offsets(self._group_id, lost, raw=self._topics["raw"], state=self._topics["state"])
         require_same(self._group_id, self._topics, committed, now)
-        self.text = " ".join([_OURS, *(f"{role}={each}" for role, each in now.items())])
+        self.text = text_of(now)
+
+
+def text_of(ids: Identities) -> str:
+    """Return the text to commit beside an offset of the topics with these ids."""
+    return " ".join([_OURS, *(f"{role}={each}" for role, each in ids.items())])
 
 
 def refuse_other_topics(conf: Mapping[str, Any], group_id: str, topics: Mapping[str, str], partitions: int) -> None:

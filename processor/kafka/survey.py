@@ -92,11 +92,11 @@ class Survey:
             )  # fmt: skip
 
     def _tell_of_partitions(self, count: int) -> None:
-        raw = self._topics["raw"]
+        raw, multiple = self._topics["raw"], -(-count // self._partitions) * self._partitions
         for partition in range(self._partitions, count):
             self._observer.waiting(
                 partition, Cause.PARTITIONS,
                 f"{raw} has {count} partitions now, and users' states are in {self._partitions}: nothing is read here",
-                remedy="the number is fixed: make topics with the new one under another A3CP_TOPIC_PREFIX, and process "
-                "the log there (docs/operations.md, 'Scaling')",
+                remedy=f"stop all workers and run a3cp topics grow --partitions {multiple} "
+                "(docs/operations.md, 'More partitions')",
             )  # fmt: skip

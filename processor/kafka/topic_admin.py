@@ -12,6 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
     TopicMetadata,
@@ -87,7 +88,39 @@ def apply(conf: KafkaConf, desired: Iterable[Topic], differences: Iterable[Diffe
     created = [topics[difference.topic] for difference in planned if difference.action is Action.CREATE]
     _create(client, conf, created)
     _set(client, conf, [difference for difference in planned if difference.action is Action.SET])
-    _await_leaders(client, conf, created)
+    _await_leaders(client, conf, {topic.name: topic.partitions for topic in created})
+
+
+def count_partitions(conf: KafkaConf, names: Iterable[str]) -> dict[str, int]:
+    """Return the number of partitions of each of `names`.
+
+    Raises:
+        UsageError: one does not exist.
+        BrokerUnavailable: no broker answers.
+    """
+    wanted = list(names)
+    counts = {name: len(topic.partitions) for name, topic in _known(_client(conf), conf, wanted).items()}
+    if missing := [name for name in wanted if name not in counts]:
+        raise no_topic(*missing)
+    return counts
+
+
+def add_partitions(conf: KafkaConf, names: Iterable[str], count: int) -> None:
+    """Give each of `names` new partitions, so that it has `count`, and wait until all can be written to.
+
+    Raises:
+        UsageError: it is refused.
+        BrokerUnavailable: no broker answers.
+    """
+    client = _client(conf)
+    added = [NewPartitions(name, count) for name in names]
+    if not added:
+        return
+    answers = client.create_partitions(added, request_timeout=REQUEST_TIMEOUT_S, operation_timeout=REQUEST_TIMEOUT_S)
+    wait(answers.values())
+    for name, answer in answers.items():
+        _result(answer, conf, f"Alter on topic {name}")
+    _await_leaders(client, conf, dict.fromkeys(answers, count))
 
 
 def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | None = None) -> int:
@@ -101,12 +134,9 @@ def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | No
     own_raw, state = f"{prefix}.raw", f"{prefix}.state"
     if raw is not None:
         names[names.index(own_raw)] = raw
-    client = _client(conf)
-    counts = {name: len(topic.partitions) for name, topic in _known(client, conf, names).items()}
-    if missing := [name for name in names if name not in counts]:
-        raise no_topic(*missing)
+    counts = count_partitions(conf, names)
     check_partitions(Topic(name, count, 0, {}) for name, count in counts.items())
-    described = _describe(client, [raw or own_raw, state])
+    described = _describe(_client(conf), [raw or own_raw, state])
     told = (Topic(name, counts[name], 0, readable(answer, conf)) for name, answer in described.items())
     check_configs(*told, is_ours=raw in (None, own_raw))
     return next(iter(counts.values()))
@@ -192,9 +222,10 @@ def _set(client: AdminClient, conf: KafkaConf, differences: list[Difference]) ->
             _result(future, conf, f"AlterConfigs on topic {resource.name}")
 
 
-def _await_leaders(client: AdminClient, conf: KafkaConf, topics: list[Topic]) -> None:
+def _await_leaders(client: AdminClient, conf: KafkaConf, counts: Mapping[str, int]) -> None:
+    """Wait until topics have leaders for so many partitions."""
     deadline = time.monotonic() + VISIBLE_TIMEOUT_S
-    waiting = {topic.name: topic.partitions for topic in topics}
+    waiting = dict(counts)
     while waiting:
         for name, topic in _known(client, conf, list(waiting)).items():
             if sum(partition.leader >= 0 for partition in topic.partitions.values()) == waiting[name]:

@@ -122,8 +122,9 @@ def check_partitions(topics: Iterable[Topic]) -> None:
         listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         raise UsageError(
             f"unequal partition counts: {listed}",
-            remedy="all topics of one prefix need the same number: apply them under another prefix (--prefix, "
-            "A3CP_TOPIC_PREFIX) and replay, or delete those that hold nothing and apply again",
+            remedy="all topics of one prefix need the same number: if a3cp topics grow was interrupted, run it again; "
+            "else apply them under another prefix (--prefix, A3CP_TOPIC_PREFIX) and replay, or delete those that hold "
+            "nothing and apply again",
         )
 
 
@@ -198,8 +199,8 @@ def _shape(topic: Topic, existing: Topic) -> list[Difference]:
     differences = []
     if topic.partitions != existing.partitions:
         remedy = (
-            f"partitions are fixed, since another number sends users away from their state: keep {existing.partitions} "
-            f"with --partitions {existing.partitions}, or apply under another prefix and replay"
+            f"another number sends users away from their state: keep {existing.partitions} with --partitions "
+            f"{existing.partitions}, or move users and states to a multiple with a3cp topics grow"
         )
         differences.append(_refused(topic, "partitions", existing.partitions, topic.partitions, remedy))
     # More replicas than asked for are no fault.

@@ -31,7 +31,7 @@ _NEEDS: Final = "Write on that topic"
 _HUNG_AFTER_S: Final = 1.0  # beyond a call's own time-out
 
 
-def transactional_id(group_id: str, slot: int, number: int) -> str:
+def transactional_id(group_id: str, slot: int | str, number: int) -> str:
     """Return the transactional id of producer `number` of a slot; a successor in the slot fences its predecessor."""
     return f"{group_id}-{slot}-{number}"
 
@@ -40,11 +40,12 @@ class Transactions:
     """Begins, fills and commits transactions. After any error, `close` it and make a new one."""
 
     def __init__(
-        self, conf: Mapping[str, Any], group_id: str, slot: int, on_slow: Callable[[str], None] = lambda _: None
+        self, conf: Mapping[str, Any], group_id: str, slot: int | str, on_slow: Callable[[str], None] = lambda _: None
     ) -> None:
         """Abort what a predecessor in this slot left open, and fence it.
 
-        `on_slow` is called if a commit has no answer for a while.
+        `slot` is a worker's, or names what runs while no worker does. `on_slow` is called if a commit has no answer for
+        a while.
 
         Raises:
             BrokerUnavailable, OwnershipLost, Fatal: see `failure`.

@@ -35,6 +35,7 @@ class Viewing:
         """
         self._conf = conf
         self._view = view
+        self._partitions = partitions
         self._kinds = {names.state: STATE, names.tagged: TAGGED, names.sessions: SESSIONS}
         self._ids = ids_of(conf, self._kinds)
         starts, floors = _starts(conf, names, partitions, view.starts())
@@ -64,14 +65,16 @@ class Viewing:
         return self._by_kind(self._tail.ends())
 
     def check(self) -> None:
-        """See that the topics are those that were there at the beginning.
+        """See that the topics are those that were there at the beginning, with as many partitions.
 
         Raises:
-            UsageError: one was made anew; what the view knows is of the former one.
+            UsageError: one was made anew, and what the view knows is of the former one; or there are more partitions.
             BrokerUnavailable: no broker answers.
         """
         if others := differing(self._ids, ids_of(self._conf, self._kinds)):
             raise UsageError(f"{' and '.join(others)} was made anew", remedy="nothing: the view begins anew")
+        if any(partition >= self._partitions for _, partition in self.positions()):
+            raise UsageError("the topics were given more partitions", remedy="nothing: the view begins anew")
 
     def close(self) -> None:
         """Let go of the connections."""

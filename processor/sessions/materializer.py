@@ -86,7 +86,7 @@ class Materializer:
         with self._store.correction([*messages, *events]) as transaction:
             for part, each in rows:
                 transaction.add(each._replace(unreadable=[]))  # Those are set aside already.
-                self._fold(transaction, part, changed)
+                self._fold(transaction, part, changed, set())
             sessions = [self._in_order(transaction, name) for name in changed]
             transaction.put(sessions, [])
         self.forget()
@@ -100,17 +100,20 @@ class Materializer:
         if transaction.last_removal != self._last_removal:  # Else what an erased person said would be written again.
             self.forget()
             self._last_removal = transaction.last_removal
-        changed: dict[str, bool] = {}  # sessions, and whether they are new or an event tells of them
+        changed: dict[str, bool] = {}  # sessions, and whether they are new, have moved, or an event tells of them
+        behind: set[str] = set()
         messages = events = 0
         aside: list[UnreadableRow] = []
         for part in self._decode(records):
             rows = _rows_of(part)
             transaction.add(rows)
-            self._fold(transaction, part, changed)
+            self._fold(transaction, part, changed, behind)
             messages += len(rows.messages)
             events += len(rows.events)
             aside += rows.unreadable
         folds = self._folds
+        for name in behind:
+            folds[name] = SessionFold(self._in_order(transaction, name))
         transaction.put(
             [folds[name].row() for name, is_told in changed.items() if is_told],
             [folds[name].row() for name, is_told in changed.items() if not is_told],
@@ -119,8 +122,12 @@ class Materializer:
             folds.move_to_end(name)
         return Applied(messages, events, len(aside), len(changed), aside, _told_of(changed))
 
-    def _fold(self, transaction: Transaction, part: Part, changed: dict[str, bool]) -> None:
-        """Add messages and events to their sessions, and note in `changed` which those are."""
+    def _fold(self, transaction: Transaction, part: Part, changed: dict[str, bool], behind: set[str]) -> None:
+        """Add messages and events to their sessions, and note in `changed` which those are.
+
+        `behind` takes those that a record was added to whose user had left its partition: these have to be put in
+        order. So it is in a new store, which may come to the user's next partition before the first one.
+        """
         folds = self._folds
         unknown = {name for each in _told(part) if (name := each.row.session_id) is not None and name not in folds}
         for name, held in transaction.sessions_of(list(unknown)).items():
@@ -132,6 +139,10 @@ class Materializer:
                 new = new_session(name, each.row.user_id, each.row.partition, each.start_ms)
                 fold = folds[name] = SessionFold(new)
                 changed[name] = True
+            if each.row.partition != fold.partition:
+                changed[name] = True
+                if fold.follow(each.row.partition):
+                    behind.add(name)
             return fold
 
         for message in part.messages:

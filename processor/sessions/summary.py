@@ -30,6 +30,21 @@ class SessionFold:
         self._sums = _copied(row.summary)
         self._score: tuple[int, float] | None = None if row.score is None else (row.score_ms or 0, row.score)
 
+    @property
+    def partition(self) -> int:
+        """The latest partition of its user, as far as records were added."""
+        return self._row.partition
+
+    def follow(self, partition: int) -> bool:
+        """Follow the user to the partition of the next record. Return whether they have left it: it is out of order.
+
+        Who moves, moves to a partition with a higher number (docs/adr/0031).
+        """
+        known = self._row.partition
+        if partition > known:
+            self._row = self._row._replace(partition=partition)
+        return partition < known
+
     def add_message(self, row: MessageRow, facts: Facts) -> None:
         """Add the session's next message."""
         assert row.seq is not None

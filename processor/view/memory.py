@@ -12,6 +12,7 @@ from processor.codec.events import EventView
 from processor.core.model import RECENT_SESSIONS_MAX, Policy, UserState
 from processor.errors import A3CPError, RegistryUnavailable
 from processor.runtime.erased import read_mark
+from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.decoding import decode_part
 from processor.sessions.ports import SESSIONS, TAGGED, Source
@@ -50,6 +51,7 @@ class Memory:
         self._unread = Unread(codec.decode_event)
         self._erased: dict[bytes, int] = {}  # when a person was erased, ms
         self._begun: Mapping[Source, int] = MappingProxyType({})
+        self._partitions = 0  # that the topics have; 0 until it has begun
 
     # --- one thread takes
 
@@ -61,6 +63,7 @@ class Memory:
         for topic, of_topic in floors.items():
             self.tails[topic].begin(of_topic, now_ms)
         self._begun = dict(ends)
+        self._partitions = max((partition + 1 for _, partition in ends), default=0)
 
     def take(self, kind: str, records: Sequence[TopicRecord]) -> Sequence[tuple["Future[EventView]", EventView]]:
         """Take the next records of one topic (`STATE`, `TAGGED` or `SESSIONS`), those of a partition in their order.
@@ -192,8 +195,21 @@ class Memory:
         if erased is not None:
             self._erase(erased.user, record.timestamp_ms)
             return
+        if self._is_left(record):
+            return
         self._states.put(key, record.value)
         self._ahead.caught_up(key, self._states, record.timestamp_ms)
+
+    def _is_left(self, record: TopicRecord) -> bool:
+        """Whether a state record is of a partition that its user has left. What they have now may be known already.
+
+        That can only be so of a tombstone, or of a record that was there at the beginning.
+        """
+        key = record.key or b""
+        was_there = record.offset < self._begun.get((STATE, record.partition), 0)
+        if record.value is not None and not (was_there and self._states.has(key)):
+            return False
+        return self._partitions > 0 and partition_of(key, self._partitions) != record.partition
 
     def _take_events(self, records: Iterable[TopicRecord]) -> list[tuple["Future[EventView]", EventView]]:
         return [told for record in records for told in self._take_event(record)]

@@ -20,10 +20,14 @@ class Position(NamedTuple):
     def __str__(self) -> str:
         return f"{self.cluster}:p{self.partition}:s{self.sessions}.t{self.tagged}"
 
-    def behind(self, topic: str, offset: int) -> "Position":
-        """Return the position behind the record at `offset` of one topic, as far as this in the other."""
-        end = offset + 1
-        return self._replace(sessions=end) if topic == SESSIONS else self._replace(tagged=end)
+    def behind(self, topic: str, partition: int, offset: int) -> "Position":
+        """Return the position behind a record of one topic, as far as this in the other."""
+        end, here = offset + 1, self if partition == self.partition else Position(self.cluster, partition, 0, 0)
+        return here._replace(sessions=end) if topic == SESSIONS else here._replace(tagged=end)
+
+    def has(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether a record of the position's user is before it. Who moved came from a partition with a lower number."""
+        return partition < self.partition or offset < self.ends.get((topic, partition), 0)
 
     @property
     def ends(self) -> Mapping[Source, int]:
@@ -39,6 +43,6 @@ class AsOf(NamedTuple):
 
     def holds(self, topic: str, partition: int, offset: int, append_ms: int) -> bool:
         """Whether the record there, which arrived at `append_ms`, counts."""
-        if self.position is not None and offset >= self.position.ends.get((topic, partition), 0):
+        if self.position is not None and not self.position.has(topic, partition, offset):
             return False
         return self.at_ms is None or append_ms <= self.at_ms

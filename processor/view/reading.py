@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 from processor.core.model import Rules
@@ -20,6 +21,7 @@ Named: TypeAlias = Mapping[str, Collection[bytes]]
 
 AGAIN_MAX: Final = 5  # The store may move on, and the tails be trimmed, while one reads: seldom once.
 _SKEW_MS: Final = Rules().skew_ms
+_PLACE: Final = attrgetter("partition", "offset")
 _NOTHING: Final = Snapshot({}, [])
 
 
@@ -192,6 +194,7 @@ class Reading:
             with self._memory.lock:
                 records = [record for key in keys for record in tail.of(key, ends)]
             beyond += [output_of(topic, record) for record in records if name in (record.value or b"")]
+        beyond.sort(key=_PLACE)  # Who moved came from a partition with a lower number.
         part, is_read = self._decoded(beyond)
         messages = [each for each in part.messages if each.row.session_id == session_id]
         events = [each for each in part.events if each.row.session_id == session_id]
@@ -204,8 +207,10 @@ class Reading:
             stored_or_new = stored
         fold = SessionFold(stored_or_new)
         for message in messages:
+            fold.follow(message.row.partition)
             fold.add_message(message.row, message.facts)
         for event in events:
+            fold.follow(event.row.partition)
             fold.add_event(event.view)
         return Folded(fold.row(), stored, messages, events, is_read)
 

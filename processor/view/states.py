@@ -61,6 +61,10 @@ class States:
         if before is None:
             self._note_lane(key, is_known=True)
 
+    def has(self, key: bytes) -> bool:
+        """Whether anything is remembered of a user."""
+        return key in self._states
+
     def of(self, key: bytes) -> UserState | None:
         """Return a user's state; None if nothing is remembered."""
         value = self._states.get(key)

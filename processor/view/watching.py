@@ -177,7 +177,7 @@ class Watchers:
             watches, followers = self._watching(topic, record)
             if not watches and not followers:
                 continue
-            behind = position(record.partition).behind(topic, record.offset)
+            behind = position(record.partition).behind(topic, record.partition, record.offset)
             for follower in followers:
                 follower.put(topic, record, behind)
                 woken[id(follower)] = follower

@@ -1,8 +1,10 @@
 """Topics in memory as an audit reads them: a processor's real outputs, which a test may damage."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from processor.audit.topics import Span
+from processor.runtime.adopting import Adopted
+from processor.runtime.growing import Grown
 from processor.runtime.ports import TopicRecord
 from processor.settings.model import TopicNames
 from processor.testing import MemoryBroker, MemoryRecord
@@ -21,6 +23,8 @@ class MemoryTopics:
         self.done: dict[int, int] = dict(broker.committed)
         self.gone: dict[int, tuple[int, int]] = {}
         self.begun: dict[int, int] = {}
+        self.mirrored: dict[int, Adopted] = {}
+        self.marks: dict[int, Sequence[Grown]] = dict(broker.grown)
         self.certain: dict[tuple[str, int], int] = {}
         self.starts: dict[tuple[str, int], int] = {}
 
@@ -38,6 +42,12 @@ class MemoryTopics:
 
     def late(self) -> Mapping[int, int]:
         return self.begun
+
+    def grown(self, partition: int) -> Sequence[Grown]:
+        return self.marks.get(partition, ())
+
+    def adopted(self, partition: int) -> Adopted | None:
+        return self.mirrored.get(partition)
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         start = self.starts.get((topic, partition), 0)

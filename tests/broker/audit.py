@@ -24,6 +24,7 @@ from processor.codec.state import encode_state
 from processor.core.model import Erased, Forgotten, Message, PolicySet, Rules, Tagged, UserState
 from processor.core.session import step
 from processor.errors import DecodeError, RecordError
+from processor.runtime.growing import Grown
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.settings.documents import schema_text
@@ -234,6 +235,12 @@ class HeldTopics:
 
     def late(self) -> dict[int, int]:
         return {}
+
+    def grown(self, partition: int) -> Sequence[Grown]:
+        return ()
+
+    def adopted(self, partition: int) -> None:
+        return None
 
     def read(self, topic: str, partition: int) -> Iterator[TopicRecord]:
         for row in self._logs[topic][partition]:

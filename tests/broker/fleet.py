@@ -171,7 +171,8 @@ class Fleet:
         own = {"group.id": self.prefix, "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
         own["bootstrap.servers"] = self.bootstrap
         consumer = Consumer(own)
-        places = [TopicPartition(self.names.raw, partition) for partition in range(4)]
+        count = len(consumer.list_topics(self.names.raw, timeout=timeout_s).topics[self.names.raw].partitions)
+        places = [TopicPartition(self.names.raw, partition) for partition in range(count)]
         known: list[int] = []
         last: dict[int, int] = {}  # partition -> its last record's offset; behind it there may be markers
         try:

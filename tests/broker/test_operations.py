@@ -5,15 +5,24 @@ import re
 import subprocess
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # Its stub forgets it.
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub forgets to re-export them.
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from processor import broker
 from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, patiently
+from processor.kafka.topics import desired_topics
 from processor.runtime.partitioner import partition_of
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, await_true, day, message, produce
@@ -114,6 +123,19 @@ class Place:
             deleted.result()
         await_true("they are gone", lambda: not set(topics) & set(self.topics()))
 
+    def stamp(self, kind: str) -> None:
+        """Set whose times the records of a3cp.raw have."""
+        entry = ConfigEntry("message.timestamp.type", kind, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, "a3cp.raw", incremental_configs=[entry])
+        self.admin.incremental_alter_configs([resource])[resource].result()
+        asked = ConfigResource(ResourceType.TOPIC, "a3cp.raw")
+
+        def is_set() -> bool:
+            told = self.admin.describe_configs([asked])[asked].result()
+            return bool(told["message.timestamp.type"].value == kind)
+
+        await_true("it is set", is_set)
+
     def make_a_mirror(self) -> None:
         """Make the topic as a mirror makes it."""
         topic = NewTopic(MIRROR, PARTITIONS, 1, config={"message.timestamp.type": "CreateTime"})
@@ -205,14 +227,46 @@ def test_another_cluster(place: Place, tmp_path: Path) -> None:
         broker.down(tmp_path / "other-kafka")
 
 
-def mirror(source: dict[str, Any], target: dict[str, Any]) -> None:
-    """Copy the raw topic as a mirror does that keeps partitions, keys, headers and times."""
+def mirror(source: dict[str, Any], target: dict[str, Any], topic: str = "a3cp.raw", name: str = MIRROR) -> None:
+    """Copy a topic as a mirror does that keeps partitions, keys, headers and times; offsets become others."""
     producer = Producer({**target, "enable.idempotence": True})
-    for rows in read_topic(source["bootstrap.servers"], "a3cp.raw"):
+    for rows in read_topic(source["bootstrap.servers"], topic):
         for row in rows:
             headers: Any = list(row.headers)
-            producer.produce(MIRROR, row.value, row.key, row.partition, timestamp=row.append_ms, headers=headers)
+            producer.produce(name, row.value, row.key, row.partition, timestamp=row.append_ms, headers=headers)
     assert producer.flush(30) == 0
+
+
+def test_moving_to_another_cluster(place: Place, tmp_path: Path) -> None:
+    """Open sessions go on there as they would have gone on here; the audit and a new store agree."""
+    place.say_a_day()
+    place.type("a3cp process")
+    info = broker.up(None, tmp_path / "other-kafka")
+    try:
+        other = Place(info.bootstrap, tmp_path / "other")
+        other.type("a3cp topics apply")
+        other.stamp("CreateTime")
+        for name in reversed(desired_topics()):  # In no order that means anything.
+            mirror(place.conf, other.conf, name.name, name.name)
+        times = [
+            [[row.append_ms for row in rows] for rows in read_topic(each.conf["bootstrap.servers"], "a3cp.raw")]
+            for each in (place, other)
+        ]
+        assert times[0] == times[1]
+        assert other.run("process").returncode == 2  # States without offsets.
+        adopt, *rest = commands("Moving to another cluster")
+        other.type(adopt, *rest[:-1])
+        assert other.run(*adopt.split()[1:]).returncode == 2  # Once is enough.
+        later = islice(day(seed=5, count=2 * COUNT, users=12), COUNT, None)
+        for each, said in zip((place, other), tee(later), strict=True):
+            produce(each.conf["bootstrap.servers"], "a3cp.raw", said)
+            each.type(rest[-1], "a3cp audit", "a3cp export --to bundles", "a3cp verify bundles")
+        assert other.tagged() == place.tagged()
+        assert sum(map(len, other.tagged())) >= 2 * COUNT * 9 // 10
+        bundles = [{path.name for path in (each.folder / "bundles").glob("*/sess_*")} for each in (place, other)]
+        assert bundles[0] == bundles[1]
+    finally:
+        broker.down(tmp_path / "other-kafka")
 
 
 def test_a_mirror_that_was_cut(place: Place, tmp_path: Path) -> None:

@@ -37,11 +37,13 @@ WITHOUT_KAFKA = {
     "a3cp sessions show", "a3cp sessions search", "a3cp sessions timeline", "a3cp what-if", "a3cp retention",
 }  # fmt: skip
 AS_SEVERAL = {"a3cp demo", "a3cp up", "a3cp replay"}  # They are several principals at once; see test_security.py.
+LIKE_ANOTHER = {"a3cp topics adopt"}  # It does what `topics grow` does; see test_operations.py.
 SELDOM = {
     ("a3cp-exporter", "a3cp-reader"),
     ("a3cp-processor", "a3cp-reader"),
 }  # They read something once more, or look.
 SERVICES = {"a3cp process", "a3cp serve", "a3cp hooks", "a3cp canary"}
+GROWN = 8  # partitions at the end
 JOBS = {
     "producer": [
         "produce {examples}", "produce --unchecked {broken}", "session start ann --template play",
@@ -56,6 +58,7 @@ JOBS = {
         "dlq list", "dlq show {letter}", "dlq retry", "verify --topic", "erase ann --proof {proof} --to {bundles}",
     ],
 }  # fmt: skip
+ALONE = f"topics grow --partitions {GROWN}"  # The admin's, once nobody else runs.
 
 
 def alter_retention(admin: AdminClient, topic: str) -> None:
@@ -171,6 +174,7 @@ def test_each_does_its_work_with_its_rights_alone(site: Site) -> None:
     site.run("exporter", f"export --to {bundles}")
     # Nobody is there to be asked, so it writes the states itself.
     site.run("admin", f"erase ben --proof {proof}.2 --to {bundles}")
+    site.run("admin", ALONE)
     used = site.used()
     assert [use for use in sorted(used) if not use.is_allowed] == []
     idle = [right for right in site.rights if not any(use.is_allowed and right.serves(use) for use in used)]
@@ -195,9 +199,9 @@ def test_no_secret_is_anywhere(site: Site) -> None:
 
 def test_no_command_is_left_out() -> None:
     """Each command that speaks to Kafka is tried as its principal above, or as several in test_security.py."""
-    words = {line.split("{")[0] for lines in JOBS.values() for line in lines}
+    words = {line.split("{")[0] for lines in JOBS.values() for line in lines} | {ALONE}
     tried = {name for name in ALL_COMMANDS if any(f"a3cp {line}".startswith(name) for line in words)}
-    assert sorted(tried | SERVICES | AS_SEVERAL | WITHOUT_KAFKA) == sorted(ALL_COMMANDS)
+    assert sorted(tried | SERVICES | AS_SEVERAL | LIKE_ANOTHER | WITHOUT_KAFKA) == sorted(ALL_COMMANDS)
     assert not tried & WITHOUT_KAFKA
 
 
@@ -233,7 +237,7 @@ ALLOWED = {
 
 def make_topics(site: Site) -> None:
     """Make ours and one that is none of ours, where they are not there yet."""
-    ensure_topics({"bootstrap.servers": site.kafka.plain})
+    ensure_topics({"bootstrap.servers": site.kafka.plain}, partitions=GROWN)
     if "other" not in site.admin.list_topics(timeout=TIMEOUT_S).topics:
         site.admin.create_topics([NewTopic("other", 1, 1)])["other"].result()
 

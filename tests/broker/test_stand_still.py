@@ -206,7 +206,7 @@ def test_more_partitions_are_told_and_left_alone(world: KafkaWorld) -> None:
     assert set(world.waits) == {(4, Cause.PARTITIONS), (5, Cause.PARTITIONS)}
     _, why, remedy = world.waits[4, Cause.PARTITIONS]
     assert why.startswith(f"{world.names.raw} has 6 partitions now, and users' states are in 4")
-    assert "A3CP_TOPIC_PREFIX" in remedy
+    assert "topics grow --partitions 8" in remedy
     topics = admin.list_topics
     await_true("they are there", lambda: len(topics(world.names.raw).topics[world.names.raw].partitions) == 6)
     world.produce(4, b"never")

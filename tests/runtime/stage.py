@@ -114,12 +114,16 @@ class Stage:
 
     def task(self, partition: int) -> Task:
         """Return a new task."""
-        return Task(partition, PARTITIONS, codec=self.codec, rules=self.rules, topics=NAMES, **self.limits)
+        return Task(partition, self.broker.partitions, codec=self.codec, rules=self.rules, topics=NAMES, **self.limits)
 
     def member(self, faults: Mapping[int, Fault] | None = None, *, batch_records_max: int = 1_000) -> Member:
         """Join with one more worker."""
         log = self._log_type(self.broker, raw=NAMES.raw, state=NAMES.state, faults=faults)
         return Member(self, log, batch_records_max)
+
+    def grow(self, partitions: int) -> None:
+        """Give the topics more partitions; nobody may be in the group."""
+        self.broker.grow(partitions, state=NAMES.state)
 
     def say(self, user_id: str, at_ms: int = 0, **more: Any) -> bytes:
         """Append a user's message, `at_ms` after the stage's beginning; return its bytes."""
@@ -151,6 +155,17 @@ class Stage:
         return audit(
             read_memory(self.broker, NAMES), self.rules, names=NAMES, clocked=clocked, now_ms=self.clock.now_ms()
         )
+
+
+def grown(seed: int) -> Stage:
+    """Return a stage that was given more partitions twice, between parts of a lively day: open sessions moved."""
+    stage = Stage()
+    for turn, partitions in enumerate((8, 16, None)):
+        fill(stage, 150, 100 * turn + seed)
+        stage.member(batch_records_max=10).finish().log.close()
+        if partitions is not None:
+            stage.grow(partitions)
+    return stage
 
 
 def fill(stage: Stage, count: int, seed: int = 1) -> None:

@@ -103,9 +103,9 @@ class Following:
         at = after
         for row, _ in in_order_of_log(held.view):
             topic = TAGGED if isinstance(row, MessageRow) else SESSIONS
-            if row.offset < after.ends[topic, after.partition]:
+            if after.has(topic, row.partition, row.offset):
                 continue
-            at = at.behind(topic, row.offset)
+            at = at.behind(topic, row.partition, row.offset)
             if isinstance(row, MessageRow):
                 frames = self._of_message(row.value, row, at)
                 self.logged.add(row.record_id)
@@ -120,7 +120,7 @@ class Following:
         """Return what is to be sent of a record; nothing if it is of another session."""
         _, topic, record, position = item
         begin, value = self._begin, record.value or b""
-        if begin is not None and position.ends[topic, position.partition] <= begin.ends[topic, begin.partition]:
+        if begin is not None and begin.has(topic, record.partition, record.offset):
             return []
         if topic == TAGGED:
             return self._of_message(value, record, position)

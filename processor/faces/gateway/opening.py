@@ -162,9 +162,11 @@ def _begin_at(context: Context, place: Place, told: Position | None) -> Position
     It may be another cluster's, or lie beyond the end, as after a restored backup.
     """
     here = context.view.progress.position_of(place.user_id)
-    if told is not None and told[:2] == here[:2] and told.sessions <= here.sessions and told.tagged <= here.tagged:
-        return told
-    return here._replace(sessions=0, tagged=0)
+    if told is not None and told.cluster == here.cluster and told.partition <= here.partition:
+        end = context.view.progress.positions()[told.partition]  # Another one than `here`, if the user has moved since.
+        if told.sessions <= end.sessions and told.tagged <= end.tagged:
+            return told
+    return Position(here.cluster, 0, 0, 0)
 
 
 def connected_in(context: Context, place: Place) -> CommandRecord:

@@ -31,6 +31,7 @@ from processor.faces.v1.reading import CHUNK_BYTES, encode, held_of, in_thread
 from processor.faces.v1.telling import event_fields, message_fields, session_resource
 from processor.sessions.jsonforms import resource_of
 from processor.sessions.model import MessageRow
+from processor.sessions.ports import SESSIONS, TAGGED
 from processor.view.held import Held
 from processor.view.position import Position
 from processor.view.view import View
@@ -175,12 +176,12 @@ class _Replay:
         begin = self._at
         for row, _ in in_order_of_log(self._held.view):
             if isinstance(row, MessageRow):
-                if row.offset < begin.tagged:
+                if begin.has(TAGGED, row.partition, row.offset):
                     continue
                 self._at = self._at._replace(tagged=row.offset + 1)
                 frames.append(_frame("message", self._at, encode(message_fields(row, self._codec, owner))))
             else:
-                if row.offset < begin.sessions:
+                if begin.has(SESSIONS, row.partition, row.offset):
                     continue
                 self._at = self._at._replace(sessions=row.offset + 1)
                 frames.append(_frame("event", self._at, encode(event_fields(from_json(row.value), owner))))
