@@ -25,6 +25,10 @@ AXE_SHA512 = "Xm7bpRXnDSX2YE2YFfBk2FnF0ep6tmG7xPh8iHee8MIcrgq762Nkce856dYtJYLkuI
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowUp": 38, "ArrowDown": 40}
 
 
+class Navigated(Exception):
+    """The page went to another before it had answered."""
+
+
 class Chromium:
     """A headless Chromium. It is slow to start, so that a run shares one; `page` gives what tests may not share."""
 
@@ -72,6 +76,8 @@ class Chromium:
             data = data[os.write(self._out, data) :]
         self.wait(method, lambda: number in self._answers)
         answer = self._answers.pop(number)
+        if answer.get("error", {}).get("message") == "Inspected target navigated or closed":
+            raise Navigated(method)
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 
@@ -140,8 +146,7 @@ class Browser:
         self.requests.clear()
         self.bytes_taken = 0
         self.call("Page.navigate", url=f"{url}{fragment}")
-        shown = "document.readyState === 'complete' && location.protocol !== 'about:'"
-        self._chromium.wait("the page", lambda: self.run(shown))
+        self.wait_for("document.readyState === 'complete' && location.protocol !== 'about:'")
         self.settle()
 
     def run(self, script: str) -> Any:
@@ -152,7 +157,13 @@ class Browser:
 
     def wait_for(self, condition: str) -> None:
         """Wait until `condition`, a script, is true."""
-        self._chromium.wait(condition, lambda: self.run(f"Boolean({condition})"))
+        self._chromium.wait(condition, lambda: self._holds(condition))
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.run(f"Boolean({condition})"))
+        except Navigated:
+            return False  # It was asked of the page before.
 
     def settle(self) -> None:
         """Wait until what was asked for is drawn."""
