@@ -13,7 +13,7 @@ from processor.errors import UsageError
 from processor.kafka import topic_admin
 from processor.kafka.adopting import adopt
 from processor.kafka.growing import Growing, Growth
-from processor.kafka.topics import Difference, Topic, check_partitions, desired_topics, plan
+from processor.kafka.topics import Difference, Topic, check_partitions
 from processor.wiring import log_conf
 
 WAITING_MS_MAX: Final = 300_000  # for which raw records may have waited when users move; never half of a session's gap
@@ -158,8 +158,7 @@ def _differences(
 ) -> tuple[dict[str, str], list[Topic], list[Difference]]:
     settings = chosen(bootstrap, prefix)
     conf = settings.kafka_conf()
-    desired = desired_topics(settings.topic_prefix, partitions=partitions, replicas=replicas)
-    return conf, desired, plan(desired, topic_admin.read_topics(conf, [topic.name for topic in desired]))
+    return conf, *topic_admin.compare(conf, settings.topic_prefix, partitions=partitions, replicas=replicas)
 
 
 def _show(differences: list[Difference], as_json: bool, *, done: bool) -> None:

@@ -25,6 +25,7 @@ from processor.kafka.topics import (
     Action,
     Difference,
     Topic,
+    as_grown,
     check_configs,
     check_partitions,
     desired_topics,
@@ -60,11 +61,25 @@ def ensure_topics(
         UsageError: something would shrink; nothing is changed then.
         BrokerUnavailable: no broker answers.
     """
-    desired = desired_topics(prefix, partitions=partitions, replicas=replicas)
-    client = _client(conf)
-    differences = plan(desired, _read(client, conf, [topic.name for topic in desired]))
+    desired, differences = compare(conf, prefix, partitions=partitions, replicas=replicas)
     apply(conf, desired, differences)
     return differences
+
+
+def compare(
+    conf: KafkaConf, prefix: str, *, partitions: int | None, replicas: int | None
+) -> tuple[list[Topic], list[Difference]]:
+    """Return the topics as they should be, and what differs. Arguments as of `desired_topics`.
+
+    Raises:
+        UsageError: the existing topics have unequal partition counts; as `desired_topics` raises it.
+        BrokerUnavailable: no broker answers.
+    """
+    desired = desired_topics(prefix, partitions=partitions, replicas=replicas)
+    actual = read_topics(conf, [topic.name for topic in desired])
+    if partitions is None:
+        desired = as_grown(desired, actual)
+    return desired, plan(desired, actual)
 
 
 def apply(conf: KafkaConf, desired: Iterable[Topic], differences: Iterable[Difference]) -> None:

@@ -174,6 +174,12 @@ def check_kept(state: Topic) -> None:
         )
 
 
+def as_grown(desired: Iterable[Topic], actual: Mapping[str, Topic]) -> list[Topic]:
+    """Return `desired` with as many partitions as there are, if these are more: the topics have been grown."""
+    there = max((topic.partitions for topic in actual.values()), default=0)
+    return [replace(topic, partitions=max(there, topic.partitions)) for topic in desired]
+
+
 def plan(desired: Iterable[Topic], actual: Mapping[str, Topic]) -> list[Difference]:
     """Return what differs, in the order of `desired`. What would shrink or delete is refused.
 

@@ -10,7 +10,7 @@ from confluent_kafka.admin import ConfigEntry  # type: ignore[attr-defined]  # I
 
 from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.topic_admin import readable
-from processor.kafka.topics import Action, Topic, check_configs, desired_topics, plan, read_topic
+from processor.kafka.topics import Action, Topic, as_grown, check_configs, desired_topics, plan, read_topic
 
 WANTED = Topic("a3cp.raw", 4, 1, {"retention.ms": "1000", "segment.ms": "60", "cleanup.policy": "delete"})
 UNSET = replace(WANTED, configs={"cleanup.policy": "delete", "segment.ms": "60"})
@@ -59,6 +59,15 @@ def test_settings_that_may_not_be_read_are_let_pass() -> None:
     check_configs(replace(WANTED, configs=settings), replace(WANTED, configs=settings), is_ours=True)
     with pytest.raises(BrokerUnavailable, match="kafka:9092"):
         answered(KafkaError.REQUEST_TIMED_OUT)
+
+
+def test_topics_that_were_grown_stay_so() -> None:
+    """The files' number of partitions is for topics that are made; one that is made later has as many as the others."""
+    tagged = Topic("a3cp.tagged", 4, 1, {})
+    there = {"a3cp.raw": replace(WANTED, partitions=8)}
+    assert [topic.partitions for topic in as_grown([WANTED, tagged], there)] == [8, 8]
+    assert [topic.partitions for topic in as_grown([WANTED], {"a3cp.raw": replace(WANTED, partitions=3)})] == [4]
+    assert as_grown([WANTED], {}) == [WANTED]
 
 
 def test_too_few_replicas_are_refused() -> None:
