@@ -19,7 +19,7 @@ def examine(settings: Settings, roots: Sequence[str]) -> Iterator[Finding]:
         settings: say where all is.
         roots: where bundles are to go, beside those that the store has exported to.
     """
-    partitions = 0
+    partitions = stored = 0
     try:
         cluster = look(settings.kafka_conf(), settings.topics())
         yield from of_cluster(cluster, settings)
@@ -27,6 +27,8 @@ def examine(settings: Settings, roots: Sequence[str]) -> Iterator[Finding]:
         if len(counts) == 1 and not missing(cluster, settings):
             (partitions,) = counts
             yield from of_work(cluster, settings, partitions, SystemClock().now_ms)
+            names = settings.topics()
+            stored = partitions if cluster.hidden.isdisjoint((names.tagged, names.sessions)) else 0
     except A3CPError as error:
         yield Finding("broker", State.WRONG, error.what, error.remedy)
-    yield from of_store(settings, roots, partitions)
+    yield from of_store(settings, roots, stored)
