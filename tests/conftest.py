@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ def topics(kafka: str, prefix: str) -> Iterator[str]:
     names = [topic.name for topic in desired_topics(prefix)]
     places = [(name, partition) for name in names for partition in range(PARTITIONS)]
     # A broker that is slow knows of a new topic before it leads its partitions.
-    patiently(lambda: log_offsets(admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED), "making topics", conf)
+    ask = partial(log_offsets, admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED)
+    patiently(ask, "making topics", conf, timeout_s=60)
     yield prefix
     for future in admin.delete_topics(names).values():
         future.result()

@@ -211,7 +211,8 @@ def test_nodes_fail_under_load(three: Path, servers: str, prefix: str, tmp_path:
         code, told = fleet.a3cp("audit", "--json")
         audited = json.loads(told)
         outcomes = audited["tagged"] + audited["answered"]
-        assert (code, raw, outcomes) == (0, load.count, load.count)
+        assert (code, outcomes) == (0, raw)
+        assert raw >= load.count  # The load's own client may write one twice as a leader dies.
         exporter.await_exported(servers, prefix)
         assert (exporter.end(signal.SIGTERM), calm.run().returncode) == (0, 0)
         assert_same(exporter, calm)

@@ -66,7 +66,7 @@ class Page(HTMLParser):
         lines = [line.split("\t") for line in "".join(self.inside["script#lines"]).splitlines()]
         told = [(json.loads(head), json.loads(rest)) for head, rest in lines]
         shapes = self.data["shapes"]
-        return [(head, dict(zip(shapes[rest[3]], rest[4:], strict=True))) for head, rest in told]
+        return [(head, dict(zip(shapes[rest[4]], rest[5:], strict=True))) for head, rest in told]
 
 
 def page_of(tmp_path: Path, view: SessionView) -> str:
