@@ -220,7 +220,7 @@ class Unreachable(Unavailable):
 
 
 class NoOutcomeYet(ServiceError, NoOutcome):
-    """The command is in the log, and will be carried out. To repeat it with the same key is safe."""
+    """The command is kept, and will be carried out. To repeat it with the same key is safe."""
 
     code = "no_outcome"
 

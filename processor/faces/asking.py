@@ -72,7 +72,8 @@ async def carried_out(context: Context, command: CommandRecord, patience_s: floa
         waits: whether it may wait in the outbox while Kafka is away. What will come of it is returned, then.
 
     Raises:
-        Problem: no_outcome, since no processor carried it out in time; as `refuse_unfit` raises it.
+        Problem: no_outcome, since no processor carried it out in time, or it is kept and nobody can tell what comes of
+            it; as `refuse_unfit` raises it.
         BrokerUnavailable: it was given up, whatever `patience_s` is. The log may have it only if it was on its way as
             Kafka fell silent.
         OutboxFull: neither is it in the outbox.
@@ -156,10 +157,15 @@ class _Sent:
 
 
 async def _foreseen(context: Context, command: CommandRecord) -> Answered:
-    """Return what will come of a command that waits in the outbox."""
+    """Return what will come of a command that waits in the outbox.
+
+    Raises:
+        Problem: no_outcome, since this replica cannot tell.
+    """
     meanwhile = context.meanwhile
     assert meanwhile is not None
     await anyio.to_thread.run_sync(meanwhile.take, command.value, command.key)
-    event = meanwhile.foreseen.memory.outcome(command.record_id, command.key.decode())
-    assert event is not None
+    event = meanwhile.outcome(command.record_id, command.key.decode())
+    if event is None:
+        raise Problem("no_outcome", "it waits in the outbox, and what comes of it is not known here", retry_after_s=1)
     return Answered(event, is_kept=True)

@@ -11,9 +11,9 @@ from itertools import chain
 from typing import Final
 
 from processor.codec.codec import Codec
-from processor.codec.events import from_json
+from processor.codec.events import EventView, from_json
 from processor.codec.state import encode_state
-from processor.core.model import Rules
+from processor.core.model import RejectCode, Rules
 from processor.outbox.outbox import Outbox
 from processor.runtime.ports import Output, TopicRecord
 from processor.runtime.task import Task
@@ -79,6 +79,14 @@ class Meanwhile:
             self._task.committed()
             for kind in (SESSIONS, STATE, TAGGED):
                 self._foreseen.take(kind, self._records(kind, outputs))
+
+    def outcome(self, record_id: str, user_id: str) -> EventView | None:
+        """Return what will come of a command that is kept; None if that cannot be told here.
+
+        The log may know a session whose state this replica has not read. So it alone says that there is none.
+        """
+        event = self._foreseen.memory.outcome(record_id, user_id)
+        return None if event is not None and event.reason == RejectCode.NOT_FOUND.value else event
 
     def concerns(self, session_id: str) -> bool:
         """Return whether something waits for a session, so that the log does not tell all of it."""

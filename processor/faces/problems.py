@@ -94,7 +94,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "starting": Kind(503, "The service is starting", "Repeat the request; /readyz says what is still missing."),
     "no_outcome": Kind(
         504, "There is no outcome yet",
-        "The command is in the log and will be carried out. To repeat it with the same idempotency key is safe.",
+        "The command is kept and will be carried out. To repeat it with the same idempotency key is safe.",
     ),
     "outbox_full": Kind(507, "The outbox is full", "Kafka has been away too long to keep more. Repeat it later."),
 }  # fmt: skip

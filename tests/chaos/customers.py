@@ -19,7 +19,7 @@ REST_S: Final = 0.1  # between two messages
 NOTES: Final = 3  # of each session
 _PATIENCE_S: Final = 8.0  # for an answer
 _ANSWERED_WITHIN_S: Final = 100.0  # once all runs undisturbed, on a machine that does much else
-_AGAIN: Final = frozenset({404, 429, 503, 504, 507})  # statuses that say: later
+_AGAIN: Final = frozenset({429, 503, 504, 507})  # statuses that say: later
 
 
 class Customer(threading.Thread):
@@ -28,7 +28,6 @@ class Customer(threading.Thread):
     def __init__(self, name: str, ports: Sequence[int]) -> None:
         super().__init__(name=name, daemon=True)
         self.unanswered = 0  # requests whose answer was lost on the way
-        self.unknown = 0  # answers that did not know a session that there is: a defect, which a run of ten minutes met
         self.kept = 0  # answers that said that it waits in an outbox
         self.trouble: list[str] = []
         self._urls = [f"http://127.0.0.1:{port}" for port in ports]
@@ -55,7 +54,6 @@ class Customer(threading.Thread):
             except httpx.HTTPError:
                 self.unanswered += 1
             else:
-                self.unknown += answer.status_code == httpx.codes.NOT_FOUND
                 if answer.status_code not in _AGAIN:
                     if answer.is_error:
                         self.trouble.append(f"{self.name}: {path} {request}: {answer.status_code} {answer.text}")

@@ -53,13 +53,12 @@ def run(
     runs.tagged.look()
     say(f"happened: {', '.join(f'{name} {count}' for name, count in sorted(chaos.happened.items()))}")
     answered = sum(sum(carer.done.values()) for carer in runs.carers)
-    names = ("unanswered", "kept", "unknown")
-    unanswered, kept, unknown = (sum(getattr(each, name) for each in runs.customers) for name in names)
+    unanswered, kept = (sum(getattr(each, name) for each in runs.customers) for name in ("unanswered", "kept"))
     said = sum(speaker.said for speaker in runs.speakers)
     say(
         f"{found.tagged:,} messages tagged exactly once, {found.dead:,} dead letters, {found.sessions:,} sessions; "
         f"{answered:,} commands and {said:,} messages by the service; {unanswered:,} answers were lost, {kept:,} told "
-        f"of an outbox, {unknown} did not know the session"
+        "of an outbox"
     )
     for standstill in sorted(runs.tagged.standstills, reverse=True)[:TOLD]:
         say(f"standstill: {chaos.troubles.told(standstill)}")

@@ -1,6 +1,7 @@
 """Sessions over HTTP while Kafka is away: kept, foreseen, and in the log once it is back."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from starlette.testclient import TestClient
 
 from processor.faces.app import make_app
 from processor.in_memory import MemoryDeployment
+from processor.runtime.ports import TopicRecord
+from processor.sessions.ports import SESSIONS
 from processor.settings.model import Settings
 from tests.patience import until
 
@@ -172,3 +175,21 @@ def test_an_unknown_session_while_something_waits(deployment: MemoryDeployment, 
     assert http.get(path, headers=HOST).status_code == 503
     back(deployment)
     assert http.get(path, headers=HOST).status_code == 404
+
+
+def test_a_session_whose_state_has_not_come(deployment: MemoryDeployment) -> None:
+    """The replica has read the event of a new session, not the state, when Kafka falls silent: it is not unknown."""
+    replica = deployment.restarted()
+    replica.is_behind = True
+    replica.sender.send(replica.sender.command(USER, "start"), lambda error: None)
+    until(lambda: len(deployment.broker.values(SESSIONS)) == 1)
+    number, offset, key, value, append_ms, _ = next(chain.from_iterable(deployment.broker.topics[SESSIONS]))
+    replica.view.take(SESSIONS, [TopicRecord(SESSIONS, number, offset, append_ms, key, value, ())])
+    session_id = replica.view.memory.open_session(USER)
+    with TestClient(make_app(replica.context()), base_url="http://localhost") as http:
+        deployment.broker_is_away = True
+        path, note = f"/v1/sessions/{session_id}/notes", {"text": "calm"}
+        assert post(http, path, note, 504, key="a note")["code"] == "no_outcome"
+        replica.is_behind = False
+        back(deployment)
+        assert post(http, path, note, key="a note")["kind"] == "note"

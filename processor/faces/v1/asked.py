@@ -51,7 +51,7 @@ class Asked:
         known, meanwhile = self.context.view.memory.outcome(record_id, user_id), self.context.meanwhile
         is_kept = known is None and meanwhile is not None
         if known is None and meanwhile is not None:
-            known = meanwhile.foreseen.memory.outcome(record_id, user_id)
+            known = meanwhile.outcome(record_id, user_id)
         if known is None:
             return None
         refuse_another(known, self.digest)
