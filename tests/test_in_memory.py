@@ -1,7 +1,7 @@
 """The deployment in memory keeps the promises of a real one, so that tests over it mean something."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from processor.codec.isotime import format_time
 from processor.errors import BrokerUnavailable
 from processor.in_memory import MemoryDeployment, Replica
-from processor.sessions.ports import SessionFilter
+from processor.sessions.ports import SessionFilter, Snapshot
 from processor.view.standing import Standing
 
 GAP_MS = 3_600_000
@@ -105,6 +105,22 @@ def test_silence_ends_a_session(deployment: MemoryDeployment) -> None:
     assert session_id is not None
     deployment.advance(GAP_MS + deployment.settings.quiet_ms + 1)
     assert deployment.view.memory.standing("ann", session_id) is Standing.CLOSED
+
+
+def test_a_session_that_is_stored_while_it_is_read(deployment: MemoryDeployment, monkeypatch: Any) -> None:
+    """The store was asked just before it had the session, and the tail just after it had let it go."""
+    session_id, held = start(deployment, "ann"), deployment.store.reader.held
+    asked: list[Sequence[str]] = []
+
+    def held_before(session_ids: Sequence[str]) -> Snapshot:
+        snapshot = held(session_ids)
+        if not asked:
+            asked.append(session_ids)
+            deployment.export()
+        return snapshot
+
+    monkeypatch.setattr(deployment.store.reader, "held", held_before)
+    assert deployment.view.session(session_id) is not None
 
 
 def test_export_stores_all_there_is_once(deployment: MemoryDeployment) -> None:

@@ -32,10 +32,9 @@ class Page(NamedTuple):
 class Listing:
     """Lists, counts and searches sessions; any thread may use it."""
 
-    def __init__(self, reading: Reading, partitions: int) -> None:
-        """Read by `reading`; the topics have so many `partitions`."""
+    def __init__(self, reading: Reading) -> None:
+        """Read by `reading`."""
         self._reading = reading
-        self._partitions = range(partitions)
 
     def page(
         self, wanted: SessionFilter, *, limit: int, after: Cursor | None, skip: int
@@ -47,7 +46,7 @@ class Listing:
         try:
             return self._page(wanted, limit=limit, after=after, skip=skip)
         except StoreUnavailable:
-            alone = Listing(self._reading.without_store(), len(self._partitions))
+            alone = Listing(self._reading.without_store())
             return alone._page(wanted, limit=limit, after=after, skip=skip)
 
     def _page(
@@ -58,7 +57,7 @@ class Listing:
             offsets = self._reading.offsets()
             newest = self._newest(self._concerned(wanted, offsets), wanted, after, stored=min(end + 1, _STORED))
             rows = list(islice(newest, end + 1))
-            lacking = self._reading.lacking(offsets, self._partitions)
+            lacking = self._reading.lacking(offsets)
             if not lacking:
                 break
         last = cursor_of(rows[end - 1]) if len(rows) > end else None
@@ -66,7 +65,7 @@ class Listing:
 
     def is_whole(self) -> bool:
         """Whether no record between store and tails is missing."""
-        return not self._reading.lacking(self._reading.offsets(), self._partitions)
+        return not self._reading.lacking(self._reading.offsets())
 
     def count(self, wanted: SessionFilter) -> int:
         """Return how many sessions pass."""
@@ -76,7 +75,7 @@ class Listing:
             count, snapshot = self._reading.counted(wanted, list(named))
             count -= sum(passes(row, wanted) for row in snapshot.rows)
             count += sum(passes(each.row, wanted) for each in self._reading.folded(named, snapshot))
-            if not self._reading.lacking(offsets, self._partitions):
+            if not self._reading.lacking(offsets):
                 break
         return count
 
@@ -89,7 +88,7 @@ class Listing:
         offsets = {
             (topic, number): end for number, end in ends.items() for topic, end in ((SESSIONS, end), (TAGGED, _END))
         }
-        if any(topic == SESSIONS for topic, _ in self._reading.lacking(offsets, self._partitions)):
+        if any(topic == SESSIONS for topic, _ in self._reading.lacking(offsets)):
             return None
         named = self._concerned(wanted, offsets)
         if len(named) > _CHANGED_MAX:

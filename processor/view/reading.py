@@ -39,10 +39,11 @@ class Folded:
 class Reading:
     """Adds the tails to what the store holds; any thread may use it. What asks the store may raise StoreUnavailable."""
 
-    def __init__(self, memory: Memory, store: SessionReader | None) -> None:
-        """Read the tails of `memory`, and the store if there is one."""
+    def __init__(self, memory: Memory, store: SessionReader | None, partitions: int) -> None:
+        """Read the tails of `memory`, and the store if there is one; the topics have so many `partitions`."""
         self._memory = memory
         self._store = store
+        self._partitions = range(partitions)
 
     def session(self, session_id: str, keys: Collection[bytes]) -> tuple[Folded | None, bool]:
         """Return a session, and whether nothing of it is missing; `keys` are the users who may have it.
@@ -59,10 +60,9 @@ class Reading:
             found = next(self.folded({session_id: users}, snapshot), None)
             if found is None and away is not None:
                 raise away
-            if found is None:
-                return None, True
-            if not self.lacking(snapshot.offsets, [found.row.partition]):
-                return found, found.is_read
+            # What is not found may have left the tail for the store since that was asked.
+            if not self.lacking(snapshot.offsets, None if found is None else found.row.partition):
+                return found, found is None or found.is_read
         return found, False
 
     def messages(self, folded: Folded, after_seq: int = 0) -> Iterator[MessageRow]:
@@ -95,7 +95,7 @@ class Reading:
 
     def without_store(self) -> "Reading":
         """Return what reads the tails alone, while the store does not answer."""
-        return Reading(self._memory, None)
+        return Reading(self._memory, None, len(self._partitions))
 
     # --- the store, which may not be there
 
@@ -135,14 +135,15 @@ class Reading:
         with self._memory.lock:
             return {key for tail in self._memory.tails.values() for key in tail.naming(session_id)}
 
-    def lacking(self, offsets: Mapping[Source, int], partitions: Collection[int]) -> Collection[Source]:
-        """Return where, among `partitions`, records between the store's `offsets` and a tail are missing."""
+    def lacking(self, offsets: Mapping[Source, int], partition: int | None = None) -> Collection[Source]:
+        """Return where, in any partition or in one, records between the store's `offsets` and a tail are missing."""
+        partitions = self._partitions if partition is None else (partition,)
         with self._memory.lock:
             return [
-                (topic, partition)
+                (topic, number)
                 for topic, tail in self._memory.tails.items()
-                for partition in partitions
-                if tail.lacks(partition, offsets.get((topic, partition), 0))
+                for number in partitions
+                if tail.lacks(number, offsets.get((topic, number), 0))
             ]
 
     def complete_since_ms(self, lacking: Collection[Source]) -> int | None:

@@ -65,8 +65,8 @@ class View:
         self._now_ms = now_ms
         self.memory: Final = Memory(codec, tail_bytes_max=tail_bytes_max)
         self.progress: Final = Progress(cluster_id, partitions)
-        self._reading = Reading(self.memory, store)
-        self._listing = Listing(self._reading, partitions)
+        self._reading = Reading(self.memory, store, partitions)
+        self._listing = Listing(self._reading)
         self._watchers = Watchers(codec)
 
     # --- fed by the follower
