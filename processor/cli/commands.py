@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "demo": Entry("Run the whole system on a lifelike day, and check it"),
     "up": Entry("Run everything on one machine, and say where it is"),
     "broker": Entry("Start and stop the embedded Kafka", ("up", "down", "status")),
-    "topics": Entry("Compare and make the topics as topics/*.yaml want them", ("plan", "apply")),
+    "topics": Entry("Compare and make the topics as topics/*.yaml want them", ("plan", "apply", "grow", "adopt")),
     "process": Entry("Tag the messages of a3cp.raw, until stopped"),
     "serve": Entry("Serve sessions over HTTP, until stopped"),
     "hooks": Entry("Tell other programs of sessions, until stopped"),

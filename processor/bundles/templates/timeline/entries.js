@@ -45,11 +45,9 @@ function add(fresh) {
 }
 // A number that this language cannot hold is shown as its text.
 const exact = (key, value, at) => (typeof value !== "number" || Number.isSafeInteger(value) || Number.isFinite(value) && value % 1 ? value : at?.source ?? String(value));
-const fieldsOf = (names, values) => Object.fromEntries(names.map((name, index) => [name, values[index]]));
-function restOf(entry) {
-  const [recordedMs, hash, reasons, trace, shape, ...values] = /\d{16}/.test(entry.rest) ? JSON.parse(entry.rest, exact) : JSON.parse(entry.rest);
-  return { recordedMs, hash, reasons, trace, record: fieldsOf(entry.names[shape], values) };
-}
+const partsOf = ([recordedMs, hash, reasons, trace, shape, ...values], names) =>
+  ({ recordedMs, hash, reasons, trace, record: Object.fromEntries(names[shape].map((name, index) => [name, values[index]])) });
+const restOf = (entry) => partsOf(/\d{16}/.test(entry.rest) ? JSON.parse(entry.rest, exact) : JSON.parse(entry.rest), entry.names);
 const anchor = (entry) => (entry.isMessage ? `seq=${entry.number}` : `event=${entry.number}`);
 const wordsOf = (entry) => fill(entry) + (entry.detail ? `: ${entry.detail}` : "");
 const flagsOf = (entry) => entry.loud.map((word) => (LOUD_EVENTS.has(word) && !Object.hasOwn(W.flags, word) ? readable(word) : readable(flagText(word))));

@@ -82,7 +82,7 @@ const whole = (key, value, at) => (typeof value === "number" && !Number.isFinite
 const wholly = (text) => (/[eE]\+?\d{3}|\d{309}/.test(text) ? JSON.parse(text, whole) : JSON.parse(text));  // Few have such numbers, and it takes longer.
 function isShown(message, content) {
   if (typeof content !== "string") return true;
-  const [, , , shape, ...values] = wholly(message.rest), shown = fieldsOf(message.names[shape], values);
+  const shown = partsOf(wholly(message.rest), message.names).record;
   const text = ({ session_id, user_id, ...fields }) => JSON.stringify([personOf(user_id), ...Object.keys(fields).sort().map((name) => [name, fields[name]])]);
   return text(wholly(content)) === text(shown);
 }
