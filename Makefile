@@ -1,6 +1,6 @@
 # One recipe a task. Each sets up what it needs: only Python >= 3.11, make and a network are taken for granted.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-all check format lint types imports coverage simulate chaos bench dashboards record rehearse lock sbom audit clean
+.PHONY: help demo test test-long check format lint types imports coverage simulate chaos bench dashboards record rehearse lock sbom audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,10 +33,6 @@ test: $(READY)  ## Run the tests but the long ones; PYTEST_ARGS="-m 'not broker'
 test-long: $(READY)  ## Run the long tests: kills, restarts of Kafka, long loads.
 	@echo "==> long tests"
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m long $(PYTEST_ARGS)
-
-test-all: $(READY)  ## Run all tests side by side: while long ones wait, others have the core.
-	@echo "==> all tests"
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 check: format lint types imports test  ## Format, lint, types, import contracts, tests but the long ones.
 
