@@ -234,7 +234,7 @@ def audited(
         (names.tagged, names.sessions, names.state, names.dlq, names.raw),
         raw=names.raw,
         group_id=settings.group_id,
-        origin={"raw": names.raw, "state": names.state, "tagged": names.tagged, "sessions": names.sessions},
+        origin=names.by_role,
         on_read=on_read,
     )
     codec = Codec(schemas(settings), strict=settings.strict)

@@ -57,8 +57,7 @@ def group(settings: Settings, partitions: int) -> Finding:
     """
     conf, names = settings.kafka_conf(), settings.topics()
     refuse_lost_offsets(conf, settings.group_id, raw=names.raw, state=names.state, partitions=partitions)
-    roles = {"raw": names.raw, "state": names.state, "tagged": names.tagged, "sessions": names.sessions}
-    refuse_other_topics(conf, settings.group_id, roles, partitions)
+    refuse_other_topics(conf, settings.group_id, names.by_role, partitions)
     refuse_another_group(conf, settings.group_id, names.tagged)
     return Finding(
         "group", State.OK, f"the offsets of {settings.group_id} fit these topics, and no other group writes to them"

@@ -69,9 +69,8 @@ def adopt(conf: LogConf, names: TopicNames) -> Taken:
 
 def _offsets(conf: LogConf, names: TopicNames, ends: dict[tuple[str, int], int]) -> list[TopicPartition]:
     """Return the offsets to commit, each with the ids of these topics and where the mirrored records end."""
-    roles = {"raw": names.raw, "state": names.state, "tagged": names.tagged, "sessions": names.sessions}
     admin = AdminClient(dict(conf.common))
-    text = text_of(patiently(lambda: identities(admin, roles), "asking for the ids of topics", conf.common))
+    text = text_of(patiently(lambda: identities(admin, names.by_role), "asking for the ids of topics", conf.common))
     offsets = []
     for partition in range(conf.partitions):
         adopted = Adopted(*(ends[name, partition] for name in (names.raw, names.state, names.dlq)))

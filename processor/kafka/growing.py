@@ -62,7 +62,7 @@ class Growing:
         self._names, self._after = names, after
         self._counts = count_partitions(conf.common, names)
         self._admin = AdminClient(dict(conf.common))
-        roles = {"raw": names.raw, "state": names.state, "tagged": names.tagged, "sessions": names.sessions}
+        roles = names.by_role
 
         def ask() -> tuple[list[TopicPartition], Identities]:
             numbers = range(self._counts[names.raw])

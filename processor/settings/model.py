@@ -65,6 +65,11 @@ class TopicNames(NamedTuple):
     state: str
     dlq: str
 
+    @property
+    def by_role(self) -> Mapping[str, str]:
+        """The names of the topics whose ids are noted beside a group's offsets, by role, in the order of that text."""
+        return {"raw": self.raw, "state": self.state, "tagged": self.tagged, "sessions": self.sessions}
+
 
 def _setting(default: object, meaning: str, unit: str = "", **limits: Any) -> Any:
     return Field(default, description=meaning, json_schema_extra={"unit": unit}, **limits)

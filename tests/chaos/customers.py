@@ -6,6 +6,7 @@ They go on whatever happens to the service and to Kafka, as good clients do: wha
 import itertools
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, Self
@@ -22,7 +23,7 @@ _ANSWERED_WITHIN_S: Final = 100.0  # once all runs undisturbed, on a machine tha
 _AGAIN: Final = frozenset({429, 503, 504, 507})  # statuses that say: later
 
 
-class Customer(threading.Thread):
+class Customer(threading.Thread, ABC):
     """Sends until told to stop, and is at the end once its last request was answered well."""
 
     def __init__(self, name: str, ports: Sequence[int]) -> None:
@@ -40,9 +41,9 @@ class Customer(threading.Thread):
                     return
                 self.serve(http, number)
 
+    @abstractmethod
     def serve(self, http: httpx.Client, number: int) -> None:
         """Do what this customer does, for the `number`th time."""
-        raise NotImplementedError
 
     def ask(self, http: httpx.Client, path: str, urls: Sequence[str], **request: Any) -> httpx.Response:
         """Post to each of `urls` in turn until one answers well; an answer that helps nobody is noted as trouble."""
