@@ -26,12 +26,13 @@ def why_kept_out(conf: Mapping[str, Any]) -> str | None:
     until_s = time.monotonic() + _TRY_S
     while not told and time.monotonic() < until_s:
         client.poll(_POLL_S)
-    return next((_plain(error.str()) for error in told if _is_kept_out(error)), None)
+    return next(filter(None, map(reason, told)), None)
 
 
-def _is_kept_out(error: KafkaError) -> bool:
-    return error.code() in _KEPT_OUT or (error.code() == KafkaError._TRANSPORT and "SSL" in error.str())
-
-
-def _plain(text: str) -> str:
-    return _WHERE.sub("", text)
+def reason(error: KafkaError) -> str | None:
+    """Return why the broker does not let the client in, for people. Returns None if the error is of another kind."""
+    text = _WHERE.sub("", error.str())
+    is_of_tls = error.code() == KafkaError._TRANSPORT and "SSL" in text
+    if is_of_tls and "Disconnected" in text:  # Which words the client has for this depends on who is first.
+        return "the connection was closed as TLS began, as a PLAINTEXT broker listener does"
+    return text if is_of_tls or error.code() in _KEPT_OUT else None
