@@ -148,7 +148,7 @@ class OidcDoor:
             raise Problem("forbidden", f"the token's claim {self._rules.role_claim} names no role")
         users = _words(claims.get(self._rules.users_claim, [subject]))
         scope = (ALL_USERS,) if ALL_USERS in users else users
-        return Caller(subject, role, scope, is_person=True, until_s=int(claims["exp"]))
+        return Caller(subject, role, scope, is_person=True, until_s=int(claims["exp"] + self._rules.leeway_s))
 
 
 def _words(claim: object) -> frozenset[str]:

@@ -48,7 +48,8 @@ def test_a_token_for_a_cookie(file: Path) -> None:
     client = client_of(file)
     assert client.get("/page/me").status_code == 401
     answer = client.post("/page/sign-in", json={"token": f" {token}\n"}, headers={"Origin": "https://sessions.example"})
-    assert answer.json() == {"name": "ruth", "role": "reviewer", "users": ["heron-07"], "signed_in_until": None}
+    said = {"name": "ruth", "role": "reviewer", "users": ["heron-07"]}
+    assert answer.json() == {**said, "signed_in_until": None, "signed_in_for_s": None}
     told = answer.headers["set-cookie"]
     assert told.startswith(f"{NAME}=")
     assert told.endswith("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure")

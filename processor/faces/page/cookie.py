@@ -66,7 +66,7 @@ class Cookies:
 
     def _token(self, cookie: str) -> str | None:
         try:
-            return self._cipher.decrypt(cookie, ttl=LASTS_S).decode()
+            return self._cipher.decrypt(cookie, ttl=LASTS_S - 1).decode()  # That second too.
         except (InvalidToken, ValueError):
             return None
 

@@ -85,7 +85,7 @@ class SignIns:
             return None
         sealed = token.removeprefix(_PREFIX)
         try:
-            name, role, users = json.loads(self._cipher.decrypt(sealed, ttl=LASTS_S))
+            name, role, users = json.loads(self._cipher.decrypt(sealed, ttl=LASTS_S - 1))  # That second too.
         except InvalidToken:
             raise unauthenticated("the sign-in has ended") from None
         until_s = self._cipher.extract_timestamp(sealed) + LASTS_S

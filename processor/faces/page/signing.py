@@ -1,5 +1,6 @@
 """Signing in to the page with a token, and out again; who one is there, and for how long."""
 
+import time
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -77,4 +78,5 @@ def _told(who: Caller, until_s: int | None) -> dict[str, Any]:
         "role": who.role,
         "users": None if who.sees_all else sorted(who.users),
         "signed_in_until": None if until_s is None else format_time(until_s * 1000),
+        "signed_in_for_s": None if until_s is None else round(until_s - time.time(), 3),
     }

@@ -189,6 +189,8 @@ def test_the_end_of_a_sign_in_is_said_before_it_comes(browser: Browser, site: Si
     browser.wait_for("document.body.textContent.includes('You are signed in until')")
     began(LASTS_S - 8)
     browser.wait_for(DOOR)
+    asked = [request for request in browser.requests if request.endswith("/page/me")]
+    assert len(asked) == 2, "asked once at the end, not again and again until the service agrees"
     assert "hello" not in browser.run("document.body.textContent")
 
 

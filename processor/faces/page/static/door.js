@@ -12,10 +12,10 @@ export async function toProvider() {
   location.assign(go_to);
 }
 
-/** Return what stands at the top of a page: name, warning, way out; `ended` is called once one is out. */
+/** Return what stands at the top of a page: name, warning, way out; `ended` is called once one is out. The browser's clock may be wrong. */
 export function door(me, { signal, ended }) {
   if (!me.signed_in_until) return [];
-  const note = make("span", { class: "soft", role: "status" }), end = Date.parse(me.signed_in_until) - Date.now();
+  const note = make("span", { class: "soft", role: "status" }), end = me.signed_in_for_s * 1000;
   const later = (ms, does) => {
     const timer = setTimeout(does, Math.max(ms, 0));
     signal?.addEventListener("abort", () => clearTimeout(timer));

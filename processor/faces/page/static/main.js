@@ -19,7 +19,7 @@ async function show() {
   leaving = new AbortController();
   const address = new URLSearchParams(location.search), part = { main, address, signal: leaving.signal };
   try {
-    const me = await ask("/page/me"), back = address.get("back");
+    const me = await ask("/page/me", { signal: part.signal }), back = address.get("back");
     if (back?.startsWith("?session=")) return location.replace(`/${back}`);  // There one was not signed in.
     frame(me, address);
     main.replaceChildren();
