@@ -549,6 +549,15 @@ class _Resume(msgspec.Struct):
 
 
 def _path(session_id: str, what: str = "") -> str:
+    """Return the path of a session, or of something of it.
+
+    Raises:
+        SessionNotFound: the id would make another path of it.
+    """
+    if session_id in ("", ".", ".."):
+        raise SessionNotFound(
+            "there is no such session", remedy="the session id is empty or dots; give that of a session"
+        )
     return f"/v1/sessions/{quote(session_id, safe='')}{'/' if what else ''}{what}"
 
 

@@ -32,7 +32,7 @@ def backend_of(url: str | None, token: str | None) -> Backend:
     """Return what provides the service at `url`.
 
     Raises:
-        UsageError: it is no URL of a kind that is known here, the extra `serve` is needed and not installed, or
+        UsageError: it is no URL of a kind that is known here, the token is none, the extra `serve` is needed and not installed, or
             A3CP_SECRETS_DIR cannot be read.
     """
     url = url or os.environ.get("A3CP_URL") or "kafka://"
@@ -49,6 +49,16 @@ def backend_of(url: str | None, token: str | None) -> Backend:
 
 
 def _headers(token: str | None) -> dict[str, str]:
+    """Return what is sent with each request.
+
+    Raises:
+        UsageError: the token cannot be sent in a header.
+    """
+    if token and not (token.isascii() and token.isprintable()):
+        raise UsageError(
+            "the token holds a line end or another character that no token has",
+            remedy="give it as a3cp token new printed it, without what stands around it",
+        )
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 

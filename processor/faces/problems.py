@@ -16,10 +16,12 @@ from starlette.exceptions import HTTPException
 
 from processor.erasing.erasing import InTheWay
 from processor.errors import A3CPError, BrokerUnavailable, OutboxFull, RegistryUnavailable, StoreUnavailable, UsageError
+from processor.settings.wanted import in_words
 
 DETAIL_ONLY: Final = ("/session_manager/", "/api/session_manager/", "/session/")
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
+_TOLD_MAX: Final = 3  # errors of one request that its detail tells
 
 
 class Kind(NamedTuple):
@@ -195,9 +197,21 @@ async def _not_valid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if request.scope["path"].startswith(DETAIL_ONLY):
         return _fastapi_form(error)
-    errors = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
-    where = ".".join(map(str, errors[0]["loc"])) if errors else "the request"
-    return answer(request, Problem("invalid_request", f"{where} is not valid", errors=errors))
+    errors = [{"loc": list(one["loc"]), "msg": _in_words(one), "type": one["type"]} for one in error.errors()]
+    told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors[:_TOLD_MAX])
+    more = f"; and {len(errors) - _TOLD_MAX} more" if len(errors) > _TOLD_MAX else ""
+    return answer(request, Problem("invalid_request", f"{told}{more}", errors=errors))
+
+
+def _in_words(problem: Any) -> str:
+    """Return what is wanted where a `problem` is; what was sent is not told."""
+    match problem["type"]:
+        case "json_invalid":
+            return "JSON is wanted, and here it breaks off or is malformed"
+        case "dict_type" | "model_attributes_type":
+            return "an object is wanted"
+        case _:
+            return in_words(problem)
 
 
 def _fastapi_form(error: RequestValidationError) -> Response:

@@ -19,11 +19,12 @@ _WORDS: Final[Mapping[str, str]] = {
     "too_short": "at least {min_length} of them are wanted",
     "too_long": "at most {max_length} of them are wanted",
     "literal_error": "{expected} is wanted",
+    "enum": "{expected} is wanted",
 }
 _KINDS: Final = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "dict": "a table",
     "model": "a table", "mapping": "a table", "list": "a list", "tuple": "a list", "set": "a list",
-    "frozen_set": "a list",
+    "frozen_set": "a list", "datetime": "a time as ISO 8601 text", "datetime_from_date": "a time as ISO 8601 text",
 }  # fmt: skip
 _KIND_FAULTS: Final = ("_type", "_parsing", "_from_float", "_parsing_size")
 

@@ -33,3 +33,10 @@ def test_no_url(url: str) -> None:
     """What is no such URL is refused, with the forms that are."""
     with pytest.raises(UsageError, match="use http://host:port, kafka://host:port or memory://"):
         backend_of(url, None)
+
+
+@pytest.mark.parametrize("token", ["of one\n", "of\x00one", "of öne"])
+def test_no_token(token: str) -> None:
+    """What no header can hold is told as what it is, not as a service that does not answer."""
+    with pytest.raises(UsageError, match="the token holds a line end"):
+        backend_of("http://one:1", token)

@@ -146,9 +146,17 @@ def test_an_invalid_request_says_where(sessions: Sessions) -> None:
     with pytest.raises(InvalidRequest) as caught:
         sessions.list(limit=1000)
     assert caught.value.errors[0]["loc"] == ["query", "limit"]
+    assert str(caught.value).startswith("query.limit: at most 200 is wanted; ")
     assert "1000" not in str(caught.value)
+
+
+@pytest.mark.parametrize("session_id", ["../../x", "", ".", "..", "a/b", "a?b#c", "%2e%2e", "x" * 5000])
+def test_no_session_id_leads_elsewhere(sessions: Sessions, session_id: str) -> None:
+    """Whatever it holds, it is the id of a session that is not there."""
     with pytest.raises(SessionNotFound):
-        sessions.get("../../x")
+        sessions.get(session_id)
+    with pytest.raises(SessionNotFound):
+        sessions.note(session_id, "a calm morning")
 
 
 def test_a_session_as_it_was(sessions: Sessions) -> None:

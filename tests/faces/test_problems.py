@@ -1,11 +1,13 @@
 """Problems are told in the form of the route, and say nothing of what was sent."""
 
 from collections.abc import Callable
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
 import pytest
 from fastapi import Body
 from fastapi.testclient import TestClient
+from pydantic import BaseModel, ConfigDict, Field
 
 from processor.errors import A3CPError, BrokerUnavailable, Fatal, StoreUnavailable, UsageError
 from processor.faces.app import make_app
@@ -70,6 +72,44 @@ def test_an_invalid_request_says_where_and_not_what() -> None:
     assert "secret" not in told.text
     theirs = client_of("/session_manager/x", route).post("/session_manager/x", json={})
     assert [(one["loc"], one["type"]) for one in theirs.json()["detail"]] == [(["body", "count"], "missing")]
+
+
+class Wanted(BaseModel):
+    """A body as those of the routes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    limit: Annotated[int, Field(le=5)] = 1
+    at: datetime | None = None
+    kind: Literal["zip", "csv"] = "zip"
+    more: dict[str, int] | None = None
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ('{"nam": "a"}', "body.name: it is missing; body.nam: there is no such field"),
+        ('{"name": 7}', "body.name: text is wanted"),
+        ('{"name": "a", "limit": 6}', "body.limit: at most 5 is wanted"),
+        ('{"name": "a", "at": "yesterday"}', "body.at: a time as ISO 8601 text is wanted"),
+        ('{"name": "a", "kind": "pdf"}', "body.kind: 'zip' or 'csv' is wanted"),
+        ('{"name": "a", "more": []}', "body.more: an object is wanted"),
+        ("[]", "body: an object is wanted"),
+        ('{"name": "a", ', "body.14: JSON is wanted, and here it breaks off or is malformed"),
+        (
+            '{"a": 1, "b": 1, "c": 1, "d": 1, "name": "a"}',
+            "body.a: there is no such field; body.b: there is no such field; body.c: there is no such field; and 1 more",
+        ),
+    ],
+)
+def test_the_detail_says_what_is_wrong(body: str, detail: str) -> None:
+    """In plain words and without the value, so that who reads the detail alone can mend the request."""
+
+    def route(body: Wanted) -> None: ...
+
+    headers = {"Content-Type": "application/json"}
+    assert client_of("/v1/x", route).post("/v1/x", content=body, headers=headers).json()["detail"] == detail
 
 
 @pytest.mark.parametrize("body", ['{"count": "\\ud800"}', '{"count": NaN}', "{", '{"\\ud800": 1}'])
