@@ -32,8 +32,8 @@ def backend_of(url: str | None, token: str | None) -> Backend:
     """Return what provides the service at `url`.
 
     Raises:
-        UsageError: it is no URL of a kind that is known here, the token is none, the extra `serve` is needed and not installed, or
-            A3CP_SECRETS_DIR cannot be read.
+        UsageError: it is no URL of a kind that is known here, the token is none, the extra `serve` is needed and not
+            installed, or A3CP_SECRETS_DIR cannot be read.
     """
     url = url or os.environ.get("A3CP_URL") or "kafka://"
     parts = urlsplit(url)

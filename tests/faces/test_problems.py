@@ -98,8 +98,8 @@ class Wanted(BaseModel):
         ("[]", "body: an object is wanted"),
         ('{"name": "a", ', "body.14: JSON is wanted, and here it breaks off or is malformed"),
         (
-            '{"a": 1, "b": 1, "c": 1, "d": 1, "name": "a"}',
-            "body.a: there is no such field; body.b: there is no such field; body.c: there is no such field; and 1 more",
+            '{"a": 1, "b": 1, "c": 1, "d": 1, "name": 7}',
+            "body.name: text is wanted; body.a: there is no such field; body.b: there is no such field; and 2 more",
         ),
     ],
 )
