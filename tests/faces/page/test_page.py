@@ -4,6 +4,7 @@ import httpx
 
 from processor.upstream.words import LANGUAGES, table
 from tests.faces.page.stage import (
+    PHONE,
     begin,
     open_list,
     open_session,
@@ -120,6 +121,16 @@ def test_a_link_is_shared_and_taken_back(browser, service, http):
     assert httpx.get(link).status_code == 410
 
 
+def test_a_session_that_is_not_there(browser, service):
+    """It is said in one sentence that leads back to the list, and no tool stands beside it that would do nothing."""
+    browser.open(f"{service.url}/?session=sess_nowhere", width=PHONE[0], height=PHONE[1])
+    browser.wait_for("document.querySelector('#title').textContent.startsWith('This session is not here.')")
+    assert not browser.run("document.querySelector('main').checkVisibility()")
+    browser.run("document.querySelector('.kicker a').click()")
+    browser.wait_for("document.querySelector('.sessions')")
+    browser.errors.clear()  # The browser itself notes the 404.
+
+
 def test_each_language_says_all() -> None:
     """What is said is in the table of every language."""
     service = [table(language)["service"] for language in LANGUAGES]
@@ -137,6 +148,8 @@ def test_german(browser, service, http):
         open_list(browser, service, "?user_id=deutsch-01")
         assert browser.run("document.querySelector('h1').textContent") == "Sitzungen"
         assert browser.run("document.querySelector('h2').textContent") == "heute"
+        browser.open(f"{service.url}/?session=sess_nowhere", width=PHONE[0], height=PHONE[1])
+        browser.wait_for("document.querySelector('#title').textContent.startsWith('Diese Sitzung gibt es hier nicht.')")
     finally:
         browser.call("Emulation.setLocaleOverride")
         browser.call("Network.setUserAgentOverride", userAgent="", acceptLanguage="")

@@ -21,7 +21,7 @@ async function act(word, body = {}) {
     await ask(`${path}/${word}`, { method: "POST", body: isNamed ? { ...body, performer_id: me.name } : body });
     return true;
   } catch (error) {
-    byId("wrong").textContent = [error.message, error.remedy].filter(Boolean).join(". ");
+    fail(error);
     return false;
   }
 }
@@ -112,6 +112,11 @@ function offer(resource) {
   if (asOf) for (const node of byId("acting").querySelectorAll("[data-act], .hand-on, #versions-button")) node.hidden = true;
 }
 
+function wayBack() {
+  const back = element("a", "", own("all"));
+  back.href = "/";
+  return back;
+}
 /** Write the words of the buttons, once the language is known. */
 function prepare() {
   for (const node of document.querySelectorAll("[data-own]")) node.textContent = node.dataset.own === "close" ? page("close") : own(node.dataset.own);
@@ -119,11 +124,9 @@ function prepare() {
     button.textContent = own(button.dataset.act);
     button.addEventListener("click", ACTS[button.dataset.act]);
   }
-  const back = element("a", "", own("all"));
-  back.href = "/";
   const person = element("a", "", own("person")), day = new Date(session.start_ms).toLocaleDateString("sv");  // As ISO 8601 has it.
   person.href = `/?${new URLSearchParams({ user: session.user_id, week: day })}`;
-  document.querySelector(".kicker").replaceChildren(back, " · ", person);
+  document.querySelector(".kicker").replaceChildren(wayBack(), " · ", person);
   byId("why").textContent = own("why");
   byId("why").addEventListener("click", showReasons);
   byId("versions-button").textContent = own("versions");

@@ -61,8 +61,18 @@ function tellLine(isThere) {
   isLost = !isThere;
   byId("wrong").textContent = isLost ? own("lost", { time: Date.now() }) : "";
 }
-function fail(error) {
-  byId("wrong").textContent = [error.message, error.remedy].filter(Boolean).join(". ");
+async function fail(error) {
+  const { refusalText } = await service;
+  byId("wrong").textContent = refusalText(error, W.service);
+}
+/** Say why there is nothing to show, and lead back to where there is something. */
+async function failToBegin(error) {
+  if (error.status === 401) { toSignIn(); return; }
+  const { ask, refusalText } = await service;
+  chooseLanguage(await ask("/static/words.json"));
+  document.title = byId("title").textContent = refusalText(error, W.service);
+  document.querySelector(".kicker").replaceChildren(wayBack());
+  document.querySelector("main").hidden = true;
 }
 
 function tellNew(count) {
@@ -111,7 +121,4 @@ function openAt(words) {
   if (first) goTo(first, { open: true });
 }
 
-begin().catch((error) => {
-  document.title = byId("title").textContent = error.message;
-  if (error.status === 401) toSignIn();
-});
+begin().catch(failToBegin);

@@ -3,7 +3,7 @@
 import { announce, make } from "/static/elements.js";
 import { ask } from "/static/http.js";
 import { number, span } from "/static/said.js";
-import { dayOf, say, timeOf } from "/static/words.js";
+import { dayOf, problemOf, say, timeOf } from "/static/words.js";
 
 const EVERY_MS = 10_000;
 const MIB = 1 << 20;
@@ -33,7 +33,7 @@ export async function showCorner({ main, signal }) {
         await look();
       } catch (error) {
         if (signal.aborted) return;
-        state.textContent = [error.message, error.remedy, say("corner.old")].filter(Boolean).join(". ");
+        state.textContent = `${problemOf(error)} ${say("corner.old")}`;
       }
     }
   })();

@@ -3,7 +3,7 @@
 import { announce, given, make, named } from "/static/elements.js";
 import { addressOf, askedOf, form, parametersOf } from "/static/filters.js";
 import { Refusal, ask, follow } from "/static/http.js";
-import { dayOf, flagWord, isTelling, say, stateWord, timeOf } from "/static/words.js";
+import { dayOf, flagWord, isTelling, problemOf, say, stateWord, timeOf } from "/static/words.js";
 
 const PAGE = 50, PAGE_MAX = 200;
 const FIELDS = "session_id,user_id,start_time,status,completeness,phase,flags,tags,note_count,duration_ms,message_count";
@@ -75,7 +75,7 @@ export async function showFind({ main, address, signal }) {
 
   function refuse(error) {
     if (error.name === "AbortError") return;
-    count.textContent = error instanceof Refusal ? [error.message, error.remedy].filter(Boolean).join(". ") : say("find.away");
+    count.textContent = error instanceof Refusal ? problemOf(error) : say("find.away");
   }
 
   function happened(name, told) {

@@ -8,7 +8,7 @@ import { Refusal, ask } from "/static/http.js";
 import { showOverview } from "/static/overview.js";
 import { showPerson } from "/static/person.js";
 import { showSignIn } from "/static/signin.js";
-import { say } from "/static/words.js";
+import { problemOf, say } from "/static/words.js";
 
 const main = document.getElementById("main");
 let leaving = new AbortController();
@@ -42,7 +42,7 @@ async function signIn() {
 
 function refusal(error) {
   const again = make("button", { type: "button", click: show }, say("find.again"));
-  return make("section", { class: "notice", role: "alert" }, make("p", {}, error.message), error.remedy ? make("p", {}, error.remedy) : null, again);
+  return make("section", { class: "notice", role: "alert" }, make("p", {}, problemOf(error)), again);
 }
 
 /** What stands around every part: where one can go, and who one is. */

@@ -3,7 +3,7 @@
 import { toProvider } from "/static/door.js";
 import { make } from "/static/elements.js";
 import { ask } from "/static/http.js";
-import { say } from "/static/words.js";
+import { problemOf, say } from "/static/words.js";
 
 /** Offer the organisation's sign-in service if there is a `provider`, and ask for a token; `signedIn` is called once it was taken. */
 export function showSignIn({ main, provider, signedIn }) {
@@ -16,14 +16,14 @@ export function showSignIn({ main, provider, signedIn }) {
       field.value = "";
       signedIn();
     } catch (error) {
-      wrong.textContent = error.status === 401 ? say("sign.unknown") : error.message;
+      wrong.textContent = error.status === 401 ? say("sign.unknown") : problemOf(error);
       field.select();
     }
   };
   const form = make("form", { class: "sign-in", submit: enter },
     make("p", {}, say("sign.what")), make("label", { for: "token" }, say("sign.token")), field,
     make("button", { type: "submit", class: provider ? "" : "main" }, say("sign.in")));
-  const go = () => toProvider().catch((error) => { wrong.textContent = error.message; });
+  const go = () => toProvider().catch((error) => { wrong.textContent = problemOf(error); });
   const first = provider ? make("button", { type: "button", class: "main", click: go }, say("sign.provider")) : field;
   main.replaceChildren(make("section", { class: "sign-in" }, make("h1", {}, say("sign.title")), wrong,
     ...(provider ? [first, make("details", {}, make("summary", {}, say("sign.with_token")), form)] : [form])));

@@ -1,7 +1,7 @@
 // All that the page says, in the reader's language: the same words, numbers and times as a session's own page has.
 
 import { chooseLanguage, day, dayKey, fillText, flagText, minute, tables, told } from "/static/said.js";
-import { ask } from "/static/http.js";
+import { ask, refusalText } from "/static/http.js";
 
 chooseLanguage(await ask("/static/words.json"));
 
@@ -10,6 +10,8 @@ export function say(name, values = {}) {
   const [part, key] = name.split(".");
   return fillText(tables().service[part][key], values);
 }
+/** What went wrong, in the reader's language where the page has words for it. */
+export const problemOf = (error) => refusalText(error, tables().service);
 export const flagWord = flagText;
 /** Whether a flag says something to people; the others are for developers, in a line's details. */
 export const isTelling = (flag) => !["nonconforming", "demo"].includes(flag);
