@@ -8,6 +8,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from processor.codec.headers import Headers
+from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, Aborted, BrokerUnavailable, OutcomeUnknown
 from processor.runtime.growing import Grown, moves
 from processor.runtime.partitioner import partition_of
@@ -33,7 +34,7 @@ class RunningClock(ManualClock):
     """A clock that shows the machine's time, and can be set ahead as well."""
 
     def __init__(self) -> None:
-        super().__init__(time.time_ns() // 1_000_000)
+        super().__init__(wall_ms())
         self._begun_s = time.monotonic()
 
     def now_ms(self) -> int:

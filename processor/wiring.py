@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from processor.broker import bootstrap_of_running
 from processor.codec.codec import Codec
+from processor.codec.isotime import wall_ms
 from processor.codec.schema import SHIPPED, Schemas
 from processor.errors import NoKafka, UsageError
 from processor.kafka.conf import LogConf, consumer_conf, producer_conf, restorer_conf
@@ -39,7 +40,7 @@ class SystemClock:
 
     def now_ms(self) -> int:
         """Return the wall clock's time, ms since the epoch, UTC."""
-        return time.time_ns() // 1_000_000
+        return wall_ms()
 
     def monotonic_s(self) -> float:
         """Return seconds since some moment."""

@@ -1,7 +1,6 @@
 """`a3cp erase`: removes a person, and says what it cannot remove and until when that stays."""
 
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,7 +11,8 @@ import typer
 from processor.cli.removals import tell
 from processor.cli.settings import Bootstrap, Json, Prefix, Roots, Store, chosen
 from processor.cli.text import nearest, print_json, quoted
-from processor.codec.isotime import format_time
+from processor.codec.isotime import format_time, wall_ms
+from processor.core.model import DAY_MS, HOUR_MS
 from processor.erasing import erasing
 from processor.erasing.looking import NOT_TOUCHED, Looked, NothingHeld, Places, look
 from processor.erasing.on_kafka import KafkaLog
@@ -56,7 +56,7 @@ def erase(
     settings = chosen(bootstrap, prefix, store)
     profiles, user = _profiles(settings, user)
     conf = log_conf(settings, 0, check_topics(settings.kafka_conf(), settings.topic_prefix, raw=settings.raw_topic))
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_ms()
     file = _new_file(proof or Path(f"a3cp-erasure-{_stamp(now_ms)}.json"), dry_run=dry_run)
     with closing(store_of(settings, must_exist=True)) as opened:
         recognise(opened, settings)
@@ -142,8 +142,8 @@ def _tell_topics(told: Mapping[str, Any], configs: Mapping[str, str], *, dry_run
         print(f"not there: {root}, where sessions of the person were exported to; if it was moved, name its place")
     state, partitions, remains = told["state"]["topic"], told["state"]["partitions"], told["remains"]
     if partitions:
-        hours = (int(configs["max.compaction.lag.ms"]) + int(configs["segment.ms"])) / 3_600_000
-        days = int(configs["delete.retention.ms"]) / 86_400_000
+        hours = (int(configs["max.compaction.lag.ms"]) + int(configs["segment.ms"])) / HOUR_MS
+        days = int(configs["delete.retention.ms"]) / DAY_MS
         print(f"{'would be removed' if dry_run else 'removed'} from {state}: the state, by a tombstone in {partitions}")
         print(
             f"  what was there before goes by compaction, about {hours:.1f} h after the processor writes there again,"

@@ -15,6 +15,7 @@ import typer
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.terminal import Show, progress_bar
 from processor.cli.text import counted, print_json
+from processor.codec.isotime import wall_ms
 from processor.codec.oddities import explained
 from processor.core.model import odd_words
 from processor.errors import A3CPError, BrokerUnavailable, UsageError
@@ -85,7 +86,7 @@ def produce(
     summary = Summary()
     begun_s = time.monotonic()
     producer = RecordProducer(settings.kafka_conf(), raw)
-    reader = FileReader(lambda: time.time_ns() // 1_000_000, strict=settings.strict)
+    reader = FileReader(wall_ms, strict=settings.strict)
     _send_all(files, reader, producer, summary, unchecked=unchecked, quiet=as_json)
     seconds = time.monotonic() - begun_s
     _print_json(summary, seconds) if as_json else _print(summary, files, seconds, raw, unchecked)

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import time
 from contextlib import closing
 from typing import Annotated, Final
 
@@ -11,7 +10,8 @@ import typer
 from processor.cli.removals import tell
 from processor.cli.settings import Json, Roots, Store, stored
 from processor.cli.text import counted, print_json
-from processor.codec.isotime import format_time
+from processor.codec.isotime import format_time, wall_ms
+from processor.core.model import DAY_MS, HOUR_MS
 from processor.errors import UsageError
 from processor.removal.clearing import Cleared, clear
 from processor.removal.roots import is_there, targets_of, unnamed_roots
@@ -19,8 +19,7 @@ from processor.sessions.jsonforms import removal_fields
 from processor.sessions.ports import Gone
 from processor.targets.paths import date_part
 
-_DAY_MS: Final = 86_400_000
-_UNITS_MS: Final = {"min": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
+_UNITS_MS: Final = {"min": 60_000, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _AGE: Final = re.compile(r"([1-9]\d{0,6})([a-z]+)", re.ASCII).fullmatch
 _AGES: Final = "give a number and min, h, d or w, such as 90d"
 _MONTHS: Final = "write min for minutes, or count months in days: 6 months are 180d"
@@ -42,7 +41,7 @@ def retention(
     They go from the store, and from where they were exported to.
     """
     age = age_ms(older_than)
-    before_ms = time.time_ns() // 1_000_000 - age
+    before_ms = wall_ms() - age
     targets = targets_of(to)
     with closing(stored(store)) as opened:
         gone = Gone(ended_before_ms=before_ms)
@@ -50,7 +49,7 @@ def retention(
         unnamed = [root for root in unnamed_roots(opened.ledger.targets(gone), targets) if is_there(root)]
         kept = sum(opened.reader.totals().sessions.values()) - len(removed.sessions)
         if not (dry_run or yes):
-            _ask(older_than, len(removed.sessions), kept, is_short=age < _DAY_MS)
+            _ask(older_than, len(removed.sessions), kept, is_short=age < DAY_MS)
         if not dry_run:
             removed = opened.removal.remove(gone)
         known = {session_id: start_ms for session_id, start_ms, _ in removed.sessions}
@@ -105,6 +104,6 @@ def age_ms(text: str) -> int:
     if match is not None and match[2] in ("m", "mo"):
         raise UsageError(f"--older-than {text} may be minutes or months", remedy=_MONTHS)
     length_ms = 0 if match is None else int(match[1]) * _UNITS_MS.get(match[2], 0)
-    if not 0 < length_ms <= time.time_ns() // 1_000_000:
+    if not 0 < length_ms <= wall_ms():
         raise UsageError(f"--older-than {text!r} is no age", remedy=_AGES)
     return length_ms

@@ -3,8 +3,7 @@
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
-from types import TracebackType
+from datetime import datetime
 from typing import Any, Final, Literal, Self, TypedDict, Unpack
 from urllib.parse import quote
 from uuid import uuid4
@@ -18,6 +17,7 @@ from processor.client.forms import Added, Audit, Event, Live, Message, OpenCount
 from processor.client.opening import backend_of
 from processor.client.problems import SessionClosed, SessionNotFound, SessionRemoved, Unavailable
 from processor.codec.events import SCHEMA_VERSION
+from processor.codec.isotime import format_time, wall_ms
 
 VALIDITY_S_MAX: Final = 30.0
 """How long the last "active" of a session is repeated while the service does not answer."""
@@ -106,9 +106,7 @@ class AsyncSessions:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def create(
@@ -563,8 +561,8 @@ def _path(session_id: str, what: str = "") -> str:
 
 def _whole(fields: dict[str, Any]) -> dict[str, Any]:
     """Return a message with what every message has."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"schema_version": SCHEMA_VERSION, "record_id": str(uuid4()), "timestamp": now, "source": "ui", **fields}
+    every = {"schema_version": SCHEMA_VERSION, "record_id": str(uuid4()), "timestamp": format_time(wall_ms())}
+    return {**every, "source": "ui", **fields}
 
 
 def _remember(there: "OrderedDict[str, Any]", session_id: str, value: object) -> None:

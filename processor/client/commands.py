@@ -1,14 +1,13 @@
 """The commands, as applications say them and as records."""
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 from uuid import uuid4
 
 from processor.codec.events import SCHEMA_VERSION
-from processor.codec.isotime import format_time
+from processor.codec.isotime import format_time, wall_ms
 from processor.codec.jsonfaults import HALF_A_CHARACTER, HALVES
 from processor.codec.oddities import hidden_in
 from processor.core.ids import owner_of
@@ -102,7 +101,7 @@ def command_record(
         "schema_version": SCHEMA_VERSION,
         "record_id": record_id,
         "user_id": user_id,
-        "timestamp": format_time(time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms),
+        "timestamp": format_time(wall_ms() if timestamp_ms is None else timestamp_ms),
         "performer_id": performer_id,
         "source": source,
         "session_id": session_id,

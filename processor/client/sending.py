@@ -1,7 +1,6 @@
 """Writes to the raw topic: messages as they are, and commands as records."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,6 +11,7 @@ from processor.client.commands import WITHOUT, Arguments, CommandRecord, Command
 from processor.client.connecting import codec_registry
 from processor.codec.codec import Codec
 from processor.codec.headers import Headers
+from processor.codec.isotime import wall_ms
 from processor.codec.oddities import hidden_in
 from processor.codec.schema import SHIPPED, Schemas
 from processor.core.model import Command, Record
@@ -47,7 +47,7 @@ class Sender:
         *,
         source: str,
         strict: bool = False,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = wall_ms,
     ) -> None:
         """Send through `producer`.
 

@@ -1,11 +1,9 @@
 """The producer that modules import."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from prometheus_client import CollectorRegistry
@@ -17,6 +15,7 @@ from processor.client.keeping import open_outbox
 from processor.client.outcomes import Outcome, Outcomes
 from processor.client.past import Past, past_of
 from processor.client.sending import Sender
+from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, BrokerUnavailable
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX
 from processor.kafka.reader import Reader
@@ -222,9 +221,7 @@ class SessionClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _follow(self) -> None:
@@ -241,11 +238,11 @@ class SessionClient:
                 self._following = Following(tail, self._take, self._outcomes.trouble)
 
     def _may_wait(self, command: CommandRecord) -> bool:
-        return self._outbox is not None and may_wait(self._sender.codec, command.value, now_ms=_now_ms())
+        return self._outbox is not None and may_wait(self._sender.codec, command.value, now_ms=wall_ms())
 
     def _foreseen(self, command: CommandRecord) -> Outcome:
         """Return the outcome of a command that waits: of a start in a lane the real one, else what is asked for."""
-        codec, now_ms = self._sender.codec, _now_ms()
+        codec, now_ms = self._sender.codec, wall_ms()
         if command.kind == "started":
             event = foresee(codec, command.value, None, self._rules, now_ms=now_ms).events[-1]
         else:
@@ -255,10 +252,6 @@ class SessionClient:
     def _take(self, records: Sequence[TopicRecord]) -> None:
         self._sender.waiting()  # Calls back for what was delivered, and for what was not.
         self._outcomes.take(records)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _observer(settings: Settings) -> OutboxObserver:

@@ -4,13 +4,13 @@ Python's own parser differs between versions, so it only gets what all of them r
 """
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TIME_MS_MAX: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
-DAY_MS: Final = 86_400_000
 _ONE_MS: Final = timedelta(milliseconds=1)
 _FORM: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
@@ -18,6 +18,11 @@ _FORM: Final = re.compile(
     re.ASCII,
 )
 _ZONE: Final = re.compile(r"(?:Z|[+-]\d\d:?\d\d)\Z", re.ASCII)
+
+
+def wall_ms() -> int:
+    """Return the time of this machine's clock, ms since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def parse_time(text: str) -> int:

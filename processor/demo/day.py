@@ -11,8 +11,8 @@ from typing import Any, Final
 from processor.codec.isotime import format_time
 from processor.codec.schema import Schemas
 from processor.core.ids import session_id
-from processor.core.model import DAY_MS, IdFormat
-from processor.demo.script import HOUR_MS, MINUTE_MS, SECOND_MS, Script, Sent
+from processor.core.model import DAY_MS, HOUR_MS, IdFormat
+from processor.demo.script import MINUTE_MS, SECOND_MS, Script, Sent
 from processor.runtime.partitioner import partition_of
 
 FRAME_MS: Final = 150

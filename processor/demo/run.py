@@ -14,6 +14,7 @@ from processor import broker
 from processor.audit.report import AuditReport
 from processor.broker import BrokerInfo
 from processor.codec.codec import Codec
+from processor.codec.isotime import wall_ms
 from processor.core.model import HOUR_MS
 from processor.demo.day import lifelike_day
 from processor.demo.exported import Exported, export, mark, prefix_for, require_ours
@@ -103,7 +104,7 @@ def run_demo(
 
     producer = RecordProducer(conf, settings.topics().raw)
     known = schemas(settings)
-    sent = lifelike_day(time.time_ns() // 1_000_000, known, producer.partitions, settings.session_id_format)
+    sent = lifelike_day(wall_ms(), known, producer.partitions, settings.session_id_format)
     sent += [_as_it_is(line) for line in (*example_messages(), *extra)]
     codec = Codec(known)
     log: IO[bytes]
@@ -158,7 +159,7 @@ def _process(
 def _ended_by_now(outcome: Outcome, settings: Settings) -> int:
     """Return how many sessions have ended or are due to end because their user has long been silent."""
     # Only the newest session of a user may be open, and then only one whose silence is shorter than any gap in use.
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_ms()
     longest_ms = max(settings.gap_ms, HOUR_MS)
     return outcome.started - sum(now_ms - last_ms <= longest_ms for last_ms in outcome.open_sessions().values())
 

@@ -15,7 +15,6 @@ from processor.settings.documents import schema_text
 
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 3_600_000
 
 AVRO_SCHEMA: Final = "A3CPMessage"
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from processor.codec.isotime import wall_ms
 from processor.core.ids import is_of
 from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.conf import LogConf
@@ -132,7 +133,7 @@ def _ask_processor(conf: LogConf, states: Mapping[int, Collection[bytes]]) -> No
     producer = Producer({**conf.common, "client.id": f"{conf.group_id}-erase"})
     for number, keys in states.items():
         for key in keys:
-            value = request_of(key.decode(), record_id=str(uuid4()), now_ms=time.time_ns() // 1_000_000)
+            value = request_of(key.decode(), record_id=str(uuid4()), now_ms=wall_ms())
             producer.produce(conf.raw, value, key, number, on_delivery=on_delivery)
     if producer.flush(_TIMEOUT_S) or failed:
         raise BrokerUnavailable(f"{conf.raw} has not taken the request to erase", remedy="try again once Kafka answers")

@@ -25,7 +25,6 @@ from processor.sessions.feed import OutputRecord, Read, Standing
 from processor.sessions.ports import SESSIONS, TAGGED, Place, Source
 
 _TIMEOUT_S: Final = 10.0
-_ASK_EVERY_S: Final = 2.0
 _ASK_TIMEOUT_S: Final = 5.0
 _CLOSE_TIMEOUT_S: Final = 3.0
 _QUEUED: Final = 500  # records that are fetched ahead to read some again: mostly one is wanted

@@ -13,7 +13,6 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, Literal, TextIO, cast
@@ -21,6 +20,7 @@ from typing import Any, Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from processor.codec.isotime import format_time, wall_ms
 from processor.settings.addresses import MASK, masked
 from processor.settings.documents import located
 
@@ -147,9 +147,8 @@ def _exception(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
 
 
 def _standard(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     ordered: MutableMapping[str, Any] = {
-        "timestamp": now,
+        "timestamp": format_time(wall_ms()),
         "level": entry.pop("level"),
         "component": entry.pop("component"),
         "operation": entry.pop("operation", ""),

@@ -7,6 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from structlog.typing import FilteringBoundLogger
 
+from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError
 
 _TROUBLE_EVERY_S: Final = 60.0
@@ -38,7 +39,7 @@ class OutboxObserver:
         log: FilteringBoundLogger,
         metrics: OutboxMetrics,
         *,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = wall_ms,
     ) -> None:
         """Tell `log` and `metrics`."""
         self._log = log.bind(component="outbox")

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from processor.codec.headers import Headers
+from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, BrokerUnavailable, Fatal, RecordError, UsageError
 from processor.outbox.direct import WINDOW_RECORDS, Direct, Sending
 from processor.outbox.file import is_damage
@@ -51,7 +52,7 @@ class Outbox:
         age_ms_max: int,
         was_seen: Callable[[Kept], bool] = lambda _: False,
         patience_s: float = PATIENCE_S,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = wall_ms,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with what `queue` holds.

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
 
-from processor.codec.isotime import format_time
+from processor.codec.isotime import format_time, wall_ms
 from processor.core.model import CANARY, CANARY_USERS
 from processor.errors import A3CPError
 from processor.kafka.producer import RecordProducer
@@ -82,7 +82,7 @@ def _value_of(user: str, record_id: str) -> bytes:
         "schema_version": "1.0.1",
         "record_id": record_id,
         "user_id": user,
-        "timestamp": format_time(time.time_ns() // 1_000_000),
+        "timestamp": format_time(wall_ms()),
         "source": CANARY,
     }
     return json.dumps(spine).encode()

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from processor.codec.codec import Codec
+from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, BrokerUnavailable, UsageError, WebhookFailed
 from processor.faces.context import Context
 from processor.hooks.due import Delivery, hooked
@@ -46,7 +47,7 @@ def run_hooks(settings: Settings, metrics_port: int | None) -> None:
     Raises:
         UsageError: no template has a hook, a secret is missing, or a topic does not exist.
     """
-    began_ms = time.time_ns() // 1_000_000
+    began_ms = wall_ms()
     hooks, secrets = _hooks_of(settings)
     stopped = threading.Event()
     stop_on_signals(stopped)

@@ -1,7 +1,6 @@
 """Feeds a view: reads the three topics from where the view needs them, committed records only, and goes on for ever."""
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Final, Self
 
 from processor.errors import UsageError
@@ -83,9 +82,7 @@ class Viewing:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _by_kind(self, offsets: Mapping[TopicPlace, int]) -> Mapping[Source, int]:

@@ -6,10 +6,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import Select, delete, insert, or_, select, update
 
+from processor.core.model import DAY_MS
 from processor.profiles.tables import SHARES
 from processor.store.database import Database
 
-KEPT_MS: Final = 30 * 86_400_000
+KEPT_MS: Final = 30 * DAY_MS
 """For how long a link that expired or was taken back stays in lists. Then nothing of it is kept."""
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -10,6 +9,7 @@ from processor.codec.events import EventView
 from processor.core.model import Flag
 from processor.sessions.arguments import details_of, has_note, phase_in, score_of, tags_with
 from processor.sessions.model import MessageRow, SessionRow, Status, Sums
+from processor.targets.paths import date_part
 from processor.upstream.facts import Facts
 from processor.upstream.notices import Notice, notice_words
 
@@ -201,14 +201,9 @@ class Rollup:
         _add(self.summary, row.summary)
 
 
-def day_of(session: SessionRow) -> str:
-    """Return the day on which a session started, in UTC: YYYY-MM-DD."""
-    return datetime.fromtimestamp(session.start_ms / 1000, UTC).strftime("%Y-%m-%d")
-
-
 def by_day(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
     """Return roll-ups of the days on which sessions started, oldest first."""
-    return _by(sessions, day_of)
+    return _by(sessions, lambda row: date_part(row.start_ms))
 
 
 def by_user(sessions: Iterable[SessionRow]) -> dict[str, Rollup]:
@@ -243,7 +238,7 @@ def trends_of_users(sessions: Iterable[SessionRow]) -> tuple[dict[str, Rollup], 
     days: dict[str, dict[str, DaySums]] = {}
     for row in sessions:
         totals.setdefault(row.owner, Rollup()).add(row)
-        own, day = days.setdefault(row.owner, {}), day_of(row)
+        own, day = days.setdefault(row.owner, {}), date_part(row.start_ms)
         own[day] = own.get(day, DaySums()).plus(row)
     return dict(sorted(totals.items())), days
 

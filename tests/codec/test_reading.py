@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, encoding_of
 from processor.codec.avroschema import fingerprint, parse
-from processor.codec.isotime import format_time, parse_time
+from processor.codec.isotime import format_time, parse_time, wall_ms
 from processor.codec.jsonmembers import scan
 from processor.codec.oddities import explained, hidden_in
 from processor.codec.remembered import Remembered
@@ -289,6 +290,13 @@ def test_times(written, time_ms):
     assert parse_time(written) == time_ms
     assert read(text(timestamp=written)).timestamp_ms == time_ms
     assert parse_time(format_time(time_ms)) == time_ms
+
+
+def test_the_clock_of_the_machine():
+    """Its time is ms since the epoch: as text it is the UTC time that Python has."""
+    before = datetime.now(UTC)
+    told = datetime.fromisoformat(format_time(wall_ms()))
+    assert before - timedelta(milliseconds=1) < told <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize(

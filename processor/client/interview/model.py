@@ -1,6 +1,5 @@
 """What an interview is: its configuration, its status, and what its evaluation says."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ import msgspec
 
 from processor.client import forms
 from processor.client.interview.errors import DataStoreError, failing
-from processor.codec.isotime import format_time
+from processor.codec.isotime import format_time, wall_ms
 
 TEMPLATE: Final = "interview"
 _HEX: Final = 32
@@ -145,7 +144,7 @@ def members_of(value: object) -> dict[str, Any]:
 
 def now() -> str:
     """Return the time, as messages have it."""
-    return format_time(time.time_ns() // 1_000_000)
+    return format_time(wall_ms())
 
 
 def _members(value: Any) -> object:
