@@ -30,7 +30,7 @@ test: $(READY)  ## Run the tests but the long ones; PYTEST_ARGS="-m 'not broker'
 	@echo "==> tests: those marked 'broker' use KAFKA_BOOTSTRAP_SERVERS, Docker or an embedded Kafka, whichever is there first"
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(PYTEST_ARGS)
 
-test-long: $(READY)  ## Run the long tests: kills, restarts of Kafka, long loads.
+test-long: $(READY)  ## Run the long tests: kills, restarts of Kafka, full disks, runbooks, long loads.
 	@echo "==> long tests"
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m long $(PYTEST_ARGS)
 

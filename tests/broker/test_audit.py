@@ -87,6 +87,7 @@ def _damage(kafka: str, fleet: Fleet) -> None:
     assert producer.flush(20) == 0
 
 
+@pytest.mark.long
 def test_while_the_processor_works(kafka: str, topics: str, tmp_path: Path) -> None:
     """Under load, with workers killed meanwhile, the audit finds nothing wrong, again and again."""
     rounds = 4

@@ -26,23 +26,34 @@ def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture(scope="module")
-def two_runs(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, dict[str, Any]]:
-    """What a run shows in 80 columns; of a second one, with upstream's file, the steps and the JSON object."""
-    prefix = f"a3cp-demo-test-{uuid.uuid4().hex[:8]}"
-    out = ["--out", str(tmp_path_factory.mktemp("demo"))]
-    shown = demo("--prefix", prefix, *out, KAFKA_BOOTSTRAP_SERVERS=kafka, COLUMNS="80")
-    assert (shown.returncode, shown.stderr) == (0, "")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Where the runs write."""
+    folder = tmp_path_factory.mktemp("demo")
+    return ("--prefix", f"a3cp-demo-test-{uuid.uuid4().hex[:8]}", "--out", str(folder))
+
+
+@pytest.fixture(scope="module")
+def shown(kafka: str, place: tuple[str, ...]) -> str:
+    """What a run shows in 80 columns."""
+    done = demo(*place, KAFKA_BOOTSTRAP_SERVERS=kafka, COLUMNS="80")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def second(kafka: str, place: tuple[str, ...], shown: str) -> tuple[str, dict[str, Any]]:
+    """Of a second run, with upstream's file: the steps and the JSON object."""
+    assert shown
     extra = ["--messages", str(UPSTREAM)] if UPSTREAM.is_file() else []
-    answer = demo("--prefix", prefix, "--json", *out, *extra, KAFKA_BOOTSTRAP_SERVERS=kafka)
+    answer = demo(*place, "--json", *extra, KAFKA_BOOTSTRAP_SERVERS=kafka)
     assert answer.returncode == 0, answer.stderr
-    return shown.stdout, answer.stderr, json.loads(answer.stdout)
+    return answer.stderr, json.loads(answer.stdout)
 
 
 @pytest.mark.broker
-def test_what_it_shows(two_runs: tuple[str, str, dict[str, Any]]) -> None:
+def test_what_it_shows(shown: str) -> None:
     """Steps, tables and checks, in 80 columns and without escape sequences, since this is no terminal."""
-    text, _, _ = two_runs
-    lines = text.splitlines()
+    lines = shown.splitlines()
     named = (
         "a3cp-demo",
         "bundles",
@@ -50,7 +61,7 @@ def test_what_it_shows(two_runs: tuple[str, str, dict[str, Any]]) -> None:
         "--data-dir",
     )  # Lines with a name or path of the caller's are as long as that.
     assert max(len(line) for line in lines if not any(word in line for word in named)) <= 80
-    assert "\x1b" not in text
+    assert "\x1b" not in shown
     assert sum(line.startswith("✓") for line in lines) == 6
     for word in (
         "robin-15",
@@ -60,31 +71,34 @@ def test_what_it_shows(two_runs: tuple[str, str, dict[str, Any]]) -> None:
         "dlq list --prefix a3cp-demo-test",
         "timeline.html",
     ):
-        assert word in text
+        assert word in shown
 
 
 @pytest.mark.broker
-def test_a_second_run_starts_from_nothing(two_runs: tuple[str, str, dict[str, Any]]) -> None:
+@pytest.mark.long
+def test_a_second_run_starts_from_nothing(second: tuple[str, dict[str, Any]]) -> None:
     """The topics are made anew, and everything is accounted for again."""
-    _, steps, found = two_runs
+    steps, found = second
     assert "made anew" in steps
     assert all(check["kept"] for check in found["checks"])
     assert found["tagged"] + found["commands"] + len(found["dead_letters"]) == found["sent"]
 
 
 @pytest.mark.broker
-def test_upstreams_own_examples(two_runs: tuple[str, str, dict[str, Any]]) -> None:
+@pytest.mark.long
+def test_upstreams_own_examples(second: tuple[str, dict[str, Any]]) -> None:
     """All of upstream's published messages are tagged or set aside with a reason, whatever they look like."""
     if not UPSTREAM.is_file():
         pytest.skip("upstream's messages.jsonl is not at ../shared/a3cp; it is not ours to ship")
-    _, _, found = two_runs
+    _, found = second
     assert {session["user_id"] for session in found["sessions"]} >= {"elias01", "robin-15"}
 
 
 @pytest.mark.broker
-def test_what_is_left_to_look_at(two_runs: tuple[str, str, dict[str, Any]]) -> None:
+@pytest.mark.long
+def test_what_is_left_to_look_at(second: tuple[str, dict[str, Any]]) -> None:
     """All sessions as bundles that verify, and one timeline to open; a second run begins anew."""
-    _, _, found = two_runs
+    _, found = second
     exported = found["exported"]
     assert exported["bundles"] == exported["sound"] == len(found["sessions"]) == sum(exported["sessions"].values())
     assert "Session of heron-07" in Path(exported["timeline"]).read_text("utf-8")

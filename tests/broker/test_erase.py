@@ -213,6 +213,7 @@ def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path, runs: boo
             assert proven.returncode == 0, proven.stdout
 
 
+@pytest.mark.long
 def test_what_would_come_after_is_in_the_way(kafka: str, topics: str, tmp_path: Path) -> None:
     """Records that are not processed, or not exported, would bring the person back: refused, with what to do."""
     with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS, session_timeout_ms=SESSION_TIMEOUT_MS) as fleet:
@@ -278,6 +279,7 @@ def test_old_sessions_go(kafka: str, topics: str, tmp_path: Path) -> None:
         assert [(one["bundles"], one["rows"]) for one in again["targets"]] == [(0, 0), (0, 0)]
 
 
+@pytest.mark.long
 def test_a_processor_that_starts_meanwhile(
     kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

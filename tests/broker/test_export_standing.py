@@ -22,7 +22,7 @@ from tests.sessions.outputs import message as told
 from tests.sessions.outputs import processed
 from tests.strategies import framed
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.long]
 
 USERS = [next(f"u{n}" for n in range(99) if partition_of(f"u{n}".encode(), 4) == partition) for partition in range(4)]
 SOON = "from processor.processes import exporter\nexporter.GIVE_UP_S = 2.0"

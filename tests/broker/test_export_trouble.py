@@ -72,6 +72,7 @@ def end_well(exporter: Exporter, kafka: str, topics: str) -> None:
     assert "Traceback" not in exporter.said()
 
 
+@pytest.mark.long
 def test_postgresql_is_restarted(
     kafka: str, topics: str, site: Site, cluster: Cluster, calm: Callable[[], Exporter], tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_the_broker_is_restarted(prefix: str, tmp_path: Path) -> None:
         assert_same(follower, calm)
 
 
+@pytest.mark.long
 def test_a_feed_closes_while_a_commit_has_no_answer(prefix: str, tmp_path: Path) -> None:
     """The broker goes away with it; nothing waits for it."""
     folder = tmp_path / "kafka"
@@ -154,6 +156,7 @@ def test_a_feed_closes_while_a_commit_has_no_answer(prefix: str, tmp_path: Path)
         assert not closing.is_alive()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("trouble", "options", "what"),
     [("full", "size=1m", "No space left on device"), ("read-only", "ro", "Read-only file system")],
@@ -187,6 +190,7 @@ def test_the_targets_disk(
         assert_same(exporter, calm())
 
 
+@pytest.mark.long
 def test_a_session_that_cannot_be_read(
     kafka: str, topics: str, site: Site, calm: Callable[[], Exporter], tmp_path: Path
 ) -> None:
@@ -211,6 +215,7 @@ def test_a_session_that_cannot_be_read(
         assert_same(exporter, calm())
 
 
+@pytest.mark.long
 def test_the_stores_disk_is_full(
     kafka: str, topics: str, site: Site, disk: Disk, calm: Callable[[], Exporter], tmp_path: Path
 ) -> None:

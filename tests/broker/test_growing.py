@@ -87,6 +87,7 @@ def kill_while_states_move(fleet: Fleet) -> None:
         assert growing.wait() != 0
 
 
+@pytest.mark.long
 def test_nobody_notices(fleet: Fleet, tmp_path: Path) -> None:
     """Ids, numbers, digests and bundles, across a growth that was killed in between; producers go on meanwhile."""
     settings = load({**os.environ, **fleet.environ}, tmp_path).settings

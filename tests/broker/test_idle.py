@@ -52,6 +52,7 @@ def test_a_successor_ends_what_was_left_open(kafka: str, topics: str, tmp_path: 
         assert fleet.audit(Rules(gap_ms=GAP_MS, quiet_ms=QUIET_MS)).sessions == 20
 
 
+@pytest.mark.long
 def test_a_machine_whose_clock_is_days_ahead_ends_nothing_early(kafka: str, topics: str, tmp_path: Path) -> None:
     """Before, at and after a restart: the broker's time counts, and nobody is forgotten."""
     (tmp_path / "sitecustomize.py").write_text(

@@ -15,6 +15,7 @@ from tests.processes.services import Service, environ_of, processor
 pytestmark = pytest.mark.broker
 
 
+@pytest.mark.long
 def test_an_operator_sees_what_waits_and_puts_back_what_was_set_aside(topics: str, kafka: str, tmp_path: Path) -> None:
     """With a worker and without, with a store that is behind, and by the very command that is shown."""
     environ = {

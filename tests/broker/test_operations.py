@@ -28,7 +28,7 @@ from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, await_true, day, message, produce
 from tests.cli.running import PROGRAM, a3cp
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.long]
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "operations.md"
 PARTITIONS: Final = 4

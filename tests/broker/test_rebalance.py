@@ -71,7 +71,7 @@ def test_workers_come_and_go(kafka: str, topics: str, tmp_path: Path, settings: 
         assert fleet.audit().tagged > 500
 
 
-@pytest.mark.parametrize("static", [0, 1], ids=["classic", "static membership"])
+@pytest.mark.parametrize("static", [0, pytest.param(1, marks=LONG)], ids=["classic", "static membership"])
 def test_a_clean_stop_hands_over_at_once(kafka: str, topics: str, tmp_path: Path, static: int) -> None:
     """SIGTERM: what was begun is committed, the group is left, and the other goes on without waiting for a time-out."""
     settings = {"session_timeout_ms": 2_000 * int(TIMEOUT_S), "static_membership": static}
@@ -107,7 +107,7 @@ def test_started_in_the_same_second(kafka: str, topics: str, tmp_path: Path) -> 
         assert fleet.audit().tagged > 1_000
 
 
-@pytest.mark.parametrize("static", [0, 1], ids=["classic", "static membership"])
+@pytest.mark.parametrize("static", [pytest.param(0, marks=LONG), 1], ids=["classic", "static membership"])
 def test_two_in_the_same_fixed_slot(kafka: str, topics: str, tmp_path: Path, static: int) -> None:
     """They fence each other, back off and say what to do; nothing is tagged twice, and with one gone it goes on."""
     with Fleet(kafka, topics, tmp_path, static_membership=static) as fleet:
@@ -129,6 +129,7 @@ def test_two_in_the_same_fixed_slot(kafka: str, topics: str, tmp_path: Path, sta
         assert fleet.audit().tagged > 300
 
 
+@LONG
 def test_takeover_after_a_kill(kafka: str, topics: str, tmp_path: Path) -> None:
     """Kill -9 with the default session time-out: the survivor goes on with all partitions."""
     with Fleet(kafka, topics, tmp_path, session_timeout_ms=6_000) as fleet:

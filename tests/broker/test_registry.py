@@ -171,6 +171,7 @@ def test_an_incompatible_schema_is_refused(registry, apicurio, prefix):
         registry.register(subject, changed)
 
 
+@pytest.mark.long
 def test_a_registry_that_goes_and_comes_back(registry, apicurio, prefix):
     """While it is away nothing is guessed; what was known goes on; afterwards all does."""
     codec = codec_on(registry, prefix)

@@ -23,6 +23,7 @@ USERS = 30
 ROUNDS = 3
 
 
+@pytest.mark.long
 def test_live_and_replayed(kafka: str, topics: str, tmp_path: Path) -> None:
     """Live, the clock ends sessions and messages reopen them; from the backlog it does not: the same tagged bytes."""
     settings = {"gap_ms": GAP_MS, "quiet_ms": QUIET_MS}

@@ -69,6 +69,7 @@ def test_a_session_is_valid_everywhere_at_once_and_stays_so(kafka: str, topics: 
         assert validated(restarted, "user-0", ids["user-0"]) == "closed"
 
 
+@pytest.mark.long
 def test_killed_between_command_and_answer_the_repeat_finds_the_outcome(
     kafka: str, topics: str, tmp_path: Path
 ) -> None:

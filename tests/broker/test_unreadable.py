@@ -14,7 +14,7 @@ from processor.runtime.partitioner import partition_of
 from tests.broker.damage import Damage, damage
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, Watcher, await_true, message, probe
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.long]
 
 RECORD_BYTES = 500_000
 RECORDS = {"gzip": 80, "snappy": 40, "lz4": 80, "zstd": 80}  # snappy packs to a twentieth at best

@@ -70,6 +70,7 @@ def standing(view: View, user_id: str, session_id: str) -> Standing | None:
     return known
 
 
+@pytest.mark.long
 def test_it_is_never_falsely_unknown_or_closed(kafka: str, topics: str, tmp_path: Path) -> None:
     """What a client has been told is so on every replica at once, though processors are killed; also after a restart.
 

@@ -88,7 +88,7 @@ def test_workers_stop_with_their_supervisor(kafka: str, topics: str, tmp_path: P
         assert supervisor.said("stopped") == 2
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_worker_waits_for_a_broker(tmp_path: Path, prefix: str, workers: int) -> None:
     """Started before there is one, it waits and says so; told to stop, it stops."""
     port, metrics_port, _ = free_ports(3)  # Each worker serves its metrics at a port of its own.
@@ -136,6 +136,7 @@ def test_each_line_says_which_slot(kafka: str, topics: str, tmp_path: Path) -> N
         assert all(line["operation"] for line in worker.log())
 
 
+@pytest.mark.long
 def test_several_workers_stop_while_a_broker_is_silent(tmp_path: Path, prefix: str) -> None:
     """Told to stop while they still ask which slots are free, they stop."""
     with (
