@@ -120,7 +120,7 @@ def fill(store: SqlStore, count: int) -> None:
     while some := list(islice(made, _AT_A_TIME)):
         with store.writer.transaction({}) as transaction:
             transaction.add(Rows([], [], [text for _, texts in some for text in texts], []))
-            transaction.put([row for row, _ in some], [])
+            transaction.put([row for row, _ in some], [], {row.session_id: 0 for row, _ in some})
 
 
 def _sessions(count: int) -> Iterator[tuple[SessionRow, list[TextRow]]]:

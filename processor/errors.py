@@ -112,7 +112,7 @@ class StoreUnavailable(A3CPError):
 
 
 class StoreMoved(A3CPError):
-    """Another exporter has written a partition meanwhile: forget what is in memory, go on from what the store holds."""
+    """Another exporter has written the same meanwhile: forget what is in memory, go on from what the store holds."""
 
 
 class TargetUnavailable(A3CPError):

@@ -88,9 +88,13 @@ class Materializer:
                 transaction.add(each._replace(unreadable=[]))  # Those are set aside already.
                 self._fold(transaction, part, changed, set())
             sessions = [self._in_order(transaction, name) for name in changed]
-            transaction.put(sessions, [])
+            transaction.put(sessions, [], self._known(changed))
         self.forget()
         return Applied(len(messages), len(events), len(aside), len(changed), aside, _told_of(changed))
+
+    def _known(self, names: Iterable[str]) -> Mapping[str, int]:
+        """Return how many changes of sessions the store holds, as far as this exporter knows."""
+        return {name: self._folds[name].stored_changes for name in names}
 
     def _in_order(self, transaction: Transaction, name: str) -> SessionRow:
         events = map(from_json, transaction.event_values(name))
@@ -112,13 +116,16 @@ class Materializer:
             events += len(rows.events)
             aside += rows.unreadable
         folds = self._folds
+        known = self._known(changed)
         for name in behind:
             folds[name] = SessionFold(self._in_order(transaction, name))
         transaction.put(
             [folds[name].row() for name, is_told in changed.items() if is_told],
             [folds[name].row() for name, is_told in changed.items() if not is_told],
+            known,
         )
         for name in changed:
+            folds[name].note_stored()
             folds.move_to_end(name)
         return Applied(messages, events, len(aside), len(changed), aside, _told_of(changed))
 

@@ -124,8 +124,15 @@ class Transaction(Protocol):
     def event_values(self, session_id: str) -> Iterable[bytes]:
         """Return the `value` of each event of a session, in the order of the log."""
 
-    def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow]) -> None:
-        """Write sessions as they are now: `sessions` whole, of `counted` only what messages change."""
+    def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow], known: Mapping[str, int]) -> None:
+        """Write sessions as they are now: `sessions` whole, of `counted` only what messages change.
+
+        `known`: by id, the `SessionRow.changes` that the store must hold; 0: nothing.
+
+        Raises:
+            StoreMoved: it holds others. Another exporter reads the partition that a user of this one came from, or
+                went to (docs/adr/0031).
+        """
 
 
 class SessionReader(Protocol):

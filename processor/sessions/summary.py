@@ -22,13 +22,18 @@ class SessionFold:
     """A session while it is added up. Messages and events may come in any mixture, each kind in its own order."""
 
     def __init__(self, row: SessionRow) -> None:
-        """Go on from `row`."""
+        """Go on from `row`, as the store holds it; a new one is not there yet."""
+        self.stored_changes = row.changes
         self._row = row  # what its events say; the rest is older than what follows
         self._digest = None if row.held_digest is None else bytes.fromhex(row.held_digest)
         self._held = row.held_count
         self._notices = row.notices
         self._sums = _copied(row.summary)
         self._score: tuple[int, float] | None = None if row.score is None else (row.score_ms or 0, row.score)
+
+    def note_stored(self) -> None:
+        """Take note that the store holds it as it is now."""
+        self.stored_changes = self._row.event_count + self._held
 
     @property
     def partition(self) -> int:

@@ -86,14 +86,18 @@ class SqlTransaction:
         for row in self._connection.execute(query):
             yield bytes(row.value)
 
-    def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow]) -> None:
+    def put(self, sessions: Sequence[SessionRow], counted: Sequence[SessionRow], known: Mapping[str, int]) -> None:
         """See `Transaction.put`."""
         removed = self._removed_of({row.session_id for row in (*sessions, *counted)})
         for changing, all_rows in ((_ALL, sessions), (rows.COUNTED, counted)):
             held = [row for row in all_rows if row.session_id not in removed] if removed else all_rows
             if held:
                 sql = _upsert_sql(self._dialect.mark, changing)
-                self._connection.exec_driver_sql(sql, rows.session_values(held))
+                values = [
+                    (*each, known[row.session_id]) for row, each in zip(held, rows.session_values(held), strict=True)
+                ]
+                if self._connection.exec_driver_sql(sql, values).rowcount != len(held):
+                    raise StoreMoved("another exporter has written sessions of this batch")
 
     def _removed_of(self, session_ids: Iterable[str | None]) -> frozenset[str]:
         if not self._some_are_removed:
@@ -127,11 +131,14 @@ def _move(connection: Connection, source: Source, expected: int | None, offset: 
 
 
 def _upsert_sql(mark: str, changing: Sequence[str]) -> str:
-    """Return what inserts a session, or sets its columns in `changing`; SQLite writes the indexes of all it sets."""
+    """Return what inserts a session, or sets its columns in `changing`; SQLite writes the indexes of all it sets.
+
+    The last parameter is the number of changes that the session must have in the store. Otherwise nothing is set.
+    """
     names = columns(SESSIONS)
     changed = ", ".join(f"{name} = excluded.{name}" for name in changing)
     marks = ", ".join([mark] * len(names))
     return (
         f"INSERT INTO sessions ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # Names of ours only.
-        f" ON CONFLICT (session_id) DO UPDATE SET {changed}"
+        f" ON CONFLICT (session_id) DO UPDATE SET {changed} WHERE sessions.changes = {mark}"
     )

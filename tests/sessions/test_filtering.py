@@ -68,7 +68,7 @@ def test_rows_and_databases_agree(store: SqlStore, held: list[SessionRow], wante
     with store.database.writing() as connection:
         connection.execute(delete(TABLE))
     with store.writer.transaction({}) as transaction:
-        transaction.put(held, [])
+        transaction.put(held, [], dict.fromkeys((row.session_id for row in held), 0))
     if held and data.draw(st.booleans()):
         wanted = wanted._replace(session_id=data.draw(st.sampled_from(held)).session_id)
     if held and data.draw(st.booleans()):
@@ -119,7 +119,7 @@ def test_what_is_read_with_its_offsets_is_of_one_moment(store: SqlStore) -> None
     with store.database.snapshot() as connection:
         offsets = lookups.offsets(connection)
         with store.writer.transaction({(TAGGED, 7): (None, 1)}) as transaction:
-            transaction.put([before._replace(template="later")], [])
+            transaction.put([before._replace(template="later")], [], {before.session_id: before.changes})
         assert list(lookups.sessions_of(connection, [before.session_id])) == [before]
         assert lookups.offsets(connection) == offsets
     assert store.reader.held([before.session_id]).offsets == {**offsets, (TAGGED, 7): 1}
