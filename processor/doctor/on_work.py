@@ -98,7 +98,10 @@ def schema_ids(settings: Settings) -> Finding:
 def lag(settings: Settings, sleep: Callable[[float], None]) -> Finding:
     """Say how far workers are, and what keeps them from getting further."""
     standing = overview(settings.kafka_conf(), settings.topics(), settings.group_id, sleep=sleep)
-    words = f"{len(standing.workers)} workers, {sum(one.lag for one in standing.progress):,} offsets behind"
+    workers = len(standing.workers)
+    words = (
+        f"{workers} worker{'' if workers == 1 else 's'}, {sum(one.lag for one in standing.progress):,} offsets behind"
+    )
     seen = tuple(topic for topic in standing.topics if topic.partitions)
     if wrong := troubles(standing._replace(topics=seen)):
         what, _, remedy = wrong[0].partition("; ")

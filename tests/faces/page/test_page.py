@@ -106,19 +106,41 @@ def test_an_end_is_asked_about_first(browser, service, http):
     browser.wait_for("document.querySelectorAll('#reasons-list li').length >= 2")
 
 
+def test_what_the_service_does_not_answer_is_told(browser, service, http):
+    """Whatever button was pressed, the reader reads that nothing came of it."""
+    open_session(browser, service, begin(http, "away-01", "hello"))
+    browser.run("window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))")
+    for words in ("Why is it as it is?", "Share"):
+        browser.run("document.getElementById('wrong').textContent = ''")
+        press_button(browser, words)
+        browser.wait_for("document.getElementById('wrong').textContent.startsWith('The service does not answer.')")
+
+
 def test_a_link_is_shared_and_taken_back(browser, service, http):
     """Who has the link reads the session without a token, until it is taken back."""
     session_id = begin(http, "shared-01", "hello")
     open_session(browser, service, session_id)
     press_button(browser, "Share")
-    assert "without signing in" in browser.run("document.getElementById('ask-what').textContent")
+    browser.wait_for("document.getElementById('ask-what').textContent.includes('without signing in')")
     press_button(browser, "Make the link")
     browser.wait_for("document.querySelector('#shares[open] input')")
     link = browser.run("document.querySelector('#shares input').value")
     assert httpx.get(link).status_code == 200
+    open_session(browser, service, session_id)
+    press_button(browser, "Share")
+    browser.wait_for("document.querySelector('#shares[open] input')")
+    assert browser.run("document.querySelector('#shares input').value") == link
+    press_button(browser, "Make another link")
+    press_button(browser, "Make the link")
+    browser.wait_for("document.querySelectorAll('#shares[open] input').length === 2")
+    press_button(browser, "Take back")
+    browser.wait_for("document.querySelectorAll('#shares[open] input').length === 1")
     press_button(browser, "Take back")
     browser.wait_for("!document.querySelector('#shares[open]')")
     assert httpx.get(link).status_code == 410
+    assert [each["status"] for each in http.get(f"/v1/sessions/{session_id}/shares").json()["shares"]] == [
+        "revoked"
+    ] * 2
 
 
 def test_a_session_that_is_not_there(browser, service):

@@ -70,7 +70,8 @@ async function showReasons() {
   byId("reasons").showModal();
 }
 function reasonLine(each) {
-  const line = element("li"), time = element("time", "", clock(Date.parse(each.at))), words = said(each.seq ? "a" : "span", "", fill(each));
+  const line = element("li"), ms = Date.parse(each.at), isOfTheDay = dayKey(ms) === dayKey(session.start_ms);
+  const time = element("time", "", isOfTheDay ? clock(ms) : `${day(ms)}, ${clock(ms)}`), words = said(each.seq ? "a" : "span", "", fill(each));
   if (each.seq) {
     words.href = `#seq=${each.seq}`;
     words.addEventListener("click", () => byId("reasons").close());
@@ -122,13 +123,15 @@ function prepare() {
   for (const node of document.querySelectorAll("[data-own]")) node.textContent = node.dataset.own === "close" ? page("close") : own(node.dataset.own);
   for (const button of document.querySelectorAll("[data-act]")) {
     button.textContent = own(button.dataset.act);
-    button.addEventListener("click", ACTS[button.dataset.act]);
+    button.addEventListener("click", () => ACTS[button.dataset.act]().catch(fail));
   }
   const person = element("a", "", own("person")), day = new Date(session.start_ms).toLocaleDateString("sv");  // As ISO 8601 has it.
   person.href = `/?${new URLSearchParams({ user: session.user_id, week: day })}`;
   document.querySelector(".kicker").replaceChildren(wayBack(), " · ", person);
   byId("why").textContent = own("why");
-  byId("why").addEventListener("click", showReasons);
+  byId("why").addEventListener("click", () => showReasons().catch(fail));
+  byId("share-more").textContent = own("share_more");
+  byId("share-more").addEventListener("click", () => makeShare().catch(fail));
   byId("versions-button").textContent = own("versions");
   byId("versions-button").addEventListener("click", () => showVersions().catch(fail));
   const print = element("button", "", own("print"));

@@ -56,7 +56,7 @@ function offerBookmark() {
   const button = element("button", "bookmark", own("bookmark"));
   button.type = "button";
   button.hidden = document.querySelector("[data-act=bookmark]").hidden;
-  button.addEventListener("click", bookmark);
+  button.addEventListener("click", () => bookmark().catch(fail));
   detailsBody.before(button);
 }
 

@@ -2,12 +2,23 @@
 
 const SHARED_DAYS = 30;
 
+/** Show the links that there are; if there is none, offer to make one. */
 async function share() {
+  if (!await showShares()) await makeShare();
+}
+async function makeShare() {
+  byId("shares").close();
   if (!await askReader(own("share_what", { days: SHARED_DAYS }), { yes: own("share_yes"), wantsText: false })) return;
   if (await act("shares", { expires_in_s: SHARED_DAYS * 86400 })) await showShares();
 }
+async function takeBack(share) {
+  byId("shares").close();  // What is wrong is told behind it.
+  const { ask } = await service;
+  await ask(`${path}/shares/${share.share_id}`, { method: "DELETE" });
+  await showShares();
+}
 
-/** Show the links that can be read now, each with a way to take it back. */
+/** Show the links that can be read now, each with a way to take it back; returns whether there are any. */
 async function showShares() {
   const { ask } = await service;
   const { shares } = await ask(`${path}/shares`), valid = shares.filter((each) => each.status === "valid");
@@ -17,10 +28,10 @@ async function showShares() {
     link.setAttribute("aria-label", own("share"));
     link.addEventListener("focus", () => link.select());
     back.type = "button";
-    back.addEventListener("click", async () => { await ask(`${path}/shares/${each.share_id}`, { method: "DELETE" }); showShares(); });
+    back.addEventListener("click", () => takeBack(each).catch(fail));
     line.append(link, element("small", "", own("share_until", { day: day(Date.parse(each.expires_at)) })), back);
     return line;
   }));
-  if (!byId("shares").open && valid.length) byId("shares").showModal();
-  if (!valid.length) byId("shares").close();
+  if (valid.length) byId("shares").showModal();
+  return valid.length > 0;
 }

@@ -2,7 +2,7 @@
 
 import { announce, given, make, named } from "/static/elements.js";
 import { addressOf, askedOf, form, parametersOf } from "/static/filters.js";
-import { Refusal, ask, follow } from "/static/http.js";
+import { ask, follow } from "/static/http.js";
 import { dayOf, flagWord, isTelling, problemOf, say, stateWord, timeOf } from "/static/words.js";
 
 const PAGE = 50, PAGE_MAX = 200;
@@ -75,7 +75,7 @@ export async function showFind({ main, address, signal }) {
 
   function refuse(error) {
     if (error.name === "AbortError") return;
-    count.textContent = error instanceof Refusal ? problemOf(error) : say("find.away");
+    count.textContent = problemOf(error);
   }
 
   function happened(name, told) {

@@ -7,8 +7,11 @@ export class Refusal extends Error {
   }
 }
 
-/** What went wrong, for people: the page's own words, by code, or else the service's. */
-export const refusalText = (error, { refusals }) => refusals[error.code] ?? [error.message, error.remedy].filter(Boolean).join(". ");
+/** What went wrong, for people: the page's own words, by code, or else the service's, if it answered. */
+export function refusalText(error, { refusals, find }) {
+  if (!(error instanceof Refusal)) return find.away;
+  return refusals[error.code] ?? [error.message, error.remedy].filter(Boolean).join(". ");
+}
 
 /** Ask the service; `parameters` go into the query, `body` is sent as JSON. Returns the JSON of the answer. */
 export async function ask(path, { method = "GET", parameters, body, signal } = {}) {
