@@ -5,6 +5,7 @@ topic, in one transaction. All that was mirrored must have been processed in the
 """
 
 import contextlib
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -17,8 +18,9 @@ from processor.kafka.conf import LogConf
 from processor.kafka.erasure import is_at_work
 from processor.kafka.identities import identities
 from processor.kafka.marks import Marks, with_marks
-from processor.kafka.offsets import await_stable, committed_offsets, extents, patiently
+from processor.kafka.offsets import await_stable, committed_offsets, extents, offsets_since, patiently
 from processor.kafka.origin import text_of
+from processor.kafka.reader import Reader
 from processor.kafka.standing_in import standing_in
 from processor.kafka.states import long_transactions, send, states_in
 from processor.runtime.adopting import Adopted
@@ -38,7 +40,8 @@ def adopt(conf: LogConf, names: TopicNames) -> Taken:
     """Let the group go on behind the mirrored records, with the mirrored states.
 
     Raises:
-        UsageError: the group has offsets already, a worker runs, or there is no state.
+        UsageError: the group has offsets already, a worker runs, there is no state, or the raw records have other times
+            than in the other cluster.
         BrokerUnavailable, OutcomeUnknown, Fatal: see `failure`. It may be done again.
     """
     numbers = range(conf.partitions)
@@ -55,16 +58,50 @@ def adopt(conf: LogConf, names: TopicNames) -> Taken:
             await_stable(conf.common, name, conf.partitions)
         places = [(name, partition) for name in names for partition in numbers]
         ends = {place: end for place, (_, end) in extents(conf.common, places).items()}
-        users = 0
+        users, newest_ms = 0, dict[int, int]()
         with contextlib.closing(long_transactions(conf)) as transactions:
-            for partition, states in states_in(conf, conf.partitions):
+            for partition, values in states_in(conf, conf.partitions):
+                states = {key: decode_state(value) for key, value in values.items()}
                 users += len(states)
-                adopted = ((key, encode_state(moved(decode_state(value)))) for key, value in states.items())
+                if states:
+                    newest_ms[partition] = max(state.last_append_ms for state in states.values())
+                adopted = ((key, encode_state(moved(state))) for key, state in states.items())
                 send(transactions, [(names.state, value, key, partition, None) for key, value in adopted])
             if not users:
                 raise UsageError(f"{names.state} holds no state", remedy="mirror all five topics, then adopt")
+            _require_times(conf, newest_ms)
             transactions.commit(_offsets(conf, names, ends), member.consumer_group_metadata())
     return Taken(conf.partitions, users, sum(ends[names.raw, partition] for partition in numbers))
+
+
+def _require_times(conf: LogConf, newest_ms: Mapping[int, int]) -> None:
+    """Check that the raw records have the times of the other cluster.
+
+    A state names the time of its user's last record. One partition that has the record of its newest state is enough:
+    of others that record may be gone by age.
+
+    Args:
+        newest_ms: by partition, the time that its newest state names.
+
+    Raises:
+        UsageError: none has, and one has a later record.
+    """
+    later = ""
+    with Reader(conf.common, conf.raw) as reader:
+        for partition, at_ms in newest_ms.items():
+            place = conf.raw, partition
+            record = next(reader.read_from(partition, offsets_since(conf.common, [place], at_ms)[place]), None)
+            if record is None:
+                continue
+            if record.timestamp_ms == at_ms:
+                return
+            later = f"{record.position} came {(record.timestamp_ms - at_ms) / 1000:,.3f} s later than a state names"
+    if later:
+        raise UsageError(
+            f"the mirror has not kept the times of {conf.raw}: {later}",
+            remedy="delete the five topics here, make them with a3cp topics apply, set "
+            f"message.timestamp.type=CreateTime on {conf.raw}, and mirror them again",
+        )
 
 
 def _offsets(conf: LogConf, names: TopicNames, ends: dict[tuple[str, int], int]) -> list[TopicPartition]:

@@ -244,17 +244,23 @@ def test_moving_to_another_cluster(place: Place, tmp_path: Path) -> None:
     info = broker.up(None, tmp_path / "other-kafka")
     try:
         other = Place(info.bootstrap, tmp_path / "other")
-        other.type("a3cp topics apply")
-        other.stamp("CreateTime")
-        for name in reversed(desired_topics()):  # In no order that means anything.
-            mirror(place.conf, other.conf, name.name, name.name)
+        adopt, *rest = commands("Moving to another cluster")
+        for stamped in ("LogAppendTime", "CreateTime"):
+            other.type("a3cp topics apply")
+            other.stamp(stamped)
+            for name in reversed(desired_topics()):  # In no order that means anything.
+                mirror(place.conf, other.conf, name.name, name.name)
+            if stamped == "LogAppendTime":
+                refused = other.run(*adopt.split()[1:])
+                assert refused.returncode == 2
+                assert "the mirror has not kept the times of a3cp.raw: a3cp.raw[" in refused.stderr
+                other.delete(*(name.name for name in desired_topics()))
         times = [
             [[row.append_ms for row in rows] for rows in read_topic(each.conf["bootstrap.servers"], "a3cp.raw")]
             for each in (place, other)
         ]
         assert times[0] == times[1]
         assert other.run("process").returncode == 2  # States without offsets.
-        adopt, *rest = commands("Moving to another cluster")
         other.type(adopt, *rest[:-1])
         assert other.run(*adopt.split()[1:]).returncode == 2  # Once is enough.
         later = islice(day(seed=5, count=2 * COUNT, users=12), COUNT, None)
