@@ -10,7 +10,7 @@ from confluent_kafka import Consumer
 from bench.cluster import OURS, PEERS
 from bench.context import Context, step
 from bench.launched import Launched
-from bench.machine import Others
+from bench.machine import Others, ours_s
 from bench.messages import encode_ours, encode_peers, messages
 from bench.report import Section, Target, middle, number, ratio, spread
 from bench.systems import BARE_DRAIN, OURS_DRAIN, STREAMS_DRAIN, System
@@ -76,11 +76,12 @@ def drain(context: Context, system: System, backlog: Backlog, *, check: bool) ->
     reader = context.cluster.reader(system.tagged)
     reader.consume(1, 0.2)  # Connected before the clock starts.
     time.sleep(0.5)
-    others = Others()
+    others, before_s = Others(), ours_s()
     with system.start(context.cluster, context.folder) as launched:
         arrivals = watch(reader, launched, count, launched.started_s)
         cpu_s = launched.cpu_s()
         peak_rss_mib = launched.peak_rss_mib()
+        rest_s = ours_s() - before_s - cpu_s
         others_cores = others.cores()
     reader.close()
     first_at = next(index for index, (_, so_far) in enumerate(arrivals) if so_far >= count // 10)
@@ -92,6 +93,7 @@ def drain(context: Context, system: System, backlog: Backlog, *, check: bool) ->
         "first_s": round(arrivals[0][0], 2),
         "all_s": round(arrivals[-1][0], 2),
         "cpu_us": cpu_s / count * 1e6,
+        "rest_us": rest_s / count * 1e6,  # of the broker and of who reads the output
         "peak_rss_mib": round(peak_rss_mib),
         "others_cores": others_cores,
     }

@@ -65,7 +65,7 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _ours_s() -> float:
+def ours_s() -> float:
     """Return the CPU seconds of this process and all it started, the broker included."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -78,13 +78,13 @@ class Others:
     """How many cores anything but us uses, between `Others()` and `cores`."""
 
     _machine_s: float = field(default_factory=_machine_s)
-    _ours_s: float = field(default_factory=_ours_s)
+    _ours_s: float = field(default_factory=ours_s)
     _since_s: float = field(default_factory=time.monotonic)
 
     def cores(self) -> float:
         """Return the mean since the start; what the kernel does for nobody in particular is in it."""
         elapsed_s = max(1e-3, time.monotonic() - self._since_s)
-        return round(max(0.0, (_machine_s() - self._machine_s - (_ours_s() - self._ours_s)) / elapsed_s), 2)
+        return round(max(0.0, (_machine_s() - self._machine_s - (ours_s() - self._ours_s)) / elapsed_s), 2)
 
 
 def wait_until_quiet(wait_s: float) -> float:

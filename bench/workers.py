@@ -24,7 +24,7 @@ def measure(context: Context) -> Section:
         "A worker a core",
         f"The drain as above, on {cores()} cores that broker and meter use too: one worker, {many} workers, and Kafka "
         f"Streams with {many} threads, one after the other; median of {scale.runs} runs, systems taking turns.",
-        ("system", "msg/s", "of all runs", "CPU s per million messages", "of all runs"),
+        ("system", "msg/s", "of all runs", "CPU µs a message", "of all runs", "of broker and meter"),
     )
     backlog = Backlog(scale.messages, scale.users)
     load(context, backlog, peers=streams in systems)
@@ -35,8 +35,12 @@ def measure(context: Context) -> Section:
         ]
     runs = {system: [run for run in section.runs if run["system"] == system.name] for system in systems}
     for system, its in runs.items():
-        rate, cpu = (number(middle(its, key), digits) for key, digits in (("msg_s", 0), ("cpu_us", 1)))
-        section.rows.append((system.name, rate, spread(its, "msg_s"), cpu, spread(its, "cpu_us", 1)))
+        rate, cpu, rest = (
+            number(middle(its, "msg_s")),
+            number(middle(its, "cpu_us"), 1),
+            number(middle(its, "rest_us"), 1),
+        )
+        section.rows.append((system.name, rate, spread(its, "msg_s"), cpu, spread(its, "cpu_us", 1), rest))
     if streams in runs:
         faster, leaner = (ratio(middle(runs[ours], key), middle(runs[streams], key)) for key in ("msg_s", "cpu_us"))
         if faster is not None and leaner is not None:
@@ -45,5 +49,10 @@ def measure(context: Context) -> Section:
                 Target(f"≤ {_LEANER_MAX} × its CPU a message", f"{leaner:.2f}", leaner <= _LEANER_MAX),
             ]
     share = ratio(middle(runs[ours], "msg_s"), middle(runs[OURS_DRAIN], "msg_s"))
+    if rest_us := middle(runs[ours], "rest_us"):
+        most = f"{cores() / rest_us * 1e6:,.0f}"
+        section.notes.append(
+            f"with this broker and meter on the same {cores()} cores nothing can be faster than {most} msg/s"
+        )
     section.notes.append(f"{many} workers against one: {number(share, 2)} times its rate")
     return section
