@@ -124,6 +124,7 @@ class _PartitionAudit:
             }
         self._raw = self.spans[self._names.raw]
         self._done = scene.committed.get(partition, 0)  # The processor has come to here.
+        self._strays = 0  # records that were tagged here, of users of another partition
         self._answers: Counter[bytes] = Counter()
         adopted = scene.topics.adopted(partition)
         self._letters = LettersCheck(self._names.dlq, self._names.raw, partition, self._report, adopted)
@@ -321,6 +322,7 @@ class _PartitionAudit:
             self._report.tagged += 1
             self._report.waiting -= not is_due
             if raw.elsewhere is not None:
+                self._strays += 1
                 self._report.add(where, f"it is tagged here, and its user's partition is {raw.elsewhere}")
             self._compare_tag(raw, out)
             if raw.headers != out.headers:
@@ -374,6 +376,12 @@ class _PartitionAudit:
             self.left_states = self._states.leave(self._goes_to)
             self.left_sessions = self._sessions.leave(self._goes_to)
         self._states.compare(self._scene.now_ms)
+        if self._strays and not self._grown:
+            self._report.notes.append(
+                f"{self._names.raw}[{self._partition}] has {self._strays:,} tagged records of other partitions' users. "
+                "If a3cp topics grow moved them, its mark is gone, as after another program has set the group's offset. "
+                "Then what is told of these users' records, sessions and states need not be wrong"
+            )
         if count := self._states.erasures:
             self._report.notes.append(
                 f"{self._names.state}[{self._partition}]: a3cp erase took the state of a person {count:,} times; "

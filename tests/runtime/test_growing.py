@@ -148,8 +148,24 @@ def test_damage_behind_the_move_is_found() -> None:
     del topics.logs[NAMES.state][there][-1]
     told = [problem.what for problem in audit(topics, CODEC, NAMES, RULES).problems]
     assert any("no state" in what for what in told)
-    topics.marks.clear()  # Without the marks nobody knows of the move.
-    assert audit(topics, CODEC, NAMES, RULES).problems
+
+
+def test_an_offset_set_by_hand_takes_the_mark_away() -> None:
+    """Then nobody knows of the move. The audit says so, beside what it takes for wrong."""
+    stage = Stage()
+    for turn in range(2):
+        fill(stage, 150, turn)
+        process(stage)
+        if not turn:
+            stage.grow(8)
+    topics = MemoryTopics(stage.broker, NAMES)
+    assert not [note for note in audit(topics, CODEC, NAMES, RULES).notes if "mark" in note]
+    lost = next(number for number in range(PARTITIONS) if topics.logs[NAMES.tagged][number])
+    del topics.marks[lost]
+    report = audit(topics, CODEC, NAMES, RULES)
+    assert report.problems
+    (note,) = [note for note in report.notes if "mark" in note]
+    assert note.startswith(f"{NAMES.raw}[{lost}] has ")
 
 
 @given(st.binary(min_size=1, max_size=20), st.integers(1, 30), st.integers(2, 6))
