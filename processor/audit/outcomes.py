@@ -379,7 +379,7 @@ class _PartitionAudit:
         if self._strays and not self._grown:
             self._report.notes.append(
                 f"{self._names.raw}[{self._partition}] has {self._strays:,} tagged records of other partitions' users. "
-                "If a3cp topics grow moved them, its mark is gone, as after another program has set the group's offset. "
+                "If a3cp topics grow moved them, its mark is gone, as when another program set the group's offset. "
                 "Then what is told of these users' records, sessions and states need not be wrong"
             )
         if count := self._states.erasures:
