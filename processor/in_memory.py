@@ -28,9 +28,9 @@ from processor.faces.context import Context
 from processor.faces.corner import Corner
 from processor.faces.meanwhile import Meanwhile
 from processor.kafka.deadletters import DeadLetter
-from processor.kafka.erasure import Held, held_in
+from processor.kafka.erasure import HeldInTopic, held_in
 from processor.kafka.letters import LatestLetters
-from processor.kafka.overview import Member, Overview, Progress
+from processor.kafka.overview import Member, Overview, PartitionProgress
 from processor.observe.logs import make_logger
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox
@@ -268,21 +268,21 @@ class MemoryTopics:
         self._deployment = deployment
         self._broker = deployment.broker
 
-    def held(self, topic: str, person: str, others: set[bytes]) -> list[Held]:
-        """See `Log`."""
+    def held(self, topic: str, person: str, others: set[bytes]) -> list[HeldInTopic]:
+        """See `ErasureLog`."""
         logs = self._broker.topics[topic]
         return held_in((_topic_record(topic, record) for log in logs for record in log), person, others)
 
     def done(self, partitions: Iterable[int]) -> Mapping[int, int]:
-        """See `Log`."""
+        """See `ErasureLog`."""
         return {number: self._broker.committed[number] for number in partitions}
 
     def configs(self) -> Mapping[str, Mapping[str, str]]:
-        """See `Log`."""
+        """See `ErasureLog`."""
         return {topic: {"retention.ms": "604800000", "segment.ms": "3600000"} for topic in TOPICS}
 
     def forget(self, states: Mapping[int, frozenset[bytes]]) -> None:
-        """See `Log`."""
+        """See `ErasureLog`."""
         for number, keys in states.items():
             for key in keys:
                 if not self._deployment.processor_is_away:
@@ -307,8 +307,9 @@ class MemoryCorner:
         is_away = self._deployment.processor_is_away
         numbers = tuple(range(self._broker.partitions))
         progress = tuple(
-            Progress(number, done, end := len(self._broker.topics[TOPICS.raw][number]), end - done, slot, is_away)
-            for number, done in ((number, self._broker.committed[number]) for number in numbers)
+            PartitionProgress(number, done, end, end - done, slot, is_away)
+            for number in numbers
+            for done, end in [(self._broker.committed[number], len(self._broker.topics[TOPICS.raw][number]))]
             for slot in [None if is_away else 0]
         )
         workers = () if is_away else (Member(self._deployment.settings.group_id, 0, "memory", numbers),)

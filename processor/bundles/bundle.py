@@ -20,7 +20,7 @@ from processor.targets.paths import METADATA, bundle_path
 from processor.targets.target import Target
 
 
-class Outcome(Enum):
+class BundleOutcome(Enum):
     """What became of a session's bundle."""
 
     WRITTEN = "written"
@@ -33,7 +33,7 @@ class Written(NamedTuple):
     """Where a bundle lies now."""
 
     path: str
-    outcome: Outcome
+    outcome: BundleOutcome
     size_bytes: int
     messages: int
 
@@ -66,7 +66,7 @@ def write_bundle(
         there = manifest_there(target, final)
         if there is not None and _changes_there(target, final) > session.changes:
             # By another exporter, which read the session later; what was erased has no bundle that could be here.
-            return Written(final, Outcome.UNCHANGED, sum(file.size for file in there.files), session.held_count)
+            return Written(final, BundleOutcome.UNCHANGED, sum(file.size for file in there.files), session.held_count)
         files = write_files(folder, view, codec, formats)
         manifest = manifests.make(
             session.session_id,
@@ -76,13 +76,15 @@ def write_bundle(
         )
         size = sum(file.size for file in files)
         if there is not None and manifests.same_content(there, manifest):
-            return Written(final, Outcome.UNCHANGED, size, session.held_count)
+            return Written(final, BundleOutcome.UNCHANGED, size, session.held_count)
         text = manifests.render(manifest)
         (folder / manifests.NAME).write_bytes(text)
         if signer is not None:
             (folder / signatures.NAME).write_bytes(signer.sign(text))
         replaced = put_in_place(target, folder, final)
-    return Written(final, Outcome.REPLACED if replaced else Outcome.WRITTEN, size + len(text), session.held_count)
+    return Written(
+        final, BundleOutcome.REPLACED if replaced else BundleOutcome.WRITTEN, size + len(text), session.held_count
+    )
 
 
 class _Counts(msgspec.Struct):

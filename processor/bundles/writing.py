@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from processor.bundles import index
-from processor.bundles.bundle import Outcome, Written, write_bundle
+from processor.bundles.bundle import BundleOutcome, Written, write_bundle
 from processor.bundles.contents import ALL_FORMATS, Format
 from processor.bundles.signatures import Signer
 from processor.codec import Codec
@@ -43,7 +43,7 @@ class BundleWriter:
         self.formats = formats
         self._signer = signer
         self._writing = writing
-        self.outcomes: Counter[Outcome] = Counter()
+        self.outcomes: Counter[BundleOutcome] = Counter()
         self.statuses: Counter[Status] = Counter()
         self.aside = SetAside()
         self.dates: set[str] = set()  # of sessions whose bundles were written since the index was
@@ -91,7 +91,7 @@ class BundleWriter:
         """Count the outcome of `session`, whoever wrote it. Return whether it is written."""
         if isinstance(result, RecordError):
             is_new = self.aside.add(session.session_id, {session.session_id: session.changes}, result)
-            self.outcomes[Outcome.SET_ASIDE] += is_new
+            self.outcomes[BundleOutcome.SET_ASIDE] += is_new
             return False
         self.aside.wrote(session.session_id)
         self.dates.add(date_part(session.start_ms))

@@ -15,7 +15,7 @@ from processor.codec.isotime import format_time, wall_ms
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.erasing import erasing
 from processor.erasing.looking import NOT_TOUCHED, Looked, NothingHeld, Places, look
-from processor.erasing.on_kafka import KafkaLog
+from processor.erasing.on_kafka import ErasureLogOnKafka
 from processor.erasing.proof import NEW_FILE, Proof
 from processor.errors import UsageError
 from processor.kafka.topic_admin import check_topics
@@ -61,7 +61,7 @@ def erase(
     with closing(store_of(settings, must_exist=True)) as opened:
         recognise(opened, settings)
         outbox = Path(settings.outbox) if settings.outbox else None
-        looked = _look(Places(KafkaLog(conf, settings.topics()), opened, profiles, outbox), user, targets)
+        looked = _look(Places(ErasureLogOnKafka(conf, settings.topics()), opened, profiles, outbox), user, targets)
         if dry_run:
             erased = erasing.would_erase(looked)
         else:

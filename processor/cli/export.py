@@ -13,7 +13,7 @@ import typer
 from rich import progress
 from rich.console import Console
 
-from processor.bundles.bundle import Outcome
+from processor.bundles.bundle import BundleOutcome
 from processor.bundles.contents import ALL_FORMATS, Format
 from processor.cli.extras import require
 from processor.cli.settings import Bootstrap, Json, Prefix, SignKey, Store, chosen, time_ms
@@ -324,7 +324,7 @@ def files_outcome(files: Files) -> dict[str, Any]:
     if (bundles := files.bundles) is not None:
         told["bundles"] = {
             "root": bundles.target.root,
-            **{outcome.value: bundles.outcomes[outcome] for outcome in Outcome},
+            **{outcome.value: bundles.outcomes[outcome] for outcome in BundleOutcome},
             "messages": bundles.messages,
             "bytes": bundles.size_bytes,
         }

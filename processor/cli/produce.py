@@ -28,7 +28,7 @@ BAD_LISTED_MAX: Final = 1_000
 
 
 @dataclass(slots=True)
-class Summary:
+class SentSummary:
     """What was sent and what was not."""
 
     sent: int = 0
@@ -83,7 +83,7 @@ def produce(
         raise UsageError(f"no file {', '.join(missing)}", remedy="name files, or - for standard input")
     settings = chosen(bootstrap, prefix)
     raw = settings.raw_to_write()
-    summary = Summary()
+    summary = SentSummary()
     begun_s = time.monotonic()
     producer = RecordProducer(settings.kafka_conf(), raw)
     reader = FileReader(wall_ms, strict=settings.strict)
@@ -120,7 +120,7 @@ def _send_all(
     files: list[str],
     reader: FileReader,
     producer: RecordProducer,
-    summary: Summary,
+    summary: SentSummary,
     *,
     unchecked: bool,
     quiet: bool,
@@ -137,7 +137,7 @@ def _send_all(
 
 
 def _send_file(
-    name: str, reader: FileReader, producer: RecordProducer, summary: Summary, show: Show, *, unchecked: bool
+    name: str, reader: FileReader, producer: RecordProducer, summary: SentSummary, show: Show, *, unchecked: bool
 ) -> None:
     shown = "standard input" if name == STDIN else name
     with ExitStack() as stack:
@@ -152,7 +152,7 @@ def _send_file(
                 break
 
 
-def _send(item: Item, name: str, producer: RecordProducer, summary: Summary, *, unchecked: bool) -> None:
+def _send(item: Item, name: str, producer: RecordProducer, summary: SentSummary, *, unchecked: bool) -> None:
     def done(error: A3CPError | None) -> None:
         if error is None:
             summary.sent += 1
@@ -188,7 +188,7 @@ def _keycounted(bad: Bad) -> bytes | None:
     return user_id.encode("utf-8", "replace") if isinstance(user_id, str) else None
 
 
-def _print_json(summary: Summary, seconds: float) -> None:
+def _print_json(summary: SentSummary, seconds: float) -> None:
     bad = [{"file": name, "number": number, "why": why} for name, number, why in summary.bad]
     odd = [{"file": name, "number": number, "reasons": odd_words(bits)} for name, number, bits in summary.odd]
     answer: dict[str, Any] = {
@@ -206,7 +206,7 @@ def _print_json(summary: Summary, seconds: float) -> None:
     print_json(answer)
 
 
-def _print(summary: Summary, files: list[str], seconds: float, topic: str, unchecked: bool) -> None:
+def _print(summary: SentSummary, files: list[str], seconds: float, topic: str, unchecked: bool) -> None:
     rate = f", {summary.sent / seconds:,.0f} a second" if summary.sent >= 1_000 else ""
     told = f"{summary.commands} of them commands, " if summary.commands else ""
     print(
@@ -230,7 +230,7 @@ def _print(summary: Summary, files: list[str], seconds: float, topic: str, unche
             print(f"  {count:,} x {why}", file=sys.stderr)
 
 
-def _print_odd(summary: Summary) -> None:
+def _print_odd(summary: SentSummary) -> None:
     if not summary.odd_count:
         return
     print(f"{counted(summary.odd_count, 'message')} sent though nonconforming:", file=sys.stderr)

@@ -8,7 +8,7 @@ from rich.text import Text
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.terminal import new_console, new_table
 from processor.cli.text import counted, plain, print_json
-from processor.kafka.overview import Overview, Progress, numbered, overview, troubles
+from processor.kafka.overview import Overview, PartitionProgress, numbered, overview, troubles
 
 PARTITIONS_SHOWN: Final = 12  # those with the greatest lag
 
@@ -53,7 +53,7 @@ def _show(found: Overview, group_id: str) -> None:
         print(f"hooks at {plain(process.host)}: {numbered(process.partitions)}")
 
 
-def _show_progress(progress: tuple[Progress, ...]) -> None:
+def _show_progress(progress: tuple[PartitionProgress, ...]) -> None:
     columns = ("partition", "next", "end", "lag")
     table = new_table(*columns, "worker", right=columns)
     most = sorted(progress, key=lambda one: (-one.lag, one.partition))[:PARTITIONS_SHOWN]

@@ -14,7 +14,7 @@ from processor.core.model import DAY_MS, HOUR_MS
 from processor.errors import UsageError
 from processor.sessions.jsonforms import what_if_fields
 from processor.sessions.ports import SessionFilter
-from processor.sessions.what_if import Limits, WhatIf, histories, policy_of
+from processor.sessions.what_if import OtherLimits, WhatIf, histories, policy_of
 from processor.sessions.what_if import what_if as answer_of
 from processor.settings.sources import load
 
@@ -43,8 +43,8 @@ def what_if(
     The processor's rules run over the stored messages once more, and over the commands as their outcome events tell
     them. The limits of templates and users go before these, as always.
     """
-    limits = Limits(_ms("--gap", gap), _ms("--max", longest), _ms("--pause", pause))
-    if limits == Limits():
+    limits = OtherLimits(_ms("--gap", gap), _ms("--max", longest), _ms("--pause", pause))
+    if limits == OtherLimits():
         raise UsageError("no other limit is given", remedy="give --gap, --pause or --max, such as --gap 15m")
     since_ms = time_ms("--since", since)
     rules = load(os.environ, Path.cwd()).settings.rules()

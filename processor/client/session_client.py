@@ -19,7 +19,7 @@ from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, BrokerUnavailable
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX
 from processor.kafka.reader import Reader
-from processor.kafka.tail import Following, Tail
+from processor.kafka.tail import Tail, TailThread
 from processor.observe.logs import make_logger
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox
@@ -78,7 +78,7 @@ class SessionClient:
             outbox=self._outbox,
         )
         self._outcomes = Outcomes(self._sender.codec.decode_event)
-        self._following: Following | None = None  # once a command was sent
+        self._following: TailThread | None = None  # once a command was sent
         self._following_lock = threading.Lock()
 
     def send(
@@ -235,7 +235,7 @@ class SessionClient:
         with self._following_lock:
             if self._following is None:
                 tail = Tail(self._conf, [self._topics.sessions])
-                self._following = Following(tail, self._take, self._outcomes.trouble)
+                self._following = TailThread(tail, self._take, self._outcomes.trouble)
 
     def _may_wait(self, command: CommandRecord) -> bool:
         return self._outbox is not None and may_wait(self._sender.codec, command.value, now_ms=wall_ms())

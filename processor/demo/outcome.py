@@ -37,7 +37,7 @@ class Check(NamedTuple):
     found: str
 
 
-class Outcome(NamedTuple):
+class DayOutcome(NamedTuple):
     """What the three output topics hold."""
 
     tagged: Sequence[TaggedView]
@@ -71,16 +71,16 @@ class Outcome(NamedTuple):
 
 def read_outcome(
     codec: Codec, tagged: Iterable[TopicRecord], events: Iterable[TopicRecord], dead: Sequence[DeadLetter]
-) -> Outcome:
+) -> DayOutcome:
     """Return what the records of the three output topics say."""
-    return Outcome(
+    return DayOutcome(
         [codec.decode_tagged(record.value or b"") for record in tagged],
         [codec.decode_event(record.value or b"") for record in events],
         dead,
     )
 
 
-def check(sent: Sequence[Sent], outcome: Outcome, audited: AuditReport, names: TopicNames) -> list[Check]:
+def check(sent: Sequence[Sent], outcome: DayOutcome, audited: AuditReport, names: TopicNames) -> list[Check]:
     """Return what `a3cp audit` proves of the topics `names`, and that nothing of what was `sent` is missing there."""
     commands = sum(record.command_id is not None for record in sent)
     messages = len(sent) - commands
@@ -122,7 +122,7 @@ def check(sent: Sequence[Sent], outcome: Outcome, audited: AuditReport, names: T
     ]
 
 
-def check_export(outcome: Outcome, exported: Exported) -> Check:
+def check_export(outcome: DayOutcome, exported: Exported) -> Check:
     """Return whether all sessions are there, those that have ended whole, each as a bundle that verifies."""
     held, is_open = exported.held, len(outcome.open_sessions())
     return Check(

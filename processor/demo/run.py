@@ -18,7 +18,7 @@ from processor.codec.isotime import wall_ms
 from processor.core.model import HOUR_MS
 from processor.demo.day import lifelike_day
 from processor.demo.exported import Exported, export, mark, prefix_for, require_ours
-from processor.demo.outcome import Check, Outcome, check, check_export, read_outcome
+from processor.demo.outcome import Check, DayOutcome, check, check_export, read_outcome
 from processor.demo.report import Steps
 from processor.demo.script import Sent
 from processor.errors import Fatal, UsageError
@@ -48,7 +48,7 @@ class Demo(NamedTuple):
     broker: BrokerInfo | None  # the embedded one; None when another is used
     started_broker: bool
     sent: list[Sent]
-    outcome: Outcome
+    outcome: DayOutcome
     audited: AuditReport
     exported: Exported
     checks: list[Check]
@@ -125,7 +125,7 @@ def _settings(environ: Mapping[str, str], prefix: str) -> Settings:
 def _process(
     steps: Steps, settings: Settings, *, environ: Mapping[str, str], producer: RecordProducer, sent: list[Sent],
     readers: "_Readers", log: IO[bytes],
-) -> Outcome:  # fmt: skip
+) -> DayOutcome:  # fmt: skip
     """Send the day in two halves; between them the processor is killed, and a new one takes over."""
     half, total = len(sent) // 2, len(sent)
 
@@ -156,7 +156,7 @@ def _process(
     return outcome
 
 
-def _ended_by_now(outcome: Outcome, settings: Settings) -> int:
+def _ended_by_now(outcome: DayOutcome, settings: Settings) -> int:
     """Return how many sessions have ended or are due to end because their user has long been silent."""
     # Only the newest session of a user may be open, and then only one whose silence is shorter than any gap in use.
     now_ms = wall_ms()
@@ -212,7 +212,7 @@ class _Readers:
         self._codec = codec
         self._readers = [Reader(conf, topic) for topic in (topics.tagged, topics.sessions, topics.dlq)]
 
-    def read(self) -> Outcome:
+    def read(self) -> DayOutcome:
         tagged, sessions, dead = self._readers
         return read_outcome(self._codec, tagged.read_all(), sessions.read_all(), read_letters(dead))
 

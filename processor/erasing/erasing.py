@@ -16,7 +16,7 @@ from processor.sessions.ports import Gone, Removed, Store
 from processor.targets.target import Target
 
 
-class Erased(NamedTuple):
+class Erasure(NamedTuple):
     """What was removed of a person, or would be."""
 
     removed: Removed  # from the store
@@ -34,10 +34,10 @@ class InTheWay(UsageError):
         self.way = way
 
 
-def would_erase(looked: Looked) -> Erased:
+def would_erase(looked: Looked) -> Erasure:
     """Return what `erase` would remove. Raises as `remove`."""
     removed, cleared = remove(looked.places.store, looked.targets, looked.user)
-    return Erased(removed, cleared, _is_complete(looked, cleared), is_dry_run=True, proof=None)
+    return Erasure(removed, cleared, _is_complete(looked, cleared), is_dry_run=True, proof=None)
 
 
 def begin(looked: Looked, file: Path, now_ms: int) -> Proof:
@@ -53,7 +53,7 @@ def begin(looked: Looked, file: Path, now_ms: int) -> Proof:
     return Proof(file, looked.user, {"erased_at": format_time(now_ms), "store": found, "targets": [], **looked.told()})
 
 
-def erase(looked: Looked, begun: Proof, *, keep_proof: bool = False) -> Erased:
+def erase(looked: Looked, begun: Proof, *, keep_proof: bool = False) -> Erasure:
     """Remove the person: the profile first, then the outbox, the state, the store and the roots.
 
     If nothing was there to remove, the proof is dropped, unless `keep_proof`.
@@ -72,10 +72,12 @@ def erase(looked: Looked, begun: Proof, *, keep_proof: bool = False) -> Erased:
     is_needed = keep_proof or looked.has_profile or looked.kept or looked.states or _are_any(removed, cleared)
     if not is_needed:
         begun.drop()
-    return Erased(removed, cleared, _is_complete(looked, cleared), is_dry_run=False, proof=begun if is_needed else None)
+    return Erasure(
+        removed, cleared, _is_complete(looked, cleared), is_dry_run=False, proof=begun if is_needed else None
+    )
 
 
-def fields_of(looked: Looked, erased: Erased) -> dict[str, Any]:
+def fields_of(looked: Looked, erased: Erasure) -> dict[str, Any]:
     """Return what was done as JSON tells it, without the proof."""
     return {
         "dry_run": erased.is_dry_run,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from processor.codec.isotime import format_time
 from processor.core.ids import is_of
 from processor.errors import UsageError
-from processor.kafka.erasure import Held, gone_by_ms
+from processor.kafka.erasure import HeldInTopic, gone_by_ms
 from processor.outbox.erasing import in_the_way, kept_of
 from processor.removal.clearing import clear
 from processor.removal.roots import is_there, unnamed_roots
@@ -26,14 +26,14 @@ NOT_TOUCHED: Final = (
 )
 
 
-class Log(Protocol):
+class ErasureLog(Protocol):
     """The topics, as an erasure reads and changes them. What each raises is told by `kafka.erasure`."""
 
     @property
     def topics(self) -> TopicNames:
         """Their names."""
 
-    def held(self, topic: str, person: str, others: set[bytes]) -> list[Held]:
+    def held(self, topic: str, person: str, others: set[bytes]) -> list[HeldInTopic]:
         """Return what a topic holds of a person; see `held_of`."""
 
     def done(self, partitions: Iterable[int]) -> Mapping[int, int]:
@@ -49,7 +49,7 @@ class Log(Protocol):
 class Places(NamedTuple):
     """Where something of a person may be, beside the roots of exports."""
 
-    log: Log
+    log: ErasureLog
     store: Store
     profiles: "Profiles | None"  # None: no place is set for them
     outbox: Path | None  # None: there is none
@@ -137,8 +137,8 @@ def look(places: Places, user: str, targets: Sequence[Target]) -> Looked:
 
 
 def _in_topics(
-    log: Log, user: str, offsets: Mapping[Source, int], others: set[bytes]
-) -> tuple[list[Held], list[UsageError]]:
+    log: ErasureLog, user: str, offsets: Mapping[Source, int], others: set[bytes]
+) -> tuple[list[HeldInTopic], list[UsageError]]:
     """Return what the topics hold of the person, and what is in the way of erasing them now.
 
     Records that the processor has not read, or the exporter not written, would come after the erasure. The raw topic is
@@ -190,11 +190,11 @@ def _check_is_held(places: Places, user: str, targets: Sequence[Target], others:
         raise NothingHeld([*places.log.topics, store.name, *(target.name for target in targets)], known)
 
 
-def _place(held: Held) -> str:
+def _place(held: HeldInTopic) -> str:
     return f"{held.topic}[{held.partition}]@{held.last_offset}"
 
 
-def _remains(held: Sequence[Held], configs: Mapping[str, Mapping[str, str]], state: str) -> list[dict[str, Any]]:
+def _remains(held: Sequence[HeldInTopic], configs: Mapping[str, Mapping[str, str]], state: str) -> list[dict[str, Any]]:
     """Return what stays in the append-only topics, and until when."""
     told = []
     for one in held:

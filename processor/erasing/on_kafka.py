@@ -9,24 +9,24 @@ from processor.kafka.topic_admin import read_topics
 from processor.settings.model import TopicNames
 
 
-class KafkaLog(NamedTuple):
-    """A `Log` on Kafka."""
+class ErasureLogOnKafka(NamedTuple):
+    """An `ErasureLog` on Kafka."""
 
     conf: LogConf
     topics: TopicNames
 
-    def held(self, topic: str, person: str, others: set[bytes]) -> list[erasure.Held]:
-        """See `Log`."""
+    def held(self, topic: str, person: str, others: set[bytes]) -> list[erasure.HeldInTopic]:
+        """See `ErasureLog`."""
         return erasure.held_of(self.conf.common, topic, person, others)
 
     def done(self, partitions: Iterable[int]) -> Mapping[int, int]:
-        """See `Log`."""
+        """See `ErasureLog`."""
         return erasure.group_offsets(self.conf, partitions)
 
     def configs(self) -> Mapping[str, Mapping[str, str]]:
-        """See `Log`."""
+        """See `ErasureLog`."""
         return {name: topic.configs for name, topic in read_topics(self.conf.common, self.topics).items()}
 
     def forget(self, states: Mapping[int, frozenset[bytes]]) -> None:
-        """See `Log`."""
+        """See `ErasureLog`."""
         erasure.forget(self.conf, states)

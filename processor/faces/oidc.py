@@ -33,7 +33,7 @@ class OidcRules(NamedTuple):
     users_claim: str = "a3cp_users"
 
 
-class Keys:
+class ProviderKeys:
     """The provider's public keys by id: fetched when they are needed, kept while the provider does not answer."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Keys:
 class OidcDoor:
     """The door of a provider's tokens."""
 
-    def __init__(self, rules: OidcRules, keys: Keys) -> None:
+    def __init__(self, rules: OidcRules, keys: ProviderKeys) -> None:
         self._rules = rules
         self._keys = keys
         self.issuer: Final = rules.issuer

@@ -33,7 +33,7 @@ _ABORT_S: Final = 1.0
 _POLL_S: Final = 0.1
 
 
-class Held(NamedTuple):
+class HeldInTopic(NamedTuple):
     """What one partition holds of a person, under their user id and those of their lanes."""
 
     topic: str
@@ -45,7 +45,7 @@ class Held(NamedTuple):
     keys: frozenset[bytes]  # those whose last record has a value: compaction keeps them
 
 
-def held_of(conf: Mapping[str, Any], topic: str, person: str, others: set[bytes] | None = None) -> list[Held]:
+def held_of(conf: Mapping[str, Any], topic: str, person: str, others: set[bytes] | None = None) -> list[HeldInTopic]:
     """Return what the partitions of `topic` hold of `person`.
 
     The whole topic is read, with all that somebody had begun to write before. `others` takes the keys of other records.
@@ -59,24 +59,24 @@ def held_of(conf: Mapping[str, Any], topic: str, person: str, others: set[bytes]
         return held_in(reader.read_all(), person, others)
 
 
-def held_in(records: Iterable[TopicRecord], person: str, others: set[bytes] | None = None) -> list[Held]:
+def held_in(records: Iterable[TopicRecord], person: str, others: set[bytes] | None = None) -> list[HeldInTopic]:
     """Return what `records`, all those of one topic, hold of `person`, by partition; `others` as for `held_of`."""
-    held: dict[int, Held] = {}
+    held: dict[int, HeldInTopic] = {}
     for record in records:
         key, number, offset = record.key, record.partition, record.offset
         if key is None or not is_of(key.decode(errors="surrogateescape"), person):
             if others is not None and key is not None and read_mark(key) is None:
                 others.add(key)
             continue
-        before = held.get(number) or Held(record.topic, number, 0, offset, offset, 0, frozenset())
+        before = held.get(number) or HeldInTopic(record.topic, number, 0, offset, offset, 0, frozenset())
         keys = before.keys - {key} if record.value is None else before.keys | {key}
-        held[number] = Held(
+        held[number] = HeldInTopic(
             record.topic, number, before.records + 1, before.first_offset, offset, record.timestamp_ms, keys
         )
     return [held[number] for number in sorted(held)]
 
 
-def gone_by_ms(held: Held, configs: Mapping[str, str]) -> int | None:
+def gone_by_ms(held: HeldInTopic, configs: Mapping[str, str]) -> int | None:
     """Return when retention will have deleted the records, ms since the epoch. Returns None if it never does.
 
     A segment goes as a whole, once its last record is old enough.

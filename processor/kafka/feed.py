@@ -21,7 +21,7 @@ from processor.kafka.reading import fetch, place_of, read_spans
 from processor.kafka.unreadable import REMEDY, Probes, is_unreadable, unreadable_because
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Cause, RawRecord, Revoked
-from processor.sessions.feed import OutputRecord, Read, Standing
+from processor.sessions.feed import OutputRecord, Read, Standstill
 from processor.sessions.ports import SESSIONS, TAGGED, Place, Source
 
 _TIMEOUT_S: Final = 10.0
@@ -66,7 +66,7 @@ class KafkaFeed:
         self._positions: dict[Source, int] = {}
         self._began: Mapping[Source, int] = {}  # where each assigned partition is read from
         self._held: set[Source] = set()
-        self._unreadable: dict[Source, Standing] = {}
+        self._unreadable: dict[Source, Standstill] = {}
         self._failed: A3CPError | None = None
         self._answering = Answering(tagged, _ASK_TIMEOUT_S)
         self._partitions = 0
@@ -151,7 +151,7 @@ class KafkaFeed:
             self._held.discard(source)
             self._assign()
 
-    def unreadable(self) -> Sequence[Standing]:
+    def unreadable(self) -> Sequence[Standstill]:
         """See `Feed.unreadable`."""
         return list(self._unreadable.values())
 
@@ -180,7 +180,7 @@ class KafkaFeed:
 
         def read() -> Read:
             rounds = zip_longest(*([(place, run) for run in each] for place, each in runs.items()))
-            unreadable: dict[Source, Standing] = {}
+            unreadable: dict[Source, Standstill] = {}
 
             def note(error: Message) -> None:
                 standing = self._standing(error)
@@ -251,10 +251,10 @@ class KafkaFeed:
         trace_id = trace_id_of(headers_of(cast("RawRecord", message)))
         return OutputRecord(*source, offset, message.timestamp()[1], message.value(), trace_id)
 
-    def _standing(self, message: Message) -> Standing:
+    def _standing(self, message: Message) -> Standstill:
         """Return where a partition stands still: at the batch that the error `message` names."""
         topic, partition, offset = place_of(message)
-        return Standing(self._words[topic], partition, offset, Cause.UNREADABLE, unreadable_because(message), REMEDY)
+        return Standstill(self._words[topic], partition, offset, Cause.UNREADABLE, unreadable_because(message), REMEDY)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions. They are read from `begin` on."""

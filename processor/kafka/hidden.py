@@ -23,7 +23,7 @@ class _Seen(NamedTuple):
     since_s: float
 
 
-class Hidden:
+class HiddenWatch:
     """Watches the partitions in which records wait."""
 
     def __init__(

@@ -19,7 +19,7 @@ from processor.kafka.answering import Answering
 from processor.kafka.beginnings import Beginnings
 from processor.kafka.conf import LogConf
 from processor.kafka.failures import AWAY, error_of, failure
-from processor.kafka.hidden import Hidden
+from processor.kafka.hidden import HiddenWatch
 from processor.kafka.identities import identities
 from processor.kafka.marks import with_marks
 from processor.kafka.offsets import newest_ms
@@ -60,7 +60,7 @@ class KafkaLog:
         self._answering = Answering(conf.raw, _ASK_TIMEOUT_S)
         self._reassigned: list[Assigned | Revoked] = []
         self._owned: set[int] = set()
-        self._hidden = Hidden(conf.raw, observer, conf.waits)
+        self._hidden = HiddenWatch(conf.raw, observer, conf.waits)
         self._topics = {"raw": conf.raw, "state": conf.state, "tagged": conf.tagged, "sessions": conf.sessions}
         self._survey = Survey(conf.common, self._topics, conf.partitions, observer, every_s=conf.waits.survey_s)
         self._other_groups = OtherGroups(

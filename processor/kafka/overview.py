@@ -33,7 +33,7 @@ class Member(NamedTuple):
     partitions: tuple[int, ...]
 
 
-class Progress(NamedTuple):
+class PartitionProgress(NamedTuple):
     """How far the processor is in a partition of the raw topic."""
 
     partition: int
@@ -49,7 +49,7 @@ class Overview(NamedTuple):
 
     topics: tuple[TopicState, ...]
     workers: tuple[Member, ...]
-    progress: tuple[Progress, ...]
+    progress: tuple[PartitionProgress, ...]
     exporters: tuple[Member, ...]
     hooks: tuple[Member, ...] = ()
 
@@ -85,7 +85,9 @@ def overview(
             later = {p: again.get(p, reached[p]) for p in raw if lags[p]}
     slots = {partition: worker.slot for worker in workers for partition in worker.partitions}
     progress = tuple(
-        Progress(p, reached[p], ends[topics.raw, p], lags[p], slots.get(p), p in later and later[p] == reached[p])
+        PartitionProgress(
+            p, reached[p], ends[topics.raw, p], lags[p], slots.get(p), p in later and later[p] == reached[p]
+        )
         for p in raw
     )
     hooks = tuple(member for member in members if member.group_id == f"{group_id}-hooks")

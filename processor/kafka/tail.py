@@ -208,7 +208,7 @@ class Tail:
         self._consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING)])
 
 
-class Following:
+class TailThread:
     """Polls a tail in a thread of its own, and closes it."""
 
     def __init__(

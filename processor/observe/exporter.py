@@ -10,7 +10,7 @@ from processor.errors import A3CPError, StoreUnavailable
 from processor.observe.health import Health
 from processor.observe.metrics import ExportMetrics
 from processor.runtime.ports import Cause
-from processor.sessions.feed import Standing
+from processor.sessions.feed import Standstill
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Place
 from processor.sessions.progress import Progress
@@ -37,7 +37,7 @@ class ExportObserver:
         self._health = health
         self._log = log
         self._topics = topics
-        self._standing: dict[tuple[str, int, Cause], Standing] = {}
+        self._standing: dict[tuple[str, int, Cause], Standstill] = {}
         self._stored = 0
         self._again = 0  # records that were set aside and are written
         self._told_aside = 0
@@ -111,7 +111,7 @@ class ExportObserver:
         """The target cannot be written; it is tried again."""
         self._is_away("write", error)
 
-    def _tell_standing(self, now: dict[tuple[str, int, Cause], Standing]) -> None:
+    def _tell_standing(self, now: dict[tuple[str, int, Cause], Standstill]) -> None:
         """Tell which partitions stand still, once for each place and reason, and which go on."""
         for (topic, partition, cause), place in now.items():
             if self._standing.get((topic, partition, cause)) == place:

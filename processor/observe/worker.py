@@ -36,8 +36,8 @@ class _Wait:
     told_s: float | None = None
 
 
-class Observer:
-    """See `processor.runtime.worker.Observer`."""
+class WorkerObserver:
+    """The `Observer` of a worker on Kafka."""
 
     def __init__(
         self,

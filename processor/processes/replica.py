@@ -16,7 +16,7 @@ from processor.client.keeping import open_outbox
 from processor.client.sending import Sender
 from processor.codec.codec import Codec
 from processor.erasing.looking import Places
-from processor.erasing.on_kafka import KafkaLog
+from processor.erasing.on_kafka import ErasureLogOnKafka
 from processor.errors import A3CPError, BrokerUnavailable, StoreUnavailable, UsageError
 from processor.faces.context import Context
 from processor.faces.corner import Corner
@@ -202,7 +202,7 @@ class Replica:
                 looking.join()
 
     def _places(self, settings: Settings, partitions: int, store: SqlStore) -> Places:
-        log = KafkaLog(log_conf(settings, 0, partitions), settings.topics())
+        log = ErasureLogOnKafka(log_conf(settings, 0, partitions), settings.topics())
         return Places(log, store, self._profiles, None if settings.outbox is None else Path(settings.outbox))
 
     def _open_outbox(self, settings: Settings) -> Outbox | None:

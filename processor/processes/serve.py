@@ -11,7 +11,7 @@ from processor.errors import UsageError
 from processor.faces.app import make_app
 from processor.faces.context import Context
 from processor.faces.doors import Door, Doors
-from processor.faces.oidc import Keys, OidcDoor, OidcRules
+from processor.faces.oidc import OidcDoor, OidcRules, ProviderKeys
 from processor.faces.page.cookie import Cookies
 from processor.faces.page.provider import Client, Provider
 from processor.faces.ratelimits import RateLimits
@@ -112,4 +112,4 @@ def _oidc_door(settings: Settings, issuer: str) -> OidcDoor:
         settings.serve_oidc_role_claim,
         settings.serve_oidc_users_claim,
     )
-    return OidcDoor(rules, Keys(rules, httpx.AsyncClient()))
+    return OidcDoor(rules, ProviderKeys(rules, httpx.AsyncClient()))

@@ -19,7 +19,7 @@ from processor.kafka.topic_admin import read_topics
 from processor.observe.health import Health, HealthServer
 from processor.observe.logs import make_logger
 from processor.observe.metrics import Metrics
-from processor.observe.worker import Observer
+from processor.observe.worker import WorkerObserver
 from processor.processes.collecting import tune_garbage_collection
 from processor.processes.parts import stop_with_parent
 from processor.processes.starting import place
@@ -74,7 +74,7 @@ def _run(settings: Settings, first_slot: int | None, log: FilteringBoundLogger, 
     tune_garbage_collection()
     registry = CollectorRegistry()
     health = Health(live_s=settings.live_ms / 1000)
-    observer = Observer(Metrics(registry), health, log, raw=settings.topics().raw, spans=spans)
+    observer = WorkerObserver(Metrics(registry), health, log, raw=settings.topics().raw, spans=spans)
     host, port = settings.metrics_host, settings.metrics_port
 
     def leave() -> None:
@@ -122,7 +122,9 @@ def _on_signal(act: Callable[[], None]) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _worker(settings: Settings, slot: int, partitions: int, observer: Observer, stopped: threading.Event) -> Worker:
+def _worker(
+    settings: Settings, slot: int, partitions: int, observer: WorkerObserver, stopped: threading.Event
+) -> Worker:
     known = schemas(settings)
     codec = Codec(known, strict=settings.strict)
     rules, topics = settings.rules(), settings.topics()

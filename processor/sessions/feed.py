@@ -19,7 +19,7 @@ class OutputRecord(NamedTuple):
     trace_id: str | None = None  # of the trace that it belongs to
 
 
-class Standing(NamedTuple):
+class Standstill(NamedTuple):
     """A partition that stands still at a record; what is behind it is not read meanwhile."""
 
     topic: str  # TAGGED or SESSIONS
@@ -34,7 +34,7 @@ class Read(NamedTuple):
     """What was found at some places."""
 
     records: Sequence[OutputRecord]
-    unreadable: Sequence[Standing] = ()  # batches that cannot be read; what is behind them was not looked for
+    unreadable: Sequence[Standstill] = ()  # batches that cannot be read; what is behind them was not looked for
 
 
 class Feed(Protocol):
@@ -68,7 +68,7 @@ class Feed(Protocol):
     def go_on(self, source: Source) -> None:
         """Read `source` again, from where it was held back."""
 
-    def unreadable(self) -> Sequence[Standing]:
+    def unreadable(self) -> Sequence[Standstill]:
         """Return where partitions stand still since a batch cannot be read. They are tried again without being told."""
 
     def ends(self) -> Mapping[Source, int]:

@@ -7,7 +7,7 @@ from processor.errors import UsageError
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Clock
 from processor.sessions.decoding import RecordWaits
-from processor.sessions.feed import Feed, OutputRecord, Standing
+from processor.sessions.feed import Feed, OutputRecord, Standstill
 from processor.sessions.materializer import Applied, Materializer
 from processor.sessions.ports import SessionWriter, Source
 from processor.sessions.waiting import Waiting
@@ -34,7 +34,7 @@ class Following:
         self._recognised: Identities = {}
         self._owned: frozenset[int] = frozenset()
         self._stored: dict[Source, int] = {}  # next offsets in the store, of the partitions that it owns
-        self._unknown: dict[Source, Standing] = {}  # partitions of which nobody can tell whether they are the store's
+        self._unknown: dict[Source, Standstill] = {}  # partitions of which nobody can tell whether they are the store's
         self._check_at_s = 0.0
 
     def check(self) -> None:
@@ -105,7 +105,7 @@ class Following:
             self._store.recognise(now)
             self._recognised = now
 
-    def standing(self) -> Sequence[Standing]:
+    def standing(self) -> Sequence[Standstill]:
         """Return the partitions that stand still at the moment."""
         unknown = [place for source, place in self._unknown.items() if source in self._stored]
         return [*self._waiting.standing(), *unknown, *self._feed.unreadable()]

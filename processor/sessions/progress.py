@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple, Self
 
 from processor.sessions.again import ReadAgain
-from processor.sessions.feed import Standing
+from processor.sessions.feed import Standstill
 from processor.sessions.materializer import Applied
 from processor.sessions.model import UnreadableRow
 
@@ -20,7 +20,7 @@ class Progress(NamedTuple):
     again: int = 0  # set aside before, and written by this run
     waiting: int = 0  # set aside before, and still in the topics, but not to be read
     aside: tuple[UnreadableRow, ...] = ()  # the first of those that this run set aside
-    standing: tuple[Standing, ...] = ()  # partitions that stand still at the moment
+    standing: tuple[Standstill, ...] = ()  # partitions that stand still at the moment
 
     def stored(self, applied: Applied) -> Self:
         """Return the progress after a batch."""

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from processor.runtime.ports import Cause, Clock
 from processor.runtime.questions import Questions
 from processor.sessions.decoding import RecordWaits, schema_header
-from processor.sessions.feed import Feed, OutputRecord, Standing
+from processor.sessions.feed import Feed, OutputRecord, Standstill
 from processor.sessions.ports import Source
 
 ANSWERED_MAX: Final = 10_000  # schemas that are known to be known
@@ -41,10 +41,10 @@ class Waiting:
         """Forget what is held back: the partitions are assigned anew."""
         self._held.clear()
 
-    def standing(self) -> list[Standing]:
+    def standing(self) -> list[Standstill]:
         """Return where each partition waits, and why; one whose question has no answer yet is not among them."""
         return [
-            Standing(*record[:3], Cause.REGISTRY, error.what, error.remedy)
+            Standstill(*record[:3], Cause.REGISTRY, error.what, error.remedy)
             for record in self._held.values()
             if (error := self._questions.failure(_need(record))) is not None
         ]

@@ -33,7 +33,7 @@ _OWN: Final = frozenset(name.value for name in CommandName)
 _PAGE: Final = 500
 
 
-class Limits(NamedTuple):
+class OtherLimits(NamedTuple):
     """Other limits, ms; None leaves one as it is. Those of templates and users go before them, as always."""
 
     gap_ms: int | None = None
@@ -92,7 +92,7 @@ class _Stored(NamedTuple):
     outcome: object
 
 
-def what_if(histories: Iterable[History], rules: Rules, limits: Limits, *, since_ms: int = 0) -> WhatIf:
+def what_if(histories: Iterable[History], rules: Rules, limits: OtherLimits, *, since_ms: int = 0) -> WhatIf:
     """Return what `limits` would make of the sessions in `histories` that started at `since_ms` or later.
 
     Args:

@@ -29,7 +29,7 @@ class Standing(StrEnum):
         return self is not Standing.CLOSED
 
 
-class Told(NamedTuple):
+class _LatestEvent(NamedTuple):
     """What the latest event of a session says of it."""
 
     ends: int  # how often it was told to have ended
@@ -60,7 +60,7 @@ class Ahead:
     """
 
     def __init__(self) -> None:
-        self._told: OrderedDict[bytes, dict[str, Told]] = OrderedDict()
+        self._told: OrderedDict[bytes, dict[str, _LatestEvent]] = OrderedDict()
 
     def take(self, event: EventView, append_ms: int, states: States) -> None:
         """Take the next event of a user; `states` are those so far."""
@@ -120,7 +120,7 @@ class Ahead:
                 return
             del self._told[key]
 
-    def _put(self, key: bytes, told: dict[str, Told]) -> None:
+    def _put(self, key: bytes, told: dict[str, _LatestEvent]) -> None:
         """Keep what is told of a user, as the one of whom was told last."""
         if told:
             self._told[key] = told
@@ -129,7 +129,9 @@ class Ahead:
             self._told.pop(key, None)
 
 
-def _told_by(event: EventView, append_ms: int, before: Told | None, session: Session | None) -> Told | None:
+def _told_by(
+    event: EventView, append_ms: int, before: _LatestEvent | None, session: Session | None
+) -> _LatestEvent | None:
     """Return what `event` says of its session: what was told `before`, or what `session` is, and what came now.
 
     How often the session has ended is in its starts and ends; any other event leaves that as it was.
@@ -146,4 +148,4 @@ def _told_by(event: EventView, append_ms: int, before: Told | None, session: Ses
             pass
         case _:
             return before
-    return Told(ends, standing, event.timestamp, append_ms)
+    return _LatestEvent(ends, standing, event.timestamp, append_ms)

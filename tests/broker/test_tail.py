@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 from processor import broker
 from processor.broker.probe import free_ports
 from processor.errors import A3CPError, BrokerUnavailable, Fatal, RecordsGone, UsageError
-from processor.kafka.tail import Following, Tail
+from processor.kafka.tail import Tail, TailThread
 from processor.kafka.topic_admin import ensure_topics
 from processor.runtime.ports import TopicRecord
 from tests.broker.damage import Damage, damage
@@ -156,7 +156,7 @@ def test_a_broker_that_goes_and_a_batch_that_cannot_be_read(own: Callable[[], st
     ensure_topics(conf, "t")
     taken: list[TopicRecord] = []
     troubles: list[A3CPError] = []
-    following = Following(Tail(conf, ["t.tagged"]), taken.extend, troubles.append)
+    following = TailThread(Tail(conf, ["t.tagged"]), taken.extend, troubles.append)
 
     def values() -> list[bytes]:
         return sorted(record.value or b"" for record in taken)
@@ -173,7 +173,7 @@ def test_a_broker_that_goes_and_a_batch_that_cannot_be_read(own: Callable[[], st
 
         write(kafka, "t.tagged", 0, "c" * 50)
         damaged = damage(tmp_path, "t.tagged", 0, 1, Damage.FORMAT)
-        following = Following(Tail(conf, ["t.tagged"], offsets={("t.tagged", 0): 1}), taken.extend, troubles.append)
+        following = TailThread(Tail(conf, ["t.tagged"], offsets={("t.tagged", 0): 1}), taken.extend, troubles.append)
         await_true("the batch is told", lambda: any(isinstance(error, Fatal) for error in troubles))
         assert "t.tagged[0]@1 cannot be read: " in str(next(e for e in troubles if isinstance(e, Fatal)))
         write(kafka, "t.tagged", 1, "d")

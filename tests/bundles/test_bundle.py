@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.bundles import contents, placing
-from processor.bundles.bundle import Outcome, Written, write_bundle
+from processor.bundles.bundle import BundleOutcome, Written, write_bundle
 from processor.bundles.contents import Format
 from processor.bundles.placing import remove_bundle
 from processor.bundles.sink import Sink
@@ -182,7 +182,7 @@ def test_twice_gives_the_same_bytes(tmp_path):
     assert {name for name in before if before[name] != elsewhere[name]} == {
         name for name in before if name.endswith("manifest.json")
     }
-    assert {write(one, view, NOW_MS + 5).outcome for view in day_views()} == {Outcome.UNCHANGED}
+    assert {write(one, view, NOW_MS + 5).outcome for view in day_views()} == {BundleOutcome.UNCHANGED}
     assert tree(one) == before
 
 
@@ -191,7 +191,7 @@ def test_other_content_replaces_it(tmp_path):
     short, long = made_view(varied(3), ended=False), made_view(varied(9))
     folder = Path(write(tmp_path, short).path)
     (tmp_path / TEMPORARY / f"{folder.name}=.00000000").mkdir()
-    assert write(tmp_path, long).outcome is Outcome.REPLACED
+    assert write(tmp_path, long).outcome is BundleOutcome.REPLACED
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert left_over(tmp_path) == []
     assert len((folder / "records.jsonl").read_bytes().splitlines()) == 9
@@ -202,12 +202,12 @@ def test_an_earlier_state_replaces_no_later_one(tmp_path):
     short, long = made_view(varied(3), ended=False), made_view(varied(9))
     later = write(tmp_path, long)
     before = tree(tmp_path)
-    assert write(tmp_path, short).outcome is Outcome.UNCHANGED
+    assert write(tmp_path, short).outcome is BundleOutcome.UNCHANGED
     assert tree(tmp_path) == before
     metadata = Path(later.path) / "session_metadata.json"
     metadata.write_bytes(b"x" * metadata.stat().st_size)
-    assert write(tmp_path, short).outcome is Outcome.REPLACED
-    assert write(tmp_path, long).outcome is Outcome.REPLACED
+    assert write(tmp_path, short).outcome is BundleOutcome.REPLACED
+    assert write(tmp_path, long).outcome is BundleOutcome.REPLACED
 
 
 def test_an_erased_session_that_comes_again_is_written(tmp_path):
@@ -215,7 +215,7 @@ def test_an_erased_session_that_comes_again_is_written(tmp_path):
     short, long = made_view(varied(3), ended=False), made_view(varied(9))
     write(tmp_path, long)
     remove_bundle(Target(str(tmp_path)), str(tmp_path / bundle_path(long.session.session_id, START_MS)))
-    assert write(tmp_path, short).outcome is Outcome.WRITTEN
+    assert write(tmp_path, short).outcome is BundleOutcome.WRITTEN
 
 
 def test_a_bundle_that_was_being_replaced_comes_back(tmp_path):
@@ -223,7 +223,7 @@ def test_a_bundle_that_was_being_replaced_comes_back(tmp_path):
     view = made_view(varied(3))
     folder = Path(write(tmp_path, view).path)
     folder.rename(tmp_path / TEMPORARY / f"{folder.name}=.00000000.old")
-    assert write(tmp_path, view).outcome is Outcome.UNCHANGED
+    assert write(tmp_path, view).outcome is BundleOutcome.UNCHANGED
 
 
 def test_a_damaged_bundle_is_written_again(tmp_path):
@@ -231,7 +231,7 @@ def test_a_damaged_bundle_is_written_again(tmp_path):
     view = made_view(varied(3))
     written = write(tmp_path, view)
     (Path(written.path) / "messages.csv").write_bytes(b"")
-    assert write(tmp_path, view).outcome is Outcome.REPLACED
+    assert write(tmp_path, view).outcome is BundleOutcome.REPLACED
 
 
 def test_never_half_a_bundle(tmp_path, monkeypatch):
@@ -269,8 +269,8 @@ def test_any_target_of_fsspec():
     """Elsewhere than on a file system, the manifest comes last, and the content is the same."""
     target = Target("memory://bundles")
     view = made_view(varied(5))
-    assert write_bundle(target, view, CODEC, now_ms=NOW_MS).outcome is Outcome.WRITTEN
-    assert write_bundle(target, view, CODEC, now_ms=NOW_MS + 1).outcome is Outcome.UNCHANGED
+    assert write_bundle(target, view, CODEC, now_ms=NOW_MS).outcome is BundleOutcome.WRITTEN
+    assert write_bundle(target, view, CODEC, now_ms=NOW_MS + 1).outcome is BundleOutcome.UNCHANGED
     assert [report.problems for report in verify("memory://bundles", CODEC)] == [[]]
     assert remove_bundle(target, target.path(bundle_path(view.session.session_id, START_MS)))
     assert not remove_bundle(target, target.path(bundle_path(view.session.session_id, START_MS)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.bundles.bundle import Outcome, write_bundle
+from processor.bundles.bundle import BundleOutcome, write_bundle
 from processor.bundles.keys import PublicKeys, make_keys, read_public_keys, read_signing_key
 from processor.bundles.verify import verify
 from processor.errors import UsageError
@@ -58,7 +58,7 @@ def test_a_bundle_that_is_there_stays_as_it_is(signed: Signed, tmp_path: Path) -
     """Neither a key nor a later one changes it: the old public key goes on to verify it."""
     make_keys(tmp_path / "later")
     target, later = Target(str(signed.root)), read_signing_key(tmp_path / "later")
-    assert write_bundle(target, VIEW, CODEC, now_ms=NOW_MS + 1, signer=later).outcome is Outcome.UNCHANGED
+    assert write_bundle(target, VIEW, CODEC, now_ms=NOW_MS + 1, signer=later).outcome is BundleOutcome.UNCHANGED
     assert problems(signed.bundle, read_public_keys([signed.public])) == []
 
 

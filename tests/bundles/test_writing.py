@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from processor.bundles.bundle import Outcome
+from processor.bundles.bundle import BundleOutcome
 from processor.bundles.verify import verify
 from processor.errors import TargetUnavailable
 from processor.sessions.due import hand_on
@@ -29,7 +29,7 @@ def test_bundles_and_training_data(store, tmp_path):
     root = tmp_path / "bundles"
     writer = written(store, root)
     totals = store.reader.totals()
-    assert set(writer.outcomes) == {Outcome.WRITTEN}
+    assert set(writer.outcomes) == {BundleOutcome.WRITTEN}
     assert (writer.messages, writer.statuses[Status.COMPLETE]) == (totals.messages, totals.sessions["complete"])
     reports = list(verify(str(root)))
     assert [str(problem) for report in reports for problem in report.problems] == []

@@ -8,14 +8,14 @@ from confluent_kafka import Producer
 from typer.testing import CliRunner
 
 from processor.cli.app import app
-from processor.kafka.overview import Member, Overview, Progress, TopicState, troubles
+from processor.kafka.overview import Member, Overview, PartitionProgress, TopicState, troubles
 
 RAW = TopicState("a3cp.raw", 2, 9)
 WORKER = Member("group", 0, "127.0.0.1", (0, 1))
 
 
-def progress(partition: int, **fields: Any) -> Progress:
-    return Progress(partition, 4, 4, 0, 0, stands_still=False)._replace(**fields)
+def progress(partition: int, **fields: Any) -> PartitionProgress:
+    return PartitionProgress(partition, 4, 4, 0, 0, stands_still=False)._replace(**fields)
 
 
 @pytest.mark.parametrize(

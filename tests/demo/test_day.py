@@ -11,7 +11,7 @@ import pytest
 from processor.audit.outcomes import audit
 from processor.core.model import CommandName, EndReason, Flag, IdFormat, Rules, StartReason
 from processor.demo.day import lifelike_day
-from processor.demo.outcome import Check, Outcome, check, read_outcome
+from processor.demo.outcome import Check, DayOutcome, check, read_outcome
 from processor.demo.script import Sent
 from processor.errors import RecordError
 from processor.kafka.deadletters import read_letters
@@ -40,7 +40,7 @@ class Reading:
             yield TopicRecord(self._name, row.partition, row.offset, row.append_ms, row.key, row.value, row.headers)
 
 
-def outcome_of(topics: Topics) -> Outcome:
+def outcome_of(topics: Topics) -> DayOutcome:
     tagged, events = Reading(TOPICS.tagged, topics.tagged), Reading(TOPICS.sessions, topics.sessions)
     letters: Any = Reading(TOPICS.dlq, topics.dlq)
     return read_outcome(CODEC, tagged.read_all(), events.read_all(), read_letters(letters))

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from processor.faces.doors import Caller
-from processor.faces.oidc import FETCH_EVERY_S, KEYS_FRESH_S, Keys, OidcDoor, OidcRules
+from processor.faces.oidc import FETCH_EVERY_S, KEYS_FRESH_S, OidcDoor, OidcRules, ProviderKeys
 from processor.faces.problems import Problem
 
 ISSUER = "https://id.example/realm"
@@ -44,7 +44,7 @@ class Provider:
 
     def door(self, rules: OidcRules = RULES) -> OidcDoor:
         client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
-        return OidcDoor(rules, Keys(rules, client, lambda: self.now_s))
+        return OidcDoor(rules, ProviderKeys(rules, client, lambda: self.now_s))
 
 
 def _jwk(name: str, key: Any) -> dict[str, Any]:

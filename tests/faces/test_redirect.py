@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from processor.faces.app import make_app
 from processor.faces.doors import Asking, Caller, Doors
-from processor.faces.oidc import Keys, OidcDoor, OidcRules
+from processor.faces.oidc import OidcDoor, OidcRules, ProviderKeys
 from processor.faces.page.cookie import Cookies
 from processor.faces.page.provider import LASTS_S, NAME, UNDER_WAY_S, Client, Provider, SignIns
 from processor.faces.ratelimits import RateLimits
@@ -43,7 +43,7 @@ def browser(issuer: str, *, limits: RateLimits | None = None) -> Iterator[TestCl
     """A new browser at a service that sends people to a provider."""
     rules = OidcRules(issuer, "a3cp")
     http = httpx.AsyncClient()
-    door = OidcDoor(rules, Keys(rules, http))
+    door = OidcDoor(rules, ProviderKeys(rules, http))
     provider = Provider(door, Client(CLIENT_ID, SECRET), http, KEY)
     shell = Shell(
         doors=Doors(door).with_first(provider.sign_ins), provider=provider, cookies=Cookies(KEY),

@@ -18,7 +18,7 @@ from processor.observe.logs import make_logger
 from processor.processes.hooking import Hooks
 from processor.processes.telling import Telling
 from processor.runtime.ports import Assigned, Revoked
-from processor.sessions.feed import OutputRecord, Standing
+from processor.sessions.feed import OutputRecord, Standstill
 from processor.sessions.ports import SESSIONS, TAGGED, Source
 from processor.settings.model import Settings
 from processor.settings.templates import Template
@@ -49,7 +49,7 @@ class LogFeed:
         self._chunk = chunk
         self._positions: dict[Source, int] = {}
         self.held: set[Source] = set()
-        self.standing: list[Standing] = []
+        self.standing: list[Standstill] = []
         self._changes: list[Assigned | Revoked] = []
         self.assign_anew()
 
@@ -96,7 +96,7 @@ class LogFeed:
     def close(self) -> None:
         pass
 
-    def unreadable(self) -> Sequence[Standing]:
+    def unreadable(self) -> Sequence[Standstill]:
         return self.standing
 
     identities = read = None  # Nobody asks here.

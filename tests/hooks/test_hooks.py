@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from processor.in_memory import MemoryDeployment
 from processor.runtime.ports import Cause
-from processor.sessions.feed import Standing
+from processor.sessions.feed import Standstill
 from processor.sessions.ports import Source
 from tests.faces.stage import http_of
 from tests.hooks.receiver import SECRET, Answers, Came, Receiver, json_answer
@@ -306,7 +306,7 @@ def test_what_stands_still_is_told(tmp_path: Path) -> None:
         hooks = {"all": hook_of(receiver, at=["end"])}
         with deployment_with(tmp_path, hooks) as deployment, running(deployment) as process:
             until(lambda: process.health.not_ready() == [])
-            process.feed.standing = [Standing("sessions", 1, 7, Cause.UNREADABLE, "its checksum is wrong", "mend it")]
+            process.feed.standing = [Standstill("sessions", 1, 7, Cause.UNREADABLE, "its checksum is wrong", "mend it")]
             until(process.health.not_ready)
             assert process.health.not_ready() == ["sessions[1]@7 stands still: its checksum is wrong"]
             process.feed.standing = []

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from processor.kafka.conf import Waits
-from processor.kafka.hidden import Hidden
+from processor.kafka.hidden import HiddenWatch
 from processor.runtime.ports import Cause
 
 HERE = 2
@@ -19,7 +19,7 @@ class Watched:
         self.now_s, self.position = 0.0, ""
         self.told: list[str] = []
         self._end = 0
-        self._hidden = Hidden("raw", self, Waits(), lambda: self.now_s)  # type: ignore[arg-type]  # Only `waiting` is called.
+        self._hidden = HiddenWatch("raw", self, Waits(), lambda: self.now_s)  # type: ignore[arg-type]  # Only `waiting` is called.
 
     def waiting(self, partition: int, cause: Cause, why: str | None, *, position: str = "", remedy: str = "") -> None:
         assert (partition, cause) == (HERE, Cause.OPEN_TRANSACTION)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from processor.bundles.bundle import Outcome
+from processor.bundles.bundle import BundleOutcome
 from processor.errors import BrokerUnavailable, StoreUnavailable, TargetUnavailable
 from processor.runtime.ports import Cause
-from processor.sessions.feed import Standing
+from processor.sessions.feed import Standstill
 from processor.sessions.model import UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED
 from processor.sessions.progress import Progress
@@ -30,11 +30,11 @@ def test_counts(told: Told) -> None:
     assert told.value("a3cp_export_last_stored_timestamp_seconds") == 0
     told.observer.followed(Progress(5, 2, 1, left=40))
     told.observer.followed(Progress(7, 2, 1, left=3))
-    told.observer.wrote({Outcome.WRITTEN.value: 2})
-    told.observer.wrote({Outcome.WRITTEN.value: 3, Outcome.REPLACED.value: 1})
+    told.observer.wrote({BundleOutcome.WRITTEN.value: 2})
+    told.observer.wrote({BundleOutcome.WRITTEN.value: 3, BundleOutcome.REPLACED.value: 1})
     kinds = [told.value("a3cp_export_records_total", kind=kind) for kind in ("messages", "events", "unreadable")]
     assert kinds == [7, 2, 1]
-    outcomes = [told.value("a3cp_export_bundles_total", outcome=outcome.value) for outcome in Outcome]
+    outcomes = [told.value("a3cp_export_bundles_total", outcome=outcome.value) for outcome in BundleOutcome]
     assert outcomes == [3, 1, 0, 0]
     assert told.value("a3cp_export_lag_offsets") == 3
     assert told.value("a3cp_export_last_stored_timestamp_seconds") != 0
@@ -99,8 +99,8 @@ def test_what_is_set_aside_is_named_once(told: Told) -> None:
 def test_a_partition_that_stands_still(told: Told) -> None:
     """It is told once with its place, on `/readyz` and by a metric, each topic for itself, until it goes on."""
     why = "schema registry does not answer for schema id 7"
-    tagged = Standing(TAGGED, 1, 5, Cause.REGISTRY, why, "look at it")
-    sessions = Standing(SESSIONS, 1, 9, Cause.UNREADABLE, "the batch cannot be read", "see the docs")
+    tagged = Standstill(TAGGED, 1, 5, Cause.REGISTRY, why, "look at it")
+    sessions = Standstill(SESSIONS, 1, 9, Cause.UNREADABLE, "the batch cannot be read", "see the docs")
     name = "a3cp_export_partition_waiting"
     labels = {"topic": "a3cp.tagged", "partition": "1", "cause": "registry"}
     for _ in range(2):

@@ -12,7 +12,7 @@ from processor.core.model import Rules
 from processor.observe.health import Health
 from processor.observe.logs import make_logger
 from processor.observe.metrics import Metrics
-from processor.observe.worker import Observer
+from processor.observe.worker import WorkerObserver
 from processor.runtime.ports import Alarm, Cause
 from processor.runtime.tally import BOUNDARIES_MAX
 from processor.runtime.task import Task
@@ -30,7 +30,9 @@ class Stage:
         self.health = Health()
         self.now_s = 100.0
         log = make_logger("processor", log_format="json", stream=self.stream)
-        self.observer = Observer(Metrics(self.registry), self.health, log, raw="raw", monotonic_s=lambda: self.now_s)
+        self.observer = WorkerObserver(
+            Metrics(self.registry), self.health, log, raw="raw", monotonic_s=lambda: self.now_s
+        )
 
     def lines(self) -> list[dict[str, Any]]:
         """Return what was logged since the last call."""
@@ -52,7 +54,7 @@ def told(
     """Return what is logged of `operation` when `values` were tagged and committed."""
     stream = io.StringIO()
     log = make_logger("processor", level=level, log_format="json", key=key, stream=stream)
-    observer = Observer(Metrics(CollectorRegistry()), Health(), log, raw="raw")
+    observer = WorkerObserver(Metrics(CollectorRegistry()), Health(), log, raw="raw")
     task = Task(0, 1, codec=Codec(SCHEMAS), rules=Rules(), topics=TOPICS, record_bytes_max=1 << 20)
     task.process([MemoryRecord(0, n, b"k", value, START_MS + n) for n, value in enumerate(values)])
     task.state_records()

@@ -26,7 +26,7 @@ from processor.observe.health import Health
 from processor.observe.logs import hashed, make_logger
 from processor.observe.metrics import Metrics
 from processor.observe.spans import RecordSpans, Spans
-from processor.observe.worker import Observer
+from processor.observe.worker import WorkerObserver
 from processor.processes.files import Files, Wanted
 from processor.sessions.ports import SessionFilter
 from processor.settings.model import Settings
@@ -52,7 +52,7 @@ def deployed(folder: Path, spans: Spans | None) -> Iterator[tuple[MemoryDeployme
     """A deployment in memory whose processor and service make `spans`."""
     log = make_logger("processor", level="error")
     records = None if spans is None else spans.of_records(TOPICS.raw, "a3cp")
-    observer = Observer(Metrics(CollectorRegistry()), Health(live_s=60), log, raw=TOPICS.raw, spans=records)
+    observer = WorkerObserver(Metrics(CollectorRegistry()), Health(live_s=60), log, raw=TOPICS.raw, spans=records)
     with MemoryDeployment(folder, observer=observer) as deployment:
         app = make_app(deployment.context(), Shell(spans=spans))
         with TestClient(app, base_url="http://127.0.0.1") as http:

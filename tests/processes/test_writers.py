@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from processor.bundles.bundle import Outcome
+from processor.bundles.bundle import BundleOutcome
 from processor.bundles.keys import make_keys, read_public_keys
 from processor.bundles.verify import verify
 from processor.errors import TargetUnavailable
@@ -99,8 +99,8 @@ def test_one_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
     assert name == left.session_id
     assert "use the release and the SCHEMA_REGISTRY_URL" in str(why)
     assert writer.outcomes == {
-        Outcome.WRITTEN: sum(store.reader.totals().sessions.values()) - 1,
-        Outcome.SET_ASIDE: 1,
+        BundleOutcome.WRITTEN: sum(store.reader.totals().sessions.values()) - 1,
+        BundleOutcome.SET_ASIDE: 1,
     }
 
 

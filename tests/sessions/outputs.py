@@ -14,7 +14,7 @@ from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Assigned, Cause, Revoked
 from processor.runtime.task import Task
 from processor.sessions.decoding import decode
-from processor.sessions.feed import OutputRecord, Read, Standing
+from processor.sessions.feed import OutputRecord, Read, Standstill
 from processor.sessions.ports import SESSIONS, TAGGED, Place, Source
 from processor.settings.documents import schema_text
 from processor.settings.model import TopicNames
@@ -130,7 +130,7 @@ class MemoryFeed:
         again = [record for record in self._logs[source] if record.offset >= offset]
         self._left = [record for record in self._left if (record.topic, record.partition) != source] + again
 
-    def unreadable(self) -> Sequence[Standing]:
+    def unreadable(self) -> Sequence[Standstill]:
         return ()
 
     def assignments(self) -> Sequence[Assigned | Revoked]:
@@ -151,7 +151,7 @@ class MemoryFeed:
         found = [record for log in self._logs.values() for record in log if record[:3] in wanted]
         return Read(
             [record for record in found if record[:2] not in self._damaged],
-            [Standing(*r[:3], Cause.UNREADABLE, "it is damaged", "mend it") for r in found if r[:2] in self._damaged],
+            [Standstill(*r[:3], Cause.UNREADABLE, "it is damaged", "mend it") for r in found if r[:2] in self._damaged],
         )
 
     def stored(self, offsets: Mapping[Source, int]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from processor.bundles.bundle import Outcome
+from processor.bundles.bundle import BundleOutcome
 from processor.bundles.verify import verify
 from processor.bundles.writing import BundleWriter
 from processor.errors import DecodeError
@@ -38,14 +38,14 @@ def test_all_others_are_written(store: SqlStore, tmp_path: Path) -> None:
     (session,) = store.reader.sessions(SessionFilter(owner=BAD), limit=2)
     writer = write()
     assert hand_to(writer) == 4
-    assert writer.outcomes == {Outcome.WRITTEN: 4, Outcome.SET_ASIDE: 1}
+    assert writer.outcomes == {BundleOutcome.WRITTEN: 4, BundleOutcome.SET_ASIDE: 1}
     assert writer.aside.waits(session.session_id, session)
     ((name, why),) = writer.aside.news()
     assert name == session.session_id
     assert str(why).startswith(f"message 1 of {name}, tagged[{session.partition}]@")
     assert "which no tagged schema has; use the release and the SCHEMA_REGISTRY_URL" in str(why)
     assert hand_to(writer) == 0
-    assert (writer.outcomes[Outcome.SET_ASIDE], writer.aside.news()) == (1, [])
+    assert (writer.outcomes[BundleOutcome.SET_ASIDE], writer.aside.news()) == (1, [])
     assert hand_to(write()) == 0
     replace_a_value(store, before)
     assert hand_to(write()) == 1

@@ -10,7 +10,7 @@ import pytest
 from processor.runtime.ports import Cause
 from processor.runtime.questions import in_background
 from processor.sessions.decoding import RecordWaits
-from processor.sessions.feed import Standing
+from processor.sessions.feed import Standstill
 from processor.sessions.ports import TAGGED
 from processor.sessions.progress import Progress
 from processor.store import open_store
@@ -40,7 +40,7 @@ def test_all_else_is_stored(store: SqlStore, calm: Any, chunk: int) -> None:
     """Up to the end: each partition is stored up to its record that waits, and all others whole; then all is read."""
     done = run(store, Registered(FAILS, FAILS_TOO), chunk=chunk)
     assert {place[:2]: place for place in done.standing} == {
-        (topic, partition): Standing(
+        (topic, partition): Standstill(
             topic, partition, offset, Cause.REGISTRY,
             f"no answer for {FAILS_TOO if (topic, partition) == (TAGGED, 1) else FAILS}", "look at the registry",
         )

@@ -14,7 +14,7 @@ from processor.codec.isotime import format_time
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.in_memory import MemoryDeployment
 from processor.sessions.ports import EVERYTHING
-from processor.sessions.what_if import Limits, WhatIf, histories, what_if
+from processor.sessions.what_if import OtherLimits, WhatIf, histories, what_if
 from processor.settings.model import Settings
 
 MINUTE_MS = 60_000
@@ -63,7 +63,7 @@ class Person:
             )
             self.deployment.sender.send(command, lambda _: None)
 
-    def asks(self, limits: Limits, since_ms: int = 0) -> WhatIf:
+    def asks(self, limits: OtherLimits, since_ms: int = 0) -> WhatIf:
         """Export, and ask."""
         self.deployment.export()
         found = histories(self.deployment.store.reader, EVERYTHING, lambda _: None)
@@ -87,7 +87,7 @@ def test_the_same_rules_change_nothing(steps: list[tuple[str, int]]) -> None:
         person = Person(deployment)
         for word, ms in steps:
             person.do(word, ms)
-        told = person.asks(Limits())
+        told = person.asks(OtherLimits())
         assert (told.split, told.joined, told.not_repeated) == (0, 0, 0)
         assert told.sessions == told.would_be
 
@@ -97,7 +97,7 @@ def test_a_shorter_gap_splits(person: Person) -> None:
     for _ in range(3):
         person.do("say", 0)
         person.do("wait", 20 * MINUTE_MS)
-    told = person.asks(Limits(gap_ms=15 * MINUTE_MS))
+    told = person.asks(OtherLimits(gap_ms=15 * MINUTE_MS))
     assert (told.sessions, told.would_be, told.split, told.joined) == (1, 3, 1, 0)
     assert told.splits[0].messages == (1, 1, 1)
     assert told.commands_from == "outcome events"
@@ -111,7 +111,7 @@ def test_a_longer_gap_joins(person: Person) -> None:
     person.do("say", 0)
     person.do("end", 0)
     person.do("say", 1)
-    told = person.asks(Limits(gap_ms=3 * HOUR_MS))
+    told = person.asks(OtherLimits(gap_ms=3 * HOUR_MS))
     assert (told.sessions, told.would_be, told.split, told.joined) == (4, 2, 0, 1)
     assert (len(told.joins[0].session_ids), told.joins[0].messages) == (3, 3)
 
@@ -122,7 +122,7 @@ def test_since(person: Person) -> None:
     person.do("wait", 2 * HOUR_MS)
     since_ms = person.deployment.clock.now_ms()
     person.do("say", 0)
-    told = person.asks(Limits(gap_ms=DAY_MS), since_ms)
+    told = person.asks(OtherLimits(gap_ms=DAY_MS), since_ms)
     assert (told.sessions, told.would_be, told.joined) == (1, 1, 0)
 
 
@@ -136,5 +136,5 @@ def test_other_rules_were_in_force(tmp_path: Path) -> None:
             person.do("wait", 20 * MINUTE_MS)
         deployment.export()
         found = histories(deployment.store.reader, EVERYTHING, lambda _: None)
-        told = what_if(found, Settings().rules(), Limits())
+        told = what_if(found, Settings().rules(), OtherLimits())
         assert (told.sessions, told.not_repeated) == (2, 1)

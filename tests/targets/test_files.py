@@ -8,7 +8,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
-from processor.bundles.bundle import Outcome, write_bundle
+from processor.bundles.bundle import BundleOutcome, write_bundle
 from processor.bundles.reading import read_records
 from processor.bundles.verify import verify
 from processor.bundles.writing import BundleWriter
@@ -102,7 +102,7 @@ def test_a_bundle(call: str) -> None:
     with pytest.raises(TargetUnavailable, match=r"cannot be written \(NoCredentials: unable to locate credentials\)"):
         write(day_view("heron-07"))
     Refusing.refused = frozenset()
-    assert write(day_view("heron-07")).outcomes == {Outcome.WRITTEN: 1}
+    assert write(day_view("heron-07")).outcomes == {BundleOutcome.WRITTEN: 1}
     assert [report.problems for report in verify(ROOT)] == [[]]
 
 

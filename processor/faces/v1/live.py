@@ -45,7 +45,7 @@ _HEADERS: Final = {"X-Accel-Buffering": "no"}  # Else a proxy may wait for more 
 router = APIRouter(tags=["Live"], dependencies=[CaughtUp])
 
 
-class Following(Parameters):
+class StreamStart(Parameters):
     """Where a stream of one session begins."""
 
     after: Annotated[
@@ -82,7 +82,7 @@ class Stream(StreamingResponse):
 
 @router.get("/sessions/{session_id}/live", response_class=Stream, status_code=200)
 async def follow_session(
-    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[Following, Query()]
+    request: Request, session_id: SessionId, who: Asking, context: Given, asked: Annotated[StreamStart, Query()]
 ) -> Stream:
     """Follow a session: its messages (`event: message`) and its events (`event: event`) as server-sent events.
 

@@ -14,7 +14,7 @@ from processor.faces.v1.filters import Time
 from processor.faces.v1.reading import answer, in_thread
 from processor.sessions.jsonforms import what_if_fields
 from processor.sessions.ports import SessionFilter
-from processor.sessions.what_if import Limits, histories, policy_of, what_if
+from processor.sessions.what_if import OtherLimits, histories, policy_of, what_if
 
 router: Final = APIRouter(tags=["Sessions"])
 
@@ -47,7 +47,7 @@ async def ask_what_if(body: WhatIfLimits, who: Asking, context: Given) -> Respon
     wanted = SessionFilter(
         owner=body.user_id, since_ms=body.since, owners=None if who.sees_all else frozenset(who.users)
     )
-    limits = Limits(body.gap_ms, body.max_session_ms, body.pause_ms)
+    limits = OtherLimits(body.gap_ms, body.max_session_ms, body.pause_ms)
 
     def asked() -> Any:
         found = histories(store, wanted, policy_of(context.sender.codec))

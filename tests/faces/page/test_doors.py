@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from processor.faces.doors import Doors, Role
-from processor.faces.oidc import Keys, OidcDoor, OidcRules
+from processor.faces.oidc import OidcDoor, OidcRules, ProviderKeys
 from processor.faces.page import cookie
 from processor.faces.page.cookie import LASTS_S, Cookies
 from processor.faces.page.provider import Client, Provider
@@ -55,7 +55,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with openid_provider() as there:
         rules = OidcRules(there.issuer, "a3cp")
         http = httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0))
-        provider = Provider(OidcDoor(rules, Keys(rules, http)), Client(CLIENT_ID, SECRET), http, KEY)
+        provider = Provider(OidcDoor(rules, ProviderKeys(rules, http)), Client(CLIENT_ID, SECRET), http, KEY)
         cookies = Cookies(KEY)
         shell = Shell(
             doors=Doors(TokenFile(file, lambda error: None)).with_first(provider.sign_ins), provider=provider,
