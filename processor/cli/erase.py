@@ -14,7 +14,7 @@ from processor.cli.text import nearest, print_json, quoted
 from processor.codec.isotime import format_time, wall_ms
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.erasing import erasing
-from processor.erasing.looking import NOT_TOUCHED, Looked, NothingHeld, Places, look
+from processor.erasing.looking import Looked, NothingHeld, Places, look
 from processor.erasing.on_kafka import ErasureLogOnKafka
 from processor.erasing.proof import NEW_FILE, Proof
 from processor.errors import UsageError
@@ -74,6 +74,7 @@ def erase(
         tell(opened.name, erased.removed, erased.cleared, dry_run=dry_run)
         _tell_profile(has_profile=looked.has_profile, kept=looked.kept, dry_run=dry_run)
         _tell_topics(looked.told(), looked.state_configs, dry_run=dry_run)
+        print(f"not touched: {'; '.join(looked.not_touched)}")
         _tell_proof(erased.proof, looked.ways, is_complete=erased.is_complete)
     if not (erased.is_complete or dry_run):
         print(UNFINISHED, file=sys.stderr)
@@ -160,7 +161,6 @@ def _tell_topics(told: Mapping[str, Any], configs: Mapping[str, str], *, dry_run
         print("until then, a store that is filled from them anew holds the person again: erase there once more")
     else:
         print("nothing with the user id as key is in the append-only topics")
-    print(f"not touched: {', '.join(NOT_TOUCHED)}")
 
 
 def _stamp(now_ms: int) -> str:

@@ -77,8 +77,17 @@ class Looked(NamedTuple):
             "state": {"topic": self.places.log.topics.state, "partitions": list(self.states)},
             "remains": self.remains,
             "not_there": self.not_there,
-            "not_touched": NOT_TOUCHED,
+            "not_touched": self.not_touched,
         }
+
+    @property
+    def not_touched(self) -> tuple[str, ...]:
+        """What nobody has looked into, since no setting names it or it is others'."""
+        named = {
+            "a profile store with links and bookmarks, as A3CP_PROFILE_STORE_URL names none": self.places.profiles,
+            "an outbox, as A3CP_OUTBOX names none": self.places.outbox,
+        }
+        return *(words for words, place in named.items() if place is None), *NOT_TOUCHED
 
 
 class NothingHeld(UsageError):

@@ -244,6 +244,17 @@ def test_a_resume_goes_too(deployment: MemoryDeployment, tmp_path: Path) -> None
         told = http.post("/v1/users/dora/erase").json()
     assert (told["profile"], told["complete"]) == (True, True)
     assert profiles.resume("dora", digest) is None
+    assert not any("profile store" in place for place in told["not_touched"])
+
+
+def test_what_no_setting_names_is_said_to_be_untouched(http: TestClient) -> None:
+    """Else the profile that the service keeps would stay without a word when a command without its settings erases."""
+    told = http.post("/v1/users/ann/erase").json()
+    assert told["not_touched"][:2] == [
+        "a profile store with links and bookmarks, as A3CP_PROFILE_STORE_URL names none",
+        "an outbox, as A3CP_OUTBOX names none",
+    ]
+    assert told["proof"]["not_touched"] == told["not_touched"]
 
 
 def test_an_interrupted_erasure_says_how_far_it_came(
