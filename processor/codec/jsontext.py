@@ -244,10 +244,11 @@ def _untag_appended(value: bytes) -> tuple[TaggedView, bytes] | None:
     """Return what a tagged text of the first form, the most common one, says; None when `strip` must look closely.
 
     The tail begins at a comma that is no part of a string, since a quote follows it, and its brackets are balanced, so
-    the members in it are the object's own. With no other `session_id` in the text and no escapes, they are the tag.
+    the members in it are the object's own. With no `session_` before them and no escapes, no member of the message has
+    a name of the tag's, and they are the tag.
     """
     found = _APPENDED.search(value, max(0, len(value) - _APPENDED_BYTES_MAX))
-    if found is None or value.count(b"session_id") != 1 or b"\\" in value:
+    if found is None or value.find(b"session_", 0, found.start()) >= 0 or b"\\" in value:
         return None
     try:
         value.decode()
