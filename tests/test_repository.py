@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -268,6 +269,23 @@ def test_links_lead_somewhere() -> None:
             if anchor:
                 headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
                 assert anchor in map(slug, headings), f"{document}: {path}#{anchor}"
+
+
+def test_the_rooms_are_those_of_the_import_contract() -> None:
+    """docs/architecture.md has a row for each layer of the import contract, the lowest first, with the same rooms."""
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
+    layers = [set(re.findall(r"\w+", layer)) for layer in reversed(contract["layers"])]
+    table = document("architecture.md").split("## The parts")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert [{name.removesuffix(".py") for name in re.findall(r"`(.+?)`", row)} for row in rows] == layers
+
+
+def test_large_rooms_say_what_each_file_is_for() -> None:
+    """A room of many files names each of them in its `__init__.py`; in `cli` a file is named as its command."""
+    for folder in (path for path in (ROOT / "processor").rglob("*/") if path.name not in ("cli", "v1")):
+        files = {file.name for file in folder.glob("*.py")} - {"__init__.py"}
+        if len(files) > 20:
+            assert set(re.findall(r"`(\w+\.py)`", (folder / "__init__.py").read_text("utf-8"))) == files, folder.name
 
 
 def test_the_walks_through_the_code_are_there() -> None:

@@ -11,7 +11,7 @@ import httpx
 
 from processor.errors import UsageError, WebhookFailed
 from processor.hooks.signing import key_of, signature
-from processor.kafka.http import ANSWER_BYTES_MAX, Answer, ask
+from processor.http import ANSWER_BYTES_MAX, Answer, ask
 from processor.runtime.backoff import backoff_s
 from processor.settings.addresses import is_web_address
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import httpx
 
 from processor.errors import DecodeError, RegistryUnavailable, UsageError
-from processor.kafka.http import Answer, ask
+from processor.http import Answer, ask
 
 CALL_S: Final = 4.0  # for one question, all addresses together; how long to go on asking is the caller's to say
 _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"

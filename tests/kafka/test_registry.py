@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from processor.errors import DecodeError, RegistryUnavailable, UsageError
-from processor.kafka.http import ANSWER_BYTES_MAX
+from processor.http import ANSWER_BYTES_MAX
 from processor.kafka.registry import CALL_S, Registry
 from tests.registry_server import Answering, Server, always, serving
 
