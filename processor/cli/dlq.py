@@ -1,7 +1,6 @@
 """`a3cp dlq`: the dead letters, and their way back."""
 
 import re
-from collections import Counter
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,9 +14,9 @@ from processor.cli.text import plain, print_json, when
 from processor.codec.codec import Codec
 from processor.codec.headers import DLQ_START
 from processor.errors import BrokerUnavailable, OutcomeUnknown, UsageError
-from processor.kafka import deadletters
 from processor.kafka.deadletters import DeadLetter, grouped, read_letter, read_letters
 from processor.kafka.reader import Reader
+from processor.kafka.retrying import choose, put_back, topic_to_fill
 from processor.runtime.deadletters import why_value_is_withheld
 from processor.settings.model import Settings
 from processor.wiring import schemas
@@ -171,16 +170,10 @@ def retry(
     one_of("--stage", stage, tuple(STAGES))
     settings = chosen(bootstrap, prefix)
     conf, topics = settings.kafka_conf(), settings.topics()
-    raw = deadletters.topic_to_fill(conf, settings.raw_to_write())
-    statuses = ("waiting", "failed again") if again else ("waiting",)
-
+    raw = topic_to_fill(conf, settings.raw_to_write())
     with Reader(conf, topics.dlq) as reader:
-        matching = [x for x in deadletters.read_letters(reader) if _matches(x, stage, why)]
-    left = Counter(dict.fromkeys(("withheld", "failed again", "retried"), 0))
-    left.update(letter.status for letter in matching if letter.status not in statuses)
-    judged = [(letter, deadletters.refusal(letter, raw)) for letter in matching if letter.status in statuses]
-    refused = [(letter, reason) for letter, reason in judged if reason is not None]
-    going = [letter for letter, reason in judged if reason is None][:limit]
+        matching = [letter for letter in read_letters(reader) if _matches(letter, stage, why)]
+    going, refused, left = choose(matching, raw, again=again, limit=limit)
     done: list[DeadLetter] = []
     interruption = None
     if dry_run:
@@ -190,7 +183,7 @@ def retry(
         refused += [(letter, why) for letter in going if (why := not_taken.get(letter.position)) is not None]
         going = [letter for letter in going if letter.position not in not_taken]
         try:
-            for part in deadletters.retry(conf, going, raw=raw, dlq=topics.dlq, group_id=settings.group_id):
+            for part in put_back(conf, going, raw=raw, dlq=topics.dlq, group_id=settings.group_id):
                 done += part
         except (BrokerUnavailable, OutcomeUnknown) as error:
             interruption = error

@@ -3,7 +3,7 @@
 import re
 import sys
 from contextlib import closing
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -13,11 +13,9 @@ from processor.cli.text import counted, print_json
 from processor.codec.isotime import format_time, wall_ms
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.errors import UsageError
-from processor.removal.clearing import Cleared, clear
-from processor.removal.roots import is_there, targets_of, unnamed_roots
+from processor.removal.retention import Retention
+from processor.removal.roots import targets_of
 from processor.sessions.jsonforms import removal_fields
-from processor.sessions.ports import Gone
-from processor.targets.paths import date_part
 
 _UNITS_MS: Final = {"min": 60_000, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _AGE: Final = re.compile(r"([1-9]\d{0,6})([a-z]+)", re.ASCII).fullmatch
@@ -44,37 +42,33 @@ def retention(
     before_ms = wall_ms() - age
     targets = targets_of(to)
     with closing(stored(store)) as opened:
-        gone = Gone(ended_before_ms=before_ms)
-        removed = opened.removal.removable(gone)
-        unnamed = [root for root in unnamed_roots(opened.ledger.targets(gone), targets) if is_there(root)]
-        kept = sum(opened.reader.totals().sessions.values()) - len(removed.sessions)
+        sessions = Retention(opened, targets, before_ms)
         if not (dry_run or yes):
-            _ask(older_than, len(removed.sessions), kept, is_short=age < DAY_MS)
+            _ask(older_than, len(sessions.removed.sessions), sessions.kept, is_short=age < DAY_MS)
         if not dry_run:
-            removed = opened.removal.remove(gone)
-        known = {session_id: start_ms for session_id, start_ms, _ in removed.sessions}
-
-        def is_gone(_: str, session_id: str) -> bool:
-            return session_id in known or bool(opened.reader.removed_of([session_id]))
-
-        until = date_part(before_ms)
-        cleared: list[Cleared] = []
+            sessions.remove()
         try:
-            for target in targets:
-                cleared += [clear(target, is_gone, known=known.items(), until=until, dry_run=dry_run)]
-            if not dry_run:
-                opened.removal.scrub()
+            sessions.clear(dry_run=dry_run)
         finally:  # What is removed is told, also when something did not answer then.
             if as_json:
-                told = {"dry_run": dry_run, "ended_before": format_time(before_ms), "store": removal_fields(removed)}
-                rest = {"kept": kept, "not_named": unnamed, "targets": [one._asdict() for one in cleared]}
-                print_json({**told, **rest})
+                print_json(_fields(sessions, before_ms, dry_run=dry_run))
             else:
                 print(f"sessions that ended before {format_time(before_ms)[:19]}Z:")
-                tell(opened.name, removed, cleared, dry_run=dry_run)
-                print(f"kept in {opened.name}: {counted(kept, 'session')}")
-                for root in unnamed:
+                tell(opened.name, sessions.removed, sessions.cleared, dry_run=dry_run)
+                print(f"kept in {opened.name}: {counted(sessions.kept, 'session')}")
+                for root in sessions.not_named:
                     print(f"kept below {root}: what was exported there, since no --to names it")
+
+
+def _fields(sessions: Retention, before_ms: int, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "ended_before": format_time(before_ms),
+        "store": removal_fields(sessions.removed),
+        "kept": sessions.kept,
+        "not_named": sessions.not_named,
+        "targets": [one._asdict() for one in sessions.cleared],
+    }
 
 
 def _ask(age: str, going: int, kept: int, *, is_short: bool) -> None:

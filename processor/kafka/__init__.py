@@ -16,7 +16,7 @@ groups are. `unreadable.py` finds the records behind a damaged batch.
 
 Writers. `producer.py` writes outside of transactions. `seals.py` writes and reads seals.
 
-Dead letters. `deadletters.py` reads them and puts them back. `letters.py` keeps the latest at hand.
+Dead letters. `deadletters.py` reads them, `retrying.py` puts them back, `letters.py` keeps the latest at hand.
 
 Topics. `topics.py` compares them with their files, and connects to nothing. `topic_admin.py` reads and makes them.
 `fresh.py` removes those of an earlier demo.

@@ -15,8 +15,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 
 from processor.codec.headers import REROUTED, UNREADABLE
 from processor.kafka.audit import KafkaTopics
-from processor.kafka.deadletters import read_letters, retry, topic_to_fill
+from processor.kafka.deadletters import read_letters
 from processor.kafka.reader import Reader
+from processor.kafka.retrying import put_back, topic_to_fill
 from processor.runtime.partitioner import partition_of
 from tests.broker.any_header import send_with_header
 from tests.broker.audit import Row, make_codec, read_kafka
@@ -142,6 +143,6 @@ def test_records_without_an_append_time(kafka: str, topics: str, tmp_path: Path)
             letters = read_letters(reader)
         assert {(letter.stage, letter.appended_ms) for letter in letters} == {("validate", None)}
         assert all("append time (its timestamp is -1)" in letter.why for letter in letters)
-        assert sum(len(done) for done in retry(conf, letters, raw=raw, dlq=names.dlq, group_id=topics)) == 3
+        assert sum(len(done) for done in put_back(conf, letters, raw=raw, dlq=names.dlq, group_id=topics)) == 3
         fleet.await_processed()
         assert sum(map(len, read_kafka(kafka, names).tagged)) == 4

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from processor.cli.app import app
 from processor.errors import OutcomeUnknown, UsageError
 from processor.kafka.audit import KafkaTopics
-from processor.kafka.deadletters import DeadLetter, grouped, read_letters, refusal, retry, topic_to_fill
+from processor.kafka.deadletters import DeadLetter, grouped, read_letters
 from processor.kafka.reader import Reader
+from processor.kafka.retrying import put_back, refusal, topic_to_fill
 from processor.runtime.ports import TopicRecord
 
 pytestmark = pytest.mark.broker
@@ -50,7 +51,7 @@ def parts(kafka: str, topics: str, wanted: Callable[[DeadLetter], bool] = lambda
     conf = {"bootstrap.servers": kafka}
     topic = topic_to_fill(conf, f"{topics}.raw")
     chosen = [letter for letter in letters(kafka, topics) if wanted(letter) and refusal(letter, topic) is None]
-    return retry(conf, chosen, raw=topic, dlq=f"{topics}.dlq", group_id=topics)
+    return put_back(conf, chosen, raw=topic, dlq=f"{topics}.dlq", group_id=topics)
 
 
 def test_a_letter_goes_back_once(kafka: str, topics: str) -> None:

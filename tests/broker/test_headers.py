@@ -6,8 +6,9 @@ import pytest
 from confluent_kafka import Producer
 
 from processor.codec.headers import DLQ_START
-from processor.kafka.deadletters import read_letters, retry, topic_to_fill
+from processor.kafka.deadletters import read_letters
 from processor.kafka.reader import Reader
+from processor.kafka.retrying import put_back, topic_to_fill
 from processor.runtime.partitioner import partition_of
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, message
 
@@ -42,7 +43,7 @@ def test_headers_travel(kafka: str, topics: str, tmp_path: Path) -> None:
             (letter,) = reader.read_all()
         assert [header for header in letter.headers if not header[0].startswith(DLQ_START)] == CAME
         raw = topic_to_fill(conf, names.raw)
-        assert len(list(retry(conf, letters, raw=raw, dlq=names.dlq, group_id=topics))) == 1
+        assert len(list(put_back(conf, letters, raw=raw, dlq=names.dlq, group_id=topics))) == 1
         with Reader(conf, names.raw) as reader:
             back = [record.headers for record in reader.read_all() if record.partition == right][-1]
         assert back == [*CAME, ("a3cp-retried", f"{names.dlq}[{right}]@{letter.offset}".encode())]
