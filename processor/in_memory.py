@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from processor.client.sending import Sender
 from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
-from processor.codec.traces import trace_id_of
+from processor.codec.traces import traceparent_of
 from processor.erasing.looking import Places
 from processor.errors import BrokerUnavailable
 from processor.faces.context import Context
@@ -196,7 +196,7 @@ class MemoryDeployment:
                 record.position,
                 record.append_ms,
                 record.raw_value,
-                trace_id_of(record.raw_headers),
+                traceparent_of(record.raw_headers),
             )
             for kind in (TAGGED, SESSIONS)
             for log in self.broker.topics[kind]

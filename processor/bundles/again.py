@@ -163,10 +163,10 @@ def _message(record: Record, metadata: Metadata, start_ms: int, codec: Codec) ->
         codec.decode(content, append_ms)  # From here on it knows the schema.
     partition, offset = map(int, line.position.split("@"))
     value = codec.tag(content, tagged)
-    part = decode_part(codec, [OutputRecord(TAGGED, partition, offset, append_ms, value, line.trace_id)])
+    part = decode_part(codec, [OutputRecord(TAGGED, partition, offset, append_ms, value)])
     if not part.messages:
         raise NotComparable(f"message {line.seq} cannot be read: {part.unreadable[0].error}")
-    return part.messages[0].row, part.messages[0].facts
+    return part.messages[0].row._replace(trace_id=line.trace_id), part.messages[0].facts
 
 
 def _withheld(record: Record, metadata: Metadata) -> tuple[MessageRow, Facts]:

@@ -12,6 +12,7 @@ TRACESTATE_BYTES_MAX: Final = 512  # a longer one need not be passed on, says W3
 
 _parts: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})").fullmatch
 _SAMPLED: Final = 1
+_TRACE_ID: Final = slice(3, 35)
 
 
 def trace_of(headers: Sequence[tuple[str, bytes | None]] | None) -> Headers | None:
@@ -28,10 +29,15 @@ def trace_of(headers: Sequence[tuple[str, bytes | None]] | None) -> Headers | No
     return trace
 
 
-def trace_id_of(headers: Sequence[tuple[str, bytes | None]] | None) -> str | None:
-    """Return the trace that `headers` name, 32 hex digits; None if they name none."""
+def traceparent_of(headers: Sequence[tuple[str, bytes | None]] | None) -> str | None:
+    """Return the `traceparent` among `headers`; None if they have none."""
     parts = _parts_of(headers)
-    return None if parts is None else parts[1].decode()
+    return None if parts is None else parts[0].decode()
+
+
+def trace_id_in(traceparent: str | None) -> str | None:
+    """Return the trace that a `traceparent` of `traceparent_of` names, 32 hex digits; None if there is none."""
+    return None if traceparent is None else traceparent[_TRACE_ID]
 
 
 def is_sampled(headers: Sequence[tuple[str, bytes | None]] | None) -> bool:

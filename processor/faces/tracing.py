@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Tracing:
-    """Passes a request to `app`, in the trace that it came with; with `spans`, in a span of its own."""
+    """Passes a request to `app`, in the trace that it came with; with `spans`, in a span of its own.
+
+    What the frames of a socket cause is in the trace of the request that opened it. A socket has no span.
+    """
 
     def __init__(self, app: ASGIApp, spans: "Spans | None") -> None:
         self._app = app
@@ -23,7 +26,7 @@ class Tracing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request."""
-        came = _trace_in(scope) if scope["type"] == "http" else None
+        came = _trace_in(scope) if scope["type"] in ("http", "websocket") else None
         if self._spans is None or scope["type"] != "http" or scope["path"] in QUIET:
             with in_trace(came):
                 await self._app(scope, receive, send)

@@ -30,6 +30,7 @@ class Trigger(NamedTuple):
     source: Source
     offset: int
     append_ms: int  # when the record was written
+    traceparent: str | None = None  # names the trace that it belongs to
 
     @property
     def order(self) -> tuple[int, int]:
@@ -74,12 +75,21 @@ def trigger_of(record: OutputRecord, codec: Codec, steps: Collection[int]) -> Tr
         seq, session_id = tagged.session_seq, tagged.session_id
         if session_id is None or seq is None or tagged.source == SOURCE or all(seq % step for step in steps):
             return None
-        return Trigger("messages", session_id, tagged.user_id, seq, None, source, *record[2:4])
+        return Trigger("messages", session_id, tagged.user_id, seq, None, source, *record[2:4], record.traceparent)
     event = codec.decode_event(record.value)
     if event.session_id is None or event.kind not in ("started", "ended"):
         return None
     moment: Moment = "start" if event.kind == "started" else "end"
-    return Trigger(moment, event.session_id, event.user_id, event.message_count or 0, event, source, *record[2:4])
+    return Trigger(
+        moment,
+        event.session_id,
+        event.user_id,
+        event.message_count or 0,
+        event,
+        source,
+        *record[2:4],
+        record.traceparent,
+    )
 
 
 def hooked(templates: Mapping[str, Template]) -> dict[tuple[str, str], Hook]:

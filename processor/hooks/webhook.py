@@ -9,6 +9,7 @@ from typing import Final
 
 import httpx
 
+from processor.codec.traces import TRACEPARENT
 from processor.errors import UsageError, WebhookFailed
 from processor.hooks.signing import key_of, signature
 from processor.http import ANSWER_BYTES_MAX, Answer, ask
@@ -64,12 +65,20 @@ class Webhook:
         """
         return self.send_bytes(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode(), webhook_id)
 
-    def send_bytes(self, body: bytes, webhook_id: str, *, since_s: float | None = None) -> object:
-        """Do the same with JSON that is written already. `since_s`: when the time for it began; None: now."""
+    def send_bytes(
+        self, body: bytes, webhook_id: str, *, since_s: float | None = None, traceparent: str | None = None
+    ) -> object:
+        """Do the same with JSON that is written already.
+
+        Args:
+            body, webhook_id: as of `send`.
+            since_s: when the time for it began; None: now.
+            traceparent: names the trace of what is told.
+        """
         give_up_s = (time.monotonic() if since_s is None else since_s) + self._patience_s
         failures = 0
         while True:
-            answer, why = self._try(body, webhook_id)
+            answer, why = self._try(body, webhook_id, traceparent)
             if answer is not None and answer.status // 100 == 2:
                 return _json(answer)
             if answer is not None and answer.status < 500 and answer.status not in _WORTH_A_RETRY:
@@ -84,7 +93,7 @@ class Webhook:
                 )
             self._wait(pause_s)
 
-    def _try(self, body: bytes, webhook_id: str) -> tuple[Answer | None, str]:
+    def _try(self, body: bytes, webhook_id: str, traceparent: str | None) -> tuple[Answer | None, str]:
         """Return the answer if there is one, and what is wrong with it."""
         now_s = int(time.time())
         headers = {
@@ -92,6 +101,7 @@ class Webhook:
             "webhook-id": webhook_id,
             "webhook-timestamp": str(now_s),
             "webhook-signature": signature(self._key, webhook_id, now_s, body),
+            **({} if traceparent is None else {TRACEPARENT: traceparent}),
         }
         try:
             answer = ask(httpx.Request("POST", self._url, headers=headers, content=body), None, self._timeout_s)

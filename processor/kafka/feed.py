@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from processor.codec.headers import headers_of
-from processor.codec.traces import trace_id_of
+from processor.codec.traces import traceparent_of
 from processor.errors import A3CPError, UsageError
 from processor.kafka.answering import Answering
 from processor.kafka.conf import feed_conf, reader_conf
@@ -191,7 +191,7 @@ class KafkaFeed:
                     read_spans(consumer, dict(filter(None, spans)), on_unreadable=note) for spans in rounds
                 )
                 records = (
-                    OutputRecord(self._words[record.topic], *record[1:4], record.value, trace_id_of(record.headers))
+                    OutputRecord(self._words[record.topic], *record[1:4], record.value, traceparent_of(record.headers))
                     for record in found
                 )
                 return Read([record for record in records if record[:3] in wanted], list(unreadable.values()))
@@ -248,8 +248,8 @@ class KafkaFeed:
                     offset  # Transaction markers take offsets, so this may be beyond the last record.
                 )
             return None
-        trace_id = trace_id_of(headers_of(cast("RawRecord", message)))
-        return OutputRecord(*source, offset, message.timestamp()[1], message.value(), trace_id)
+        traceparent = traceparent_of(headers_of(cast("RawRecord", message)))
+        return OutputRecord(*source, offset, message.timestamp()[1], message.value(), traceparent)
 
     def _standing(self, message: Message) -> Standstill:
         """Return where a partition stands still: at the batch that the error `message` names."""

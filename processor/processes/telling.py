@@ -8,7 +8,9 @@ from itertools import takewhile
 from typing import Final, TypeVar
 
 from processor.client.commands import CommandRecord, as_json
+from processor.client.sending import in_trace
 from processor.codec.isotime import format_time
+from processor.codec.traces import TRACEPARENT
 from processor.errors import A3CPError, BrokerUnavailable, RecordError, UsageError, WebhookFailed
 from processor.faces.asking import COMMAND_BYTES_MAX
 from processor.faces.context import Context
@@ -79,12 +81,22 @@ class Telling:
             WebhookFailed: the receiver has not taken it, or answers what it cannot.
             Stopped: the process is to stop.
         """
-        self.send(delivery.lane, delivery.id, body, since_s=delivery.since_s)
+        traceparent = delivery.trigger.traceparent
+        with in_trace(None if traceparent is None else [(TRACEPARENT, traceparent.encode())]):
+            self.send(delivery.lane, delivery.id, body, since_s=delivery.since_s, traceparent=traceparent)
 
-    def send(self, lane: tuple[str, str, str], delivery_id: str, body: bytes, *, since_s: float) -> None:
+    def send(
+        self,
+        lane: tuple[str, str, str],
+        delivery_id: str,
+        body: bytes,
+        *,
+        since_s: float,
+        traceparent: str | None = None,
+    ) -> None:
         """Do the same for the template, hook and session in `lane`."""
         *name, session_id = lane
-        told = self._webhooks[name[0], name[1]].send_bytes(body, delivery_id, since_s=since_s)
+        told = self._webhooks[name[0], name[1]].send_bytes(body, delivery_id, since_s=since_s, traceparent=traceparent)
         self.write(answer_of(told), delivery_id, session_id)
 
     def write(self, answer: Answer, delivery_id: str, session_id: str) -> None:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, to_json
 from processor.codec.isotime import TIME_MS_MAX
+from processor.codec.traces import trace_id_in
 from processor.codec.wire import CONFLUENT_HEADER_BYTES, JSON
 from processor.core.model import CANARY, CANARY_USERS
 from processor.errors import A3CPError, DecodeError, RecordError, RegistryUnavailable
@@ -147,7 +148,7 @@ def _message(codec: Codec, record: OutputRecord) -> DecodedMessage:
         value if why is None else None,
         why,
         view.encoding,
-        record.trace_id,
+        trace_id_in(record.traceparent),
         record.partition,
         record.offset,
     )
@@ -170,7 +171,7 @@ def _event(codec: Codec, record: OutputRecord) -> DecodedEvent:
         view.timestamp,
         record.append_ms,
         to_json(view),
-        record.trace_id,
+        trace_id_in(record.traceparent),
         record.partition,
         record.offset,
     )

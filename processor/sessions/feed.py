@@ -16,7 +16,7 @@ class OutputRecord(NamedTuple):
     offset: int
     append_ms: int
     value: bytes | None
-    trace_id: str | None = None  # of the trace that it belongs to
+    traceparent: str | None = None  # names the trace that it belongs to
 
 
 class Standstill(NamedTuple):

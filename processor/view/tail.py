@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heapreplace
 from itertools import islice, takewhile
 from typing import Final
 
-from processor.codec.traces import trace_id_of
+from processor.codec.traces import traceparent_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.feed import OutputRecord
 
@@ -177,7 +177,7 @@ def sessions_named_in(record: TopicRecord) -> Iterator[str]:
 def output_of(topic: str, record: TopicRecord) -> OutputRecord:
     """Return `record` as those who decode it take it."""
     return OutputRecord(
-        topic, record.partition, record.offset, record.timestamp_ms, record.value, trace_id_of(record.headers)
+        topic, record.partition, record.offset, record.timestamp_ms, record.value, traceparent_of(record.headers)
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from processor.codec.headers import Headers
-from processor.codec.traces import TRACESTATE_BYTES_MAX, is_sampled, trace_id_of, trace_of
+from processor.codec.traces import TRACESTATE_BYTES_MAX, is_sampled, trace_id_in, trace_of, traceparent_of
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01".encode()
@@ -39,7 +39,9 @@ STATE = b"rojo=00f067aa0ba902b7"
 def test_the_trace_of_a_record(title: str, headers: Headers | None, trace: Headers | None) -> None:
     """What goes on is well-formed and small, whatever a producer sends."""
     assert trace_of(headers) == trace, title
-    assert trace_id_of(headers) == (TRACE_ID if trace else None)
+    traceparent = traceparent_of(headers)
+    assert traceparent == (PARENT.decode() if trace else None)
+    assert trace_id_in(traceparent) == (TRACE_ID if trace else None)
     assert is_sampled(headers) == bool(trace)
 
 

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from processor.in_memory import MemoryDeployment
 from processor.sessions.redacting import Redaction
 from processor.sessions.timeline import message_line
+from tests.faces.gateway_stage import V1, Client, url_of
 from tests.faces.stage import created
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -48,3 +49,13 @@ def test_what_is_redacted_names_no_trace(deployment: MemoryDeployment, http: Tes
     assert (line.entry.trace_id, note.trace_id) == (TRACE_ID, TRACE_ID)
     assert redaction.message(line).entry.trace_id is None
     assert redaction.event(note, 1).entry.trace_id is None
+
+
+def test_what_a_socket_says_is_in_the_trace_that_opened_it(http: TestClient) -> None:
+    """Messages and events alike."""
+    with http.websocket_connect(url_of(user_id="ann"), V1, headers=CAME) as socket:
+        client = Client(socket)
+        client.say("milk", ackId=1)
+        client.next("tagged")
+    lines = http.get(f"/v1/sessions/{client.session_id}/timeline").json()["timeline"]
+    assert {(line["kind"], line.get("trace_id")) for line in lines} >= {("started", TRACE_ID), ("message", TRACE_ID)}

@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from processor.codec.traces import traceparent_of
 from processor.errors import WebhookFailed
 from processor.hooks.due import Delivery, hooked
 from processor.in_memory import MemoryDeployment
@@ -64,7 +65,8 @@ class LogFeed:
         for source in self._positions.keys() - self.held:
             kind, number = source
             for record in self._topics[kind][number][self._positions[source] :][: self._chunk]:
-                records.append(OutputRecord(kind, number, record.position, record.append_ms, record.raw_value))
+                trace = traceparent_of(record.raw_headers)
+                records.append(OutputRecord(kind, number, record.position, record.append_ms, record.raw_value, trace))
                 self._positions[source] = record.position + 1
         if not records:
             time.sleep(timeout_s / 10)

@@ -329,3 +329,19 @@ def test_while_kafka_is_away_an_answer_waits(tmp_path: Path, receiver: Receiver)
             deployment.broker_is_away = False
             until(lambda: http.get(f"/v1/sessions/{session_id}").json()["tags"] == ["late"])
     assert len(receiver.came) == 1
+
+
+def test_the_trace_goes_on(tmp_path: Path, receiver: Receiver) -> None:
+    """A request has the trace of what it tells of, and what is answered is in it; without a trace there is none."""
+    traceparent = f"00-{'1f' * 16}-b7ad6b7169203331-01"
+    receiver.answer = lambda _: json_answer({"note": {"text": "calm"}})
+    hooks = {"messages": hook_of(receiver, every_messages=1)}
+    with deployment_with(tmp_path, hooks) as deployment, http_of(deployment) as http:
+        path = f"/v1/sessions/{begun(http)}"
+        with running(deployment):
+            http.post(f"{path}/messages", json={"source": "ui", "text": "1"}, headers={"traceparent": traceparent})
+            http.post(f"{path}/messages", json={"source": "ui", "text": "2"})
+            until(lambda: http.get(path).json()["note_count"] == 2)
+        lines = http.get(f"{path}/timeline").json()["timeline"]
+    assert [came.headers.get("traceparent") for came in receiver.came] == [traceparent, None]
+    assert [line.get("trace_id") for line in lines if line["kind"] == "note"] == ["1f" * 16, None]

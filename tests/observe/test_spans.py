@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
 from processor.codec.headers import Headers
-from processor.codec.traces import trace_id_of
+from processor.codec.traces import trace_id_in, traceparent_of
 from processor.errors import UsageError
 from processor.faces.app import make_app
 from processor.faces.shell import Shell
@@ -112,7 +112,7 @@ def test_a_request_and_its_record_are_spans_of_one_trace(tmp_path: Path) -> None
     assert commit.context is not None
     assert (f"{request.parent.trace_id:032x}", f"{request.parent.span_id:016x}") == (TRACE_ID, PARENT_ID)
     assert process.parent.span_id == request.context.span_id
-    assert trace_id_of(raw) == TRACE_ID
+    assert trace_id_in(traceparent_of(raw)) == TRACE_ID
     assert dict(raw or ())["tracestate"] == b"rojo=1"
     assert [link.context.span_id for link in commit.links] == [request.context.span_id]
     assert [link.context.span_id for link in process.links] == [commit.context.span_id]
@@ -172,7 +172,7 @@ def test_what_is_not_sampled_makes_no_span(tmp_path: Path) -> None:
         start(http, traceparent=f"00-{TRACE_ID}-{PARENT_ID}-00")
         (raw,) = headers_in(deployment, TOPICS.raw)
         assert told(exporter, spans) == []
-    assert trace_id_of(raw) == TRACE_ID
+    assert trace_id_in(traceparent_of(raw)) == TRACE_ID
     assert (dict(raw or ())["traceparent"] or b"").endswith(b"-00")
 
 
