@@ -20,8 +20,9 @@ from processor.cli.settings import Bootstrap, Json, Prefix, SignKey, Store, chos
 from processor.cli.text import print_json
 from processor.errors import A3CPError, UsageError
 from processor.processes.files import Files, Wanted
+from processor.processes.signals import stop_on_signals
 from processor.sessions.aside import NEWS_MAX
-from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
+from processor.sessions.ports import SessionFilter
 from processor.sessions.ports import Store as StorePort
 from processor.sessions.progress import Progress
 from processor.settings.model import Settings
@@ -93,7 +94,6 @@ def export(
         await_kafka,
         export_observer,
         export_topics,
-        stop_on_signals,
     )
 
     require("export")
@@ -102,7 +102,7 @@ def export(
     wanted = _wanted(to, training, format_, user, session, since, until, seal=seal)
     settings = chosen(bootstrap, prefix, store, sign_key)
     signer_of(settings)  # A key that cannot be read is told before anything is.
-    names = _names(settings)
+    names = settings.topics().outputs
     stopped = threading.Event()
     stop_on_signals(stopped)
     with ExitStack() as stack:
@@ -180,11 +180,6 @@ def _wanted(  # noqa: PLR0917  # The options, as they are.
         sessions,
         seal=seal,
     )
-
-
-def _names(settings: Settings) -> dict[str, str]:
-    topics = settings.topics()
-    return {TAGGED: topics.tagged, SESSIONS: topics.sessions}
 
 
 class _Warnings:

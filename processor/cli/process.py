@@ -25,7 +25,7 @@ def process(
     Exit codes: 0 stopped, 1 failed, 2 wrong usage.
     """
     leave_on_signals()  # Before all that takes a while to load.
-    from processor.observe.logs import make_logger
+    from processor.observe.logs import log_of
     from processor.processes.supervisor import run_workers
     from processor.processes.worker import run_worker
     from processor.settings.sources import Option
@@ -40,7 +40,7 @@ def process(
         else:
             run_workers(loaded, count)
     except A3CPError as error:  # A service's last word belongs into its log.
-        log = make_logger("processor", level=settings.log_level, log_format=settings.log_format)
+        log = log_of("processor", settings)
         if first_slot is not None:
             log = log.bind(slot=first_slot)
         log.error(str(error), operation="stop", error=type(error).__name__)

@@ -20,7 +20,7 @@ from processor.errors import A3CPError, BrokerUnavailable
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX
 from processor.kafka.reader import Reader
 from processor.kafka.tail import Tail, TailThread
-from processor.observe.logs import make_logger
+from processor.observe.logs import log_of
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox
 from processor.runtime.ports import TopicRecord
@@ -255,5 +255,5 @@ class SessionClient:
 
 
 def _observer(settings: Settings) -> OutboxObserver:
-    log = make_logger("outbox", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    log = log_of("outbox", settings)
     return OutboxObserver(log, OutboxMetrics(CollectorRegistry()))

@@ -12,7 +12,6 @@ from processor.doctor.finding import Finding, State, found
 from processor.errors import StoreUnavailable, UsageError
 from processor.kafka.offsets import extents
 from processor.removal.roots import unnamed_roots
-from processor.sessions.ports import SESSIONS, TAGGED
 from processor.settings.addresses import masked
 from processor.settings.model import Settings
 from processor.targets.target import Target
@@ -53,8 +52,7 @@ def behind(store: "SqlStore", settings: Settings, partitions: int) -> Finding:
     Raises:
         UsageError: it was filled from other topics.
     """
-    stored, names = recognise(store, settings), settings.topics()
-    topics = {TAGGED: names.tagged, SESSIONS: names.sessions}
+    stored, topics = recognise(store, settings), settings.topics().outputs
     places = {(kind, number): (name, number) for kind, name in topics.items() for number in range(partitions)}
     there = extents(settings.kafka_conf(), places.values())
     waiting = 0

@@ -21,7 +21,7 @@ from processor.errors import A3CPError, StoreUnavailable
 from processor.kafka.deadletters import DeadLetter, Group, grouped
 from processor.kafka.overview import Overview, troubles
 from processor.outbox.ports import Stock
-from processor.sessions.ports import SESSIONS, TAGGED, SessionReader, Source
+from processor.sessions.ports import SessionReader, Source
 from processor.settings.model import Settings, TopicNames
 from processor.store.forward import layout_of
 from processor.view.position import STATE
@@ -168,7 +168,7 @@ class Corner:
         """
         self._broker = broker
         self._settings = settings
-        self._topics = {STATE: topics.state, TAGGED: topics.tagged, SESSIONS: topics.sessions}
+        self._topics = {STATE: topics.state, **topics.outputs}
         self._raw = topics.raw
         self._store = store
         self._outbox = outbox

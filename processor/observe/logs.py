@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -23,6 +23,9 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 from processor.codec.isotime import format_time, wall_ms
 from processor.settings.addresses import MASK, masked
 from processor.settings.documents import located
+
+if TYPE_CHECKING:
+    from processor.settings.model import Settings
 
 REDACTED: Final = MASK
 LEFT_OUT: Final = "[left out]"
@@ -85,6 +88,13 @@ def make_logger(
             context_class=dict,
             component=component,
         ),
+    )
+
+
+def log_of(component: str, settings: "Settings", *, level: str | None = None) -> FilteringBoundLogger:
+    """Return a logger of `component`, as the settings want it; `level` goes before theirs."""
+    return make_logger(
+        component, level=level or settings.log_level, log_format=settings.log_format, key=settings.log_key
     )
 
 

@@ -23,8 +23,8 @@ from processor.kafka.producer import RecordProducer
 from processor.kafka.tail import Tail
 from processor.observe.canary import CanaryMetrics, CanaryObserver
 from processor.observe.health import Health, HealthServer
-from processor.observe.logs import make_logger
-from processor.processes.exporter import stop_on_signals
+from processor.observe.logs import log_of
+from processor.processes.signals import stop_on_signals
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.settings.model import Settings
@@ -97,7 +97,7 @@ def run_canary(settings: Settings, every_s: float, metrics_port: int | None) -> 
     """
     stopped = threading.Event()
     stop_on_signals(stopped)
-    log = make_logger("canary", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    log = log_of("canary", settings)
     registry, health = CollectorRegistry(), Health(live_s=settings.live_ms / 1000)
     observer = CanaryObserver(CanaryMetrics(registry), health, log)
     port = settings.metrics_port if metrics_port is None else metrics_port

@@ -1,7 +1,6 @@
 """An exporter: one loop that polls the output topics, stores what came, writes the files that are due, and reports."""
 
 import contextlib
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from processor.kafka.feed import KafkaFeed
 from processor.observe.disk import DiskMetrics
 from processor.observe.exporter import ExportObserver
 from processor.observe.health import Health, HealthServer
-from processor.observe.logs import make_logger
+from processor.observe.logs import log_of
 from processor.observe.metrics import ExportMetrics
 from processor.processes.collecting import tune_garbage_collection
 from processor.processes.decoders import Decoders
@@ -36,7 +35,7 @@ from processor.sessions.again import Again
 from processor.sessions.feed import Feed
 from processor.sessions.following import Following
 from processor.sessions.materializer import Applied, Decode, Materializer
-from processor.sessions.ports import SESSIONS, TAGGED, Source, Store
+from processor.sessions.ports import Source, Store
 from processor.sessions.progress import Progress
 from processor.sessions.waiting import Waiting
 from processor.settings.model import Settings
@@ -272,19 +271,11 @@ def export_observer(
     Raises:
         UsageError: it cannot listen there.
     """
-    log = make_logger("exporter", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    log = log_of("exporter", settings)
     registry = CollectorRegistry()
     health = Health(live_s=_LIVE_S)
-    topics = settings.topics()
-    names = {TAGGED: topics.tagged, SESSIONS: topics.sessions}
     DiskMetrics(registry, places)
     port = settings.metrics_port if metrics_port is None else metrics_port
     server = HealthServer(settings.metrics_host, port, health, registry) if port else contextlib.nullcontext()
     with spans_of("exporter", settings, log) as spans, server:
-        yield ExportObserver(ExportMetrics(registry), health, log, names, spans)
-
-
-def stop_on_signals(stopped: threading.Event) -> None:
-    """Set `stopped` on SIGTERM and Ctrl-C."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+        yield ExportObserver(ExportMetrics(registry), health, log, settings.topics().outputs, spans)

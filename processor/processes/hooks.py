@@ -23,13 +23,13 @@ from processor.kafka.offsets import committed_offsets, offsets_since, patiently
 from processor.kafka.producer import RecordProducer
 from processor.observe.health import Health, HealthServer
 from processor.observe.hooks import HooksMetrics, HooksObserver
-from processor.observe.logs import make_logger
+from processor.observe.logs import log_of
 from processor.observe.serving import ServeMetrics
-from processor.processes.exporter import stop_on_signals
 from processor.processes.hooking import Hooks
 from processor.processes.replica import Replica
+from processor.processes.signals import stop_on_signals
 from processor.processes.telling import Telling
-from processor.sessions.ports import SESSIONS, TAGGED, Source
+from processor.sessions.ports import Source
 from processor.settings.model import Settings
 from processor.settings.sources import secret_of
 from processor.settings.templates import Hook
@@ -51,12 +51,12 @@ def run_hooks(settings: Settings, metrics_port: int | None) -> None:
     hooks, secrets = _hooks_of(settings)
     stopped = threading.Event()
     stop_on_signals(stopped)
-    log = make_logger("hooks", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    log = log_of("hooks", settings)
     registry, health = CollectorRegistry(), Health(live_s=settings.live_ms / 1000)
     observer = HooksObserver(HooksMetrics(registry), health, log, hooks)
     port = settings.metrics_port if metrics_port is None else metrics_port
     topics, conf, group_id = settings.topics(), settings.kafka_conf(), f"{settings.group_id}-hooks"
-    names = {TAGGED: topics.tagged, SESSIONS: topics.sessions}
+    names = topics.outputs
 
     def committed(partitions: frozenset[int]) -> Mapping[Source, int]:
         return _where_to_begin(conf, group_id, names, partitions, began_ms)
@@ -100,7 +100,7 @@ def tell_again(settings: Settings, values: Mapping[str, bytes]) -> Iterator[tupl
     """
     hooks, secrets = _hooks_of(settings)
     hooks = {name: hook.model_copy(update={"patience_ms": 0}) for name, hook in hooks.items()}
-    log = make_logger("hooks", level="error", log_format=settings.log_format, key=settings.log_key)
+    log = log_of("hooks", settings, level="error")
     contexts: list[Context] = []
     telling = Telling(hooks, secrets, lambda: contexts[-1], threading.Event())
     with _following(settings, log, contexts.append):

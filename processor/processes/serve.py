@@ -17,7 +17,7 @@ from processor.faces.page.provider import Client, Provider
 from processor.faces.ratelimits import RateLimits
 from processor.faces.shell import Shell
 from processor.faces.tokens import TokenFile
-from processor.observe.logs import make_logger
+from processor.observe.logs import log_of
 from processor.observe.serving import ServeMetrics
 from processor.processes.collecting import tune_garbage_collection
 from processor.processes.listening import address_of, bind, is_loopback, serve_until_signal
@@ -37,7 +37,7 @@ def run_service(loaded: Loaded, *, bundles_root: str | None) -> None:
         UsageError: it cannot listen where it should, or would let in everybody from elsewhere.
     """
     settings = loaded.settings
-    log = make_logger("serve", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    log = log_of("serve", settings)
     for note in loaded.notes:
         log.info(note, operation="start")
     for warning in loaded.warnings:

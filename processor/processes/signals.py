@@ -1,7 +1,8 @@
-"""Signals before there is anything to stop."""
+"""What SIGTERM and Ctrl-C do to a process."""
 
 import os
 import signal
+import threading
 
 
 def leave_on_signals() -> None:
@@ -12,3 +13,9 @@ def leave_on_signals() -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
+
+
+def stop_on_signals(stopped: threading.Event) -> None:
+    """Set `stopped` on SIGTERM and Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from processor.errors import BrokerUnavailable, Fatal, UsageError
 from processor.kafka.slots import choose_slots
 from processor.kafka.topic_admin import check_topics
-from processor.observe.logs import make_logger
+from processor.observe.logs import log_of
 from processor.processes.parts import Part, stop_all, this_command
 from processor.processes.pool import cores
 from processor.settings.model import WORKERS_MAX
@@ -73,7 +73,7 @@ def run_workers(loaded: Loaded, count: int | Literal["auto"]) -> None:
         A3CPError: they cannot start, or one cannot go on.
     """
     settings = loaded.settings
-    log = make_logger("supervisor", level=settings.log_level, log_format=settings.log_format)
+    log = log_of("supervisor", settings)
     while True:
         try:
             conf = settings.kafka_conf()

@@ -17,7 +17,7 @@ from processor.errors import BrokerUnavailable, OutcomeUnknown, OwnershipLost
 from processor.kafka.log import KafkaLog
 from processor.kafka.topic_admin import read_topics
 from processor.observe.health import Health, HealthServer
-from processor.observe.logs import make_logger
+from processor.observe.logs import log_of
 from processor.observe.metrics import Metrics
 from processor.observe.worker import WorkerObserver
 from processor.processes.collecting import tune_garbage_collection
@@ -50,7 +50,7 @@ def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
     if first_slot is not None:
         is_static = settings.static_membership or settings.group_protocol == "classic"
         settings = settings.model_copy(update={"slot": None, "static_membership": is_static})
-    log = make_logger("processor", level=settings.log_level, log_format=settings.log_format, key=settings.log_key)
+    log = log_of("processor", settings)
     for note in loaded.notes:
         log.info(note, operation="start")
     for warning in loaded.warnings:

@@ -3,7 +3,6 @@
 Raw media and partial transcripts must not be kept anywhere: their bytes are replaced by hash and size.
 """
 
-import json
 from enum import Enum
 from hashlib import sha256
 from typing import Final
@@ -12,7 +11,7 @@ from processor.codec.codec import Codec
 from processor.codec.headers import DLQ_START, DLQ_WITHHELD, Headers, headers_bytes, headers_of
 from processor.errors import A3CPError, DecodeError
 from processor.runtime.ports import Output, RawRecord
-from processor.runtime.withholding import why_bytes_are_withheld, why_withheld
+from processor.runtime.withholding import stand_in, why_bytes_are_withheld, why_withheld
 
 _RECORD_OVERHEAD_BYTES: Final = 1024  # what Kafka adds to a record and its batch, rounded up
 _TOO_LARGE: Final = "too large"
@@ -68,7 +67,7 @@ def dead_letter(
         why = _TOO_LARGE
     if why is not None:
         headers.append((DLQ_WITHHELD, why.encode()))
-        kept = json.dumps({"withheld": why, "sha256": sha256(content).hexdigest(), "size": len(content)}).encode()
+        kept = stand_in(why, content).encode()
         if len(kept) + len(key or b"") + headers_bytes(came) > room_bytes:
             came, key = [], None
     return topic, kept, key, record.partition(), came + headers

@@ -4,9 +4,11 @@ A record that can be read is searched field by field, also inside texts that are
 searched as bytes; there a name is enough. How media and partial transcripts are recognised: media.py, partial.py.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from processor.codec.formats import format_of
@@ -67,6 +69,11 @@ def why_bytes_are_withheld(value: bytes) -> str | None:
     look = _Look(_known_names)
     look.into_pairs(text)
     return look.why
+
+
+def stand_in(why: str, content: bytes) -> str:
+    """Return what stands in the place of `content`, which must not be kept: hash and size, as JSON."""
+    return json.dumps({"withheld": why, "sha256": sha256(content).hexdigest(), "size": len(content)})
 
 
 def _character(found: re.Match[bytes]) -> bytes:

@@ -1,6 +1,5 @@
 """What the records of the two output topics say: rows for the tables, and what their sessions add up. Pure."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -12,7 +11,7 @@ from processor.codec.traces import trace_id_in
 from processor.codec.wire import CONFLUENT_HEADER_BYTES, JSON
 from processor.core.model import CANARY, CANARY_USERS
 from processor.errors import A3CPError, DecodeError, RecordError, RegistryUnavailable
-from processor.runtime.withholding import why_text_is_withheld, why_withheld
+from processor.runtime.withholding import stand_in, why_text_is_withheld, why_withheld
 from processor.sessions.feed import OutputRecord
 from processor.sessions.model import EventRow, MessageRow, TextRow, UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED, Place
@@ -183,8 +182,7 @@ def _event(codec: Codec, record: OutputRecord) -> DecodedEvent:
 def _fit_to_keep(text: str) -> str:
     """Return `text` of an event as it may be kept: hash and size in place of media, and no NUL."""
     if why := why_text_is_withheld(text):
-        content = text.encode()
-        return json.dumps({"withheld": why, "sha256": sha256(content).hexdigest(), "size": len(content)})
+        return stand_in(why, text.encode())
     return _clean(text)
 
 

@@ -68,7 +68,12 @@ class TopicNames(NamedTuple):
     @property
     def by_role(self) -> Mapping[str, str]:
         """The names of the topics whose ids are noted beside a group's offsets, by role, in the order of that text."""
-        return {"raw": self.raw, "state": self.state, "tagged": self.tagged, "sessions": self.sessions}
+        return {"raw": self.raw, "state": self.state, **self.outputs}
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """The names of the two topics that everybody reads, by role."""
+        return {"tagged": self.tagged, "sessions": self.sessions}
 
 
 def _setting(default: object, meaning: str, unit: str = "", **limits: Any) -> Any:

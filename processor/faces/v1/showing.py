@@ -31,7 +31,6 @@ from processor.faces.v1.shapes import SessionEvents, SessionExplanation, Session
 from processor.faces.v1.telling import event_fields, session_resource, timeline_entries
 from processor.sessions.explain import Known, explain, limits_for
 from processor.sessions.model import MessageRow
-from processor.sessions.ports import SESSIONS, TAGGED
 from processor.sessions.shapes import Resource
 from processor.view.held import Held
 
@@ -101,12 +100,12 @@ def _if_changed(request: Request, etag: str, body: bytes, headers: dict[str, str
 
 
 def _explanations(held: Held, context: Context) -> list[Any]:
-    topics, codec = context.settings.topics(), context.view.codec
-    rules = context.settings.rules()
+    codec, settings = context.view.codec, context.settings
+    rules = settings.rules()
 
     def why_odd(row: MessageRow) -> Sequence[str]:
         return codec.reasons(codec.untag(row.value)[1]) if row.value is not None else ()
 
     limits = limits_for(held.row.template, context.view.memory.policy_of(held.row.user_id), rules)
-    known = Known(limits, rules.skew_ms, {TAGGED: topics.tagged, SESSIONS: topics.sessions}, why_odd)
+    known = Known(limits, rules.skew_ms, settings.topics().outputs, why_odd)
     return list(explain(held.view, known))
