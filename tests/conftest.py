@@ -40,8 +40,9 @@ settings.load_profile("any speed")
 KAFKA_FOLDER = "TESTS_KAFKA_FOLDER"
 # Files whose tests share a broker of their own, a registry, a browser or a build.
 SHARING = {
-    "test_cluster.py", "test_demo.py", "test_export_standing.py", "test_kubernetes.py", "test_operations.py",
-    "test_registry.py", "test_rights.py", "test_security.py", "test_timeline_page.py", "test_unreadable.py",
+    "test_cluster.py", "test_demo.py", "test_export_standing.py", "test_installing.py", "test_kubernetes.py",
+    "test_operations.py", "test_registry.py", "test_rights.py", "test_security.py", "test_timeline_page.py",
+    "test_unreadable.py",
 }  # fmt: skip
 PARTITIONS = 4
 KAFKA_IMAGE = "apache/kafka:4.1.0"

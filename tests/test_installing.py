@@ -25,6 +25,7 @@ from tests.wheels import OURS, installed
 ROOT = Path(__file__).parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 BASE_MB_MAX = 90
+pytestmark = pytest.mark.long  # Each way of installing takes its time.
 A3cp = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -27,6 +27,7 @@ def wait_until_gone(pid: int) -> None:
 
 
 @pytest.mark.broker
+@pytest.mark.long
 def test_a_life(tmp_path: Path) -> None:
     """Up, up again, killed, up again on the same port, down, down again: each does what its name says.
 

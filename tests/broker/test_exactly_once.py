@@ -15,22 +15,30 @@ from tests.broker.fleet import Fleet, Load, Watcher, await_true, day, probe, pro
 
 pytestmark = pytest.mark.broker
 
-COUNT = 12_000
 USERS = 300
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_killed_at_random_moments(kafka: str, topics: str, tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(
+    ("workers", "kills", "count"),
+    [
+        (1, 1, 4_000),
+        pytest.param(1, 3, 12_000, marks=pytest.mark.long),
+        pytest.param(2, 3, 12_000, marks=pytest.mark.long),
+    ],
+)
+def test_killed_at_random_moments(
+    kafka: str, topics: str, tmp_path: Path, workers: int, kills: int, count: int
+) -> None:
     """Kill -9 in the middle of transactions, again and again: nothing is lost and nothing doubled."""
     chance = random.Random(workers)
     with Fleet(kafka, topics, tmp_path, batch_records_max=30) as fleet, Watcher(kafka, fleet.names.tagged) as tagged:
-        produce(kafka, fleet.names.raw, day(seed=workers, count=COUNT, users=USERS))
-        for kill in range(1, 4):
+        produce(kafka, fleet.names.raw, day(seed=workers, count=count, users=USERS))
+        for kill in range(1, kills + 1):
             worker = fleet.start("--workers", str(workers))
-            tagged.await_count(kill * COUNT // 5 + chance.randrange(COUNT // 10))
+            tagged.await_count(kill * count // (kills + 2) + chance.randrange(count // 10))
             worker.kill()
         fleet.start("--workers", str(workers))
-        assert fleet.audit().tagged > 0.9 * COUNT
+        assert fleet.audit().tagged > 0.9 * count
 
 
 @pytest.mark.long

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.broker
 
 USERS = 25
 MESSAGES = 1_500
-KILLS = 4
 RECORDS = processed([message(f"user-{n % USERS}", n * 2_000, source="ui", transcript=f"w{n}") for n in range(MESSAGES)])
 
 
@@ -32,7 +31,8 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def test_bundles_from_the_topics(kafka: str, topics: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.long)])
+def test_bundles_from_the_topics(kafka: str, topics: str, tmp_path: Path, kills: int) -> None:
     """Killed again and again while it follows, it ends with the tree of a calm run, byte for byte, and all verify."""
     site = Site(kafka, topics, tmp_path)
     calm, killed = tmp_path / "calm", tmp_path / "killed"
@@ -43,8 +43,8 @@ def test_bundles_from_the_topics(kafka: str, topics: str, tmp_path: Path) -> Non
     def has_moved(before: object) -> bool:
         return filled.writer.offsets() != before
 
-    for turn in range(KILLS):
-        size = len(RECORDS) // KILLS + 1
+    for turn in range(kills):
+        size = len(RECORDS) // kills + 1
         before = filled.writer.offsets()
         site.produce(RECORDS[turn * size : (turn + 1) * size])
         command = [*PROGRAM, "export", "--follow", "--store", store, "--to", str(killed)]

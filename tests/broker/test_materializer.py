@@ -80,6 +80,7 @@ def test_an_export_and_what_it_shows(site: Site, records: list[OutputRecord], ad
 
 
 @pytest.mark.broker
+@pytest.mark.long
 def test_killed_while_following(site: Site, records: list[OutputRecord], address: str, tmp_path: Path) -> None:
     """Two exporters share the partitions and are killed in turn while records arrive: the store is a calm run's."""
     chance = random.Random(4)

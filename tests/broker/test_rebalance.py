@@ -107,7 +107,8 @@ def test_started_in_the_same_second(kafka: str, topics: str, tmp_path: Path) -> 
         assert fleet.audit().tagged > 1_000
 
 
-@pytest.mark.parametrize("static", [pytest.param(0, marks=LONG), 1], ids=["classic", "static membership"])
+@LONG
+@pytest.mark.parametrize("static", [0, 1], ids=["classic", "static membership"])
 def test_two_in_the_same_fixed_slot(kafka: str, topics: str, tmp_path: Path, static: int) -> None:
     """They fence each other, back off and say what to do; nothing is tagged twice, and with one gone it goes on."""
     with Fleet(kafka, topics, tmp_path, static_membership=static) as fleet:

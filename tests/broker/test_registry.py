@@ -19,7 +19,7 @@ from tests.broker.site import Site
 from tests.cli.running import a3cp
 from tests.strategies import SCHEMA_TEXTS, avro_body
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.long]
 
 FIELDS = {
     "schema_version": "1.0.1",
@@ -171,7 +171,6 @@ def test_an_incompatible_schema_is_refused(registry, apicurio, prefix):
         registry.register(subject, changed)
 
 
-@pytest.mark.long
 def test_a_registry_that_goes_and_comes_back(registry, apicurio, prefix):
     """While it is away nothing is guessed; what was known goes on; afterwards all does."""
     codec = codec_on(registry, prefix)
