@@ -22,7 +22,7 @@ class Sending:
     value: bytes
     on_done: OnDone
     on_kept: Callable[[], None] | None  # None: it must not wait
-    headers: Headers | None = None  # The file has none: a trace is over by the time that Kafka is back.
+    headers: Headers | None = None
     since_s: float = float("inf")  # since when the producer has it
     is_kept: bool = False  # it is in the file, or about to be
     is_delivered: bool = False  # though it is kept

@@ -121,7 +121,7 @@ class Outbox:
         Args:
             value, key: the record's.
             record_id: by which people find it.
-            headers: the record's, unless it has to wait.
+            headers: the record's. Of one that has to wait those are kept that say its trace.
             on_done: called once the record is delivered (None) or was refused (why).
             on_kept: called in its place once the record is safely in the file; None if it must not wait.
 
@@ -281,7 +281,8 @@ class Outbox:
                 if self._draining is not draining:  # Kafka was left in between.
                     return
                 try:
-                    self._producer.send(record.value, record.key, on_done=partial(self._drained, record))
+                    done = partial(self._drained, record)
+                    self._producer.send(record.value, record.key, headers=record.trace, on_done=done)
                 except A3CPError as error:
                     self._drained(record, error)
 

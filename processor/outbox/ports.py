@@ -36,6 +36,7 @@ class Kept(NamedTuple):
     record_id: str | None
     value: bytes
     kept_ms: int  # since when it waits, ms since the epoch
+    trace: Headers | None = None  # the headers that say its trace
 
 
 class Stock(NamedTuple):

@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from processor.codec.headers import Headers
+from processor.codec.traces import TRACEPARENT, TRACESTATE
 from processor.core.ids import owner_of
 from processor.errors import OutboxFull, UsageError
 from processor.outbox.file import Lock, Reserve, is_damage, is_full, open_file
@@ -16,11 +18,11 @@ from processor.outbox.ports import Kept, Stock
 RECORD_BYTES: Final = 256
 """What a record takes in the file besides its value and its user's key, roughly."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS waiting (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, user BLOB NOT NULL, record_id TEXT, digest BLOB NOT NULL,
-    value BLOB NOT NULL, kept_ms INTEGER NOT NULL
+    value BLOB NOT NULL, kept_ms INTEGER NOT NULL, trace BLOB
 );
 CREATE UNIQUE INDEX IF NOT EXISTS waiting_once ON waiting (user, digest);
 CREATE TABLE IF NOT EXISTS refused (
@@ -29,16 +31,33 @@ CREATE TABLE IF NOT EXISTS refused (
 );
 PRAGMA user_version = {_VERSION};
 """
+_FORWARD: Final = """
+BEGIN IMMEDIATE;
+ALTER TABLE waiting ADD COLUMN trace BLOB;
+PRAGMA user_version = 2;
+COMMIT;
+"""
+"""What brings a file of version 1 forward."""
+
 _LENGTH: Final = "SELECT count(*), coalesce(sum(length(value) + length(user)), 0) FROM "
 _COUNT_WAITING: Final = f"{_LENGTH} waiting"
 _COUNT_REFUSED: Final = f"{_LENGTH} refused"
-_FIRST: Final = "SELECT seq, user, record_id, value, kept_ms FROM waiting ORDER BY seq LIMIT ?"
-_OF_USER: Final = "SELECT seq, user, record_id, value, kept_ms FROM waiting WHERE user = ? ORDER BY seq"
+_FIRST: Final = "SELECT seq, user, record_id, value, kept_ms, trace FROM waiting ORDER BY seq LIMIT ?"
+_OF_USER: Final = "SELECT seq, user, record_id, value, kept_ms, trace FROM waiting WHERE user = ? ORDER BY seq"
 _REFUSED: Final = "SELECT seq, user, record_id, value, kept_ms, refused_ms, reason FROM refused ORDER BY seq"
-_ADD: Final = "INSERT OR IGNORE INTO waiting (user, record_id, digest, value, kept_ms) VALUES (?, ?, ?, ?, ?)"
+_ADD: Final = "INSERT OR IGNORE INTO waiting (user, record_id, digest, value, kept_ms, trace) VALUES (?, ?, ?, ?, ?, ?)"
 _REMOVE: Final = "DELETE FROM waiting WHERE seq = ? RETURNING user, length(user) + length(value)"
 
 T = TypeVar("T")
+
+
+class New(NamedTuple):
+    """A record that is to wait."""
+
+    key: bytes
+    record_id: str | None
+    value: bytes
+    trace: Headers | None = None  # the headers that say its trace
 
 
 class Refused(NamedTuple):
@@ -100,11 +119,11 @@ class Queue:
 
     def first(self, count_max: int) -> Sequence[Kept]:
         """Return the records that have waited longest."""
-        return [Kept(*row) for row in self._database.execute(_FIRST, (count_max,))]
+        return [_kept(row) for row in self._database.execute(_FIRST, (count_max,))]
 
     def of_user(self, key: bytes) -> Sequence[Kept]:
         """Return the records of one user, in their order."""
-        return [Kept(*row) for row in self._database.execute(_OF_USER, (key,))]
+        return [_kept(row) for row in self._database.execute(_OF_USER, (key,))]
 
     def refused(self) -> Iterator[Refused]:
         """Yield the records that Kafka has refused."""
@@ -116,8 +135,8 @@ class Queue:
         oldest = self._database.execute("SELECT kept_ms FROM waiting ORDER BY seq LIMIT 1").fetchone()
         return None if oldest is None else int(oldest[0])
 
-    def add(self, records: Sequence[tuple[bytes, str | None, bytes]], now_ms: int) -> Sequence[int | None]:
-        """Add records (key, record id, value), all or none; return their `seq`s.
+    def add(self, records: Sequence[New], now_ms: int) -> Sequence[int | None]:
+        """Add records, all or none; return their `seq`s.
 
         The `seq` of one that waits already, the same bytes of the same user, is None: it is sent once.
 
@@ -129,8 +148,8 @@ class Queue:
         seqs: list[int | None] = []
         try:
             with self._transaction():
-                for key, record_id, value in records:
-                    row = (key, record_id, sha256(value).digest(), value, now_ms)
+                for key, record_id, value, trace in records:
+                    row = (key, record_id, sha256(value).digest(), value, now_ms, _joined(trace))
                     done = self._database.execute(_ADD, row)
                     seqs.append(done.lastrowid if done.rowcount else None)
         except sqlite3.Error as error:
@@ -176,7 +195,7 @@ class Queue:
     def _set_aside(self, record: Kept, reason: str, now_ms: int) -> None:
         with self._transaction():
             self._database.execute("DELETE FROM waiting WHERE seq = ?", (record.seq,))
-            self._database.execute("INSERT INTO refused VALUES (?, ?, ?, ?, ?, ?, ?)", (*record, now_ms, reason))
+            self._database.execute("INSERT INTO refused VALUES (?, ?, ?, ?, ?, ?, ?)", (*record[:5], now_ms, reason))
 
     def _with_reserve(self, write: Callable[[], T]) -> T:
         try:
@@ -212,6 +231,8 @@ class Queue:
             database.close()
             remedy = "use that release, or name another file in A3CP_OUTBOX"
             raise UsageError(f"a later release has written the outbox at {self.path}", remedy=remedy)
+        if version == 1:
+            database.executescript(_FORWARD)
         database.executescript(_SCHEMA)
         if self.damaged is not None:  # What is late to come of its records must not be taken for the new ones'.
             database.execute("INSERT INTO sqlite_sequence VALUES ('waiting', ?)", (time.time_ns() // 1000,))
@@ -219,6 +240,18 @@ class Queue:
             database.execute(f"PRAGMA max_page_count = {self._pages_max}")
         self._reserve.hold()
         return database
+
+
+def _kept(row: tuple[int, bytes, str | None, bytes, int, bytes | None]) -> Kept:
+    seq, key, record_id, value, kept_ms, told = row
+    trace: Headers | None = None
+    if told is not None:
+        trace = list(zip((TRACEPARENT, TRACESTATE), told.split(b"\n", 1), strict=False))
+    return Kept(seq, key, record_id, value, kept_ms, trace)
+
+
+def _joined(trace: Headers | None) -> bytes | None:
+    return None if trace is None else b"\n".join(value or b"" for _, value in trace)
 
 
 def _disk_full(path: Path) -> OutboxFull:

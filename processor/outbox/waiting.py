@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from processor.codec.traces import trace_of
 from processor.errors import A3CPError, OutboxFull
 from processor.outbox.direct import Sending
 from processor.outbox.ports import Kept, Stock, Watcher
-from processor.outbox.queue import RECORD_BYTES, Queue
+from processor.outbox.queue import RECORD_BYTES, New, Queue
 
 _REMEDY: Final = "see that Kafka runs; keep the record, and send it again later"
 _STORED_BYTES_MAX: Final = 1 << 20  # of one transaction, roughly: its part of the write-ahead log
@@ -168,7 +169,9 @@ class Waiting:
         """Return the places in the file of what is written to it now; one by one if there is no room for all."""
         now_ms = self._now_ms()
         try:
-            return self._queue.add([(one.key, one.record_id, one.value) for one in portion], now_ms)
+            return self._queue.add(
+                [New(one.key, one.record_id, one.value, trace_of(one.headers)) for one in portion], now_ms
+            )
         except OutboxFull as error:
             if len(portion) == 1:
                 return [error]

@@ -24,6 +24,7 @@ class Kafka:
 
     def __init__(self) -> None:
         self.log: list[tuple[bytes, bytes]] = []
+        self.headers: dict[bytes, Headers | None] = {}  # by value
         self.is_away = False
         self.is_unheard = False  # it takes records, but its acknowledgements do not arrive
 
@@ -37,7 +38,7 @@ class Producer:
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
-        self._queued: list[tuple[bytes, bytes, OnDone]] = []
+        self._queued: list[tuple[bytes, bytes, Headers | None, OnDone]] = []
         self._unheard: list[OnDone] = []
 
     def send(
@@ -45,17 +46,18 @@ class Producer:
     ) -> int:
         assert key is not None
         assert on_done is not None
-        self._queued.append((key, value, on_done))
+        self._queued.append((key, value, headers, on_done))
         return 0
 
     def waiting(self, timeout_s: float = 0) -> int:
         del timeout_s
         while self._queued and not self._kafka.is_away:
-            key, value, on_done = self._queued.pop(0)
+            key, value, headers, on_done = self._queued.pop(0)
             if value.startswith(TOO_LARGE):
                 on_done(UsageError("a record is larger than the topic takes"))
                 continue
             self._kafka.log.append((key, value))
+            self._kafka.headers[value] = headers
             if self._kafka.is_unheard:
                 self._unheard.append(on_done)
             else:
@@ -66,7 +68,7 @@ class Producer:
         self.waiting()
 
     def give_up(self) -> None:
-        given_up = [on_done for _, _, on_done in self._queued] + self._unheard
+        given_up = [on_done for *_, on_done in self._queued] + self._unheard
         self._queued, self._unheard = [], []
         for on_done in given_up:
             on_done(BrokerUnavailable("given up"))

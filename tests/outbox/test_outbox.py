@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from processor.codec.headers import Headers
 from processor.core.model import RECENT_RECORDS_MAX
 from processor.errors import A3CPError, BrokerUnavailable, OutboxFull, UsageError
 from processor.outbox.direct import WINDOW_RECORDS
 from processor.outbox.erasing import erase_from, in_the_way, kept_of
 from processor.outbox.outbox import PATIENCE_S, Outbox
-from processor.outbox.queue import Queue
+from processor.outbox.queue import New, Queue
 from tests.outbox.stage import TOO_LARGE, Deployment, Kafka, Producer, Told
 
 AWAY_S = PATIENCE_S + 1
@@ -43,10 +44,27 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
     deployment.outbox.close()
 
 
-def send(deployment: Deployment, value: bytes, user: bytes = b"elias01") -> Told1:
+def send(deployment: Deployment, value: bytes, user: bytes = b"elias01", *, headers: Headers | None = None) -> Told1:
     told = Told1()
-    deployment.outbox.send(value, user, record_id=value.decode(), on_done=told.done, on_kept=told.kept)
+    deployment.outbox.send(value, user, record_id=value.decode(), headers=headers, on_done=told.done, on_kept=told.kept)
     return told
+
+
+@pytest.mark.parametrize("trace", [
+    None,
+    [("traceparent", b"00-" + b"1f" * 16 + b"-b7ad6b7169203331-01")],
+    [("traceparent", b"00-" + b"1f" * 16 + b"-b7ad6b7169203331-01"), ("tracestate", b"a=1")],
+])  # fmt: skip
+def test_a_record_that_waits_keeps_its_trace(deployment: Deployment, trace: Headers | None) -> None:
+    """Also over a restart of the process."""
+    deployment.kafka.is_away = True
+    send(deployment, b"1", headers=trace)
+    deployment.pass_time(AWAY_S)
+    deployment.kill()
+    deployment.kafka.is_away = False
+    deployment.start()
+    deployment.pass_time(AWAY_S)
+    assert deployment.kafka.headers == {b"1": trace}
 
 
 def test_while_kafka_answers_nothing_is_written(deployment: Deployment) -> None:
@@ -207,7 +225,7 @@ def test_a_refused_record_that_goes_straight_is_an_error(deployment: Deployment)
 def test_it_is_of_one_process_and_its_owner(tmp_path: Path) -> None:
     """The files are their owner's only, and another process is told that it cannot have them."""
     queue = Queue(tmp_path / "outbox.db")
-    queue.add([(b"elias01", "1", b"word")], 0)
+    queue.add([New(b"elias01", "1", b"word")], 0)
     modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     assert modes == {0o600}
     with pytest.raises(UsageError, match=r"another process uses the outbox at .*; give each process its own"):
@@ -227,7 +245,7 @@ def test_damage(tmp_path: Path, damage: str) -> None:
     """A damaged file is set aside and named, as it is; the outbox begins anew."""
     path = tmp_path / "outbox.db"
     queue = Queue(path)
-    queue.add([(b"elias01", str(number), b"x" * 5_000) for number in range(50)], 0)
+    queue.add([New(b"elias01", str(number), b"x" * 5_000) for number in range(50)], 0)
     queue.close()
     content = path.read_bytes()
     middle = len(content) // 2
@@ -267,10 +285,10 @@ def test_a_full_disk(tmp_path: Path) -> None:
         value = b"x" * 50_000
         count = 0
         while shutil.disk_usage(disk).free > len(value) * 3:
-            queue.add([(b"elias01", None, b"%d" % count + value)], 0)
+            queue.add([New(b"elias01", None, b"%d" % count + value)], 0)
             count += 1
         with pytest.raises(OutboxFull, match="the disk has no room for the outbox"):
-            queue.add([(b"elias01", None, value * 4)], 0)
+            queue.add([New(b"elias01", None, value * 4)], 0)
         assert count > 50
         with (disk / "other").open("wb") as other, pytest.raises(OSError, match="No space"):
             other.write(b"x" * 20_000_000)
@@ -292,7 +310,7 @@ def test_erase(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     queue = Queue(path)
     users = [b"ana", b"ana~0123abcd", b"elias01"]
-    queue.add([(user, None, b"secret %d" % place) for place, user in enumerate(users)], 0)
+    queue.add([New(user, None, b"secret %d" % place) for place, user in enumerate(users)], 0)
     queue.set_aside(queue.first(1)[0], "too large", 0)
     assert queue.erase("ana", dry_run=True) == 2
     assert queue.erase("ana") == 2
@@ -307,7 +325,7 @@ def test_erase_finds_the_person_in_a_used_outbox(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     assert kept_of(path, "ana") == 0
     queue = Queue(path)
-    queue.add([(b"ana~0123abcd", None, b"1"), (b"elias01", None, b"2")], 0)
+    queue.add([New(b"ana~0123abcd", None, b"1"), New(b"elias01", None, b"2")], 0)
     assert kept_of(path, "ana") == 1
     (way,) = in_the_way(path, 1)
     assert way.what == f"1 records of the person are in the outbox at {path}, which another process uses"

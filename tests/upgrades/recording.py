@@ -24,7 +24,7 @@ from processor.core.model import DAY_MS, HOUR_MS
 from processor.faces.tokens import add_token
 from processor.in_memory import TOPICS, MemoryDeployment
 from processor.outbox.ports import Kept
-from processor.outbox.queue import Queue
+from processor.outbox.queue import New, Queue
 from processor.profiles import Profiles, Pseudonyms, open_profiles
 from processor.profiles.bookmarks import Bookmark
 from processor.profiles.shares import Share
@@ -45,6 +45,7 @@ BEGIN_MS = 1_764_583_200_000  # 2025-12-01T10:00:00Z
 DAY = "2025-12-01"
 REGISTERED = ("A3CPMessage", "SessionCommand")  # ids 1 and 2 in the registry
 SECRET = "of these recordings alone"
+TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 PERSON = "ana@example.org"
 
 
@@ -114,7 +115,7 @@ class Day:
             "timestamp": self._deployment.clock.now_ms(),
         }
         value = ENCODINGS[user.partition("~")[0]](name, {**spine, **fields})
-        self.put(user, value, traceparent=b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        self.put(user, value, traceparent=TRACEPARENT)
         return value
 
 
@@ -251,7 +252,7 @@ def _in_postgresql(deployment: MemoryDeployment, file: Path) -> None:
 def _outbox(path: Path, to: Path) -> None:
     with closing(Queue(path)) as queue:
         keys = [f"user{number}".encode() for number in range(3)]
-        queue.add([(key, str(UUID(int=5)), b"{}" + key) for key in keys], BEGIN_MS)
+        queue.add([New(key, str(UUID(int=5)), b"{}" + key, [("traceparent", TRACEPARENT)]) for key in keys], BEGIN_MS)
         queue.set_aside(Kept(1, keys[0], str(UUID(int=5)), b"{}" + keys[0], BEGIN_MS), "too large", BEGIN_MS + 1)
     _compact(path, to)
 

@@ -333,7 +333,7 @@ COPY public.messages ("position", session_id, seq, user_id, record_id, timestamp
 
 COPY public.meta (name, value) FROM stdin;
 schema	6
-id	5636978948d7948d
+id	aff006719db68c1d
 \.
 
 

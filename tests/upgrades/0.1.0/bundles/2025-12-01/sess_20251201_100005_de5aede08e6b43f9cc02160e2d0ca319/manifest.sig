@@ -1,5 +1,5 @@
 {
   "format": "a3cp-signature/1",
-  "key_id": "a39a9eb9dca770e4",
-  "signature": "DqbHxS6sj4YGplDOf/2S7hRBG6VSAmgKVZnidbtM58vBI/d1lEFizL2J99u7LS0NKDlE8jOaK8KtclMkvieuDw=="
+  "key_id": "f0e8012c0488b3da",
+  "signature": "OyMuvfBZ9R1mYKNl401faFCBvYObE1617D2bHPbCGoKvJ7AgGTlDsQ4EFyRvXoGOGdOVdjqF5ERpFsJ+nhDhDQ=="
 }

@@ -1,5 +1,5 @@
 {
   "format": "a3cp-signature/1",
-  "key_id": "a39a9eb9dca770e4",
-  "signature": "GOxYs8XrRAAe2uc44zBbSmCWyP/9v/ec1lGMNZXIlmjMgR1ShvmHXi3QIv4e7ZAuWa9PqpjWSpjHNe5seCUvDA=="
+  "key_id": "f0e8012c0488b3da",
+  "signature": "5vO2o0UD/LWw/9sFb8cCXlgIJw1NKHD9f64jySTwpZRXzASNZY3cyNoig8cr62XZYURFk69WjR/soCXBzvsJDQ=="
 }

@@ -1,5 +1,5 @@
 {
   "format": "a3cp-signature/1",
-  "key_id": "a39a9eb9dca770e4",
-  "signature": "YrthJ5RQTjJOSJbb6gTCV+7Qfp//rUiG+KPGSBeNxMt5BLgo12htYt1+7kt0/xhOb9lzfaEpmj2P4hGR6DiNAA=="
+  "key_id": "f0e8012c0488b3da",
+  "signature": "oxrz30vp7RA3jJWHufx0QrgnjqPI8L9P2kWYIjNUkOrIsiJYfuXzKV+6CJln1pgoeigqgYJioUG1Dg14ni7TDg=="
 }

@@ -1,5 +1,5 @@
 {
   "format": "a3cp-signature/1",
-  "key_id": "a39a9eb9dca770e4",
-  "signature": "q1a3rSEmzKGmj5QrD2GevOZllNI0X/NPt6Qng6wo+NgAwsPGw6LWCpGnBlubmE8K3DWyEhMLocFDAisNvAwtAg=="
+  "key_id": "f0e8012c0488b3da",
+  "signature": "SH/2kenX82ti7vAOrT2IlJVcZeLSUJDdoizprmy7CuwYWSq0WQjIiGkBMpavY6D/kyxUcWR3XEmsim2dVXbADw=="
 }
