@@ -15,7 +15,8 @@ import psutil
 from bench.context import Context
 from bench.messages import START_MS, encode_ours, message
 from bench.report import Section, Target, number
-from bench.task import new_task, open_state, tune_garbage_collection, user_key, users_of
+from bench.task import new_task, open_state, user_key, users_of
+from processor.processes.collecting import tune_garbage_collection
 from processor.runtime.task import Task
 from processor.testing import MemoryRecord
 

@@ -18,11 +18,12 @@ from bench.latency import quantiles
 from bench.messages import encode_ours, messages
 from bench.pure import batches, whole_task
 from bench.report import Section, number
-from bench.task import new_codec, tune_garbage_collection
+from bench.task import new_codec
 from processor.codec.avro import AvroMessages
 from processor.core.model import Session
 from processor.kafka import transactions
 from processor.kafka.conf import producer_conf
+from processor.processes.collecting import tune_garbage_collection
 from processor.runtime.ports import Output
 from processor.settings.model import Settings
 from processor.wiring import schemas

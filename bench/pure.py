@@ -10,9 +10,10 @@ from bench.context import Context
 from bench.messages import encode_json, encode_ours, messages
 from bench.report import Section, Target, middle, number
 from bench.scale import GAP_MS
-from bench.task import new_codec, new_task, tune_garbage_collection
+from bench.task import new_codec, new_task
 from processor.core.model import Message, Rules, Tagged, UserState
 from processor.core.session import step
+from processor.processes.collecting import tune_garbage_collection
 from processor.runtime.task import Task
 from processor.testing import MemoryRecord
 

@@ -1,6 +1,5 @@
 """The processor's own parts without Kafka, wired as `a3cp process` wires them; and states of users as in life."""
 
-import gc
 import random
 from hashlib import sha256
 from typing import Final
@@ -18,13 +17,6 @@ from processor.settings.model import Settings
 from processor.wiring import schemas
 
 _RECORD_BYTES_MAX: Final = 2 << 20
-
-
-def tune_garbage_collection() -> None:
-    """Collect as rarely as `a3cp process` does."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 100)
 
 
 def new_codec() -> Codec:

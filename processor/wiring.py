@@ -134,8 +134,8 @@ def sealer_of(settings: Settings, store: "Store", target: Target, wanted: Sessio
     """Return what seals the bundles of `wanted` sessions that `store` has below `target`. Raises as `signer_of`."""
     from processor.bundles.sealing import Sealer  # Few seal.
 
-    clock, signer = SystemClock(), signer_of(settings)
-    return Sealer(store, target, seal_log(settings), now_ms=clock.now_ms, wanted=wanted, signer=signer)
+    signer = signer_of(settings)
+    return Sealer(store, target, seal_log(settings), now_ms=wall_ms, wanted=wanted, signer=signer)
 
 
 def seal_log(settings: Settings) -> "SealLog":
@@ -241,4 +241,4 @@ def audited(
     codec = Codec(schemas(settings), strict=settings.strict)
     rules = None if rules_changed else settings.rules()
     is_mirror = settings.reads_another_log
-    return audit(topics, codec, names, rules, now_ms=SystemClock().now_ms(), is_mirror=is_mirror)
+    return audit(topics, codec, names, rules, now_ms=wall_ms(), is_mirror=is_mirror)

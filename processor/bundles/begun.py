@@ -44,7 +44,7 @@ class BegunWriter:
         at_once: int = AT_ONCE,
         waiting_max: int = WAITING_MAX,
     ) -> None:
-        """Write what is `wanted` of what `reader` holds below `target`; at first, all open sessions are looked at.
+        """Write the `wanted` sessions of `reader` below `target`. At first all open sessions are looked at.
 
         `ledger`: remembers whose metadata are there, so that an erasure does not forget the root.
         """
@@ -71,7 +71,7 @@ class BegunWriter:
 
         Raises:
             TargetUnavailable: it cannot be written there; they have their turn again.
-            StoreUnavailable: likewise.
+            StoreUnavailable: they cannot be read; they have their turn again.
         """
         told = list(islice(self._told, self._at_once))
         with self._target.told("written", MAKE_ROOM):

@@ -9,12 +9,12 @@ import typer
 from processor.cli.extras import require
 from processor.cli.settings import Bootstrap, Json, Prefix, SignKey, Store, chosen
 from processor.cli.text import print_json
-from processor.codec.isotime import parse_time
+from processor.codec.isotime import parse_time, wall_ms
 from processor.core.model import DAY_MS
 from processor.errors import UsageError
 from processor.removal.roots import targets_of
 from processor.targets.paths import date_part, is_date_part
-from processor.wiring import SystemClock, recognise, sealer_of, store_of
+from processor.wiring import recognise, sealer_of, store_of
 
 
 def seal(
@@ -34,7 +34,7 @@ def seal(
     A day that is sealed keeps its seal. a3cp export --seal does it by itself.
     """
     require("export")
-    wanted = date_part(SystemClock().now_ms() - DAY_MS) if day is None else _day(day)
+    wanted = date_part(wall_ms() - DAY_MS) if day is None else _day(day)
     settings, (target,) = chosen(bootstrap, prefix, store, sign_key), targets_of([root])
     with closing(store_of(settings, must_exist=True)) as opened:
         recognise(opened, settings)

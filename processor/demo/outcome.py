@@ -81,7 +81,7 @@ def read_outcome(
 
 
 def check(sent: Sequence[Sent], outcome: DayOutcome, audited: AuditReport, names: TopicNames) -> list[Check]:
-    """Return what `a3cp audit` proves of the topics `names`, and that nothing of what was `sent` is missing there."""
+    """Return the checks of the day: what the audit has found, and whether the topics have all that was `sent`."""
     commands = sum(record.command_id is not None for record in sent)
     messages = len(sent) - commands
     is_all = audited.tagged + audited.dead == messages

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from processor.codec.isotime import wall_ms
 from processor.doctor.finding import Finding, State
 from processor.doctor.on_cluster import missing, of_cluster
 from processor.doctor.on_store import of_store
@@ -9,7 +10,6 @@ from processor.doctor.on_work import of_work
 from processor.errors import A3CPError
 from processor.kafka.cluster import look
 from processor.settings.model import Settings
-from processor.wiring import SystemClock
 
 
 def examine(settings: Settings, roots: Sequence[str]) -> Iterator[Finding]:
@@ -26,7 +26,7 @@ def examine(settings: Settings, roots: Sequence[str]) -> Iterator[Finding]:
         counts = {seen.topic.partitions for seen in cluster.topics.values()}
         if len(counts) == 1 and not missing(cluster, settings):
             (partitions,) = counts
-            yield from of_work(cluster, settings, partitions, SystemClock().now_ms)
+            yield from of_work(cluster, settings, partitions, wall_ms)
             names = settings.topics()
             stored = partitions if cluster.hidden.isdisjoint((names.tagged, names.sessions)) else 0
     except A3CPError as error:

@@ -112,7 +112,7 @@ async def unknown(context: Context, session_id: str) -> Problem:
 
 
 def not_found(session_id: str) -> Problem:
-    """Return what is told of a session that does not exist, and of one that the caller does not see."""
+    """Return the problem of a session that does not exist. One that the caller must not see has the same."""
     return Problem("session_not_found", "there is no such session", session_id=session_id)
 
 

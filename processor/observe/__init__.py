@@ -1,1 +1,1 @@
-"""What is told of a running process: logs, metrics, health."""
+"""How a running process does, for people and programs outside of it: logs, metrics, health, spans."""

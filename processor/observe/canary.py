@@ -33,7 +33,7 @@ class CanaryMetrics:
 
 
 class CanaryObserver:
-    """What is told of one canary, by its loop."""
+    """Tells how one canary does; used by its loop."""
 
     def __init__(self, metrics: CanaryMetrics, health: Health, log: FilteringBoundLogger) -> None:
         self._metrics = metrics

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ExportObserver:
-    """What is told of one exporter; used by its thread."""
+    """Tells how one exporter does; used by its thread."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ class HooksMetrics:
 
 
 class HooksObserver:
-    """What is told of one process of hooks; its loop tells most of it, `buried` the threads of its deliveries."""
+    """Tells how one process of hooks does. Its loop uses it; the threads of its deliveries call `buried`."""
 
     def __init__(
         self, metrics: HooksMetrics, health: Health, log: FilteringBoundLogger, hooks: Iterable[tuple[str, str]]

@@ -49,7 +49,7 @@ class Stock(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Who is told how the outbox stands; called by one thread, and quick."""
+    """Hears how the outbox stands. One thread calls it, and does not wait for it long."""
 
     def damaged(self, where: str) -> None:
         """Take note that the file was damaged, and is at `where` now."""

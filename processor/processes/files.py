@@ -11,6 +11,7 @@ from processor.bundles.renderer import renderer
 from processor.bundles.sealing import DailySealer
 from processor.bundles.writing import BundleWriter, write_index
 from processor.codec import Codec
+from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, RecordError, TargetUnavailable
 from processor.processes.writers import SESSIONS_MIN, Writers, processes
 from processor.sessions.aside import SetAside
@@ -20,7 +21,7 @@ from processor.sessions.ports import SessionFilter, SessionReader, Store
 from processor.sessions.shapes import Seal
 from processor.settings.model import Settings
 from processor.targets.target import Target
-from processor.wiring import SystemClock, schemas, sealer_of, signer_of
+from processor.wiring import schemas, sealer_of, signer_of
 
 if TYPE_CHECKING:
     from processor.training.writer import TrainingWriter
@@ -102,7 +103,7 @@ class Files:
                 store.reader,
                 wanted.bundles,
                 codec,
-                now_ms=SystemClock().now_ms,
+                now_ms=wall_ms,
                 formats=wanted.formats,
                 is_pure=store.writer.note_reader(renderer()),
                 signer=signer_of(settings),
@@ -116,7 +117,7 @@ class Files:
         if wanted.bundles is not None and wanted.seal:
             self._sealer = DailySealer(
                 sealer_of(settings, store, wanted.bundles, wanted.sessions),
-                now_ms=SystemClock().now_ms,
+                now_ms=wall_ms,
                 wait_ms=settings.gap_ms + settings.quiet_ms,
             )
             report.sealed_until("")

@@ -15,6 +15,7 @@ from processor.broker import bootstrap_of_running
 from processor.client.keeping import open_outbox
 from processor.client.sending import Sender
 from processor.codec.codec import Codec
+from processor.codec.isotime import wall_ms
 from processor.erasing.looking import Places
 from processor.erasing.on_kafka import ErasureLogOnKafka
 from processor.errors import A3CPError, BrokerUnavailable, StoreUnavailable, UsageError
@@ -37,7 +38,7 @@ from processor.runtime.identities import CLUSTER
 from processor.settings.model import Settings
 from processor.store.sql import SqlStore
 from processor.view.view import View
-from processor.wiring import SystemClock, log_conf, profiles_of, recognise, schemas, signer_of, store_of
+from processor.wiring import log_conf, profiles_of, recognise, schemas, signer_of, store_of
 
 SOURCE: Final = "a3cp_serve"  # of the commands that the service sends
 _BACKOFF_FIRST_S: Final = 0.2
@@ -90,7 +91,7 @@ class Replica:
         """Begin to connect and to follow."""
         self._thread.start()
         if self._profiles is not None:
-            tidying = (self._profiles, self._log, self._stopping, SystemClock().now_ms)
+            tidying = (self._profiles, self._log, self._stopping, wall_ms)
             threading.Thread(target=tidy, args=tidying, name="a3cp-tidy", daemon=True).start()
 
     def let_go(self) -> None:
@@ -136,70 +137,75 @@ class Replica:
         settings = self._named()
         conf, topics = settings.kafka_conf(), settings.topics()
         partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
-        clock, store = SystemClock(), self._store(settings)
-        codec = Codec(schemas(settings))
-        view = View(
-            codec,
+        store = self._store(settings)
+        view = self._view = View(
+            Codec(schemas(settings)),
             None if store is None else store.reader,
             partitions=partitions,
             cluster_id=ids_of(conf, ()).get(CLUSTER, ""),
-            now_ms=clock.now_ms,
+            now_ms=wall_ms,
         )
-        self._view = view
-        outbox = self._outbox = self._outbox or self._open_outbox(settings)
-        meanwhile = None
-        if outbox is not None:
-            outbox.was_seen = partial(_was_seen, view)
-            meanwhile = Meanwhile(view, outbox, codec=codec, rules=settings.rules(), now_ms=clock.now_ms)
-        sender = Sender.serving(settings, source=SOURCE, outbox=outbox)
+        meanwhile = self._meanwhile(settings, view)
+        sender = Sender.serving(settings, source=SOURCE, outbox=self._outbox)
         with closing(sender), Viewing(conf, topics, view, partitions) as viewing:
             self._trouble = None
-            self._ready(
-                Context(
-                    view=view,
-                    sender=sender,
-                    settings=settings,
-                    now_ms=clock.now_ms,
-                    store=None if store is None else store.reader,
-                    bundles_root=self._bundles_root,
-                    signer=self._signer,
-                    profiles=self._profiles,
-                    places=None if store is None else self._places(settings, partitions, store),
-                    site_key=self.site_key,
-                    metrics=self._metrics,
-                    meanwhile=meanwhile,
-                    corner=Corner(
-                        CornerOnKafka(conf, topics, settings.group_id, partitions),
-                        settings=settings,
-                        topics=topics,
-                        store=None if store is None else store.reader,
-                        outbox=None if outbox is None else outbox.standing,
-                        positions=viewing.positions,
-                        ends=viewing.ends,
-                        away=self.troubles,
-                        now_ms=clock.now_ms,
-                    ),
-                )
+            context = Context(
+                view=view,
+                sender=sender,
+                settings=settings,
+                now_ms=wall_ms,
+                store=None if store is None else store.reader,
+                bundles_root=self._bundles_root,
+                signer=self._signer,
+                profiles=self._profiles,
+                places=None if store is None else self._places(settings, partitions, store),
+                site_key=self.site_key,
+                metrics=self._metrics,
+                meanwhile=meanwhile,
+                corner=self._corner(settings, partitions, store, viewing),
             )
+            self._ready(context)
             self._log.info("following the topics", operation="follow", partitions=partitions)
-            begin_anew = threading.Event()
-            looking = threading.Thread(
-                target=self._look_around,
-                args=(settings, view, viewing, store, begin_anew),
-                name="a3cp-look",
-                daemon=True,
-            )
-            looking.start()
-            try:
-                while not self._stopping.is_set() and not begin_anew.is_set():
-                    try:
-                        viewing.follow()
-                    except BrokerUnavailable as error:
-                        self._note(error, for_s=_TROUBLE_S)
-            finally:
-                view.close()
-                begin_anew.set()
-                looking.join()
+            self._feed(settings, view, viewing, store)
+
+    def _feed(self, settings: Settings, view: View, viewing: Viewing, store: SqlStore | None) -> None:
+        """Feed the view until this is stopped, or the view has to begin anew."""
+        begin_anew = threading.Event()
+        around = (settings, view, viewing, store, begin_anew)
+        looking = threading.Thread(target=self._look_around, args=around, name="a3cp-look", daemon=True)
+        looking.start()
+        try:
+            while not self._stopping.is_set() and not begin_anew.is_set():
+                try:
+                    viewing.follow()
+                except BrokerUnavailable as error:
+                    self._note(error, for_s=_TROUBLE_S)
+        finally:
+            view.close()
+            begin_anew.set()
+            looking.join()
+
+    def _meanwhile(self, settings: Settings, view: View) -> Meanwhile | None:
+        """Return what shows records that wait in the outbox. Returns None if there is no outbox."""
+        outbox = self._outbox = self._outbox or self._open_outbox(settings)
+        if outbox is None:
+            return None
+        outbox.was_seen = partial(_was_seen, view)
+        return Meanwhile(view, outbox, codec=view.codec, rules=settings.rules(), now_ms=wall_ms)
+
+    def _corner(self, settings: Settings, partitions: int, store: SqlStore | None, viewing: Viewing) -> Corner:
+        topics = settings.topics()
+        return Corner(
+            CornerOnKafka(settings.kafka_conf(), topics, settings.group_id, partitions),
+            settings=settings,
+            topics=topics,
+            store=None if store is None else store.reader,
+            outbox=None if self._outbox is None else self._outbox.standing,
+            positions=viewing.positions,
+            ends=viewing.ends,
+            away=self.troubles,
+            now_ms=wall_ms,
+        )
 
     def _places(self, settings: Settings, partitions: int, store: SqlStore) -> Places:
         log = ErasureLogOnKafka(log_conf(settings, 0, partitions), settings.topics())

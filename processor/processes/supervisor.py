@@ -35,7 +35,7 @@ def supervise(
 
     Raises:
         Fatal: a worker cannot go on.
-        UsageError: likewise, since what it was told is wrong.
+        UsageError: it cannot, since what it was told is wrong.
     """
     stopping = False
 

@@ -92,7 +92,7 @@ class Viewing:
 def _starts(
     conf: Mapping[str, Any], names: TopicNames, partitions: int, wanted: Starts
 ) -> tuple[Mapping[TopicPlace, int], Mapping[TopicPlace, int]]:
-    """Return where tagged messages and session events are to be read from, and what of that reads need."""
+    """Return where each partition of the two topics is read from, and from where on requests need its records."""
     kinds = {names.tagged: TAGGED, names.sessions: SESSIONS}
     places = [(topic, number) for topic in kinds for number in range(partitions)]
     firsts, since = offsets_since(conf, places, 0), offsets_since(conf, places, wanted.since_ms)

@@ -7,12 +7,13 @@ from processor.bundles.bundle import Written
 from processor.bundles.contents import Format
 from processor.bundles.writing import BundleWriter
 from processor.codec import Codec
+from processor.codec.isotime import wall_ms
 from processor.errors import RecordError
 from processor.processes.pool import cores, pool_of, spread
 from processor.sessions.model import SessionRow
 from processor.settings.model import Settings
 from processor.targets.target import Target
-from processor.wiring import SystemClock, schemas, signer_of, store_of
+from processor.wiring import schemas, signer_of, store_of
 
 SESSIONS_MIN: Final = 1_000  # due; fewer are written sooner by one than several processes start
 PROCESSES_MAX: Final = 8
@@ -55,7 +56,7 @@ def _begin(settings: Settings, to: str, formats: frozenset[Format], is_pure: boo
             store_of(settings, must_exist=True).reader,
             Target(to),
             Codec(schemas(settings)),
-            now_ms=SystemClock().now_ms,
+            now_ms=wall_ms,
             formats=formats,
             is_pure=is_pure,
             signer=signer_of(settings),

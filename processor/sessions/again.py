@@ -17,7 +17,7 @@ AGAIN_MAX_S: Final = 600.0
 
 
 class ReadAgain(NamedTuple):
-    """What became of what was set aside."""
+    """How many of the records that were set aside could be read now, and how many still wait."""
 
     written: int = 0
     waiting: int = 0  # still in the topics, but not to be read

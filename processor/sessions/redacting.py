@@ -1,4 +1,4 @@
-"""A session for the eyes of others: some fields of its records are hidden, and with them what is told of these."""
+"""A session for the eyes of others: some fields of its records are hidden, and whatever was made of those fields."""
 
 import hmac
 import json

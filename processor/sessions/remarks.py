@@ -1,4 +1,4 @@
-"""What is told of a session beside what happened in it: notes, context and steps, by commands and by messages."""
+"""Notes, context and steps of a session: commands and messages say them, and they are no happenings of their own."""
 
 from collections.abc import Mapping
 from typing import Any

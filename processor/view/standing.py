@@ -121,7 +121,7 @@ class Ahead:
             del self._told[key]
 
     def _put(self, key: bytes, told: dict[str, _LatestEvent]) -> None:
-        """Keep what is told of a user, as the one of whom was told last."""
+        """Keep the latest events of a user, who is now the last in the order in which users are forgotten."""
         if told:
             self._told[key] = told
             self._told.move_to_end(key)

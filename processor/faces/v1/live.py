@@ -162,7 +162,7 @@ async def _of_session(
 
 
 class _Replay:
-    """What has happened in a session since a position, in the order of the log; and what of a watch is behind it."""
+    """What has happened in a session since a position, in the order of the log. Then a watch goes on behind it."""
 
     def __init__(self, held: Held, begin: Position, codec: Codec) -> None:
         self._held = held
