@@ -123,6 +123,11 @@ def failure(
     return Fatal(text) if error.fatal() else OutcomeUnknown(text)
 
 
+def may_pass(exception: KafkaException) -> bool:
+    """Whether the same question may have an answer a moment later."""
+    return usage_error(exception) is None and isinstance(failure("", exception), BrokerUnavailable | OutcomeUnknown)
+
+
 def _right_to_give(code: int, conf: Mapping[str, Any], needs: str) -> str:
     """Return what an operator has to do if the broker's answer `code` tells that a right is missing."""
     login = conf.get("sasl.username") or conf.get("sasl.oauthbearer.client.id")

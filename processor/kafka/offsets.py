@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, IsolationLevel, KafkaError
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
 from processor.errors import BrokerUnavailable
-from processor.kafka.failures import unreachable
+from processor.kafka.failures import may_pass, unreachable
 
 T = TypeVar("T")
 
@@ -195,7 +195,6 @@ def patiently(
         try:
             return ask()
         except KafkaException as error:
-            outcome = unreachable(doing, error, conf, needs=needs)
-            if not isinstance(outcome, BrokerUnavailable) or time.monotonic() > deadline_s:
-                raise outcome from error
+            if not may_pass(error) or time.monotonic() > deadline_s:
+                raise unreachable(doing, error, conf, needs=needs) from error  # It takes two seconds to say why.
             time.sleep(_RETRY_S)
