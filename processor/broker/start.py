@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -25,9 +26,10 @@ POLL_S = 0.05
 FREE_PORT_ATTEMPTS_MAX = 3
 LOG_TAIL_BYTES = 64 * 1024
 RUN_OUT = "because its session has timed out"  # what the controller says of the last start's registration
+# What it then writes: the frame's version, the kind 17 (a changed registration), any version of that, the node 1.
+RUN_OUT_RECORD = re.compile(rb"\x01\x11[\x00-\x03]\x00\x00\x00\x01")
 CONTROLLER_WORKS = "Activated periodic tasks"
-RUN_OUT_TIMEOUT_S = 3.0  # after which it had run out before: it takes 0.1 s
-WRITTEN_S = 0.2  # after which the controller has written down what it said
+RUN_OUT_TIMEOUT_S = 10.0  # after which it had run out before: it takes 0.1 s, and some on a machine that is very busy
 
 Say = Callable[[str], None]
 
@@ -152,6 +154,8 @@ def _let_run_out(folder: Path, ports: tuple[int, int], command: list[str]) -> No
     settings = folder / "controller.properties"
     settings.write_text(controller_properties(folder, controller_port), "utf-8")
     log_size_bytes = _size_bytes(folder / "broker.log")
+    written = folder / "data" / "__cluster_metadata-0"
+    sizes_bytes = {path: _size_bytes(path) for path in written.glob("*.log")}
     process = _spawn([*command, "kafka.Kafka", str(settings)], folder / "broker.out")
     write_state(folder, State(process.pid, port, controller_port))
     works_since_s = math.inf
@@ -159,13 +163,14 @@ def _let_run_out(folder: Path, ports: tuple[int, int], command: list[str]) -> No
     def has_run_out() -> bool:
         nonlocal works_since_s
         said = _tail(folder / "broker.log", log_size_bytes)
+        if RUN_OUT in said:  # What is not written yet is lost where the controller stops.
+            return any(RUN_OUT_RECORD.search(_added(path, sizes_bytes.get(path, 0))) for path in written.glob("*.log"))
         if works_since_s == math.inf and CONTROLLER_WORKS in said:
             works_since_s = time.monotonic()
-        return RUN_OUT in said or time.monotonic() > works_since_s + RUN_OUT_TIMEOUT_S
+        return time.monotonic() > works_since_s + RUN_OUT_TIMEOUT_S
 
     try:
         _wait_until(has_run_out, folder, process, port, log_size_bytes)
-        time.sleep(WRITTEN_S)
         process.terminate()
         process.wait(START_TIMEOUT_S)
     except BaseException:
@@ -222,6 +227,12 @@ def _java() -> Path:
 
 def _size_bytes(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _added(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read()
 
 
 def _tail(path: Path, start: int = 0) -> str:
