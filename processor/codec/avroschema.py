@@ -4,6 +4,7 @@ Source: the Avro specification 1.12, "Parsing Canonical Form", "Schema Fingerpri
 """
 
 import json
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 SCHEMA_CHARS_MAX: Final = 256 * 1024  # of a schema's text
@@ -106,6 +107,7 @@ def _fields(schema: SchemaJson) -> list[dict[str, SchemaJson]]:
     return fields
 
 
+@cache
 def _crc64_table() -> tuple[int, ...]:
     table = []
     for byte in range(256):

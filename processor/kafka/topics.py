@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -73,19 +74,23 @@ def desired_topics(
             f"{prefix!r} cannot start a topic name", remedy="use letters, digits, '.', '_' and '-', at most 200 of them"
         )
     topics = []
-    for path in topic_files():
-        topic = read_topic(path)
+    for shipped in _shipped():
         topic = replace(
-            topic,
-            name=prefix + topic.name.removeprefix(DEFAULT_PREFIX),
-            partitions=partitions or topic.partitions,
-            replicas=replicas or topic.replicas,
+            shipped,
+            name=prefix + shipped.name.removeprefix(DEFAULT_PREFIX),
+            partitions=partitions or shipped.partitions,
+            replicas=replicas or shipped.replicas,
         )
         if topic.replicas >= 3:
             topic = replace(topic, configs={"min.insync.replicas": "2", **topic.configs})
         topics.append(topic)
     check_partitions(topics)
     return topics
+
+
+@cache
+def _shipped() -> tuple[Topic, ...]:
+    return tuple(map(read_topic, topic_files()))
 
 
 def read_topic(path: Path) -> Topic:
