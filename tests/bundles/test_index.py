@@ -16,7 +16,8 @@ from processor.sessions.shapes import Index
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
-from tests.removal.stage import filled, values
+from tests.removal.stage import values
+from tests.sessions.exporting import applied
 from tests.sessions.outputs import CODEC, START_MS, processed
 
 MISSING = "it is missing: the index lists it, and neither a3cp erase nor a3cp retention has removed it"
@@ -25,7 +26,7 @@ MISSING = "it is missing: the index lists it, and neither a3cp erase nor a3cp re
 @pytest.fixture
 def filled_store(tmp_path: Path) -> Iterator[SqlStore]:
     """A store with four sessions of two users on two dates."""
-    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    store = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     yield store
     store.close()
 
@@ -87,7 +88,7 @@ def test_bundles_that_a_store_has_let_go_stay_listed(filled_store: SqlStore, tar
 
 def test_several_stores_share_a_root(filled_store: SqlStore, target: Target, tmp_path: Path) -> None:
     """Each has an index of its own; who is erased is gone from all of them."""
-    other = filled(open_store(f"sqlite:///{tmp_path / 'other.db'}"), processed(values()))
+    other = applied(open_store(f"sqlite:///{tmp_path / 'other.db'}"), processed(values()))
     export(filled_store, target)
     export(other, target)
     other.close()

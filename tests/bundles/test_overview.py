@@ -15,7 +15,7 @@ from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
 from tests.bundles.browser import Browser
-from tests.removal.stage import filled
+from tests.sessions.exporting import applied
 from tests.sessions.outputs import CODEC, START_MS, message, processed
 
 HOUR_MS = 3_600_000
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
         message("bob", 30 * HOUR_MS, label_status="corrected", label_correction="eat"),
         message(MARKUP, 31 * HOUR_MS, transcript="hello"),
     ]
-    opened = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(records))
+    opened = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(records))
     yield opened
     opened.close()
 

@@ -15,7 +15,8 @@ from processor.errors import Fatal, StoreUnavailable, UsageError
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
-from tests.removal.stage import export, files, filled, leaks, reader, values
+from tests.removal.stage import export, files, leaks, reader, values
+from tests.sessions.exporting import applied
 from tests.sessions.outputs import processed
 
 ANNA = "anna-4711"
@@ -25,7 +26,7 @@ ANNA = "anna-4711"
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]:
     """A SQLite store with a person's sessions in it; who waits for its file does not wait for long."""
     monkeypatch.setattr("processor.store.sqlite.BUSY_TIMEOUT_S", 0.1)
-    opened = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    opened = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     yield opened
     opened.close()
 

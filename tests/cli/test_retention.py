@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 from processor.cli.app import app
 from processor.cli.retention import age_ms
 from processor.errors import StoreUnavailable, UsageError
-from processor.sessions.materializer import Materializer
 from processor.sessions.ports import SessionFilter
 from processor.store import open_store
 from tests.cli.running import PROGRAM
 from tests.removal.stage import export, files, reader
-from tests.sessions.outputs import DECODE, message, processed
+from tests.sessions.exporting import applied
+from tests.sessions.outputs import message, processed
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
     store = open_store(f"sqlite:///{path}")
     values = [message("ben", at_ms, transcript="hello") for at_ms in (0, 9_000_000)]
     records = processed([*values, message("cleo", 0, source="model_trainer")])
-    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    applied(store, records)
     store.close()
     return path
 

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from processor.cli.app import app
 from processor.errors import UsageError
-from processor.sessions.materializer import Materializer
 from processor.store import open_store
-from tests.sessions.outputs import DECODE, message, processed
+from tests.sessions.exporting import applied
+from tests.sessions.outputs import message, processed
 
 HOSTILE = "evil\x1b[2J\x1b]0;title\x07 words"
 
@@ -22,7 +22,7 @@ def address(tmp_path: Path) -> str:
     store = open_store(found)
     values = [message(f"user-{n % 3}", n * 86_400_000 // 4, transcript=f"day {n}") for n in range(12)]
     records = processed([*values, message("eve", 0, transcript=HOSTILE, source=HOSTILE, is_demo=True)])
-    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    applied(store, records)
     store.close()
     return found
 
@@ -80,7 +80,7 @@ def test_lanes_are_their_owners(tmp_path: Path) -> None:
         message(lane, 4, overall_score=8.5, transcript="in a lane"),
     ]
     records = processed(values)
-    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    applied(store, records)
     store.close()
     (latest, _) = run_json("list", "--store", address, "--user", "anna")["sessions"]
     assert (latest["user_id"], latest["owner"], latest["tags"]) == (lane, "anna", ["urgent", "week 3"])
@@ -136,7 +136,7 @@ def test_no_id_or_word_is_broken_on_a_narrow_terminal(tmp_path: Path, monkeypatc
     address = f"sqlite:///{tmp_path / 'narrow.db'}"
     store = open_store(address)
     records = processed([message(long_id, 5 * 86_400_000, transcript="a walk in the garden", is_demo=True)])
-    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    applied(store, records)
     store.close()
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
     for words in (["list"], ["list", "--by", "user"], ["search", "garden"]):

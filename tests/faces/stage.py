@@ -1,5 +1,6 @@
 """What tests of the faces share: a deployment in memory with its application, and bodies of requests."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,3 +87,13 @@ def as_caller(http: TestClient, who: Caller) -> TestClient:
 
     http.app.state.shell.doors.who = let_in  # type: ignore[attr-defined]
     return http
+
+
+def kinds(deployment: MemoryDeployment) -> list[str]:
+    """The kinds of all session events, in the order of the log."""
+    return [json.loads(value or b"")["kind"] for value in deployment.broker.values("sessions")]
+
+
+def code(answer: Any) -> tuple[int, str]:
+    """An answer's status and the code of its problem."""
+    return answer.status_code, answer.json()["code"]

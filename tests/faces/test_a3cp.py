@@ -1,6 +1,5 @@
 """A3CP's own contract, request by request: what its old black-box tests send, and what its modules rely on."""
 
-import json
 import uuid
 from typing import Any
 
@@ -13,7 +12,7 @@ from processor.core.model import IdFormat
 from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment
 from tests.faces.reading import reading
-from tests.faces.stage import START, START_MS, http_of, message
+from tests.faces.stage import START, START_MS, http_of, kinds, message
 
 PREFIXES = ("/session_manager", "/api/session_manager")
 HOUR_MS = 3_600_000
@@ -52,10 +51,6 @@ def started(http: TestClient, user_id: str = "ann") -> str:
     session_id = answer.json()["session_id"]
     assert isinstance(session_id, str)
     return session_id
-
-
-def events(deployment: MemoryDeployment) -> list[str]:
-    return [json.loads(value or b"")["kind"] for value in deployment.broker.values("sessions")]
 
 
 # start
@@ -116,7 +111,7 @@ def test_a_second_start_answers_with_what_the_first_one_stored(deployment: Memor
     for each in (first, again, restarted, exported):
         del each["record_id"], each["timestamp"]
     assert first == again == restarted == exported
-    assert events(deployment).count("started") == 1
+    assert kinds(deployment).count("started") == 1
 
 
 def test_the_same_start_twice_is_one(deployment: MemoryDeployment, http: TestClient) -> None:
@@ -131,7 +126,7 @@ def test_the_same_start_twice_is_one(deployment: MemoryDeployment, http: TestCli
     deployment.restarted()
     with http_of(deployment) as restarted:
         assert restarted.post("/session_manager/sessions.start", json=body).json() == first.json()
-    assert events(deployment) == ["started", "ended"]
+    assert kinds(deployment) == ["started", "ended"]
 
 
 def test_a_session_that_a_message_opened_is_the_open_one(deployment: MemoryDeployment, http: TestClient) -> None:
@@ -233,7 +228,7 @@ def test_another_users_session_is_403(deployment: MemoryDeployment, http: TestCl
     answer = end(http, session_id, "ben")
     assert (answer.status_code, answer.json()) == (403, {"detail": "Session user mismatch"})
     assert status(http, session_id) == "active"
-    assert events(deployment) == ["started"]
+    assert kinds(deployment) == ["started"]
 
 
 def test_a_second_end_is_409(deployment: MemoryDeployment, http: TestClient) -> None:
@@ -245,7 +240,7 @@ def test_a_second_end_is_409(deployment: MemoryDeployment, http: TestClient) -> 
     deployment.restarted()
     with http_of(deployment) as restarted:
         assert end(restarted, session_id).status_code == 409
-    assert events(deployment) == ["started", "ended"]
+    assert kinds(deployment) == ["started", "ended"]
 
 
 def test_an_end_that_another_replica_was_first_with_is_409(deployment: MemoryDeployment, http: TestClient) -> None:
@@ -397,7 +392,7 @@ def test_without_a_processor_the_same_start_can_be_repeated(deployment: MemoryDe
     again = http.post("/session_manager/sessions.start", json=body)
     assert again.status_code == 200
     assert again.headers["Idempotent-Replayed"] == "true"
-    assert events(deployment) == ["started"]
+    assert kinds(deployment) == ["started"]
 
 
 def test_a_start_that_failed_in_delivery_is_503(deployment: MemoryDeployment, http: TestClient) -> None:

@@ -11,14 +11,10 @@ from processor.errors import A3CPError, BrokerUnavailable
 from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment
 from processor.sessions.ports import Gone
-from tests.faces.stage import COMMANDS, as_caller, created, http_of, problem
+from tests.faces.stage import COMMANDS, as_caller, created, http_of, kinds, problem
 
 MINUTE_MS = 60_000
 UNKNOWN = "sess_0123456789abcdef"
-
-
-def kinds(deployment: MemoryDeployment) -> list[str]:
-    return [json.loads(value or b"")["kind"] for value in deployment.broker.values("sessions")]
 
 
 @pytest.mark.parametrize(("route", "body", "status_code", "kind"), COMMANDS)

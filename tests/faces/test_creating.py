@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from processor.core.ids import owner_of
 from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment
-from tests.faces.stage import as_caller, http_of
+from tests.faces.stage import as_caller, code, http_of
 
 
 def create(http: TestClient, **body: Any) -> Any:
@@ -18,10 +18,6 @@ def create(http: TestClient, **body: Any) -> Any:
 
 def events(deployment: MemoryDeployment) -> list[dict[str, Any]]:
     return [json.loads(value or b"") for value in deployment.broker.values("sessions")]
-
-
-def code(answer: Any) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
 
 
 def test_a_session_begins(deployment: MemoryDeployment, http: TestClient) -> None:

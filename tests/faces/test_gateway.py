@@ -11,16 +11,13 @@ from processor.faces.gateway import records
 from processor.faces.gateway.taking import Taking
 from processor.in_memory import MemoryDeployment
 from tests.faces.gateway_stage import client_of, turned_away, url_of
+from tests.faces.stage import kinds
 
 WORDS = {"type": "error", "payload": "Invalid or expired session."}
 
 
 def raw(deployment: MemoryDeployment) -> list[dict[str, Any]]:
     return [json.loads(value or b"") for value in deployment.broker.values("raw")]
-
-
-def kinds(deployment: MemoryDeployment) -> list[str]:
-    return [json.loads(value or b"")["kind"] for value in deployment.broker.values("sessions")]
 
 
 def test_the_documents_own_frames(http: TestClient, deployment: MemoryDeployment) -> None:

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from processor.codec.wire import avro_header
 from processor.faces.doors import Caller
 from processor.in_memory import MemoryDeployment
-from tests.faces.stage import START, START_MS, as_caller, message
+from tests.faces.stage import START, START_MS, as_caller, code, message
 from tests.strategies import single_object
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -31,10 +31,6 @@ def lane(deployment: MemoryDeployment, session_id: str) -> str:
     user_id = deployment.view.memory.user_of(session_id)
     assert user_id is not None
     return user_id
-
-
-def code(answer: Any) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
 
 
 def test_what_a_message_does_not_say_is_filled_in(

@@ -6,15 +6,13 @@ from pathlib import Path
 
 from processor.bundles.bundle import write_bundle
 from processor.sessions.due import view_of
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
-from processor.sessions.ports import SessionFilter, Source
+from processor.sessions.ports import SessionFilter
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.paths import date_part
 from processor.targets.target import Target
 from processor.training.dataset import write_date
-from tests.sessions.outputs import CODEC, DECODE, START_MS, message
+from tests.sessions.outputs import CODEC, START_MS, message
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -38,15 +36,6 @@ def values() -> list[bytes]:
         message(u, HOUR_MS * 9, source="model_trainer", transcript=f"looseword{u[:4]}") for u in ("anna-4711", "ben")
     ]
     return told
-
-
-def filled(store: SqlStore, records: list[OutputRecord]) -> SqlStore:
-    Materializer(store.writer, DECODE).apply(records, everything(records))
-    return store
-
-
-def everything(records: list[OutputRecord]) -> dict[Source, tuple[int | None, int]]:
-    return {(r.topic, r.partition): (None, r.offset + 1) for r in records}
 
 
 def export(store: SqlStore, root: Path) -> Target:

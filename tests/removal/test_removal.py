@@ -26,7 +26,8 @@ from processor.targets.locks import TEMPORARY
 from processor.targets.paths import METADATA, bundle_path, date_part
 from processor.targets.target import Target
 from processor.training.dataset import write_date
-from tests.removal.stage import DAY_MS, HOUR_MS, everything, export, files, filled, leaks, values
+from tests.removal.stage import DAY_MS, HOUR_MS, export, files, leaks, values
+from tests.sessions.exporting import applied, everything
 from tests.sessions.outputs import CODEC, DECODE, START_MS, message, processed
 
 EVERYTHING = SessionFilter()
@@ -61,7 +62,7 @@ def words_of(root: Path) -> set[str]:
 
 def test_a_user_is_removed_from_the_store(store: SqlStore) -> None:
     """All of one user's rows, of no other's; what is counted before is what goes; the second time nothing is left."""
-    filled(store, processed(values()))
+    applied(store, processed(values()))
     others = held(store, "ben")
     ids = [session.session_id for session in store.reader.sessions(EVERYTHING, limit=100)]
     offsets = store.writer.offsets()
@@ -81,7 +82,7 @@ def test_lanes_go_with_their_owner(store: SqlStore) -> None:
     """What a person did in lanes goes too, in sessions and in none; who has a name that only looks so stays."""
     lane, others = "anna-4711~0123abcd", ["anna-4711~0123abcg", "anna-4711~0123abcde", "ANNA-4711~0123abcd", "anna-471"]
     told = [value.replace(b'"anna-4711"', f'"{name}"'.encode()) for name in (lane, *others) for value in values()]
-    filled(store, processed([value for value in told if b'"ben"' not in value]))
+    applied(store, processed([value for value in told if b'"ben"' not in value]))
     before = {
         name: [s.user_id for s in store.reader.sessions(SessionFilter(), limit=99)].count(name) for name in others
     }
@@ -95,7 +96,7 @@ def test_lanes_go_with_their_owner(store: SqlStore) -> None:
 
 def test_no_byte_is_left_in_the_file(tmp_path: Path) -> None:
     """SQLite's file and its log are searched: before, all words are found, after it none; the other's are there."""
-    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    store = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     assert set(leaks(files(tmp_path).values())) > {b"anna", b"secretwordanna"}
     store.removal.remove(ANNA)
     assert leaks(files(tmp_path).values())  # Deleted rows alone are still readable.
@@ -110,7 +111,7 @@ def test_a_reader_in_the_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """While another reads, the log cannot be emptied: that is said, and the next attempt does it."""
     monkeypatch.setattr("processor.store.sqlite.BUSY_TIMEOUT_S", 0.1)
     address = f"sqlite:///{tmp_path / 'store.db'}"
-    store, reader = filled(open_store(address), processed(values())), open_store(address)
+    store, reader = applied(open_store(address), processed(values())), open_store(address)
     with reader.database.engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
         connection.exec_driver_sql("SELECT count(*) FROM messages").all()
@@ -127,7 +128,7 @@ def test_a_reader_in_the_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_sessions_go_by_their_age(store: SqlStore) -> None:
     """What ended before, and what belongs to no session and is older; the others and open sessions stay."""
     records = processed(values(), quiet=False)
-    filled(store, records)
+    applied(store, records)
     before = {session.session_id: session for session in store.reader.sessions(EVERYTHING, limit=100)}
     old = Gone(ended_before_ms=START_MS + DAY_MS)
     told = store.removal.removable(old)
@@ -146,7 +147,7 @@ def test_a_target_has_a_name_of_any_length(store: SqlStore) -> None:
     """What was exported to a path that no index takes is known as such; a path that begins alike is another one."""
     random = Random(7)
     target = "/" + "".join(random.choices(string.ascii_letters, k=3_500)) + "\udcff json"
-    (session, *_) = sessions = filled(store, processed(values())).reader.sessions(EVERYTHING, limit=10)
+    (session, *_) = sessions = applied(store, processed(values())).reader.sessions(EVERYTHING, limit=10)
     store.ledger.note_exported(target, {session.session_id: session.changes})
     store.ledger.note_exported(target, {session.session_id: session.changes})
     due = [row.session_id for row in store.ledger.unexported(target, EVERYTHING, limit=10)]
@@ -159,7 +160,7 @@ def test_a_wrong_clock_keeps_nothing(store: SqlStore) -> None:
     ahead = message("anna-4711", 0, source="model_trainer", transcript="secretwordanna").replace(b"2025-", b"2099-")
     (record,) = processed([ahead])
     later = record._replace(offset=1, append_ms=START_MS + DAY_MS)
-    filled(store, [record, later])
+    applied(store, [record, later])
     told = store.removal.remove(Gone(ended_before_ms=START_MS + HOUR_MS))
     assert (told.messages, told.without_session, told.texts) == (1, 1, 1)
     assert [row.offset for row in store.reader.without_session()] == [1]
@@ -214,7 +215,7 @@ def test_an_exporter_that_goes_on_remembers_no_erased_person(store: SqlStore) ->
 
 def test_a_user_is_cleared_from_a_root(tmp_path: Path) -> None:
     """No byte of one user is left; of others' bundles every byte, of the data set every row; twice changes nothing."""
-    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    store = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     root = tmp_path / "root"
     target = export(store, root)
     sessions = store.reader.sessions(SessionFilter(owner="ben"), limit=9)
@@ -239,7 +240,7 @@ def test_a_user_is_cleared_from_a_root(tmp_path: Path) -> None:
 
 def test_a_date_without_rows_has_no_file(tmp_path: Path) -> None:
     """Where nobody is left, the date's folder goes; dates beyond `until` are not looked at."""
-    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    store = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     target = export(store, tmp_path / "root")
     cleared = clear(target, lambda *_: True, until="2025-06-15")
     assert (cleared.bundles, cleared.dates) == (2, ("2025-06-15",))
@@ -250,7 +251,7 @@ def test_a_date_without_rows_has_no_file(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_has_left(tmp_path: Path) -> None:
     """Half-written bundles of sessions that are known to go are swept; a folder without metadata is told of."""
-    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    store = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     target = export(store, tmp_path / "root")
     mine, other = (store.reader.sessions(SessionFilter(owner=user), limit=1)[0] for user in ("anna-4711", "ben"))
     left = tmp_path / "root" / TEMPORARY / f"{mine.session_id}=.0123"
@@ -268,7 +269,7 @@ def test_what_a_killed_run_has_left(tmp_path: Path) -> None:
 
 def test_what_is_left_of_a_person_whom_the_store_has_forgotten(tmp_path: Path) -> None:
     """Folders of bundles are judged by what they say, or go when they say nothing; files of the data set go."""
-    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    store = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     root = tmp_path / "root"
     target = export(store, root)
     mine, other = (store.reader.sessions(SessionFilter(owner=user), limit=1)[0] for user in ("anna-4711", "ben"))
@@ -296,7 +297,7 @@ def test_what_is_left_of_a_person_whom_the_store_has_forgotten(tmp_path: Path) -
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[tuple[Path, Target, list[SessionRow]]]:
     """A root with bundles and data set, and Anna's sessions in it."""
-    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    store = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     target = export(store, tmp_path / "root")
     yield tmp_path / "root", target, list(store.reader.sessions(SessionFilter(owner="anna-4711"), limit=9))
     store.close()
@@ -430,7 +431,7 @@ def test_what_others_have_in_a_date(place: Place) -> None:
 
 def test_a_root_elsewhere(tmp_path: Path) -> None:
     """The same on a target that fsspec reaches."""
-    store = filled(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
+    store = applied(open_store(f"sqlite:///{tmp_path / 'store.db'}"), processed(values()))
     target = Target("memory://removal")
     for session in store.reader.sessions(EVERYTHING, limit=100):
         write_bundle(target, view_of(store.reader, session), CODEC, now_ms=START_MS)

@@ -1,17 +1,28 @@
 """An exporter over topics in memory, as tests run it, and what it says."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from processor.errors import A3CPError
 from processor.processes.exporter import Exporter
 from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Decode
-from processor.sessions.ports import SessionFilter
+from processor.sessions.materializer import Decode, Materializer
+from processor.sessions.ports import SessionFilter, Source
 from processor.sessions.progress import Progress
 from processor.store.sql import SqlStore
 from tests.sessions.outputs import DECODE, MemoryFeed
+
+
+def everything(records: Iterable[OutputRecord]) -> dict[Source, tuple[int | None, int]]:
+    """Return how `records` move a store that has nothing yet."""
+    return {(record.topic, record.partition): (None, record.offset + 1) for record in records}
+
+
+def applied(store: SqlStore, records: Sequence[OutputRecord]) -> SqlStore:
+    """Return the store, which has had nothing, with `records` in it."""
+    Materializer(store.writer, DECODE).apply(records, everything(records))
+    return store
 
 
 class Seen:

@@ -7,12 +7,12 @@ import pytest
 
 from processor.codec.events import from_json
 from processor.sessions.arguments import TAGS_MAX
-from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import EVERYTHING, SessionFilter
 from processor.sessions.summary import SessionFold, new_session
 from processor.store.sql import SqlStore
-from tests.sessions.outputs import DECODE, START, START_MS, message, processed
+from tests.sessions.exporting import applied
+from tests.sessions.outputs import START, START_MS, message, processed
 
 MANY = [f"{number:03}" for number in range(150)]
 
@@ -83,7 +83,7 @@ def test_a_touch_is_activity(store: SqlStore) -> None:
         message("anna", 1, command="tag", add=["x"]),
     ]
     records = processed(values, quiet=False)
-    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    applied(store, records)
     (row,) = store.reader.sessions(SessionFilter(min_duration_ms=60_000, tag="x"), limit=2)
     assert (row.duration_ms, row.last_ms, row.event_count) == (60_000, START_MS + 60_000, 3)
 
@@ -98,7 +98,7 @@ def test_messages_and_events_tell_it(store: SqlStore) -> None:
         message("anna~0123abcd", 4, command="note", note="done"),
     ]
     records = processed(values, quiet=False)
-    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+    applied(store, records)
     (row,) = store.reader.sessions(EVERYTHING, limit=2)
     assert (row.owner, row.user_id) == ("anna", "anna~0123abcd")
     assert (row.score, row.note_count, row.phase, row.tags) == (8.5, 3, None, ())

@@ -10,14 +10,14 @@ from sqlalchemy import delete
 
 from processor.core.model import Flag
 from processor.sessions.filtering import passes
-from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionRow, Sums
 from processor.sessions.ports import EVERYTHING, TAGGED, Cursor, SessionFilter, Snapshot
 from processor.store import lookups
 from processor.store.sql import SqlStore
 from processor.store.tables import SESSIONS as TABLE
 from processor.upstream.notices import Notice
-from tests.sessions.outputs import DECODE, message, processed
+from tests.sessions.exporting import applied
+from tests.sessions.outputs import message, processed
 
 PERSONS = ("anna", "Anna", "ann", "an%a", "anna~1")
 USERS = (*PERSONS, "anna~0123abcd", "anna~0123abcg", "Anna~0123abcd", "an%a~00000000", "~0123abcd")
@@ -97,7 +97,7 @@ def test_rows_and_databases_agree(store: SqlStore, held: list[SessionRow], wante
 )
 def test_a_search_goes_by_person(store: SqlStore, wanted: SessionFilter, found: list[str]) -> None:
     """Texts are found by whose they are, in any lane; by what their session is as well."""
-    applied(
+    stored(
         store,
         [
             message("anna~0123abcd", 2, transcript="in a lane, drink"),
@@ -112,7 +112,7 @@ def test_a_search_goes_by_person(store: SqlStore, wanted: SessionFilter, found: 
 
 def test_what_is_read_with_its_offsets_is_of_one_moment(store: SqlStore) -> None:
     """Rows that are written between the two queries are in neither: the store as it was at the first."""
-    applied(store, [message("anna", 0)])
+    stored(store, [message("anna", 0)])
     (before,) = store.reader.sessions(EVERYTHING, limit=2)
     assert store.reader.page(EVERYTHING, limit=2) == Snapshot(store.reader.offsets(), [before])
     assert store.reader.held([before.session_id, "none"]) == Snapshot(store.reader.offsets(), [before])
@@ -125,6 +125,5 @@ def test_what_is_read_with_its_offsets_is_of_one_moment(store: SqlStore) -> None
     assert store.reader.held([before.session_id]).offsets == {**offsets, (TAGGED, 7): 1}
 
 
-def applied(store: SqlStore, values: list[bytes]) -> None:
-    records = processed(values, quiet=False)
-    Materializer(store.writer, DECODE).apply(records, {(r.topic, r.partition): (None, r.offset + 1) for r in records})
+def stored(store: SqlStore, values: list[bytes]) -> None:
+    applied(store, processed(values, quiet=False))

@@ -24,6 +24,7 @@ from processor.store.sql import SqlStore
 from processor.store.tables import METADATA, TEXTS
 from processor.upstream.notices import Notice
 from tests.postgres import Cluster
+from tests.sessions.exporting import applied, everything
 from tests.sessions.outputs import CODEC, DECODE, START_MS, message, processed
 
 MINUTE_MS = 60_000
@@ -52,15 +53,6 @@ def a_morning() -> list[bytes]:
         message("anna", 2 * HOUR_MS, source="ui", context={"flags": {"requires_attention": True}}, is_demo=True),
         message("anna", 30 * MINUTE_MS, source="ui", modality="gesture"),  # Late: lengthens the first session.
     ]  # fmt: skip
-
-
-def everything(records: list[OutputRecord]) -> dict[Source, tuple[int | None, int]]:
-    return {(r.topic, r.partition): (None, r.offset + 1) for r in records}
-
-
-def applied(store: SqlStore, records: list[OutputRecord]) -> SqlStore:
-    Materializer(store.writer, DECODE).apply(records, everything(records))
-    return store
 
 
 def content(store: SqlStore) -> dict[str, list[Any]]:
