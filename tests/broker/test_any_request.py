@@ -10,7 +10,7 @@ import schemathesis
 from tests.any_request import answer_all, cases, with_short_texts
 from tests.served import served_on_kafka
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.long]
 EXAMPLES = 2
 
 

@@ -110,6 +110,7 @@ def test_while_the_processor_works(kafka: str, topics: str, tmp_path: Path) -> N
                 assert code == 0, output
 
 
+@pytest.mark.long
 def test_after_the_retention(kafka: str, topics: str, tmp_path: Path) -> None:
     """What the retention has deleted of raw or tagged is said; the rest is compared, and nothing is called missing."""
     with Fleet(kafka, topics, tmp_path) as fleet:

@@ -226,6 +226,7 @@ def test_nothing_is_written_to_another_raw_topic(a3cp: Commands) -> None:
     assert a3cp.json("dlq", "list")["count"] == 0
 
 
+@pytest.mark.long
 def test_a_bad_line_on_its_way_there_and_back(a3cp: Commands, processing: None) -> None:
     """Sent unchecked, set aside with a reason, listed, put back once, and known as failed again."""
     bad = '{"timestamp":"2025-06-15T12:34:56Z"}\n{"user_id":"u","frame_data":"AAAA"}\n'

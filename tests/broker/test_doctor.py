@@ -79,6 +79,7 @@ def test_states_without_offsets_are_wrong(a3cp: Commands, kafka: str, topics: st
     assert "has no offsets" in words(a3cp.json("doctor", code=1), "group")
 
 
+@pytest.mark.long
 def test_how_far_the_store_is(a3cp: Commands, kafka: str, topics: str, tmp_path: Path) -> None:
     """It has all, it is behind, or records went before it had them; its own root is looked at without being named."""
     put(kafka, f"{topics}.tagged")

@@ -41,6 +41,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("registry")
 def test_the_whole_way(kafka: str, topics: str, tmp_path: Path) -> None:
     """All are sent, tagged, exported and proven; what is replayed comes out as it went in."""

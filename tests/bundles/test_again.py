@@ -92,6 +92,7 @@ def test_what_is_withheld(tmp_path: Path) -> None:
     assert (report.problems, report.is_rendered) == ([], True)
 
 
+@pytest.mark.long
 def test_a_long_session(tmp_path: Path) -> None:
     """One that is read twice, since it is not kept in memory."""
     view = made_view({"source": "ui", "transcript": "x" * 1_000_000} for _ in range(HELD_BYTES_MAX // 1_000_000 + 2))

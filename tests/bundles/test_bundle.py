@@ -450,6 +450,7 @@ def test_formats_can_be_chosen(tmp_path):
     assert [report.problems for report in verify(str(tmp_path), CODEC)] == [[]]
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_session(tmp_path):
     """A long session takes little more memory than what is written at a time."""
     view = made_view(varied(6_000))

@@ -268,6 +268,7 @@ def test_memory_is_bounded() -> None:
     assert_memory_is_bounded(b'{"x":"' + b"y" * (30 << 20) + b'"}\n' + A, ["1!", "2:ann"])
 
 
+@pytest.mark.long
 def test_memory_for_blanks_and_brackets_is_bounded() -> None:
     """What stands around objects is left out as it comes; brackets without an end are no layout of messages."""
     assert_memory_is_bounded(b" " * (30 << 20) + A, ["1:ann"])

@@ -131,7 +131,9 @@ def test_its_settings() -> None:
         assert getattr(SessionManager, name) == names[name]
 
 
-@pytest.mark.parametrize("service", ["memory", pytest.param("kafka", marks=pytest.mark.broker)], indirect=True)
+@pytest.mark.parametrize(
+    "service", ["memory", pytest.param("kafka", marks=[pytest.mark.broker, pytest.mark.long])], indirect=True
+)
 def test_its_programs(service: Served) -> None:
     """Each does what it says, and what they tell has the document's form; the log names nobody."""
     checked(walk())

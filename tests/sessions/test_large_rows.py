@@ -75,6 +75,7 @@ def test_events_of_a_session(store: SqlStore) -> None:
     assert peak < PEAK_BYTES
 
 
+@pytest.mark.long
 def test_erasing_from_the_data_set(tmp_path: Path) -> None:
     """Rows of others are written again a row group at a time."""
     target = Target(str(tmp_path))

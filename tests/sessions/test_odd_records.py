@@ -162,6 +162,7 @@ def test_the_terminal_shows_them(filled: SqlStore, tmp_path: Path, command: tupl
             assert done.exit_code == 0, done.output
 
 
+@pytest.mark.long
 def test_the_page_shows_them(records: list[OutputRecord], chromium: Chromium, tmp_path: Path) -> None:
     """One page with all of them: each can be chosen, and nothing is an error, nor a number that became another."""
     with closing(open_store(f"sqlite:///{tmp_path / 'store.db'}")) as store:

@@ -36,7 +36,7 @@ def verified(stage: Stage, root: Path, shares: Sequence[Shares]) -> tuple[list[s
     }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_in_every_state(seed: int, tmp_path: Path) -> None:
     """Open, ended, ended by the clock and reopened, paused, revised, late, read in part, cut off: none is broken."""
     chance, stage = random.Random(seed), Stage()
