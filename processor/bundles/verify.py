@@ -20,6 +20,7 @@ from processor.targets.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_pa
 from processor.targets.target import Target
 
 PAGE: Final = "page"  # the status of one that was handed out alone
+_UNPACK: Final = "name a bundle's folder; unpack a zip, and name the folder that comes of it"
 _PAGE_BYTES_MAX: Final = 512 << 20  # It has at most 256 MiB of entries, and their contents.
 
 
@@ -32,7 +33,7 @@ def verify(
     With `keys`, each bundle has to be signed by one of them; with `sealed`, one of these seals has to have it.
 
     Raises:
-        UsageError: there is no such place, or no bundle in it.
+        UsageError: there is no such place, no bundle in it, or it is a file that is no page.
         TargetUnavailable: it cannot be read.
     """
     where = Target(target)
@@ -40,6 +41,8 @@ def verify(
         if not where.files.exists(where.root):
             raise UsageError(f"there is no {target}", remedy="name a bundle, or the folder bundles were exported to")
         if where.files.isfile(where.root):
+            if not _looks_like_page(where):
+                raise UsageError(f"{target} is neither a bundle nor a page", remedy=_UNPACK)
             yield verify_page(where, keys)
             return
         if is_begun(where, where.root):
@@ -72,7 +75,7 @@ def root_of(target: str) -> Target:
     """
     where = Target(target)
     if where.files.isfile(where.root):
-        raise UsageError(f"{target} is a page, and no seal has it", remedy="leave out --seal, or name a bundle")
+        raise UsageError(f"{target} is a file, and no seal has it", remedy="leave out --seal, or name a bundle")
     while _looks_like_bundle(where) or is_date_part(name_of(where.root)):
         where = where.at(where.root.rpartition("/")[0] or "/")
     return where
@@ -97,6 +100,11 @@ def _missing(target: Target, found: Collection[str]) -> Iterator[Report]:
             if path not in found and (not target.files.exists(path) or is_begun(target, path)):
                 why = "it is missing: the index lists it, and neither a3cp erase nor a3cp retention has removed it"
                 yield Report(path, session_id, problems=[Problem("", "", why)])
+
+
+def _looks_like_page(target: Target) -> bool:
+    with target.open(target.root) as file:
+        return bool(file.read(1) == b"<")
 
 
 def _looks_like_bundle(target: Target) -> bool:

@@ -301,3 +301,11 @@ def test_a_disk_that_fails_is_told(bundle, monkeypatch):
 
     monkeypatch.setattr(Target, "open", failing)
     assert "records.jsonl: it cannot be read: Input/output error" in problems(bundle)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04", b'{"format": 1}', b"", b"\xef\xbb\xbftime,user"])
+def test_a_file_that_is_no_page_is_not_called_broken(tmp_path: Path, content: bytes) -> None:
+    """Nothing is wrong with a zip as the page hands it out, nor with one file of a bundle: it is not checked so."""
+    (tmp_path / "session.zip").write_bytes(content)
+    with pytest.raises(UsageError, match=r"is neither a bundle nor a page.*unpack a zip"):
+        list(verify(str(tmp_path / "session.zip")))
