@@ -19,6 +19,7 @@ from processor.faces.shell import Shell
 from processor.faces.tracing import Tracing
 from processor.faces.v1 import routes as v1
 from processor.faces.v1.bodies import CALLED_JSON
+from processor.faces.v1.namedonce import NAMED_ONCE
 
 
 def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
@@ -53,7 +54,7 @@ def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:
     for prefix in ("/session_manager", "/api/session_manager"):  # The page calls the one, A3CP's workers the other.
         app.include_router(a3cp.router, prefix=prefix)
     for router in v1.ROUTERS:
-        app.include_router(router, prefix="/v1", dependencies=[CALLED_JSON])
+        app.include_router(router, prefix="/v1", dependencies=[CALLED_JSON, NAMED_ONCE])
     app.include_router(assessment.router)
     app.include_router(shared.router)
     app.router.routes.append(WebSocketRoute("/ws", Gateway(app, shell)))

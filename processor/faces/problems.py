@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from processor.erasing.erasing import InTheWay
 from processor.errors import A3CPError, BrokerUnavailable, OutboxFull, RegistryUnavailable, StoreUnavailable, UsageError
+from processor.faces.texts import NO_NUL
 from processor.settings.wanted import in_words
 
 DETAIL_ONLY: Final = ("/session_manager/", "/api/session_manager/", "/session/")
@@ -208,6 +209,8 @@ def _in_words(problem: Any) -> str:
     match problem["type"]:
         case "json_invalid":
             return "JSON is wanted, and here it breaks off or is malformed"
+        case "string_pattern_mismatch" if problem["ctx"]["pattern"] == NO_NUL:
+            return "text without the character NUL is wanted"
         case "dict_type" | "model_attributes_type":
             return "an object is wanted"
         case _:

@@ -9,6 +9,7 @@ from processor.codec.spine import is_word
 
 TEXT_CHARS_MAX: Final = 65_536
 WORD_CHARS_MAX: Final = 255
+NO_NUL: Final = r"^[^\x00]*$"  # a pattern: what is looked up in a store has none, since PostgreSQL takes none
 
 
 def encodable(text: object) -> object:

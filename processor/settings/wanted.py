@@ -20,6 +20,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "too_long": "at most {max_length} of them are wanted",
     "literal_error": "{expected} is wanted",
     "enum": "{expected} is wanted",
+    "finite_number": "a number is wanted",
 }
 _KINDS: Final = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "dict": "a table",

@@ -14,7 +14,7 @@ from processor.faces.gateway import opening
 from processor.faces.gateway.tokens import resume_token
 from processor.in_memory import MemoryDeployment
 from processor.settings.model import Settings
-from tests.faces.gateway_stage import Client, client_of, turned_away
+from tests.faces.gateway_stage import V1, Client, client_of, turned_away
 from tests.faces.stage import http_of
 
 WORDS = {"type": "error", "payload": "Invalid or expired session."}
@@ -236,6 +236,18 @@ def test_only_its_own_token_opens_a_session(http: TestClient, deployment: Memory
             code, frame = turned_away(http, session_id=one.session_id, resume_token=token)
             assert (code, frame) == (4404, WORDS)
         assert turned_away(http, session_id="sess_none", resume_token=one.created["resumeToken"]) == (4404, WORDS)
+
+
+def test_a_misspelt_parameter_begins_no_new_session(http: TestClient) -> None:
+    """A client that comes back with it would go on in another session, and would not know."""
+    with client_of(http) as one:
+        code, frame = turned_away(http, sessionId=one.session_id, resume_token=one.created["resumeToken"])
+    assert code == 4400
+    assert frame["payload"] == (
+        "the URL takes user_id, session_id, resume_token, after, subscribe and no other parameter"
+    )
+    with http.websocket_connect("ws://127.0.0.1/ws?after=1&after=2", subprotocols=V1) as socket:
+        assert socket.receive_json()["payload"] == "a parameter of the URL is there twice"
 
 
 client_user = "human_reviewer_1"

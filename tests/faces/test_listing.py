@@ -241,10 +241,17 @@ def test_a_caller_sees_their_own_users(deployment: MemoryDeployment) -> None:
 
 
 @pytest.mark.parametrize("path", MANY)
-@pytest.mark.parametrize("query", ["nosuch=1", "user=ann", "limit=5000000000", "as_of=2025-06-15"])
+@pytest.mark.parametrize("query", ["nosuch=1", "user=ann", "limit=5000000000", "as_of=2025-06-15", "tag=a&tag=b"])
 def test_what_no_route_knows_is_refused(http: TestClient, path: str, query: str) -> None:
     """A misspelt filter that is ignored would tell too much."""
     problem(http.get(f"{path}{'&' if '?' in path else '?'}{query}"), 422, "invalid_request")
+
+
+def test_a_filter_that_is_given_twice_is_refused(http: TestClient) -> None:
+    """Else a list of one person could be that of another; only a list of flags has several."""
+    told = problem(http.get("/v1/sessions?user_id=ann&user_id=bob"), 422, "invalid_request")
+    assert told["detail"] == "query.user_id: it is given twice"
+    get(http, "/v1/sessions?flag=late&flag=duplicate")
 
 
 @pytest.mark.parametrize("path", FILTERED)

@@ -23,6 +23,7 @@ from processor.faces.gateway.opening import (
     authorization_of,
     begin,
     owner_of,
+    parameters_of,
     protocol_of,
     resume,
     returned_to,
@@ -81,7 +82,7 @@ class Gateway:
                 return None, LOST
             context = await context_of(connection)
             require(who, "producer")
-            asked = connection.query_params
+            asked = parameters_of(connection)
             place = None
             if (session_id := asked.get("session_id")) is not None:
                 place = await returned_to(context, who, session_id, asked.get("resume_token", ""))

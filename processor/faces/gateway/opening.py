@@ -26,6 +26,7 @@ from processor.view.standing import Standing
 
 TOKEN_S: Final = 10.0  # within which a socket's first frame must bring its token, if nothing before it did
 TEMPLATE: Final = "gateway"
+_PARAMETERS: Final = ("user_id", "session_id", "resume_token", "after", "subscribe")
 _BEARER: Final = "base64url.bearer.authorization."
 
 
@@ -84,6 +85,20 @@ async def token_in_time(receive: Receive) -> str | None:
     if not isinstance(token, str):
         raise Problem("unauthenticated", 'the first frame brings the token: {"type":"auth","payload":{"token":"…"}}')
     return f"Bearer {token}"
+
+
+def parameters_of(connection: HTTPConnection) -> dict[str, str]:
+    """Return the parameters of the URL. A misspelt one is refused: it would begin a new session in place of an old one.
+
+    Raises:
+        Problem: invalid_request, since there is no such parameter, or it is there twice.
+    """
+    asked = connection.query_params.multi_items()
+    if not {name for name, _ in asked} <= set(_PARAMETERS):
+        raise Problem("invalid_request", f"the URL takes {', '.join(_PARAMETERS)} and no other parameter")
+    if len(dict(asked)) < len(asked):
+        raise Problem("invalid_request", "a parameter of the URL is there twice")
+    return dict(asked)
 
 
 async def owner_of(context: Context, who: Caller, doors: Doors, asked: str | None) -> str:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from processor.codec.isotime import parse_time
 from processor.faces.doors import Caller
+from processor.faces.texts import NO_NUL
 from processor.sessions.ports import SessionFilter
 from processor.sessions.shapes import Resource
 from processor.upstream.notices import Notice
@@ -49,7 +50,7 @@ Time = Annotated[
 ]
 """An ISO 8601 date or time, UTC unless it says otherwise; ms since the epoch once it is read."""
 
-Text = Annotated[str, Field(min_length=1, max_length=_TEXT_MAX, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Field(min_length=1, max_length=_TEXT_MAX, pattern=NO_NUL)]
 
 
 class Parameters(BaseModel):
