@@ -49,8 +49,8 @@ KAFKA_IMAGE = "apache/kafka:4.1.0"
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run half as many workers again as there are cores, since tests wait for half of their time; 8 at most."""
-    return min(8, (os.cpu_count() or 1) * 3 // 2)
+    """Run two workers a core, since tests wait for more than half of their time; 8 at most."""
+    return min(8, 2 * (os.cpu_count() or 1))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
