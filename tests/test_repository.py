@@ -1,6 +1,7 @@
 """Code and documents name the same things: a command, setting, metric or topic in one and not in the other fails."""
 
 import re
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -131,7 +132,7 @@ def typed(text: str) -> Iterator[list[str]]:
     spans += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     for span in spans:
         if match := re.search(r"(?:^|[\s/])a3cp ([a-z].*)$", span):
-            yield re.split(r"\s(?:#|\||&|;|2?>)", match[1])[0].split()
+            yield shlex.split(re.split(r"\s(?:#|\||&|;|2?>)", match[1])[0])
 
 
 @pytest.mark.parametrize("path", PEOPLES_DOCUMENTS, ids=lambda path: path.name)
@@ -144,6 +145,19 @@ def test_commands_in_documents_exist(path: Path) -> None:
         if name:
             there = {option for parameter in ALL_COMMANDS[name].params for option in parameter.opts} | {"--help"}
             assert {word.partition("=")[0] for word in words if re.match(r"--\w", word)} <= there, words
+
+
+@pytest.mark.parametrize("path", PEOPLES_DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_documents_are_whole(path: Path) -> None:
+    """What is to be typed has all that the command asks for; in a runbook that is each command in a line, too."""
+    text = path.read_text("utf-8")
+    if path.parent.name != "runbooks":
+        text = "".join(re.findall(r"```sh\n.*?```", text, re.DOTALL))
+    for words in typed(text):
+        name = next((name for n in (2, 1) if (name := " ".join(["a3cp", *words[:n]])) in ALL_COMMANDS), None)
+        if name and "--help" not in words:
+            rest = [re.sub(r"^[A-Z]+$", "9", word) for word in words[len(name.split()) - 1 :]]
+            ALL_COMMANDS[name].make_context(name, rest)
 
 
 def test_every_metric_is_documented() -> None:

@@ -113,12 +113,22 @@ class Scene:
         """Wait until the alert fires, and type what its runbook says."""
         wanted = {"alertname": name, **labels}
         await_true(f"{name} fires", lambda: any(wanted.items() <= one.items() for one in self.firing()))
-        look = (OPS / "runbooks" / f"{name}.md").read_text("utf-8").split("## Look")[1].split("## Do")[0]
+        look, _ = runbook(name)
         for block in re.findall(r"```sh\n(.*?)```", look, re.DOTALL):
             for line in block.splitlines():
-                code, said = self.fleet.a3cp(*line.partition("#")[0].split()[1:])
-                assert code in {0, 1}, said
-                assert "Traceback" not in said
+                self.type(line.partition("#")[0])
+
+    def does(self, name: str, **words: str) -> None:
+        """Type what the alert's runbook says is to be done, with `words` in place of those in capitals."""
+        _, do = runbook(name)
+        for line in re.findall(r"`(a3cp [^`]+)`", do):
+            self.type(re.sub(r"\b[A-Z]+\b", lambda found: words[found[0]], line))
+
+    def type(self, line: str) -> None:
+        """Type a command, and see that it is one."""
+        code, said = self.fleet.a3cp(*line.split()[1:])
+        assert code in {0, 1}, said
+        assert "Traceback" not in said
 
     def is_quiet(self, name: str) -> None:
         """Wait until the alert does not fire."""
@@ -134,6 +144,12 @@ class Scene:
         )  # fmt: skip
         assert producer.flush(TIMEOUT_S) == 0
         return places[0]
+
+
+def runbook(name: str) -> tuple[str, str]:
+    """Return what a runbook says is to be looked at, and what is to be done."""
+    look, _, do = (OPS / "runbooks" / f"{name}.md").read_text("utf-8").split("## Look")[1].partition("## Do")
+    return look, do
 
 
 @pytest.fixture
@@ -256,6 +272,7 @@ def test_a_disk_that_is_nearly_full(scene: Scene, tmp_path: Path) -> None:
         scene.is_quiet("A3CPDiskFull")
         (disk.place / "other").write_bytes(bytes(1_000_000))
         scene.sees("A3CPDiskFull", place="bundles")
+        scene.does("A3CPDiskFull")
 
 
 def test_an_exporter_that_cannot_seal(scene: Scene, tmp_path: Path) -> None:
@@ -263,10 +280,15 @@ def test_an_exporter_that_cannot_seal(scene: Scene, tmp_path: Path) -> None:
     root = tmp_path / "bundles"
     root.mkdir()
     (root / "seals").touch()
-    scene.start("export", "--follow", "--to", str(root), "--seal")
+    scene.start("process")
+    scene.send(message("maria", BASE_MS))
+    exporter = scene.start("export", "--follow", "--to", str(root), "--seal")
     scene.sees("A3CPNotSealed")
     (root / "seals").unlink()
     scene.is_quiet("A3CPNotSealed")
+    await_true("there is a bundle", lambda: any(root.glob("*/sess_*/manifest.json")))
+    exporter.stop()  # It seals as well.
+    scene.does("A3CPNotSealed", ROOT=str(root))
 
 
 def test_a_restore_that_does_not_end(scene: Scene) -> None:
@@ -283,6 +305,7 @@ def test_a_record_that_is_no_message(scene: Scene) -> None:
     scene.is_quiet("A3CPDeadLetters")
     scene.send(b"{broken")
     scene.sees("A3CPDeadLetters", stage="decode")
+    scene.does("A3CPDeadLetters")
 
 
 def test_a_receiver_that_refuses(scene: Scene, tmp_path: Path) -> None:
@@ -297,6 +320,10 @@ def test_a_receiver_that_refuses(scene: Scene, tmp_path: Path) -> None:
         code, said = scene.fleet.a3cp("session", "start", "maria", "--template", "play")
         assert code == 0, said
         scene.sees("A3CPHooksRefused", template="play", hook="all")
+        receiver.answer = lambda _: Answers(200)
+        told = len(receiver.came)
+        scene.does("A3CPHooksRefused")
+        assert len(receiver.came) == told + 1
 
 
 def test_a_clock_that_is_ahead(scene: Scene) -> None:
