@@ -13,9 +13,15 @@ import pytest
 from processor.demo.exported import mark, prefix_for
 from processor.kafka.fresh import demo_topics
 from tests.broker.made_anew import make_anew
+from tests.cli.running import a3cp
 
 ROOT = Path(__file__).parents[2]
 UPSTREAM = ROOT.parent / "shared" / "a3cp" / "messages.jsonl"  # Not ours to ship; a checkout beside it may have it.
+
+
+def refused_demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one that ends before it starts anything, in this process."""
+    return a3cp("demo", *arguments, environ={**os.environ, **environment})
 
 
 def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -125,7 +131,7 @@ def test_another_folders_topics_are_left_alone(kafka: str, topics: str, tmp_path
 def test_no_folder_of_others_is_emptied(tmp_path: Path) -> None:
     """A folder with something else in it is refused before anything is started."""
     (tmp_path / "thesis.txt").write_text("mine")
-    refused = demo("--out", str(tmp_path), KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    refused = refused_demo("--out", str(tmp_path), KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert refused.returncode == 2
     assert "name another folder with --out" in refused.stderr
     assert (tmp_path / "thesis.txt").read_text() == "mine"
@@ -133,16 +139,16 @@ def test_no_folder_of_others_is_emptied(tmp_path: Path) -> None:
 
 def test_only_its_own_topics_are_deleted() -> None:
     """Another prefix might be that of real topics: refused before anything is started."""
-    refused = demo("--prefix", "a3cp", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    refused = refused_demo("--prefix", "a3cp", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert refused.returncode == 2
     assert "name a prefix that starts with a3cp-demo" in refused.stderr
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     """No such file is wrong usage, a Kafka that does not answer a failure; each in one line."""
-    refused = demo("--messages", str(tmp_path / "none.jsonl"))
+    refused = refused_demo("--messages", str(tmp_path / "none.jsonl"))
     assert refused.returncode == 2
     assert "none.jsonl cannot be read" in refused.stderr
-    failed = demo(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    failed = refused_demo(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: no Kafka broker answers at 127.0.0.1:1; ")

@@ -1,9 +1,7 @@
 """`a3cp serve` as a process, where no Kafka is: it starts, lives, says why, and stops."""
 
-import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +17,8 @@ from processor.processes import listening
 from processor.processes.listening import is_loopback
 from processor.profiles import Pseudonyms, open_profiles
 from processor.profiles.shares import KEPT_MS, Share
-from tests.cli.running import PROGRAM
-from tests.processes.services import Service
+from tests.cli.running import a3cp
+from tests.processes.services import Service, environ_of
 
 NOWHERE = {
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
@@ -100,9 +98,7 @@ def test_who_sends_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_taken_port_is_one_line(service: Service, tmp_path: Path) -> None:
     """Exit code 2, and what to do."""
     port = str(httpx.URL(service.url).port)
-    done = subprocess.run(
-        [*PROGRAM, "serve", "--port", port], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = a3cp("serve", "--port", port, environ=environ_of({}), folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: cannot listen on 127.0.0.1:{port}: ")
     assert done.stderr.count("\n") == 1
@@ -119,11 +115,8 @@ def test_it_stops_when_told(number: int, tmp_path: Path) -> None:
 
 def test_elsewhere_it_wants_doors(tmp_path: Path) -> None:
     """It does not start where strangers reach it and nobody asks who they are; with tokens it does."""
-    environ = {**os.environ, **NOWHERE, "A3CP_SERVE_HOST": "0.0.0.0"}
-    done = subprocess.run(
-        [*PROGRAM, "serve", "--port", "0"],
-        cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    environ = environ_of({**NOWHERE, "A3CP_SERVE_HOST": "0.0.0.0"})
+    done = a3cp("serve", "--port", "0", environ=environ, folder=tmp_path)
     assert done.returncode == 2
     assert "A3CP_SERVE_TOKENS_FILE" in done.stderr
     file = tmp_path / "tokens.json"
