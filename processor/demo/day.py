@@ -5,7 +5,6 @@ All of it is yesterday (UTC), but for one user who is in the middle of a session
 """
 
 import json
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from processor.codec.isotime import format_time
@@ -41,11 +40,6 @@ def lifelike_day(now_ms: int, schemas: Schemas, partitions: int, id_format: IdFo
     day.what_cannot_be_tagged()
     day.in_a_session_now(now_ms)
     return sorted(day.script.records, key=lambda record: record.sent_ms)
-
-
-def day_of(now_ms: int) -> datetime:
-    """Return the day that `lifelike_day` tells of."""
-    return datetime.fromtimestamp(now_ms // 1000 - 86_400, UTC)
 
 
 class _Day:
