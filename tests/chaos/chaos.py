@@ -29,6 +29,9 @@ WEIGHTS: Final = {
     "kill": 5, "freeze": 3, "stop": 2, "storm": 1, "poison": 2, "kill_exporter": 3, "kill_service": 4,
     "stop_kafka": 2, "fill_disk": 2, "slow_disk": 2, "set_clock": 2,
 }  # fmt: skip
+KILLS_MIN: Final = 4  # of workers: what one is in the middle of is a matter of milliseconds
+BACKLOG_S: Final = 1.0  # far below the time-out of a session
+AT_WORK_S: Final = 0.1  # as long as a worker takes for such a backlog, about
 OF_NODES: Final = {"fail_node": 4, "move_leaders": 2}
 
 
@@ -48,10 +51,11 @@ class Chaos:
         return set() if self._runs.disk.is_own else {"fill_disk", "slow_disk"}
 
     def run(self, seconds: float, tell: Callable[[str], None]) -> None:
-        """Let each bad thing happen once, and others for so long."""
+        """Let each bad thing happen once, `KILLS_MIN` workers die, and others happen for so long."""
         weights = WEIGHTS | (OF_NODES if self._nodes > 1 else {})
         weights = {name: weight for name, weight in weights.items() if name not in self.impossible()}
-        each_once = self._chance.sample(list(weights), len(weights))
+        each_once = [*weights, *["kill"] * (KILLS_MIN - 1)]
+        self._chance.shuffle(each_once)
         began_s = time.monotonic()
         while each_once or time.monotonic() < began_s + seconds:
             self.wait(self._chance.uniform(*self._pause_s))
@@ -72,8 +76,13 @@ class Chaos:
             self._runs.keep_running()
 
     def kill(self) -> str:
-        """A worker dies."""
-        return self._happen("a worker is killed", self._worker().kill)
+        """A worker dies in the middle of its work: so that it has some, it is held up before."""
+        worker = self._worker()
+        worker.signal(signal.SIGSTOP)
+        time.sleep(BACKLOG_S)
+        worker.signal(signal.SIGCONT)
+        time.sleep(self._chance.uniform(0, AT_WORK_S))
+        return self._happen("a worker is killed", worker.kill)
 
     def stop(self) -> str:
         """A worker is stopped, as for an upgrade."""

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: each bad thing once, soon after one another."""
+"""The short form of `make chaos`: each bad thing once and some kills more, soon after one another."""
 
 import sys
 import tempfile
