@@ -37,19 +37,5 @@ class Tree:
         return found
 
 
-def root_by(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:
-    """Return the root to which `path` leads from a leaf; None if no tree of `count` leaves has such a path."""
-    left = list(path)
-    last = count - 1
-    while last > 0:
-        if index % 2 or index < last:
-            if not left:
-                return None
-            beside = left.pop(0)
-            leaf = _pair(beside, leaf) if index % 2 else _pair(leaf, beside)
-        index, last = index // 2, last // 2
-    return None if left or index else leaf
-
-
 def _pair(left: bytes, right: bytes) -> bytes:
     return sha256(b"\1" + left + right).digest()

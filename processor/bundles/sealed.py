@@ -11,7 +11,7 @@ from itertools import groupby
 import msgspec
 
 from processor.bundles import seals
-from processor.bundles.merkle import Tree, root_by
+from processor.bundles.merkle import Tree
 from processor.bundles.signatures import Checker
 from processor.errors import UsageError
 from processor.sessions.report import Sealed
@@ -147,13 +147,6 @@ class Seals:
             self._trees.append((file, seals.tree_of(file.hashes)))
         if self.latest is None or files[-1].seal.made_at > self.latest.made_at:
             self.latest = files[-1].seal
-
-
-def is_proven(sealed: Sealed) -> bool:
-    """Return whether the path of a proof leads from its leaf to its root: all that a third party has to check."""
-    path = [bytes.fromhex(one) for one in sealed.path]
-    root = root_by(bytes.fromhex(sealed.leaf), sealed.number, sealed.leaves, path)
-    return root is not None and root.hex() == sealed.root
 
 
 def _chain_of(text: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from processor.bundles import seals
 from processor.bundles.keys import make_keys, read_public_keys, read_signing_key
-from processor.bundles.merkle import Tree, leaf_hash, root_by
-from processor.bundles.sealed import SealReport, Seals, is_proven
+from processor.bundles.merkle import Tree, leaf_hash
+from processor.bundles.sealed import SealReport, Seals
 from processor.bundles.sealing import DailySealer
 from processor.bundles.verify import verify
 from processor.errors import BrokerUnavailable, Fatal, UsageError
 from processor.removal.below import places_below
-from processor.sessions.report import Report
+from processor.sessions.report import Report, Sealed
 from processor.sessions.shapes import SealFile
 from processor.targets.target import Target
 from tests.bundles.sealing import DAY, DAY_MS, MORE, RECORDS, START_MS, Site
@@ -345,3 +345,24 @@ def test_the_tree_is_that_of_the_standard(leaves: list[bytes]) -> None:
         assert root_by(leaf, number, len(hashes), [*path, tree.root]) is None
         assert root_by(leaf, number, len(hashes), path[:-1]) != tree.root or not path
         assert root_by(leaf_hash(b"elsewhere"), number, len(hashes), path) != tree.root
+
+
+def is_proven(sealed: Sealed) -> bool:
+    """Whether the path of a proof leads from its leaf to its root: all that a third party has to check."""
+    path = [bytes.fromhex(one) for one in sealed.path]
+    root = root_by(bytes.fromhex(sealed.leaf), sealed.number, sealed.leaves, path)
+    return root is not None and root.hex() == sealed.root
+
+
+def root_by(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:
+    """Return the root to which `path` leads from a leaf; None if no tree of `count` leaves has such a path."""
+    left = list(path)
+    last = count - 1
+    while last > 0:
+        if index % 2 or index < last:
+            if not left:
+                return None
+            beside = left.pop(0)
+            leaf = sha256(b"\1" + (beside + leaf if index % 2 else leaf + beside)).digest()
+        index, last = index // 2, last // 2
+    return None if left or index else leaf
