@@ -98,7 +98,7 @@ def test_what_is_refused_is_told(browser, service, three):
     del three
     open_list(browser, service, "?user_id=wanted-01")
     browser.open(f"{service.url}/?flag=nonsense", width=DESKTOP[0], height=DESKTOP[1])
-    browser.wait_for("document.querySelector('main [role=status]')?.textContent.includes('not valid')")
+    browser.wait_for("document.querySelector('main [role=status]')?.textContent.includes('query.flag')")
     choose(browser, "flag", "")
     browser.wait_for(f"{ROWS}.length >= 3")
 
