@@ -33,6 +33,7 @@ def bomb() -> str:
 USERS = [next(f"u{n}" for n in range(99) if partition_of(f"u{n}".encode(), 4) == partition) for partition in range(4)]
 
 
+@pytest.mark.long
 def test_ids_on_which_the_registry_fails(kafka: str, topics: str, tmp_path: Path) -> None:
     """Each holds its partition back, and is named in log, `/readyz` and a metric; the other partitions go on.
 

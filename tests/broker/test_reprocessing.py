@@ -48,6 +48,7 @@ def test_live_and_replayed(kafka: str, topics: str, tmp_path: Path) -> None:
     assert replayed.reopened == 0
 
 
+@pytest.mark.long
 def test_offsets_that_were_set_back_tag_nothing_twice(kafka: str, topics: str, tmp_path: Path) -> None:
     """As operations.md says: what comes again is skipped, warned of with its position, and the rest is tagged."""
     produce(kafka, topics + ".raw", day(5, 2_000, USERS))

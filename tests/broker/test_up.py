@@ -8,7 +8,7 @@ import pytest
 
 from tests.broker.ups import WITHIN_S, up
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.long]
 
 
 def started(url: str, user_id: str) -> str:
