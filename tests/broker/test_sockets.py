@@ -61,6 +61,7 @@ def test_from_a_killed_replica_to_another(kafka: str, topics: str, tmp_path: Pat
         await say(back, session_id, range(11, 41))
         acks = await until(back, "ack", 30)
         assert [each["ackId"] for each in acks] == list(range(11, 41))
+        await client.close()
         await back.close()
         return session_id
 
