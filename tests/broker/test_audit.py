@@ -30,6 +30,7 @@ def send(kafka: str, fleet: Fleet) -> None:
     assert producer.flush(20) == 0
 
 
+@pytest.mark.long
 def test_a_real_run_and_damage(kafka: str, topics: str, tmp_path: Path) -> None:
     """Killed in the middle and gone on: sound. Then records that the processor never wrote: each is found."""
     with Fleet(kafka, topics, tmp_path, batch_records_max=50) as fleet:

@@ -22,13 +22,14 @@ from processor.runtime.partitioner import partition_of
 from tests.broker.any_header import send_with_header
 from tests.broker.audit import Row, make_codec, read_kafka
 from tests.broker.bad_input import BAD
-from tests.broker.fleet import BASE_MS, Fleet, message, names_of
+from tests.broker.fleet import BASE_MS, Fleet, await_true, message, names_of
 
 pytestmark = pytest.mark.broker
 
 GOOD = "good"
 
 
+@pytest.mark.long
 def test_all_bad_input(kafka: str, topics: str, tmp_path: Path) -> None:
     """Each of the table, under a key that is no text, each followed by a good message in the same partition."""
     # Idempotent, since a batch that is retried must not land behind the next: records are known by their offsets.
@@ -125,6 +126,11 @@ def test_records_without_an_append_time(kafka: str, topics: str, tmp_path: Path)
         resource = ConfigResource(ResourceType.TOPIC, names.raw, incremental_configs=[entry])
         for future in admin.incremental_alter_configs([resource]).values():
             future.result(20)
+        await_true(f"the broker stamps by {kind}", lambda: stamped() == kind)
+
+    def stamped() -> str:
+        (told,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, names.raw)]).values()
+        return str(told.result(20)["message.timestamp.type"].value)
 
     right = partition_of(b"ann", 4)
     stamp("CreateTime")

@@ -133,9 +133,8 @@ class Place:
         return [*held, found, bundles, rows, self.states().get(user.encode())]
 
 
-@pytest.mark.parametrize(
-    "runs", [False, pytest.param(True, marks=pytest.mark.long)], ids=["the processor is stopped", "the processor runs"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("runs", [False, True], ids=["the processor is stopped", "the processor runs"])
 def test_one_person_is_erased(kafka: str, topics: str, tmp_path: Path, runs: bool) -> None:
     """Store, bundles, data set and state hold no byte of them, nor of what they did in lanes."""
     with Fleet(kafka, topics, tmp_path, quiet_ms=QUIET_MS, session_timeout_ms=SESSION_TIMEOUT_MS) as fleet:

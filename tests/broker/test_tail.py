@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # Its stub forgets it.
 
 from processor import broker
@@ -27,9 +27,13 @@ def write(kafka: str, topic: str, partition: int, *values: str, commit: bool | N
     if commit is not None:
         producer.init_transactions(TIMEOUT_S)
         producer.begin_transaction()
+    told: list[KafkaError | None] = []
     for value in values:
-        producer.produce(topic, value, b"key", partition, headers=[("trace", b"7")])
+        producer.produce(
+            topic, value, b"key", partition, headers=[("trace", b"7")], on_delivery=lambda error, _: told.append(error)
+        )
     producer.flush(TIMEOUT_S)
+    assert not any(told)
     if commit is True:
         producer.commit_transaction(TIMEOUT_S)
     elif commit is False:
@@ -111,6 +115,7 @@ def test_partitions_that_come_later(kafka: str, topics: str) -> None:
         admin = AdminClient({"bootstrap.servers": kafka})
         for future in admin.create_partitions([NewPartitions(topic, 6)]).values():
             future.result(TIMEOUT_S)
+        await_true("six are known", lambda: len(admin.list_topics(topic).topics[topic].partitions) == 6)
         write(kafka, topic, 5, "new")
         write(kafka, topic, 0, "old")
         assert values_of(tail, 2) == ["new", "old"]
