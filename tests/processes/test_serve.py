@@ -5,6 +5,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -85,11 +87,12 @@ def test_who_sends_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
                 with socket.create_connection(address, timeout=30) as connection:
                     connection.sendall(beginning)
                     assert connection.recv(1) == b""
-            with socket.create_connection(address, timeout=30) as connection:
-                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
-                connection.sendall(b"GET /livez HT")
-                assert connection.recv(1) == b""
+            with closing(HTTPConnection(*address, timeout=30)) as client:
+                client.request("GET", "/livez")
+                answer = client.getresponse()
+                assert (answer.status, answer.read()[:1]) == (200, b"{")
+                client.sock.sendall(b"GET /livez HT")
+                assert client.sock.recv(1) == b""
         finally:
             server.should_exit = True
             thread.join()
