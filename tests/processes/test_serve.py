@@ -87,7 +87,7 @@ def test_who_sends_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
                 with socket.create_connection(address, timeout=30) as connection:
                     connection.sendall(beginning)
                     assert connection.recv(1) == b""
-            with closing(HTTPConnection(*address, timeout=30)) as client:
+            with closing(HTTPConnection(address[0], address[1], timeout=30)) as client:
                 client.request("GET", "/livez")
                 answer = client.getresponse()
                 assert (answer.status, answer.read()[:1]) == (200, b"{")
