@@ -22,9 +22,9 @@ from processor import broker
 from processor.broker.probe import free_ports
 from processor.kafka.topic_admin import ensure_topics
 from tests.broker.audit import read_topic
-from tests.broker.disk import small_disk
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, Worker, await_true, message
 from tests.broker.services import Service
+from tests.disk import small_disk
 from tests.hooks.receiver import SECRET, Answers, Receiver
 
 PROMETHEUS = shutil.which("prometheus")

@@ -16,10 +16,10 @@ from processor.broker.probe import free_ports
 from processor.kafka.feed import KafkaFeed
 from processor.kafka.topic_admin import ensure_topics
 from processor.store import open_store
-from tests.broker.disk import Disk, small_disk
 from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import await_true, names_of, probe
 from tests.broker.site import Site
+from tests.disk import Disk, small_disk
 from tests.postgres import Cluster
 from tests.sessions.damaged import replace_a_value
 from tests.sessions.outputs import message, processed

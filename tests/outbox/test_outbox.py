@@ -2,7 +2,6 @@
 
 import shutil
 import stat
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from processor.outbox.direct import WINDOW_RECORDS
 from processor.outbox.erasing import erase_from, in_the_way, kept_of
 from processor.outbox.outbox import PATIENCE_S, Outbox
 from processor.outbox.queue import New, Queue
+from tests.disk import small_disk
 from tests.outbox.stage import TOO_LARGE, Deployment, Kafka, Producer, Told
 
 AWAY_S = PATIENCE_S + 1
@@ -274,13 +274,7 @@ def test_a_later_release(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     """On a full disk nothing more is taken, and what waits can still be sent and removed."""
     disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", disk], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("only root can make a small disk")
-    try:
+    with small_disk(disk, "20m"):
         queue = Queue(disk / "outbox.db")
         value = b"x" * 50_000
         count = 0
@@ -301,8 +295,6 @@ def test_a_full_disk(tmp_path: Path) -> None:
         queue.tidy()
         queue.close()
         assert value[:100] not in (disk / "outbox.db").read_bytes()
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_erase(tmp_path: Path) -> None:

@@ -26,11 +26,11 @@ class Disk:
 
 
 @contextmanager
-def small_disk(place: Path) -> Iterator[Disk]:
-    """Yield a disk of 1 MiB at `place`; without the right to mount one, the test is skipped."""
+def small_disk(place: Path, size: str = "1m") -> Iterator[Disk]:
+    """Yield a disk of `size` at `place`; without the right to mount one, the test is skipped."""
     made = Disk(place)
     place.mkdir()
-    if os.geteuid() != 0 or not made.mount("size=1m"):
+    if os.geteuid() != 0 or not made.mount(f"size={size}"):
         pytest.skip("a small disk can only be mounted by root, outside of most containers")
     try:
         yield made
