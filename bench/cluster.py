@@ -8,8 +8,8 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from processor.kafka.topic_admin import ensure_topics
-from processor.kafka.topics import desired_topics
+from processor.kafka.topics.admin import ensure_topics
+from processor.kafka.topics.desired import desired_topics
 
 OURS: Final = "ours"
 PEERS: Final = "bench"

@@ -23,8 +23,8 @@ from processor import broker
 from processor.client import SessionClient
 from processor.core.model import RECENT_RECORDS_MAX
 from processor.errors import A3CPError
-from processor.kafka.reader import Reader
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.reading.reader import Reader
+from processor.kafka.topics.admin import ensure_topics
 
 _DISK_BYTES: Final = 256 << 20  # more than ten minutes at 50 a second take
 _FULL_S: Final = 10.0

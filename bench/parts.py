@@ -21,8 +21,8 @@ from bench.report import Section, number
 from bench.task import new_codec
 from processor.codec.avro import AvroMessages
 from processor.core.model import Session
-from processor.kafka import transactions
 from processor.kafka.conf import producer_conf
+from processor.kafka.worker import transactions
 from processor.processes.collecting import tune_garbage_collection
 from processor.runtime.ports import Output
 from processor.settings.model import Settings

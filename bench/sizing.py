@@ -23,7 +23,7 @@ from bench.messages import encode_ours, message
 from bench.report import Section, number
 from bench.systems import OURS_LIVE
 from processor import broker
-from processor.kafka.topics import desired_topics
+from processor.kafka.topics.desired import desired_topics
 from processor.processes.parts import this_command
 
 RATES: Final = (0, 20, 200, 1_000)

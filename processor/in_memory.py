@@ -27,10 +27,10 @@ from processor.errors import BrokerUnavailable
 from processor.faces.context import Context
 from processor.faces.corner import Corner
 from processor.faces.meanwhile import Meanwhile
-from processor.kafka.deadletters import DeadLetter
-from processor.kafka.erasure import HeldInTopic, held_in
-from processor.kafka.letters import LatestLetters
-from processor.kafka.overview import Member, Overview, PartitionProgress
+from processor.kafka.deadletters.latest import LatestLetters
+from processor.kafka.deadletters.letter import DeadLetter
+from processor.kafka.overview.overview import Member, Overview, PartitionProgress
+from processor.kafka.stopped.erasure import HeldInTopic, held_in
 from processor.observe.logs import make_logger
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from processor.kafka.topics import Topic, read_topic
+from processor.kafka.topics.desired import Topic, read_topic
 from processor.settings.documents import schema_text, topic_files
 
 ROOT = Path(__file__).parents[1]

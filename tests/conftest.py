@@ -20,8 +20,8 @@ from xdist.scheduler import LoadScopeScheduling
 from processor import broker
 from processor.broker.folder import exclusive
 from processor.kafka.offsets import LATEST, log_offsets, patiently
-from processor.kafka.topic_admin import ensure_topics
-from processor.kafka.topics import desired_topics
+from processor.kafka.topics.admin import ensure_topics
+from processor.kafka.topics.desired import desired_topics
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests import quick_java

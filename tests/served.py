@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from processor.faces.app import make_app
 from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
-from processor.kafka.reader import Reader
+from processor.kafka.reading.reader import Reader
 from processor.processes.inprocess import serving
 from processor.settings.model import Settings
 from processor.testing import RunningClock

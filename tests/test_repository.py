@@ -310,7 +310,7 @@ def test_the_walks_through_the_code_are_there() -> None:
     assert len(steps) == 26
     for step in steps:
         heading = step.split(":", 1)[0]
-        files = re.findall(r"`(\w+/\w+\.py)`", step)
+        files = re.findall(r"`([\w/]+/\w+\.py)`", step)
         assert heading.startswith(f"`{files[0]}`"), step
         assert all((ROOT / "processor" / file).is_file() for file in files), step
         text = (ROOT / "processor" / files[0]).read_text("utf-8")

@@ -14,9 +14,9 @@ from processor.cli.text import plain, print_json, when
 from processor.codec.codec import Codec
 from processor.codec.headers import DLQ_START
 from processor.errors import BrokerUnavailable, OutcomeUnknown, UsageError
-from processor.kafka.deadletters import DeadLetter, grouped, read_letter, read_letters
-from processor.kafka.reader import Reader
-from processor.kafka.retrying import choose, put_back, topic_to_fill
+from processor.kafka.deadletters.letter import DeadLetter, grouped, read_letter, read_letters
+from processor.kafka.deadletters.retrying import choose, put_back, topic_to_fill
+from processor.kafka.reading.reader import Reader
 from processor.runtime.deadletters import why_value_is_withheld
 from processor.settings.model import Settings
 from processor.wiring import schemas

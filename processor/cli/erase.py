@@ -18,7 +18,7 @@ from processor.erasing.looking import Looked, NothingHeld, Places, look
 from processor.erasing.on_kafka import ErasureLogOnKafka
 from processor.erasing.proof import NEW_FILE, Proof
 from processor.errors import UsageError
-from processor.kafka.topic_admin import check_topics
+from processor.kafka.topics.admin import check_topics
 from processor.removal.roots import targets_of
 from processor.settings.model import Settings
 from processor.targets.target import Target

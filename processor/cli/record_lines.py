@@ -8,7 +8,7 @@ from processor.codec import Codec
 from processor.codec.events import EventView
 from processor.codec.isotime import format_time
 from processor.errors import RecordError
-from processor.kafka.deadletters import letter_of
+from processor.kafka.deadletters.letter import letter_of
 from processor.runtime.ports import TopicRecord
 from processor.runtime.withholding import why_withheld
 from processor.sessions.jsonforms import event_fields

@@ -12,7 +12,7 @@ from processor.codec.state import decode_state
 from processor.codec.wire import ENCODING_NAMES
 from processor.core.model import FINGERPRINT_BYTES, Session, UserState
 from processor.errors import DecodeError, UsageError
-from processor.kafka.reader import Reader
+from processor.kafka.reading.reader import Reader
 from processor.runtime.partitioner import partition_of
 
 app = App("Look at what the processor remembers of a user.")

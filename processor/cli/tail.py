@@ -12,7 +12,7 @@ from processor.cli.settings import Bootstrap, Prefix, chosen
 from processor.cli.text import print_json
 from processor.codec import Codec
 from processor.errors import BrokerUnavailable, RecordsGone, UsageError
-from processor.kafka.tail import Tail
+from processor.kafka.reading.tail import Tail
 from processor.runtime.ports import TopicRecord
 from processor.wiring import schemas
 

@@ -10,10 +10,10 @@ from processor.cli.settings import Bootstrap, Prefix, chosen
 from processor.cli.terminal import new_console, new_table
 from processor.cli.text import print_json
 from processor.errors import UsageError
-from processor.kafka import topic_admin
-from processor.kafka.adopting import adopt
-from processor.kafka.growing import Growing, Growth
-from processor.kafka.topics import Difference, Topic, check_partitions
+from processor.kafka.stopped.adopting import adopt
+from processor.kafka.stopped.growing import Growing, Growth
+from processor.kafka.topics import admin
+from processor.kafka.topics.desired import Difference, Topic, check_partitions
 from processor.wiring import log_conf
 
 WAITING_MS_MAX: Final = 300_000  # for which raw records may have waited when users move; never half of a session's gap
@@ -66,7 +66,7 @@ def apply_command(
     conf, desired, differences = _differences(prefix, partitions, replicas, bootstrap)
     refused = any(difference.action.value == "refuse" for difference in differences)
     if not refused:
-        topic_admin.apply(conf, desired, differences)
+        admin.apply(conf, desired, differences)
     _show(differences, as_json, done=not refused)
     if refused:
         raise typer.Exit(1)
@@ -120,7 +120,7 @@ def adopt_command(
     """
     settings = chosen(bootstrap, prefix)
     names = settings.topics()
-    counts = topic_admin.count_partitions(settings.kafka_conf(), names)
+    counts = admin.count_partitions(settings.kafka_conf(), names)
     check_partitions(Topic(name, count, 0, {}) for name, count in counts.items())
     taken = adopt(log_conf(settings, 0, counts[names.raw]), names)
     if as_json:
@@ -158,7 +158,7 @@ def _differences(
 ) -> tuple[dict[str, str], list[Topic], list[Difference]]:
     settings = chosen(bootstrap, prefix)
     conf = settings.kafka_conf()
-    return conf, *topic_admin.compare(conf, settings.topic_prefix, partitions=partitions, replicas=replicas)
+    return conf, *admin.compare(conf, settings.topic_prefix, partitions=partitions, replicas=replicas)
 
 
 def _show(differences: list[Difference], as_json: bool, *, done: bool) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from processor.codec.events import EventView
 from processor.errors import DecodeError
-from processor.kafka.reader import Reader
+from processor.kafka.reading.reader import Reader
 from processor.runtime.partitioner import partition_of
 
 

@@ -18,8 +18,8 @@ from processor.client.sending import Sender
 from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, BrokerUnavailable
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX
-from processor.kafka.reader import Reader
-from processor.kafka.tail import Tail, TailThread
+from processor.kafka.reading.reader import Reader
+from processor.kafka.reading.tail import Tail, TailThread
 from processor.observe.logs import log_of
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from processor.bundles.verify import verify
 from processor.errors import Fatal, UsageError
-from processor.kafka.fresh import DEMO_PREFIX, demo_topics
+from processor.kafka.topics.fresh import DEMO_PREFIX, demo_topics
 from processor.processes.parts import this_command
 from processor.runtime.identities import Identities
 from processor.sessions.model import SessionRow, Status

@@ -9,7 +9,7 @@ from processor.codec.events import EventView
 from processor.codec.tagged import TaggedView
 from processor.demo.exported import Exported
 from processor.demo.script import Sent
-from processor.kafka.deadletters import DeadLetter
+from processor.kafka.deadletters.letter import DeadLetter
 from processor.runtime.ports import TopicRecord
 from processor.sessions.model import Status
 from processor.settings.model import TopicNames

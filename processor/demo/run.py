@@ -22,11 +22,11 @@ from processor.demo.outcome import Check, DayOutcome, check, check_export, read_
 from processor.demo.report import Steps
 from processor.demo.script import Sent
 from processor.errors import Fatal, UsageError
-from processor.kafka.deadletters import read_letters
-from processor.kafka.fresh import DEMO_PREFIX, demo_topics, remove_demo, require_demo_prefix
+from processor.kafka.deadletters.letter import read_letters
 from processor.kafka.producer import RecordProducer
-from processor.kafka.reader import Reader
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.reading.reader import Reader
+from processor.kafka.topics.admin import ensure_topics
+from processor.kafka.topics.fresh import DEMO_PREFIX, demo_topics, remove_demo, require_demo_prefix
 from processor.processes.parts import this_command
 from processor.settings.documents import example_messages
 from processor.settings.model import Settings

@@ -8,7 +8,7 @@ from processor.doctor.on_cluster import missing, of_cluster
 from processor.doctor.on_store import of_store
 from processor.doctor.on_work import of_work
 from processor.errors import A3CPError
-from processor.kafka.cluster import look
+from processor.kafka.overview.cluster import look
 from processor.settings.model import Settings
 
 

@@ -5,10 +5,10 @@ from typing import Final
 
 from processor.core.model import HOUR_MS
 from processor.doctor.finding import Finding, State, found
-from processor.kafka.cluster import Cluster
 from processor.kafka.failures import no_topic
-from processor.kafka.overview import numbered
-from processor.kafka.topics import check_kept, check_partitions, check_stamped, desired_topics, plan
+from processor.kafka.overview.cluster import Cluster
+from processor.kafka.overview.overview import numbered
+from processor.kafka.topics.desired import check_kept, check_partitions, check_stamped, desired_topics, plan
 from processor.settings.model import Settings
 
 COPIES: Final = 3

@@ -6,14 +6,14 @@ from typing import Final
 
 from processor.doctor.finding import Finding, State, found
 from processor.doctor.on_cluster import GRANT, lacking
-from processor.kafka.cluster import Cluster
-from processor.kafka.lost_offsets import refuse_lost_offsets
+from processor.kafka.committed.lost_offsets import refuse_lost_offsets
+from processor.kafka.committed.origin import refuse_other_topics
 from processor.kafka.offsets import latest_ms
-from processor.kafka.open_transactions import open_transactions
-from processor.kafka.origin import refuse_other_topics
-from processor.kafka.other_groups import refuse_another_group
-from processor.kafka.overview import overview, troubles
+from processor.kafka.overview.cluster import Cluster
+from processor.kafka.overview.open_transactions import open_transactions
+from processor.kafka.overview.overview import overview, troubles
 from processor.kafka.registry import Registry
+from processor.kafka.worker.other_groups import refuse_another_group
 from processor.settings.model import Settings
 
 AHEAD_MS: Final = 5_000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from processor.codec.isotime import format_time
 from processor.core.ids import is_of
 from processor.errors import UsageError
-from processor.kafka.erasure import HeldInTopic, gone_by_ms
+from processor.kafka.stopped.erasure import HeldInTopic, gone_by_ms
 from processor.outbox.erasing import in_the_way, kept_of
 from processor.removal.clearing import clear
 from processor.removal.roots import is_there, unnamed_roots

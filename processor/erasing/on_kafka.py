@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from processor.kafka import erasure
 from processor.kafka.conf import LogConf
-from processor.kafka.topic_admin import read_topics
+from processor.kafka.stopped import erasure
+from processor.kafka.topics.admin import read_topics
 from processor.settings.model import TopicNames
 
 

@@ -18,8 +18,8 @@ from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
 from processor.codec.state import LAYOUT
 from processor.errors import A3CPError, StoreUnavailable
-from processor.kafka.deadletters import DeadLetter, Group, grouped
-from processor.kafka.overview import Overview, troubles
+from processor.kafka.deadletters.letter import DeadLetter, Group, grouped
+from processor.kafka.overview.overview import Overview, troubles
 from processor.outbox.ports import Stock
 from processor.sessions.ports import SessionReader, Source
 from processor.settings.model import Settings, TopicNames

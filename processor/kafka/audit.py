@@ -10,14 +10,14 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from processor.audit.topics import Span
 from processor.errors import UsageError
+from processor.kafka.committed.marks import marks_in
+from processor.kafka.committed.origin import require_same
 from processor.kafka.conf import reader_conf
-from processor.kafka.deadletters import is_marker
+from processor.kafka.deadletters.letter import is_marker
 from processor.kafka.failures import reaching
 from processor.kafka.identities import identities
-from processor.kafka.marks import marks_in
 from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets, committed_places, patiently
-from processor.kafka.origin import require_same
-from processor.kafka.reading import read_spans
+from processor.kafka.reading.records import read_spans
 from processor.runtime.adopting import Adopted
 from processor.runtime.growing import Grown
 from processor.runtime.ports import TopicRecord

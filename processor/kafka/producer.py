@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from processor.codec.headers import Headers
 from processor.errors import A3CPError, BrokerUnavailable, UsageError
 from processor.kafka.failures import failure, no_topic, reaching
-from processor.kafka.reading import place_of
+from processor.kafka.reading.records import place_of
 from processor.runtime.partitioner import partition_of
 
 QUEUE_RECORDS_MAX: Final = 10_000

@@ -9,8 +9,8 @@ from processor.codec.events import SEALED, SOURCE, sealed_view, to_json
 from processor.codec.isotime import parse_time
 from processor.errors import RecordError
 from processor.kafka.producer import RecordProducer
-from processor.kafka.reader import Reader
-from processor.kafka.reading import place_in
+from processor.kafka.reading.reader import Reader
+from processor.kafka.reading.records import place_in
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.shapes import Seal

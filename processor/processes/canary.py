@@ -20,7 +20,7 @@ from processor.codec.isotime import format_time, wall_ms
 from processor.core.model import CANARY, CANARY_USERS
 from processor.errors import A3CPError
 from processor.kafka.producer import RecordProducer
-from processor.kafka.tail import Tail
+from processor.kafka.reading.tail import Tail
 from processor.observe.canary import CanaryMetrics, CanaryObserver
 from processor.observe.health import Health, HealthServer
 from processor.observe.logs import log_of

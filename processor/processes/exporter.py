@@ -19,7 +19,7 @@ from processor.errors import (
     StoreUnavailable,
 )
 from processor.kafka.answering import await_broker
-from processor.kafka.feed import KafkaFeed
+from processor.kafka.reading.feed import KafkaFeed
 from processor.observe.disk import DiskMetrics
 from processor.observe.exporter import ExportObserver
 from processor.observe.health import Health, HealthServer

@@ -18,9 +18,9 @@ from processor.errors import A3CPError, BrokerUnavailable, UsageError, WebhookFa
 from processor.faces.context import Context
 from processor.hooks.due import Delivery, hooked
 from processor.hooks.letters import Letter, buried, letter_in
-from processor.kafka.feed import KafkaFeed
 from processor.kafka.offsets import committed_offsets, offsets_since, patiently
 from processor.kafka.producer import RecordProducer
+from processor.kafka.reading.feed import KafkaFeed
 from processor.observe.health import Health, HealthServer
 from processor.observe.hooks import HooksMetrics, HooksObserver
 from processor.observe.logs import log_of

@@ -22,9 +22,9 @@ from processor.errors import A3CPError, BrokerUnavailable, StoreUnavailable, Usa
 from processor.faces.context import Context
 from processor.faces.corner import Corner
 from processor.faces.meanwhile import Meanwhile
-from processor.kafka.corner import CornerOnKafka
 from processor.kafka.identities import ids_of
-from processor.kafka.topic_admin import check_topics
+from processor.kafka.overview.corner import CornerOnKafka
+from processor.kafka.topics.admin import check_topics
 from processor.observe.disk import DiskMetrics
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.observe.serving import ServeMetrics

@@ -9,11 +9,11 @@ from processor.audit.rerouted import misplaced_without_copy
 from processor.codec.codec import Codec
 from processor.errors import UsageError
 from processor.kafka.audit import KafkaTopics
-from processor.kafka.lost_offsets import refuse_lost_offsets
+from processor.kafka.committed.lost_offsets import refuse_lost_offsets
 from processor.kafka.offsets import committed_offsets, patiently
-from processor.kafka.other_groups import refuse_another_group
-from processor.kafka.slots import choose_slots
-from processor.kafka.topic_admin import check_topics
+from processor.kafka.topics.admin import check_topics
+from processor.kafka.worker.other_groups import refuse_another_group
+from processor.kafka.worker.slots import choose_slots
 from processor.settings.model import Settings
 from processor.wiring import schemas
 

@@ -9,8 +9,8 @@ from types import FrameType
 from typing import Final, Literal
 
 from processor.errors import BrokerUnavailable, Fatal, UsageError
-from processor.kafka.slots import choose_slots
-from processor.kafka.topic_admin import check_topics
+from processor.kafka.topics.admin import check_topics
+from processor.kafka.worker.slots import choose_slots
 from processor.observe.logs import log_of
 from processor.processes.parts import Part, stop_all, this_command
 from processor.processes.pool import cores

@@ -17,7 +17,7 @@ from processor.broker.errors import PortTaken
 from processor.codec.events import SCHEMA_VERSION
 from processor.errors import Fatal, UsageError
 from processor.hooks.due import hooked
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from processor.processes.listening import address_of, bind
 from processor.processes.parts import Part, as_part, stop_all
 from processor.settings.model import Settings

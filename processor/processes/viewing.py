@@ -6,8 +6,8 @@ from typing import Any, Final, Self
 from processor.errors import UsageError
 from processor.kafka.identities import ids_of
 from processor.kafka.offsets import offsets_since
-from processor.kafka.reading import TopicPlace
-from processor.kafka.tail import Tail
+from processor.kafka.reading.records import TopicPlace
+from processor.kafka.reading.tail import Tail
 from processor.runtime.identities import differing
 from processor.runtime.ports import TopicRecord
 from processor.sessions.ports import SESSIONS, TAGGED, Source

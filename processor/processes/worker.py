@@ -14,8 +14,8 @@ from structlog.typing import FilteringBoundLogger
 
 from processor.codec.codec import Codec
 from processor.errors import BrokerUnavailable, OutcomeUnknown, OwnershipLost
-from processor.kafka.log import KafkaLog
-from processor.kafka.topic_admin import read_topics
+from processor.kafka.topics.admin import read_topics
+from processor.kafka.worker.log import KafkaLog
 from processor.observe.health import Health, HealthServer
 from processor.observe.logs import log_of
 from processor.observe.metrics import Metrics

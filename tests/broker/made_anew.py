@@ -3,7 +3,7 @@
 from confluent_kafka.admin import AdminClient
 
 from processor.kafka.identities import identities
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from processor.runtime.identities import CLUSTER
 from tests.broker.fleet import await_true
 from tests.contracts.worlds import PARTITIONS

@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor import broker
 from processor.broker.probe import free_ports
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, Worker, await_true, message
 from tests.broker.services import Service

@@ -15,9 +15,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 
 from processor.codec.headers import REROUTED, UNREADABLE
 from processor.kafka.audit import KafkaTopics
-from processor.kafka.deadletters import read_letters
-from processor.kafka.reader import Reader
-from processor.kafka.retrying import put_back, topic_to_fill
+from processor.kafka.deadletters.letter import read_letters
+from processor.kafka.deadletters.retrying import put_back, topic_to_fill
+from processor.kafka.reading.reader import Reader
 from processor.runtime.partitioner import partition_of
 from tests.broker.any_header import send_with_header
 from tests.broker.audit import Row, make_codec, read_kafka

@@ -20,7 +20,7 @@ from processor.errors import (
     RegistryUnavailable,
     UsageError,
 )
-from processor.kafka.reader import Reader
+from processor.kafka.reading.reader import Reader
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.settings.documents import schema_text

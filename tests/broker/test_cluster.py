@@ -20,7 +20,7 @@ from processor import broker
 from processor.broker import probe
 from processor.broker.cluster import Cluster, Member, find_or_make, member_of
 from processor.errors import UsageError
-from processor.kafka.topic_admin import read_topics
+from processor.kafka.topics.admin import read_topics
 from tests.broker.audit import read_topic
 from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import TIMEOUT_S, Fleet, Load, Watcher, await_true, day, produce

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from processor.cli.app import app
 from processor.errors import OutcomeUnknown, UsageError
 from processor.kafka.audit import KafkaTopics
-from processor.kafka.deadletters import DeadLetter, grouped, read_letters
-from processor.kafka.reader import Reader
-from processor.kafka.retrying import put_back, refusal, topic_to_fill
+from processor.kafka.deadletters.letter import DeadLetter, grouped, read_letters
+from processor.kafka.deadletters.retrying import put_back, refusal, topic_to_fill
+from processor.kafka.reading.reader import Reader
 from processor.runtime.ports import TopicRecord
 
 pytestmark = pytest.mark.broker

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from processor.demo.exported import mark, prefix_for
-from processor.kafka.fresh import demo_topics
+from processor.kafka.topics.fresh import demo_topics
 from tests.broker.made_anew import make_anew
 from tests.cli.running import a3cp
 

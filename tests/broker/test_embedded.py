@@ -17,7 +17,7 @@ from processor.broker import jars, places, probe
 from processor.broker.errors import FetchFailed, NoSpace, PortTaken
 from processor.errors import UsageError
 from processor.kafka.offsets import LATEST, log_offsets, patiently
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from tests.broker.fleet import TIMEOUT_S, await_true
 
 

@@ -17,9 +17,9 @@ from confluent_kafka.admin import AdminClient
 
 from processor.bundles.verify import verify
 from processor.errors import UsageError
-from processor.kafka import erasure
 from processor.kafka.conf import LogConf
-from processor.kafka.slots import _members
+from processor.kafka.stopped import erasure
+from processor.kafka.worker.slots import _members
 from processor.profiles import Pseudonyms, open_profiles
 from processor.runtime.partitioner import partition_of
 from processor.sessions.ports import SessionFilter

@@ -10,7 +10,7 @@ import pytest
 
 from processor import broker
 from processor.broker.probe import free_ports
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from tests.broker.fleet import Fleet, Load, Watcher, await_true, day, probe, produce
 
 pytestmark = pytest.mark.broker

@@ -13,8 +13,8 @@ import pytest
 
 from processor import broker
 from processor.broker.probe import free_ports
-from processor.kafka.feed import KafkaFeed
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.reading.feed import KafkaFeed
+from processor.kafka.topics.admin import ensure_topics
 from processor.store import open_store
 from tests.broker.exporters import Exporter, assert_same
 from tests.broker.fleet import await_true, names_of, probe

@@ -14,9 +14,9 @@ from confluent_kafka.admin import AdminClient
 
 from processor.codec.tagged import TaggedView
 from processor.errors import UsageError
-from processor.kafka.growing import Growing
-from processor.kafka.standing_in import standing_in
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.stopped.growing import Growing
+from processor.kafka.stopped.standing_in import standing_in
+from processor.kafka.topics.admin import ensure_topics
 from processor.processes.starting import place
 from processor.processes.viewing import Viewing
 from processor.runtime.partitioner import partition_of

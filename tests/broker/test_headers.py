@@ -6,9 +6,9 @@ import pytest
 from confluent_kafka import Producer
 
 from processor.codec.headers import DLQ_START
-from processor.kafka.deadletters import read_letters
-from processor.kafka.reader import Reader
-from processor.kafka.retrying import put_back, topic_to_fill
+from processor.kafka.deadletters.letter import read_letters
+from processor.kafka.deadletters.retrying import put_back, topic_to_fill
+from processor.kafka.reading.reader import Reader
 from processor.runtime.partitioner import partition_of
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, message
 

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from processor.errors import BrokerUnavailable, UsageError
-from processor.kafka.lost_offsets import refuse_lost_offsets
+from processor.kafka.committed.lost_offsets import refuse_lost_offsets
 
 pytestmark = pytest.mark.broker
 

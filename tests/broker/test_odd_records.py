@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from processor.client import SessionClient
-from processor.kafka.reader import Reader
+from processor.kafka.reading.reader import Reader
 from tests.broker.audit import read_topic
 from tests.broker.commands import Commands
 from tests.broker.fleet import Fleet, await_true

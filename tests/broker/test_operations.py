@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 
 from processor import broker
 from processor.kafka.offsets import LATEST, committed_offsets, log_offsets, patiently
-from processor.kafka.topics import desired_topics
+from processor.kafka.topics.desired import desired_topics
 from processor.runtime.partitioner import partition_of
 from tests.broker.audit import read_topic
 from tests.broker.fleet import BASE_MS, await_true, day, message, produce

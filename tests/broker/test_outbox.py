@@ -16,8 +16,8 @@ from processor.client.lanes import lane_of
 from processor.core.ids import session_id
 from processor.core.model import IdFormat
 from processor.errors import BrokerUnavailable
-from processor.kafka.reader import Reader
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.reading.reader import Reader
+from processor.kafka.topics.admin import ensure_topics
 
 pytestmark = pytest.mark.broker
 

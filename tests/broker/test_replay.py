@@ -4,7 +4,7 @@ import pytest
 
 from processor.bundles.bundle import write_bundle
 from processor.bundles.reading import read_records
-from processor.kafka.reader import Reader
+from processor.kafka.reading.reader import Reader
 from processor.targets.target import Target
 from tests.broker.commands import Commands
 from tests.sessions.views import CODEC, NOW_MS, day_view

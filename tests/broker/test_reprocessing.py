@@ -10,7 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin import AdminClient
 
 from processor.core.model import Rules
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from tests.broker.audit import make_codec, read_kafka, read_topic
 from tests.broker.fleet import Fleet, await_true, day, message, produce
 

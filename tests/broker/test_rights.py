@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
     ResourceType,
 )
 
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from tests.broker.fleet import TIMEOUT_S, Worker, await_true, message, produce
 from tests.broker.probing import Probe
 from tests.broker.rights import Use, give, rights, take_back, uses

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from processor import broker
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from tests.processes.services import Service, processor
 
 pytestmark = pytest.mark.broker

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 from processor.errors import UsageError
 from processor.kafka.audit import KafkaTopics
 from processor.kafka.conf import Waits
-from processor.kafka.other_groups import refuse_another_group
+from processor.kafka.worker.other_groups import refuse_another_group
 from processor.runtime.ports import Alarm, Cause
 from tests.broker.audit import read_topic
 from tests.broker.fleet import TIMEOUT_S, Fleet, await_true, day, produce

@@ -11,8 +11,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 from processor import broker
 from processor.broker.probe import free_ports
 from processor.errors import A3CPError, BrokerUnavailable, Fatal, RecordsGone, UsageError
-from processor.kafka.tail import Tail, TailThread
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.reading.tail import Tail, TailThread
+from processor.kafka.topics.admin import ensure_topics
 from processor.runtime.ports import TopicRecord
 from tests.broker.damage import Damage, damage
 from tests.broker.fleet import TIMEOUT_S, await_true

@@ -3,8 +3,8 @@
 import pytest
 
 from processor.errors import UsageError
-from processor.kafka.topic_admin import apply, check_topics, ensure_topics, read_topics
-from processor.kafka.topics import Action, Difference, desired_topics, plan
+from processor.kafka.topics.admin import apply, check_topics, ensure_topics, read_topics
+from processor.kafka.topics.desired import Action, Difference, desired_topics, plan
 from tests.broker.fleet import await_true
 
 pytestmark = pytest.mark.broker

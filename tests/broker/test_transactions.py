@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from processor.errors import OutcomeUnknown
 from processor.kafka.conf import producer_conf
 from processor.kafka.offsets import LATEST, log_offsets
-from processor.kafka.transactions import Transactions, fence
+from processor.kafka.worker.transactions import Transactions, fence
 from tests.broker.fleet import TIMEOUT_S, await_true
 
 pytestmark = pytest.mark.broker

@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 
 from processor import broker
 from processor.broker.probe import free_ports
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from processor.runtime.partitioner import partition_of
 from tests.broker.damage import Damage, damage
 from tests.broker.fleet import BASE_MS, TIMEOUT_S, Fleet, Watcher, await_true, message, probe

@@ -14,7 +14,7 @@ from processor.codec import Codec, Schemas
 from processor.codec.schema import SHIPPED
 from processor.core.model import DAY_MS
 from processor.errors import UsageError
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from processor.processes.viewing import Viewing
 from processor.sessions.ports import SessionReader
 from processor.settings.documents import schema_text

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from processor.kafka.reader import Reader
+from processor.kafka.reading.reader import Reader
 from processor.runtime.partitioner import partition_of
 from tests.broker.fleet import Fleet
 

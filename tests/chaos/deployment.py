@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor import broker
 from processor.broker.probe import free_ports
-from processor.kafka.topic_admin import ensure_topics
+from processor.kafka.topics.admin import ensure_topics
 from tests.broker.audit import Broken
 from tests.broker.exporters import Exporter
 from tests.broker.fleet import Fleet, Load, Watcher, Worker

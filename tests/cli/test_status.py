@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 from typer.testing import CliRunner
 
 from processor.cli.app import app
-from processor.kafka.overview import Member, Overview, PartitionProgress, TopicState, troubles
+from processor.kafka.overview.overview import Member, Overview, PartitionProgress, TopicState, troubles
 
 RAW = TopicState("a3cp.raw", 2, 9)
 WORKER = Member("group", 0, "127.0.0.1", (0, 1))

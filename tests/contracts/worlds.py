@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from confluent_kafka import Producer
 
 from processor.kafka.conf import Waits
-from processor.kafka.log import KafkaLog
+from processor.kafka.worker.log import KafkaLog
 from processor.runtime.ports import Alarm, Assigned, Cause, Log, RawRecord
 from processor.settings.model import Settings
 from processor.testing import MemoryBroker, MemoryLog

@@ -14,7 +14,7 @@ from processor.demo.day import lifelike_day
 from processor.demo.outcome import Check, DayOutcome, check, read_outcome
 from processor.demo.script import Sent
 from processor.errors import RecordError
-from processor.kafka.deadletters import read_letters
+from processor.kafka.deadletters.letter import read_letters
 from processor.runtime.ports import TopicRecord
 from processor.settings.documents import example_messages
 from tests.broker.audit import HeldTopics, Partitions, Row, Topics, read_memory

@@ -7,8 +7,8 @@ import pytest
 
 from processor.doctor.finding import Finding, State
 from processor.doctor.on_cluster import of_cluster
-from processor.kafka.cluster import Cluster, TopicSeen
-from processor.kafka.topics import desired_topics
+from processor.kafka.overview.cluster import Cluster, TopicSeen
+from processor.kafka.topics.desired import desired_topics
 from processor.settings.model import Settings
 
 ALL_RIGHTS = frozenset({"READ", "WRITE", "DESCRIBE"})

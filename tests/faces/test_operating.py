@@ -13,7 +13,7 @@ from processor.cli.app import app
 from processor.faces.corner import Corner, retry_command
 from processor.faces.doors import Caller, Role
 from processor.in_memory import TOPICS, MemoryDeployment
-from processor.kafka.deadletters import Group
+from processor.kafka.deadletters.letter import Group
 from processor.settings.model import Settings
 from tests.faces.reading import HOUR_MS
 from tests.faces.stage import as_caller, created, http_of, problem

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processor.kafka import transactions
+from processor.kafka.worker import transactions
 
 AT_ONCE = 16
 

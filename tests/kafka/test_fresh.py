@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from processor.errors import UsageError
-from processor.kafka import fresh
+from processor.kafka.topics import fresh
 
 
 class Broker:

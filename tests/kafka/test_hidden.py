@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from processor.kafka.conf import Waits
-from processor.kafka.hidden import HiddenWatch
+from processor.kafka.worker.hidden import HiddenWatch
 from processor.runtime.ports import Cause
 
 HERE = 2

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.kafka.marks import Marks, is_ours, marks_in, with_marks
-from processor.kafka.origin import ids_in, text_of
+from processor.kafka.committed.marks import Marks, is_ours, marks_in, with_marks
+from processor.kafka.committed.origin import ids_in, text_of
 from processor.runtime.adopting import Adopted
 from processor.runtime.growing import Grown
 

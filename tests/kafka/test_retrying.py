@@ -1,8 +1,8 @@
 """Which dead letters a retry puts back, and why the others stay."""
 
-from processor.kafka.deadletters import DeadLetter
-from processor.kafka.retrying import choose
-from processor.kafka.topics import Topic
+from processor.kafka.deadletters.letter import DeadLetter
+from processor.kafka.deadletters.retrying import choose
+from processor.kafka.topics.desired import Topic
 
 RAW = Topic("a3cp.raw", 4, 1, {"max.message.bytes": "1000"})
 WAITING = DeadLetter(

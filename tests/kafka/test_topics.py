@@ -9,8 +9,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigEntry  # type: ignore[attr-defined]  # Its stub forgets to re-export it.
 
 from processor.errors import BrokerUnavailable, UsageError
-from processor.kafka.topic_admin import readable
-from processor.kafka.topics import Action, Topic, as_grown, check_configs, desired_topics, plan, read_topic
+from processor.kafka.topics.admin import readable
+from processor.kafka.topics.desired import Action, Topic, as_grown, check_configs, desired_topics, plan, read_topic
 
 WANTED = Topic("a3cp.raw", 4, 1, {"retention.ms": "1000", "segment.ms": "60", "cleanup.policy": "delete"})
 UNSET = replace(WANTED, configs={"cleanup.policy": "delete", "segment.ms": "60"})

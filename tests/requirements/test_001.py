@@ -25,7 +25,7 @@ from websockets.typing import Subprotocol
 
 from a3cp_sessions import Sessions
 from a3cp_sessions.gateway import SessionManager
-from processor.kafka.reader import Reader
+from processor.kafka.reading.reader import Reader
 from processor.settings.model import Settings
 from tests.patience import until
 from tests.requirements.stage import ROOT, Document

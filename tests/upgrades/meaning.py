@@ -23,7 +23,7 @@ from processor.codec.state import decode_state
 from processor.errors import RecordError
 from processor.faces.tokens import read_tokens
 from processor.in_memory import TOPICS
-from processor.kafka.deadletters import letter_of
+from processor.kafka.deadletters.letter import letter_of
 from processor.outbox.queue import Queue
 from processor.runtime.erased import read_mark
 from processor.runtime.ports import TopicRecord

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from processor.kafka.conf import reader_conf
 from processor.kafka.failures import no_topic, reaching
 from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets
-from processor.kafka.reading import read_spans
+from processor.kafka.reading.records import read_spans
 from processor.runtime.ports import TopicRecord
 
 _TIMEOUT_S: Final = 10.0

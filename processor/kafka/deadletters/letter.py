@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from processor.codec.headers import DLQ_RETRIED, DLQ_STAGE, DLQ_START, DLQ_WITHHELD, RETRIED, headers_bytes
-from processor.kafka.reader import Reader
-from processor.kafka.reading import place_in
+from processor.kafka.reading.reader import Reader
+from processor.kafka.reading.records import place_in
 from processor.runtime.deadletters import Stage
 from processor.runtime.ports import TopicRecord
 

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.kafka.failures import reaching
 from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets, committed_offsets
-from processor.kafka.slots import groups, slot_of
+from processor.kafka.worker.slots import groups, slot_of
 from processor.settings.model import TopicNames
 
 WATCHED_S: Final = 2.0  # A partition with a lag whose offset stays for so long stands still.

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from processor.kafka.conf import LogConf
-from processor.kafka.reader import Reader
-from processor.kafka.transactions import Transactions
+from processor.kafka.reading.reader import Reader
+from processor.kafka.worker.transactions import Transactions
 from processor.runtime.erased import read_mark
 from processor.runtime.ports import Output
 

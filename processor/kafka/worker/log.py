@@ -16,22 +16,22 @@ from confluent_kafka.admin import AdminClient
 
 from processor.errors import A3CPError, Aborted, BrokerUnavailable
 from processor.kafka.answering import Answering
-from processor.kafka.beginnings import Beginnings
+from processor.kafka.committed.marks import with_marks
+from processor.kafka.committed.origin import Origin
 from processor.kafka.conf import LogConf
 from processor.kafka.failures import AWAY, error_of, failure
-from processor.kafka.hidden import HiddenWatch
 from processor.kafka.identities import identities
-from processor.kafka.marks import with_marks
 from processor.kafka.offsets import newest_ms
-from processor.kafka.origin import Origin
-from processor.kafka.other_groups import OtherGroups
-from processor.kafka.partitions import Partitions
-from processor.kafka.reading import fetch
-from processor.kafka.restorer import Restorer
-from processor.kafka.slots import client_id, dead_slots, free_slots, is_shared
-from processor.kafka.survey import Survey
-from processor.kafka.transactions import Transactions, fence
+from processor.kafka.reading.records import fetch
 from processor.kafka.unreadable import is_unreadable
+from processor.kafka.worker.beginnings import Beginnings
+from processor.kafka.worker.hidden import HiddenWatch
+from processor.kafka.worker.other_groups import OtherGroups
+from processor.kafka.worker.partitions import Partitions
+from processor.kafka.worker.restorer import Restorer
+from processor.kafka.worker.slots import client_id, dead_slots, free_slots, is_shared
+from processor.kafka.worker.survey import Survey
+from processor.kafka.worker.transactions import Transactions, fence
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, LogObserver, Output, RawRecord, Revoked, StateChunk
 

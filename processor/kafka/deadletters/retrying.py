@@ -14,11 +14,11 @@ from confluent_kafka import KafkaException, Producer
 
 from processor.codec.headers import DLQ_RETRIED
 from processor.errors import OutcomeUnknown
-from processor.kafka.deadletters import DeadLetter, headers_back, read_letters
+from processor.kafka.deadletters.letter import DeadLetter, headers_back, read_letters
 from processor.kafka.failures import failure, no_topic, reaching
-from processor.kafka.reader import Reader
-from processor.kafka.topic_admin import read_topics
-from processor.kafka.topics import Topic
+from processor.kafka.reading.reader import Reader
+from processor.kafka.topics.admin import read_topics
+from processor.kafka.topics.desired import Topic
 from processor.runtime.ports import TopicRecord
 
 _BATCH_RECORDS: Final = 500

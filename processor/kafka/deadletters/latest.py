@@ -8,10 +8,10 @@ from confluent_kafka.admin import AdminClient
 
 from processor.codec.headers import DLQ_RETRIED
 from processor.kafka.conf import reader_conf
-from processor.kafka.deadletters import DeadLetter, letter_of
+from processor.kafka.deadletters.letter import DeadLetter, letter_of
 from processor.kafka.failures import reaching
 from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets
-from processor.kafka.reading import TopicPlace, read_spans
+from processor.kafka.reading.records import TopicPlace, read_spans
 from processor.runtime.ports import TopicRecord
 
 LETTERS_MAX: Final = 2_000

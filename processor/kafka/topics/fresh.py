@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.failures import error_of, reaching
 from processor.kafka.identities import ids_of
-from processor.kafka.topics import desired_topics
+from processor.kafka.topics.desired import desired_topics
 from processor.runtime.identities import CLUSTER, Identities
 
 DEMO_PREFIX: Final = "a3cp-demo"

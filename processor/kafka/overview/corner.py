@@ -6,11 +6,11 @@ from typing import Any, Final
 from confluent_kafka import Consumer
 
 from processor.kafka.conf import reader_conf
-from processor.kafka.deadletters import DeadLetter
+from processor.kafka.deadletters.latest import LatestLetters
+from processor.kafka.deadletters.letter import DeadLetter
 from processor.kafka.failures import reaching
-from processor.kafka.letters import LatestLetters
-from processor.kafka.overview import Overview, overview
-from processor.kafka.reading import TopicPlace, read_spans
+from processor.kafka.overview.overview import Overview, overview
+from processor.kafka.reading.records import TopicPlace, read_spans
 from processor.settings.model import TopicNames
 
 _SILENCE_S: Final = 3.0

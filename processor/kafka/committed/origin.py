@@ -11,8 +11,8 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import UsageError
+from processor.kafka.committed.lost_offsets import lost_offsets
 from processor.kafka.identities import identities
-from processor.kafka.lost_offsets import lost_offsets
 from processor.kafka.offsets import committed_places, patiently
 from processor.runtime.identities import CLUSTER, Identities, differing
 

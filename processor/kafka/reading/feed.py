@@ -17,7 +17,7 @@ from processor.kafka.conf import feed_conf, reader_conf
 from processor.kafka.failures import failure, no_topic, reaching, unreachable
 from processor.kafka.identities import identities
 from processor.kafka.offsets import LATEST, asked_offsets, patiently
-from processor.kafka.reading import fetch, place_of, read_spans
+from processor.kafka.reading.records import fetch, place_of, read_spans
 from processor.kafka.unreadable import REMEDY, Probes, is_unreadable, unreadable_because
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Cause, RawRecord, Revoked

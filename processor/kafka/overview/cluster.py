@@ -12,8 +12,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 )
 
 from processor.kafka.failures import error_of, reaching
-from processor.kafka.topic_admin import readable
-from processor.kafka.topics import Topic
+from processor.kafka.topics.admin import readable
+from processor.kafka.topics.desired import Topic
 
 _TIMEOUT_S: Final = 6.0
 _UNKNOWN: Final = KafkaError.UNKNOWN_TOPIC_OR_PART

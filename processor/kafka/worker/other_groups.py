@@ -15,10 +15,10 @@ from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import UsageError
+from processor.kafka.committed.origin import ids_in
 from processor.kafka.identities import ids_of
 from processor.kafka.offsets import committed_places
-from processor.kafka.origin import ids_in
-from processor.kafka.slots import groups, slot_of
+from processor.kafka.worker.slots import groups, slot_of
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Alarm, LogObserver
 

@@ -14,15 +14,15 @@ from confluent_kafka.admin import AdminClient
 
 from processor.codec.state import decode_state, encode_state
 from processor.errors import UsageError
+from processor.kafka.committed.marks import Marks, with_marks
+from processor.kafka.committed.origin import text_of
 from processor.kafka.conf import LogConf
-from processor.kafka.erasure import is_at_work
 from processor.kafka.identities import identities
-from processor.kafka.marks import Marks, with_marks
 from processor.kafka.offsets import await_stable, committed_offsets, extents, offsets_since, patiently
-from processor.kafka.origin import text_of
-from processor.kafka.reader import Reader
-from processor.kafka.standing_in import standing_in
-from processor.kafka.states import long_transactions, send, states_in
+from processor.kafka.reading.reader import Reader
+from processor.kafka.stopped.erasure import is_at_work
+from processor.kafka.stopped.standing_in import standing_in
+from processor.kafka.stopped.states import long_transactions, send, states_in
 from processor.runtime.adopting import Adopted
 from processor.runtime.growing import moved
 from processor.settings.model import TopicNames

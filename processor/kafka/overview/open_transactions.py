@@ -8,7 +8,7 @@ from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import AdminClient
 
 from processor.kafka.offsets import LATEST, asked_offsets
-from processor.kafka.overview import WATCHED_S
+from processor.kafka.overview.overview import WATCHED_S
 
 _ASKING: Final = "asking how far the topics can be read"
 Place = tuple[str, int]  # a topic and a partition

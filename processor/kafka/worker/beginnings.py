@@ -6,7 +6,7 @@ from typing import Final
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.kafka.marks import Marks, is_ours, marks_in
+from processor.kafka.committed.marks import Marks, is_ours, marks_in
 from processor.kafka.offsets import EARLIEST, LATEST, log_offsets
 from processor.runtime.ports import Alarm, Cause, LogObserver
 

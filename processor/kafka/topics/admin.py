@@ -20,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its stub fo
 
 from processor.errors import BrokerUnavailable, Fatal, UsageError
 from processor.kafka.failures import AWAY, NEEDED, REFUSED, error_of, failure, no_topic, unreachable
-from processor.kafka.topics import (
+from processor.kafka.topics.desired import (
     DEFAULT_PREFIX,
     Action,
     Difference,

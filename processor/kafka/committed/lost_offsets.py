@@ -12,7 +12,7 @@ from processor.errors import UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.failures import failure
 from processor.kafka.offsets import LATEST, asked_offsets, committed_offsets, patiently
-from processor.kafka.reading import read_spans
+from processor.kafka.reading.records import read_spans
 
 
 def refuse_lost_offsets(conf: Mapping[str, Any], group_id: str, *, raw: str, state: str, partitions: int) -> None:

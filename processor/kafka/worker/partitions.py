@@ -10,8 +10,8 @@ from confluent_kafka.admin import AdminClient
 from processor.kafka.conf import LogConf
 from processor.kafka.failures import failure
 from processor.kafka.offsets import LATEST, log_offsets
-from processor.kafka.positions import Positions
 from processor.kafka.unreadable import Probes, tell_unreadable
+from processor.kafka.worker.positions import Positions
 from processor.runtime.ports import LogObserver
 
 _ASK_TIMEOUT_S: Final = 1.0

@@ -21,9 +21,9 @@ from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.conf import LogConf
 from processor.kafka.failures import failure
 from processor.kafka.offsets import await_stable, committed_offsets
-from processor.kafka.reader import Reader
-from processor.kafka.slots import members_of
-from processor.kafka.standing_in import committed_by, standing_in
+from processor.kafka.reading.reader import Reader
+from processor.kafka.stopped.standing_in import committed_by, standing_in
+from processor.kafka.worker.slots import members_of
 from processor.runtime.erased import Erased, mark_of, read_mark, request_of
 from processor.runtime.ports import TopicRecord
 

@@ -21,7 +21,7 @@ from processor.errors import A3CPError, RecordsGone, UsageError
 from processor.kafka.conf import reader_conf
 from processor.kafka.failures import no_topic, reaching, unreachable
 from processor.kafka.offsets import EARLIEST, LATEST, asked_offsets
-from processor.kafka.reading import TopicPlace, as_record, fetch, place_of
+from processor.kafka.reading.records import TopicPlace, as_record, fetch, place_of
 from processor.kafka.unreadable import Probes, is_unreadable, unreadable_error
 from processor.runtime.ports import TopicRecord
 

@@ -18,17 +18,17 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.errors import UsageError
+from processor.kafka.committed.lost_offsets import refuse_lost_offsets
+from processor.kafka.committed.marks import Marks, marks_in, with_marks
+from processor.kafka.committed.origin import require_same, text_of
 from processor.kafka.conf import LogConf
-from processor.kafka.erasure import is_at_work
 from processor.kafka.identities import identities
-from processor.kafka.lost_offsets import refuse_lost_offsets
-from processor.kafka.marks import Marks, marks_in, with_marks
 from processor.kafka.offsets import await_stable, committed_places, extents, latest_ms, patiently
-from processor.kafka.origin import require_same, text_of
-from processor.kafka.reader import Reader
-from processor.kafka.standing_in import committed_by, standing_in
-from processor.kafka.states import long_transactions, send, states_in
-from processor.kafka.topic_admin import add_partitions, count_partitions
+from processor.kafka.reading.reader import Reader
+from processor.kafka.stopped.erasure import is_at_work
+from processor.kafka.stopped.standing_in import committed_by, standing_in
+from processor.kafka.stopped.states import long_transactions, send, states_in
+from processor.kafka.topics.admin import add_partitions, count_partitions
 from processor.runtime.growing import Grown, moves
 from processor.runtime.identities import Identities
 from processor.settings.model import TopicNames

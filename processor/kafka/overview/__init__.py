@@ -1,0 +1,1 @@
+"""How things stand in a Kafka: for the commands, the checks and the operators' page."""

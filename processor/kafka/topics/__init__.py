@@ -1,0 +1,1 @@
+"""The topics as code: `desired.py` compares and connects to nothing, `admin.py` reads and makes them."""
