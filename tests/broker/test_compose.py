@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from processor.broker.probe import free_ports
-from tests.broker.fleet import await_true, day, message, produce
+from tests.broker.fleet import TIMEOUT_S, await_true, day, message, produce
 
 ROOT = Path(__file__).parents[2]
 BUILD_TIMEOUT_S = 900.0  # The first build fetches about 150 MB of packages.
@@ -155,14 +155,14 @@ def bundles(project: Project) -> int:
 
 def who_reads(project: Project, sessions: int) -> None:
     """The page is there, and a token that is made now lets in; the engine and the logs tell neither it nor a secret."""
-    assert "<html" in httpx.get(project.page).text
-    assert httpx.get(f"{project.page}/v1/sessions").status_code == 401
+    assert "<html" in httpx.get(project.page, timeout=TIMEOUT_S).text
+    assert httpx.get(f"{project.page}/v1/sessions", timeout=TIMEOUT_S).status_code == 401
     new = ("a3cp", "token", "new", "me", "--role", "operator", "--users", "*")
     token = project.run("exec", "-T", "serve", *new).strip()
     known = {"Authorization": f"Bearer {token}"}
 
     def read() -> int:
-        answer = httpx.get(f"{project.page}/v1/sessions", params={"limit": 100}, headers=known)
+        answer = httpx.get(f"{project.page}/v1/sessions", params={"limit": 100}, headers=known, timeout=TIMEOUT_S)
         return len(answer.raise_for_status().json()["sessions"])
 
     await_true("all sessions are read", lambda: read() == sessions)
@@ -179,7 +179,8 @@ def is_watched(project: Project) -> None:
     project.watch()
 
     def up() -> set[str]:
-        targets = httpx.get(f"{project.prometheus}/api/v1/targets").json()["data"]["activeTargets"]
+        told = httpx.get(f"{project.prometheus}/api/v1/targets", timeout=TIMEOUT_S).json()
+        targets = told["data"]["activeTargets"]
         return {target["labels"]["instance"] for target in targets if target["health"] == "up"}
 
     await_true("Prometheus reads all", lambda: {"processor:9464", "exporter:9464", "canary:9464", "serve:8080"} <= up())

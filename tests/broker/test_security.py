@@ -67,7 +67,8 @@ def test_what_is_several_programs_at_once_over_tls(
     with up(tmp_path, servers, "--data-dir", "data", **names, **environ) as running:
         begun = httpx.post(f"{running.url()}/v1/sessions", json={"user_id": "elias01"}, timeout=60)
         session = begun.json()["session_id"]
-        said = httpx.post(f"{running.url()}/v1/sessions/{session}/messages", json={"source": "ui", "text": "hello"})
+        hello = {"source": "ui", "text": "hello"}
+        said = httpx.post(f"{running.url()}/v1/sessions/{session}/messages", json=hello, timeout=60)
         assert said.status_code == 202, said.text
         assert httpx.post(f"{running.url()}/v1/sessions/{session}/end", timeout=60).status_code == 200
         store = f"sqlite:///{tmp_path / 'data' / 'a3cp.db'}"

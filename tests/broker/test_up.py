@@ -31,7 +31,7 @@ def test_everything_runs_and_stays(kafka: str, topics: str, tmp_path: Path) -> N
         assert [line.split()[0] for line in said[-6:]] == ["Kafka", "topics", "sessions", "log", "service", "try"]
         session = started(url, "elias01")
         running.wait_for(
-            lambda: "warnings" not in httpx.get(f"{url}/readyz").json()
+            lambda: "warnings" not in httpx.get(f"{url}/readyz", timeout=WITHIN_S).json()
         )  # The store is found once it is there.
         running.child("process").kill()
         running.wait_for(lambda: "the processor was killed by signal 9; starting it again" in running.said())
@@ -41,7 +41,7 @@ def test_everything_runs_and_stays(kafka: str, topics: str, tmp_path: Path) -> N
         running.wait_for(
             lambda: httpx.post(f"{url}/v1/users/maria/erase", timeout=WITHIN_S).status_code == httpx.codes.OK
         )
-        assert httpx.get(f"{url}/v1/sessions/{gone}").status_code == httpx.codes.GONE
+        assert httpx.get(f"{url}/v1/sessions/{gone}", timeout=WITHIN_S).status_code == httpx.codes.GONE
         children = running.children
         assert running.stop() == 0
         assert not any(child.is_running() for child in children)

@@ -20,6 +20,7 @@ from a3cp_sessions import (
     Sessions,
 )
 from processor.client.exchange import finished
+from tests.patience import PATIENCE_S
 from tests.served import served
 
 METHODS = [
@@ -204,7 +205,7 @@ def test_many_sessions_are_not_asked_for_one_by_one(tmp_path: Path) -> None:
         ids = [sessions.create("elias01").session_id for _ in range(20)]
         sessions.end(ids[0])
         assert sessions.purge_stale() == 0
-        told = httpx.get(f"{service.url}/metrics").text
+        told = httpx.get(f"{service.url}/metrics", timeout=PATIENCE_S).text
         assert 'a3cp_http_requests_total{method="GET",route="/v1/sessions/{session_id}"' not in told
 
 

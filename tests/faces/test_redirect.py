@@ -25,6 +25,7 @@ from processor.faces.shell import Shell
 from processor.observe.logs import make_logger
 from processor.settings.sources import load
 from tests.faces.openid import CLIENT_ID, SECRET, OpenIdProvider, openid_provider
+from tests.patience import PATIENCE_S
 
 KEY = b"k" * 32
 ORIGIN = "https://sessions.example"
@@ -42,7 +43,7 @@ def there() -> Iterator[OpenIdProvider]:
 def browser(issuer: str, *, limits: RateLimits | None = None) -> Iterator[TestClient]:
     """A new browser at a service that sends people to a provider."""
     rules = OidcRules(issuer, "a3cp")
-    http = httpx.AsyncClient()
+    http = httpx.AsyncClient(timeout=PATIENCE_S)
     door = OidcDoor(rules, ProviderKeys(rules, http))
     provider = Provider(door, Client(CLIENT_ID, SECRET), http, KEY)
     shell = Shell(
@@ -65,7 +66,7 @@ def set_out(client: TestClient, back: str = "/") -> str:
     """Set out for the provider, and return where the browser comes back to."""
     answer = client.post("/page/oidc", json={"back": back}, headers=HEADERS)
     assert answer.status_code == 200, answer.text
-    came = httpx.get(answer.json()["go_to"])
+    came = httpx.get(answer.json()["go_to"], timeout=PATIENCE_S)
     assert came.status_code == 303, came.text
     return came.headers["location"]
 
@@ -231,7 +232,7 @@ def test_signing_out_leads_to_the_provider(there: OpenIdProvider) -> None:
         assert client.post("/page/sign-out").json() == {"go_to": None}
         client.get(set_out(client))
         there_too = client.post("/page/sign-out").json()["go_to"]
-        assert httpx.get(there_too).text == f"signed out of {CLIENT_ID}"
+        assert httpx.get(there_too, timeout=PATIENCE_S).text == f"signed out of {CLIENT_ID}"
         assert client.get("/page/me").status_code == 401
 
 

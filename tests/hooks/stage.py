@@ -29,7 +29,7 @@ DUE_MAX = 100
 
 
 def hook_of(receiver: Receiver, **fields: Any) -> dict[str, Any]:
-    return {"url": receiver.url, "secret": "SECRET", "timeout_ms": 2_000, "patience_ms": 2_000, **fields}
+    return {"url": receiver.url, "secret": "SECRET", "timeout_ms": 20_000, "patience_ms": 20_000, **fields}
 
 
 def deployment_with(folder: Path, hooks: Mapping[str, Mapping[str, Any]]) -> MemoryDeployment:

@@ -51,7 +51,7 @@ class Service:
                 [*PROGRAM, "serve", *self._arguments], env=self._environ, cwd=self._folder, stderr=log, stdout=log
             )
         self.url = self.wait_for(lambda: re.search(r'"url": "([^"]+)"', self._log.read_text()))[1]
-        self.http = httpx.Client(base_url=self.url)
+        self.http = httpx.Client(base_url=self.url, timeout=WITHIN_S)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from processor.settings.model import Settings
 from tests.bundles.browser import Browser, Chromium
+from tests.patience import PATIENCE_S
 from tests.served import InMemory, served
 
 
@@ -29,5 +30,5 @@ def browser(service: InMemory, chromium: Chromium) -> Iterator[Browser]:
 @pytest.fixture
 def http(service: InMemory) -> Iterator[httpx.Client]:
     """A client of it, beside the browser."""
-    with httpx.Client(base_url=service.url) as client:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client:
         yield client

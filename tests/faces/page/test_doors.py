@@ -20,6 +20,7 @@ from processor.observe.logs import make_logger
 from tests.bundles.browser import Browser, Chromium
 from tests.faces.openid import CLIENT_ID, SECRET, OpenIdProvider, openid_provider
 from tests.faces.page.stage import DESKTOP, begin, press_button
+from tests.patience import PATIENCE_S
 from tests.served import InMemory, served
 
 KEY = b"k" * 32
@@ -54,7 +55,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     }
     with openid_provider() as there:
         rules = OidcRules(there.issuer, "a3cp")
-        http = httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0))
+        http = httpx.AsyncClient(timeout=PATIENCE_S, limits=httpx.Limits(max_keepalive_connections=0))
         provider = Provider(OidcDoor(rules, ProviderKeys(rules, http)), Client(CLIENT_ID, SECRET), http, KEY)
         cookies = Cookies(KEY)
         shell = Shell(
@@ -65,7 +66,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             there.redirects = {f"{service.url}/page/oidc"}
             there.claims = {"sub": "rosa", "a3cp_role": "reviewer", "a3cp_users": ["heron-07"]}
             headers = {"Authorization": f"Bearer {tokens['operator']}"}
-            with httpx.Client(base_url=service.url, headers=headers) as client:
+            with httpx.Client(base_url=service.url, headers=headers, timeout=PATIENCE_S) as client:
                 mine, other = begin(client, "heron-07", "hello"), begin(client, "robin-15", "good morning")
             yield Site(service, log, tokens, there, cookies, mine, other)
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.faces.page.stage import DESKTOP, begin, open_list, press_button
+from tests.patience import PATIENCE_S
 
 ROWS = "document.querySelectorAll('a.session')"
 DAY = "new Date(Date.now() - %d * 86400000).toLocaleDateString('sv')"  # Sweden writes YYYY-MM-DD.
@@ -28,7 +29,7 @@ def choose(browser, name: str, value: str) -> None:
 @pytest.fixture(scope="module")
 def three(service):
     """Three sessions, of which one differs from the others in all that can be asked for."""
-    with httpx.Client(base_url=service.url) as http:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as http:
         begin(http, "other-01", "a green tree")
         begin(http, "other-02")
         body = {"user_id": "wanted-01", "template": "interview"}

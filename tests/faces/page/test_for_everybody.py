@@ -11,6 +11,7 @@ from processor.faces.shell import Shell
 from processor.faces.tokens import TokenFile, add_token
 from tests.bundles.browser import Browser
 from tests.faces.page.stage import DESKTOP, HOSTILE, MARKUP, PHONE, SERIOUS, TABLET, begin, press_button
+from tests.patience import PATIENCE_S
 from tests.served import InMemory, served
 
 NAME = f"{MARKUP}{'w' * 100}"
@@ -21,7 +22,7 @@ WIDTH = "document.documentElement.scrollWidth"
 @pytest.fixture(scope="module")
 def hostile(service):
     """A session in which everything that people can write is markup, turns text around, or does not end."""
-    with httpx.Client(base_url=service.url) as http:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as http:
         session_id = begin(http, NAME, HOSTILE, "\u202bأريد أن أشرب\u202c")
         path = f"/v1/sessions/{session_id}"
         for route, told in (

@@ -11,6 +11,7 @@ from tests.faces.page.stage import (
     press_button,
     say,
 )
+from tests.patience import PATIENCE_S
 
 ROWS = "document.querySelectorAll('a.session')"
 
@@ -125,7 +126,7 @@ def test_a_link_is_shared_and_taken_back(browser, service, http):
     press_button(browser, "Make the link")
     browser.wait_for("document.querySelector('#shares[open] input')")
     link = browser.run("document.querySelector('#shares input').value")
-    assert httpx.get(link).status_code == 200
+    assert httpx.get(link, timeout=PATIENCE_S).status_code == 200
     open_session(browser, service, session_id)
     press_button(browser, "Share")
     browser.wait_for("document.querySelector('#shares[open] input')")
@@ -137,7 +138,7 @@ def test_a_link_is_shared_and_taken_back(browser, service, http):
     browser.wait_for("document.querySelectorAll('#shares[open] input').length === 1")
     press_button(browser, "Take back")
     browser.wait_for("!document.querySelector('#shares[open]')")
-    assert httpx.get(link).status_code == 410
+    assert httpx.get(link, timeout=PATIENCE_S).status_code == 410
     assert [each["status"] for each in http.get(f"/v1/sessions/{session_id}/shares").json()["shares"]] == [
         "revoked"
     ] * 2
