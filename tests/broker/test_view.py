@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.client import SessionClient
 from processor.codec import Codec, Schemas
+from processor.codec.isotime import format_time
 from processor.codec.schema import SHIPPED
 from processor.core.model import DAY_MS
 from processor.errors import UsageError
@@ -90,7 +91,8 @@ def test_it_is_never_falsely_unknown_or_closed(kafka: str, topics: str, tmp_path
                 worker.kill()
                 future = one.memory.expect(record_id, user_id)
                 command = {"command": "start", "performer_id": "system", "record_id": record_id, "user_id": user_id}
-                client.send({"schema_version": "1.0.1", "timestamp": "2025-06-15T12:34:56.789Z", **command})
+                now = format_time(SystemClock().now_ms())  # No old one: its session would be ended as idle.
+                client.send({"schema_version": "1.0.1", "timestamp": now, **command})
                 client.flush()
                 assert asyncio.run(one.progress.caught_up(30))
                 assert one.memory.open_session(user_id) is None
