@@ -33,6 +33,7 @@ def upstream(kafka: str, topic: str, name: str) -> None:
             partition = (partition_of(user.encode(), 4) + wrong) % 4
             producer.produce(topic, message(user, BASE_MS + turn, number=turn), user.encode(), partition)
         if turn == 1:
+            producer.flush(TIMEOUT_S)  # librdkafka's abort is fatal while the broker does not know the partitions yet.
             producer.abort_transaction(TIMEOUT_S)
         else:
             producer.commit_transaction(TIMEOUT_S)
