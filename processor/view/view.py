@@ -215,17 +215,23 @@ class View:
         self._watchers.close()
 
     def watch(
-        self, *, session_id: str | None = None, wanted: SessionFilter = EVERYTHING, queue_max: int = 256
+        self,
+        *,
+        session_id: str | None = None,
+        takes_moved: bool = False,
+        wanted: SessionFilter = EVERYTHING,
+        queue_max: int = 256,
     ) -> Watch:
         """Return what happens from now on; to be called in a running event loop.
 
         Args:
             session_id: only what happens in this session: its events and messages.
+            takes_moved: with `session_id`, also messages that name it and came into another.
             wanted: without `session_id`, the sessions whose events are meant.
             queue_max: how many wait for the reader at most; then it counts as slow.
         """
         if session_id is not None:
-            return self._watchers.watch(session_id, queue_max)
+            return self._watchers.watch(session_id, queue_max, takes_moved=takes_moved)
         asks_whose = wanted == SessionFilter(owner=wanted.owner, owners=wanted.owners)
         return self._watchers.watch(
             None, queue_max, partial(concerns, wanted=wanted), None if asks_whose else partial(self._passes, wanted)

@@ -37,6 +37,8 @@ class Watch(AsyncIterator[Live]):
         leave: Callable[["Watch"], None],
         concerns: Callable[[bytes], bool],
         passes: Callable[[Live], Awaitable[bool]] | None,
+        *,
+        takes_moved: bool,
     ) -> None:
         """Watch, in the event loop that runs.
 
@@ -45,9 +47,11 @@ class Watch(AsyncIterator[Live]):
             leave: called when it is closed.
             concerns: whether records of the user with this key may be meant; quick.
             passes: whether what has happened is meant, asked when its turn comes; None if all is.
+            takes_moved: also what names the watched session, and came into another.
         """
         self.is_slow = False
         self.concerns = concerns
+        self.takes_moved = takes_moved
         self.loop = asyncio.get_running_loop()
         self._queue: deque[Live] = deque()
         self._queue_max = queue_max
@@ -137,6 +141,8 @@ class Watchers:
         queue_max: int,
         concerns: Callable[[bytes], bool] = lambda _: True,
         passes: Callable[[Live], Awaitable[bool]] | None = None,
+        *,
+        takes_moved: bool = False,
     ) -> Watch:
         """Return what happens in a session from now on; without one, what events of all sessions tell."""
 
@@ -148,7 +154,7 @@ class Watchers:
                 if session_id is not None and not watches:
                     self._of_session.pop(session_id, None)
 
-        watch = Watch(queue_max, leave, concerns, passes)
+        watch = Watch(queue_max, leave, concerns, passes, takes_moved=takes_moved)
         with self._lock:
             (self._of_all if session_id is None else self._of_session.setdefault(session_id, [])).append(watch)
         return watch
@@ -201,13 +207,14 @@ class Watchers:
     def _watching(
         self, topic: str, record: TopicRecord
     ) -> tuple[Sequence[tuple[Watch, str | None]], Sequence[Follower]]:
-        """Return who may be meant, with the session that they watch; the record is not decoded for that."""
+        """Return who may be meant, with the one session that counts for them; the record is not decoded for that."""
         found: list[tuple[Watch, str | None]] = []
         followers: list[Follower] = []
         with self._lock:
             if self._of_session or self._followers:
                 for session_id in dict.fromkeys(sessions_named_in(record)):
-                    found += [(watch, session_id) for watch in self._of_session.get(session_id, ())]
+                    watches = self._of_session.get(session_id, ())
+                    found += [(watch, None if watch.takes_moved else session_id) for watch in watches]
                     followers += self._followers.get(session_id, ())
             if topic == SESSIONS:
                 found += [(watch, None) for watch in self._of_all if watch.concerns(record.key or b"")]

@@ -103,6 +103,23 @@ def test_who_waits_is_told_how_they_are_tagged(deployment: MemoryDeployment, htt
     assert (late.status_code, late.json()["accepted"]) == (202, 1)
 
 
+def test_who_waits_is_told_of_another_session(http: TestClient, session_id: str) -> None:
+    """A message of an earlier time is not of this session, and one that only reports is of none."""
+    values = (
+        {"timestamp": "2019-01-01T00:00:00Z", "source": "model_trainer"},
+        {"timestamp": "2020-01-01T00:00:00Z", "text": "good morning"},
+        {"text": "hello"},
+    )
+    lines = "\n".join(map(json.dumps, values))
+    answer = http.post(f"/v1/sessions/{session_id}/messages", content=lines, headers={**NDJSON, "Prefer": "wait=5"})
+    assert answer.status_code == 200, answer.text
+    reported, moved, here = answer.json()["messages"]
+    assert moved["flags"] == ["late", "session_mismatch"]
+    assert moved["session_id"].startswith("sess_20200101_")
+    assert (reported["session_id"], reported["flags"]) == (None, ["late", "session_mismatch", "no_session"])
+    assert (here["session_id"], here["seq"], here["flags"]) == (session_id, 1, [])
+
+
 @pytest.mark.parametrize("route", ["/v1/sessions/{}/messages", "/v1/messages"])
 def test_a_repeat_with_the_key_sends_nothing_again(
     deployment: MemoryDeployment, http: TestClient, session_id: str, route: str

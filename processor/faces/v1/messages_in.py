@@ -123,7 +123,8 @@ async def said(ask: Asked, place: Place, values: Sequence[bytes]) -> Response:
     patience_s = wait_s(ask.request, 0.0, TAGGED_WAIT_S_MAX)
     if not patience_s:
         return (await _taken(ask, incoming))[0]
-    with closing(ask.context.view.watch(session_id=place.session_id, queue_max=_WATCHED_MAX)) as watch:
+    watching = ask.context.view.watch(session_id=place.session_id, takes_moved=True, queue_max=_WATCHED_MAX)
+    with closing(watching) as watch:
         taken, is_kept = await _taken(ask, incoming)
         rows = None if is_kept else await _tagged(watch, incoming, patience_s)
     if rows is None:
