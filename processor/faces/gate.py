@@ -31,6 +31,7 @@ WITHOUT_TOKEN: Final = frozenset(
 )
 WITHOUT_TOKEN_BELOW: Final = ("/problems/", "/share/", "/static/")
 _CLOSE: Final = {"Connection": "close"}  # The rest of the body is not read.
+_PLAIN: Final = "Send the body as it is, without Content-Encoding."
 _is_loopback: Final = re.compile(r"(localhost|([a-z0-9-]+\.)+localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?").fullmatch
 
 
@@ -88,6 +89,9 @@ class Gate:
         length = header(scope, b"content-length") or ""
         if length.isascii() and length.isdigit() and int(length) > BODY_BYTES_MAX:
             raise _too_large()
+        coding = header(scope, b"content-encoding")
+        if coding is not None and coding.lower() != "identity":
+            raise Problem("unsupported_media_type", "the body is encoded", remedy=_PLAIN, headers=_CLOSE)
         path = scope["path"]
         if path in WITHOUT_TOKEN or path.startswith(WITHOUT_TOKEN_BELOW):
             return

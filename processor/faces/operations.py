@@ -16,12 +16,14 @@ from processor.faces.shell import Shell
 router = APIRouter(tags=["Operations"])
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def livez() -> Response:
     """Say that the process lives; a restart would help with nothing that it does not mend by itself."""
     return _standing((), ())
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Say whether the service can answer everything now, and if not, why; what is missing in answers is a warning."""

@@ -5,7 +5,7 @@ import secrets
 import time
 from typing import Any, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
@@ -59,6 +59,8 @@ class Recording:
         try:
             with self._metrics.in_flight():
                 await self._app(scope, receive, send_marked)
+        except ClientDisconnect:
+            pass  # It left before it had sent its whole request: nothing was done, and the status stays 0.
         except Exception as error:  # What nobody foresaw is a 500, whose reason the log has.
             self._log.error("a request failed", operation=route_of(scope), request_id=request_id, exc_info=error)
             if not status:

@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import Body, FastAPI
+from fastapi import Body, FastAPI, Request
 from fastapi.testclient import TestClient
 
 from processor.faces import gate
@@ -208,6 +208,55 @@ def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"type": "http.request", "body": b"x", "more_body": True}
 
     assert answered(receive, transfer_encoding="chunked") == (408, "timed_out")
+
+
+def test_an_encoded_body_is_refused_by_its_name() -> None:
+    """Else the reader would be told of bytes that are no UTF-8, which the sender never wrote."""
+    client = client_of()
+    headers = {"Content-Type": "application/octet-stream"}
+    answer = client.post("/v1/length", content=b"x", headers={**headers, "Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert "Content-Encoding" in answer.json()["remedy"]
+    assert client.post("/v1/length", content=b"x", headers={**headers, "Content-Encoding": "identity"}).json() == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz"])
+def test_those_who_watch_the_service_may_ask_for_the_head_alone(path: str) -> None:
+    """As many watchers of web sites do."""
+    client = client_of()
+    assert client.head(path).status_code == client.get(path).status_code
+
+
+def test_a_client_that_leaves_is_no_failure() -> None:
+    """It left before it had sent its whole request: no error in the log, and the status 0 in the metrics."""
+    out = StringIO()
+    shell = Shell(log=make_logger("serve", log_format="json", stream=out))
+    app = app_of(shell)
+
+    @app.post("/v1/body")
+    async def body(request: Request) -> int:
+        return len(await request.body())
+
+    coming: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"x", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return coming.pop(0)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        raise AssertionError(f"somebody who has left is sent {message}")
+
+    told = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")]
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/body", "headers": told, "state": {}, "query_string": b"",
+    }  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    (line,) = (json.loads(text) for text in out.getvalue().splitlines())
+    assert (line["level"], line["metadata"]["status"]) == ("info", 0)
+    told_after = TestClient(app, base_url="http://localhost").get("/metrics").text
+    assert 'a3cp_http_requests_total{method="POST",route="/v1/body",status="0"} 1.0' in told_after
 
 
 def test_every_answer_protects_its_reader() -> None:

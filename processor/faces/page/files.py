@@ -30,6 +30,7 @@ export { who as whose };
 """Makes a module of the script that fills phrases, which a session's own page has as part of its one script."""
 
 
+@router.head("/")
 @router.get("/")
 async def page(request: Request) -> Response:
     """Return the page itself; which part of it is shown stands in the query."""
