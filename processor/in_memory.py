@@ -35,7 +35,7 @@ from processor.observe.logs import make_logger
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox
 from processor.outbox.queue import Queue
-from processor.runtime.erased import Erased, mark_of, request_of
+from processor.runtime.erased import ErasureMark, mark_of, request_of
 from processor.runtime.ports import TopicRecord
 from processor.runtime.task import Task
 from processor.runtime.worker import Observer, Worker
@@ -289,7 +289,7 @@ class MemoryTopics:
                     request = request_of(key.decode(), record_id=str(uuid4()), now_ms=self._deployment.clock.now_ms())
                     self._broker.append((TOPICS.raw, request, key, number, None))
                     continue
-                for each in (key, mark_of(Erased(key, self._broker.committed[number]))):
+                for each in (key, mark_of(ErasureMark(key, self._broker.committed[number]))):
                     self._broker.append((STATE, None, each, number, None))
         self._deployment.run()
 

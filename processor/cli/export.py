@@ -24,7 +24,7 @@ from processor.processes.signals import stop_on_signals
 from processor.sessions.aside import NEWS_MAX
 from processor.sessions.ports import SessionFilter
 from processor.sessions.ports import Store as StorePort
-from processor.sessions.progress import Progress
+from processor.sessions.progress import ExportProgress
 from processor.settings.model import Settings
 from processor.targets.target import Target
 from processor.wiring import signer_of, store_of
@@ -189,7 +189,7 @@ class _Warnings:
         self._names = names
         self._told: set[tuple[str, str]] = set()
 
-    def followed(self, progress: Progress) -> None:
+    def followed(self, progress: ExportProgress) -> None:
         for topic, partition, offset, _, why, _ in progress.standing:
             position = f"{self._names[topic]}[{partition}]@{offset}"
             if (position, why) not in self._told:
@@ -209,7 +209,7 @@ class _WithBar:
         self._follow = follow
         self._task = bar.add_task("", total=None, messages=0, events=0)
 
-    def followed(self, progress: Progress) -> None:
+    def followed(self, progress: ExportProgress) -> None:
         done = progress.messages + progress.events
         total = None if self._follow or progress.left is None else done + progress.left
         self._bar.update(self._task, completed=done, total=total, messages=progress.messages, events=progress.events)
@@ -232,7 +232,7 @@ def _progress_shown(report: "Report", *, quiet: bool, follow: bool) -> "Iterator
         yield _WithBar(report, bar, follow=follow)
 
 
-def _outcome(store: StorePort, done: Progress, names: Mapping[str, str]) -> dict[str, Any]:
+def _outcome(store: StorePort, done: ExportProgress, names: Mapping[str, str]) -> dict[str, Any]:
     totals = store.reader.totals()
     partial = store.reader.sessions(SessionFilter(status="partial"), limit=PARTIAL_SHOWN)
     return {

@@ -12,7 +12,7 @@ from processor.cli.settings import Bootstrap, Prefix, chosen
 from processor.cli.text import print_json
 from processor.codec import Codec
 from processor.errors import BrokerUnavailable, RecordsGone, UsageError
-from processor.kafka.reading.tail import Tail
+from processor.kafka.reading.endless import EndlessReader
 from processor.runtime.ports import TopicRecord
 from processor.wiring import schemas
 
@@ -47,7 +47,8 @@ def tail(
     offsets = offsets_of(start, name)
     codec = Codec(schemas(settings))
     left = count
-    with Tail(settings.kafka_conf(), [name], from_beginning=start == "beginning", offsets=offsets) as following:
+    from_beginning = start == "beginning"
+    with EndlessReader(settings.kafka_conf(), [name], from_beginning=from_beginning, offsets=offsets) as following:
         for record in _records(following):
             is_wanted = not offsets or (name, record.partition) in offsets
             if not is_wanted or (user is not None and record.key != user.encode()):
@@ -91,7 +92,7 @@ def offsets_of(start: str, topic: str) -> dict[tuple[str, int], int]:
     return {(topic, int(match[2] or match[3])): int(match[4])}
 
 
-def _records(following: Tail) -> Iterator[TopicRecord]:
+def _records(following: EndlessReader) -> Iterator[TopicRecord]:
     told = ""
     while True:
         try:

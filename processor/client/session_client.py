@@ -18,8 +18,8 @@ from processor.client.sending import Sender
 from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, BrokerUnavailable
 from processor.kafka.producer import DELIVERY_TIMEOUT_S, QUEUE_RECORDS_MAX
+from processor.kafka.reading.endless import EndlessReader, ReadingThread
 from processor.kafka.reading.reader import Reader
-from processor.kafka.reading.tail import Tail, TailThread
 from processor.observe.logs import log_of
 from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.outbox.outbox import Outbox
@@ -78,7 +78,7 @@ class SessionClient:
             outbox=self._outbox,
         )
         self._outcomes = Outcomes(self._sender.codec.decode_event)
-        self._following: TailThread | None = None  # once a command was sent
+        self._following: ReadingThread | None = None  # once a command was sent
         self._following_lock = threading.Lock()
 
     def send(
@@ -234,8 +234,8 @@ class SessionClient:
             raise BrokerUnavailable("Kafka is away", remedy="see that the broker runs, and try again")
         with self._following_lock:
             if self._following is None:
-                tail = Tail(self._conf, [self._topics.sessions])
-                self._following = TailThread(tail, self._take, self._outcomes.trouble)
+                reader = EndlessReader(self._conf, [self._topics.sessions])
+                self._following = ReadingThread(reader, self._take, self._outcomes.trouble)
 
     def _may_wait(self, command: CommandRecord) -> bool:
         return self._outbox is not None and may_wait(self._sender.codec, command.value, now_ms=wall_ms())

@@ -10,7 +10,7 @@ from processor.codec.jsonmembers import checked_members
 from processor.codec.jsonvalue import as_json, plain_object
 from processor.codec.layouts import Layout, TaggedLayout
 from processor.codec.schema import Schemas
-from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Origin, command_of, message_of
+from processor.codec.spine import POLICY_KEY, POLICY_SOURCE, Envelope, command_of, message_of
 from processor.codec.tagged import Tag, TaggedView, no_tag, view_of, with_extra
 from processor.codec.wire import AVRO, AVRO_HEADER_BYTES, encoding_of, header_of
 from processor.core.model import Record, Tagged
@@ -43,8 +43,8 @@ class AvroMessages:
         header = header_of(value)
         layout = self._schemas.layout(header)
         fields = _whole(value, header, layout)
-        origin = Origin(append_ms, sha256(value).digest(), encoding_of(value), self._strict, layout.odd)
-        return _record_of(fields, layout, origin)
+        envelope = Envelope(append_ms, sha256(value).digest(), encoding_of(value), self._strict, layout.odd)
+        return _record_of(fields, layout, envelope)
 
     def fields_of(self, value: bytes) -> dict[str, Any]:
         """Return the fields of the record `value`, as JSON has them. Raises as `Codec.fields_of` does."""
@@ -108,17 +108,17 @@ def _whole(value: bytes, header: bytes, layout: Layout) -> dict[str, Any]:
     return fields
 
 
-def _record_of(fields: dict[str, Any], layout: Layout, origin: Origin) -> Record:
+def _record_of(fields: dict[str, Any], layout: Layout, envelope: Envelope) -> Record:
     if layout.time_unit and isinstance(fields["timestamp"], int):
         fields["timestamp"] //= layout.time_unit
     if layout.is_command:
         text = fields.get("details")
         details = checked_members(text.encode()) if isinstance(text, str) and text.strip() else {}
-        return command_of(fields, {key: bytes(raw) for key, raw in details.items()}, origin)
+        return command_of(fields, {key: bytes(raw) for key, raw in details.items()}, envelope)
     extra = fields.get("extra")
     if fields.get("source") == POLICY_SOURCE and POLICY_KEY not in fields and isinstance(extra, str):
         fields[POLICY_KEY] = _policy_in(extra)
-    return message_of(fields, origin)
+    return message_of(fields, envelope)
 
 
 def _policy_in(extra: str) -> object:

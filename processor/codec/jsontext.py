@@ -34,7 +34,7 @@ from processor.codec.spine import (
     POLICY_KEY,
     POLICY_SOURCE,
     SPINE_KEYS,
-    Origin,
+    Envelope,
     command_of,
     message_of,
 )
@@ -150,15 +150,15 @@ def read(value: bytes, append_ms: int, *, strict: bool) -> Record:
         InvalidMessage: rules R16 and R7.
     """
     members = checked_members(value)
-    origin = Origin(append_ms, sha256(value).digest(), JSON, strict)
+    envelope = Envelope(append_ms, sha256(value).digest(), JSON, strict)
     fields: dict[str, object] = {key: _scalar(members[key]) for key in (*SPINE_KEYS, *ARGUMENT_KEYS) if key in members}
     if "command" in members:
         details = {key: bytes(raw) for key, raw in members.items() if key not in fields}
-        return command_of(fields, details, origin)
+        return command_of(fields, details, envelope)
     fields.update(dict.fromkeys(members.keys() & set(TAG_KEYS)))
     if fields.get("source") == POLICY_SOURCE and POLICY_KEY in members:
         fields[POLICY_KEY] = _whole(members[POLICY_KEY])
-    return message_of(fields, origin)
+    return message_of(fields, envelope)
 
 
 def _scalar(raw: msgspec.Raw) -> object:

@@ -57,7 +57,7 @@ COMMAND_BY_WORD: Final = {name.value: name for name in CommandName}
 new_message: Final = cast("Callable[[type[Message], tuple[object, ...]], Message]", tuple.__new__)
 
 
-class Origin(NamedTuple):
+class Envelope(NamedTuple):
     """What is known of a record without reading its fields."""
 
     append_ms: int
@@ -67,15 +67,15 @@ class Origin(NamedTuple):
     odd: int = 0  # about its schema
 
 
-def message_of(fields: Mapping[str, object], origin: Origin) -> Message:
+def message_of(fields: Mapping[str, object], envelope: Envelope) -> Message:
     """Return the message that `fields` tell; text where a conforming record has text, `timestamp` as text or ms.
 
     Raises:
-        InvalidMessage: `user_id` or `timestamp` is missing or unusable, or anything is odd and `origin.strict`.
+        InvalidMessage: `user_id` or `timestamp` is missing or unusable, or anything is odd and `envelope.strict`.
     """
     user_id = _user_id(fields)
     timestamp_ms = _timestamp_ms(fields)
-    odd = oddities(fields) | origin.odd
+    odd = oddities(fields) | envelope.odd
     source = _text(fields, "source")
     policy = None
     if source == POLICY_SOURCE and fields.get(POLICY_KEY) is not None:
@@ -83,23 +83,23 @@ def message_of(fields: Mapping[str, object], origin: Origin) -> Message:
             policy = policy_of(fields[POLICY_KEY])
         except ValueError:
             odd |= Odd.SESSION_POLICY_WRONG
-    _refuse_if_strict(odd, origin)
+    _refuse_if_strict(odd, envelope)
     return Message(
         user_id,
         _text(fields, "record_id") or "",
         timestamp_ms,
-        origin.append_ms,
-        origin.content_hash,
+        envelope.append_ms,
+        envelope.content_hash,
         source,
         claim_of(_text(fields, "session_id")),
         Flag.NONCONFORMING if odd else 0,
-        origin.encoding,
+        envelope.encoding,
         policy,
         odd,
     )
 
 
-def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: Origin) -> Command | Erase:
+def command_of(fields: Mapping[str, object], details: dict[str, bytes], envelope: Envelope) -> Command | Erase:
     """Return the command that `fields` tell; `details` are the further fields, each as JSON text.
 
     Raises:
@@ -111,11 +111,13 @@ def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: 
     name = COMMAND_BY_WORD.get(word) if isinstance(word, str) else None
     if name is None and word != ERASE:
         raise InvalidMessage("the command is unknown", remedy=f"known are {', '.join(COMMAND_BY_WORD)}")
-    odd = oddities(fields) | origin.odd
-    _refuse_if_strict(odd, origin)
+    odd = oddities(fields) | envelope.odd
+    _refuse_if_strict(odd, envelope)
     record_id = _text(fields, "record_id") or ""
     if name is None:
-        return Erase(user_id, record_id, timestamp_ms, origin.append_ms, origin.content_hash, origin.encoding, odd)
+        return Erase(
+            user_id, record_id, timestamp_ms, envelope.append_ms, envelope.content_hash, envelope.encoding, odd
+        )
     notes = _argument(fields, "session_notes", name)
     if name is CommandName.NOTE and not notes:
         notes = _text_detail(details, "note", name)
@@ -133,12 +135,12 @@ def command_of(fields: Mapping[str, object], details: dict[str, bytes], origin: 
         user_id,
         record_id,
         timestamp_ms,
-        origin.append_ms,
-        _request_hash(record_id, details.get(REQUEST_KEY)) or origin.content_hash,
+        envelope.append_ms,
+        _request_hash(record_id, details.get(REQUEST_KEY)) or envelope.content_hash,
         name,
         claim_of(_text(fields, "session_id")),
         _text(fields, "performer_id"),
-        origin.encoding,
+        envelope.encoding,
         _switch(fields, "force_new", name),
         _template(fields, name),
         _switch(fields, "is_training_data", name),
@@ -236,8 +238,8 @@ def _timestamp_ms(fields: Mapping[str, object]) -> int:
     return timestamp
 
 
-def _refuse_if_strict(odd: int, origin: Origin) -> None:
-    if odd and origin.strict:
+def _refuse_if_strict(odd: int, envelope: Envelope) -> None:
+    if odd and envelope.strict:
         raise InvalidMessage(
             f"message does not conform: {explained(odd)}", remedy="send it as upstream's model has it, or unset strict"
         )

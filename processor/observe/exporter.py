@@ -13,7 +13,7 @@ from processor.runtime.ports import Cause
 from processor.sessions.feed import Standstill
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Place
-from processor.sessions.progress import Progress
+from processor.sessions.progress import ExportProgress
 from processor.sessions.shapes import Seal
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ExportObserver:
         """Kafka answers and the store is open; it is about to join its group."""
         self._log.info("started", operation="start", store=store, topics=list(self._topics.values()))
 
-    def followed(self, progress: Progress) -> None:
+    def followed(self, progress: ExportProgress) -> None:
         """It stored what there was, or there was nothing."""
         self._health.beat()
         self._health.assigned(())

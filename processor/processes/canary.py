@@ -20,7 +20,7 @@ from processor.codec.isotime import format_time, wall_ms
 from processor.core.model import CANARY, CANARY_USERS
 from processor.errors import A3CPError
 from processor.kafka.producer import RecordProducer
-from processor.kafka.reading.tail import Tail
+from processor.kafka.reading.endless import EndlessReader
 from processor.observe.canary import CanaryMetrics, CanaryObserver
 from processor.observe.health import Health, HealthServer
 from processor.observe.logs import log_of
@@ -103,16 +103,16 @@ def run_canary(settings: Settings, every_s: float, metrics_port: int | None) -> 
     port = settings.metrics_port if metrics_port is None else metrics_port
     topics, conf = settings.topics(), settings.kafka_conf()
     with (
-        Tail(conf, [topics.tagged]) as tail,
+        EndlessReader(conf, [topics.tagged]) as reader,
         HealthServer(settings.metrics_host, port, health, registry) if port else nullcontext(),
     ):
         log.info("started", operation="start", topic=topics.raw, every_s=every_s)
-        _run(tail, RecordProducer(conf, topics.raw), observer, every_s, stopped)
+        _run(reader, RecordProducer(conf, topics.raw), observer, every_s, stopped)
     log.info("stopped", operation="stop")
 
 
 def _run(
-    tail: Tail, producer: RecordProducer, observer: CanaryObserver, every_s: float, stopped: threading.Event
+    reader: EndlessReader, producer: RecordProducer, observer: CanaryObserver, every_s: float, stopped: threading.Event
 ) -> None:
     canary = Canary(producer.partitions)
     next_s = time.monotonic()
@@ -124,7 +124,7 @@ def _run(
                 for key, value in canary.next_messages(now_s):
                     producer.send(value, key)
             producer.waiting()
-            for record in tail.poll(_POLL_S):
+            for record in reader.poll(_POLL_S):
                 found = canary.take(record, time.monotonic())
                 if found is not None:
                     observer.came(found[0])

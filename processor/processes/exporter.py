@@ -36,7 +36,7 @@ from processor.sessions.feed import Feed
 from processor.sessions.following import Following
 from processor.sessions.materializer import Applied, Decode, Materializer
 from processor.sessions.ports import Source, Store
-from processor.sessions.progress import Progress
+from processor.sessions.progress import ExportProgress
 from processor.sessions.waiting import Waiting
 from processor.settings.model import Settings
 from processor.wiring import SystemClock, spans_of
@@ -53,7 +53,7 @@ _AWAY: Final = (BrokerUnavailable, OwnershipLost, StoreMoved, StoreUnavailable, 
 class Report(Protocol):
     """Is told how an exporter is doing."""
 
-    def followed(self, progress: Progress) -> None:
+    def followed(self, progress: ExportProgress) -> None:
         """It stored what came, or nothing came."""
 
     def not_followed(self, error: A3CPError) -> None:
@@ -112,17 +112,17 @@ class Exporter:
         self._clock = clock = clock or SystemClock()
         self._waiting = Waiting(self._materializer.read, clock, start=start)
         self._again = Again(store.reader, self._materializer, self._waiting, clock)
-        self._progress = Progress()
+        self._progress = ExportProgress()
         self._ends: Mapping[Source, int] | None = None  # where an export with an end ends
         self._seen_ends: Mapping[Source, int] | None = None  # when it last looked how much is left
         self._is_caught_up = False  # whether the store has all that there was then
         self._worked_s = self._moved_s = self._clock.monotonic_s()
         self._look_s = 0.0
 
-    def run(self, *, to_end: bool) -> Progress:
+    def run(self, *, to_end: bool) -> ExportProgress:
         """Export until stopped; with `to_end`, until the store holds all that was committed when this began.
 
-        Partitions that stand still longer than all others take are left, and are in `Progress.standing`.
+        Partitions that stand still longer than all others take are left, and are in `ExportProgress.standing`.
 
         Raises:
             UsageError: the store was filled from other topics.
@@ -213,7 +213,7 @@ class Exporter:
 
 def export_topics(
     settings: Settings, store: Store, files: Files, report: Report, stopped: threading.Event, *, to_end: bool
-) -> Progress:
+) -> ExportProgress:
     """Store what the output topics hold, up to their ends or until `stopped`; then write the files that are still due.
 
     Raises:

@@ -6,8 +6,8 @@ from typing import Any, Final, Self
 from processor.errors import UsageError
 from processor.kafka.identities import ids_of
 from processor.kafka.offsets import offsets_since
+from processor.kafka.reading.endless import EndlessReader
 from processor.kafka.reading.records import TopicPlace
-from processor.kafka.reading.tail import Tail
 from processor.runtime.identities import differing
 from processor.runtime.ports import TopicRecord
 from processor.sessions.ports import SESSIONS, TAGGED, Source
@@ -38,7 +38,7 @@ class Viewing:
         self._kinds = {names.state: STATE, names.tagged: TAGGED, names.sessions: SESSIONS}
         self._ids = ids_of(conf, self._kinds)
         starts, floors = _starts(conf, names, partitions, view.starts())
-        self._tail = Tail(conf, list(self._kinds), from_beginning=True, offsets=starts)
+        self._reader = EndlessReader(conf, list(self._kinds), from_beginning=True, offsets=starts)
         view.begin(self.ends(), self.ends, starts=self._by_kind(floors))
 
     def follow(self) -> None:
@@ -46,10 +46,10 @@ class Viewing:
 
         Raises:
             BrokerUnavailable: no broker answers; it goes on by itself once one does.
-            RecordsGone, UsageError, Fatal: a view that begins anew is needed; see `Tail.poll`.
+            RecordsGone, UsageError, Fatal: a view that begins anew is needed; see `EndlessReader.poll`.
         """
         by_topic: dict[str, list[TopicRecord]] = {}
-        for record in self._tail.poll(_POLL_S):
+        for record in self._reader.poll(_POLL_S):
             by_topic.setdefault(record.topic, []).append(record)
         for topic, records in by_topic.items():
             self._view.take(self._kinds[topic], records)
@@ -57,11 +57,11 @@ class Viewing:
 
     def positions(self) -> Mapping[Source, int]:
         """Return the next offset of each partition, by kind."""
-        return self._by_kind(self._tail.positions())
+        return self._by_kind(self._reader.positions())
 
     def ends(self) -> Mapping[Source, int]:
-        """Return where each partition ends now, by kind. Raises as `Tail.ends`."""
-        return self._by_kind(self._tail.ends())
+        """Return where each partition ends now, by kind. Raises as `EndlessReader.ends`."""
+        return self._by_kind(self._reader.ends())
 
     def check(self) -> None:
         """See that the topics are those that were there at the beginning, with as many partitions.
@@ -77,7 +77,7 @@ class Viewing:
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._tail.close()
+        self._reader.close()
 
     def __enter__(self) -> Self:
         return self

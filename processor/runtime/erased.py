@@ -15,7 +15,7 @@ from processor.codec.spine import ERASE
 _START: Final = b"\xff"  # No UTF-8 begins so, and each user id is UTF-8.
 
 
-class Erased(NamedTuple):
+class ErasureMark(NamedTuple):
     """A user who was erased: their records before `offset` in their partition of the raw topic count no more."""
 
     user: bytes
@@ -36,14 +36,14 @@ def request_of(user_id: str, *, record_id: str, now_ms: int) -> bytes:
     return json.dumps(fields).encode()
 
 
-def mark_of(erased: Erased) -> bytes:
+def mark_of(erased: ErasureMark) -> bytes:
     """Return the key of the mark; each erasure has its own."""
     return b"%b%d %b" % (_START, erased.offset, erased.user)
 
 
-def read_mark(key: bytes) -> Erased | None:
+def read_mark(key: bytes) -> ErasureMark | None:
     """Return the erasure that a key in the state topic marks. Returns None if it is a user's key."""
     if not key.startswith(_START):
         return None
     offset, _, user = key.removeprefix(_START).partition(b" ")
-    return Erased(user, int(offset)) if offset.isdigit() else None
+    return ErasureMark(user, int(offset)) if offset.isdigit() else None

@@ -29,8 +29,7 @@ from processor.core.model import (
 from processor.core.session import step
 from processor.errors import DecodeError, InvalidMessage, RecordError
 from processor.runtime.deadletters import Stage, dead_letter
-from processor.runtime.erased import Erased as Mark
-from processor.runtime.erased import mark_of
+from processor.runtime.erased import ErasureMark, mark_of
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Output, RawRecord
 from processor.runtime.tally import BOUNDARIES_MAX, Boundary, Tally
@@ -270,7 +269,8 @@ class Task:
                 assert raw is not None
                 topic, value = self._topics.tagged, codec.tag(raw, event)
             elif isinstance(event, Erased):
-                outputs.append((self._topics.state, None, mark_of(Mark(key, record.offset() + 1)), partition, None))
+                mark = mark_of(ErasureMark(key, record.offset() + 1))
+                outputs.append((self._topics.state, None, mark, partition, None))
                 continue
             elif isinstance(event, _UNTOLD):
                 continue

@@ -10,7 +10,7 @@ from processor.sessions.model import UnreadableRow
 ASIDE_MAX: Final = 10  # told of one by one
 
 
-class Progress(NamedTuple):
+class ExportProgress(NamedTuple):
     """What a run has done so far, and what it has left."""
 
     messages: int = 0  # written by this run

@@ -12,7 +12,7 @@ from processor.audit.outcomes import audit
 from processor.audit.report import AuditReport
 from processor.audit.sessions import verify_topics
 from processor.codec.state import decode_state, encode_state
-from processor.runtime.erased import Erased, mark_of
+from processor.runtime.erased import ErasureMark, mark_of
 from processor.runtime.ports import TopicRecord
 from tests.audit.topics import MemoryTopics
 from tests.broker.fleet import BASE_MS
@@ -78,7 +78,7 @@ def test_what_the_clock_did_between_is_sound(seed: int) -> None:
 
 def erase(stage: Stage, key: bytes, partition: int) -> None:
     """Take a state away as `a3cp erase` does: no worker runs, and each later one restores what this leaves."""
-    for each in (key, mark_of(Erased(key, stage.broker.committed[partition]))):
+    for each in (key, mark_of(ErasureMark(key, stage.broker.committed[partition]))):
         stage.broker.append((STATE, None, each, partition, None))
 
 

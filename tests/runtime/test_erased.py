@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.runtime.erased import Erased, mark_of, read_mark, request_of
+from processor.runtime.erased import ErasureMark, mark_of, read_mark, request_of
 from processor.runtime.partitioner import partition_of
 from tests.broker.audit import compacted, read_memory
 from tests.broker.fleet import BASE_MS
@@ -13,7 +13,7 @@ from tests.runtime.stage import NAMES, PARTITIONS, Stage
 @pytest.mark.parametrize("offset", [0, 1, 1 << 40])
 def test_a_mark_says_who_and_where(user: str, offset: int) -> None:
     """It is no user's key, whatever the user is called."""
-    erased = Erased(user.encode(), offset)
+    erased = ErasureMark(user.encode(), offset)
     mark = mark_of(erased)
     assert read_mark(mark) == erased
     with pytest.raises(UnicodeDecodeError):
@@ -40,7 +40,7 @@ def test_a_user_is_erased_when_the_log_asks_for_it() -> None:
     assert stage.kinds() == kinds, "nothing is told of it"
     rows = [row for rows in read_memory(stage.broker, NAMES).state for row in rows]
     end = len(stage.broker.topics[NAMES.raw][here])
-    assert [mark for row in rows if (mark := read_mark(row.key or b""))] == [Erased(b"maria", end)]
+    assert [mark for row in rows if (mark := read_mark(row.key or b""))] == [ErasureMark(b"maria", end)]
     assert list(compacted(rows)) == [b"ben"]
     stage.audit()
     stage.say("maria", 2)

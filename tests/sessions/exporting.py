@@ -9,7 +9,7 @@ from processor.processes.exporter import Exporter
 from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Decode, Materializer
 from processor.sessions.ports import SessionFilter, Source
-from processor.sessions.progress import Progress
+from processor.sessions.progress import ExportProgress
 from processor.store.sql import SqlStore
 from tests.sessions.outputs import DECODE, MemoryFeed
 
@@ -29,10 +29,10 @@ class Seen:
     """A report that keeps what it is told."""
 
     def __init__(self) -> None:
-        self.progress: list[Progress] = []
+        self.progress: list[ExportProgress] = []
         self.troubles: list[A3CPError] = []
 
-    def followed(self, progress: Progress) -> None:
+    def followed(self, progress: ExportProgress) -> None:
         self.progress.append(progress)
 
     def not_followed(self, error: A3CPError) -> None:
@@ -83,7 +83,7 @@ def exporting(
     return Exporter(join or feed, store, decode, report or Seen(), Stops(stopped), start=start, **options)
 
 
-def export(store: Any, records: list[OutputRecord], **options: Any) -> Progress:
+def export(store: Any, records: list[OutputRecord], **options: Any) -> ExportProgress:
     """Export `records` into `store`, up to their end."""
     return exporting(store, records, **options).run(to_end=True)
 

@@ -14,7 +14,7 @@ from processor.sessions.due import hand_on, view_of
 from processor.sessions.feed import OutputRecord
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import TAGGED, SessionFilter, SessionReader, Source, Transaction
-from processor.sessions.progress import Progress
+from processor.sessions.progress import ExportProgress
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.sessions.exporting import Hasty, Seen, export, exporting, held_by
@@ -68,7 +68,7 @@ def test_an_export_ends_at_the_end(store: SqlStore, calm: Any) -> None:
     assert (done.messages, done.events, done.left) == (60, 10, 0)
     assert [p.left for p in report.progress] == sorted((p.left for p in report.progress), key=lambda left: -(left or 0))
     assert held_by(store) == calm
-    assert export(store, RECORDS) == Progress(left=0)
+    assert export(store, RECORDS) == ExportProgress(left=0)
     assert held_by(store) == calm
 
 

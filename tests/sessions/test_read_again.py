@@ -14,7 +14,7 @@ from processor.sessions.decoding import Part, decode_part, parts_of
 from processor.sessions.feed import OutputRecord
 from processor.sessions.model import UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED, Place, SessionFilter
-from processor.sessions.progress import Progress
+from processor.sessions.progress import ExportProgress
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.sessions.exporting import Hasty, Seen, export, exporting
@@ -46,7 +46,7 @@ class Reader:
             yield part
 
 
-def run(store: SqlStore, reader: Reader, records: list[OutputRecord] = RECORDS) -> Progress:
+def run(store: SqlStore, reader: Reader, records: list[OutputRecord] = RECORDS) -> ExportProgress:
     return export(store, records, decode=reader, chunk=11)
 
 
@@ -69,7 +69,7 @@ def test_it_comes_into_its_session(store: SqlStore, tmp_path: Path, topic: str |
     assert (second.unreadable, second.again, second.waiting) == (0, len(some) - len(half), len(half))
     assert [row.place for row in store.reader.unreadable()] == sorted(half)
     assert run(store, Reader()).again == len(half)
-    assert run(store, Reader()) == Progress(left=0)
+    assert run(store, Reader()) == ExportProgress(left=0)
     with closing(open_store(f"sqlite:///{tmp_path / 'calm.db'}")) as calm:
         run(calm, Reader())
         assert held_by(store) == held_by(calm)
@@ -98,7 +98,7 @@ def test_a_registry_that_fails_for_one_schema_holds_up_no_other(store: SqlStore)
     second = export(store, FRAMED, decode=codec.decode)
     assert (second.left, second.again, second.waiting, second.standing) == (0, 2, 2, ())
     codec.fails = set()
-    assert export(store, FRAMED, decode=codec.decode) == Progress(left=0, again=2)
+    assert export(store, FRAMED, decode=codec.decode) == ExportProgress(left=0, again=2)
     assert {session.status.value for session in store.reader.sessions(SessionFilter(), limit=9)} == {"complete"}
 
 
@@ -108,7 +108,7 @@ def test_one_that_follows_reads_again_by_itself(store: SqlStore) -> None:
     reader = Reader(places)
 
     class Mending(Seen):
-        def followed(self, progress: Progress) -> None:
+        def followed(self, progress: ExportProgress) -> None:
             super().followed(progress)
             if progress.left == 0:
                 reader.lacking.clear()

@@ -12,7 +12,7 @@ from processor.runtime.questions import in_background
 from processor.sessions.decoding import RecordWaits
 from processor.sessions.feed import Standstill
 from processor.sessions.ports import TAGGED
-from processor.sessions.progress import Progress
+from processor.sessions.progress import ExportProgress
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.sessions.exporting import Hasty, Seen, export, exporting, held_by
@@ -20,7 +20,7 @@ from tests.sessions.outputs import MemoryFeed
 from tests.sessions.registered import FAILS, FAILS_TOO, FINE, FIRST, RECORDS, Registered
 
 
-def run(store: SqlStore, codec: Registered, **options: Any) -> Progress:
+def run(store: SqlStore, codec: Registered, **options: Any) -> ExportProgress:
     """Export up to the end; what stands still is not waited for."""
     return export(store, RECORDS, decode=codec.decode, give_up_s=-1.0, **options)
 
@@ -55,7 +55,9 @@ def test_all_else_is_stored(store: SqlStore, calm: Any, chunk: int) -> None:
     assert held_by(store) == calm
 
 
-def until(seen: list[Progress], *conditions: Callable[[Progress], bool], then: Callable[[int], None]) -> Any:
+def until(
+    seen: list[ExportProgress], *conditions: Callable[[ExportProgress], bool], then: Callable[[int], None]
+) -> Any:
     """Return what stops once each of `conditions` has been met, one after the other; `then` is told of each."""
     met = iter(range(len(conditions)))
     number = next(met)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.errors import StoreUnavailable
-from processor.runtime.erased import Erased, mark_of
+from processor.runtime.erased import ErasureMark, mark_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Materializer
@@ -133,7 +133,7 @@ def test_a_person_who_was_erased_is_forgotten() -> None:
     session_id = view.memory.open_session("ann")
     assert session_id is not None
     partition = next(each.partition for kind, each in records if each.key == b"ann")
-    for key, offset in ((b"ann", 90), (mark_of(Erased(b"ann", 1)), 91)):
+    for key, offset in ((b"ann", 90), (mark_of(ErasureMark(b"ann", 1)), 91)):
         view.take("state", [TopicRecord("state", partition, offset, START_MS + 10**10, key, None)])
     for _ in range(2):
         assert view.memory.outcome(record_id, "ann") is None

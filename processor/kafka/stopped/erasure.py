@@ -24,7 +24,7 @@ from processor.kafka.offsets import await_stable, committed_offsets
 from processor.kafka.reading.reader import Reader
 from processor.kafka.stopped.standing_in import committed_by, standing_in
 from processor.kafka.worker.slots import members_of
-from processor.runtime.erased import Erased, mark_of, read_mark, request_of
+from processor.runtime.erased import ErasureMark, mark_of, read_mark, request_of
 from processor.runtime.ports import TopicRecord
 
 _TIMEOUT_S: Final = 10.0
@@ -170,7 +170,7 @@ def _write_tombstones(
         producer.begin_transaction()
         for partition, keys in states.items():
             for key in keys:
-                for each in (key, mark_of(Erased(key, places[partition].offset))):
+                for each in (key, mark_of(ErasureMark(key, places[partition].offset))):
                     producer.produce(conf.state, None, each, partition)
         # The offsets stay what they are; with them the group's generation counts, so that a new owner fences us.
         producer.send_offsets_to_transaction(list(places.values()), consumer.consumer_group_metadata(), _TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""`Tail`: whoever follows topics reads what is committed, from where it was told, through all that may happen."""
+"""`EndlessReader`: it reads what is committed, from where it was told, through all that may happen."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 from processor import broker
 from processor.broker.probe import free_ports
 from processor.errors import A3CPError, BrokerUnavailable, Fatal, RecordsGone, UsageError
-from processor.kafka.reading.tail import Tail, TailThread
+from processor.kafka.reading.endless import EndlessReader, ReadingThread
 from processor.kafka.topics.admin import ensure_topics
 from processor.runtime.ports import TopicRecord
 from tests.broker.damage import Damage, damage
@@ -41,26 +41,26 @@ def write(kafka: str, topic: str, partition: int, *values: str, commit: bool | N
     return producer
 
 
-def records_of(tail: Tail, count: int) -> list[TopicRecord]:
+def records_of(reader: EndlessReader, count: int) -> list[TopicRecord]:
     """Return the next `count` records, with what follows them at once."""
     found: list[TopicRecord] = []
     deadline_s = time.monotonic() + TIMEOUT_S
     while len(found) < count and time.monotonic() < deadline_s:
-        found += tail.poll(0.1)
-    return found + tail.poll(0.3)
+        found += reader.poll(0.1)
+    return found + reader.poll(0.3)
 
 
-def values_of(tail: Tail, count: int) -> list[str]:
+def values_of(reader: EndlessReader, count: int) -> list[str]:
     """Return their values in order."""
-    return sorted((record.value or b"").decode() for record in records_of(tail, count))
+    return sorted((record.value or b"").decode() for record in records_of(reader, count))
 
 
-def troubles_of(tail: Tail, expected: type[A3CPError]) -> A3CPError:
+def troubles_of(reader: EndlessReader, expected: type[A3CPError]) -> A3CPError:
     """Return the next error of that class."""
     deadline_s = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline_s:
         try:
-            tail.poll(0.1)
+            reader.poll(0.1)
         except expected as error:
             return error
     raise AssertionError(f"no {expected.__name__}")
@@ -70,13 +70,13 @@ def test_from_now_on(kafka: str, topics: str) -> None:
     """All partitions of both topics; what was there before, and what is aborted, is not read. Markers are passed."""
     tagged, sessions = f"{topics}.tagged", f"{topics}.sessions"
     write(kafka, tagged, 0, "before")
-    with Tail({"bootstrap.servers": kafka}, [tagged, sessions]) as tail:
+    with EndlessReader({"bootstrap.servers": kafka}, [tagged, sessions]) as reader:
         write(kafka, tagged, 0, "a", commit=True)
         write(kafka, tagged, 3, "b", commit=False)
         write(kafka, sessions, 2, "c", commit=True)
-        assert values_of(tail, 2) == ["a", "c"]
-        ends = dict(tail.ends())
-        await_true("all is passed", lambda: tail.poll(0.1) == [] and tail.positions() == ends)
+        assert values_of(reader, 2) == ["a", "c"]
+        ends = dict(reader.ends())
+        await_true("all is passed", lambda: reader.poll(0.1) == [] and reader.positions() == ends)
         assert ends[tagged, 0] == 3  # before, a, its marker
         assert ends[tagged, 3] == 2
         assert len(ends) == 8
@@ -85,10 +85,10 @@ def test_from_now_on(kafka: str, topics: str) -> None:
 def test_a_record_is_whole(kafka: str, topics: str) -> None:
     """Place, time, key, value and headers."""
     topic = f"{topics}.tagged"
-    with Tail({"bootstrap.servers": kafka}, [topic]) as tail:
+    with EndlessReader({"bootstrap.servers": kafka}, [topic]) as reader:
         began_ms = time.time() * 1000 - 60_000
         write(kafka, topic, 1, "a")
-        (record,) = records_of(tail, 1)
+        (record,) = records_of(reader, 1)
     assert record._replace(timestamp_ms=0) == (topic, 1, 0, 0, b"key", b"a", [("trace", b"7")])
     assert record.timestamp_ms > began_ms
     assert record.position == f"{topic}[1]@0"
@@ -100,26 +100,26 @@ def test_from_the_beginning_and_from_offsets(kafka: str, topics: str) -> None:
     for partition in range(2):
         write(kafka, topic, partition, *(f"{partition}{number}" for number in range(3)))
     conf = {"bootstrap.servers": kafka}
-    with Tail(conf, [topic], from_beginning=True) as tail:
-        assert values_of(tail, 6) == ["00", "01", "02", "10", "11", "12"]
-    with Tail(conf, [topic], from_beginning=True, offsets={(topic, 1): 2}) as tail:
-        assert values_of(tail, 4) == ["00", "01", "02", "12"]
-    with Tail(conf, [topic], offsets={(topic, 1): 1}) as tail:
-        assert values_of(tail, 2) == ["11", "12"]
+    with EndlessReader(conf, [topic], from_beginning=True) as reader:
+        assert values_of(reader, 6) == ["00", "01", "02", "10", "11", "12"]
+    with EndlessReader(conf, [topic], from_beginning=True, offsets={(topic, 1): 2}) as reader:
+        assert values_of(reader, 4) == ["00", "01", "02", "12"]
+    with EndlessReader(conf, [topic], offsets={(topic, 1): 1}) as reader:
+        assert values_of(reader, 2) == ["11", "12"]
 
 
 def test_partitions_that_come_later(kafka: str, topics: str) -> None:
     """They are noticed, and read from their own beginning."""
     topic = f"{topics}.dlq"
-    with Tail({"bootstrap.servers": kafka}, [topic]) as tail:
+    with EndlessReader({"bootstrap.servers": kafka}, [topic]) as reader:
         admin = AdminClient({"bootstrap.servers": kafka})
         for future in admin.create_partitions([NewPartitions(topic, 6)]).values():
             future.result(TIMEOUT_S)
         await_true("six are known", lambda: len(admin.list_topics(topic).topics[topic].partitions) == 6)
         write(kafka, topic, 5, "new")
         write(kafka, topic, 0, "old")
-        assert values_of(tail, 2) == ["new", "old"]
-        assert len(tail.ends()) == 6
+        assert values_of(reader, 2) == ["new", "old"]
+        assert len(reader.ends()) == 6
 
 
 def test_records_that_are_gone(kafka: str, topics: str) -> None:
@@ -129,20 +129,20 @@ def test_records_that_are_gone(kafka: str, topics: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.delete_records([TopicPartition(topic, 0, 2)]).values():
         future.result(TIMEOUT_S)
-    with Tail({"bootstrap.servers": kafka}, [topic], offsets={(topic, 0): 0, (topic, 1): 99}) as tail:
-        told = {str(troubles_of(tail, RecordsGone)).partition(";")[0] for _ in range(2)}
+    with EndlessReader({"bootstrap.servers": kafka}, [topic], offsets={(topic, 0): 0, (topic, 1): 99}) as reader:
+        told = {str(troubles_of(reader, RecordsGone)).partition(";")[0] for _ in range(2)}
         assert told == {f"{topic}[{p}]@{o} is not there any more" for p, o in ((0, 0), (1, 99))}
         write(kafka, topic, 1, "d")
-        assert values_of(tail, 2) == ["c", "d"]
-        assert tail.positions()[topic, 1] == 1
+        assert values_of(reader, 2) == ["c", "d"]
+        assert reader.positions()[topic, 1] == 1
 
 
 def test_what_there_is_not(kafka: str, prefix: str) -> None:
     """No topic, no broker: said at once, with what to do."""
     with pytest.raises(UsageError, match=rf"no topic {prefix}.tagged; make the topics"):
-        Tail({"bootstrap.servers": kafka}, [f"{prefix}.tagged"])
+        EndlessReader({"bootstrap.servers": kafka}, [f"{prefix}.tagged"])
     with pytest.raises(BrokerUnavailable, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
-        Tail({"bootstrap.servers": "127.0.0.1:1", "log_level": "0"}, ["t"])
+        EndlessReader({"bootstrap.servers": "127.0.0.1:1", "log_level": "0"}, ["t"])
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_a_broker_that_goes_and_a_batch_that_cannot_be_read(own: Callable[[], st
     ensure_topics(conf, "t")
     taken: list[TopicRecord] = []
     troubles: list[A3CPError] = []
-    following = TailThread(Tail(conf, ["t.tagged"]), taken.extend, troubles.append)
+    following = ReadingThread(EndlessReader(conf, ["t.tagged"]), taken.extend, troubles.append)
 
     def values() -> list[bytes]:
         return sorted(record.value or b"" for record in taken)
@@ -178,7 +178,9 @@ def test_a_broker_that_goes_and_a_batch_that_cannot_be_read(own: Callable[[], st
 
         write(kafka, "t.tagged", 0, "c" * 50)
         damaged = damage(tmp_path, "t.tagged", 0, 1, Damage.FORMAT)
-        following = TailThread(Tail(conf, ["t.tagged"], offsets={("t.tagged", 0): 1}), taken.extend, troubles.append)
+        following = ReadingThread(
+            EndlessReader(conf, ["t.tagged"], offsets={("t.tagged", 0): 1}), taken.extend, troubles.append
+        )
         await_true("the batch is told", lambda: any(isinstance(error, Fatal) for error in troubles))
         assert "t.tagged[0]@1 cannot be read: " in str(next(e for e in troubles if isinstance(e, Fatal)))
         write(kafka, "t.tagged", 1, "d")

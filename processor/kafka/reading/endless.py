@@ -1,4 +1,4 @@
-"""Follows topics: all partitions, committed records only, without a group. Each tail reads everything."""
+"""Follows topics: all partitions, committed records only, without a group. Each reader reads everything."""
 
 import threading
 import time
@@ -32,7 +32,7 @@ _LOOK_TIMEOUT_S: Final = 2.0
 _THREAD_POLL_S: Final = 0.1
 
 
-class Tail:
+class EndlessReader:
     """Reads topics from a moment on, for ever. Used by one thread; `positions` and `ends` by any.
 
     It holds at most the records of one poll, and 16 MiB that the client fetched ahead.
@@ -208,23 +208,23 @@ class Tail:
         self._consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING)])
 
 
-class TailThread:
-    """Polls a tail in a thread of its own, and closes it."""
+class ReadingThread:
+    """Polls a reader in a thread of its own, and closes it."""
 
     def __init__(
         self,
-        tail: Tail,
+        reader: EndlessReader,
         take: Callable[[Sequence[TopicRecord]], None],
         on_trouble: Callable[[A3CPError], None],
     ) -> None:
         """Begin.
 
         Args:
-            tail: nobody else polls it.
+            reader: nobody else polls it.
             take: called with the records of each poll; at least ten times a second, then with none.
             on_trouble: called with each error, again and again while no broker answers.
         """
-        self._tail = tail
+        self._reader = reader
         self._take = take
         self._on_trouble = on_trouble
         self._stopping = threading.Event()
@@ -239,10 +239,10 @@ class TailThread:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                records = self._tail.poll(_THREAD_POLL_S)
+                records = self._reader.poll(_THREAD_POLL_S)
             except A3CPError as error:
                 self._on_trouble(error)
                 self._stopping.wait(_THREAD_POLL_S)
                 records = []
             self._take(records)
-        self._tail.close()
+        self._reader.close()
