@@ -1,6 +1,5 @@
 """`a3cp serve` beside a Kafka that comes, goes and comes back: it heals by itself, and says what it cannot do."""
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +7,11 @@ import httpx
 import pytest
 
 from processor import broker
+from processor.broker.probe import free_ports
 from processor.kafka.topics.admin import ensure_topics
 from tests.processes.services import Service, processor
 
 pytestmark = pytest.mark.broker
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def boundary(user_id: str, **more: Any) -> dict[str, Any]:
@@ -38,7 +33,7 @@ def status(service: Service, user_id: str, session_id: str) -> httpx.Response:
 @pytest.mark.long
 def test_kafka_comes_and_goes(tmp_path: Path) -> None:
     """One service, never restarted: before there is a Kafka, with it, without it, with it again."""
-    port = free_port()
+    (port,) = free_ports(1)
     environ = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"}
     with Service(tmp_path, environ) as service:
         service.wait_for(lambda: f"127.0.0.1:{port}" in service.http.get("/readyz").text)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from processor.broker.probe import free_ports
 from processor.errors import WebhookFailed
 from processor.hooks.answers import answer_of
 from processor.hooks.webhook import Webhook
@@ -20,8 +21,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "hooks.md"
 def test_the_receiver_of_the_document(tmp_path: Path) -> None:
     """It answers what is signed with its secret, and refuses the rest."""
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     environ = {**os.environ, "SECRET": "a secret", "PORT": str(port)}
     with (tmp_path / "log").open("wb") as log:
         receiver = subprocess.Popen([sys.executable, "-c", code], env=environ, stderr=log)

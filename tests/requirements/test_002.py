@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from a3cp_sessions import Sessions
 from a3cp_sessions.interview import CommunicationMode, InvalidTransitionError
 from a3cp_sessions.testing import InterviewDouble
+from processor.broker.probe import free_ports
 from processor.profiles import Pseudonyms, open_profiles
 from tests.requirements.stage import ROOT, Document
 from tests.served import Served, served, served_on_kafka
@@ -154,9 +154,7 @@ def test_processor_and_service_are_killed_in_between(
     kafka: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The usage example prints the same: its session, its resume and its score were never in them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     monkeypatch.setenv("A3CP_URL", f"http://127.0.0.1:{port}")
     double = Killing(kafka, topics, tmp_path, port)
     with double.lives:
@@ -164,7 +162,7 @@ def test_processor_and_service_are_killed_in_between(
         session_id = printed_by_usage(capsys.readouterr().out)
         assert double.calls[0] == ("initialize", (session_id, RESUME))
         assert len(double.fleet.workers) == len(double.calls) + 1 == 10
-        with Sessions() as sessions:
+        with Sessions(timeout_s=120) as sessions:
             said = [message["source"] for message in sessions.get_history(session_id)]
             assert said == ["interview", "evaluation_manager"], "each once"
         assert double.fleet.audit().sessions == 1
