@@ -12,7 +12,7 @@ import pytest
 from processor.bundles.verify import verify
 from processor.client.serversentevents import Events, ServerSentEvent
 from tests.broker.exporters import Exporter
-from tests.broker.fleet import TIMEOUT_S, Fleet
+from tests.broker.fleet import TIMEOUT_S, Fleet, await_true
 from tests.broker.services import services
 
 pytestmark = pytest.mark.broker
@@ -27,8 +27,20 @@ def created(http: httpx.Client, user_id: str, **body: Any) -> httpx.Response:
 
 
 def say(http: httpx.Client, session_id: str, text: str) -> None:
-    answer = http.post(f"/v1/sessions/{session_id}/messages", json={"transcript": text}, headers={"Prefer": "wait=20"})
+    answer = http.post(f"/v1/sessions/{session_id}/messages", json={"transcript": text}, headers={"Prefer": "wait=60"})
     assert answer.status_code == 200, answer.text
+
+
+def read(http: httpx.Client, session_id: str, **asked: str) -> httpx.Response:
+    """Read a session, again while the replica says that it has not read so far yet."""
+    answers: list[httpx.Response] = []
+
+    def has_read() -> bool:
+        answers.append(http.get(f"/v1/sessions/{session_id}", headers=asked))
+        return answers[-1].status_code != 503
+
+    await_true("it is read", has_read)
+    return answers[-1]
 
 
 def events_of(http: httpx.Client, path: str, after: str | None = None) -> Generator[ServerSentEvent]:
@@ -49,10 +61,9 @@ def test_a_read_sees_what_was_written_at_another_replica(kafka: str, topics: str
         ids = []
         for number in range(ROUNDS):
             session_id = created(here, f"user-{number}").json()["session_id"]
-            assert there.get(f"/v1/sessions/{session_id}").json()["status"] == "active"
+            assert read(there, session_id).json()["status"] == "active"
             ended = here.post(f"/v1/sessions/{session_id}/end")
-            asked = {"A3CP-After": ended.headers["a3cp-position"], "Prefer": "wait=10"}
-            told = there.get(f"/v1/sessions/{session_id}", headers=asked)
+            told = read(there, session_id, **{"A3CP-After": ended.headers["a3cp-position"], "Prefer": "wait=10"})
             assert (told.status_code, told.json()["status"]) == (200, "closed"), told.text
             ids.append(session_id)
             here, there = there, here
