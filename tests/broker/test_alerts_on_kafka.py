@@ -166,9 +166,8 @@ def scene(kafka: str, topics: str, tmp_path: Path) -> Iterator[Scene]:
 @contextmanager
 def open_transaction(scene: Scene, topic: str, partition: int) -> Iterator[None]:
     """A producer has sent something, and neither commits nor aborts."""
-    producer = Producer(
-        {"bootstrap.servers": scene.fleet.bootstrap, "transactional.id": f"{topic}-{time.monotonic_ns()}"}
-    )
+    conf = {"transactional.id": f"{topic}-{time.monotonic_ns()}", "transaction.timeout.ms": 600_000}
+    producer = Producer({"bootstrap.servers": scene.fleet.bootstrap, **conf})
     producer.init_transactions(TIMEOUT_S)
     producer.begin_transaction()
     producer.produce(topic, b"{}", b"nobody", partition)

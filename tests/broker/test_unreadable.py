@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.long]
 RECORD_BYTES = 500_000
 RECORDS = {"gzip": 80, "snappy": 40, "lz4": 80, "zstd": 80}  # snappy packs to a twentieth at best
 USERS = [next(f"u{n}" for n in range(99) if partition_of(b"u%d" % n, 4) == partition) for partition in range(4)]
-STOP_S = 5.0
+STOP_S = 30.0  # After that an orchestrator kills it.
 PREFIX = "unreadable"
 
 

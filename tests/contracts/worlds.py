@@ -125,7 +125,8 @@ class KafkaWorld:
         return f"{self.prefix}.{name}"
 
     def hide(self, partition: int, *values: bytes) -> Callable[[], None]:
-        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": f"{self.prefix}-upstream"})
+        conf = {"transactional.id": f"{self.prefix}-upstream", "transaction.timeout.ms": 600_000}
+        producer = Producer({"bootstrap.servers": self.bootstrap, **conf})
         producer.init_transactions(TIMEOUT_S)
         producer.begin_transaction()
         for value in values:
