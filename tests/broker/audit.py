@@ -95,14 +95,14 @@ def read_topic(bootstrap: str, topic: str, *, isolation: str = "read_committed")
     """
     conf = {"bootstrap.servers": bootstrap}
     admin = AdminClient({**conf})
-    count = len(admin.list_topics(topic, timeout=10).topics[topic].partitions)
+    count = len(admin.list_topics(topic, timeout=60).topics[topic].partitions)
     rows: list[list[Row]] = [[] for _ in range(count)]
     tps = [TopicPartition(topic, partition) for partition in range(count)]
     futures = admin.list_offsets(
         {tp: OffsetSpec.latest() for tp in tps},  # type: ignore[no-untyped-call]
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
     )
-    ends = {tp.partition: future.result(10).offset for tp, future in futures.items()}
+    ends = {tp.partition: future.result(60).offset for tp, future in futures.items()}
     consumer = Consumer(
         {
             **conf,

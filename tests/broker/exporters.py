@@ -164,7 +164,7 @@ def ends_of(bootstrap: str, prefix: str) -> dict[tuple[str, int], int]:
     reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "isolation.level": "read_committed"})
     try:
         return {
-            (word, number): reader.get_watermark_offsets(TopicPartition(f"{prefix}.{word}", number), timeout=10)[1]
+            (word, number): reader.get_watermark_offsets(TopicPartition(f"{prefix}.{word}", number), timeout=60)[1]
             for word in ("tagged", "sessions")
             for number in range(PARTITIONS)
         }

@@ -78,7 +78,7 @@ class Probe:
 
     def transact(self, transactional_id: str) -> bool:
         producer = Producer({**self._conf, "transactional.id": transactional_id})
-        return _allowed(lambda: producer.init_transactions(20))
+        return _allowed(lambda: producer.init_transactions(60))
 
     def create(self, topic: str) -> bool:
         return _answered(self._admin.create_topics([NewTopic(topic, 1, 1)], validate_only=True))

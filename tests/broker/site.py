@@ -35,17 +35,17 @@ class Site:
         """Write `records` in transactions; with `abort`, each of them once in vain before."""
         conf = {"bootstrap.servers": self._kafka, "transactional.id": self._topics, "linger.ms": 5}
         producer = Producer(conf)
-        producer.init_transactions(30)
+        producer.init_transactions(60)
         for start in range(0, len(records), size):
             for commit in (False, True) if abort else (True,):
                 producer.begin_transaction()
                 for record in records[start : start + size]:
                     producer.produce(f"{self._topics}.{record.topic}", record.value, b"key", record.partition)
                 if commit:
-                    producer.commit_transaction(30)
+                    producer.commit_transaction(60)
                 else:
-                    producer.flush(30)
-                    producer.abort_transaction(30)
+                    producer.flush(60)
+                    producer.abort_transaction(60)
 
     def run(self, *arguments: str) -> Any:
         """Run the command and return the object that it prints."""
@@ -58,7 +58,7 @@ class Site:
         with closing(open_store(address, must_exist=True)) as store:
             group_id = f"{self._topics}-export-{store.identity}"
         admin = AdminClient({"bootstrap.servers": self._kafka})  # It has to live until it is answered.
-        return len(admin.describe_consumer_groups([group_id])[group_id].result(10).members)
+        return len(admin.describe_consumer_groups([group_id])[group_id].result(60).members)
 
     def follow(self, address: str) -> "subprocess.Popen[bytes]":
         """Start an exporter that follows."""

@@ -27,7 +27,7 @@ def send(kafka: str, fleet: Fleet) -> None:
     for number, (bad, _) in enumerate(BAD.values()):
         if len(bad or b"") < 1_000_000:
             producer.produce(fleet.names.raw, bad, b"someone", number % 4)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 @pytest.mark.long
@@ -85,7 +85,7 @@ def _damage(kafka: str, fleet: Fleet) -> None:
         (name, b"987654" if name == "a3cp-dlq-offset" else text) for name, text in letters[3][0].headers
     ]
     producer.produce(names.dlq, letters[3][0].value, letters[3][0].key, 3, headers=headers)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 @pytest.mark.long

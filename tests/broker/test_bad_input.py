@@ -38,10 +38,10 @@ def test_all_bad_input(kafka: str, topics: str, tmp_path: Path) -> None:
         for number, (value, _) in enumerate(BAD.values()):
             producer.produce(fleet.names.raw, value, b"\xff\xfe", 0)
             producer.produce(fleet.names.raw, message(GOOD, BASE_MS + number, number=number), b"\xff\xfe", 0)
-        assert producer.flush(20) == 0  # The offsets of the table are taken before another producer sends.
+        assert producer.flush(60) == 0  # The offsets of the table are taken before another producer sends.
         _send_compressed(kafka, fleet.names.raw)
         producer.produce(fleet.names.raw, message(GOOD, BASE_MS + 99, number=99), GOOD.encode(), 0)
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
         fleet.start()
         fleet.await_processed()
         found = read_kafka(kafka, fleet.names)
@@ -69,7 +69,7 @@ def _send_compressed(kafka: str, topic: str) -> None:
     producer = Producer({"bootstrap.servers": kafka, "compression.type": "gzip", "message.max.bytes": 20 << 20})
     for value in (message("ann", BASE_MS, text=" " * (5 << 20)), b" " * (9 << 20)):
         producer.produce(topic, value, b"ann", 0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def _offset(row: Row) -> int:
@@ -84,7 +84,7 @@ def test_good_and_bad_under_audit(kafka: str, topics: str, tmp_path: Path) -> No
         for number, (value, _) in enumerate(BAD.values()):
             if len(value or b"") < 1_000:
                 producer.produce(fleet.names.raw, value, f"user-{number}".encode(), number % 4)
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
         fleet.start()
         found = fleet.audit()
     assert found.dead > 10
@@ -125,22 +125,22 @@ def test_records_without_an_append_time(kafka: str, topics: str, tmp_path: Path)
         entry = ConfigEntry("message.timestamp.type", kind, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, names.raw, incremental_configs=[entry])
         for future in admin.incremental_alter_configs([resource]).values():
-            future.result(20)
+            future.result(60)
         await_true(f"the broker stamps by {kind}", lambda: stamped() == kind)
 
     def stamped() -> str:
         (told,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, names.raw)]).values()
-        return str(told.result(20)["message.timestamp.type"].value)
+        return str(told.result(60)["message.timestamp.type"].value)
 
     right = partition_of(b"ann", 4)
     stamp("CreateTime")
     producer = Producer(conf)
     for number in range(3):
         producer.produce(names.raw, message("ann", BASE_MS + number, number=number), b"ann", right, timestamp=-1)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     stamp("LogAppendTime")
     producer.produce(names.raw, message("ann", BASE_MS + 3, number=3), b"ann", right)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     with Fleet(kafka, topics, tmp_path) as fleet:
         fleet.start()
         assert fleet.audit().dead == 3

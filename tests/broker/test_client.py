@@ -67,7 +67,7 @@ def test_our_partitions_are_librdkafkas_murmur2(kafka: str, topics: str) -> None
     keys = [f"key-{number}-{'ü' * (number % 5)}".encode() for number in range(200)] + [b"\xff\x00"]
     for key in keys:
         producer.produce(f"{topics}.raw", b"x", key)
-    producer.flush(10)
+    producer.flush(60)
     found = {record.key: record.partition for record in records(kafka, f"{topics}.raw")}
     assert found == {key: partition_of(key, 4) for key in keys}
 

@@ -263,7 +263,7 @@ def test_letters_that_raw_does_not_take(a3cp: Commands, kafka: str, topics: str)
     producer = Producer({"bootstrap.servers": kafka, "message.max.bytes": 4 << 20, "enable.idempotence": True})
     for value, partition in ((b"x" * (3 << 19), b"1"), (b"1", b"1"), (b"2", b"9"), (b"3", b"1")):
         producer.produce(f"{topics}.dlq", value, None, 1, headers={"a3cp-dlq-partition": partition})
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
     assert a3cp.json("dlq", "retry", "--dry-run", "--limit", "1")["letters"][0]["position"] == f"{topics}.dlq[1]@1"
     for retried, before in ((1, 0), (1, 1), (0, 2)):
@@ -298,7 +298,7 @@ def test_a_state_is_printed(a3cp: Commands, processing: None) -> None:
     producer = Producer({"bootstrap.servers": a3cp.environ["KAFKA_BOOTSTRAP_SERVERS"]})
     for user, value in (("damaged", b"\xc1\x01?"), ("gone", b"?"), ("gone", None)):
         producer.produce(a3cp.environ["A3CP_TOPIC_PREFIX"] + ".state", value, user, partition_of(user.encode(), 4))
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     assert ": state of 3 bytes is damaged; replay" in a3cp("state", "show", "damaged", code=1).stderr
     assert "had a state of that user, which was deleted" in a3cp("state", "show", "gone", code=2).stderr
     refused = a3cp("state", "show", "nobody", code=2)

@@ -28,7 +28,7 @@ def write(kafka: str, topics: str, number: int, *, stage: str = "decode", **more
     headers += [(name.replace("_", "-"), text.encode()) for name, text in more.items()]
     producer = Producer({"bootstrap.servers": kafka})
     producer.produce(f"{topics}.dlq", f"v{number}".encode(), b"elias01", 1, headers=headers)
-    producer.flush(10)
+    producer.flush(60)
 
 
 def letters(kafka: str, topics: str) -> list[DeadLetter]:
@@ -90,7 +90,7 @@ def test_a_foreign_record_is_listed_too(kafka: str, topics: str) -> None:
     """Somebody else's record in the topic has no reason, and does not break the list."""
     producer = Producer({"bootstrap.servers": kafka})
     producer.produce(f"{topics}.dlq", b"abc", None, 2, headers={"a3cp-dlq-partition": b"x"})
-    producer.flush(10)
+    producer.flush(60)
     (letter,) = letters(kafka, topics)
     assert (letter.stage, letter.size_bytes, letter.why) == ("unknown", 3, "it has no header that says why")
     assert next(iter(grouped([letter])))[1] == [letter]
@@ -101,11 +101,11 @@ def test_killed_in_the_middle(kafka: str, topics: str) -> None:
     for number in range(2):
         write(kafka, topics, number)
     dead = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topics}-dlq-retry"})
-    dead.init_transactions(10)
+    dead.init_transactions(60)
     dead.begin_transaction()
     dead.produce(f"{topics}.raw", b"v0", b"elias01", 1)
     dead.produce(f"{topics}.dlq", None, b"elias01", 1, headers={"a3cp-dlq-retried": f"{topics}.dlq[1]@0"})
-    dead.flush(10)
+    dead.flush(60)
     assert len(run(kafka, topics)) == 2
     assert [record.value for record in raw(kafka, topics)] == [b"v0", b"v1"]
     assert {letter.status for letter in letters(kafka, topics)} == {"retried"}
@@ -140,7 +140,7 @@ def fill(kafka: str, topics: str, count: int) -> None:
             ("a3cp-dlq-offset", b"%d" % number),
         ]
         producer.produce(f"{topics}.dlq", uuid.uuid4().bytes, None, number % 4, headers=headers)
-    producer.flush(10)
+    producer.flush(60)
 
 
 def test_many(kafka: str, topics: str) -> None:
@@ -161,7 +161,7 @@ def test_what_raw_does_not_take_is_skipped(kafka: str, topics: str) -> None:
         value = b"x" * (3 << 19) if number in large else largest if number == 500 else b"%d" % number
         partition = {11: b"4", 12: b"9" * 5_000, 13: b"9" * 18}.get(number, b"1")
         producer.produce(f"{topics}.dlq", value, None, 1, headers={"a3cp-dlq-partition": partition})
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     assert len(run(kafka, topics)) == 894
     topic = topic_to_fill({"bootstrap.servers": kafka}, f"{topics}.raw")
     reasons = {letter.position: why for letter in letters(kafka, topics) if (why := refusal(letter, topic)) is not None}
@@ -224,7 +224,7 @@ def test_what_is_shown_steers_no_terminal_and_holds_no_media(kafka: str, topics:
     media = b'{"image": "data:image/png;base64,iVBORw0KGgo%s"' % (b"A" * 400)
     for value in (b"\x1b[2Jtext", b"\x00\xff", media):
         producer.produce(f"{topics}.dlq", value, b"\x1b", 2)
-    producer.flush(10)
+    producer.flush(60)
     first, second, third = (shown(kafka, topics, f"{topics}.dlq[2]@{offset}") for offset in range(3))
     assert "  \N{REPLACEMENT CHARACTER}[2Jtext" in first
     assert "  hex 00ff" in second

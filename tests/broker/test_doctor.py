@@ -33,7 +33,7 @@ def words(examined: Any, check: str) -> str:
 def put(kafka: str, topic: str, value: bytes = b"{}", key: bytes = b"u") -> None:
     producer = Producer({"bootstrap.servers": kafka})
     producer.produce(topic, value, key, 1)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def test_a_healthy_kafka(a3cp: Commands, kafka: str, topics: str) -> None:

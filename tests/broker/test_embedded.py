@@ -23,7 +23,7 @@ from tests.broker.fleet import TIMEOUT_S, await_true
 
 def wait_until_gone(pid: int) -> None:
     """Wait for a process that is ending, within bounds; raises when it stays."""
-    psutil.Process(pid).wait(30)
+    psutil.Process(pid).wait(60)
 
 
 @pytest.mark.broker

@@ -110,7 +110,7 @@ class Place:
         reader = Consumer({"bootstrap.servers": self.fleet.bootstrap, "group.id": self.fleet.prefix})
         try:
             places = [TopicPartition(self.fleet.names.raw, number) for number in range(PARTITIONS)]
-            return [str(place.metadata) for place in reader.committed(places, timeout=30) if place.offset >= 0]
+            return [str(place.metadata) for place in reader.committed(places, timeout=60) if place.offset >= 0]
         finally:
             reader.close()
 

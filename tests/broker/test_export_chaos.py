@@ -41,7 +41,7 @@ def has_coordinator(kafka: str, group_id: str) -> bool:
     """Whether a broker answers for the group; one that was just started does not at once."""
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": group_id})
     try:
-        consumer.committed([TopicPartition(f"{group_id}.raw", 0)], timeout=10)
+        consumer.committed([TopicPartition(f"{group_id}.raw", 0)], timeout=60)
     except KafkaException:
         return False
     finally:

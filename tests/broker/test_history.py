@@ -30,7 +30,7 @@ def test_states_without_offsets_are_refused(kafka, topics):
     _check(kafka, f"{topics}-a", topics)
     producer = Producer({"bootstrap.servers": kafka})
     producer.produce(f"{topics}.state", b"a state", b"user", 2)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     with pytest.raises(UsageError, match=r"partitions \[2\].* a second time"):
         _check(kafka, f"{topics}-b", topics)
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": f"{topics}-b"})
@@ -45,13 +45,13 @@ def test_states_without_offsets_are_refused(kafka, topics):
 def test_what_was_aborted_is_no_state(kafka, topics):
     """A first transaction that was aborted leaves offsets behind in the states' topic, and no state."""
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topics}-aborted"})
-    producer.init_transactions(30)
+    producer.init_transactions(60)
     producer.begin_transaction()
     producer.produce(f"{topics}.state", b"a state", b"user", 3)
-    assert producer.flush(10) == 0
-    producer.abort_transaction(30)
+    assert producer.flush(60) == 0
+    producer.abort_transaction(60)
     reader = Consumer({"bootstrap.servers": kafka, "group.id": "unused", "isolation.level": "read_committed"})
-    while reader.get_watermark_offsets(TopicPartition(f"{topics}.state", 3), timeout=10)[1] == 0:
+    while reader.get_watermark_offsets(TopicPartition(f"{topics}.state", 3), timeout=60)[1] == 0:
         time.sleep(0.05)  # The marker is written a little later.
     reader.close()
     _check(kafka, f"{topics}-c", topics)

@@ -29,7 +29,7 @@ def committed(world: KafkaWorld) -> list[TopicPartition]:
     """Return what the group has committed, by partition."""
     reader = Consumer({"bootstrap.servers": world.bootstrap, "group.id": world.prefix})
     try:
-        return reader.committed([TopicPartition(world.names.raw, n) for n in range(PARTITIONS)], timeout=30)
+        return reader.committed([TopicPartition(world.names.raw, n) for n in range(PARTITIONS)], timeout=60)
     finally:
         reader.close()
 

@@ -111,11 +111,11 @@ class Place:
             user = f"stray-{number}"
             wrong = (partition_of(user.encode(), PARTITIONS) + 1 + number % 3) % PARTITIONS
             stray.produce("a3cp.raw", message(user, BASE_MS, number=number), None, wrong)
-        assert stray.flush(20) == 0
+        assert stray.flush(60) == 0
 
     def topics(self) -> list[str]:
         """Return the topics but Kafka's own."""
-        return [topic for topic in self.admin.list_topics(timeout=10).topics if not topic.startswith("__")]
+        return [topic for topic in self.admin.list_topics(timeout=60).topics if not topic.startswith("__")]
 
     def delete(self, *topics: str) -> None:
         """Delete topics and wait until they are gone."""
@@ -234,7 +234,7 @@ def mirror(source: dict[str, Any], target: dict[str, Any], topic: str = "a3cp.ra
         for row in rows:
             headers: Any = list(row.headers)
             producer.produce(name, row.value, row.key, row.partition, timestamp=row.append_ms, headers=headers)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
 
 def test_moving_to_another_cluster(place: Place, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_mirror_that_was_cut(place: Place, tmp_path: Path) -> None:
     # Of now: Kafka removes records of CreateTime topics that are older than the retention, at any time.
     producer.produce(MIRROR, message("maria", BASE_MS), None, wrong)
     producer.produce(MIRROR, message("maria", BASE_MS + 1), b"maria", right)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     place.environ["A3CP_RAW_TOPIC"] = MIRROR
     done = place.run("process")
     assert done.returncode == 2

@@ -26,7 +26,7 @@ def _shorten_sessions(kafka: str, group_id: str) -> None:
     resource = ConfigResource(ResourceType.GROUP, group_id, incremental_configs=entries)
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.incremental_alter_configs([resource]).values():
-        future.result(10)
+        future.result(60)
 
 
 def tagging(tagged: Watcher, more: int = 300) -> None:

@@ -59,7 +59,7 @@ def test_offsets_that_were_set_back_tag_nothing_twice(kafka: str, topics: str, t
         begin = [TopicPartition(fleet.names.raw, partition, 0) for partition in range(4)]
         admin = AdminClient({"bootstrap.servers": kafka})
         moved = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(topics, begin)])
-        moved[topics].result(30)
+        moved[topics].result(60)
         again = fleet.start()
         fleet.await_processed()
         produce(kafka, fleet.names.raw, iter([("user-0", message("user-0", time.time_ns() // 1_000_000))]))
@@ -79,7 +79,7 @@ def _live(fleet: Fleet) -> None:
     misplaced = Producer({"bootstrap.servers": fleet.bootstrap})
     misplaced.produce(fleet.names.raw, message("stray", time.time_ns() // 1_000_000), None, 0)
     misplaced.produce(fleet.names.raw, message("stray", time.time_ns() // 1_000_000, number=1), None, 1)
-    assert misplaced.flush(10) == 0
+    assert misplaced.flush(60) == 0
     people = [f"user-{number}" for number in range(USERS)]
     numbers = iter(range(10_000))
     for _ in range(ROUNDS):

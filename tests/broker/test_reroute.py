@@ -22,7 +22,7 @@ def test_misplaced_records(kafka: str, topics: str, tmp_path: Path) -> None:
     with Fleet(kafka, topics, tmp_path) as fleet:
         for number, (user, value) in enumerate(day(seed=1, count=COUNT, users=30)):
             producer.produce(fleet.names.raw, value, (None, b"k%d" % number, user.encode())[number % 3])
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
         fleet.start()
         found = fleet.audit()
         decode = make_codec().decode_tagged

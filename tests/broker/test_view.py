@@ -167,7 +167,7 @@ def test_topics_made_anew_are_noticed(kafka: str, topics: str) -> None:
         admin = AdminClient({**conf})
         name = names_of(topics).sessions
         admin.delete_topics([name])[name].result()
-        await_true("the topic is gone", lambda: name not in admin.list_topics(timeout=10).topics)
+        await_true("the topic is gone", lambda: name not in admin.list_topics(timeout=60).topics)
         ensure_topics(conf, topics, partitions=PARTITIONS)
         with pytest.raises(UsageError, match="was made anew"):
             following.check()

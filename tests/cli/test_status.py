@@ -48,7 +48,7 @@ def test_what_stands_in_kafka_is_told(kafka: str, topics: str, monkeypatch: pyte
     producer = Producer({"bootstrap.servers": kafka})
     for _ in range(3):
         producer.produce(f"{topics}.raw", b"{}", b"u", 1)
-    producer.flush(10)
+    producer.flush(60)
     monkeypatch.setenv("A3CP_GROUP_ID", topics)
     given = ["status", "--bootstrap", kafka, "--prefix", topics]
     done = CliRunner().invoke(app, [*given, "--json"], catch_exceptions=False)
