@@ -82,7 +82,8 @@ class BundleCheck:
         self._target = target
         self._path = path
         self._add = add
-        self._there = {name_of(found) for found in target.files.ls(path, detail=False)}
+        sizes = {name_of(found["name"]): found.get("size") for found in target.files.ls(path, detail=True)}
+        self._there, self._sizes = sizes.keys(), sizes
         self._odd = {name for name in self._there if target.is_local and not _is_plain(Path(path, name))}
         for name in sorted(self._odd):  # What a link leads to may be another tomorrow.
             add(name, "", "it is a link, a folder or the like: a bundle has files of its own only")
@@ -145,23 +146,24 @@ class BundleCheck:
                 self._add(name, "", "no bundle has a file of this name")
             elif name not in self._there:
                 self._add(name, "", "it is missing")
-            elif name not in self._odd and (found := self._hash(name)) is not None:
-                if found[0] != file.size:
-                    self._add(name, "", f"it has {found[0]:,} bytes, the manifest says {file.size:,}")
-                elif found[1] != file.sha256:
-                    self._add(name, "", "its SHA-256 is not the manifest's: its bytes were changed")
+            elif name in self._odd:
+                continue  # Told before.
+            elif (size := self._sizes[name]) not in (file.size, None):  # Not every file system knows it.
+                self._add(name, "", f"it has {size:,} bytes, the manifest says {file.size:,}")
+            elif self._hash(name) not in (file.sha256, None):
+                self._add(name, "", "its SHA-256 is not the manifest's: its bytes were changed")
 
-    def _hash(self, name: str) -> tuple[int, str] | None:
-        size, found = 0, sha256()
+    def _hash(self, name: str) -> str | None:
+        """Return the SHA-256 of a file. Returns None if it cannot be read, which is told."""
+        found = sha256()
         try:
             with self._target.open(f"{self._path}/{name}") as file:
                 while chunk := file.read(_CHUNK_BYTES):
-                    size += len(chunk)
                     found.update(chunk)
         except OSError as error:
             self._add(name, "", unreadable(error))
             return None
-        return size, found.hexdigest()
+        return found.hexdigest()
 
     def place(self, manifest: Manifest) -> None:
         """Check the name of the folder."""

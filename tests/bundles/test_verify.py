@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from hashlib import sha256
@@ -301,6 +302,23 @@ def test_a_disk_that_fails_is_told(bundle, monkeypatch):
 
     monkeypatch.setattr(Target, "open", failing)
     assert "records.jsonl: it cannot be read: Input/output error" in problems(bundle)
+
+
+def test_a_file_of_another_size_is_told_without_reading_it(bundle, tmp_path, monkeypatch):
+    """The folder's list tells the size: no byte of a page of many gigabytes has to be hashed."""
+    folder = tmp_path / bundle.parent.name / bundle.name
+    shutil.copytree(bundle, folder)
+    with (folder / "timeline.html").open("ab") as page:
+        page.write(b"x")
+    opened = Target.open
+
+    def open_no_page(self: Target, path: str) -> Any:
+        assert not path.endswith("timeline.html")
+        return opened(self, path)
+
+    monkeypatch.setattr(Target, "open", open_no_page)
+    (told,) = problems(folder)
+    assert re.fullmatch(r"timeline\.html: it has [0-9,]+ bytes, the manifest says [0-9,]+", told)
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04", b'{"format": 1}', b"", b"\xef\xbb\xbftime,user"])
