@@ -11,8 +11,9 @@ work with what `context.py` has; `shell.py` is there before that.
 Who asks. `doors.py` says; `tokens.py` and `oidc.py` are doors. `roles.py`: what a route needs. `ratelimits.py`: how
 often one may ask.
 
-What is asked. `headers.py`, `ids.py`, `texts.py` read a request. `persons.py` keeps e-mail addresses out of the log.
-`finding.py`: where a session is. `positions.py`: how much of the log an answer reflects.
+What is asked. `headers.py`, `ids.py`, `texts.py` read a request; `namedonce.py` refuses what is given twice.
+`persons.py` keeps e-mail addresses out of the log. `finding.py`: where a session is. `positions.py`: how much of the
+log an answer reflects.
 
 Reading. `encoded.py`, `histories.py` and `recent.py` keep answers in memory. `meanwhile.py`: what waits in the outbox.
 

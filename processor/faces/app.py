@@ -10,6 +10,7 @@ from processor.faces.context import Context
 from processor.faces.describing import Application
 from processor.faces.gate import Gate
 from processor.faces.gateway.gateway import Gateway
+from processor.faces.namedonce import NAMED_ONCE
 from processor.faces.page import files, redirect, session, signing, told
 from processor.faces.paths import EncodedPaths
 from processor.faces.problems import add_handlers
@@ -19,7 +20,6 @@ from processor.faces.shell import Shell
 from processor.faces.tracing import Tracing
 from processor.faces.v1 import routes as v1
 from processor.faces.v1.bodies import CALLED_JSON
-from processor.faces.v1.namedonce import NAMED_ONCE
 
 
 def make_app(context: Context | None, shell: Shell | None = None) -> FastAPI:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from processor.faces.doors import Caller, Doors
 from processor.faces.headers import READS, header
+from processor.faces.namedonce import refuse_headers_twice
 from processor.faces.page.cookie import Cookies
 from processor.faces.problems import Problem, answer
 from processor.faces.ratelimits import RateLimits
@@ -62,6 +63,7 @@ class Gate:
         """Pass a socket, which writes; who it is, it may tell in a frame still, so that is asked later (`admitted`)."""
         try:
             self._check_origin(scope, writes=True)
+            refuse_headers_twice(scope)
         except Problem as problem:  # Before it is accepted: a browser shows nothing of the answer to such a page.
             await receive()
             body = problem.detail.encode()
@@ -86,6 +88,7 @@ class Gate:
 
     async def _check(self, scope: Scope) -> None:
         self._check_origin(scope, writes=scope["method"] not in READS)
+        refuse_headers_twice(scope)
         length = header(scope, b"content-length") or ""
         if length.isascii() and length.isdigit() and int(length) > BODY_BYTES_MAX:
             raise _too_large()

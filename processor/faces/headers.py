@@ -9,8 +9,9 @@ READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """Return the first header `name`, which is in small letters; None if the request has none."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value, "latin-1")
-    return None
+    """Return the header `name`, which is in small letters; None if the request has none.
+
+    If it comes more than once, the values have commas between them: to HTTP that is the same (RFC 9110, 5.3).
+    """
+    found = [str(value, "latin-1") for key, value in scope["headers"] if key == name]
+    return ", ".join(found) if found else None

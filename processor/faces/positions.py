@@ -11,12 +11,14 @@ from typing import Annotated, Final
 from fastapi import Depends, Header, Request
 
 from processor.faces.context import Context, Given
+from processor.faces.headers import header
 from processor.faces.problems import Problem
 from processor.sessions.ports import Source
 from processor.view.position import Position
 
 POSITION: Final = "A3CP-Position"
 AFTER: Final = "A3CP-After"
+AFTER_HEADER: Final = b"a3cp-after"
 IGNORED: Final = "A3CP-After-Ignored"
 
 _AFTER_WAIT_S: Final = 1.0
@@ -44,6 +46,8 @@ async def wait_for_position(
     Raises:
         Problem: not_caught_up, since it takes longer than `Prefer: wait=N` allows (1 s unless given, at most 10).
     """
+    if after is not None:
+        after = header(request.scope, AFTER_HEADER)  # FastAPI knows the first one only.
     ends = {} if after is None else _ends_in(request, context, after)
     if ends and not await context.view.progress.passed(ends, wait_s(request, _AFTER_WAIT_S, _AFTER_WAIT_S_MAX)):
         raise Problem("not_caught_up", f"this replica has not read as far as {AFTER} says")

@@ -20,7 +20,7 @@ from processor.faces.calling import Call
 from processor.faces.context import Context
 from processor.faces.doors import Caller
 from processor.faces.headers import header
-from processor.faces.positions import AFTER, has_passed
+from processor.faces.positions import AFTER_HEADER, has_passed
 from processor.faces.problems import Problem
 from processor.faces.v1 import commanding, messages_out, showing
 
@@ -32,7 +32,6 @@ def _route(router: APIRouter, endpoint: Callable[..., Any]) -> APIRoute:
 _A3CP: Final = ("/session_manager", "/api/session_manager")
 _SESSION: Final = "/v1/sessions/"
 _OF_SESSION: Final = "/sessions/{session_id}/"
-_AFTER: Final = AFTER.lower().encode()
 _PASSED: Final = ("route", "endpoint", "path_params")
 
 _SHOW: Final = _route(showing.router, showing.show_session)
@@ -89,7 +88,7 @@ def _shown(scope: Scope, context: Context, who: Caller) -> Response | None:
     limit = _is_limit(scope["query_string"]) if what == "messages" else None
     if slash + what not in ("", "/messages") or (scope["query_string"] and limit is None):
         return None
-    request, after = Request(scope), header(scope, _AFTER)
+    request, after = Request(scope), header(scope, AFTER_HEADER)
     with suppress(Problem):
         if after is not None and not has_passed(request, context, after):
             return None

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
+from starlette.testclient import TestClient
 
 from processor.codec.events import SOURCE, sealed_view, to_json
 from processor.faces.app import make_app
@@ -17,7 +18,7 @@ from processor.faces.v1 import live
 from processor.in_memory import MemoryDeployment, Replica
 from processor.sessions.ports import SESSIONS, SessionFilter
 from tests.faces.reading import ALL, MINUTE_MS, Named, command, say, sees, start
-from tests.faces.stage import http_of
+from tests.faces.stage import http_of, problem
 
 
 class Sent(NamedTuple):
@@ -173,9 +174,9 @@ def test_a_stream_goes_on_where_it_was_left(deployment: MemoryDeployment, is_exp
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("unknown", ["nonsense", "ffffff:p0:s1.t1", "", "\u00e9"])
+@pytest.mark.parametrize("unknown", ["ffffff:p0:s1.t1", ""])
 def test_from_an_unknown_position_it_begins_anew(deployment: MemoryDeployment, unknown: str) -> None:
-    """First the session as it is, then what happens; an empty one is none."""
+    """Another cluster's: first the session as it is, then what happens; an empty one is none."""
 
     async def run() -> None:
         session_id = start(deployment, "ann")
@@ -188,6 +189,19 @@ def test_from_an_unknown_position_it_begins_anew(deployment: MemoryDeployment, u
         assert events[-1].data["transcript"] == "next"
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("nonsense", ["nonsense", "\u00e9", "7", "000000:p0:s1.t1,x"])
+def test_what_is_no_position_is_refused(deployment: MemoryDeployment, http: TestClient, nonsense: str) -> None:
+    """As `as_of` refuses it: who misspells a position is told, and is not sent everything anew."""
+    session_id = start(deployment, "ann")
+    for path in (f"/v1/sessions/{session_id}/live", "/v1/live"):
+        for asked in (
+            http.get(path, params={"after": nonsense}),
+            http.get(path, headers={b"Last-Event-ID": nonsense.encode()}),
+        ):
+            assert problem(asked) == (422, "invalid_request")
+            assert asked.json()["detail"] == "the position is none that this service has told"
 
 
 def test_of_many_sessions_their_changes_come(deployment: MemoryDeployment) -> None:
@@ -255,7 +269,7 @@ def test_of_many_sessions_a_list_comes_for_an_unknown_position(deployment: Memor
     async def run() -> None:
         session_id = start(deployment, "ann")
         start(deployment, "bob")
-        async with stream(deployment, "/v1/live?user_id=ann", after="nonsense") as reader:
+        async with stream(deployment, "/v1/live?user_id=ann", after="ffffff:p0:s1.t1") as reader:
             (reset,) = await reader.first(1)
         assert reset.kind == "reset"
         assert [each["session_id"] for each in reset.data["sessions"]] == [session_id]

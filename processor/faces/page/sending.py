@@ -6,6 +6,8 @@ from typing import Final, NamedTuple, Self
 
 from fastapi import Request, Response
 
+from processor.faces.headers import header
+
 _AGAIN: Final = "no-cache"  # It is asked for each time, and told that nothing has changed: an upgrade counts at once.
 
 
@@ -28,7 +30,7 @@ class PageFile(NamedTuple):
         """Return the answer to a request for it."""
         headers = {"ETag": self.etag, "Cache-Control": _AGAIN, "Vary": "Accept-Encoding"}
         headers["Content-Security-Policy"] = self.policy
-        if request.headers.get("if-none-match") == self.etag:
+        if self.etag in (header(request.scope, b"if-none-match") or ""):
             return Response(status_code=304, headers=headers)
         if "gzip" not in request.headers.get("accept-encoding", ""):
             return Response(self.content, headers=headers, media_type=self.media_type)

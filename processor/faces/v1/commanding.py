@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from processor.client.commands import CommandWord
 from processor.faces.asking import Answered
 from processor.faces.finding import Place
+from processor.faces.headers import header
 from processor.faces.ids import PerformerId
 from processor.faces.paths import SessionId
 from processor.faces.positions import user_position
@@ -27,7 +28,7 @@ router: Final = APIRouter(tags=["Commands"])
 TAGS_MAX: Final = 100  # that one request puts on, and as many that it takes off
 PARTICIPANTS: Final = needs("producer")
 REVIEWERS: Final = needs("reviewer")
-_IF_MATCH: Final = "if-match"
+_IF_MATCH: Final = b"if-match"
 
 
 class Performed(BaseModel):
@@ -210,7 +211,7 @@ async def _check(ask: Asked, session_id: str) -> None:
     Raises:
         Problem: precondition_failed.
     """
-    wanted = ask.request.headers.get(_IF_MATCH)
+    wanted = header(ask.request.scope, _IF_MATCH)
     if wanted is None or wanted.strip() == "*":
         return
     held = await held_of(ask.context, ask.who, session_id)
@@ -221,7 +222,7 @@ async def _check(ask: Asked, session_id: str) -> None:
 async def _answer(ask: Asked, place: Place, answered: Answered, status_code: int) -> Response:
     """Return the session event; to a request with `If-Match` also the ETag that the session has now."""
     headers = {**user_position(ask.request, ask.context, place.user_id), **answered.headers}
-    if _IF_MATCH in ask.request.headers:
+    if header(ask.request.scope, _IF_MATCH) is not None:
         held, events = await ask.afterwards(place.session_id)
         headers["ETag"] = etag_of(held, events)
     kept = {"backend": "fallback"} if answered.is_kept else {}

@@ -24,7 +24,6 @@ from processor.faces.context import Context, Given
 from processor.faces.doors import Asking
 from processor.faces.paths import SessionId
 from processor.faces.positions import CaughtUp, position_in
-from processor.faces.problems import Problem
 from processor.faces.v1.filters import Filter, Listing, Parameters, Text
 from processor.faces.v1.listing import page_of
 from processor.faces.v1.reading import CHUNK_BYTES, encode, held_of, in_thread
@@ -90,13 +89,13 @@ async def follow_session(
     not possible, `event: reset` comes first, with the session as it is. A comment comes every 15 s. Whoever reads too
     slowly is let go, and may come back.
     """
+    after = _after(request, asked.after, context.view)
     watch = context.view.watch(session_id=session_id)  # From now on; what is read below is older, or comes twice.
     try:
         held = await held_of(context, who, session_id)
     except BaseException:
         watch.close()
         raise
-    after = _after(request, asked.after, context.view)
     return Stream(_of_session(context.view.codec, held, watch, after), watch, context)
 
 
@@ -110,8 +109,8 @@ async def follow_sessions(
     Otherwise it is as for one session; `event: reset` has the first page of their list.
     """
     view, wanted = context.view, asked.wanted(who)
-    watch = view.watch(wanted=wanted)
     after = _after(request, asked.after, view)
+    watch = view.watch(wanted=wanted)
 
     def missed() -> Iterator[bytes]:
         """Yield what has changed since `after`, or the list anew."""
@@ -128,15 +127,18 @@ async def follow_sessions(
 
 
 def _after(request: Request, asked: str | None, view: View) -> Mapping[int, Position] | None:
-    """Return the positions behind which to begin, by partition; none if they are unknown; None if none is asked for."""
+    """Return the positions behind which to begin, by partition; those of another cluster are left out.
+
+    Returns None if none is asked for.
+
+    Raises:
+        Problem: invalid_request, since one is none that a service has told.
+    """
     text = request.headers.get("last-event-id") or asked
     if not text:
         return None
     here = view.progress.positions()
-    try:
-        told = [position_in(each.strip(), partitions=len(here)) for each in text.split(",")]
-    except Problem:
-        return {}
+    told = [position_in(each.strip(), partitions=len(here)) for each in text.split(",")]
     return {each.partition: each for each in told if each.cluster == here[0].cluster}
 
 

@@ -14,6 +14,7 @@ from processor.codec.isotime import parse_time
 from processor.faces.context import Context, Given
 from processor.faces.doors import Asking, Caller
 from processor.faces.finding import can_be_one, is_to_look_again, not_found, unknown
+from processor.faces.headers import header
 from processor.faces.paths import SessionId
 from processor.faces.positions import position_headers, position_in
 from processor.faces.problems import Problem
@@ -119,7 +120,7 @@ def etag_of(held: Held, events: Sequence[EventRow]) -> str:
 
 def is_there(request: Request, etag: str) -> bool:
     """Whether the sender of `request` has what `etag` stands for."""
-    given = request.headers.get("if-none-match")
+    given = header(request.scope, b"if-none-match")
     return given is not None and (given.strip() == "*" or etag in {each.strip() for each in given.split(",")})
 
 
