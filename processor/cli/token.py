@@ -8,6 +8,8 @@ import typer
 
 from processor.cli.commands import App
 from processor.cli.extras import require
+from processor.cli.text import quoted
+from processor.codec.oddities import fault_of_id
 from processor.errors import UsageError
 from processor.settings.sources import load
 
@@ -38,6 +40,7 @@ def new(
     A service that runs lets it in within a second. To take it back, remove its entry from the file.
     """
     require("serve")
+    from processor.client.commands import ANOTHER_ID  # noqa: PLC0415
     from processor.faces.doors import ROLES  # noqa: PLC0415
     from processor.faces.tokens import add_token  # noqa: PLC0415
 
@@ -51,4 +54,7 @@ def new(
     owners = frozenset(user.strip() for user in users.split(",") if user.strip())
     if not owners:
         raise UsageError("--users is empty", remedy="name the users, or '*' for all")
+    for owner in owners:
+        if fault := fault_of_id(owner):
+            raise UsageError(f"--users: {quoted([owner])} {fault}", remedy=ANOTHER_ID)
     print(add_token(path, name, chosen, owners))

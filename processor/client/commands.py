@@ -9,7 +9,7 @@ from uuid import uuid4
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time, wall_ms
 from processor.codec.jsonfaults import HALF_A_CHARACTER, HALVES
-from processor.codec.oddities import hidden_in
+from processor.codec.oddities import fault_of_id
 from processor.core.ids import owner_of
 from processor.errors import UsageError
 
@@ -29,7 +29,7 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """The kind of event that a command causes when it is carried out."""
 
-WITHOUT: Final = "leave them out: with them it is another one"
+ANOTHER_ID: Final = "take one that is not the system's, without hidden characters and outer blanks"
 """What to do about hidden characters in an id."""
 
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -92,8 +92,8 @@ def command_record(
         timestamp_ms: when it is meant to be; now when None.
 
     Raises:
-        UsageError: it takes no such argument, an id has outer blanks or invisible characters, or the session is not
-            the owner's that is given.
+        UsageError: it takes no such argument, an id has outer blanks or invisible characters, or is the system's; or
+            the session is not the owner's that is given.
     """
     _refuse_unknown(name, arguments)
     record_id = record_id or str(uuid4())
@@ -110,8 +110,8 @@ def command_record(
     }
     value = as_json({key: field for key, field in fields.items() if field is not None})
     for key, typed in (("user_id", user_id), ("performer_id", performer_id), ("session_id", session_id)):
-        if typed and not typed.isspace() and (hidden := hidden_in(typed)):
-            raise UsageError(f"{key} {hidden}", remedy=WITHOUT)
+        if typed and not typed.isspace() and (fault := fault_of_id(typed)):
+            raise UsageError(f"{key} {fault}", remedy=ANOTHER_ID)
     owner = arguments.get("owner")
     if owner is not None and owner != owner_of(user_id):
         raise UsageError("user_id is no lane of the owner", remedy="put ~ and 8 hex digits behind the owner's id")

@@ -7,12 +7,12 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, Self, Unpack
 
-from processor.client.commands import WITHOUT, Arguments, CommandRecord, CommandWord, as_json, command_record
+from processor.client.commands import ANOTHER_ID, Arguments, CommandRecord, CommandWord, as_json, command_record
 from processor.client.connecting import codec_registry
 from processor.codec.codec import Codec
 from processor.codec.headers import Headers
 from processor.codec.isotime import wall_ms
-from processor.codec.oddities import hidden_in
+from processor.codec.oddities import fault_of_id
 from processor.codec.schema import SHIPPED, Schemas
 from processor.core.model import Command, Record
 from processor.errors import InvalidMessage, RecordError, UsageError
@@ -133,8 +133,8 @@ class Sender:
         if user_id is None or strict:
             read_id = self.read(value, strict=strict).user_id
             user_id = read_id if user_id is None else user_id
-        if hidden := hidden_in(user_id):
-            raise InvalidMessage(f"user_id {hidden}", remedy=WITHOUT)
+        if fault := fault_of_id(user_id):
+            raise InvalidMessage(f"user_id {fault}", remedy=ANOTHER_ID)
         on_kept = on_kept or (_nothing if on_done is None else partial(on_done, None))
         self._append(value, user_id.encode(), record_id, on_done, on_kept)
 

@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from processor.codec.events import SOURCE
 from processor.codec.isotime import is_without_zone
-from processor.core.model import Odd, odd_words
+from processor.core.ids import owner_of
+from processor.core.model import CANARY_USERS, Odd, odd_words
 
 MODALITIES: Final = ("gesture", "audio", "speech", "image", "multimodal")
 # The fields of the tag: a record that already has one was tagged before, or wants to be mistaken for it.
@@ -31,6 +33,7 @@ _TEXTS: Final = (
 )
 _BLANKS: Final = "begins or ends with a blank"
 _INVISIBLE: Final = "holds characters that cannot be seen"
+_OWN: Final = "is this system's own"
 _SENTENCES: Final = {
     "schema_version_missing": "schema_version is missing",
     "schema_version_not_semver": "schema_version is not three numbers",
@@ -79,10 +82,16 @@ def user_id_oddities(user_id: str) -> int:
     return odd | Odd.USER_ID_INVISIBLE if _invisible(shown) else odd
 
 
-def hidden_in(identifier: str) -> str | None:
-    """Return what makes an id look like another one that it is not, in words; None when nothing does."""
+def fault_of_id(identifier: str) -> str | None:
+    """Return in words why no program should name anybody so; None if nothing is wrong with it.
+
+    It looks like another one that it is not, or it is what this system calls itself, or users of its own.
+    """
     odd = user_id_oddities(identifier)
-    return _BLANKS if odd & Odd.USER_ID_BLANKS else _INVISIBLE if odd else None
+    if odd:
+        return _BLANKS if odd & Odd.USER_ID_BLANKS else _INVISIBLE
+    owner = owner_of(identifier)
+    return _OWN if owner == SOURCE or owner.startswith(CANARY_USERS) else None
 
 
 def explained(odd: int) -> str:

@@ -4,35 +4,26 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
-from processor.codec.oddities import hidden_in
+from processor.codec.oddities import fault_of_id
 from processor.codec.spine import USER_ID_BYTES_MAX
 from processor.core.ids import owner_of
 from processor.faces.persons import is_email
 from processor.faces.texts import encodable
 
 
-def visible(identifier: str) -> str:
-    """Return `identifier`, unless it looks like another one that it is not.
-
-    Raises:
-        ValueError: it has outer blanks or characters that cannot be seen.
-    """
-    if hidden := hidden_in(identifier):
-        raise ValueError(f"it {hidden}")
-    return identifier
-
-
 def log_id(text: str) -> str:
     """Return `text`, unless the log could not take it for a user's id.
 
     Raises:
-        ValueError: it is blank or too long, or looks like another one.
+        ValueError: it is blank or too long, looks like another one, or is this system's own.
     """
     if not text.strip():
         raise ValueError("it is blank")
     if len(text.encode()) > USER_ID_BYTES_MAX:
         raise ValueError(f"it has more than {USER_ID_BYTES_MAX} bytes")
-    return visible(text)
+    if fault := fault_of_id(text):
+        raise ValueError(f"it {fault}")
+    return text
 
 
 def user_id(text: str) -> str:

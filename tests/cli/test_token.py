@@ -27,6 +27,8 @@ def test_a_token_is_printed_once_and_its_hash_is_kept(tmp_path: Path) -> None:
     [
         (("x", "--role", "admin", "--users", "*", "--file", "t.json"), "no role admin"),
         (("x", "--role", "producer", "--users", " , ", "--file", "t.json"), "--users is empty"),
+        (("x", "--role", "producer", "--users", "ann,session_manager", "--file", "t.json"), "is this system's own"),
+        (("x", "--role", "producer", "--users", "an\u200bn", "--file", "t.json"), "cannot be seen"),
         (("x", "--role", "producer", "--users", "*"), "no file of tokens is named"),
         (("known", "--role", "producer", "--users", "*", "--file", "known.json"), "has a token known already"),
         (("x", "--role", "producer", "--users", "*", "--file", "broken.json"), "is not as it should be"),

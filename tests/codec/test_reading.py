@@ -13,7 +13,7 @@ from processor.codec import AVRO, CONFLUENT, JSON, Codec, Schemas, encoding_of
 from processor.codec.avroschema import fingerprint, parse
 from processor.codec.isotime import format_time, parse_time, wall_ms
 from processor.codec.jsonmembers import scan
-from processor.codec.oddities import explained, hidden_in
+from processor.codec.oddities import explained, fault_of_id
 from processor.codec.remembered import Remembered
 from processor.codec.schema import LAYOUTS_MAX, REFUSAL_S
 from processor.codec.wire import avro_header, confluent_header
@@ -176,11 +176,14 @@ def test_a_local_timestamp_has_no_zone(unit):
         assert (message.timestamp_ms, odd_words(message.odd)) == (AT_MS, ("timestamp_without_zone",))
 
 
-def test_what_is_hidden_in_an_id():
+def test_what_is_wrong_with_an_id():
     """In words, for those who type it."""
-    assert [hidden_in(text) for text in ("elias01", "", "van der Berg", "é" * 3)] == [None] * 4
-    assert hidden_in(" elias01") == hidden_in("elias01\u200b ") == "begins or ends with a blank"
-    assert hidden_in("eli\u200bas") == "holds characters that cannot be seen"
+    assert [fault_of_id(text) for text in ("elias01", "", "van der Berg", "é" * 3)] == [None] * 4
+    assert fault_of_id(" elias01") == fault_of_id("elias01\u200b ") == "begins or ends with a blank"
+    assert fault_of_id("eli\u200bas") == "holds characters that cannot be seen"
+    own = ("session_manager", "session_manager~0000000a", "a3cp-canary-3")
+    assert [fault_of_id(text) for text in own] == ["is this system's own"] * 3
+    assert fault_of_id("session_managers") is None
 
 
 def test_an_odd_command_knows_why():

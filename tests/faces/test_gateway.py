@@ -112,6 +112,27 @@ def test_no_frame(http: TestClient, text: str) -> None:
         assert client.closed().code == 4400
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            '{"payload": {"x": NaN}}',
+            "it has NaN, which is no JSON, at byte 18; send null instead, or leave the field out",
+        ),
+        ('{"payload": "\\ud800"}', "it holds half a character (one surrogate of a pair) at byte 13"),
+        ("{'command': 1}", "text stands in single quotes at byte 1"),
+        ('{"command":', "it is cut off after 11 bytes"),
+        ("{" * 100_000, "levels deep"),
+        ("[]", "Expected `object`, got `array`"),
+    ],
+)
+def test_what_is_no_frame_is_told_as_http_tells_it(http: TestClient, text: str, told: str) -> None:
+    """What stands where, and what to do."""
+    with client_of(http) as client:
+        client.socket.send_text(text)
+        assert told in client.error()["payload"]
+
+
 @pytest.mark.parametrize(("frame", "code"), [
     ({"command": 7}, "invalid_request"),
     ({"command": ""}, "invalid_request"),

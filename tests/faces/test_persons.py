@@ -14,8 +14,9 @@ from processor.faces.problems import Problem
 from processor.faces.shell import Shell
 from processor.in_memory import TOPICS, MemoryDeployment
 from processor.profiles import Pseudonyms, open_profiles
+from tests.faces.gateway_stage import turned_away
 from tests.faces.reading import Named, sees, start
-from tests.faces.stage import as_caller, http_of, served
+from tests.faces.stage import as_caller, created, http_of, kinds, problem, served
 
 
 @pytest.mark.parametrize("user_id", ["ann@example.org", " ann@example.org", "a@b"])
@@ -73,7 +74,7 @@ START = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+FACES = pytest.mark.parametrize(
     ("route", "body"),
     [
         ("/v1/sessions", {}),
@@ -83,6 +84,32 @@ START = {
         ("/session_manager/sessions.start", START),
     ],
 )
+
+
+@FACES
+@pytest.mark.parametrize("user_id", ["session_manager", "a3cp-canary-0"])
+def test_nobody_is_called_as_the_system_calls_itself(
+    deployment: MemoryDeployment, http: TestClient, route: str, body: dict[str, Any], user_id: str
+) -> None:
+    """Its seals and its canary's messages would be a person's."""
+    answer = http.post(route, json={**body, "user_id": user_id})
+    assert answer.status_code == 422
+    assert "is this system's own" in answer.text
+    assert not any(deployment.broker.values(topic) for topic in TOPICS)
+
+
+def test_nobody_does_something_in_the_systems_name(deployment: MemoryDeployment, http: TestClient) -> None:
+    """Who does it stays in the record; and a socket is nobody's else than a person's."""
+    session_id = created(http)
+    before = kinds(deployment)
+    for name in ("session_manager", "a3cp-canary-0"):
+        answer = http.post(f"/v1/sessions/{session_id}/notes", json={"text": "x", "performer_id": name})
+        assert problem(answer) == (422, "invalid_request")
+        assert turned_away(http, user_id=name)[0] == 4400
+    assert kinds(deployment) == before
+
+
+@FACES
 def test_every_face_refuses_it_without_a_profile_store(
     deployment: MemoryDeployment, http: TestClient, route: str, body: dict[str, Any]
 ) -> None:

@@ -4,6 +4,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from processor.codec.jsonmembers import checked_members
+from processor.errors import DecodeError
 from processor.faces.gateway.codes import INVALID_SESSION
 from processor.faces.problems import Problem
 
@@ -42,12 +44,20 @@ def frame_in(data: str | bytes) -> Frame:
     """Return the frame in `data`.
 
     Raises:
-        Problem: invalid_request, since it is no JSON object.
+        Problem: invalid_request, since it is no JSON object; it says what it is.
     """
     try:
         return _decode(data)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors; the latter is nested too deeply.
-        raise Problem("invalid_request", "the frame is no JSON object") from None
+        raise _no_frame(data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")) from None
+
+
+def _no_frame(value: bytes) -> Problem:
+    try:
+        checked_members(value)
+    except DecodeError as error:
+        return Problem("invalid_request", f"the frame: {error.what}; {error.remedy}")
+    return Problem("invalid_request", "the frame is no JSON object")
 
 
 def ack_id_in(frame: Frame) -> AckId | None:
