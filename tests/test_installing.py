@@ -169,7 +169,7 @@ def test_bundles_are_verified_without_an_extra(a3cp: A3cp, tmp_path: Path) -> No
     write_bundle(Target(str(tmp_path / "bundles")), day_view("heron-07"), CODEC, now_ms=NOW_MS)
     result = a3cp("verify", "bundles")
     assert (result.returncode, result.stderr) == (0, "")
-    assert "1 bundles: 1 sound, 0 broken" in result.stdout
+    assert "1 bundle: 1 sound, 0 broken" in result.stdout
 
 
 @pytest.mark.broker

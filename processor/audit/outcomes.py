@@ -29,6 +29,7 @@ from processor.runtime.growing import next_partition, parent_of, partitions_at
 from processor.runtime.partitioner import partition_of
 from processor.settings.documents import located
 from processor.settings.model import TopicNames
+from processor.upstream.words.counting import counted
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 
@@ -370,7 +371,10 @@ class _PartitionAudit:
         self._letters.finish(self._raw.start)
         if not self._raw.is_cut and (surplus := sum(count for count in self._answers.values() if count > 0)):
             where = f"{self._names.sessions}[{self._partition}]"
-            self._report.add(where, f"{surplus} events answer no command, or one that is answered already")
+            self._report.add(
+                where,
+                f"{counted(surplus, 'event answers', 'events answer')} no command, or one that is answered already",
+            )
         self._events.finish()
         if self._grown:
             self.left_states = self._states.leave(self._goes_to)
@@ -378,13 +382,15 @@ class _PartitionAudit:
         self._states.compare(self._scene.now_ms)
         if self._strays and not self._grown:
             self._report.notes.append(
-                f"{self._names.raw}[{self._partition}] has {self._strays:,} tagged records of other partitions' users. "
+                f"{self._names.raw}[{self._partition}] has "
+                f"{counted(self._strays, 'tagged record')} of other partitions' users. "
                 "If a3cp topics grow moved them, its mark is gone, as when another program set the group's offset. "
                 "Then what is told of these users' records, sessions and states need not be wrong"
             )
         if count := self._states.erasures:
             self._report.notes.append(
-                f"{self._names.state}[{self._partition}]: a3cp erase took the state of a person {count:,} times; "
+                f"{self._names.state}[{self._partition}]: a3cp erase took the state of a person "
+                f"{counted(count, 'time')}; "
                 "what came of them later is compared as a new user's"
             )
         for sid, where in self._sessions.opened_twice:

@@ -23,6 +23,7 @@ from processor.runtime.growing import next_partition, parent_of
 from processor.runtime.ports import TopicRecord
 from processor.sessions.report import PROBLEMS_MAX, Problem, Report
 from processor.settings.model import TopicNames
+from processor.upstream.words.counting import counted
 
 _OPEN_KINDS: Final = ("paused", "resumed", "note", "context", "step", "status", "tag", "unchanged")
 
@@ -200,9 +201,9 @@ class SessionsCheck:
     def _promise(self, sid: str, session: _Session, count: int, told: _Promise) -> None:
         known = session.promises.setdefault(count, told)
         if known.digest != told.digest:
-            self._wrong(sid, told.where, f"its digest of {count} messages is not the one at {known.where}")
+            self._wrong(sid, told.where, f"its digest of {counted(count, 'message')} is not the one at {known.where}")
         if count == session.count and session.digest is not None and told.digest != session.digest.hex():
-            self._wrong(sid, told.where, f"its digest of {count} messages is not the one of those before")
+            self._wrong(sid, told.where, f"its digest of {counted(count, 'message')} is not the one of those before")
         if count == 0 and told.digest != _seed(sid).hex():
             self._wrong(sid, told.where, "its digest of no messages is wrong")
 
@@ -267,7 +268,9 @@ class SessionsCheck:
             session.digest = sha256(session.digest + sha256(source).digest()).digest()
             promise = session.promises.pop(session.count, None)
             if promise is not None and promise.digest != session.digest.hex():
-                told = f"its digest of {session.count} messages is not the one of those in {self._names.tagged}"
+                told = (
+                    f"its digest of {counted(session.count, 'message')} is not the one of those in {self._names.tagged}"
+                )
                 self._wrong(sid, promise.where, told)
                 session.digest = None  # Each later one would be wrong for the same reason.
         return view, source
@@ -340,14 +343,18 @@ class SessionsCheck:
     def _check_counts(self, sid: str, session: _Session) -> None:
         there = session.certain_count
         if session.state_count is not None and there > session.state_count:
-            self._wrong(sid, session.state_where, f"it counts {session.state_count} messages, {there} are there")
+            self._wrong(
+                sid, session.state_where, f"it counts {counted(session.state_count, 'message')}, {there} are there"
+            )
         if session.last_end is not None and there > session.last_end:
-            self._wrong(sid, session.last_end_where, f"it counts {session.last_end} messages, {there} are there")
+            self._wrong(
+                sid, session.last_end_where, f"it counts {counted(session.last_end, 'message')}, {there} are there"
+            )
         if self._tagged.is_cut and not session.held:
             return
         for count, promise in session.promises.items():
             if count > session.count and promise.is_certain:
-                self._wrong(sid, promise.where, f"it counts {count} messages, {session.count} are there")
+                self._wrong(sid, promise.where, f"it counts {counted(count, 'message')}, {session.count} are there")
 
     def _wrong(self, sid: str | None, where: str, what: str) -> None:
         session = self._sessions.get(sid) if sid is not None else None

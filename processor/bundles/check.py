@@ -35,6 +35,7 @@ from processor.targets.paths import (
 )
 from processor.targets.target import Target
 from processor.upstream.notices import Notice, notice_words
+from processor.upstream.words.counting import counted
 
 _CHUNK_BYTES: Final = 1 << 20
 _NEEDED: Final = (METADATA, RECORDS)
@@ -149,7 +150,7 @@ class BundleCheck:
             elif name in self._odd:
                 continue  # Told before.
             elif (size := self._sizes[name]) not in (file.size, None):  # Not every file system knows it.
-                self._add(name, "", f"it has {size:,} bytes, the manifest says {file.size:,}")
+                self._add(name, "", f"it has {counted(size, 'byte')}, the manifest says {file.size:,}")
             elif self._hash(name) not in (file.sha256, None):
                 self._add(name, "", "its SHA-256 is not the manifest's: its bytes were changed")
 
@@ -246,9 +247,13 @@ class BundleCheck:
             except NOT_READABLE as error:
                 self._add(BUNDLE, f"line {number}", f"it is not what a bundle has: {error}")
         if len(seen.messages) != len(messages.hashes):
-            self._add(BUNDLE, "timeline", f"it has {len(seen.messages)} messages, {RECORDS} has {len(messages.hashes)}")
+            self._add(
+                BUNDLE,
+                "timeline",
+                f"it has {counted(len(seen.messages), 'message')}, {RECORDS} has {len(messages.hashes)}",
+            )
         if metadata is not None and {seen.events, len(seen.listed)} != {metadata.event_count}:
-            found = f"the timeline has {seen.events} session events, session_events {len(seen.listed)}"
+            found = f"the timeline has {counted(seen.events, 'session event')}, session_events {len(seen.listed)}"
             self._add(BUNDLE, "", f"{found}, {METADATA} says {metadata.event_count}")
         if seen.proof is None:
             self._add(BUNDLE, "proof", "it is missing")
@@ -294,7 +299,7 @@ class BundleCheck:
             if getattr(metadata, fact) != value:
                 self._add(METADATA, fact, f"it is not what the session events in {name} say")
         if (OPENED_TWICE in metadata.flags) != (told.starts > 1):
-            self._add(METADATA, "flags", f"by {name}, the session started {told.starts} times")
+            self._add(METADATA, "flags", f"by {name}, the session started {counted(told.starts, 'time')}")
         if metadata.completeness != (status := _status(messages, told.end)):
             self._add(METADATA, "completeness", f"it says {metadata.completeness}, but the session is {status}")
 
@@ -322,9 +327,9 @@ class BundleCheck:
                 self._add(AUDIT, f"line {number}", f"it is not what a bundle has: {error}")
         if count:
             has = len(messages.forms)
-            self._add(AUDIT, "", f"it has {has - count} messages, {RECORDS} has {has}")
+            self._add(AUDIT, "", f"it has {counted(has - count, 'message')}, {RECORDS} has {has}")
         if metadata is not None and metadata.event_count != found:
-            self._add(AUDIT, "", f"it has {found} session events, {METADATA} says {metadata.event_count}")
+            self._add(AUDIT, "", f"it has {counted(found, 'session event')}, {METADATA} says {metadata.event_count}")
         self._session(AUDIT, metadata, messages, told)
 
     def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.terminal import progress_bar
 from processor.cli.text import print_json
 from processor.settings.model import TopicNames
+from processor.upstream.words.counting import counted
 from processor.wiring import audited
 
 SHOWN: Final = 50
@@ -47,31 +48,36 @@ def audit(
 
 def _tell(report: AuditReport, names: TopicNames, group_id: str) -> None:
     processed = report.raw - report.waiting
-    print(f"{names.raw}: {processed:,} records processed by the group {group_id}, {report.waiting:,} not yet")
+    print(f"{names.raw}: {counted(processed, 'record')} processed by the group {group_id}, {report.waiting:,} not yet")
     print(
-        f"  {report.tagged:,} tagged, {report.dead:,} dead letters, {report.answered:,} commands answered, "
+        f"  {report.tagged:,} tagged, {counted(report.dead, 'dead letter')}, "
+        f"{counted(report.answered, 'command')} answered, "
         f"{report.rerouted:,} sent to their user's partition"
     )
     if report.alone:
         print(f"  {report.alone:,} not compared: their tagged messages are gone from {names.tagged}")
     print(
-        f"{names.sessions}: {report.sessions:,} sessions, {report.ends:,} ends, their count, order and digest compared"
+        f"{names.sessions}: {counted(report.sessions, 'session')}, {counted(report.ends, 'end')}, "
+        "their count, order and digest compared"
     )
     compared = f"{report.states_compared:,} compared with what the rules make of the raw records"
-    print(f"{names.state}: {report.states:,} states, {compared}")
+    print(f"{names.state}: {counted(report.states, 'state')}, {compared}")
     for note in report.notes:
         print(f"note: {note}")
     if (more := report.opened_twice - TWICE_SHOWN) > 0:
-        print(f"note: {more:,} more sessions are opened again")
+        print(f"note: {counted(more, 'more session is', 'more sessions are')} opened again")
     for problem in report.problems[:SHOWN]:
         print(f"WRONG  {problem.where}: {problem.what}")
     if (hidden := report.problem_count - SHOWN) > 0:
         print(f"and {hidden:,} more; --json has the first {len(report.problems):,}")
     if report.problem_count:
-        print(f"BROKEN: {report.problem_count:,} things are wrong")
+        print(f"BROKEN: {counted(report.problem_count, 'thing is', 'things are')} wrong")
     elif report.never_read:
-        told = "offsets were gone before the processor first read their partitions"
-        print(f"not all was read: {report.never_read:,} {told}; nothing else is wrong")
+        told = "gone before the processor first read their partitions"
+        print(
+            f"not all was read: {counted(report.never_read, 'offset was', 'offsets were')} "
+            f"{told}; nothing else is wrong"
+        )
     else:
         print("sound: every record that was looked at has exactly one outcome, and nothing is wrong")
 

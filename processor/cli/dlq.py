@@ -19,6 +19,7 @@ from processor.kafka.deadletters.retrying import choose, put_back, topic_to_fill
 from processor.kafka.reading.reader import Reader
 from processor.runtime.deadletters import why_value_is_withheld
 from processor.settings.model import Settings
+from processor.upstream.words.counting import counted
 from processor.wiring import schemas
 
 app = App("Dead letters: what could not be tagged, and why.")
@@ -133,7 +134,7 @@ def _show_whole(
         ("why", why),
         ("what to do", remedy or "see docs/dead-letters.md"),
         ("key", "none" if key is None else key),
-        ("size", f"{letter.size_bytes:,} bytes"),
+        ("size", counted(letter.size_bytes, "byte")),
         ("sha256", letter.sha256),
         *(("header", f"{name}: {text}") for name, text in headers),
     ]
@@ -146,7 +147,7 @@ def _show_whole(
     for line in _text(value[:VALUE_SHOWN_BYTES]).splitlines():
         print(f"  {plain(line)}")
     if (more := len(value) - VALUE_SHOWN_BYTES) > 0:
-        print(f"  … {more:,} bytes more; --json has them all")
+        print(f"  … {counted(more, 'more byte')}; --json has them all")
 
 
 @app.command()

@@ -22,6 +22,7 @@ from processor.kafka.topics.admin import check_topics
 from processor.removal.roots import targets_of
 from processor.settings.model import Settings
 from processor.targets.target import Target
+from processor.upstream.words.counting import counted
 from processor.wiring import log_conf, profiles_of, recognise, store_of
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _tell_profile(*, has_profile: bool, kept: int, dry_run: bool) -> None:
     if has_profile:
         print(f"profile  {'would be ' if dry_run else ''}removed: what was kept of the person behind the pseudonym")
     if kept:
-        print(f"outbox   {'would be ' if dry_run else ''}removed: {kept:,} records")
+        print(f"outbox   {'would be ' if dry_run else ''}removed: {counted(kept, 'record')}")
 
 
 @contextmanager
@@ -156,7 +157,8 @@ def _tell_topics(told: Mapping[str, Any], configs: Mapping[str, str], *, dry_run
             place = f"{one['topic']}[{one['partition']}]"
             until = f"until {one['until'][:16].replace('T', ' ')}Z" if one["until"] else "for ever: retention.ms is -1"
             print(
-                f"  {place}: {one['records']:,} records, offsets {one['first_offset']} to {one['last_offset']}, {until}"
+                f"  {place}: {counted(one['records'], 'record')}, offsets {one['first_offset']} "
+                f"to {one['last_offset']}, {until}"
             )
         print("until then, a store that is filled from them anew holds the person again: erase there once more")
     else:

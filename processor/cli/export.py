@@ -27,6 +27,7 @@ from processor.sessions.ports import Store as StorePort
 from processor.sessions.progress import ExportProgress
 from processor.settings.model import Settings
 from processor.targets.target import Target
+from processor.upstream.words.counting import counted
 from processor.wiring import signer_of, store_of
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _progress_shown(report: "Report", *, quiet: bool, follow: bool) -> "Iterator
     if quiet or not console.is_terminal:
         yield report
         return
-    text = progress.TextColumn("{task.fields[messages]:,} messages, {task.fields[events]:,} events")
+    text = progress.TextColumn("messages {task.fields[messages]:,}, events {task.fields[events]:,}")
     columns = (progress.BarColumn(), text, progress.TimeElapsedColumn())
     with progress.Progress(*columns, console=console, transient=True) as bar:
         yield _WithBar(report, bar, follow=follow)
@@ -276,15 +277,19 @@ def tell_partial(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["opened_twice"]:
             print(
-                f"opened twice: {row['session_id']} holds {row['held']:,} messages; records were sent again much later"
+                f"opened twice: {row['session_id']} holds {counted(row['held'], 'message')}; "
+                "records were sent again much later"
             )
         else:
-            print(f"partial: {row['session_id']} holds {row['held']:,} of {row['expected']:,} messages")
+            print(f"partial: {row['session_id']} holds {row['held']:,} of {counted(row['expected'], 'message')}")
 
 
 def _tell_set_aside(rows: list[dict[str, Any]], count: int) -> None:
     if count:
-        print(f"{count:,} records are set aside, since they cannot be read; each export tries them again:")
+        print(
+            f"{counted(count, 'record is', 'records are')} set aside, since nobody can read them; "
+            "each export tries again:"
+        )
         for row in rows:
             print(f"set aside: {row['position']}: {row['reason']}")
         if count > len(rows):
@@ -294,23 +299,28 @@ def _tell_set_aside(rows: list[dict[str, Any]], count: int) -> None:
 def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
     written, held = outcome["written"], outcome["held"]
     sessions = held["sessions"]
-    print(f"wrote {written['messages']:,} messages and {written['events']:,} session events into {name}")
+    print(
+        f"wrote {counted(written['messages'], 'message')} and {counted(written['events'], 'session event')} into {name}"
+    )
     counts = ", ".join(f"{sessions[status]:,} {status}" for status in ("complete", "partial", "open"))
-    print(f"it holds {sum(sessions.values()):,} sessions: {counts}")
+    print(f"it holds {counted(sum(sessions.values()), 'session')}: {counts}")
     without = f", {held['without_session']:,} of them in no session" if held["without_session"] else ""
-    print(f"and {held['messages']:,} messages{without}")
+    print(f"and {counted(held['messages'], 'message')}{without}")
     if outcome["read_again"]:
-        print(f"{outcome['read_again']:,} records that were set aside could be read now, and are among them")
+        print(
+            f"of these, {counted(outcome['read_again'], 'record was', 'records were')} set aside "
+            "before, and can be read now"
+        )
     _tell_set_aside(outcome["set_aside"], held["unreadable"])
     for place in outcome["standing"]:
         print(f"stands still: {place['position']}: {place['reason']}; {place['remedy']}")
     if outcome["standing"]:
-        print(f"{outcome['left']:,} offsets are left there; the next export goes on from them")
+        print(f"{counted(outcome['left'], 'offset is', 'offsets are')} left there; the next export goes on from them")
     tell_partial(outcome["partial"])
     if (hidden := sessions["partial"] - len(outcome["partial"])) > 0:
         print(f"and {hidden:,} more; a3cp sessions list --status partial shows them")
     if interrupted and outcome["left"]:
-        print(f"stopped before the end: {outcome['left']:,} offsets are left", file=sys.stderr)
+        print(f"stopped before the end: {counted(outcome['left'], 'offset is', 'offsets are')} left", file=sys.stderr)
 
 
 def files_outcome(files: Files) -> dict[str, Any]:
@@ -334,13 +344,16 @@ def tell_files(files: Files) -> None:
     """Print what was written."""
     if (bundles := files.bundles) is not None:
         counts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in bundles.counts().items())
-        size = f"{bundles.messages:,} messages, {bundles.size_bytes / 1_000_000:,.1f} MB"
+        size = f"{counted(bundles.messages, 'message')}, {bundles.size_bytes / 1_000_000:,.1f} MB"
         print(f"bundles in {bundles.target.root}: {f'{counts} ({size})' if counts else 'nothing new'}")
     if (seal := files.seal) is not None:
-        print(f"sealed {seal.day}: {seal.leaves:,} leaves, root {seal.root}")
+        print(f"sealed {seal.day}: {counted(seal.leaves, 'leaf', 'leaves')}, root {seal.root}")
     if files.training is not None:
         for date in files.training.dates.values():
-            print(f"training data of {date.date}: {date.messages:,} messages, {date.captures:,} captures")
+            print(
+                f"training data of {date.date}: {counted(date.messages, 'message')}, "
+                f"{counted(date.captures, 'capture')}"
+            )
 
 
 def warn_of_set_aside(files: Files) -> None:

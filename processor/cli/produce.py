@@ -14,13 +14,14 @@ import typer
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.terminal import Show, progress_bar
-from processor.cli.text import counted, print_json
+from processor.cli.text import print_json
 from processor.codec.isotime import wall_ms
 from processor.codec.oddities import explained
 from processor.core.model import odd_words
 from processor.errors import A3CPError, BrokerUnavailable, UsageError
 from processor.intake.files import Bad, FileReader, Good, Item
 from processor.kafka.producer import RecordProducer
+from processor.upstream.words.counting import counted
 
 STDIN: Final = "-"
 BAD_SHOWN_MAX: Final = 20

@@ -15,6 +15,7 @@ from processor.codec.isotime import parse_time
 from processor.errors import UsageError
 from processor.kafka.producer import RecordProducer
 from processor.targets.target import Target
+from processor.upstream.words.counting import counted
 
 MAX_SPEED: Final = "max"
 SLOWEST: Final = 0.001  # A minute's silence then takes most of a day; what is much longer no clock can wait for.
@@ -72,7 +73,7 @@ def replay(
     if as_json:
         print_json({"sent": sent, "topic": to, "withheld": withheld})
     else:
-        print(f"sent {sent:,} messages to {to}")
+        print(f"sent {counted(sent, 'message')} to {to}")
         if withheld:
             print(f"{len(withheld):,} could not be sent: raw media and partial transcripts are not kept")
     if withheld:

@@ -9,13 +9,14 @@ import typer
 
 from processor.cli.removals import tell
 from processor.cli.settings import Json, Roots, Store, stored
-from processor.cli.text import counted, print_json
+from processor.cli.text import print_json
 from processor.codec.isotime import format_time, wall_ms
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.errors import UsageError
 from processor.removal.retention import Retention
 from processor.removal.roots import targets_of
 from processor.sessions.jsonforms import removal_fields
+from processor.upstream.words.counting import counted
 
 _UNITS_MS: Final = {"min": 60_000, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _AGE: Final = re.compile(r"([1-9]\d{0,6})([a-z]+)", re.ASCII).fullmatch

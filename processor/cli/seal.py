@@ -14,6 +14,7 @@ from processor.core.model import DAY_MS
 from processor.errors import UsageError
 from processor.removal.roots import targets_of
 from processor.targets.paths import date_part, is_date_part
+from processor.upstream.words.counting import counted
 from processor.wiring import recognise, sealer_of, store_of
 
 
@@ -42,7 +43,10 @@ def seal(
     if as_json:
         print_json({**msgspec.to_builtins(made.seal), "position": made.position})
     else:
-        print(f"sealed {made.seal.day}: {made.seal.leaves:,} leaves, root {made.seal.root}, {made.position}")
+        print(
+            f"sealed {made.seal.day}: {counted(made.seal.leaves, 'leaf', 'leaves')}, root "
+            f"{made.seal.root}, {made.position}"
+        )
 
 
 def _day(text: str) -> str:

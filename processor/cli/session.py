@@ -9,11 +9,12 @@ import typer
 
 from processor.cli.commands import App
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.text import counted, plain, print_json, when
+from processor.cli.text import plain, print_json, when
 from processor.client import CommandWord, Past, SessionClient
 from processor.errors import UsageError
 from processor.sessions.jsonforms import event_fields
 from processor.upstream.words import span_words
+from processor.upstream.words.counting import counted
 
 app = App("Start, end, pause a session: ask, and wait for the outcome.")
 

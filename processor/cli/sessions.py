@@ -29,6 +29,7 @@ from processor.upstream.expression import Voice
 from processor.upstream.notices import Notice
 from processor.upstream.vocabulary import ENDS, FLAGS, flag_counts, flag_text
 from processor.upstream.words import span_words
+from processor.upstream.words.counting import counted
 
 app = App("The sessions in the store.")
 
@@ -86,12 +87,12 @@ def list_command(
         print_json({"count": total, "page": page, "sessions": [fields_of(row) for row in rows]})
         return
     if not rows:
-        print("no such sessions" if total == 0 else f"no page {page}: there are {total:,} sessions")
+        print("no such sessions" if total == 0 else f"no page {page}: there are {counted(total, 'session')}")
         return
     _table(rows)
     pages = -(-total // limit)
     if pages > 1:
-        print(f"page {page} of {pages}, {total:,} sessions; --page {page % pages + 1} shows others")
+        print(f"page {page} of {pages}, {counted(total, 'session')}; --page {page % pages + 1} shows others")
 
 
 @app.command()
@@ -123,7 +124,7 @@ def show(
     if row.score is not None:
         console.print(f"score     {row.score:g}")
     console.print(f"length    {span_words(row.duration_ms)}, paused {span_words(row.paused_ms)}")
-    console.print(f"held      {row.held_count:,} messages{_whole_words(row)}")
+    console.print(f"held      {counted(row.held_count, 'message')}{_whole_words(row)}")
     summary = row.summary
     for name, found in (
         ("said by", summary.expressed_by),

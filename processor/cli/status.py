@@ -7,8 +7,9 @@ from rich.text import Text
 
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.terminal import new_console, new_table
-from processor.cli.text import counted, plain, print_json
+from processor.cli.text import plain, print_json
 from processor.kafka.overview.overview import Overview, PartitionProgress, numbered, overview, troubles
+from processor.upstream.words.counting import counted
 
 PARTITIONS_SHOWN: Final = 12  # those with the greatest lag
 

@@ -58,11 +58,6 @@ def quoted(texts: Iterable[str]) -> str:
     return ", ".join(f"'{plain(text)}'" for text in texts)
 
 
-def counted(count: int, noun: str) -> str:
-    """Return how many there are: 1 file, 2,000 files."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def counts(found: Mapping[str, int]) -> str:
     """Return how many there are of each, the most first."""
     return ", ".join(f"{plain(name)} {count:,}" for name, count in sorted(found.items(), key=lambda item: -item[1]))

@@ -19,6 +19,7 @@ from processor.sessions.shapes import Entry
 from processor.sessions.timeline import spooled
 from processor.targets.target import Target
 from processor.upstream.vocabulary import ODD, flag_text
+from processor.upstream.words.counting import counted
 
 _STYLES: Final = {"user": "green", "carer": "yellow", "system": "blue", "session": "bold"}
 
@@ -52,7 +53,7 @@ def timeline(
             return
         start, end = fields["start_time"], fields["end_time"] or fields["last_activity"]
         when = f"{start[:10]} {start[11:19]} to {end[11:19]} UTC"
-        what = f"{fields['status']}, {fields['message_count']:,} messages, {fields['completeness']}"
+        what = f"{fields['status']}, {counted(fields['message_count'], 'message')}, {fields['completeness']}"
         heads = (f"Session of {plain_id(fields['user_id'])}, {when}", f"{plain(fields['session_id'])}: {what}")
         show(heads, entries, everything=everything)
 

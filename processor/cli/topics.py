@@ -14,6 +14,7 @@ from processor.kafka.stopped.adopting import adopt
 from processor.kafka.stopped.growing import Growing, Growth
 from processor.kafka.topics import admin
 from processor.kafka.topics.desired import Difference, Topic, check_partitions
+from processor.upstream.words.counting import counted
 from processor.wiring import log_conf
 
 WAITING_MS_MAX: Final = 300_000  # for which raw records may have waited when users move; never half of a session's gap
@@ -126,8 +127,8 @@ def adopt_command(
     if as_json:
         print_json(taken._asdict())
     else:
-        print(f"adopted: the group {settings.group_id} goes on behind {taken.raw:,} offsets of {names.raw}")
-        print(f"  with the states of {taken.users:,} users, in {taken.partitions} partitions")
+        print(f"adopted: the group {settings.group_id} goes on behind {counted(taken.raw, 'offset')} of {names.raw}")
+        print(f"  with the states of {counted(taken.users, 'user')}, in {counted(taken.partitions, 'partition')}")
 
 
 def _tell_step(words: str, *, as_json: bool) -> None:
@@ -137,16 +138,19 @@ def _tell_step(words: str, *, as_json: bool) -> None:
 
 def _tell_growth(growth: Growth, group_id: str, *, dry_run: bool) -> None:
     if growth.before == growth.after:
-        print(f"the topics have {growth.after} partitions already")
+        print(f"the topics have {counted(growth.after, 'partition')} already")
         return
     verb = "would get" if dry_run else "have got"
-    print(f"the topics {verb} {growth.after} partitions, from {growth.before}")
+    print(f"the topics {verb} {counted(growth.after, 'partition')}, from {growth.before}")
     if growth.is_begun:
         print("  the states had moved already: an earlier run was interrupted")
     else:
-        print(f"  {growth.moving:,} of {growth.users:,} users {'would move' if dry_run else 'have moved'}")
+        print(f"  {growth.moving:,} of {counted(growth.users, 'user')} {'would move' if dry_run else 'have moved'}")
     if growth.waiting:
-        print(f"  {growth.waiting:,} offsets of raw wait, {growth.waiting_ms / 1000:,.1f} s from first to newest")
+        print(
+            f"  {counted(growth.waiting, 'offset')} of raw to process, "
+            f"{growth.waiting_ms / 1000:,.1f} s from first to newest"
+        )
     if not dry_run:
         print("start the workers now; start exporters anew")
     elif growth.is_at_work:

@@ -16,11 +16,12 @@ from processor.bundles.verify import PAGE, is_root, listed, root_of
 from processor.bundles.verify import verify as reports_of
 from processor.cli.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
 from processor.cli.terminal import progress_bar
-from processor.cli.text import counted, print_json
+from processor.cli.text import print_json
 from processor.codec.codec import Codec
 from processor.errors import NoKafka, UsageError
 from processor.kafka.audit import KafkaTopics
 from processor.sessions.report import Report
+from processor.upstream.words.counting import counted
 from processor.wiring import schemas, seal_log
 
 NOT_RENDERED_SHOWN: Final = 5  # reasons
@@ -79,18 +80,18 @@ def verify(
         reports.append(report)
         if not as_json and not (broken and report.is_sound):
             _show(report)
-    noun = "sessions" if topic else "pages" if reports[0].status == PAGE else "bundles"
+    noun = "session" if topic else "page" if reports[0].status == PAGE else "bundle"
     wrong = sum(not report.is_sound for report in reports)
     if as_json:
         shown = [_fields(report) for report in reports if not (broken and report.is_sound)]
-        index = {"index": None if target is None or noun == "pages" else listed(target)}
+        index = {"index": None if target is None or noun == PAGE else listed(target)}
         more = {} if seals is None else {"seals": [_seal_fields(report) for report in seals.reports]}
-        print_json({**index, noun: len(reports), "broken": wrong, **more, "reports": shown})
+        print_json({**index, f"{noun}s": len(reports), "broken": wrong, **more, "reports": shown})
     else:
         _tell_counts(reports, noun)
         if target is not None:
             _tell_signed(reports, checked=keys is not None)
-        if target is not None and noun == "bundles":
+        if target is not None and noun == "bundle":
             _tell_rendered(reports)
             _tell_index(target)
         if seals is not None:
@@ -103,10 +104,19 @@ def _tell_counts(reports: Sequence[Report], noun: str) -> None:
     """Say how many are sound, and what some of them say of themselves."""
     sound = sum(report.is_sound for report in reports)
     partial = sum(report.status == "partial" and not report.is_opened_twice for report in reports)
-    told = f"{len(reports):,} {noun}: {sound:,} sound, {len(reports) - sound:,} broken"
-    print(told + (f"; {partial:,} hold only a part of their session, and say so" if partial else ""))
+    told = f"{counted(len(reports), noun)}: {sound:,} sound, {len(reports) - sound:,} broken"
+    held = counted(
+        partial, "holds only a part of its session, and says so", "hold only a part of their session, and say so"
+    )
+    print(f"{told}; {held}" if partial else told)
     if twice := sum(report.is_opened_twice for report in reports):
-        print(f"{twice:,} {'holds' if twice == 1 else 'hold'} a session that was opened twice, and say so")
+        print(
+            counted(
+                twice,
+                "holds a session that was opened twice, and says so",
+                "hold a session that was opened twice, and say so",
+            )
+        )
 
 
 def _public_keys(paths: Sequence[Path]) -> Checker:
@@ -133,13 +143,13 @@ def _seal_log(bootstrap: str | None, prefix: str | None) -> SealLog | None:
 def _tell_seals(seals: Seals, reports: Sequence[Report]) -> None:
     """Say of each seal what was found, and how many bundles they prove."""
     for found in seals.reports:
-        told = "" if found.seal is None else f"  {found.seal.leaves:,} leaves, root {found.seal.root}"
+        told = "" if found.seal is None else f"  {counted(found.seal.leaves, 'leaf', 'leaves')}, root {found.seal.root}"
         print(f"{'BROKEN seal' if found.problems else 'seal'}  {found.path}{told}{found.log and f', {found.log}'}")
         for problem in found.problems:
             print(f"        {problem}")
     proofs = [report.sealed.is_all for report in reports if report.sealed is not None]
     by_messages = len(proofs) - sum(proofs)
-    print(f"sealed: {sum(proofs):,} bundles byte for byte, {by_messages:,} by their messages")
+    print(f"sealed: {counted(sum(proofs), 'bundle')} byte for byte, {by_messages:,} by their messages")
     if unsealed := len(reports) - len(proofs):
         print(f"  {unsealed:,} in no seal: broken, open, or written after the latest seal")
 

@@ -17,6 +17,7 @@ from processor.sessions.ports import SessionFilter
 from processor.sessions.what_if import OtherLimits, WhatIf, histories, policy_of
 from processor.sessions.what_if import what_if as answer_of
 from processor.settings.sources import load
+from processor.upstream.words.counting import counted
 
 _UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": HOUR_MS, "d": DAY_MS}
 _length: Final = re.compile(r"(\d{1,12})(ms|s|min|m|h|d)").fullmatch
@@ -58,16 +59,22 @@ def what_if(
 
 
 def _tell(told: WhatIf) -> None:
-    print(f"{told.sessions:,} sessions would be {told.would_be:,}: {told.split:,} split, {told.joined:,} by joining")
+    print(
+        f"{counted(told.sessions, 'session')} would be {told.would_be:,}: {told.split:,} split, "
+        f"{told.joined:,} by joining"
+    )
     for split in told.splits:
         parts = ", ".join(
             f"{count} from {when(start_ms)}" for start_ms, count in zip(split.starts_ms, split.messages, strict=True)
         )
         print(f"split  {split.session_id} of {plain_id(split.user_id)}: messages {parts}")
     for join in told.joins:
-        print(f"join   {', '.join(join.session_ids)} of {plain_id(join.user_id)}: {join.messages} messages")
+        print(f"join   {', '.join(join.session_ids)} of {plain_id(join.user_id)}: {counted(join.messages, 'message')}")
     if told.not_repeated:
-        print(f"{told.not_repeated:,} records were processed with other rules than those of now: this is not exact")
+        print(
+            f"{counted(told.not_repeated, 'record was', 'records were')} processed with other "
+            "rules than those of now: this is not exact"
+        )
     print(f"commands are known from their {told.commands_from}; refused ones are left out")
 
 

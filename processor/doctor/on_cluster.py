@@ -10,6 +10,7 @@ from processor.kafka.overview.cluster import Cluster
 from processor.kafka.overview.overview import numbered
 from processor.kafka.topics.desired import check_kept, check_partitions, check_stamped, desired_topics, plan
 from processor.settings.model import Settings
+from processor.upstream.words.counting import counted
 
 COPIES: Final = 3
 COPIES_IN_SYNC: Final = 2
@@ -38,7 +39,7 @@ def missing(cluster: Cluster, settings: Settings) -> list[str]:
 
 def broker(cluster: Cluster) -> Finding:
     """Tell the version, as far as the settings of a broker give it away."""
-    count = f"{cluster.brokers} broker{'' if cluster.brokers == 1 else 's'}"
+    count = counted(cluster.brokers, "broker")
     if not cluster.settings:
         return Finding(
             "broker", State.UNSEEN, f"{count}, of a version that needs DescribeConfigs on the cluster", GRANT
@@ -86,7 +87,9 @@ def topics(cluster: Cluster, settings: Settings) -> Finding:
     if cluster.hidden:
         return Finding("topics", State.UNSEEN, f"this user may not see {', '.join(sorted(cluster.hidden))}", GRANT)
     counts = {seen.topic.partitions for seen in cluster.topics.values()}
-    return Finding("topics", State.OK, f"{len(cluster.topics)} topics, {counts.pop()} partitions each")
+    return Finding(
+        "topics", State.OK, f"{counted(len(cluster.topics), 'topic')}, {counted(counts.pop(), 'partition')} each"
+    )
 
 
 def timestamp_type(cluster: Cluster, settings: Settings) -> Finding:

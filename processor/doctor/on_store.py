@@ -15,6 +15,7 @@ from processor.removal.roots import unnamed_roots
 from processor.settings.addresses import masked
 from processor.settings.model import Settings
 from processor.targets.target import Target
+from processor.upstream.words.counting import counted
 from processor.wiring import recognise, store_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def behind(store: "SqlStore", settings: Settings, partitions: int) -> Finding:
             return Finding("store", State.LOOK, what, "keep exporters running, or the topics' records for longer")
         waiting += end - reached
     if waiting:
-        what = f"{store.name} is {waiting:,} offsets behind"
+        what = f"{store.name} is {counted(waiting, 'offset')} behind"
         return Finding("store", State.LOOK, what, "fine if an exporter is at work; else start a3cp export")
     return Finding("store", State.OK, f"{store.name} has all that the topics hold")
 

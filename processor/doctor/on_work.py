@@ -15,6 +15,7 @@ from processor.kafka.overview.overview import overview, troubles
 from processor.kafka.registry import Registry
 from processor.kafka.worker.other_groups import refuse_another_group
 from processor.settings.model import Settings
+from processor.upstream.words.counting import counted
 
 AHEAD_MS: Final = 5_000
 _REGISTRY: Final = "schema ids"
@@ -99,9 +100,7 @@ def lag(settings: Settings, sleep: Callable[[float], None]) -> Finding:
     """Say how far workers are, and what keeps them from getting further."""
     standing = overview(settings.kafka_conf(), settings.topics(), settings.group_id, sleep=sleep)
     workers = len(standing.workers)
-    words = (
-        f"{workers} worker{'' if workers == 1 else 's'}, {sum(one.lag for one in standing.progress):,} offsets behind"
-    )
+    words = f"{counted(workers, 'worker')}, {counted(sum(one.lag for one in standing.progress), 'offset')} behind"
     seen = tuple(topic for topic in standing.topics if topic.partitions)
     if wrong := troubles(standing._replace(topics=seen)):
         what, _, remedy = wrong[0].partition("; ")
@@ -117,8 +116,11 @@ def transactions(
     standing = open_transactions(settings.kafka_conf(), places, sleep=sleep)
     if standing:
         (topic, partition), (offset, hidden) = next(iter(standing.items()))
-        what = f"{hidden:,} offsets wait behind an open transaction at {topic}[{partition}]@{offset}"
-        more = f", and in {len(standing) - 1} partitions more" if len(standing) > 1 else ""
+        what = (
+            f"{counted(hidden, 'offset waits', 'offsets wait')} behind an open transaction at "
+            f"{topic}[{partition}]@{offset}"
+        )
+        more = f", and in {counted(len(standing) - 1, 'more partition')}" if len(standing) > 1 else ""
         tool = f"kafka-transactions.sh describe-producers --topic {topic} --partition {partition}"
         return Finding("open transactions", State.LOOK, what + more, f"{tool} names who left it open")
     return Finding("open transactions", State.OK, "the last stable offset is at the end of each partition, or moves")

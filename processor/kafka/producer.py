@@ -12,6 +12,7 @@ from processor.errors import A3CPError, BrokerUnavailable, UsageError
 from processor.kafka.failures import failure, no_topic, reaching
 from processor.kafka.reading.records import place_of
 from processor.runtime.partitioner import partition_of
+from processor.upstream.words.counting import counted
 
 QUEUE_RECORDS_MAX: Final = 10_000
 DELIVERY_TIMEOUT_S: Final = 30.0
@@ -116,7 +117,8 @@ class RecordProducer:
             except BufferError:
                 if time.monotonic() > deadline_s:
                     raise BrokerUnavailable(
-                        f"{len(self._producer)} records wait to be delivered, and no place was free within "
+                        f"{counted(len(self._producer), 'record waits', 'records wait')} to be "
+                        "delivered, and no place was free within "
                         f"{self._queue_wait_s:g} s",
                         remedy="see that the broker runs, and that it is the one that is named",
                     ) from None
@@ -154,7 +156,7 @@ class RecordProducer:
             failed, first = self._failed, self._first
             self._failed, self._first = 0, None
         if first is not None:
-            count = "1 record was" if failed == 1 else f"{failed} records were"
+            count = counted(failed, "record was", "records were")
             raise type(first)(f"{count} not delivered: {first.what}", remedy=first.remedy)
 
     def _call(self, act: Callable[[float], object], timeout_s: float) -> None:

@@ -15,6 +15,7 @@ from processor.observe.metrics import Metrics
 from processor.runtime.ports import Alarm, Cause, RawRecord
 from processor.runtime.tally import BOUNDARIES_MAX, Tally
 from processor.runtime.task import Task
+from processor.upstream.words.counting import counted
 
 if TYPE_CHECKING:
     from processor.observe.spans import RecordSpans  # Of an extra that few have.
@@ -262,7 +263,7 @@ class WorkerObserver:
             still_s = now_s - self._moved_s.get(partition, now_s)
             if still_s > _STUCK_AFTER_S:
                 self._health.stuck(
-                    partition, f"{self._raw}[{partition}]", f"{offsets} offsets behind for {still_s:.0f} s"
+                    partition, f"{self._raw}[{partition}]", f"{counted(offsets, 'offset')} behind for {still_s:.0f} s"
                 )
             else:
                 self._health.unstuck(partition)

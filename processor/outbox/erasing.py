@@ -8,6 +8,7 @@ from processor.core.ids import owner_of
 from processor.errors import UsageError
 from processor.outbox.file import Lock
 from processor.outbox.queue import Queue
+from processor.upstream.words.counting import counted
 
 
 def kept_of(path: Path, owner: str) -> int:
@@ -34,7 +35,7 @@ def in_the_way(path: Path, kept: int) -> list[UsageError]:
     try:
         Lock(path).close()
     except UsageError:
-        what = f"{kept} records of the person are in the outbox at {path}, which another process uses"
+        what = f"the outbox at {path}, which another process uses, holds {counted(kept, 'record')} of the person"
         return [UsageError(what, remedy="let it send them, or stop it; then erase again")]
     return []
 

@@ -22,6 +22,7 @@ from processor.outbox.ports import Kept, OnDone, RawProducer, Stock, Watcher
 from processor.outbox.queue import Queue
 from processor.outbox.waiting import Waiting
 from processor.runtime.backoff import backoff_s
+from processor.upstream.words.counting import counted
 
 PATIENCE_S: Final = 3.0
 """For how long a record may be unacknowledged before Kafka counts as away."""
@@ -381,5 +382,5 @@ class Outbox:
         if self._undelivered:
             undelivered, self._undelivered = self._undelivered, []
             first, count = undelivered[0], len(undelivered)
-            words = "1 record was" if count == 1 else f"{count} records were"
+            words = counted(count, "record was", "records were")
             raise type(first)(f"{words} not delivered: {first.what}", remedy=first.remedy)

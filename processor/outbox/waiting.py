@@ -11,6 +11,7 @@ from processor.errors import A3CPError, OutboxFull
 from processor.outbox.direct import Sending
 from processor.outbox.ports import Kept, Stock, Watcher
 from processor.outbox.queue import RECORD_BYTES, New, Queue
+from processor.upstream.words.counting import counted
 
 _REMEDY: Final = "see that Kafka runs; keep the record, and send it again later"
 _STORED_BYTES_MAX: Final = 1 << 20  # of one transaction, roughly: its part of the write-ahead log
@@ -81,7 +82,7 @@ class Waiting:
         """
         stock = self.stock
         if stock.size_bytes + one.size_bytes > self._bytes_max:
-            raise OutboxFull(f"the outbox is full, it holds {stock.records} records", remedy=_REMEDY)
+            raise OutboxFull(f"the outbox is full, it holds {counted(stock.records, 'record')}", remedy=_REMEDY)
         if stock.oldest_ms is not None and self._now_ms() - stock.oldest_ms > self._age_ms_max:
             raise OutboxFull("the outbox takes no more, its oldest record has waited for too long", remedy=_REMEDY)
         one.is_kept = True

@@ -15,6 +15,7 @@ from processor.kafka.topics.admin import check_topics
 from processor.kafka.worker.other_groups import refuse_another_group
 from processor.kafka.worker.slots import choose_slots
 from processor.settings.model import Settings
+from processor.upstream.words.counting import counted
 from processor.wiring import schemas
 
 _COPIED_WITHIN_S: Final = 5.0  # By then a processor that runs has sent a misplaced record on.
@@ -61,6 +62,6 @@ def _refuse_missing_copies(settings: Settings, beat: Callable[[], None]) -> None
     if alone:
         first = ", ".join(alone[:3]) + (" …" if len(alone) > 3 else "")
         raise UsageError(
-            f"{len(alone):,} records of {raw} are not in their user's partition and have no copy there: {first}",
+            f"{counted(len(alone), 'record')} of {raw} without a copy in their user's partition: {first}",
             remedy=f"process {raw} under its own prefix first, which makes the copies, or mirror until they are there",
         )

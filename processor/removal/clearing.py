@@ -21,6 +21,7 @@ from processor.removal.below import DATE, Kind, places_below
 from processor.targets.locks import alone_at
 from processor.targets.paths import METADATA, bundle_path, date_part, path_part
 from processor.targets.target import NotAFile, Target
+from processor.upstream.words.counting import counted
 
 IsGone: TypeAlias = Callable[[str, str], bool]
 """Says whether the session of a user id and a session id is to go."""
@@ -123,7 +124,10 @@ class _Clearing:
                 if not link.exists():
                     link.unlink()
         if elsewhere := sum(count > 0 for count in self._names.values()):
-            self._others.append(f"{target.root}: {elsewhere:,} files that go have other names too, as hard links")
+            self._others.append(
+                f"{target.root}: {counted(elsewhere, 'file that goes has', 'files that go have')} "
+                "other names too, as hard links"
+            )
         dates = tuple(sorted(self._rows))
         unreadable, others = tuple(sorted(self._unreadable)), tuple(sorted(self._others))
         rows = sum(self._rows.values())

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from processor.errors import A3CPError
 from processor.runtime.partitioner import partition_of
 from processor.sessions.ports import SESSIONS, TAGGED, Source
+from processor.upstream.words.counting import counted
 from processor.view.position import Position
 from processor.view.shared import Shared
 
@@ -82,7 +83,7 @@ class Progress:
             return None
         if self._begun is None:
             return "it has not begun to read the topics"
-        return f"it reads the topics, {self.left(self._begun)} offsets are left"
+        return f"it reads the topics, {counted(self.left(self._begun), 'offset is', 'offsets are')} left"
 
     def has_passed(self, ends: Mapping[Source, int]) -> bool:
         """Whether all before `ends` was taken."""

@@ -14,6 +14,7 @@ from processor.audit.sessions import verify_topics
 from processor.codec.state import decode_state, encode_state
 from processor.runtime.erased import ErasureMark, mark_of
 from processor.runtime.ports import TopicRecord
+from processor.upstream.words.counting import counted
 from tests.audit.topics import MemoryTopics
 from tests.broker.fleet import BASE_MS
 from tests.runtime.stage import CODEC, NAMES, RULES, Stage, fill
@@ -140,7 +141,7 @@ def test_an_erased_person_is_no_loss(times: int, *, is_open: bool) -> None:
     for number in range(times):
         erase(stage, key, partition)
         report = proven(stage)
-        assert [note for note in report.notes if f"of a person {number + 1} times" in note]
+        assert [note for note in report.notes if f"of a person {counted(number + 1, 'time')}" in note]
         come_back(stage, user)
         come_back(stage, user)
         proven(stage)

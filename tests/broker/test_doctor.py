@@ -68,7 +68,7 @@ def test_an_open_transaction_is_found(a3cp: Commands, kafka: str, topics: str) -
     producer.flush(TIMEOUT_S)
     found = words(a3cp.json("doctor"), "open transactions")
     producer.abort_transaction(TIMEOUT_S)
-    assert found.startswith(f"1 offsets wait behind an open transaction at {topics}.tagged[2]@0")
+    assert found.startswith(f"1 offset waits behind an open transaction at {topics}.tagged[2]@0")
     assert f"describe-producers --topic {topics}.tagged --partition 2" in found
     assert states(a3cp.json("doctor"))["open transactions"] == "ok"
 

@@ -177,7 +177,7 @@ def test_a_log_that_was_never_processed(place: Place) -> None:
     place.type(*commands("Tagging a log again")[:-2])
     done = place.run("process")
     assert done.returncode == 2
-    assert "records of a3cp.raw are not in their user's partition and have no copy there: a3cp.raw[" in done.stderr
+    assert "of a3cp.raw without a copy in their user's partition: a3cp.raw[" in done.stderr
     assert place.tagged("again") == [[], [], [], []]
     again, place.environ = place.environ, own
     place.type("a3cp process")
@@ -290,8 +290,7 @@ def test_a_mirror_that_was_cut(place: Place, tmp_path: Path) -> None:
     done = place.run("process")
     assert done.returncode == 2
     assert (
-        f"1 records of main.a3cp.raw are not in their user's partition and have no copy there: main.a3cp.raw[{wrong}]@0"
-        in done.stderr
+        f"1 record of main.a3cp.raw without a copy in their user's partition: main.a3cp.raw[{wrong}]@0" in done.stderr
     )
     assert place.tagged() == [[], [], [], []]
 

@@ -39,7 +39,7 @@ def test_sound_is_0(bundle):
     assert code == 0
     assert output.splitlines() == [
         f"sound   {bundle}  63 messages, complete",
-        "1 bundles: 1 sound, 0 broken",
+        "1 bundle: 1 sound, 0 broken",
         "words, page and CSV rendered again from the records: 1 alike",
         "index: there is none, so nobody can tell whether a bundle is missing",
     ]

@@ -99,7 +99,7 @@ def test_show_and_search(address: str) -> None:
     assert (shown["status"], shown["completeness"], shown["message_count"]) == ("closed", "complete", 1)
     assert shown["user_id"] == "user-1"
     assert [event["kind"] for event in shown["events"]] == ["started", "ended"]
-    assert "held      1 messages, 1 expected: complete" in run("show", found["session_id"], "--store", address)
+    assert "held      1 message, 1 expected: complete" in run("show", found["session_id"], "--store", address)
     assert "nothing found" in run("search", "nowhere", "--store", address)
 
 

@@ -312,7 +312,7 @@ def test_an_audit_says_what_is_proven(deployment: MemoryDeployment, http: TestCl
     assert (told["complete"], told["proof"]["status"], told["ends"]) == (False, "open", [])
     command(deployment, "ann", "end")
     told = get(http, session_id, "/audit")
-    assert (told["complete"], told["words"]) == (True, "complete: 1 of 1 messages, and the digest over them is equal")
+    assert (told["complete"], told["words"]) == (True, "complete: 1 of 1 message, and the digest over them is equal")
     assert (told["steps_completed"], told["timing"], told["data"]) == (
         ["search", "modules_generated"], {"search_ms": 1250, "modules_ms": 7}, {"search": {"found": 3}},
     )  # fmt: skip

@@ -171,7 +171,7 @@ def test_full(deployment: Deployment) -> None:
     deployment.kafka.is_away = True
     kept = send(deployment, b"1")
     deployment.pass_time(AWAY_S)
-    with pytest.raises(OutboxFull, match="the outbox is full, it holds 1 records; see that Kafka runs"):
+    with pytest.raises(OutboxFull, match="the outbox is full, it holds 1 record; see that Kafka runs"):
         send(deployment, b"x" * 2_000)
     assert kept.words == ["kept"]
     deployment.kafka.is_away = False
@@ -320,7 +320,7 @@ def test_erase_finds_the_person_in_a_used_outbox(tmp_path: Path) -> None:
     queue.add([New(b"ana~0123abcd", None, b"1"), New(b"elias01", None, b"2")], 0)
     assert kept_of(path, "ana") == 1
     (way,) = in_the_way(path, 1)
-    assert way.what == f"1 records of the person are in the outbox at {path}, which another process uses"
+    assert way.what == f"the outbox at {path}, which another process uses, holds 1 record of the person"
     queue.close()
     assert in_the_way(path, 1) == []
     assert erase_from(path, "ana") == 1

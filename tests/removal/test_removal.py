@@ -389,7 +389,7 @@ def test_what_cannot_be_judged_is_named(place: Place, tmp_path: Path) -> None:
     done = clear_anna(target)
     assert not done.is_whole
     assert {other.removeprefix(f"{root}/").removeprefix(str(root)) for other in done.others} == {
-        ": 1 files that go have other names too, as hard links",
+        ": 1 file that goes has other names too, as hard links",
         "2025-06-15/bundle.zip: nobody can tell whose it is",
         f"{bundle.relative_to(root)}/extra: a link that is not followed",
         "elsewhere: a link that is not followed",

@@ -15,6 +15,7 @@ from processor.sessions.metadata import MetadataFold
 from processor.sessions.model import EventRow, Status
 from processor.sessions.shapes import Proof
 from processor.targets.paths import bundle_path
+from processor.upstream.words.counting import counted
 from processor.view.held import Held
 from processor.view.position import Position
 
@@ -95,8 +96,10 @@ def _position_at(held: Held, end: EventRow, count: int) -> Position:
 def _proof_words(held: Held) -> str:
     row = held.row
     if row.status is Status.OPEN:
-        return f"open: {row.held_count} messages so far; its end will tell how many there are, and their digest"
-    count = f"{row.held_count} of {row.expected_count or 0} messages"
+        return (
+            f"open: {counted(row.held_count, 'message')} so far; its end will tell how many there are, and their digest"
+        )
+    count = f"{row.held_count} of {counted(row.expected_count or 0, 'message')}"
     if row.status is Status.COMPLETE:
         return f"complete: {count}, and the digest over them is equal"
     return f"partial: {count}; count or digest are not those that the end tells of"

@@ -10,6 +10,7 @@ from processor.codec.headers import headers_of
 from processor.errors import BrokerUnavailable
 from processor.kafka.unreadable import is_unreadable, reading_error
 from processor.runtime.ports import RawRecord, TopicRecord
+from processor.upstream.words.counting import counted
 
 TopicPlace: TypeAlias = tuple[str, int]
 """A topic and a partition of it."""
@@ -136,7 +137,8 @@ def read_spans(
         if waited_s > silence_s:
             (topic, partition), (position, end) = min(left.items())
             raise BrokerUnavailable(
-                f"{topic}[{partition}]@{position}: nothing came for {silence_s:.0f} s, {end - position} offsets before "
+                f"{topic}[{partition}]@{position}: nothing came for {silence_s:.0f} s, "
+                f"{counted(end - position, 'offset')} before "
                 "the end",
                 remedy="try again; if it stays so, a transaction hangs (kafka-transactions.sh find-hanging)",
             )

@@ -32,6 +32,7 @@ from processor.kafka.topics.admin import add_partitions, count_partitions
 from processor.runtime.growing import Grown, moves
 from processor.runtime.identities import Identities
 from processor.settings.model import TopicNames
+from processor.upstream.words.counting import counted
 
 _AGAIN: Final = "see that all workers are stopped, then grow again"
 
@@ -119,7 +120,7 @@ class Growing:
         # Once a topic has its partitions, no worker can start and catch up.
         if growth.waiting_ms > waiting_ms_max and set(self._counts.values()) == {self._before}:
             raise UsageError(
-                f"{growth.waiting:,} offsets of {self._names.raw} are not processed, and the newest record came "
+                f"{counted(growth.waiting, 'offset')} of {self._names.raw} not processed, and the newest record came "
                 f"{growth.waiting_ms // 1000:,} s after the first of them",
                 remedy="start the workers, let them catch up, stop them, and grow at once",
             )
@@ -135,11 +136,11 @@ class Growing:
         growing = [name for name, count in self._counts.items() if count < after]
         others = [name for name in growing if name != raw]
         if others:
-            yield lambda: add_partitions(conf, others, after), f"{', '.join(others)} get {after} partitions"
+            yield lambda: add_partitions(conf, others, after), f"{', '.join(others)} get {counted(after, 'partition')}"
         if self._committed and not self._has_moved():
             yield lambda: self._move(member), "states move"
         if raw in growing:
-            yield lambda: add_partitions(conf, [raw], after), f"{raw} gets {after} partitions"
+            yield lambda: add_partitions(conf, [raw], after), f"{raw} gets {counted(after, 'partition')}"
         if self._committed:
             yield lambda: self._begin(member), f"the group {self._conf.group_id} gets offsets for them"
 

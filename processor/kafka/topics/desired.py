@@ -10,6 +10,7 @@ import yaml
 
 from processor.errors import UsageError
 from processor.settings.documents import topic_files
+from processor.upstream.words.counting import counted
 
 DEFAULT_PREFIX = "a3cp"
 PREFIX_BYTES_MAX = 200
@@ -197,9 +198,7 @@ def plan(desired: Iterable[Topic], actual: Mapping[str, Topic]) -> list[Differen
     for topic in wanted:
         existing = actual.get(topic.name)
         if existing is None:
-            shape = (
-                f"{topic.partitions} partitions, {topic.replicas} {'replica' if topic.replicas == 1 else 'replicas'}"
-            )
+            shape = f"{counted(topic.partitions, 'partition')}, {counted(topic.replicas, 'replica')}"
             differences.append(Difference(topic.name, "topic", None, shape, Action.CREATE))
         else:
             differences += _shape(topic, existing) + _configs(topic, existing)

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from processor.kafka.conf import Waits
 from processor.kafka.offsets import LATEST, log_offsets
 from processor.runtime.ports import Cause, LogObserver
+from processor.upstream.words.counting import counted
 
 _ASK_TIMEOUT_S: Final = 1.0
 
@@ -69,7 +70,7 @@ class HiddenWatch:
         self._observer.waiting(
             partition,
             Cause.OPEN_TRANSACTION,
-            f"{count} offsets wait behind a producer's open transaction",
+            f"{counted(count, 'offset waits', 'offsets wait')} behind a producer's open transaction",
             position=f"{self._raw}[{partition}]@{offset}",
             remedy="let that producer commit or abort, or wait for its transaction.timeout.ms; kafka-transactions.sh "
             f"describe-producers --topic {self._raw} --partition {partition} names it",
