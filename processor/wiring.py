@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from structlog.typing import FilteringBoundLogger
@@ -47,7 +46,7 @@ class SystemClock:
         return time.monotonic()
 
 
-def load_settings(options: Mapping[str, Option] = MappingProxyType({})) -> Loaded:
+def load_settings(options: Mapping[str, Option]) -> Loaded:
     """Return the settings; without a named Kafka, the running embedded one's address is filled in.
 
     `options`: those of the command line, by the setting that they replace.

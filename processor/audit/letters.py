@@ -27,7 +27,7 @@ class _Letter(NamedTuple):
 class LettersCheck:
     """The dead letters of one partition."""
 
-    def __init__(self, dlq: str, raw: str, partition: int, report: AuditReport, adopted: Adopted | None = None) -> None:
+    def __init__(self, dlq: str, raw: str, partition: int, report: AuditReport, adopted: Adopted | None) -> None:
         """`adopted`: where a mirror had filled the topics. Its letters name another cluster's offsets."""
         self._dlq, self._raw, self._partition = dlq, raw, partition
         self._report = report

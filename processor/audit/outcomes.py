@@ -109,7 +109,7 @@ def audit(
 class _PartitionAudit:
     """The audit of one partition."""
 
-    def __init__(self, scene: _Scene, partition: int, parent: "_PartitionAudit | None" = None) -> None:
+    def __init__(self, scene: _Scene, partition: int, parent: "_PartitionAudit | None") -> None:
         """`parent`: of the partition that its first users came from, already run; None if there was none."""
         self._scene = scene
         self._parent = parent

@@ -35,7 +35,7 @@ class _Copy(NamedTuple):
 class ReroutedCheck:
     """The misplaced records of all partitions of the raw topic, and their copies."""
 
-    def __init__(self, topics: Topics, raw: str, report: AuditReport, *, is_mirror: bool = False) -> None:
+    def __init__(self, topics: Topics, raw: str, report: AuditReport, *, is_mirror: bool) -> None:
         """Begin with nothing seen.
 
         Args:

@@ -35,7 +35,7 @@ class StatesCheck:
         *,
         certain: int,
         rules: Rules | None,
-        adopted: Adopted | None = None,
+        adopted: Adopted | None,
     ) -> None:
         """Take what is known before reading.
 

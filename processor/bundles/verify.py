@@ -143,13 +143,7 @@ def verify_page(target: Target, keys: Checker | None) -> Report:
     return report
 
 
-def verify_bundle(
-    target: Target,
-    path: str,
-    codec: Codec | None = None,
-    keys: Checker | None = None,
-    sealed: Seals | None = None,
-) -> Report:
+def verify_bundle(target: Target, path: str, codec: Codec | None, keys: Checker | None, sealed: Seals | None) -> Report:
     """Return what is wrong with the bundle at `path`."""
     report = Report(path)
     try:

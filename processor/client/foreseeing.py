@@ -1,40 +1,28 @@
 """What the processor will make of a record that is not in the log yet, by its own function."""
 
-from typing import NamedTuple
-
 from processor.client.commands import KINDS
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, view_of
 from processor.core.ids import owner_of
-from processor.core.model import Command, CommandName, Noted, Rules, SessionEvent, Tagged, UserState
+from processor.core.model import Command, CommandName, Noted, Rules, SessionEvent
 from processor.core.session import step
 
 
-class Foreseen(NamedTuple):
-    """What a record will cause, if nothing else of its user comes before it."""
-
-    state: UserState | None  # of the user after it
-    events: tuple[EventView, ...]  # the last is the outcome, if it is a command
-    tagged: Tagged | None  # its place, if it is a message
-
-
-def foresee(codec: Codec, value: bytes, state: UserState | None, rules: Rules, *, now_ms: int) -> Foreseen:
-    """Return what the record `value` will cause.
+def foresee(codec: Codec, value: bytes, rules: Rules, *, now_ms: int) -> EventView:
+    """Return the outcome of the command `value` in a lane that nobody has used yet.
 
     A session's id derives from its user, its start and the record that opens it. So one that starts in a lane of its
     own has its real id now, unless the sender's clock is wrong by more than A3CP_SKEW_MS.
 
     Args:
         codec: reads it. value: the record.
-        state: its user's; None for a lane that nobody has used yet.
         rules: those of the processor.
         now_ms: when it will be appended, as far as is known.
     """
     record = codec.decode(value, now_ms)
-    after, events = step(state, record, -1, rules)
-    told = tuple(view_of(record.user_id, event) for event in events if isinstance(event, SessionEvent))
-    tagged = next((event for event in events if isinstance(event, Tagged)), None)
-    return Foreseen(after, told, tagged)
+    _, events = step(None, record, -1, rules)
+    *_, outcome = (event for event in events if isinstance(event, SessionEvent))
+    return view_of(record.user_id, outcome)
 
 
 def asked(codec: Codec, value: bytes, *, now_ms: int) -> EventView:

@@ -27,7 +27,7 @@ from processor.runtime.ports import TopicRecord
 from processor.settings.model import Settings
 
 OUTCOME_TIMEOUT_S: Final = 30.0
-PAST_TIMEOUT_S: Final = 10.0
+_PAST_TIMEOUT_S: Final = 10.0
 
 
 class SessionClient:
@@ -195,14 +195,14 @@ class SessionClient:
             raise
         return future
 
-    def past(self, user_id: str, *, timeout_s: float = PAST_TIMEOUT_S) -> Past:
+    def past(self, user_id: str) -> Past:
         """Return what a3cp.sessions tells of a user, as far as it can be read in time.
 
         Raises:
             BrokerUnavailable: no broker answers.
         """
         with Reader(self._conf, self._topics.sessions) as reader:
-            return past_of(user_id.encode(), reader, self._sender.codec.decode_event, timeout_s)
+            return past_of(user_id.encode(), reader, self._sender.codec.decode_event, _PAST_TIMEOUT_S)
 
     def close(self) -> None:
         """Deliver what is queued and let go of the connections.
@@ -244,7 +244,7 @@ class SessionClient:
         """Return the outcome of a command that waits: of a start in a lane the real one, else what is asked for."""
         codec, now_ms = self._sender.codec, wall_ms()
         if command.kind == "started":
-            event = foresee(codec, command.value, None, self._rules, now_ms=now_ms).events[-1]
+            event = foresee(codec, command.value, self._rules, now_ms=now_ms)
         else:
             event = asked(codec, command.value, now_ms=now_ms)
         return Outcome(True, event.kind, event.reason, event.session_id, event, "fallback")

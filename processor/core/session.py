@@ -198,7 +198,7 @@ def _opening(state: UserState | None, arrival: _Arrival, reason: StartReason, ru
     return started, _tagged(started.session_id, 1, started.start_ms, arrival)
 
 
-def _next_tagged(session: Session, arrival: _Arrival, flags: int = 0) -> Tagged:
+def _next_tagged(session: Session, arrival: _Arrival, flags: int) -> Tagged:
     return _tagged(session.session_id, session.messages + 1, session.start_ms, arrival, flags)
 
 

@@ -56,8 +56,7 @@ class Demo(NamedTuple):
 
 
 def run_demo(
-    steps: Steps, *, prefix: str | None, files: list[Path], out: Path, replicas: int | None = None,
-    environ: Mapping[str, str] = os.environ,
+    steps: Steps, *, prefix: str | None, files: list[Path], out: Path, replicas: int | None,
 ) -> Demo:  # fmt: skip
     """Run the demo and return what came of it.
 
@@ -68,7 +67,6 @@ def run_demo(
         files: JSON lines to send besides.
         out: folder for the store and the bundles; what an earlier run left there is deleted.
         replicas: copies of each partition; None for what topics/ says.
-        environ: the environment variables.
 
     Raises:
         A3CPError: something is missing or goes wrong; the message says what to do.
@@ -78,7 +76,7 @@ def run_demo(
         require_demo_prefix(prefix)
     require_ours(out)
     extra = [line for file in files for line in _lines(file)]
-    environ = {**environ, "A3CP_QUIET_MS": str(QUIET_MS)}
+    environ = {**os.environ, "A3CP_QUIET_MS": str(QUIET_MS)}
     settings = _settings(environ, prefix or DEMO_PREFIX)
     info = None
     started = False

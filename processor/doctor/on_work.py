@@ -1,6 +1,5 @@
 """Checks of how the work stands: the group, the clocks, the registry, what waits and why."""
 
-import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
@@ -22,24 +21,17 @@ _REGISTRY: Final = "schema ids"
 _GROUPS: Final = ("group", "lag")
 
 
-def of_work(
-    cluster: Cluster,
-    settings: Settings,
-    partitions: int,
-    now_ms: Callable[[], int],
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Finding]:
+def of_work(cluster: Cluster, settings: Settings, partitions: int, now_ms: Callable[[], int]) -> Iterator[Finding]:
     """Yield a finding for each check. What this user may not ask is unseen: a broker would let it wait for an answer.
 
     Args:
         cluster: what is seen of it; settings: say where all is.
         partitions: how many each topic has.
         now_ms: the clock of this machine.
-        sleep: waits, seconds.
     """
     if not lacking(cluster, settings)["a3cp process"]:
         yield found("group", lambda: group(settings, partitions))
-        yield found("lag", lambda: lag(settings, sleep))
+        yield found("lag", lambda: lag(settings))
     else:
         yield from (Finding(check, State.UNSEEN, "it needs the rights of a3cp process", GRANT) for check in _GROUPS)
     if settings.topics().raw in cluster.topics:
@@ -47,7 +39,7 @@ def of_work(
     else:
         yield Finding("clock", State.UNSEEN, f"it needs Describe on {settings.topics().raw}", GRANT)
     yield found(_REGISTRY, lambda: schema_ids(settings), at_fault=State.LOOK)
-    yield found("open transactions", lambda: transactions(settings, cluster.topics, partitions, sleep))
+    yield found("open transactions", lambda: transactions(settings, cluster.topics, partitions))
 
 
 def group(settings: Settings, partitions: int) -> Finding:
@@ -96,9 +88,9 @@ def schema_ids(settings: Settings) -> Finding:
     return Finding(_REGISTRY, State.OK, f"the registry answers: {words}")
 
 
-def lag(settings: Settings, sleep: Callable[[float], None]) -> Finding:
+def lag(settings: Settings) -> Finding:
     """Say how far workers are, and what keeps them from getting further."""
-    standing = overview(settings.kafka_conf(), settings.topics(), settings.group_id, sleep=sleep)
+    standing = overview(settings.kafka_conf(), settings.topics(), settings.group_id)
     workers = len(standing.workers)
     words = f"{counted(workers, 'worker')}, {counted(sum(one.lag for one in standing.progress), 'offset')} behind"
     seen = tuple(topic for topic in standing.topics if topic.partitions)
@@ -108,12 +100,10 @@ def lag(settings: Settings, sleep: Callable[[float], None]) -> Finding:
     return Finding("lag", State.OK, words)
 
 
-def transactions(
-    settings: Settings, topics: Collection[str], partitions: int, sleep: Callable[[float], None]
-) -> Finding:
+def transactions(settings: Settings, topics: Collection[str], partitions: int) -> Finding:
     """Look for transactions that stay open: nothing behind them is seen by readers of committed records."""
     places = [(name, partition) for name in topics for partition in range(partitions)]
-    standing = open_transactions(settings.kafka_conf(), places, sleep=sleep)
+    standing = open_transactions(settings.kafka_conf(), places)
     if standing:
         (topic, partition), (offset, hidden) = next(iter(standing.items()))
         what = (

@@ -45,25 +45,21 @@ _TOKENS: Final = TypeAdapter(list[Token])
 class TokenFile:
     """The door of static tokens. A change of the file counts within a second."""
 
-    def __init__(
-        self, path: Path, on_trouble: Callable[[UsageError], None], monotonic_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, path: Path, on_trouble: Callable[[UsageError], None]) -> None:
         """Read the file.
 
         Args:
             path: where it is.
             on_trouble: told when it cannot be read later; then the tokens of before go on to count.
-            monotonic_s: the clock.
 
         Raises:
             UsageError: it cannot be read, or is not as it should be.
         """
         self._path = path
         self._on_trouble = on_trouble
-        self._monotonic_s = monotonic_s
         self._changed = _changed(path)
         self._tokens = read_tokens(path)
-        self._looked_s = monotonic_s()
+        self._looked_s = time.monotonic()
 
     async def who(self, token: str) -> Caller | None:
         """Return whose token it is; the time that it takes says nothing about the tokens there are."""
@@ -76,7 +72,7 @@ class TokenFile:
         return found
 
     def _look(self) -> None:
-        now_s = self._monotonic_s()
+        now_s = time.monotonic()
         if now_s < self._looked_s + _LOOK_EVERY_S:
             return
         self._looked_s = now_s

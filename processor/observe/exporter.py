@@ -29,7 +29,7 @@ class ExportObserver:
         health: Health,
         log: FilteringBoundLogger,
         topics: Mapping[str, str],
-        spans: "Spans | None" = None,
+        spans: "Spans | None",
     ) -> None:
         """`topics`: the names of `TAGGED` and `SESSIONS`. `spans`: makes those of bundles."""
         self._spans = spans

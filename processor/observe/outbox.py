@@ -1,7 +1,6 @@
 """Tells how an outbox stands, in the log and as metrics."""
 
 import time
-from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -34,17 +33,10 @@ class OutboxMetrics:
 class OutboxObserver:
     """Tells how an outbox stands: one warning when it opens, one line when it is empty again."""
 
-    def __init__(
-        self,
-        log: FilteringBoundLogger,
-        metrics: OutboxMetrics,
-        *,
-        now_ms: Callable[[], int] = wall_ms,
-    ) -> None:
+    def __init__(self, log: FilteringBoundLogger, metrics: OutboxMetrics) -> None:
         """Tell `log` and `metrics`."""
         self._log = log.bind(component="outbox")
         self._metrics = metrics
-        self._now_ms = now_ms
         self._troubled_s = float("-inf")
 
     def damaged(self, where: str) -> None:
@@ -76,7 +68,7 @@ class OutboxObserver:
         """Show what is in it."""
         self._metrics.records.set(records)
         self._metrics.size_bytes.set(size_bytes)
-        waited_ms = 0 if oldest_ms is None else max(0, self._now_ms() - oldest_ms)
+        waited_ms = 0 if oldest_ms is None else max(0, wall_ms() - oldest_ms)
         self._metrics.oldest_seconds.set(waited_ms / 1000)
 
     def troubled(self, why: A3CPError) -> None:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from processor.errors import UsageError
 
-RESERVE_BYTES: Final = 8 << 20
+_RESERVE_BYTES: Final = 8 << 20
 """What is kept free for deleting: more than the write-ahead log and what a checkpoint adds to the database."""
 
 _WAL_PAGES: Final = 256  # after which the write-ahead log is written back: about 1 MiB
@@ -105,9 +105,8 @@ def _open(path: Path) -> sqlite3.Connection:
 class Reserve:
     """Room on the disk that is given back when deleting needs it."""
 
-    def __init__(self, path: Path, size_bytes: int = RESERVE_BYTES) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = Path(f"{path}.reserve")
-        self._size_bytes = size_bytes
         self._is_held = False
 
     def hold(self) -> bool:
@@ -115,7 +114,7 @@ class Reserve:
         if not self._is_held:
             try:
                 self._path.touch(0o600)
-                self._path.write_bytes(bytes(self._size_bytes))  # A sparse file would hold nothing.
+                self._path.write_bytes(bytes(_RESERVE_BYTES))  # A sparse file would hold nothing.
                 self._is_held = True
             except OSError:
                 self.release()

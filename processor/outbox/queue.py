@@ -74,19 +74,14 @@ class Queue:
     Each method raises `sqlite3.Error` when the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, *, pages_max: int | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         """Open the file at `path`, or make it.
-
-        Args:
-            path: where it is.
-            pages_max: how many pages of 4 KiB the database may have; for tests of a full disk.
 
         Raises:
             UsageError: another process uses it, it cannot be made, or a later release wrote it.
         """
         self.path: Final = path
         self.damaged: Path | None = None  # where the damaged file is that was found here, if one was
-        self._pages_max = pages_max
         self._lock = Lock(path)
         self._reserve = Reserve(path)
         try:
@@ -236,8 +231,6 @@ class Queue:
         database.executescript(_SCHEMA)
         if self.damaged is not None:  # What is late to come of its records must not be taken for the new ones'.
             database.execute("INSERT INTO sqlite_sequence VALUES ('waiting', ?)", (time.time_ns() // 1000,))
-        if self._pages_max is not None:
-            database.execute(f"PRAGMA max_page_count = {self._pages_max}")
         self._reserve.hold()
         return database
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _START_BACKOFF_S: Final = 0.3
 
 
-def run_worker(loaded: Loaded, first_slot: int | None = None) -> None:
+def run_worker(loaded: Loaded, first_slot: int | None) -> None:
     """Run one worker in this process until SIGTERM or SIGINT.
 
     With a `first_slot` it belongs to a supervisor. It begins in that slot, and the group keeps its partitions while it

@@ -1,7 +1,7 @@
 """Transactions that stay open: what is behind them is hidden from readers of committed records."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import IsolationLevel
@@ -21,9 +21,7 @@ class Hidden(NamedTuple):
     offsets: int  # how many wait behind it
 
 
-def open_transactions(
-    conf: Mapping[str, Any], places: Sequence[Place], *, sleep: Callable[[float], None] = time.sleep
-) -> Mapping[Place, Hidden]:
+def open_transactions(conf: Mapping[str, Any], places: Sequence[Place]) -> Mapping[Place, Hidden]:
     """Return what is hidden in those of `places` whose last stable offset has not moved for `WATCHED_S`.
 
     Raises:
@@ -41,5 +39,5 @@ def open_transactions(
     before = hidden(places)
     if not before:
         return {}
-    sleep(WATCHED_S)
+    time.sleep(WATCHED_S)
     return {place: now for place, now in hidden(list(before)).items() if now.lso == before[place].lso}

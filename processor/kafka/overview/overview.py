@@ -1,7 +1,7 @@
 """The state of Kafka now: topics, the processor's group, how far it is in each partition, exporters and hooks."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka.admin import AdminClient
@@ -54,9 +54,7 @@ class Overview(NamedTuple):
     hooks: tuple[Member, ...] = ()
 
 
-def overview(
-    conf: Mapping[str, Any], topics: TopicNames, group_id: str, *, sleep: Callable[[float], None] = time.sleep
-) -> Overview:
+def overview(conf: Mapping[str, Any], topics: TopicNames, group_id: str) -> Overview:
     """Return how things stand. If records wait, the offsets are asked for twice, `WATCHED_S` apart.
 
     Raises:
@@ -80,7 +78,7 @@ def overview(
         lags = [max(0, ends[topics.raw, p] - reached[p]) for p in raw]
         later: Mapping[int, int] = {}
         if any(lags):
-            sleep(WATCHED_S)
+            time.sleep(WATCHED_S)
             again = committed_offsets(conf, group_id, topics.raw, raw)
             later = {p: again.get(p, reached[p]) for p in raw if lags[p]}
     slots = {partition: worker.slot for worker in workers for partition in worker.partitions}

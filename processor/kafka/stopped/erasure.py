@@ -59,7 +59,7 @@ def held_of(conf: Mapping[str, Any], topic: str, person: str, others: set[bytes]
         return held_in(reader.read_all(), person, others)
 
 
-def held_in(records: Iterable[TopicRecord], person: str, others: set[bytes] | None = None) -> list[HeldInTopic]:
+def held_in(records: Iterable[TopicRecord], person: str, others: set[bytes] | None) -> list[HeldInTopic]:
     """Return what `records`, all those of one topic, hold of `person`, by partition; `others` as for `held_of`."""
     held: dict[int, HeldInTopic] = {}
     for record in records:

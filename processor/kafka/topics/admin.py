@@ -138,7 +138,7 @@ def add_partitions(conf: KafkaConf, names: Iterable[str], count: int) -> None:
     _await_leaders(client, conf, dict.fromkeys(answers, count))
 
 
-def check_topics(conf: KafkaConf, prefix: str = DEFAULT_PREFIX, *, raw: str | None = None) -> int:
+def check_topics(conf: KafkaConf, prefix: str, *, raw: str | None = None) -> int:
     """Return the number of partitions of all topics of `prefix`. `raw` stands in place of its raw topic.
 
     Raises:
