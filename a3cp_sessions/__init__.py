@@ -20,9 +20,9 @@ from processor.client import (
     SessionClient,
     UsageError,
 )
-from processor.client.asyncsessions import AsyncSessions, Filters, Start
-from processor.client.forms import Added, Audit, Event, Live, Message, OpenCounts, Page, Session
-from processor.client.problems import (
+from processor.client.service.asyncsessions import AsyncSessions, Filters, Start
+from processor.client.service.forms import Added, Audit, Event, Live, Message, OpenCounts, Page, Session
+from processor.client.service.problems import (
     AlreadyActive,
     BrokerAway,
     ErasureInTheWay,
@@ -54,7 +54,7 @@ from processor.client.problems import (
     UnsupportedMediaType,
     UserMismatch,
 )
-from processor.client.sessions import Sessions
+from processor.client.service.sessions import Sessions
 
 __all__ = [
     "A3CPError",

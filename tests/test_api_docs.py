@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.client.problems import BY_CODE
+from processor.client.service.problems import BY_CODE
 from processor.faces.problems import KINDS
 from tests.served import served
 

@@ -8,7 +8,7 @@ from pprint import pformat
 
 import pytest
 
-from processor.client.opening import backend_of
+from processor.client.service.opening import backend_of
 from processor.settings.model import Settings
 from processor.settings.sources import load
 from tests.cli.running import a3cp

@@ -6,6 +6,9 @@ with SessionClient() as client:
     client.send({"schema_version": "1.0.1", "record_id": "…", "user_id": "elias01", "timestamp": "…", "source": "ui"})
     outcome = client.command("elias01", "start", performer_id="carer01")
     print(outcome.session_id)
+
+Beside it, `service` has sessions over a service. `conversation.py`, `gateway.py`, `assessment.py` and `interview` stand
+on those.
 """
 
 from processor.client.commands import Arguments, CommandWord

@@ -21,11 +21,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Header, HTTPException
 from pydantic import BaseModel, PlainSerializer
 
-from processor.client.asyncsessions import AsyncSessions
-from processor.client.exchange import Suspending
-from processor.client.forms import Session
-from processor.client.opening import backend_of
-from processor.client.problems import (
+from processor.client.service.asyncsessions import AsyncSessions
+from processor.client.service.exchange import Suspending
+from processor.client.service.forms import Session
+from processor.client.service.opening import backend_of
+from processor.client.service.problems import (
     Forbidden,
     IllegalTransition,
     InvalidRequest,

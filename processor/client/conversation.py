@@ -21,9 +21,9 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from processor.client.forms import Message, Session
-from processor.client.problems import SessionClosed, SessionNotFound, SessionRemoved
-from processor.client.sessions import Sessions
+from processor.client.service.forms import Message, Session
+from processor.client.service.problems import SessionClosed, SessionNotFound, SessionRemoved
+from processor.client.service.sessions import Sessions
 from processor.errors import UsageError
 from processor.observe.logs import hashed
 

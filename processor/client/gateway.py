@@ -19,9 +19,9 @@ import secrets
 from datetime import datetime
 from typing import Any, Final
 
-from processor.client import forms
-from processor.client.problems import SessionClosed, SessionNotFound, SessionRemoved
-from processor.client.sessions import Sessions
+from processor.client.service import forms
+from processor.client.service.problems import SessionClosed, SessionNotFound, SessionRemoved
+from processor.client.service.sessions import Sessions
 from processor.observe.logs import hashed
 
 TEMPLATE: Final = "gateway"  # A session of it ends after more than 3,600 s of silence.

@@ -10,9 +10,9 @@ from typing import Final
 from fastapi import Request
 
 from processor.client.assessment import SESSIONS_PATH, SessionService, router_of
-from processor.client.asyncsessions import AsyncSessions
-from processor.client.exchange import Service, Suspending
-from processor.client.opening import Remote
+from processor.client.service.asyncsessions import AsyncSessions
+from processor.client.service.exchange import Service, Suspending
+from processor.client.service.opening import Remote
 from processor.faces.context import Given
 
 

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from processor.client.connecting import connected
-from processor.client.exchange import Service
+from processor.client.service.exchange import Service
 from processor.errors import Fatal
 from processor.faces.app import make_app
 from processor.faces.context import Context

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from processor.bundles.verify import verify
-from processor.client.serversentevents import Events, ServerSentEvent
+from processor.client.service.serversentevents import Events, ServerSentEvent
 from tests.broker.exporters import Exporter
 from tests.broker.fleet import TIMEOUT_S, Fleet, await_true
 from tests.broker.services import services

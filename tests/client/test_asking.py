@@ -7,10 +7,11 @@ import httpx
 import msgspec
 import pytest
 
-from processor.client import problems
-from processor.client.asking import TIMEOUT_S
-from processor.client.asyncsessions import VALIDITY_S_MAX, AsyncSessions
-from processor.client.exchange import Answer, Request, finished
+from processor.client.service import problems
+from processor.client.service.asking import TIMEOUT_S
+from processor.client.service.asyncsessions import AsyncSessions
+from processor.client.service.exchange import Answer, Request, finished
+from processor.client.service.remembered import VALIDITY_S_MAX
 from processor.faces.problems import KINDS
 
 SESSION = {"session_id": "sess_1", "user_id": "elias01", "status": "active", "created_at": "2025-06-15T12:34:56.789Z"}

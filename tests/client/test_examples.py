@@ -6,8 +6,9 @@ from types import ModuleType
 import pytest
 
 import a3cp_sessions
-from processor.client import asyncsessions, conversation, gateway, sessions
+from processor.client import conversation, gateway
 from processor.client.interview import doubles
+from processor.client.service import asyncsessions, sessions
 
 MODULES = [a3cp_sessions, sessions, asyncsessions, conversation, gateway, doubles]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.client.opening import backend_of
+from processor.client.service.opening import backend_of
 from processor.errors import UsageError
 
 

@@ -19,7 +19,7 @@ from a3cp_sessions import (
     SessionNotFound,
     Sessions,
 )
-from processor.client.exchange import finished
+from processor.client.service.exchange import finished
 from tests.patience import PATIENCE_S
 from tests.served import served
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from processor.client.problems import (
+from processor.client.service.problems import (
     IllegalTransition,
     InvalidRequest,
     SessionClosed,

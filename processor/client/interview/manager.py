@@ -8,8 +8,6 @@ from itertools import islice
 from typing import Any, Final, Self
 from uuid import UUID
 
-from processor.client import forms
-from processor.client.asyncsessions import Filters
 from processor.client.interview.collaborators import (
     AIInterviewer,
     CommunicationManager,
@@ -39,7 +37,9 @@ from processor.client.interview.model import (
     session_of,
     summary_of,
 )
-from processor.client.sessions import Sessions
+from processor.client.service import forms
+from processor.client.service.asyncsessions import Filters
+from processor.client.service.sessions import Sessions
 from processor.errors import A3CPError
 from processor.upstream.facts import score_in
 

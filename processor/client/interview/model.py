@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from processor.client import forms
 from processor.client.interview.errors import DataStoreError, failing
+from processor.client.service import forms
 from processor.codec.isotime import format_time, wall_ms
 
 TEMPLATE: Final = "interview"

@@ -14,11 +14,11 @@ import functools
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
-from processor.client.asking import TIMEOUT_S
-from processor.client.asyncsessions import AsyncSessions, Filters
-from processor.client.exchange import Blocking, finished
-from processor.client.forms import Live
-from processor.client.opening import backend_of
+from processor.client.service.asking import TIMEOUT_S
+from processor.client.service.asyncsessions import AsyncSessions, Filters
+from processor.client.service.exchange import Blocking, finished
+from processor.client.service.forms import Live
+from processor.client.service.opening import backend_of
 
 P = ParamSpec("P")
 T = TypeVar("T")

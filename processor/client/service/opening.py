@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from processor.client.exchange import Backend, Service
+from processor.client.service.exchange import Backend, Service
 from processor.errors import UsageError
 from processor.settings.sources import secret_of
 

@@ -13,10 +13,10 @@ import httpx
 import msgspec
 
 from processor.client.commands import as_json
-from processor.client.exchange import Answer, Exchange, Request
-from processor.client.forms import Live
-from processor.client.problems import ServiceError, Unavailable, Unreachable, error_of
-from processor.client.serversentevents import Events
+from processor.client.service.exchange import Answer, Exchange, Request
+from processor.client.service.forms import Live
+from processor.client.service.problems import ServiceError, Unavailable, Unreachable, error_of
+from processor.client.service.serversentevents import Events
 from processor.runtime.backoff import backoff_s
 
 T = TypeVar("T")

@@ -1,6 +1,5 @@
 """`AsyncSessions`: what can be done with sessions, as coroutines; `sessions.py` has the same for threads."""
 
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -10,20 +9,17 @@ from uuid import uuid4
 
 import msgspec
 
-from processor.client.asking import TIMEOUT_S, Asking
 from processor.client.commands import as_json
-from processor.client.exchange import Exchange, Suspending
-from processor.client.forms import Added, Audit, Event, Live, Message, OpenCounts, Page, Session, Validity
-from processor.client.opening import backend_of
-from processor.client.problems import SessionClosed, SessionNotFound, SessionRemoved, Unavailable
+from processor.client.service.asking import TIMEOUT_S, Asking
+from processor.client.service.exchange import Exchange, Suspending
+from processor.client.service.forms import Added, Audit, Event, Live, Message, OpenCounts, Page, Session, Validity
+from processor.client.service.opening import backend_of
+from processor.client.service.problems import SessionClosed, SessionNotFound, SessionRemoved, Unavailable
+from processor.client.service.remembered import Remembered
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time, wall_ms
 
-VALIDITY_S_MAX: Final = 30.0
-"""How long the last "active" of a session is repeated while the service does not answer."""
-
-_VALIDITY_WAIT_S: Final = 2.0  # How long the service is waited for while there is such an answer.
-_REMEMBERED_MAX: Final = 10_000
+_VALIDITY_WAIT_S: Final = 2.0  # How long the service is waited for while its last answer can be repeated.
 _PAGE: Final = 200
 _VALIDATE: Final = "/session_manager/sessions.validate"
 _BY_ITSELF: Final = frozenset({"timeout", "pause_timeout", "max_duration"})  # reasons of ends that nobody asked for
@@ -68,8 +64,8 @@ class AsyncSessions:
     >>> asyncio.run(main())
     'active'
 
-    Each method may raise a `ServiceError` (processor/client/problems.py). `Unavailable` below it comes only after the
-    time-out: until then a request is repeated, which is safe, since each command has an idempotency key.
+    Each method may raise a `ServiceError` (`problems.py`). `Unavailable` below it comes only after the time-out: until
+    then a request is repeated, which is safe, since each command has an idempotency key.
     """
 
     def __init__(
@@ -96,8 +92,7 @@ class AsyncSessions:
             UsageError: the URL is none of these.
         """
         self._asking: Final = Asking(exchange or Suspending(backend_of(url, token)), timeout_s, repeats=repeats)
-        self._active: OrderedDict[str, float] = OrderedDict()  # when a session was last said to be active
-        self._own: OrderedDict[str, None] = OrderedDict()  # sessions begun here whose end was not seen
+        self._remembered: Final = Remembered()
 
     async def close(self) -> None:
         """Let go of the connections, and of a service of this process's own."""
@@ -166,7 +161,7 @@ class AsyncSessions:
             SessionClosed: it has ended already.
         """
         ended = await self._told(session_id, "end", {"performer_id": performer_id}, idempotency_key)
-        self._forget(session_id)
+        self._remembered.forget(session_id)
         return ended
 
     async def terminate(self, session_id: str, *, performer_id: str | None = None) -> bool:
@@ -179,7 +174,7 @@ class AsyncSessions:
         try:
             await self.end(session_id, performer_id=performer_id)
         except (SessionClosed, SessionNotFound, SessionRemoved):
-            self._forget(session_id)
+            self._remembered.forget(session_id)
             return False
         return True
 
@@ -442,7 +437,7 @@ class AsyncSessions:
         'active'
         """
         now_s = self._asking.exchange.monotonic_s
-        known = now_s() - self._active.get(session_id, float("-inf")) <= VALIDITY_S_MAX
+        known = self._remembered.is_active(session_id, now_s())
         try:
             body = {"user_id": user_id, "session_id": session_id}
             told = await self._asking.question(_VALIDATE, body, _Told, timeout_s=_VALIDITY_WAIT_S if known else None)
@@ -450,10 +445,7 @@ class AsyncSessions:
             if known:
                 return "active"
             raise
-        if told.status == "active":
-            _remember(self._active, session_id, now_s())
-        else:
-            self._active.pop(session_id, None)
+        self._remembered.validated(session_id, now_s(), is_active=told.status == "active")
         return told.status
 
     async def purge_stale(self) -> int:
@@ -461,20 +453,21 @@ class AsyncSessions:
 
         Sessions end by the clock of the log, so there is nothing to purge.
         """
-        if not self._own:
+        own = self._remembered.own
+        if not own:
             return 0
         open_ids: set[str] = set()
-        if (await self.count_open()).total < _PAGE * len(self._own):  # Then pages are fewer requests.
+        if (await self.count_open()).total < _PAGE * len(own):  # Then pages are fewer requests.
             open_ids.update(session.session_id for session in await self.get_active())
         count = 0
-        for session_id in [each for each in self._own if each not in open_ids]:
+        for session_id in [each for each in own if each not in open_ids]:
             try:
                 session = await self.get(session_id)
             except (SessionNotFound, SessionRemoved):
-                self._forget(session_id)
+                self._remembered.forget(session_id)
                 continue
             if not session.is_open:
-                self._forget(session_id)
+                self._remembered.forget(session_id)
                 count += session.end_reason in _BY_ITSELF
         return count
 
@@ -504,7 +497,7 @@ class AsyncSessions:
     async def _begun(self, body: Mapping[str, Any], key: str | None) -> Session:
         session = await self._asking.command("/v1/sessions", body, Session, key=key)
         self._asking.passed(session.session_id, session.position)
-        _remember(self._own, session.session_id, None)
+        self._remembered.began(session.session_id)
         return session
 
     async def _told(self, session_id: str, what: str, body: Mapping[str, Any] | bytes, key: str | None) -> Event:
@@ -513,10 +506,6 @@ class AsyncSessions:
     async def _added(self, session_id: str, what: str, body: bytes, wait_s: float) -> Added:
         answer = await self._asking.command(_path(session_id, what), body, _Taken, session_id=session_id, wait_s=wait_s)
         return answer.messages[0] if answer.messages else Added(record_id=answer.record_ids[0], backend=answer.backend)
-
-    def _forget(self, session_id: str) -> None:
-        self._own.pop(session_id, None)
-        self._active.pop(session_id, None)
 
 
 class _Told(msgspec.Struct):
@@ -563,10 +552,3 @@ def _whole(fields: dict[str, Any]) -> dict[str, Any]:
     """Return a message with what every message has."""
     every = {"schema_version": SCHEMA_VERSION, "record_id": str(uuid4()), "timestamp": format_time(wall_ms())}
     return {**every, "source": "ui", **fields}
-
-
-def _remember(there: "OrderedDict[str, Any]", session_id: str, value: object) -> None:
-    there[session_id] = value
-    there.move_to_end(session_id)
-    if len(there) > _REMEMBERED_MAX:
-        there.popitem(last=False)
