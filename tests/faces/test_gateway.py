@@ -229,6 +229,17 @@ def test_what_others_say(http: TestClient) -> None:
         assert client.next("tagged")["seq"] == 3
 
 
+def test_who_sent_a_message_of_another_session_is_told_of_it(http: TestClient) -> None:
+    """Of a time before the session began: it is tagged, and somebody waits to know how."""
+    with client_of(http) as client:
+        client.say(1, ackId=1, timestamp="2020-01-01T00:00:00Z")
+        tagged = client.next("tagged")
+        assert (tagged["ackId"], tagged["seq"], tagged["flags"]) == (1, 1, ["late", "session_mismatch"])
+        assert tagged["sessionId"].startswith("sess_20200101_")
+        client.say(2, ackId=2)
+        assert client.next("tagged")["sessionId"] == client.session_id
+
+
 def test_a_time_that_the_client_tells(http: TestClient, deployment: MemoryDeployment) -> None:
     """A frame's `timestamp` is the message's, as ms or as text: what is sent again has the same bytes anywhere."""
     with client_of(http) as client:

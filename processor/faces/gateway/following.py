@@ -35,6 +35,7 @@ class _Tagged(msgspec.Struct):
     session_id: str | None
     session_seq: int | None
     session_flags: list[str]
+    claimed_session_id: Any = None
     record_id: Any = None
     source: Any = None
     payload: msgspec.Raw = msgspec.Raw(b"null")
@@ -173,10 +174,13 @@ class Following:
         return [told("message", {**fields, "position": str(position)})]
 
     def tagged(self, value: bytes) -> Mapping[str, Any] | None:
-        """Return the place of a message that came through a socket with an `ackId`; None if it is another one."""
+        """Return the place of a message that came through a socket with an `ackId`; None if it is another one.
+
+        The place is in another session if the message is of a time when this one was not there.
+        """
         try:
             found = _tagged_in(value)
-            if found.source != SOURCE or found.session_id != self.place.session_id:
+            if found.source != SOURCE or self.place.session_id not in (found.session_id, found.claimed_session_id):
                 return None
             ack_id = _payload_in(found.payload).ack_id
         except (ValueError, RecursionError):  # Avro, or a message that only looks like one of ours.
