@@ -195,6 +195,21 @@ def test_the_end_of_a_sign_in_is_said_before_it_comes(browser: Browser, site: Si
     assert "hello" not in browser.run("document.body.textContent")
 
 
+@pytest.mark.parametrize("query", ["", "?session="])
+def test_who_is_out_meanwhile_is_asked_to_sign_in(browser: Browser, site: Site, query: str) -> None:
+    """A device that slept through the end of its sign-in finds out as its line is taken up again; nothing old stays."""
+    query += site.mine if query else ""
+    held = "window.woken = new Promise((wake) => { window.wake = wake; }); const real = fetch;"
+    held += " window.fetch = async (...asked) => { if (/live/.test(asked[0])) await woken; return real(...asked); };"
+    browser.call("Page.addScriptToEvaluateOnNewDocument", source=held)
+    sign_in(browser, site, "reviewer", query)
+    browser.wait_for("document.querySelector('.row, .sessions li')")
+    browser.call("Network.clearBrowserCookies")
+    browser.run("wake()")
+    browser.wait_for(DOOR)
+    assert "hello" not in browser.run("document.body.textContent")
+
+
 def test_every_view_of_a_session_is_in_the_access_log(browser: Browser, site: Site) -> None:
     """Whose token, which session as a hash, when; whether the page shows it or something is exported from it."""
     sign_in(browser, site, "reviewer")

@@ -117,6 +117,32 @@ def test_what_the_service_does_not_answer_is_told(browser, service, http):
         browser.wait_for("document.getElementById('wrong').textContent.startsWith('The service does not answer.')")
 
 
+def test_nobody_writes_a_note_twice(browser, service, http):
+    """What the service does not take stands there again; after the session's end it goes with a bookmark."""
+    session_id = begin(http, "kept-01", "hello")
+    open_session(browser, service, session_id)
+    written = "document.getElementById('ask-text').value"
+    press_button(browser, "Note")
+    browser.press(*"calm")
+    browser.run("window.real = fetch; fetch = () => Promise.reject(new TypeError('no network')); 0")
+    press_button(browser, "Add the note")
+    browser.wait_for("document.getElementById('wrong').textContent.startsWith('The service does not answer.')")
+    browser.run("fetch = real; 0")
+    press_button(browser, "Note")
+    assert browser.run(written) == "calm"
+    http.post(f"/v1/sessions/{session_id}/end").raise_for_status()
+    browser.wait_for("document.querySelector('[data-act=end]').hidden")
+    press_button(browser, "Add the note")
+    browser.wait_for("document.getElementById('wrong').textContent.startsWith('This session has ended')")
+    browser.run("document.querySelector('.row.user').click()")
+    press_button(browser, "Bookmark")
+    assert browser.run(written) == "calm"
+    press_button(browser, "Mark it")
+    browser.wait_for("document.getElementById('bookmarks').textContent.includes('calm')")
+    press_button(browser, "Bookmark")
+    assert browser.run(written) == ""
+
+
 def test_a_link_is_shared_and_taken_back(browser, service, http):
     """Who has the link reads the session without a token, until it is taken back."""
     session_id = begin(http, "shared-01", "hello")

@@ -11,6 +11,7 @@ const asOf = new URLSearchParams(location.search).get("as_of");
 const own = (name, values = {}) => fillText(W.service.served[name], values);
 let me = null;
 let isOver = false;  // whether the session has ended
+let unsent = "";     // a note that was written and not taken: it stands there again when the reader writes next
 
 /** Send something to the session; returns whether it was taken. What is wrong is told in the service's words. */
 async function act(word, body = {}) {
@@ -22,12 +23,12 @@ async function act(word, body = {}) {
     return true;
   } catch (error) {
     fail(error);
-    return false;
+    return error.code === "no_outcome";  // Then it is kept, and will be done later.
   }
 }
 
-/** Ask the reader; returns the text ("" only if it may be empty), true where none is wanted, or null for no. */
-function askReader(question, { yes, no = own("no"), wantsText = false, mayBeEmpty = false, charsMax = 65_536 }) {
+/** Ask the reader; returns the text ("" only if it may be empty), true where none is wanted, or null for no. `given` stands there at first. */
+function askReader(question, { yes, no = own("no"), wantsText = false, mayBeEmpty = false, charsMax = 65_536, given = "" }) {
   const dialog = byId("ask"), text = byId("ask-text");
   byId("ask-what").textContent = question;
   byId("ask-yes").textContent = yes ?? "";
@@ -36,16 +37,25 @@ function askReader(question, { yes, no = own("no"), wantsText = false, mayBeEmpt
   text.hidden = !wantsText;
   text.required = wantsText && !mayBeEmpty;
   text.maxLength = charsMax;
-  text.value = "";
+  text.value = given;
   text.setAttribute("aria-label", question);
   dialog.showModal();
   if (wantsText) text.focus();
   return new Promise((done) => dialog.addEventListener("close", () => {
     const isYes = dialog.returnValue === "yes";
     dialog.returnValue = "";
-    const given = text.value.trim();
-    done(isYes ? (wantsText ? (given || mayBeEmpty ? given : null) : true) : null);
+    const written = text.value.trim();
+    done(isYes ? (wantsText ? (written || mayBeEmpty ? written : null) : true) : null);
   }, { once: true }));
+}
+
+/** Ask for words and send them by `send`; returns whether they were taken. Nobody has to write them twice. */
+async function write(question, options, send) {
+  const text = await askReader(question, { ...options, wantsText: true, given: unsent });
+  unsent = text ?? "";
+  if (text === null || !await send(text)) return false;
+  unsent = "";
+  return true;
 }
 
 /** In a session that has ended, say what to do in place of `add`. */
@@ -54,7 +64,7 @@ function whileOpen(add) { return async () => { if (isOver) await askReader(own("
 const ACTS = {
   share: () => share(),
   bookmark: () => bookmark(),
-  note: whileOpen(async () => { const text = await askReader(own("note_hint"), { yes: own("add_note"), wantsText: true }); if (text) await act("notes", { text }); }),
+  note: whileOpen(() => write(own("note_hint"), { yes: own("add_note") }, (text) => act("notes", { text }))),
   tag: whileOpen(async () => { const text = await askReader(own("tag"), { yes: own("add_tag"), wantsText: true }); if (text) await act("tags", { add: [text] }); }),
 };
 for (const word of ["pause", "resume", "end"]) {

@@ -11,10 +11,9 @@ async function bookmark() {
     return;
   }
   const question = own("bookmark_what", { time: clock(entry.ms), words: momentOf(entry) });
-  const text = await askReader(question, { yes: own("add_bookmark"), wantsText: true, charsMax: BOOKMARK_CHARS_MAX, mayBeEmpty: true });
-  if (text === null) return;
   const place = { [entry.isMessage ? "seq" : "event"]: entry.number };
-  if (await act("bookmarks", { ...place, ...(text ? { text: text.replace(/\s+/g, " ") } : {}) })) await showBookmarks();
+  const mark = (text) => act("bookmarks", { ...place, ...(text ? { text: text.replace(/\s+/g, " ") } : {}) });
+  if (await write(question, { yes: own("add_bookmark"), charsMax: BOOKMARK_CHARS_MAX, mayBeEmpty: true }, mark)) await showBookmarks();
 }
 
 /** Show what is marked, in the order of the session. */

@@ -65,6 +65,11 @@ async function fail(error) {
   const { refusalText } = await service;
   byId("wrong").textContent = refusalText(error, W.service);
 }
+/** The session is followed no longer. */
+function onRefused(error) {
+  if (error.status === 401) toSignIn();
+  else fail(error);
+}
 /** Say why there is nothing to show, and lead back to where there is something. */
 async function failToBegin(error) {
   if (error.status === 401) { toSignIn(); return; }
@@ -110,7 +115,7 @@ async function begin() {
   document.querySelector(".kicker").append(...door(me, { signal: leaving.signal, ended: toSignIn }).flatMap((part) => [" ", part]));
   if (asOf) { tellThen(); return; }
   addEventListener("pagehide", () => leaving.abort(), { once: true });
-  live(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: catchUp, onLine: tellLine });
+  live(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: catchUp, onRefused, onLine: tellLine });
 }
 
 /** Open the session at the first line that has the words that were searched for. */

@@ -42,7 +42,8 @@ export async function showFind({ main, address, signal }) {
     person.replaceChildren(...(asked.user_id && shown.size ? [make("a", { href: `/?${new URLSearchParams({ user: asked.user_id })}` }, say("served.person"))] : []));
     if (!shown.size) list.append(make("li", { class: "empty" }, say(addressOf(asked) === "/" ? "find.nothing_yet" : "find.none")));
     const { q, bookmarked, ...filters } = parametersOf(asked);  // Both are looked up, and so not followed.
-    follow("/v1/live", { parameters: { ...filters, after: page.position }, signal: here, onEvent: happened });
+    const onRefused = (error) => { if (error.status === 401) location.reload(); else refuse(error); };
+    follow("/v1/live", { parameters: { ...filters, after: page.position }, signal: here, onEvent: happened, onRefused });
     return here;
   }
 

@@ -24,8 +24,9 @@ export async function ask(path, { method = "GET", parameters, body, signal } = {
   throw await refusalOf(response);
 }
 
-/** Follow server-sent events: `onEvent(name, data)` for each, until `signal` ends it. A broken line is taken up again; `onLine(isThere)` is told. */
-export async function follow(path, { parameters, signal, onEvent, onLine = () => {} }) {
+/** Follow server-sent events: `onEvent(name, data)` for each, until `signal` ends it. A broken line is taken up again; `onLine(isThere)` is told.
+ * `onRefused(error)` is told that the service lets one follow no longer, as when a sign-in has ended while the device slept. */
+export async function follow(path, { parameters, signal, onEvent, onRefused, onLine = () => {} }) {
   let last = null, pause = 500;
   while (!signal.aborted) {
     try {
@@ -39,7 +40,8 @@ export async function follow(path, { parameters, signal, onEvent, onLine = () =>
         if (event.data) onEvent(event.event, JSON.parse(event.data));
       }
     } catch (error) {
-      if (signal.aborted || (error instanceof Refusal && error.status < 500 && error.status !== 429)) return;
+      if (signal.aborted) return;
+      if (error instanceof Refusal && error.status < 500 && error.status !== 429) { onRefused(error); return; }
     }
     if (signal.aborted) return;
     onLine(false);
