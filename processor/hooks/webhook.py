@@ -15,6 +15,7 @@ from processor.hooks.signing import key_of, signature
 from processor.http import ANSWER_BYTES_MAX, Answer, ask
 from processor.runtime.backoff import backoff_s
 from processor.settings.addresses import is_web_address
+from processor.upstream.words.counting import counted
 
 TIMEOUT_S: Final = 10.0
 PATIENCE_S: Final = 300.0
@@ -88,7 +89,8 @@ class Webhook:
             pause_s = max(_asked_s(answer), longest_s * random.uniform(0.5, 1.0))  # noqa: S311  # No secret.
             if time.monotonic() + pause_s > give_up_s:
                 raise WebhookFailed(
-                    f"the receiver has not taken it after {failures} tries in {self._patience_s:g} s: {why}",
+                    f"the receiver has not taken it after {counted(failures, 'try', 'tries')} in "
+                    f"{self._patience_s:g} s: {why}",
                     remedy="see that the receiver runs and is reached from here",
                 )
             self._wait(pause_s)

@@ -322,7 +322,7 @@ def test_a_page_is_signed_if_the_service_has_the_key(
 
     assert verified("site.pub") == (
         0,
-        f"sound   {file}  page\n1 pages: 1 sound, 0 broken\nsignatures by the key {key_id}: 1, checked with it\n",
+        f"sound   {file}  page\n1 page: 1 sound, 0 broken\nsignatures by the key {key_id}: 1, checked with it\n",
     )
     assert json.loads(verified("site.pub", "--json")[1])["reports"][0]["signed_by"] == key_id
     assert "which is none of those given" in verified("other.pub")[1]

@@ -85,7 +85,7 @@ def test_the_time_is_bounded() -> None:
         _webhook(receiver, patience_s=0.8).send({}, "id-1")
     with (
         Receiver(lambda _: Answers(429, headers={"Retry-After": "3600"})) as receiver,
-        pytest.raises(WebhookFailed, match="after 1 tries"),
+        pytest.raises(WebhookFailed, match="after 1 try"),
     ):
         _webhook(receiver).send({}, "id-1")
 
