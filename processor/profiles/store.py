@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from cryptography.fernet import InvalidToken
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from processor.errors import UsageError
@@ -14,7 +14,7 @@ from processor.profiles.bookmarks import Bookmarks, Sealing
 from processor.profiles.cipher import cipher_of
 from processor.profiles.pseudonyms import Pseudonyms
 from processor.profiles.shares import Shares
-from processor.profiles.tables import METADATA, PERSONS, PROFILES, RESUMES
+from processor.profiles.tables import LAYOUT, LAYOUTS, METADATA, PERSONS, PROFILES, RESUMES
 from processor.store.database import Database
 from processor.store.opening import open_database
 
@@ -96,7 +96,7 @@ class Profiles:
 
         Raises:
             StoreUnavailable: the database does not answer.
-            UsageError: it cannot be used, or this was encrypted with another key.
+            UsageError: it cannot be used, has another release's layout, or this was encrypted with another key.
         """
         self._make()
         query = select(PROFILES.c.given, PROFILES.c.info).where(PROFILES.c.pseudonym == pseudonym)
@@ -128,8 +128,11 @@ class Profiles:
 
     def _make(self) -> None:
         if not self._is_made:
-            with self._database.writing() as connection:
+            with self._database.reading() as connection:
+                self._database.dialect.begin_making(connection)
+                _check_layout(connection, self._database.name)
                 METADATA.create_all(connection)
+                connection.commit()
             self._is_made = True
 
     def _closed(self, value: Any) -> bytes:
@@ -144,6 +147,23 @@ class Profiles:
                 "a profile cannot be read: it was kept with another key, or without one",
                 remedy="set A3CP_PROFILE_STORE_KEY to the key that it was kept with",
             ) from None
+
+
+def _check_layout(connection: Connection, name: str) -> None:
+    """Note the layout in a store that has none yet.
+
+    Raises:
+        UsageError: it has another one.
+    """
+    LAYOUTS.create(connection, checkfirst=True)
+    held = connection.execute(select(LAYOUTS.c.layout)).scalar()
+    if held is None:
+        connection.execute(insert(LAYOUTS).values(layout=LAYOUT))
+    elif held != LAYOUT:
+        raise UsageError(
+            f"the profile store {name} has the layout {held}, this release reads and writes {LAYOUT}",
+            remedy="use the release that wrote it, or put back the copy of before the upgrade",
+        )
 
 
 def resume_digest(resume: _Json) -> str:

@@ -2,9 +2,16 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
+
+LAYOUT: Final = 1
+"""The number of what stands below. Whoever changes it brings stores of the layouts before forward, as store/forward.py
+does."""
 
 METADATA: Final = MetaData()
+
+LAYOUTS: Final = Table("profiles_layout", METADATA, Column("layout", Integer, primary_key=True, autoincrement=False))
+"""One row: the layout that the store has. One that was made before there was a number has the first."""
 
 PROFILES: Final = Table(
     "profiles",

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from processor.errors import UsageError
 from processor.profiles import Profile, Profiles, Pseudonyms, open_profiles, site_key
 from processor.profiles.pseudonyms import SITE_KEY_FILE
+from processor.profiles.tables import LAYOUT, LAYOUTS
 from processor.settings.model import Settings
+from processor.store.opening import open_database
 
 PSEUDONYMS = Pseudonyms(b"site key")
 
@@ -37,6 +40,25 @@ def test_what_is_kept_is_given_back(address: str) -> None:
     assert again.profile("person-unknown") is None
     assert again.pseudonym("bob@example.org") == PSEUDONYMS.of("bob@example.org")
     assert again.profile(PSEUDONYMS.of("bob@example.org")) is None, "to ask keeps nothing"
+
+
+def test_a_store_of_a_later_release_is_left_as_it_is(address: str) -> None:
+    """It says so in one line, whatever is asked; one from before there was a layout gets its number."""
+    profiles = opened(address)
+    pseudonym = profiles.pseudonym_of("ann@example.org")
+    database = open_database(address)
+    with database.writing() as connection:
+        LAYOUTS.drop(connection)
+    assert opened(address).profile(pseudonym) is not None
+    with database.writing() as connection:
+        connection.execute(update(LAYOUTS).values(layout=LAYOUT + 1))
+    later = opened(address)
+    for ask in (lambda: later.profile(pseudonym), lambda: later.remove(pseudonym), lambda: later.shares.get("x")):
+        with pytest.raises(UsageError, match=f"has the layout {LAYOUT + 1}, this release reads and writes {LAYOUT}"):
+            ask()
+    with database.writing() as connection:
+        connection.execute(update(LAYOUTS).values(layout=LAYOUT))
+    assert opened(address).profile(pseudonym) is not None
 
 
 def test_a_resume_is_found_by_its_hash(address: str) -> None:
