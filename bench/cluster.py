@@ -130,15 +130,6 @@ class Cluster:
                     left.discard(record.partition())
         consumer.close()
 
-    def forget_groups(self, starting_with: str) -> None:
-        """Delete consumer groups that are over."""
-        listed = self.admin.list_consumer_groups().result()
-        names = [group.group_id for group in listed.valid if group.group_id.startswith(starting_with)]
-        if names:
-            for future in self.admin.delete_consumer_groups(names).values():
-                with suppress(KafkaException):  # A member may still be timing out.
-                    future.result()
-
     def members(self, group: str) -> Mapping[str, frozenset[int]]:
         """Return the partitions of each member of a group."""
         with suppress(KafkaException):

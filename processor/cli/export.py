@@ -4,37 +4,29 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 from rich import progress
 from rich.console import Console
 
-from processor.bundles.bundle import BundleOutcome
 from processor.bundles.contents import ALL_FORMATS, Format
+from processor.cli.exported import export_outcome, files_outcome, tell_export, tell_files, warn_of_set_aside
 from processor.cli.extras import require
 from processor.cli.settings import Bootstrap, Json, Prefix, SignKey, Store, chosen, time_ms
 from processor.cli.text import print_json
 from processor.errors import A3CPError, UsageError
 from processor.processes.files import Files, Wanted
 from processor.processes.signals import stop_on_signals
-from processor.sessions.aside import NEWS_MAX
 from processor.sessions.ports import SessionFilter
-from processor.sessions.ports import Store as StorePort
 from processor.sessions.progress import ExportProgress
 from processor.settings.model import Settings
 from processor.targets.target import Target
-from processor.upstream.words.counting import counted
 from processor.wiring import signer_of, store_of
 
 if TYPE_CHECKING:
     from processor.processes.exporter import Report
-
-PARTIAL_SHOWN: Final = 10
-ASIDE_SHOWN: Final = 10
 
 
 def export(
@@ -121,12 +113,12 @@ def export(
         files = Files(opened, settings, wanted, observer, stopped.is_set)
         with _progress_shown(report, quiet=as_json, follow=follow) as shown:
             done = export_topics(settings, opened, files, shown, stopped, to_end=not follow)
-        outcome = _outcome(opened, done, names)
+        outcome = export_outcome(opened, done, names)
         is_missing = session is not None and not opened.reader.count(SessionFilter(session_id=session))
     if as_json:
         print_json({**outcome, **files_outcome(files)})
     else:
-        _tell(outcome, opened.name, interrupted=stopped.is_set() and not follow)
+        tell_export(outcome, opened.name, interrupted=stopped.is_set() and not follow)
         tell_files(files)
     if is_missing and not stopped.is_set():
         raise UsageError(
@@ -231,135 +223,3 @@ def _progress_shown(report: "Report", *, quiet: bool, follow: bool) -> "Iterator
     columns = (progress.BarColumn(), text, progress.TimeElapsedColumn())
     with progress.Progress(*columns, console=console, transient=True) as bar:
         yield _WithBar(report, bar, follow=follow)
-
-
-def _outcome(store: StorePort, done: ExportProgress, names: Mapping[str, str]) -> dict[str, Any]:
-    totals = store.reader.totals()
-    partial = store.reader.sessions(SessionFilter(status="partial"), limit=PARTIAL_SHOWN)
-    return {
-        "written": {"messages": done.messages, "events": done.events, "unreadable": done.unreadable},
-        "read_again": done.again,
-        "left": done.left,
-        "held": {
-            "sessions": dict(totals.sessions),
-            "messages": totals.messages,
-            "without_session": totals.without_session,
-            "events": totals.events,
-            "unreadable": totals.unreadable,
-        },
-        "set_aside": [
-            {"position": f"{names[row.topic]}[{row.partition}]@{row.offset}", "reason": row.error}
-            for row in islice(store.reader.unreadable(), ASIDE_SHOWN)
-        ],
-        "standing": [
-            {
-                "position": f"{names[topic]}[{partition}]@{offset}",
-                "cause": cause.value,
-                "reason": why,
-                "remedy": remedy,
-            }
-            for topic, partition, offset, cause, why, remedy in done.standing
-        ],
-        "partial": [
-            {
-                "session_id": row.session_id,
-                "held": row.held_count,
-                "expected": row.expected_count,
-                "opened_twice": row.is_opened_twice,
-            }
-            for row in partial
-        ],
-    }
-
-
-def tell_partial(rows: list[dict[str, Any]]) -> None:
-    """Print the sessions that are partial, or were opened twice."""
-    for row in rows:
-        if row["opened_twice"]:
-            print(
-                f"opened twice: {row['session_id']} holds {counted(row['held'], 'message')}; "
-                "records were sent again much later"
-            )
-        else:
-            print(f"partial: {row['session_id']} holds {row['held']:,} of {counted(row['expected'], 'message')}")
-
-
-def _tell_set_aside(rows: list[dict[str, Any]], count: int) -> None:
-    if count:
-        print(
-            f"{counted(count, 'record is', 'records are')} set aside, since nobody can read them; "
-            "each export tries again:"
-        )
-        for row in rows:
-            print(f"set aside: {row['position']}: {row['reason']}")
-        if count > len(rows):
-            print(f"and {count - len(rows):,} more; the table unreadable has them all")
-
-
-def _tell(outcome: dict[str, Any], name: str, *, interrupted: bool) -> None:
-    written, held = outcome["written"], outcome["held"]
-    sessions = held["sessions"]
-    print(
-        f"wrote {counted(written['messages'], 'message')} and {counted(written['events'], 'session event')} into {name}"
-    )
-    counts = ", ".join(f"{sessions[status]:,} {status}" for status in ("complete", "partial", "open"))
-    print(f"it holds {counted(sum(sessions.values()), 'session')}: {counts}")
-    without = f", {held['without_session']:,} of them in no session" if held["without_session"] else ""
-    print(f"and {counted(held['messages'], 'message')}{without}")
-    if outcome["read_again"]:
-        print(
-            f"of these, {counted(outcome['read_again'], 'record was', 'records were')} set aside "
-            "before, and can be read now"
-        )
-    _tell_set_aside(outcome["set_aside"], held["unreadable"])
-    for place in outcome["standing"]:
-        print(f"stands still: {place['position']}: {place['reason']}; {place['remedy']}")
-    if outcome["standing"]:
-        print(f"{counted(outcome['left'], 'offset is', 'offsets are')} left there; the next export goes on from them")
-    tell_partial(outcome["partial"])
-    if (hidden := sessions["partial"] - len(outcome["partial"])) > 0:
-        print(f"and {hidden:,} more; a3cp sessions list --status partial shows them")
-    if interrupted and outcome["left"]:
-        print(f"stopped before the end: {counted(outcome['left'], 'offset is', 'offsets are')} left", file=sys.stderr)
-
-
-def files_outcome(files: Files) -> dict[str, Any]:
-    """Return what was written, for `--json`."""
-    told: dict[str, Any] = {}
-    if (bundles := files.bundles) is not None:
-        told["bundles"] = {
-            "root": bundles.target.root,
-            **{outcome.value: bundles.outcomes[outcome] for outcome in BundleOutcome},
-            "messages": bundles.messages,
-            "bytes": bundles.size_bytes,
-        }
-    if files.seal is not None:
-        told["seal"] = msgspec.to_builtins(files.seal)
-    if files.training is not None:
-        told["training"] = [date._asdict() for date in files.training.dates.values()]
-    return told
-
-
-def tell_files(files: Files) -> None:
-    """Print what was written."""
-    if (bundles := files.bundles) is not None:
-        counts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in bundles.counts().items())
-        size = f"{counted(bundles.messages, 'message')}, {bundles.size_bytes / 1_000_000:,.1f} MB"
-        print(f"bundles in {bundles.target.root}: {f'{counts} ({size})' if counts else 'nothing new'}")
-    if (seal := files.seal) is not None:
-        print(f"sealed {seal.day}: {counted(seal.leaves, 'leaf', 'leaves')}, root {seal.root}")
-    if files.training is not None:
-        for date in files.training.dates.values():
-            print(
-                f"training data of {date.date}: {counted(date.messages, 'message')}, "
-                f"{counted(date.captures, 'capture')}"
-            )
-
-
-def warn_of_set_aside(files: Files) -> None:
-    """Say on standard error what is not written, and why."""
-    for name, why in files.news():
-        print(f"set aside: {name}: {why}", file=sys.stderr)
-    for kind, aside in files.asides():
-        if (hidden := len(aside) - NEWS_MAX) > 0:
-            print(f"set aside: {hidden:,} more, each a {kind}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """The two worlds in which the promises of the `Log` port are tested: in memory, and on a real Kafka."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from confluent_kafka import Producer
 
@@ -18,25 +18,6 @@ PARTITIONS = 4
 EXPELLED_AFTER_MS = 5_000  # longer than a member of a test stands still by chance
 
 
-class World(Protocol):
-    """A broker with the five topics of one test."""
-
-    def member(self) -> Log:
-        """Join the group with one more member."""
-
-    def produce(self, partition: int, *values: bytes) -> None:
-        """Append to the raw topic."""
-
-    def values(self, topic: str, partition: int) -> list[bytes | None]:
-        """Return what is committed of `tagged` or `state`."""
-
-    def hide(self, partition: int, *values: bytes) -> Callable[[], None]:
-        """Append to the raw topic in a transaction that stays open; return what commits it."""
-
-    def expel(self, log: Log) -> None:
-        """See to it that the group gives up on a member, which does not notice."""
-
-
 class MemoryWorld:
     """All in memory."""
 
@@ -44,24 +25,29 @@ class MemoryWorld:
         self.broker = broker
 
     def member(self) -> Log:
+        """Join the group with one more member."""
         return MemoryLog(self.broker, raw="raw", state="state")
 
     def produce(self, partition: int, *values: bytes) -> None:
+        """Append to the raw topic."""
         for value in values:
             self.broker.append(("raw", value, b"user", partition, None))
 
     def values(self, topic: str, partition: int) -> list[bytes | None]:
+        """Return what is committed of `tagged` or `state`."""
         return [record.raw_value for record in self.broker.topics[topic][partition]]
 
     def topic(self, name: str) -> str:
         return name
 
     def hide(self, partition: int, *values: bytes) -> Callable[[], None]:
+        """Append to the raw topic in a transaction that stays open; return what commits it."""
         self.broker.hidden[partition] = len(self.broker.topics["raw"][partition])
         self.produce(partition, *values)
         return self.broker.hidden.clear
 
     def expel(self, log: Log) -> None:
+        """See to it that the group gives up on a member, which does not notice."""
         self.broker.remove(log)
 
 

@@ -45,9 +45,7 @@ def test_every_request_is_answered(operation: Any, mode: GenerationMode) -> None
 
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
-@pytest.mark.parametrize(
-    "operation", [each for each in OPERATIONS if is_live(each)], ids=lambda operation: operation.label
-)
+@pytest.mark.parametrize("operation", LIVE, ids=lambda operation: operation.label)
 def test_every_live_stream_begins_or_is_refused(operation: Any, mode: GenerationMode) -> None:
     """Its answer does not end, so the client goes as soon as it has the head, and the stream ends with it."""
 

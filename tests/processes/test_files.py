@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processor.cli.export import files_outcome, tell_files, warn_of_set_aside
+from processor.cli.exported import files_outcome, tell_files, warn_of_set_aside
 from processor.processes.files import Files, Wanted
 from processor.sessions.aside import SetAside
 from processor.sessions.ports import SessionFilter
