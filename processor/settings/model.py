@@ -1,4 +1,4 @@
-"""Every setting: type, unit, default, meaning. Read once at start (`config_sources.load`), handed on as values.
+"""Every setting: type, unit, default, meaning. Read once at start (`sources.load`), handed on as values.
 
 docs/configuration.md has the table; tests/test_repository.py keeps both equal.
 """
@@ -81,7 +81,7 @@ def _setting(default: object, meaning: str, unit: str = "", **limits: Any) -> An
 
 
 class Settings(WholeNumbers, BaseSettings):
-    """All settings, checked. Made by `config_sources.load`."""
+    """All settings, checked. Made by `sources.load`."""
 
     model_config = SettingsConfigDict(
         frozen=True,

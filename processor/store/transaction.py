@@ -21,7 +21,7 @@ _ALL: Final = [name for name in columns(SESSIONS) if name != "session_id"]
 
 
 class SqlTransaction:
-    """See `Transaction`; made by `SqlSessionWriter.transaction`, which commits it."""
+    """See `Transaction`; made by `SqlWriter.transaction`, which commits it."""
 
     def __init__(
         self, connection: Connection, dialect: Dialect, offsets: Mapping[Source, tuple[int | None, int]], layout: int
