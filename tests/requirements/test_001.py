@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidMessage
 from websockets.sync.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
@@ -219,7 +219,7 @@ class Speaker:
                 async with connect(self._way(), subprotocols=[Subprotocol("a3cp.v1")]) as client:
                     await self._talk(client, numbers)
                     return
-            except (OSError, TimeoutError, ConnectionClosed):
+            except (OSError, TimeoutError, InvalidMessage, ConnectionClosed):  # Killed before it welcomed us, or after.
                 await asyncio.sleep(0.1)
 
     def _way(self) -> str:
