@@ -32,13 +32,14 @@ pytestmark = pytest.mark.broker
 BEFORE: Final = 3
 AFTER: Final = 6
 USERS: Final = [f"user-{number}" for number in range(24)]
-QUIET_MS: Final = 3_600_000  # The clock ends nothing meanwhile.
+QUIET_MS: Final = 3_600_000  # The clock ends nothing meanwhile,
+SESSION_TIMEOUT_MS: Final = 6_000  # and who stands still for a moment is a member still.
 
 
 @pytest.fixture
 def fleet(kafka: str, prefix: str, tmp_path: Path) -> Iterator[Fleet]:
     ensure_topics({"bootstrap.servers": kafka}, prefix, partitions=BEFORE)
-    with Fleet(kafka, prefix, tmp_path, quiet_ms=QUIET_MS) as made:
+    with Fleet(kafka, prefix, tmp_path, quiet_ms=QUIET_MS, session_timeout_ms=SESSION_TIMEOUT_MS) as made:
         yield made
     admin = AdminClient({"bootstrap.servers": kafka})
     for deleted in admin.delete_topics(list(made.names), request_timeout=60).values():
