@@ -44,7 +44,7 @@ def test_killed_at_random_moments(
 @pytest.mark.long
 def test_a_killed_worker_is_started_again(kafka: str, topics: str, tmp_path: Path) -> None:
     """The supervisor of several workers replaces one that was killed."""
-    with Fleet(kafka, topics, tmp_path, metrics_port=free_ports(1)[0]) as fleet, Load(kafka, fleet.names.raw):
+    with Fleet(kafka, topics, tmp_path, metrics_port=free_ports(3)[0]) as fleet, Load(kafka, fleet.names.raw):
         supervisor = fleet.start("--workers", "2")
         await_true("both started", lambda: supervisor.said("started") == 2)
         children = supervisor.children()

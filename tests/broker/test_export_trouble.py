@@ -152,7 +152,7 @@ def test_a_feed_closes_while_a_commit_has_no_answer(prefix: str, tmp_path: Path)
         os.waitpid(running.pid, 0)
         closing = threading.Thread(target=feed.close, daemon=True)
         closing.start()
-        closing.join(30)
+        closing.join(60)
         assert not closing.is_alive()
 
 

@@ -73,7 +73,7 @@ def test_ids_on_which_the_registry_fails(kafka: str, topics: str, tmp_path: Path
         assert worker.said("stands still") >= 2
         (letter,) = read_topic(kafka, names.dlq)[2]
         assert b"more than 1000 fields that take no bytes" in dict(letter.headers)["a3cp-dlq-message"]
-        assert worker.stop(5) == 0
+        assert worker.stop(30) == 0
         answers.fails, answers.drips = set(), set()
         fleet.start(slot=0)
         await_true("all is tagged", lambda: tagged() == [3, 1, 1, 2])
