@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
     scheduling._split_scope = split_scope
     return scheduling
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Let each worker begin with other files: in a new clone pytest compiles each for 30 ms, and all would do the same.
+
+    What one worker has compiled is there for the others.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    root = session.config.rootpath
+    places = [root / argument.partition("::")[0] for argument in session.config.args]
+    files = sorted(file for place in places for file in (place.rglob("test_*.py") if place.is_dir() else [place]))
+    first = int(worker["workerid"].removeprefix("gw")) * len(files) // worker["workercount"]
+    for file in files[first:] + files[:first]:
+        with suppress(Exception):  # pytest imports it again, and tells.
+            import_module(".".join(file.relative_to(root).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
