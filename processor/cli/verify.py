@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from processor.audit.sessions import verify_topics
+from processor.audit.verifying import verify_topics
 from processor.bundles.sealed import SealReport, Seals
 from processor.bundles.seals import SealLog
 from processor.bundles.signatures import Checker

@@ -1,8 +1,8 @@
 """What speaks to people and programs over HTTP: parse, ask, answer. No rules here.
 
 The faces. `v1/` is the session API, `gateway/` the sockets, `page/` the page for people. `a3cp.py` and `assessment.py`
-have forms that others have set. `shared.py` shows a session to whoever has its link. `operations.py` and `corner.py`
-are for operators.
+have forms that others have set. `shared.py` shows a session to whoever has its link. `operations.py` is for operators;
+`corner.py` looks how everything stands, and `standing.py` has the form in which that is told.
 
 `app.py` puts them together. A request passes, in this order, `tracing.py`, `recording.py` (its id, metrics, access
 log), `gate.py` (may it come in), `paths.py`, `quick.py` and `calling.py` (the short way of what is asked most). Routes

@@ -1,4 +1,4 @@
-"""How everything stands, for operators: what waits to be read, dead letters, the outbox, what runs. No content.
+"""Looks how everything stands, for operators: what waits to be read, dead letters, the outbox, what runs. No content.
 
 Kafka is asked when somebody looks, and at most every few seconds. A part that does not answer is named with the reason;
 the others are told all the same.
@@ -10,14 +10,23 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Final, Literal, Protocol, TypeVar
-
-import msgspec
+from typing import Final, Protocol, TypeVar
 
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
 from processor.codec.state import LAYOUT
 from processor.errors import A3CPError, StoreUnavailable
+from processor.faces.standing import (
+    Behind,
+    BehindPartition,
+    ExporterStanding,
+    LetterGroup,
+    Letters,
+    OutboxStanding,
+    ProcessorStanding,
+    Standing,
+    Versions,
+)
 from processor.kafka.deadletters.letter import DeadLetter, Group, grouped
 from processor.kafka.overview.overview import Overview, troubles
 from processor.outbox.ports import Stock
@@ -47,94 +56,6 @@ class Broker(Protocol):
 
     def appended_ms(self, spans: Mapping[Place, tuple[int, int]]) -> Mapping[Place, int]:
         """Return when the first record of each span was appended, ms. Spans without a record are left out."""
-
-
-class Behind(msgspec.Struct, frozen=True):
-    """What somebody has still to read: how many records, and for how long the first of them has waited."""
-
-    records: int
-    seconds: float | None
-
-
-class BehindPartition(msgspec.Struct, frozen=True):
-    """A partition of a3cp.raw that the processor has still to read."""
-
-    partition: int
-    records: int
-    slot: int | None
-    stands_still: bool
-
-
-class ProcessorStanding(Behind, frozen=True):
-    """How the processor stands: what it has to read, who works, what is wrong, in words."""
-
-    workers: int
-    partitions: list[BehindPartition]
-    troubles: list[str]
-
-
-class ExporterStanding(Behind, frozen=True):
-    """How far the store is behind the topics, and how many exporters follow them."""
-
-    following: int | None
-
-
-class LetterGroup(msgspec.Struct, frozen=True):
-    """Dead letters that have all in common: why they were set aside, and what puts them back."""
-
-    count: int
-    status: Literal["waiting", "failed again", "withheld"]
-    stage: str
-    why: str
-    remedy: str | None
-    latest: str
-    position: str
-    command: str | None
-
-
-class Letters(msgspec.Struct, frozen=True):
-    """The dead letters that were not put back yet, among the latest ones."""
-
-    count: int
-    groups: list[LetterGroup]
-
-
-class OutboxStanding(msgspec.Struct, frozen=True):
-    """What waits in the outbox for Kafka, and since when."""
-
-    records: int
-    size_bytes: int
-    size_bytes_max: int
-    oldest_since: str | None
-    age_ms_max: int
-    refused: int
-    kafka_is_away: bool
-
-
-class Versions(msgspec.Struct, frozen=True):
-    """What runs: the release, Python, the message schema, the layouts of the state and of the store."""
-
-    release: str
-    python: str
-    message_schema: str
-    state_layout: int
-    store_layout: int
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """How everything stands. A part that is null is not there, or `unknown` says why it cannot be told."""
-
-    at: str
-    versions: Versions
-    ready: bool = True
-    reasons: Sequence[str] = ()
-    warnings: Sequence[str] = ()
-    service: Behind | None = None
-    processor: ProcessorStanding | None = None
-    exporter: ExporterStanding | None = None
-    dead_letters: Letters | None = None
-    outbox: OutboxStanding | None = None
-    unknown: dict[str, str] = {}
 
 
 class Corner:

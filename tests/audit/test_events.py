@@ -8,7 +8,7 @@ import pytest
 
 from processor.audit.outcomes import audit
 from processor.audit.report import AuditReport
-from processor.audit.sessions import verify_topics
+from processor.audit.verifying import verify_topics
 from processor.codec import Codec
 from processor.codec.events import SOURCE, sealed_view, to_json
 from processor.codec.wire import confluent_header

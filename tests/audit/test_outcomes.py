@@ -10,7 +10,7 @@ import pytest
 from processor.audit.alignment import align
 from processor.audit.outcomes import audit
 from processor.audit.report import AuditReport
-from processor.audit.sessions import verify_topics
+from processor.audit.verifying import verify_topics
 from processor.codec.state import decode_state, encode_state
 from processor.runtime.erased import ErasureMark, mark_of
 from processor.runtime.ports import TopicRecord

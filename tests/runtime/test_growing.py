@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from processor.audit.outcomes import audit
 from processor.audit.report import AuditReport
-from processor.audit.sessions import verify_topics
+from processor.audit.verifying import verify_topics
 from processor.codec.state import decode_state
 from processor.codec.tagged import TaggedView
 from processor.runtime.growing import Grown, moves, next_partition, parent_of, partitions_at

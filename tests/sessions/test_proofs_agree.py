@@ -9,7 +9,7 @@ import pytest
 
 from processor.audit.outcomes import audit
 from processor.audit.report import TWICE_SHOWN, AuditReport
-from processor.audit.sessions import verify_topics
+from processor.audit.verifying import verify_topics
 from processor.bundles.verify import verify
 from processor.core.model import Rules
 from processor.settings.documents import example_messages

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 from msgspec.structs import replace
 
 from processor.faces.context import Given
-from processor.faces.corner import Standing
 from processor.faces.operations import readiness
 from processor.faces.problems import Problem
 from processor.faces.roles import needs
+from processor.faces.standing import Standing
 from processor.faces.v1.reading import answer, in_thread
 from processor.faces.v1.shapes import answers
 
