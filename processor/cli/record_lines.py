@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from processor.cli.text import plain, plain_id, when
+from processor.cli.text import plain, when
 from processor.codec import Codec
 from processor.codec.events import EventView
 from processor.codec.isotime import format_time
@@ -13,6 +13,7 @@ from processor.runtime.ports import TopicRecord
 from processor.runtime.withholding import why_withheld
 from processor.sessions.jsonforms import event_fields
 from processor.upstream.words import event_words, message_words
+from processor.upstream.words.ids import plain_id
 
 
 class Said(NamedTuple):

@@ -15,7 +15,7 @@ from processor.cli.commands import App
 from processor.cli.places import session_of
 from processor.cli.settings import Json, Store, one_of, stored, time_ms
 from processor.cli.terminal import new_console, new_table
-from processor.cli.text import counts, plain, plain_id, print_json, when
+from processor.cli.text import counts, plain, print_json, when
 from processor.cli.timeline import timeline
 from processor.codec.events import from_json
 from processor.errors import UsageError
@@ -30,6 +30,7 @@ from processor.upstream.notices import Notice
 from processor.upstream.vocabulary import ENDS, FLAGS, flag_counts, flag_text
 from processor.upstream.words import span_words
 from processor.upstream.words.counting import counted
+from processor.upstream.words.ids import plain_id
 
 app = App("The sessions in the store.")
 

@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from itertools import islice
@@ -19,30 +18,11 @@ _STEERING: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     r"\U000e0000-\U000e0fff]"
 )
-_EAST_ASIAN: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"})
 
 
 def plain(text: str) -> str:
     """Return `text` with its control characters marked, so that it cannot steer the terminal."""
     return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def plain_id(name: str) -> str:
-    """Return an id. If it could be taken for another one, it is in quotes, with its odd characters as `\\u….`
-
-    Such an id has outer blanks, invisible characters, several spellings, or letters of several scripts: a Cyrillic "а"
-    in a Latin word.
-    """
-    return name if _is_unmistakable(name) else json.dumps(name)
-
-
-def _is_unmistakable(name: str) -> bool:
-    if name.isascii():
-        return name.isprintable() and name == name.strip()
-    if unicodedata.normalize("NFKC", name) != name or not name.isprintable() or name != name.strip():
-        return False
-    scripts = {unicodedata.name(letter, "?").partition(" ")[0] for letter in name if letter.isalpha()}
-    return len(scripts) < 2 or scripts <= _EAST_ASIAN
 
 
 def nearest(text: str, known: Iterable[str]) -> list[str]:

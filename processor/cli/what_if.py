@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from processor.cli.settings import Json, Store, codec_of_settings, stored, time_ms
-from processor.cli.text import plain_id, print_json, when
+from processor.cli.text import print_json, when
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.errors import UsageError
 from processor.sessions.jsonforms import what_if_fields
@@ -18,6 +18,7 @@ from processor.sessions.what_if import OtherLimits, WhatIf, histories, policy_of
 from processor.sessions.what_if import what_if as answer_of
 from processor.settings.sources import load
 from processor.upstream.words.counting import counted
+from processor.upstream.words.ids import plain_id
 
 _UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": HOUR_MS, "d": DAY_MS}
 _length: Final = re.compile(r"(\d{1,12})(ms|s|min|m|h|d)").fullmatch

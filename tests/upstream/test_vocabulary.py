@@ -51,4 +51,4 @@ def test_every_place_of_a_phrase_can_be_filled() -> None:
     words = table()
     for text in words["phrases"].values():
         for kind in re.findall(r":(\w+)\}", text):
-            assert kind in words or kind in words["counts"] or kind in ("span", "precise", "time", "number"), text
+            assert kind in words or kind in words["counts"] or kind in ("span", "precise", "time", "number", "id"), text

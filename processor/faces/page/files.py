@@ -25,7 +25,7 @@ const tables = () => W;
 const phrase = (name, values) => fill({ phrase: name, values });
 const range = (from, to) => new Intl.DateTimeFormat(locale, { dateStyle: "long" }).formatRange(from, to);
 export { chooseLanguage, counted, day, dayKey, fillText, flagText, minute, number, phrase, range, span, tables, told };
-export { who as whose };
+export { plainId, who as whose };
 """
 """Makes a module of the script that fills phrases, which a session's own page has as part of its one script."""
 

@@ -1,8 +1,8 @@
 """The tables of words: a file for each language, with the same names in all of them.
 
 A phrase has places for values: `{label}`; `{reason:ends}` is the word that the table `ends` has for a value;
-`{length:span}` is a length of time, `{length:precise}` one to the millisecond, `{start:time}` a moment,
-`{held:number}` a number, `{lines:lines}` a number of what `counts` names. A list is told as “a” or “b”, flags with
+`{length:span}` is a length of time, `{length:precise}` one to the millisecond, `{start:time}` a moment, `{user:id}` an
+id, `{held:number}` a number, `{lines:lines}` a number of what `counts` names. A list is told as “a” or “b”, flags with
 their numbers. What stands in `[…]` is left out when a value in it is missing. The script of the pages (words.js) fills
 them alike.
 """
@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from processor.codec.isotime import format_time
+from processor.upstream.words.ids import plain_id
 
 LANGUAGES: Final = ("en", "de")
 WORDS_CHARS_MAX: Final = 400  # of one line; the whole text is in the record
@@ -61,6 +62,8 @@ def _told(value: Any, kind: str | None, words: Mapping[str, Any]) -> str:
         return str(words["or"]).join(words["quoted"].replace("{text}", each) for each in value)
     if isinstance(value, dict):
         return ", ".join(f"{count:,} {_flag(word, words)}" for word, count in value.items())
+    if kind == "id":
+        return plain_id(value)
     if kind == "span":
         return span_words(value)
     if kind == "precise":

@@ -22,12 +22,20 @@ function told(value, kind) {
   if (kind === "reasons" && Array.isArray(value)) return value.map((word) => W.reasons[word] ?? word).join("; ");
   if (Array.isArray(value)) return value.map((each) => W.quoted.replace("{text}", () => each)).join(W.or);
   if (typeof value === "object") return Object.entries(value).map(([word, count]) => `${number(count)} ${flagText(word)}`).join(", ");
+  if (kind === "id") return plainId(value);
   if (kind === "span") return span(value);
   if (kind === "precise") return precise(value);
   if (kind === "time") return format("moment").format(value);
   if (kind === "number") return number(value);
   if (Object.hasOwn(W.counts, kind)) return counted(kind, value);
   return String(kind && Object.hasOwn(W[kind], value) ? W[kind][value] : value);
+}
+/** An id. If it could be taken for another one, it is in quotes, with its odd characters as \u…. As processor/upstream/words/ids.py. */
+function plainId(id) {
+  const isPrintable = !/[\p{C}\p{Z}]/u.test(id.replaceAll(" ", "")), isMixed = /\p{Script=Latin}/u.test(id) && /(?=\p{L})\P{Script=Latin}/u.test(id);
+  if (isPrintable && !isMixed && id === id.trim() && !id.includes("  ") && id === id.normalize("NFKC")) return id;
+  const escaped = (unit) => `\\u${unit.charCodeAt().toString(16).padStart(4, "0")}`;
+  return JSON.stringify(id).replace(/[^ -~]|(?<= ) /g, escaped);
 }
 const number = (value) => format("number").format(value);
 const counted = (name, count) => W.counts[name][count === 1 ? "one" : "other"].replace("{count}", number(count));

@@ -2,7 +2,7 @@
 
 import { make } from "/static/elements.js";
 import { ask } from "/static/http.js";
-import { tables } from "/static/said.js";
+import { plainId, tables } from "/static/said.js";
 import { flagWord, say } from "/static/words.js";
 
 const TYPING_MS = 250;  // after the last key, before it is searched
@@ -53,7 +53,7 @@ export function form(asked, changed) {
     values.map((each) => make("option", { value: each, selected: asked[name] === each }, wordOf(each)))));
   const known = (name, by) => {  // What there was in the last weeks is suggested, once somebody goes there.
     const list = make("datalist", { id: `known-${name}` }), since = new Date(Date.now() - KNOWN_MS).toISOString();
-    const told = ({ stats }) => list.replaceChildren(...Object.keys(stats).filter(Boolean).map((value) => make("option", { value })));
+    const told = ({ stats }) => list.replaceChildren(...Object.keys(stats).filter(Boolean).map((value) => make("option", { value, label: plainId(value) })));
     const labelled = field(name, { list: list.id });
     labelled.addEventListener("focusin", () => ask("/v1/stats", { parameters: { by, since } }).then(told, () => {}), { once: true });
     labelled.append(list);

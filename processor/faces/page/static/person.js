@@ -2,7 +2,7 @@
 
 import { announce, given, make } from "/static/elements.js";
 import { ask } from "/static/http.js";
-import { number, phrase, range, span, tables, whose } from "/static/said.js";
+import { number, phrase, plainId, range, span, tables, whose } from "/static/said.js";
 import { dateOf, flagWord, isTelling, say, stateWord, timeOf } from "/static/words.js";
 
 const PAGE = 200;          // sessions that are asked for at once
@@ -22,9 +22,9 @@ export async function showPerson({ main, address, me, signal }) {
   const week = range(monday.getTime(), plusDays(monday, 6).getTime());
   const print = make("button", { type: "button", class: "main", disabled: true, click: () => window.print() }, say("person.print"));
   const told = make("div", { class: "told" }), days = make("div", { class: "days" });
-  document.title = `${user}, ${week}`;
+  document.title = `${plainId(user)}, ${week}`;
   main.append(
-    make("header", { class: "person" }, given(user, { class: "name", role: "heading", "aria-level": 1, title: user }),
+    make("header", { class: "person" }, given(plainId(user), { class: "name", role: "heading", "aria-level": 1, title: plainId(user) }),
       make("p", { class: "soft control" }, say("person.all", { sessions: all.sessions, length: all.duration_ms }), " ",
         make("a", { href: `/?${new URLSearchParams({ user_id: user })}` }, say("person.sessions")))),
     choice(user, monday, print),
