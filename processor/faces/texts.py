@@ -35,7 +35,7 @@ def _word(text: str) -> str:
 Text = Annotated[str, Field(max_length=TEXT_CHARS_MAX), BeforeValidator(encodable)]
 """Any text."""
 
-Said = Annotated[Text, Field(min_length=1, pattern=r"\S")]
+Said = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS_MAX, pattern=r"\S"), BeforeValidator(encodable)]
 """A text that is not blank."""
 
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX), BeforeValidator(encodable), AfterValidator(_word)]

@@ -58,7 +58,10 @@ def test_a_session_from_its_beginning_to_its_end(sessions: Sessions) -> None:
     )  # fmt: skip
     assert began <= session.created_at <= datetime.now(UTC)
     added = sessions.add_message(session.session_id, {"source": "ui", "text": "hello"}, wait_s=5)
-    assert added.seq == 1
+    assert (added.session_id, added.seq) == (session.session_id, 1)
+    early = {"source": "ui", "text": "hello", "timestamp": "2020-01-01T00:00:00Z"}
+    moved = sessions.add_message(session.session_id, early, wait_s=5)
+    assert (moved.session_id != session.session_id, moved.seq) == (True, 1)
     ended = sessions.end(session.session_id, performer_id="carer01")
     assert (ended.kind, ended.reason, ended.message_count) == ("ended", "command", 1)
     session = sessions.get(session.session_id)

@@ -108,3 +108,9 @@ def test_words_of_all_languages_are_taken(http: TestClient, word: str) -> None:
     assert http.post(f"{path}/tags", json={"add": [word]}).status_code == 201
     session = http.get(path).json()
     assert (session["phase"], session["tags"]) == (word, [word])
+
+
+def test_a_text_that_is_too_short_is_told_in_characters(http: TestClient) -> None:
+    """An empty note is no list that has too few entries."""
+    answer = http.post(f"/v1/sessions/{created(http)}/notes", json={"text": ""})
+    assert answer.json()["detail"] == "body.text: at least 1 characters are wanted"

@@ -471,7 +471,9 @@ class AsyncSessions:
                 count += session.end_reason in _BY_ITSELF
         return count
 
-    async def export(self, session_id: str, form: Literal["zip", "html", "json", "jsonl", "csv"] = "zip") -> bytes:
+    async def export(
+        self, session_id: str, form: Literal["zip", "html", "json", "jsonl", "csv", "timeline"] = "zip"
+    ) -> bytes:
         """Return a session's files, as the exporter writes them: all in a zip, or the one of a kind."""
         answer = await self._asking.fetch(_path(session_id, "export"), params={"format": form}, session_id=session_id)
         return answer.body

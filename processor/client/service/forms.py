@@ -121,7 +121,8 @@ class Added:
     """A message that was taken."""
 
     record_id: str
-    seq: int | None = None  # its number in the session; None when it was not waited for
+    session_id: str | None = None  # another one if it is of a time when this one was not there; None as for `seq`
+    seq: int | None = None  # its number in that session; None when it was not waited for, or is of no session
     flags: tuple[str, ...] = ()
     backend: str = "kafka"  # fallback: it waits in an outbox
 
