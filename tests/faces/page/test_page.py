@@ -78,6 +78,7 @@ def test_a_note_is_added_and_nothing_is_edited(browser, service, http):
     open_session(browser, service, session_id)
     press_button(browser, "Note")
     assert "edited or deleted" in browser.run("document.querySelector('.rights').textContent")
+    assert not browser.run("document.querySelector('.rights').hidden")
     browser.press(*"calm today")
     press_button(browser, "Add the note")
     browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('calm today'))")
@@ -94,6 +95,7 @@ def test_an_end_is_asked_about_first(browser, service, http):
     open_session(browser, service, session_id)
     press_button(browser, "End")
     assert "cannot be taken back" in browser.run("document.getElementById('ask-what').textContent")
+    assert browser.run("document.querySelector('.rights').hidden"), "nothing is added under the reader's name"
     press_button(browser, "No")
     assert http.get(f"/v1/sessions/{session_id}").json()["status"] == "active"
     press_button(browser, "End")

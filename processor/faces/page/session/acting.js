@@ -34,7 +34,7 @@ function askReader(question, { yes, no = own("no"), wantsText = false, mayBeEmpt
   byId("ask-yes").textContent = yes ?? "";
   byId("ask-yes").hidden = yes === undefined;
   byId("ask-no").textContent = no;
-  text.hidden = !wantsText;
+  text.hidden = byId("ask-rights").hidden = !wantsText;  // Only words stay as they are, and under the reader's name.
   text.required = wantsText && !mayBeEmpty;
   text.maxLength = charsMax;
   text.value = given;
