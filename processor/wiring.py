@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from processor.store.sql import SqlStore
 
 _OTLP: Final = "OTEL_EXPORTER_OTLP_"
+PROFILES_FILE: Final = "profiles.db"
+"""What `a3cp up` keeps of persons, beside its store."""
 
 
 class SystemClock:
@@ -194,6 +196,17 @@ def profiles_of(settings: Settings, site_key: bytes | None = None) -> "Profiles 
 
     key = site_key or profiles.site_key(settings.site_key, settings.store_url)[0]
     return profiles.open_profiles(settings.profile_store_url, profiles.Pseudonyms(key), settings.profile_store_key)
+
+
+def with_profiles_beside(settings: Settings) -> Settings:
+    """Return the settings, with the profile store that `a3cp up` has beside the store's file if they name none."""
+    from sqlalchemy.engine import make_url  # Who names a store has it.
+
+    url = make_url(settings.store_url)
+    if settings.profile_store_url is not None or url.get_backend_name() != "sqlite" or not url.database:
+        return settings
+    file = Path(url.database).absolute().with_name(PROFILES_FILE)
+    return settings.model_copy(update={"profile_store_url": f"sqlite:///{file}"}) if file.is_file() else settings
 
 
 def recognise(store: "Store", settings: Settings) -> Mapping["Source", int]:

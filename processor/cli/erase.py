@@ -23,7 +23,7 @@ from processor.removal.roots import targets_of
 from processor.settings.model import Settings
 from processor.targets.target import Target
 from processor.upstream.words.counting import counted
-from processor.wiring import log_conf, profiles_of, recognise, store_of
+from processor.wiring import log_conf, profiles_of, recognise, store_of, with_profiles_beside
 
 if TYPE_CHECKING:
     from processor.profiles import Profiles
@@ -116,7 +116,7 @@ def _profiles(settings: Settings, user: str) -> "tuple[Profiles | None, str]":
     """Return who knows the persons behind pseudonyms, and the user id of whom `user` names, perhaps by e-mail."""
     if not user.strip():
         raise UsageError("no user is named", remedy="give the person's user id")
-    profiles = profiles_of(settings)
+    profiles = profiles_of(with_profiles_beside(settings))
     return profiles, user if profiles is None or "@" not in user else profiles.pseudonym(user)
 
 

@@ -21,6 +21,7 @@ from processor.kafka.topics.admin import ensure_topics
 from processor.processes.listening import address_of, bind
 from processor.processes.parts import Part, as_part, stop_all
 from processor.settings.model import Settings
+from processor.wiring import PROFILES_FILE
 
 LOG_FILE: Final = "a3cp-up.log"
 _POLL_S: Final = 0.1
@@ -146,7 +147,7 @@ def environ_of(settings: Settings, place: Place, servers: str, port: int) -> Map
         "A3CP_TOPIC_PREFIX": place.prefix,
         "A3CP_GROUP_ID": group_id,
         "A3CP_STORE_URL": store_url,
-        "A3CP_PROFILE_STORE_URL": settings.profile_store_url or f"sqlite:///{place.folder / 'profiles.db'}",
+        "A3CP_PROFILE_STORE_URL": settings.profile_store_url or f"sqlite:///{place.folder / PROFILES_FILE}",
         "A3CP_SERVE_PORT": str(port),
         "A3CP_METRICS_PORT": "0",  # Each would want it. The service has its own.
         "A3CP_LOG_FORMAT": "json",

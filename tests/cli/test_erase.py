@@ -3,18 +3,22 @@
 import hmac
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from processor.cli.erase import told_where
+from processor.cli.erase import _profiles, told_where
 from processor.erasing.erasing import remove
 from processor.erasing.proof import Proof
 from processor.errors import Fatal, StoreUnavailable, UsageError
+from processor.profiles import Pseudonyms, open_profiles
+from processor.settings.model import Settings
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
+from processor.wiring import PROFILES_FILE
 from tests.removal.stage import export, files, leaks, reader, values
 from tests.sessions.exporting import applied
 from tests.sessions.outputs import processed
@@ -89,3 +93,20 @@ def test_a_dry_run_removes_nothing(store: SqlStore, tmp_path: Path) -> None:
     found = remove(store, [target], ANNA)
     assert files(tmp_path / "root") == before
     assert remove(store, [Target(target.root)], ANNA, proof(tmp_path / "proof.json")) == found
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_the_profiles_of_a3cp_up_are_found(tmp_path: Path, *, is_named: bool) -> None:
+    """They stand beside its store; what the settings name goes before. Where there are none, none are made."""
+    named = f"sqlite:///{tmp_path / 'named.db'}" if is_named else None
+    settings = Settings(store_url=f"sqlite:///{tmp_path / 'a3cp.db'}", profile_store_url=named)
+    assert (_profiles(settings, ANNA)[0] is None) is not is_named
+    assert not (tmp_path / PROFILES_FILE).exists()
+    with closing(open_profiles(f"sqlite:///{tmp_path / PROFILES_FILE}", Pseudonyms(b"key"), "a key")) as kept:
+        kept.keep_resume(ANNA, {"name": "Anna"})
+        profiles, user = _profiles(settings, ANNA)
+        assert profiles is not None
+        with closing(profiles):
+            assert profiles.holds(user) is not is_named
+            assert profiles.remove(user) is not is_named
+        assert kept.holds(ANNA) is is_named
