@@ -6,7 +6,7 @@ import uuid
 
 from processor.codec.isotime import format_time
 from tests.bundles.browser import Browser
-from tests.faces.page.stage import DESKTOP
+from tests.faces.page.stage import DESKTOP, PHONE
 from tests.served import InMemory
 
 DAY_MS = 86_400_000
@@ -45,3 +45,28 @@ def test_a_bar_a_day_with_the_numbers_of_the_tables(browser: Browser, service: I
     heron = browser.run("document.querySelector('.bars.small').getAttribute('aria-label')")
     assert [number for number in heron.rpartition(": ")[2].split(", ") if number != "0"] == ["1", "1", "1"]
     assert browser.errors == []
+
+
+def test_no_word_of_a_heading_is_broken_on_a_phone(browser: Browser, service: InMemory) -> None:
+    """In German, whose words are long; the table is as wide as the screen all the same."""
+    happened(service, "a-person-with-a-long-name-01", 1, 5)
+    browser.call("Emulation.setLocaleOverride", locale="de-DE")
+    browser.call("Network.setUserAgentOverride", userAgent="test", acceptLanguage="de-DE")
+    try:
+        browser.open(f"{service.url}/?view=overview", width=PHONE[0], height=PHONE[1])
+        browser.wait_for("document.querySelectorAll('.sums thead').length === 2")
+        broken = """[...document.querySelectorAll('.sums thead th')].flatMap((head) => {
+            const text = head.firstChild, words = [...(text?.data ?? '').matchAll(/\\S+/g)];
+            return words.filter((word) => {
+              const range = new Range();
+              range.setStart(text, word.index);
+              range.setEnd(text, word.index + word[0].length);
+              return range.getClientRects().length > 1;
+            }).map((word) => word[0]);
+        })"""
+        assert browser.run("document.querySelector('.sums thead').textContent").startswith("TagSitzungen")
+        assert browser.run(broken) == []
+        assert browser.run("document.documentElement.scrollWidth") <= PHONE[0]
+    finally:
+        browser.call("Emulation.setLocaleOverride")
+        browser.call("Network.setUserAgentOverride", userAgent="", acceptLanguage="")
