@@ -1,4 +1,4 @@
-"""A schema registry on loopback that answers as a test says."""
+"""A server on loopback that answers as a test says, and a schema registry on it."""
 
 import contextlib
 import http.server

@@ -3,7 +3,6 @@
 import json
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
 from processor.settings.documents import schema_text
 from tests.broker.fleet import Fleet
+from tests.registry_server import Answering, serving
 from tests.strategies import avro_body
 
 pytestmark = pytest.mark.broker
@@ -112,30 +112,20 @@ def test_a_schema_of_the_registry(kafka: str, topics: str, monkeypatch: pytest.M
     """A Confluent-framed message is read with the registry's schema, asked for once; nothing is registered there."""
     asked = []
 
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            known = self.path == "/schemas/ids/7"
-            self.send_response(200 if known else 404)
-            self.end_headers()
-            answer = {"schema": schema_text("A3CPMessage")} if known else {"error_code": 40403, "message": "not found"}
-            self.wfile.write(json.dumps(answer).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
+    def answer(to: Answering) -> None:
+        asked.append(to.path)
+        known = to.path == "/schemas/ids/7"
+        told = {"schema": schema_text("A3CPMessage")} if known else {"error_code": 40403, "message": "not found"}
+        to.give(200 if known else 404, json.dumps(told).encode())
 
     value = confluent_header(7) + avro_body(schema_text("A3CPMessage"), message(timestamp=1_750_000_000_123))
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server, ThreadPoolExecutor(1) as threads:
-        threads.submit(server.serve_forever)
-        monkeypatch.setenv("SCHEMA_REGISTRY_URL", f"http://127.0.0.1:{server.server_port}")
-        try:
-            with SessionClient(kafka, topic_prefix=topics) as client:
-                client.send(value)
-                client.send(value)
-                with pytest.raises(DecodeError, match="schema id 8, which the registry does not know"):
-                    client.send(confluent_header(8) + value[5:])
-        finally:
-            server.shutdown()
+    with serving(answer) as server:
+        monkeypatch.setenv("SCHEMA_REGISTRY_URL", server.url)
+        with SessionClient(kafka, topic_prefix=topics) as client:
+            client.send(value)
+            client.send(value)
+            with pytest.raises(DecodeError, match="schema id 8, which the registry does not know"):
+                client.send(confluent_header(8) + value[5:])
     assert asked == ["/schemas/ids/7", "/schemas/ids/8"]
     assert [(record.key, record.value) for record in records(kafka, f"{topics}.raw")] == [(b"elias01", value)] * 2
     with SessionClient(kafka, topic_prefix=topics) as client, pytest.raises(RegistryUnavailable):

@@ -2,10 +2,8 @@
 
 import gzip
 import io
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +33,7 @@ from processor.testing import MemoryRecord
 from processor.wiring import spans_of
 from tests.faces.stage import message
 from tests.observe.told import Told
+from tests.registry_server import Answering, serving
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT_ID = "b7ad6b7169203331"
@@ -199,13 +198,19 @@ def test_a_batch_that_is_undone_says_why() -> None:
     assert made[2].end_time - made[2].start_time == 500_000_000
 
 
-class Receiver(HTTPServer):
+class Receiver:
     """Takes spans as OTLP has it: protobuf over HTTP."""
 
     def __init__(self) -> None:
         self.requests: list[ExportTraceServiceRequest] = []
         self.authorised: set[str | None] = set()
-        super().__init__(("127.0.0.1", 0), _Answering)
+
+    def answer(self, to: Answering) -> None:
+        body = gzip.decompress(to.body) if to.headers.get("Content-Encoding") == "gzip" else to.body
+        assert to.path == "/v1/traces"
+        self.authorised.add(to.headers.get("authorization"))
+        self.requests.append(ExportTraceServiceRequest.FromString(body))
+        to.give(200)
 
     def spans(self) -> dict[str, Any]:
         """All spans that came, by name."""
@@ -216,33 +221,6 @@ class Receiver(HTTPServer):
             for scope in resource.scope_spans
             for span in scope.spans
         }
-
-
-class _Answering(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        assert self.path == "/v1/traces"
-        self.server.authorised.add(self.headers.get("authorization"))
-        self.server.requests.append(ExportTraceServiceRequest.FromString(body))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -256,18 +234,18 @@ def named_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return set_all
 
 
-def test_from_a_request_to_a_bundle_over_a_real_receiver(
-    receiver: Receiver, named_by: Callable[..., None], tmp_path: Path
-) -> None:
+def test_from_a_request_to_a_bundle_over_a_real_receiver(named_by: Callable[..., None], tmp_path: Path) -> None:
     """Standard variables alone name it; each span arrives, with the right parent, and the service's name."""
-    url = f"http://127.0.0.1:{receiver.server_port}"
-    named_by(EXPORTER_OTLP_ENDPOINT=url, EXPORTER_OTLP_HEADERS="authorization=Bearer%20x", SERVICE_NAME="care-home")
-    with spans_of("serve", Settings(), make_logger("serve")) as spans, deployed(tmp_path, spans) as (deployment, http):
-        session_id = start(http, **CAME)
-        deployment.export()
-        wanted = Wanted(bundles=Target(str(tmp_path / "bundles")), sessions=SessionFilter())
-        report = Told(spans=spans).observer
-        Files(deployment.store, deployment.settings, wanted, report, lambda: False).write_all()
+    receiver = Receiver()
+    with serving(receiver.answer) as server:
+        headers = "authorization=Bearer%20x"
+        named_by(EXPORTER_OTLP_ENDPOINT=server.url, EXPORTER_OTLP_HEADERS=headers, SERVICE_NAME="care-home")
+        with spans_of("serve", Settings(), make_logger("serve")) as spans, deployed(tmp_path, spans) as (there, http):
+            session_id = start(http, **CAME)
+            there.export()
+            wanted = Wanted(bundles=Target(str(tmp_path / "bundles")), sessions=SessionFilter())
+            report = Told(spans=spans).observer
+            Files(there.store, there.settings, wanted, report, lambda: False).write_all()
     came = receiver.spans()
     request, process, bundle = (came[name] for name in ("POST /v1/sessions", "process raw", "write bundle"))
     assert request.trace_id.hex() == process.trace_id.hex() == TRACE_ID
