@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -34,6 +33,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from processor import broker
 from processor.broker.probe import free_ports
+from tests.registry_server import Answering, Server
 
 WAYS = ("TLS", "MTLS", "SCRAM", "OAUTH")
 PASSWORD = "canary-of-kafka-passwords"
@@ -81,32 +81,21 @@ class Provider:
         public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
         self.keys = json.dumps({"keys": [{**public, "kid": "1", "use": "sig", "alg": "RS256"}]}).encode()
         self._key = key
-        provider = self
-
-        class Answers(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._answer(200, provider.keys)
-
-            def do_POST(self) -> None:
-                asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-                given = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
-                name, _, password = given.partition(":")
-                is_let_in = password == PASSWORD and asked["grant_type"] == ["client_credentials"]
-                self._answer(200 if is_let_in else 401, provider.token(name) if is_let_in else b"{}")
-
-            def _answer(self, status: int, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = Server()
+        self._server.answer = self._answer
+        self.url = self._server.url
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _answer(self, to: Answering) -> None:
+        if to.command == "GET":
+            to.give(200, self.keys, Content_Type="application/json")
+            return
+        given = base64.b64decode(to.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        name, _, password = given.partition(":")
+        if password == PASSWORD and parse_qs(to.body.decode())["grant_type"] == ["client_credentials"]:
+            to.give(200, self.token(name), Content_Type="application/json")
+        else:
+            to.give(401, b"{}", Content_Type="application/json")
 
     def token(self, name: str) -> bytes:
         now_s = int(time.time())
