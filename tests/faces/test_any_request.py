@@ -19,7 +19,7 @@ from processor.faces.problems import KINDS, MEDIA_TYPE
 from processor.in_memory import MemoryDeployment
 from tests.any_request import answer_all, cases, is_live, with_short_texts
 
-EXAMPLES = 8
+FEW, MANY = 3, 8
 HERE = {"Host": "localhost"}
 APP = make_app(None)
 APP.openapi_schema = with_short_texts(APP.openapi())
@@ -41,7 +41,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 )
 def test_every_request_is_answered(operation: Any, mode: GenerationMode) -> None:
     """With what the document tells of it."""
-    answer_all(operation, mode, examples=EXAMPLES, headers=HERE)
+    answer_all(operation, mode, examples=FEW, headers=HERE)
+
+
+@pytest.mark.long
+def test_many_requests_are_answered() -> None:
+    """So are more of each kind."""
+    for operation, mode in cases(OPERATIONS):
+        answer_all(operation, mode, examples=MANY, headers=HERE)
 
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
@@ -51,7 +58,7 @@ def test_every_live_stream_begins_or_is_refused(operation: Any, mode: Generation
 
     @given(operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None, deadline=None,
+        max_examples=MANY, suppress_health_check=list(HealthCheck), database=None, deadline=None,
         phases=[Phase.generate],
     )  # fmt: skip
     def begins(case: Any) -> None:

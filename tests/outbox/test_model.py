@@ -5,7 +5,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings, stateful
+import pytest
+from hypothesis import settings, stateful
 from hypothesis import strategies as st
 
 from processor.core.model import RECENT_RECORDS_MAX
@@ -134,6 +135,6 @@ class Outages(stateful.RuleBasedStateMachine):
 
 
 TestOutages = Outages.TestCase
-TestOutages.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestOutages.settings = settings(max_examples=20, stateful_step_count=40)
+MANY = settings(max_examples=60, stateful_step_count=40)
+TestManyOutages = pytest.mark.long(type("TestManyOutages", (Outages.TestCase,), {"settings": MANY}))
