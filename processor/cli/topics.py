@@ -96,6 +96,7 @@ def grow_command(
         )
     growing = Growing(log_conf(settings, 0, 0), settings.topics(), partitions)
     if growing.is_done:
+        growing.require_offsets()
         growth = Growth(partitions, partitions)
     elif dry_run:
         growth = growing.look()

@@ -7,6 +7,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from processor.errors import BrokerUnavailable, UsageError
 from processor.kafka.committed.lost_offsets import refuse_lost_offsets
+from processor.kafka.stopped.growing import Growing
+from processor.settings.sources import load
+from processor.wiring import log_conf
 
 pytestmark = pytest.mark.broker
 
@@ -55,3 +58,22 @@ def test_what_was_aborted_is_no_state(kafka, topics):
         time.sleep(0.05)  # The marker is written a little later.
     reader.close()
     _check(kafka, f"{topics}-c", topics)
+
+
+def test_a_growth_without_its_marks_is_told(kafka, topics, tmp_path):
+    """Interrupted before the new partitions had offsets, with its marks overwritten, it looks as if all were done."""
+    settings = load(
+        {"KAFKA_BOOTSTRAP_SERVERS": kafka, "A3CP_TOPIC_PREFIX": topics, "A3CP_GROUP_ID": f"{topics}-grown"}, tmp_path
+    ).settings
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(f"{topics}.state", b"a state", b"user", 2)
+    assert producer.flush(60) == 0
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": settings.group_id})
+    places = [TopicPartition(f"{topics}.raw", partition, 0) for partition in range(4)]
+    consumer.commit(offsets=places[:2], asynchronous=False)
+    growing = Growing(log_conf(settings, 0, 0), settings.topics(), 4)
+    assert growing.is_done
+    with pytest.raises(UsageError, match=r"4 partitions already, but .* in partitions \[2\].*--to-earliest"):
+        growing.require_offsets()
+    consumer.commit(offsets=places, asynchronous=False)
+    Growing(log_conf(settings, 0, 0), settings.topics(), 4).require_offsets()

@@ -5,7 +5,7 @@ topic, in one transaction. All that was mirrored must have been processed in the
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from processor.kafka.stopped.standing_in import standing_in
 from processor.kafka.stopped.states import long_transactions, send, states_in
 from processor.runtime.adopting import Adopted
 from processor.runtime.growing import moved
+from processor.runtime.ports import Output
 from processor.settings.model import TopicNames
 
 
@@ -61,17 +62,26 @@ def adopt(conf: LogConf, names: TopicNames) -> Taken:
         users, newest_ms = 0, dict[int, int]()
         with contextlib.closing(long_transactions(conf)) as transactions:
             for partition, values in states_in(conf, conf.partitions):
-                states = {key: decode_state(value) for key, value in values.items()}
-                users += len(states)
-                if states:
-                    newest_ms[partition] = max(state.last_append_ms for state in states.values())
-                adopted = ((key, encode_state(moved(state))) for key, state in states.items())
-                send(transactions, [(names.state, value, key, partition, None) for key, value in adopted])
+                users += len(values)
+                send(transactions, without_offsets(names.state, partition, values, newest_ms))
             if not users:
                 raise UsageError(f"{names.state} holds no state", remedy="mirror all five topics, then adopt")
             _require_times(conf, newest_ms)
             transactions.commit(_offsets(conf, names, ends), member.consumer_group_metadata())
     return Taken(conf.partitions, users, sum(ends[names.raw, partition] for partition in numbers))
+
+
+def without_offsets(
+    topic: str, partition: int, values: Mapping[bytes, bytes], newest_ms: dict[int, int]
+) -> Iterator[Output]:
+    """Yield the states of a partition without their offsets, one decoded at a time: there may be a million.
+
+    `newest_ms` takes the time that the newest of them names.
+    """
+    for key, value in values.items():
+        state = decode_state(value)
+        newest_ms[partition] = max(state.last_append_ms, newest_ms.get(partition, 0))
+        yield topic, encode_state(moved(state)), key, partition, None
 
 
 def _require_times(conf: LogConf, newest_ms: Mapping[int, int]) -> None:

@@ -81,6 +81,24 @@ class Growing:
         """Whether nothing is left to do."""
         return set(self._counts.values()) == {self._after} and not self._without_offset()
 
+    def require_offsets(self) -> None:
+        """Check that the group has an offset wherever there are states, when nothing is left to do.
+
+        Raises:
+            UsageError: it has none. A growth was interrupted before its last step, and its marks are gone since.
+            BrokerUnavailable, Fatal: see `failure`.
+        """
+        names, group_id = self._names, self._conf.group_id
+        try:
+            refuse_lost_offsets(self._conf.common, group_id, raw=names.raw, state=names.state, partitions=self._after)
+        except UsageError as error:
+            raise UsageError(
+                f"the topics have {self._after} partitions already, but {error.what}",
+                remedy="if a growth was interrupted, another program has taken away its marks: set the group's offsets "
+                "of these partitions to the beginning (kafka-consumer-groups --reset-offsets --to-earliest), then "
+                "start the workers",
+            ) from error
+
     def look(self) -> Growth:
         """Return what growing comes to. Nothing is changed.
 

@@ -1,6 +1,7 @@
 """All states at once: read and written while no worker runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from processor.kafka.conf import LogConf
@@ -11,7 +12,7 @@ from processor.runtime.ports import Output
 
 _NAME: Final = "topics"  # in transactional ids, where a worker has its slot
 _LONG_MS: Final = 600_000  # below Kafka's own limit, 15 minutes
-_SENT_RECORDS: Final = 1_000
+SENT_RECORDS: Final = 1_000
 
 
 def states_in(conf: LogConf, partitions: int) -> Iterator[tuple[int, Mapping[bytes, bytes]]]:
@@ -43,7 +44,8 @@ def long_transactions(conf: LogConf) -> Transactions:
     return Transactions({**conf.producer, **long}, conf.group_id, _NAME)
 
 
-def send(transactions: Transactions, outputs: Sequence[Output]) -> None:
-    """Send `outputs`, some at a time. Raises as `Transactions.send`."""
-    for start in range(0, len(outputs), _SENT_RECORDS):
-        transactions.send(outputs[start : start + _SENT_RECORDS])
+def send(transactions: Transactions, outputs: Iterable[Output]) -> None:
+    """Send `outputs`, some at a time, each made when it is sent. Raises as `Transactions.send`."""
+    left = iter(outputs)
+    while some := list(islice(left, SENT_RECORDS)):
+        transactions.send(some)
