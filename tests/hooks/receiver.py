@@ -7,8 +7,9 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
+
+from tests.registry_server import Answering, Server
 
 SECRET = "whsec_" + base64.b64encode(b"a key of twenty-four byt").decode()
 
@@ -56,24 +57,15 @@ class Receiver:
     def __init__(self, answer: Callable[[Came], Answers] = lambda _: Answers()) -> None:
         self.came: list[Came] = []
         self.answer = answer
-        outer = self
+        self._server = Server()
+        self._server.answer = self._answer
+        self.url = f"{self._server.url}/hook"
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                came = Came(self.headers, self.rfile.read(int(self.headers["Content-Length"])))
-                outer.came.append(came)
-                status, body, headers = outer.answer(came)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+    def _answer(self, to: Answering) -> None:
+        came = Came(to.headers, to.body)
+        self.came.append(came)
+        status, body, headers = self.answer(came)
+        to.give(status, body, **headers)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
