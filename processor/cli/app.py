@@ -99,6 +99,9 @@ def _end(what: str, code: int) -> None:
 
 def _usage_words(error: typer.TyperException) -> str:
     """Return what is wrong with the command line in our form: one line, lower case, with where to read more."""
+    from processor.settings.wanted import refusal_in_words  # noqa: PLC0415
+
+    error.message = refusal_in_words(error.__cause__) or error.message
     words = " ".join(error.format_message().split()).rstrip(".")
     context = getattr(error, "ctx", None)
     hint = "" if context is None or words.endswith("?") else f"; {context.command_path} --help says what it takes"

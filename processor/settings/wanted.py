@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, get_args
 
-from pydantic import BaseModel, ValidationInfo, field_validator
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 _WORDS: Final[Mapping[str, str]] = {
@@ -40,6 +40,11 @@ def in_words(problem: ErrorDetails) -> str:
             return f"{wanted} is wanted"
     told = problem["msg"].removeprefix("Value error, ")
     return f"{told[:1].lower()}{told[1:]}"
+
+
+def refusal_in_words(error: BaseException | None) -> str | None:
+    """Return what is wanted in place of the one value that pydantic refused; None if `error` is something else."""
+    return in_words(error.errors()[0]) if isinstance(error, ValidationError) else None
 
 
 class WholeNumbers(BaseModel):

@@ -59,6 +59,21 @@ def test_wrong_usage_is_2(tmp_path: Path) -> None:
     assert line.startswith("error: no Kafka is named and the embedded one does not run; start it with a3cp broker up")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("serve", "--port", "99999"), "'--port': at most 65535 is wanted"),
+        (("serve", "--port", "high"), "'--port': a whole number is wanted"),
+        (("canary", "--every", "0"), "'--every': at least 0.1 is wanted"),
+    ],
+)
+def test_a_value_that_is_refused_is_told_in_our_words(called: Called, arguments: tuple[str, ...], wanted: str) -> None:
+    """What is wanted, as for a setting; pydantic's own words speak of inputs and of parsing strings."""
+    ended = called(*arguments)
+    assert ended.code == 2
+    assert ended.err == f"error: invalid value for {wanted}; a3cp {arguments[0]} --help says what it takes\n"
+
+
 def test_failed_is_1(tmp_path: Path) -> None:
     """A Kafka that does not answer is a failure: code 1, one line, no traceback."""
     result = a3cp("topics", "plan", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
