@@ -10,7 +10,7 @@ from processor.hooks.due import Delivery
 from processor.runtime.deadletters import Stage, why_headers
 
 
-class Letter(msgspec.Struct, frozen=True):
+class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     """The value of such a dead letter."""
 
     delivery: str
@@ -18,6 +18,7 @@ class Letter(msgspec.Struct, frozen=True):
     hook: str
     session_id: str
     payload: msgspec.Raw
+    traceparent: str | None = None
 
     @property
     def lane(self) -> tuple[str, str, str]:
@@ -37,7 +38,7 @@ class Buried(NamedTuple):
 def buried(delivery: Delivery, body: bytes, error: WebhookFailed, topic: str) -> Buried:
     """Return the dead letter of a delivery, which a record of `topic` had caused."""
     trigger = delivery.trigger
-    value = msgspec.json.encode(Letter(delivery.id, *delivery.lane, msgspec.Raw(body)))
+    value = msgspec.json.encode(Letter(delivery.id, *delivery.lane, msgspec.Raw(body), trigger.traceparent))
     place = topic, trigger.source[1], trigger.offset
     headers = why_headers(place, trigger.append_ms, Stage.HOOK, error, value)
     return Buried(value, trigger.user_id.encode(), trigger.source[1], headers)

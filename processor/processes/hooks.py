@@ -120,7 +120,8 @@ def _fault_of(telling: Telling, hooks: Mapping[tuple[str, str], Hook], letter: L
     if letter.lane[:2] not in hooks:
         return UsageError(f"the template {letter.template} has no hook {letter.hook} any more")
     try:
-        telling.send(letter.lane, letter.delivery, bytes(letter.payload), since_s=time.monotonic())
+        body, now_s = bytes(letter.payload), time.monotonic()
+        telling.send(letter.lane, letter.delivery, body, since_s=now_s, traceparent=letter.traceparent)
     except WebhookFailed as error:
         return error
     return None

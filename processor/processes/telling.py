@@ -81,9 +81,8 @@ class Telling:
             WebhookFailed: the receiver has not taken it, or answers what it cannot.
             Stopped: the process is to stop.
         """
-        traceparent = delivery.trigger.traceparent
-        with in_trace(None if traceparent is None else [(TRACEPARENT, traceparent.encode())]):
-            self.send(delivery.lane, delivery.id, body, since_s=delivery.since_s, traceparent=traceparent)
+        trigger = delivery.trigger
+        self.send(delivery.lane, delivery.id, body, since_s=delivery.since_s, traceparent=trigger.traceparent)
 
     def send(
         self,
@@ -94,10 +93,12 @@ class Telling:
         since_s: float,
         traceparent: str | None = None,
     ) -> None:
-        """Do the same for the template, hook and session in `lane`."""
+        """Do the same for the template, hook and session in `lane`; the answer belongs to the trace `traceparent`."""
         *name, session_id = lane
-        told = self._webhooks[name[0], name[1]].send_bytes(body, delivery_id, since_s=since_s, traceparent=traceparent)
-        self.write(answer_of(told), delivery_id, session_id)
+        webhook = self._webhooks[name[0], name[1]]
+        with in_trace(None if traceparent is None else [(TRACEPARENT, traceparent.encode())]):
+            told = webhook.send_bytes(body, delivery_id, since_s=since_s, traceparent=traceparent)
+            self.write(answer_of(told), delivery_id, session_id)
 
     def write(self, answer: Answer, delivery_id: str, session_id: str) -> None:
         """Write an answer to the log: as commands, or as a message of a session that has ended. Raises as `tell`."""

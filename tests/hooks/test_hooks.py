@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from processor.hooks.due import hooked
+from processor.hooks.letters import buried, letter_in
 from processor.in_memory import MemoryDeployment
+from processor.processes.hooks import _fault_of
+from processor.processes.telling import Telling
 from processor.runtime.ports import Cause
 from processor.sessions.feed import Standstill
 from processor.sessions.ports import Source
@@ -345,3 +349,24 @@ def test_the_trace_goes_on(tmp_path: Path, receiver: Receiver) -> None:
         lines = http.get(f"{path}/timeline").json()["timeline"]
     assert [came.headers.get("traceparent") for came in receiver.came] == [traceparent, None]
     assert [line.get("trace_id") for line in lines if line["kind"] == "note"] == ["1f" * 16, None]
+
+
+def test_a_letter_that_is_sent_again_belongs_to_its_trace(tmp_path: Path, receiver: Receiver) -> None:
+    """As it did the first time, and what is answered then does too."""
+    traceparent = f"00-{'2e' * 16}-b7ad6b7169203331-01"
+    receiver.answer = lambda _: Answers(400, b"", {})
+    with deployment_with(tmp_path, {"messages": hook_of(receiver, every_messages=1)}) as deployment:
+        with http_of(deployment) as http, running(deployment) as process:
+            path = f"/v1/sessions/{begun(http)}"
+            http.post(f"{path}/messages", json={"source": "ui", "text": "1"}, headers={"traceparent": traceparent})
+            until(lambda: process.dead)
+        (dead,) = process.dead
+        receiver.answer = lambda _: json_answer({"note": {"text": "calm"}})
+        hooks = hooked(deployment.settings.templates)
+        telling = Telling(hooks, dict.fromkeys(hooks, SECRET), deployment.context, threading.Event())
+        assert _fault_of(telling, hooks, letter_in(buried(*dead, "a3cp.tagged").value)) is None
+        deployment.run()
+        with http_of(deployment) as http:
+            lines = http.get(f"{path}/timeline").json()["timeline"]
+    assert [came.headers.get("traceparent") for came in receiver.came] == [traceparent, traceparent]
+    assert [line.get("trace_id") for line in lines if line["kind"] == "note"] == ["2e" * 16]
