@@ -387,6 +387,13 @@ class _PartitionAudit:
                 "If a3cp topics grow moved them, its mark is gone, as when another program set the group's offset. "
                 "Then what is told of these users' records, sessions and states need not be wrong"
             )
+        if self._states.unplaced and not self._grown and self._topics.adopted(self._partition) is None:
+            self._report.notes.append(
+                f"{self._names.state}[{self._partition}] has "
+                f"{counted(self._states.unplaced, 'state')} without an offset. "
+                "If a3cp topics adopt wrote them, or a3cp topics grow, its mark is gone, as when another program set "
+                "the group's offset. Then what is told of these users' states and of dead letters need not be wrong"
+            )
         if count := self._states.erasures:
             self._report.notes.append(
                 f"{self._names.state}[{self._partition}]: a3cp erase took the state of a person "

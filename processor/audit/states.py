@@ -54,6 +54,8 @@ class StatesCheck:
         self._adopted = adopted or Adopted(0, 0, 0)
         self._latest: dict[bytes, tuple[int, bytes | None]] = {}  # user -> offset and value of the state
         self._fold: dict[bytes, UserState] = {}
+        self.unplaced = 0
+        """States that name no offset: growing and adopting make such, and leave a mark beside the group's offset."""
         self._erased: dict[bytes, list[int]] = {}  # user -> the raw offsets at which they were erased, in order
 
     @property
@@ -93,6 +95,7 @@ class StatesCheck:
                 self._report.add(where, f"it is no state: {error.what}")
                 continue
             self._report.states += 1
+            self.unplaced += state.last_offset < 0
             is_certain = offset < self._certain
             for one in (*state.closed, *(() if state.current is None else (state.current,))):
                 sessions.state(user_id, one.session_id, one.messages, one.digest, where, certain=is_certain)
