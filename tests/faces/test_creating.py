@@ -169,3 +169,13 @@ def test_what_the_log_must_not_hold_begins_no_session(deployment: MemoryDeployme
 def _as(http: TestClient, *users: str, role: Any = "producer") -> TestClient:
     as_caller(http, Caller("x", role, users))
     return http
+
+
+def test_an_id_that_leaves_no_room_for_a_lane(http: TestClient) -> None:
+    """What is told is of the id that was sent, not of the one that the service would make of it."""
+    longest = {"user_id": "x" * 247}
+    assert http.post("/v1/sessions", json=longest).status_code == 201
+    answer = http.post("/v1/sessions", json={"user_id": "x" * 248})
+    assert code(answer) == (422, "invalid_request")
+    assert answer.json()["detail"].startswith("user_id has 248 bytes, and may have 247 where")
+    assert http.post("/v1/sessions", json={"user_id": "x" * 256, "parallel": False}).status_code == 201

@@ -282,7 +282,7 @@ def test_too_many_sockets(http: TestClient, deployment: MemoryDeployment) -> Non
         pass
 
 
-@pytest.mark.parametrize("user_id", ["", " ann", "ann~0123abcd", "ann@example.com"])
+@pytest.mark.parametrize("user_id", ["", " ann", "ann~0123abcd", "ann@example.com", "x" * 248])
 def test_no_user(http: TestClient, user_id: str) -> None:
     """What cannot be a user's id is told so: 4400."""
     code, frame = turned_away(http, user_id=user_id)
