@@ -129,6 +129,7 @@ def test_what_is_written_down(sessions: Sessions) -> None:
     session, audit = sessions.get(session_id), sessions.get_audit(session_id)
     assert (session.phase, session.tags, session.steps_completed) == ("practising", ("review",), ("Warm up",))
     assert session.context == {"location": "garden", "weather": None}
+    assert (session.note_count, session.event_count, session.paused_ms) == (1, 7, 0)
     assert (audit.timing, audit.data["Warm up"], audit.phase) == ({"warm_ms": 1250}, {"rounds": 3}, "practising")
 
 

@@ -28,8 +28,11 @@ class Session:
     end_reason: str | None = None  # command, timeout, superseded, …
     revision: int | None = None  # of the end; greater when a late message changed it
     message_count: int = 0
+    event_count: int = 0
+    note_count: int = 0
     duration_ms: int | None = None
     active_ms: int | None = None
+    paused_ms: int | None = None
     performer_id: str | None = None
     session_notes: str | None = None
     is_training_data: bool | None = None
