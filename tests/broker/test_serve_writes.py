@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from processor.codec.events import from_json
+from processor.codec.isotime import format_time
+from processor.wiring import SystemClock
 from tests.broker.audit import read_topic
 from tests.broker.fleet import Fleet, await_true
 from tests.broker.services import service_of, services
@@ -23,7 +25,7 @@ def started(http: httpx.Client, user_id: str) -> str:
         "schema_version": "1.0.1",
         "record_id": str(uuid.uuid4()),
         "user_id": user_id,
-        "timestamp": "2025-06-15T12:00:00Z",
+        "timestamp": format_time(SystemClock().now_ms()),  # The session of an old one would be ended as idle.
         "performer_id": "carer01",
         "session_notes": f"of {user_id}",
     }
