@@ -145,6 +145,37 @@ def test_nobody_writes_a_note_twice(browser, service, http):
     assert browser.run(written) == ""
 
 
+def test_a_note_whose_answer_is_lost_is_written_once(browser, service, http):
+    """The reader presses again, and it is the same note; written anew later, it is another one."""
+    session_id = begin(http, "lost-01", "hello")
+    open_session(browser, service, session_id)
+    count = f"/v1/sessions/{session_id}"
+    press_button(browser, "Note")
+    browser.press(*"calm")
+    browser.run("""
+        window.real = fetch;
+        fetch = async (...request) => {
+          const answer = await real(...request);
+          if (request[1].method === "POST") throw new TypeError("the answer is lost");
+          return answer;
+        }; 0
+    """)
+    press_button(browser, "Add the note")
+    browser.wait_for("document.getElementById('wrong').textContent.startsWith('The service does not answer.')")
+    assert http.get(count).json()["note_count"] == 1
+    browser.run("fetch = real; 0")
+    press_button(browser, "Note")
+    press_button(browser, "Add the note")
+    browser.wait_for("document.getElementById('wrong').textContent === ''")
+    press_button(browser, "Note")
+    browser.press(*"calm")
+    press_button(browser, "Add the note")
+    browser.wait_for(
+        "[...document.querySelectorAll('.row')].filter((row) => row.textContent.includes('calm')).length > 1"
+    )
+    assert http.get(count).json()["note_count"] == 2
+
+
 def test_a_link_is_shared_and_taken_back(browser, service, http):
     """Who has the link reads the session without a token, until it is taken back."""
     session_id = begin(http, "shared-01", "hello")

@@ -11,17 +11,22 @@ const asOf = new URLSearchParams(location.search).get("as_of");
 const own = (name, values = {}) => fillText(W.service.served[name], values);
 let me = null;
 let isOver = false;  // whether the session has ended
+let unanswered = null;  // what was sent and had no answer: sent again it carries its key, and is done once
 let unsent = "";     // a note that was written and not taken: it stands there again when the reader writes next
 
 /** Send something to the session; returns whether it was taken. What is wrong is told in the service's words. */
 async function act(word, body = {}) {
   const { ask } = await service;
   byId("wrong").textContent = "";
+  const isNamed = me.name !== "local" && word !== "shares", sent = isNamed ? { ...body, performer_id: me.name } : body;
+  const request = JSON.stringify([word, sent]);
+  if (unanswered?.request !== request) unanswered = { request, key: crypto.getRandomValues(new Uint32Array(4)).join("-") };
   try {
-    const isNamed = me.name !== "local" && word !== "shares";
-    await ask(`${path}/${word}`, { method: "POST", body: isNamed ? { ...body, performer_id: me.name } : body });
+    await ask(`${path}/${word}`, { method: "POST", body: sent, key: unanswered.key });
+    unanswered = null;
     return true;
   } catch (error) {
+    if (error.status) unanswered = null;
     fail(error);
     return error.code === "no_outcome";  // Then it is kept, and will be done later.
   }

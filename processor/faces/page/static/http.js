@@ -13,10 +13,11 @@ export function refusalText(error, { refusals, find }) {
   return refusals[error.code] ?? [error.message, error.remedy].filter(Boolean).join(". ");
 }
 
-/** Ask the service; `parameters` go into the query, `body` is sent as JSON. Returns the JSON of the answer. */
-export async function ask(path, { method = "GET", parameters, body, signal } = {}) {
+/** Ask the service; `parameters` go into the query, `body` is sent as JSON. What is asked again with its `key` is done once. Returns the JSON of the answer. */
+export async function ask(path, { method = "GET", parameters, body, key, signal } = {}) {
   const headers = { "A3CP-Page": "1" };  // A write with the cookie alone is refused.
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (key !== undefined) headers["Idempotency-Key"] = key;
   const response = await fetch(withQuery(path, parameters), {
     method, headers, signal, credentials: "same-origin", body: body === undefined ? undefined : JSON.stringify(body),
   });
