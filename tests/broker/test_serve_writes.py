@@ -68,7 +68,9 @@ def test_a_session_is_valid_everywhere_at_once_and_stays_so(kafka: str, topics: 
         assert again == ids
         ended = first.post(f"/v1/sessions/{ids['user-0']}/end")
         assert ended.status_code == 200, ended.text
-        assert validated(restarted, "user-0", ids["user-0"]) == "closed"
+        await_true(
+            "the other replica has heard of it", lambda: validated(restarted, "user-0", ids["user-0"]) == "closed"
+        )
 
 
 @pytest.mark.long
