@@ -53,9 +53,9 @@ class Part(NamedTuple):
 class RecordWaits(RegistryUnavailable):
     """The schema registry does not answer for the record at `place`."""
 
-    def __init__(self, what: str, place: Place, *, remedy: str) -> None:
+    def __init__(self, what: str, place: Place, *, remedy: str = "") -> None:
         super().__init__(what, remedy=remedy)
-        self.args = what, place  # With these another process makes it anew.
+        self.args = what, place  # With these another process makes it anew, and then puts the remedy back.
         self.place = place
 
 
