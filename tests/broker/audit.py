@@ -9,10 +9,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # Its stub forgets it.
+from confluent_kafka.admin import AdminClient
 
 from processor.audit.outcomes import audit as audit_topics
 from processor.audit.topics import Span
@@ -24,6 +25,7 @@ from processor.codec.state import encode_state
 from processor.core.model import Erased, Forgotten, Message, PolicySet, Rules, Tagged, UserState
 from processor.core.session import step
 from processor.errors import DecodeError, RecordError
+from processor.kafka.offsets import LATEST, log_offsets, patiently
 from processor.runtime.growing import Grown
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
@@ -97,12 +99,11 @@ def read_topic(bootstrap: str, topic: str, *, isolation: str = "read_committed")
     admin = AdminClient({**conf})
     count = len(admin.list_topics(topic, timeout=60).topics[topic].partitions)
     rows: list[list[Row]] = [[] for _ in range(count)]
-    tps = [TopicPartition(topic, partition) for partition in range(count)]
-    futures = admin.list_offsets(
-        {tp: OffsetSpec.latest() for tp in tps},  # type: ignore[no-untyped-call]
-        isolation_level=IsolationLevel.READ_UNCOMMITTED,
-    )
-    ends = {tp.partition: future.result(60).offset for tp, future in futures.items()}
+    places = [(topic, partition) for partition in range(count)]
+    # A topic may be so new that not every broker knows it.
+    ask = partial(log_offsets, admin, places, LATEST, IsolationLevel.READ_UNCOMMITTED)
+    found = patiently(ask, "asking for ends", conf, timeout_s=60)
+    ends = {partition: end for (_, partition), end in found.items()}
     consumer = Consumer(
         {
             **conf,
