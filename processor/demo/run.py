@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Final, NamedTuple, Self
+from typing import IO, Final, NamedTuple, Protocol, Self
 
 from processor import broker
 from processor.audit.report import AuditReport
@@ -21,7 +21,7 @@ from processor.demo.exported import Exported, export, mark, prefix_for, require_
 from processor.demo.outcome import Check, DayOutcome, check, check_export, read_outcome
 from processor.demo.report import Steps
 from processor.demo.script import Sent
-from processor.errors import Fatal, UsageError
+from processor.errors import BrokerUnavailable, Fatal, UsageError
 from processor.kafka.deadletters.letter import read_letters
 from processor.kafka.producer import RecordProducer
 from processor.kafka.reading.reader import Reader
@@ -136,18 +136,18 @@ def _process(
 
     with _Processor(environ, log) as first:
         _send(producer, sent[:1])  # Once this one is through, the processor is up.
-        _wait(steps, "waiting for the processor", first, 1, answered)
+        await_enough(steps, "waiting for the processor", first, 1, answered)
         steps.done("Processor", "a3cp process, ready")
         _send(producer, sent[1:half])
-        _wait(steps, "tagging", first, half // 2, answered)
+        await_enough(steps, "tagging", first, half // 2, answered)
         first.kill()
     steps.done("Messages", f"{half} of {total} sent; then the processor is killed (kill -9) at work")
     with _Processor(environ, log) as second:
         _send(producer, sent[half:])
         steps.done("Messages", f"{total - half} more are sent, while a new processor takes over")
-        _wait(steps, "tagging", second, total, answered)
+        await_enough(steps, "tagging", second, total, answered)
         steps.done("Processed", f"{total} of {total}: nothing is waiting any more")
-        _wait(steps, "idle sessions are ended", second, _ended_by_now(readers.read(), settings), ended)
+        await_enough(steps, "idle sessions are ended", second, _ended_by_now(readers.read(), settings), ended)
         second.stop()
     outcome = readers.read()
     steps.done("Sessions", f"{outcome.started} started, those of silent users ended; the processor is stopped")
@@ -183,23 +183,40 @@ def _send(producer: RecordProducer, records: list[Sent]) -> None:
     producer.flush()
 
 
-def _wait(steps: Steps, what: str, running: "_Processor", enough: int, count: Callable[[], int]) -> None:
+def await_enough(steps: Steps, what: str, running: "Running", enough: int, count: Callable[[], int]) -> None:
     """Wait until `count` says `enough`.
 
     Raises:
         Fatal: the processor ended, or it takes too long.
+        BrokerUnavailable: no broker answers for so long.
     """
     deadline_s = time.monotonic() + WAIT_S
+    found = 0
     with steps.bar(what) as show:
-        while (found := count()) < enough:
+        while True:
+            is_last = time.monotonic() > deadline_s
+            try:
+                found = count()
+            except BrokerUnavailable:  # On a machine that does much else it may be silent for a while.
+                if is_last:
+                    raise
+            if found >= enough:
+                return
             show(found, enough)
             running.require_alive()
-            if time.monotonic() > deadline_s:
+            if is_last:
                 raise Fatal(
                     f"only {found} of {enough} ({what}) were there after {WAIT_S:.0f} s",
                     remedy=f"the processor's last words: {running.last_words()}",
                 )
             time.sleep(_POLL_S)
+
+
+class Running(Protocol):
+    """What is waited for."""
+
+    def require_alive(self) -> None: ...
+    def last_words(self) -> str: ...
 
 
 class _Readers:
