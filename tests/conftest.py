@@ -52,9 +52,10 @@ PARTITIONS = 4
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Run two workers a core, since tests wait for more than half of their time; 8 at most."""
-    return min(8, 2 * (os.cpu_count() or 1))
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run two workers a core, since tests wait for more than half of their time; long ones work more. 8 at most."""
+    cores = os.cpu_count() or 1
+    return min(8, 3 * cores // 2 if config.getoption("markexpr") == "long" else 2 * cores)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
