@@ -114,4 +114,5 @@ def test_an_export_over_http_verifies(kafka: str, topics: str, tmp_path: Path) -
             assert (report.problems, report.messages, report.status) == ([], 5, "complete")
             exporter = Exporter(fleet.environ, f"sqlite:///{fleet.folder / 'service-0.db'}", tmp_path / "exporter")
             assert exporter.run().returncode == 0
+        http = running[0].ready()  # It follows the topics anew, once there is a store.
         assert http.get("/v1/sessions").json()["sessions"] == before
