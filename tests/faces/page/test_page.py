@@ -1,6 +1,7 @@
 """The page as a person uses it: in a Chromium, over a service on a log in memory."""
 
 import httpx
+import pytest
 
 from processor.upstream.words import LANGUAGES, table
 from tests.faces.page.stage import (
@@ -145,23 +146,32 @@ def test_nobody_writes_a_note_twice(browser, service, http):
     assert browser.run(written) == ""
 
 
-def test_a_note_whose_answer_is_lost_is_written_once(browser, service, http):
+@pytest.mark.parametrize(
+    ("instead", "told"),
+    [
+        ("throw new TypeError('the answer is lost')", "The service does not answer."),
+        ("return new Response('', {status: 502})", "HTTP 502"),  # As a proxy in between says it.
+    ],
+)
+def test_a_note_whose_answer_is_lost_is_written_once(browser, service, http, instead, told):
     """The reader presses again, and it is the same note; written anew later, it is another one."""
     session_id = begin(http, "lost-01", "hello")
     open_session(browser, service, session_id)
     count = f"/v1/sessions/{session_id}"
     press_button(browser, "Note")
     browser.press(*"calm")
-    browser.run("""
+    browser.run(
+        """
         window.real = fetch;
         fetch = async (...request) => {
           const answer = await real(...request);
-          if (request[1].method === "POST") throw new TypeError("the answer is lost");
+          if (request[1].method === "POST") {INSTEAD};
           return answer;
         }; 0
-    """)
+        """.replace("{INSTEAD}", instead)
+    )
     press_button(browser, "Add the note")
-    browser.wait_for("document.getElementById('wrong').textContent.startsWith('The service does not answer.')")
+    browser.wait_for(f"document.getElementById('wrong').textContent.startsWith('{told}')")
     assert http.get(count).json()["note_count"] == 1
     browser.run("fetch = real; 0")
     press_button(browser, "Note")

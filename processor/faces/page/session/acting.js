@@ -26,7 +26,8 @@ async function act(word, body = {}) {
     unanswered = null;
     return true;
   } catch (error) {
-    if (error.status) unanswered = null;
+    const isFinal = error.code === "no_outcome" || (error.status < 500 && error.code !== "in_flight");
+    if (isFinal) unanswered = null;
     fail(error);
     return error.code === "no_outcome";  // Then it is kept, and will be done later.
   }
