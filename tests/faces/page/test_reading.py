@@ -155,11 +155,33 @@ def test_a_line_that_is_lost_is_said(browser, service, http):
         browser.settle()
     browser.run("window.real = fetch; fetch = () => Promise.reject(new TypeError('no network')); 0")
     say(http, session_id, "meanwhile")
-    wrong = "document.getElementById('wrong').textContent"
-    browser.wait_for(f"{wrong}.startsWith('The service has not answered since ')")
+    lost = "document.getElementById('lost').textContent"
+    browser.wait_for(f"{lost}.startsWith('The service has not answered since ')")
     browser.run("fetch = real; 0")
     browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('meanwhile'))")
-    assert browser.run(wrong) == ""
+    assert browser.run(lost) == ""
+
+
+def test_a_line_that_is_lost_as_soon_as_the_session_is_shown(browser, service, http):
+    """The session stays there, and is followed once the service answers."""
+    session_id = begin(http, "lost-02", "hello")
+    script = browser.call(
+        "Page.addScriptToEvaluateOnNewDocument",
+        source="""
+        const real = fetch;
+        const isAway = () => document.querySelector(".row") && !window.isBack;
+        window.fetch = (...request) => isAway() ? Promise.reject(new TypeError("no network")) : real(...request);
+        """,
+    )
+    open_session(browser, service, session_id)
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", **script)  # Other tests have the same page.
+    browser.wait_for("document.getElementById('wrong').textContent.startsWith('The service does not answer.')")
+    browser.wait_for("document.getElementById('lost').textContent.startsWith('The service has not answered since ')")
+    say(http, session_id, "meanwhile")
+    browser.run("window.isBack = true")
+    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('meanwhile'))")
+    assert browser.run("document.getElementById('title').textContent") == "Session of lost-02"
+    assert browser.errors == []
 
 
 def test_a_message_that_came_late_stands_where_it_belongs(browser, service, http):

@@ -59,7 +59,7 @@ async function catchUp() {
 function tellLine(isThere) {
   if (isThere === !isLost) return;
   isLost = !isThere;
-  byId("wrong").textContent = isLost ? own("lost", { time: Date.now() }) : "";
+  byId("lost").textContent = isLost ? own("lost", { time: Date.now() }) : "";
 }
 async function fail(error) {
   const { refusalText } = await service;
@@ -95,27 +95,27 @@ window.addEventListener("scroll", () => {
   if (unseen && window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - NEAR_PX) toEnd();
 }, { passive: true });
 
+/** Show the session and follow it: from then on nothing that the service does not answer hides it, or ends the following. */
 async function begin() {
   const { ask, follow: live } = await service;
-  const [words, part, who] = await Promise.all([ask("/static/words.json"), nextPart(), ask("/page/me")]);
+  const [words, part, who, { door }] = await Promise.all([ask("/static/words.json"), nextPart(), ask("/page/me"), import("/static/door.js")]);
   me = who;
   start({ ...part[0], words });
-  const button = element("button", "new-lines");
+  const button = element("button", "new-lines"), leaving = new AbortController();
   Object.assign(button, { id: "new-lines", type: "button", hidden: true });
   button.addEventListener("click", toEnd);
   document.body.append(button);
   take(part);
   prepare();
+  document.querySelector(".kicker").append(...door(me, { signal: leaving.signal, ended: toSignIn }).flatMap((part) => [" ", part]));
   if (part[0].is_more) await catchUp();
+  if (asOf) tellThen();
+  else live(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: catchUp, onRefused, onLine: tellLine });
+  addEventListener("pagehide", () => leaving.abort(), { once: true });
   offerBookmark();
   await showBookmarks().catch(fail);
   const find = new URLSearchParams(location.search).get("find");
   if (find) openAt(find);
-  const leaving = new AbortController(), { door } = await import("/static/door.js");
-  document.querySelector(".kicker").append(...door(me, { signal: leaving.signal, ended: toSignIn }).flatMap((part) => [" ", part]));
-  if (asOf) { tellThen(); return; }
-  addEventListener("pagehide", () => leaving.abort(), { once: true });
-  live(`${path}/live`, { parameters: { after: position }, signal: leaving.signal, onEvent: catchUp, onRefused, onLine: tellLine });
 }
 
 /** Open the session at the first line that has the words that were searched for. */
