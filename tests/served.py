@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from processor.broker.probe import free_ports
 from processor.faces.app import make_app
 from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
@@ -86,8 +87,9 @@ def served_on_kafka(kafka: str, prefix: str, folder: Path, **settings: str) -> I
         def restart() -> None:
             fleet.workers[-1].kill()
             lives.close()
-            start(service.http.base_url.port or 0)
+            start(port)
 
-        service = start(0)
+        (port,) = free_ports(1)
+        service = start(port)
         service.wait_until_ready()
         yield OnKafka(service.url, kafka, prefix, restart)
