@@ -157,17 +157,18 @@ class Browser:
 
     def wait_for(self, condition: str) -> None:
         """Wait until `condition`, a script, is true."""
-        self._chromium.wait(condition, lambda: self._holds(condition))
-
-    def _holds(self, condition: str) -> bool:
-        try:
-            return bool(self.run(f"Boolean({condition})"))
-        except Navigated:
-            return False  # It was asked of the page before.
+        self._chromium.wait(condition, lambda: self._told(f"Boolean({condition})"))
 
     def settle(self) -> None:
-        """Wait until what was asked for is drawn."""
-        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
+        """Wait until what was asked for is drawn, be it on a page that it leads to."""
+        drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+        self._chromium.wait("it is drawn", lambda: self._told(drawn))
+
+    def _told(self, script: str) -> Any:
+        try:
+            return self.run(script)
+        except Navigated:
+            return None  # It was asked of the page before.
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other, as a person does."""
