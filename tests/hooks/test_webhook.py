@@ -80,7 +80,7 @@ def test_the_time_is_bounded() -> None:
     """It gives up rather than wait beyond its time; so it does at once when it is asked to wait longer than that."""
     with (
         Receiver(lambda _: Answers(500)) as receiver,
-        pytest.raises(WebhookFailed, match=r"after [123] tries in 0\.8 s: its answer has the status 500"),
+        pytest.raises(WebhookFailed, match=r"after (1 try|[23] tries) in 0\.8 s: its answer has the status 500"),
     ):
         _webhook(receiver, patience_s=0.8).send({}, "id-1")
     with (
