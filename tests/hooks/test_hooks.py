@@ -329,7 +329,7 @@ def test_while_kafka_is_away_an_answer_waits(tmp_path: Path, receiver: Receiver)
 
         receiver.answer = answer
         with running(deployment):
-            until(lambda: receiver.came)
+            until(lambda: deployment.broker_is_away)
             deployment.broker_is_away = False
             until(lambda: http.get(f"/v1/sessions/{session_id}").json()["tags"] == ["late"])
     assert len(receiver.came) == 1
