@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tests.broker.audit import read_topic
-from tests.broker.fleet import Fleet
+from tests.broker.fleet import Fleet, await_true
 from tests.broker.services import Service, services
 
 pytestmark = [pytest.mark.broker, pytest.mark.long]
@@ -93,6 +93,7 @@ def test_the_grace_of_one_replica_and_the_client_at_another(kafka: str, topics: 
         async with asyncio.timeout(60):
             while first.http.get(path).json()["status"] != "closed":  # noqa: ASYNC110  # It tells nobody.
                 await asyncio.sleep(0.1)
+        await_true("the worker has told it", lambda: fleet.workers[0].said("session ended"))
         assert fleet.workers[0].said("session ended") == 1
 
     with Fleet(kafka, topics, tmp_path, site_key="the key of this site", ws_grace_ms=GRACE_MS) as fleet:

@@ -20,7 +20,7 @@ from processor.observe.logs import make_logger
 from tests.bundles.browser import Browser, Chromium
 from tests.faces.openid import CLIENT_ID, SECRET, OpenIdProvider, openid_provider
 from tests.faces.page.stage import DESKTOP, begin, press_button
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 from tests.served import InMemory, served
 
 KEY = b"k" * 32
@@ -218,10 +218,14 @@ def test_every_view_of_a_session_is_in_the_access_log(browser: Browser, site: Si
     browser.run("document.querySelector('a.session').click()")
     browser.wait_for("document.querySelector('.row')")
     browser.wait_for("document.querySelector('#acting:not([hidden])')")
-    seen = [line for line in site.logged()[before:] if line["operation"] == "lines_of_session"]
-    assert seen
-    assert str(seen[0]["session_id"]).startswith("#")
-    told = seen[0]["metadata"]
+
+    def seen() -> list[dict[str, object]]:
+        return [line for line in site.logged()[before:] if line["operation"] == "lines_of_session"]
+
+    until(seen)  # The line is written once the answer is sent.
+    first, *_ = seen()
+    assert str(first["session_id"]).startswith("#")
+    told = first["metadata"]
     assert isinstance(told, dict)
     assert (told["caller"], told["status"]) == ("ruth", 200)
     assert site.mine not in site.log.getvalue()
