@@ -6,7 +6,7 @@ from collections.abc import Callable
 PATIENCE_S = 60.0
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Wait until `condition` holds."""
     give_up_s = time.monotonic() + PATIENCE_S
     while not condition():

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from processor.in_memory import MemoryDeployment
 from processor.settings.model import Settings
 from tests.faces.gateway_stage import V1, Client, client_of, turned_away
 from tests.faces.stage import http_of
+from tests.patience import until
 
 WORDS = {"type": "error", "payload": "Invalid or expired session."}
 LOST = 1006
@@ -27,13 +28,6 @@ def deployment(tmp_path: Path) -> Iterator[MemoryDeployment]:
     settings = Settings(store_url=f"sqlite:///{tmp_path / 'a3cp.db'}", ws_grace_ms=1_000)
     with MemoryDeployment(tmp_path, settings=settings) as deployment:
         yield deployment
-
-
-def comes_true(is_so: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < until_s
-        time.sleep(0.01)
 
 
 def events_of(http: TestClient, session_id: str) -> list[tuple[str, Any]]:
@@ -55,7 +49,7 @@ def test_a_clean_close_ends_the_session(http: TestClient, code: int) -> None:
     """After a close frame the log has that the client has gone, and after the grace the end."""
     with client_of(http) as client:
         client.socket.close(code)
-        comes_true(lambda: is_over(http, client.session_id))
+        until(lambda: is_over(http, client.session_id))
         assert events_of(http, client.session_id) == [
             ("started", None),
             ("status", "disconnected"),
@@ -70,7 +64,7 @@ def test_without_grace_it_ends_at_once(tmp_path: Path) -> None:
         with client_of(http, protocols=None) as client:
             client.say(1)
             client.socket.close()
-            comes_true(lambda: is_over(http, client.session_id))
+            until(lambda: is_over(http, client.session_id))
         assert events_of(http, client.session_id) == [("started", None), ("ended", None)]
 
 
@@ -79,7 +73,7 @@ def test_a_close_for_good_ends_the_session(http: TestClient) -> None:
     with client_of(http) as client:
         client.say(1, sessionId="none")
         assert client.closed().code == 4404
-        comes_true(lambda: is_over(http, client.session_id))
+        until(lambda: is_over(http, client.session_id))
 
 
 def test_a_broken_line_ends_nothing(http: TestClient) -> None:
@@ -88,7 +82,7 @@ def test_a_broken_line_ends_nothing(http: TestClient) -> None:
         lost(client)
         with client_of(http) as other:
             other.socket.close()
-            comes_true(lambda: is_over(http, other.session_id))
+            until(lambda: is_over(http, other.session_id))
         assert events_of(http, client.session_id) == [("started", None)]
 
 
@@ -99,7 +93,7 @@ def test_who_comes_back_in_time_goes_on(http: TestClient, deployment: MemoryDepl
         client.say(1, ackId=1)
         client.next("tagged")
         client.socket.close()
-        comes_true(lambda: ("status", "disconnected") in events_of(http, client.session_id))
+        until(lambda: ("status", "disconnected") in events_of(http, client.session_id))
         with client_of(elsewhere, **client.way_back) as back:
             assert (back.created["resumed"], back.created["complete"]) == (True, True)
             assert back.session_id == client.session_id
@@ -184,7 +178,7 @@ def test_a_late_word_of_the_replica_that_was_left(http: TestClient, deployment: 
     with client_of(http, **client.way_back) as back:
         back.ping()
         tell(deployment, back.session_id, "disconnected")
-        comes_true(lambda: len(events_of(http, back.session_id)) == 4)
+        until(lambda: len(events_of(http, back.session_id)) == 4)
         assert [word for _, word in events_of(http, back.session_id)] == [
             None,
             "connected",

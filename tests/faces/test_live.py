@@ -19,6 +19,7 @@ from processor.in_memory import MemoryDeployment, Replica
 from processor.sessions.ports import SESSIONS, SessionFilter
 from tests.faces.reading import ALL, MINUTE_MS, Named, command, say, sees, start
 from tests.faces.stage import http_of, problem
+from tests.patience import PATIENCE_S
 
 
 class Sent(NamedTuple):
@@ -76,7 +77,7 @@ class Stream:
 
     async def until(self, is_so: Callable[["Stream"], bool]) -> list[Sent]:
         """Wait until something is so, and return all events."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not is_so(self):
                 self._news.clear()
                 await self._news.wait()
@@ -112,7 +113,7 @@ async def stream(
         yield reader
     finally:
         reader.leave()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, PATIENCE_S)
 
 
 def test_what_happens_in_a_session_comes_at_once(deployment: MemoryDeployment) -> None:

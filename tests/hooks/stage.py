@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from processor.sessions.ports import SESSIONS, TAGGED, Source
 from processor.settings.model import Settings
 from processor.settings.templates import Template
 from tests.hooks.receiver import SECRET, Receiver
+from tests.patience import PATIENCE_S
 
 DUE_MAX = 100
 
@@ -130,7 +131,7 @@ class Running:
 
     def stop(self) -> None:
         self.stopped.set()
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 
@@ -144,11 +145,3 @@ def running(
         yield process
     finally:
         process.stop()
-
-
-def until(condition: Callable[[], object], patience_s: float = 20.0) -> None:
-    """Wait until `condition` holds."""
-    end_s = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < end_s, "it has not come to pass"
-        time.sleep(0.01)

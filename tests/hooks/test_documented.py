@@ -13,7 +13,7 @@ from processor.broker.probe import free_ports
 from processor.errors import WebhookFailed
 from processor.hooks.answers import answer_of
 from processor.hooks.webhook import Webhook
-from tests.hooks.stage import until
+from tests.patience import until
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "hooks.md"
 

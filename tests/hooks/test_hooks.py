@@ -18,7 +18,8 @@ from processor.sessions.feed import Standstill
 from processor.sessions.ports import Source
 from tests.faces.stage import http_of
 from tests.hooks.receiver import SECRET, Answers, Came, Receiver, json_answer
-from tests.hooks.stage import Running, deployment_with, hook_of, running, until
+from tests.hooks.stage import Running, deployment_with, hook_of, running
+from tests.patience import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_a_slow_receiver_holds_up_itself_alone(tmp_path: Path, receiver: Receive
     def answer(came: Came) -> Answers:
         if came.payload["data"]["session"]["user_id"] == "ann" and came.payload["type"] == "session.start":
             waiting.set()
-            assert let_go.wait(20)
+            assert let_go.wait(PATIENCE_S)
         return Answers()
 
     with Receiver(answer) as slow:
@@ -175,7 +176,7 @@ def test_a_slow_receiver_holds_up_itself_alone(tmp_path: Path, receiver: Receive
         }
         with deployment_with(tmp_path, hooks) as deployment, http_of(deployment) as http, running(deployment):
             end(http, begun(http))
-            assert waiting.wait(20)
+            assert waiting.wait(PATIENCE_S)
             end(http, begun(http, user_id="ben"))
             until(lambda: len(receiver.came) == 4)
             until(lambda: len(slow.came) == 3)
@@ -253,7 +254,7 @@ def test_a_change_of_partitions_loses_nothing(tmp_path: Path, receiver: Receiver
     let_go = threading.Event()
 
     def answer(_: Came) -> Answers:
-        assert let_go.wait(20)
+        assert let_go.wait(PATIENCE_S)
         return Answers()
 
     with Receiver(answer) as slow:
@@ -284,7 +285,7 @@ def test_what_is_due_is_bounded(tmp_path: Path, receiver: Receiver) -> None:
     let_go = threading.Event()
 
     def answer(_: Came) -> Answers:
-        assert let_go.wait(30)
+        assert let_go.wait(PATIENCE_S)
         return Answers()
 
     receiver.answer = answer

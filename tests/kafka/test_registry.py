@@ -10,6 +10,7 @@ import pytest
 from processor.errors import DecodeError, RegistryUnavailable, UsageError
 from processor.http import ANSWER_BYTES_MAX
 from processor.kafka.registry import CALL_S, Registry
+from tests.patience import PATIENCE_S
 from tests.registry_server import Answering, Server, always, serving
 
 TEXT = '{"type": "record", "name": "R", "fields": []}'
@@ -116,14 +117,14 @@ def test_an_answer_that_drips_is_left(server, title, head):
     server.answer = answer
     with pytest.raises(RegistryUnavailable, match=f"schema id 7 \\(no whole answer within {CALL_S:g} s\\)"):
         Registry(server.url).schema_text(7)
-    assert server.left.wait(10)
+    assert server.left.wait(PATIENCE_S)
     wait_until_none_runs()
 
 
 def wait_until_none_runs() -> None:
     for thread in threading.enumerate():
         if thread.name == "a3cp-http":
-            thread.join(10)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
 

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from processor.errors import UsageError
 from processor.observe.health import Health, HealthServer
 from processor.observe.metrics import Metrics
+from tests.patience import PATIENCE_S
 
 
 class Stopwatch:
@@ -43,7 +44,7 @@ def server(health: Health) -> Iterator[HealthServer]:
 def get(server: HealthServer, path: str, method: str = "GET") -> tuple[int, str]:
     request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method=method)
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

@@ -344,9 +344,9 @@ def test_without_kafka_at_the_start(tmp_path: Path) -> None:
     kept, emptied = threading.Event(), threading.Event()
     told.emptied = lambda *_: emptied.set()  # type: ignore[method-assign]
     outbox.send(b"1", b"elias01", on_kept=kept.set)
-    assert kept.wait(10)
+    assert kept.wait(60)
     is_there.set()
-    assert emptied.wait(20)
+    assert emptied.wait(60)
     outbox.close()
     assert kafka.log == [(b"elias01", b"1")]
 

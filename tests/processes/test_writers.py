@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -20,6 +19,7 @@ from processor.sessions.ports import SessionFilter
 from processor.settings.sources import load
 from processor.store import open_store
 from tests.bundles.stage import RECORDS, tree, writer_to, written
+from tests.patience import until
 from tests.sessions.damaged import replace_a_value
 from tests.sessions.exporting import export
 
@@ -118,7 +118,4 @@ def test_they_end_with_their_parent(tmp_path: Path) -> None:
         children = psutil.Process(parent.pid).children(recursive=True)
         parent.send_signal(signal.SIGKILL)
     assert children
-    deadline_s = time.monotonic() + 20
-    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
-        assert time.monotonic() < deadline_s, "a process of the pool stayed behind"
-        time.sleep(0.1)
+    until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
