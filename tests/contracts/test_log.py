@@ -61,6 +61,18 @@ def test_what_is_not_committed_never_happened(world: MemoryWorld | KafkaWorld) -
     assert world.values("tagged", 2) == [b"a", b"b"]
 
 
+def test_outputs_and_positions_stand_in_one_transaction(world: MemoryWorld | KafkaWorld) -> None:
+    """Who fails when all is sent but the end of the transaction has moved no position either."""
+    world.produce(2, b"a", b"b")
+    member = Member(world, world.member_that_fails())
+    member.tag(member.await_records(2))
+    with pytest.raises(OutcomeUnknown):
+        member.log.commit()
+    member.log.recover()
+    assert world.values("tagged", 2) == []
+    assert [record.value() for record in member.await_records(2)] == [b"a", b"b"]
+
+
 def test_deletions_are_restored(world: MemoryWorld | KafkaWorld) -> None:
     """A restore gives values and tombstones in the order of the log."""
     state = world.topic("state")

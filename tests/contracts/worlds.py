@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from processor.kafka.conf import Waits
 from processor.kafka.worker.log import KafkaLog
 from processor.runtime.ports import Alarm, Assigned, Cause, Log, RawRecord
 from processor.settings.model import Settings
-from processor.testing import MemoryBroker, MemoryLog
+from processor.testing import Fault, MemoryBroker, MemoryLog
 from processor.wiring import log_conf
 from tests.broker.audit import read_topic
 from tests.broker.fleet import TIMEOUT_S, await_true, names_of
@@ -27,6 +27,10 @@ class MemoryWorld:
     def member(self) -> Log:
         """Join the group with one more member."""
         return MemoryLog(self.broker, raw="raw", state="state")
+
+    def member_that_fails(self) -> Log:
+        """Join with a member whose first commit comes to an end before the transaction does."""
+        return MemoryLog(self.broker, raw="raw", state="state", faults={0: Fault.LOST})
 
     def produce(self, partition: int, *values: bytes) -> None:
         """Append to the raw topic."""
@@ -49,6 +53,20 @@ class MemoryWorld:
     def expel(self, log: Log) -> None:
         """See to it that the group gives up on a member, which does not notice."""
         self.broker.remove(log)
+
+
+class Failing:
+    """A producer whose transaction is not committed, though all that belongs to it was sent."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def commit_transaction(self, timeout_s: float) -> None:
+        """Fail as if no broker answered."""
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
 
 class KafkaWorld:
@@ -78,6 +96,13 @@ class KafkaWorld:
         conf = log_conf(self.settings(**more), len(self.logs) if slot is None else slot, PARTITIONS)
         log = KafkaLog(conf._replace(waits=self.patience), self)
         self.logs.append(log)
+        return log
+
+    def member_that_fails(self) -> KafkaLog:
+        log = self.member()
+        transactions = log._transactions
+        assert transactions is not None
+        transactions._producers[:] = map(Failing, transactions._producers)  # type: ignore[arg-type]
         return log
 
     def slot(self, slot: int) -> None:
