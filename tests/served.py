@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from processor.broker.probe import free_ports
 from processor.faces.app import make_app
-from processor.faces.shell import Shell
+from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.kafka.reading.reader import Reader
 from processor.processes.inprocess import serving

@@ -14,7 +14,7 @@ from processor.errors import UsageError
 from processor.settings.sources import load
 
 if TYPE_CHECKING:
-    from processor.faces.doors import Role
+    from processor.faces.auth.doors import Role
 
 app = App("Make tokens that a3cp serve lets in.")
 
@@ -41,8 +41,8 @@ def new(
     """
     require("serve")
     from processor.client.commands import ANOTHER_ID  # noqa: PLC0415
-    from processor.faces.doors import ROLES  # noqa: PLC0415
-    from processor.faces.tokens import add_token  # noqa: PLC0415
+    from processor.faces.auth.doors import ROLES  # noqa: PLC0415
+    from processor.faces.auth.tokens import add_token  # noqa: PLC0415
 
     named = load(os.environ, Path.cwd()).settings.serve_tokens_file
     path = file or (Path(named) if named else None)

@@ -15,15 +15,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from processor.codec.events import EventView
 from processor.codec.isotime import format_time, parse_time
 from processor.core.ids import belongs_to, owner_of, started_ms
-from processor.faces.asking import Answered, outcome
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking, Caller
-from processor.faces.finding import Place, find, in_memory
-from processor.faces.idempotency import record_id_of
-from processor.faces.ids import PerformerId, UserId
-from processor.faces.positions import POSITION, user_position
+from processor.faces.auth.doors import Asking, Caller
 from processor.faces.problems import Problem
-from processor.faces.roles import needs
+from processor.faces.replica.context import Context, Given
+from processor.faces.replica.idempotency import record_id_of
+from processor.faces.requests.asking import Answered, outcome
+from processor.faces.requests.finding import Place, find, in_memory
+from processor.faces.requests.ids import PerformerId, UserId
+from processor.faces.requests.positions import POSITION, user_position
+from processor.faces.requests.roles import needs
 from processor.faces.texts import Text
 from processor.sessions.model import SessionRow
 from processor.view.standing import Standing

@@ -5,19 +5,19 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
-from processor.faces import a3cp, assessment, operations, shared
-from processor.faces.context import Context
+from processor.faces import a3cp, assessment, operations
 from processor.faces.describing import Application
-from processor.faces.gate import Gate
 from processor.faces.gateway.gateway import Gateway
-from processor.faces.namedonce import NAMED_ONCE
-from processor.faces.page import files, redirect, session, signing, told
-from processor.faces.paths import EncodedPaths
+from processor.faces.middleware.gate import Gate
+from processor.faces.middleware.namedonce import NAMED_ONCE
+from processor.faces.middleware.recording import Recording
+from processor.faces.middleware.shell import Shell
+from processor.faces.middleware.tracing import Tracing
+from processor.faces.page import files, redirect, session, shared, signing, told
 from processor.faces.problems import add_handlers
 from processor.faces.quick import Quick
-from processor.faces.recording import Recording
-from processor.faces.shell import Shell
-from processor.faces.tracing import Tracing
+from processor.faces.replica.context import Context
+from processor.faces.requests.paths import EncodedPaths
 from processor.faces.v1 import routes as v1
 from processor.faces.v1.bodies import CALLED_JSON
 

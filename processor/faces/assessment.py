@@ -13,7 +13,7 @@ from processor.client.assessment import SESSIONS_PATH, SessionService, router_of
 from processor.client.service.asyncsessions import AsyncSessions
 from processor.client.service.exchange import Service, Suspending
 from processor.client.service.opening import Remote
-from processor.faces.context import Given
+from processor.faces.replica.context import Given
 
 
 async def _service(request: Request, context: Given) -> AsyncIterator[SessionService]:

@@ -8,9 +8,9 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
 from processor.errors import A3CPError
-from processor.faces.context import Context
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.faces.problems import problem_of
+from processor.faces.replica.context import Context
 from processor.faces.v1.asked import asked
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from processor.faces.gate import WITHOUT_TOKEN, WITHOUT_TOKEN_BELOW
+from processor.faces.middleware.gate import WITHOUT_TOKEN, WITHOUT_TOKEN_BELOW
 from processor.faces.problems import DETAIL_ONLY, KINDS, MEDIA_TYPE
 from processor.faces.v1.shapes import COMPONENTS
 

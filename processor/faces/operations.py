@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 
-from processor.faces.context import NOT_YET, Context
+from processor.faces.middleware.shell import Shell
 from processor.faces.pages import documents, problem_page
 from processor.faces.problems import KINDS, Problem
-from processor.faces.shell import Shell
+from processor.faces.replica.context import NOT_YET, Context
 
 router = APIRouter(tags=["Operations"])
 

@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from processor.faces import a3cp
+from processor.faces.auth.doors import Caller
 from processor.faces.calling import Call
-from processor.faces.context import Context
-from processor.faces.doors import Caller
 from processor.faces.headers import header
-from processor.faces.positions import AFTER_HEADER, has_passed
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
+from processor.faces.requests.positions import AFTER_HEADER, has_passed
 from processor.faces.v1 import commanding, messages_out, showing
 
 

@@ -12,7 +12,7 @@ from processor.codec.codec import Codec
 from processor.codec.schema import SHIPPED, Schemas
 from processor.codec.traces import traceparent_of
 from processor.errors import BrokerUnavailable
-from processor.faces.context import Context
+from processor.faces.replica.context import Context
 from processor.in_memory.log import KINDS, TOPICS
 from processor.in_memory.replica import Replica
 from processor.runtime.task import Task

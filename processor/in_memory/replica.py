@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry
 
 from processor.client.sending import Sender
 from processor.erasing.looking import Places
-from processor.faces.context import Context
-from processor.faces.corner import Corner
-from processor.faces.meanwhile import Meanwhile
+from processor.faces.replica.context import Context
+from processor.faces.replica.corner import Corner
+from processor.faces.replica.meanwhile import Meanwhile
 from processor.in_memory.corner import MemoryCorner
 from processor.in_memory.erasing import MemoryTopics
 from processor.in_memory.log import KINDS, TOPICS, topic_record

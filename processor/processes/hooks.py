@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from processor.codec.codec import Codec
 from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, BrokerUnavailable, UsageError, WebhookFailed
-from processor.faces.context import Context
+from processor.faces.replica.context import Context
 from processor.hooks.due import Delivery, hooked
 from processor.hooks.letters import Letter, buried, letter_in
 from processor.kafka.offsets import committed_offsets, offsets_since, patiently

@@ -21,8 +21,8 @@ from processor.client.connecting import connected
 from processor.client.service.exchange import Service
 from processor.errors import Fatal
 from processor.faces.app import make_app
-from processor.faces.context import Context
-from processor.faces.shell import Shell
+from processor.faces.middleware.shell import Shell
+from processor.faces.replica.context import Context
 from processor.in_memory import MemoryDeployment
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics

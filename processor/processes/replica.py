@@ -19,9 +19,9 @@ from processor.codec.isotime import wall_ms
 from processor.erasing.looking import Places
 from processor.erasing.on_kafka import ErasureLogOnKafka
 from processor.errors import A3CPError, BrokerUnavailable, StoreUnavailable, UsageError
-from processor.faces.context import Context
-from processor.faces.corner import Corner
-from processor.faces.meanwhile import Meanwhile
+from processor.faces.replica.context import Context
+from processor.faces.replica.corner import Corner
+from processor.faces.replica.meanwhile import Meanwhile
 from processor.kafka.identities import ids_of
 from processor.kafka.overview.corner import CornerOnKafka
 from processor.kafka.topics.admin import check_topics

@@ -9,14 +9,14 @@ from structlog.typing import FilteringBoundLogger
 
 from processor.errors import UsageError
 from processor.faces.app import make_app
-from processor.faces.context import Context
-from processor.faces.doors import Door, Doors
-from processor.faces.oidc import OidcDoor, OidcRules, ProviderKeys
-from processor.faces.page.cookie import Cookies
-from processor.faces.page.provider import Client, Provider
-from processor.faces.ratelimits import RateLimits
-from processor.faces.shell import Shell
-from processor.faces.tokens import TokenFile
+from processor.faces.auth.cookie import Cookies
+from processor.faces.auth.doors import Door, Doors
+from processor.faces.auth.oidc import OidcDoor, OidcRules, ProviderKeys
+from processor.faces.auth.provider import Client, Provider
+from processor.faces.auth.tokens import TokenFile
+from processor.faces.middleware.ratelimits import RateLimits
+from processor.faces.middleware.shell import Shell
+from processor.faces.replica.context import Context
 from processor.observe.logs import log_of
 from processor.observe.serving import ServeMetrics
 from processor.processes.collecting import tune_garbage_collection

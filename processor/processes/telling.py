@@ -12,8 +12,8 @@ from processor.client.sending import in_trace
 from processor.codec.isotime import format_time
 from processor.codec.traces import TRACEPARENT
 from processor.errors import A3CPError, BrokerUnavailable, RecordError, UsageError, WebhookFailed
-from processor.faces.asking import COMMAND_BYTES_MAX
-from processor.faces.context import Context
+from processor.faces.replica.context import Context
+from processor.faces.requests.asking import COMMAND_BYTES_MAX
 from processor.faces.v1.reading import encode
 from processor.faces.v1.telling import event_fields, message_fields, session_resource
 from processor.hooks.answers import PERFORMER, REMEDY, Answer, answer_of, record_id

@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 
 from processor.codec.isotime import format_time
 from processor.faces.app import make_app
-from processor.faces.doors import ALL_USERS, Caller, Doors, Role
-from processor.faces.shell import Shell
+from processor.faces.auth.doors import ALL_USERS, Caller, Doors, Role
+from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment, Replica
 from tests.faces.stage import message
 

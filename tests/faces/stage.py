@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from processor.codec.isotime import format_time
 from processor.faces.app import make_app
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.in_memory import MemoryDeployment, Replica
 
 START_MS = 1_750_000_000_000

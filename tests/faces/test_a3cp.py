@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from processor.client.commands import CommandRecord
 from processor.core.ids import session_id as id_of
 from processor.core.model import IdFormat
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.in_memory import MemoryDeployment
 from tests.faces.reading import reading
 from tests.faces.stage import START, START_MS, http_of, kinds, message

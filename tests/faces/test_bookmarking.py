@@ -8,8 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.faces.app import make_app
-from processor.faces.doors import Doors
-from processor.faces.shell import Shell
+from processor.faces.auth.doors import Doors
+from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.profiles import Profiles, Pseudonyms, open_profiles
 from tests.faces.reading import Named, command, problem, say, sees, start

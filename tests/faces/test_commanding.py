@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.errors import A3CPError, BrokerUnavailable
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.in_memory import MemoryDeployment
 from processor.sessions.ports import Gone
 from tests.faces.stage import COMMANDS, as_caller, created, http_of, kinds, problem

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.core.ids import owner_of
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.in_memory import MemoryDeployment
 from tests.faces.stage import as_caller, code, http_of
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from processor.errors import BrokerUnavailable
-from processor.faces.delivering import Delivery
+from processor.faces.requests.delivering import Delivery
 
 
 def test_all_must_be_delivered() -> None:

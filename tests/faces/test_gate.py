@@ -12,12 +12,12 @@ import pytest
 from fastapi import Body, FastAPI, Request
 from fastapi.testclient import TestClient
 
-from processor.faces import gate
 from processor.faces.app import make_app
-from processor.faces.doors import Asking, Doors, Role, require
-from processor.faces.ratelimits import RateLimits
-from processor.faces.shell import Shell
-from processor.faces.tokens import TokenFile, add_token
+from processor.faces.auth.doors import Asking, Doors, Role, require
+from processor.faces.auth.tokens import TokenFile, add_token
+from processor.faces.middleware import gate
+from processor.faces.middleware.ratelimits import RateLimits
+from processor.faces.middleware.shell import Shell
 from processor.observe.logs import make_logger
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from processor.faces.finding import caught_up
 from processor.faces.gateway import opening
 from processor.faces.gateway.tokens import resume_token
+from processor.faces.requests.finding import caught_up
 from processor.in_memory import MemoryDeployment
 from processor.settings.model import Settings
 from tests.faces.gateway_stage import V1, Client, client_of, turned_away

@@ -17,10 +17,10 @@ from websockets.typing import Subprotocol
 
 from processor.core.ids import owner_of
 from processor.faces.app import make_app
-from processor.faces.doors import Doors
+from processor.faces.auth.doors import Doors
+from processor.faces.auth.tokens import TokenFile
 from processor.faces.gateway import opening, outgoing, speaking
-from processor.faces.shell import Shell
-from processor.faces.tokens import TokenFile
+from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.processes import sockets
 from processor.processes.inprocess import serving

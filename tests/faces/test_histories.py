@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from processor.faces import histories
 from processor.faces.app import make_app
-from processor.faces.doors import Doors
-from processor.faces.shell import Shell
+from processor.faces.auth.doors import Doors
+from processor.faces.middleware.shell import Shell
+from processor.faces.replica import histories
 from processor.in_memory import MemoryDeployment
 from tests.faces.reading import ALL, HOUR_MS, Named, command, problem, say, sees, start
 from tests.faces.stage import http_of

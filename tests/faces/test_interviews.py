@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.in_memory import MemoryDeployment
 from processor.profiles import Pseudonyms, open_profiles, resume_digest
 from tests.faces.stage import as_caller, http_of

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from processor.codec.events import SOURCE, sealed_view, to_json
 from processor.faces.app import make_app
-from processor.faces.doors import Caller, Doors
-from processor.faces.shell import Shell
+from processor.faces.auth.doors import Caller, Doors
+from processor.faces.middleware.shell import Shell
 from processor.faces.v1 import live
 from processor.in_memory import MemoryDeployment, Replica
 from processor.sessions.ports import SESSIONS, SessionFilter

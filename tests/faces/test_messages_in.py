@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.codec.wire import avro_header
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.in_memory import MemoryDeployment
 from tests.faces.stage import START, START_MS, as_caller, code, message
 from tests.strategies import single_object

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from processor.faces.doors import Caller
-from processor.faces.oidc import FETCH_EVERY_S, KEYS_FRESH_S, OidcDoor, OidcRules, ProviderKeys
+from processor.faces.auth.doors import Caller
+from processor.faces.auth.oidc import FETCH_EVERY_S, KEYS_FRESH_S, OidcDoor, OidcRules, ProviderKeys
 from processor.faces.problems import Problem
 
 ISSUER = "https://id.example/realm"

@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from processor.cli.app import app
-from processor.faces.corner import Corner, retry_command
-from processor.faces.doors import Caller, Role
+from processor.faces.auth.doors import Caller, Role
+from processor.faces.replica.corner import Corner, retry_command
 from processor.in_memory import TOPICS, MemoryDeployment
 from processor.kafka.deadletters.letter import Group
 from processor.settings.model import Settings

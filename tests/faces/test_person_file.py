@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from processor.bundles.verify import listed, verify
 from processor.faces.app import make_app
-from processor.faces.doors import Doors
-from processor.faces.shell import Shell
+from processor.faces.auth.doors import Doors
+from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.profiles import Profiles, Pseudonyms, open_profiles
 from tests.faces.reading import MINUTE_MS, Named, command, say, sees, start

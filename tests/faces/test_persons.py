@@ -8,10 +8,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.faces.app import make_app
-from processor.faces.doors import Caller, Doors
-from processor.faces.persons import is_email, user_of
+from processor.faces.auth.doors import Caller, Doors
+from processor.faces.middleware.shell import Shell
 from processor.faces.problems import Problem
-from processor.faces.shell import Shell
+from processor.faces.requests.persons import is_email, user_of
 from processor.in_memory import TOPICS, MemoryDeployment
 from processor.profiles import Pseudonyms, open_profiles
 from tests.faces.gateway_stage import turned_away

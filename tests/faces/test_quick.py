@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from processor.faces import quick
 from processor.faces.app import make_app
-from processor.faces.doors import LOCAL, Doors
-from processor.faces.gate import BODY_BYTES_MAX
+from processor.faces.auth.doors import LOCAL, Doors
+from processor.faces.middleware.gate import BODY_BYTES_MAX
+from processor.faces.middleware.shell import Shell
 from processor.faces.quick import Quick
-from processor.faces.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics

@@ -2,8 +2,8 @@
 
 import pytest
 
+from processor.faces.middleware.ratelimits import CALLERS_MAX, RateLimits
 from processor.faces.problems import Problem
-from processor.faces.ratelimits import CALLERS_MAX, RateLimits
 
 
 class Clock:

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from processor.faces.recent import Recent, kept_until_s
+from processor.faces.replica.recent import Recent, kept_until_s
 
 
 def test_what_is_read_at_once_is_not_read_again_at_once() -> None:

@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi.testclient import TestClient
 
 from processor.faces.app import make_app
-from processor.faces.doors import Asking, Caller, Doors
-from processor.faces.oidc import OidcDoor, OidcRules, ProviderKeys
-from processor.faces.page.cookie import Cookies
-from processor.faces.page.provider import LASTS_S, NAME, UNDER_WAY_S, Client, Provider, SignIns
-from processor.faces.ratelimits import RateLimits
-from processor.faces.shell import Shell
+from processor.faces.auth.cookie import Cookies
+from processor.faces.auth.doors import Asking, Caller, Doors
+from processor.faces.auth.oidc import OidcDoor, OidcRules, ProviderKeys
+from processor.faces.auth.provider import LASTS_S, NAME, UNDER_WAY_S, Client, Provider, SignIns
+from processor.faces.middleware.ratelimits import RateLimits
+from processor.faces.middleware.shell import Shell
 from processor.observe.logs import make_logger
 from processor.settings.sources import load
 from tests.faces.openid import CLIENT_ID, SECRET, OpenIdProvider, openid_provider

@@ -6,8 +6,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.faces.app import make_app
-from processor.faces.doors import Caller, Doors, Role
-from processor.faces.shell import Shell
+from processor.faces.auth.doors import Caller, Doors, Role
+from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment
 from tests.faces.stage import COMMANDS, as_caller, created, problem
 

@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 
 from processor.bundles.keys import make_keys, read_signing_key
 from processor.faces.app import make_app
-from processor.faces.doors import Doors
-from processor.faces.ratelimits import RateLimits
-from processor.faces.shell import Shell
+from processor.faces.auth.doors import Doors
+from processor.faces.middleware.ratelimits import RateLimits
+from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment, Replica
 from processor.observe.logs import make_logger
 from processor.profiles import Profiles, Pseudonyms, open_profiles

@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from processor.codec.isotime import format_time
 from processor.faces.app import make_app
-from processor.faces.doors import Doors
-from processor.faces.shell import Shell
+from processor.faces.auth.doors import Doors
+from processor.faces.middleware.shell import Shell
 from processor.faces.v1 import shapes
 from processor.in_memory import MemoryDeployment
 from processor.sessions.ports import Gone
@@ -206,7 +206,7 @@ def test_an_id_that_is_a_millisecond_old_is_waited_for(
     deployment: MemoryDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A replica that is behind says that it cannot tell yet, never that there is no such session."""
-    monkeypatch.setattr("processor.faces.finding.CAUGHT_UP_S", 0.05)
+    monkeypatch.setattr("processor.faces.requests.finding.CAUGHT_UP_S", 0.05)
     other = deployment.replica()
     other.is_behind = True
     session_id = start(deployment, "ann")

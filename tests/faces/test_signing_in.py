@@ -8,11 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from processor.faces.app import make_app
-from processor.faces.doors import Asking, Doors
-from processor.faces.page.cookie import LASTS_S, NAME, Cookies
-from processor.faces.ratelimits import RateLimits
-from processor.faces.shell import Shell
-from processor.faces.tokens import TokenFile, add_token
+from processor.faces.auth.cookie import LASTS_S, NAME, Cookies
+from processor.faces.auth.doors import Asking, Doors
+from processor.faces.auth.tokens import TokenFile, add_token
+from processor.faces.middleware.ratelimits import RateLimits
+from processor.faces.middleware.shell import Shell
 
 PAGE = {"A3CP-Page": "1"}
 KEY = b"k" * 32

@@ -18,7 +18,7 @@ from processor.codec.headers import Headers
 from processor.codec.traces import trace_id_in, traceparent_of
 from processor.errors import UsageError
 from processor.faces.app import make_app
-from processor.faces.shell import Shell
+from processor.faces.middleware.shell import Shell
 from processor.in_memory import TOPICS, MemoryDeployment
 from processor.observe.health import Health
 from processor.observe.logs import hashed, make_logger

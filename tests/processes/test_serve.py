@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from processor.faces.app import make_app
-from processor.faces.tokens import add_token
+from processor.faces.auth.tokens import add_token
 from processor.processes import listening
 from processor.processes.listening import is_loopback
 from processor.profiles import Pseudonyms, open_profiles

@@ -21,7 +21,7 @@ from processor.codec.events import SEALED, to_json
 from processor.codec.schema import Schemas
 from processor.codec.state import decode_state
 from processor.errors import RecordError
-from processor.faces.tokens import read_tokens
+from processor.faces.auth.tokens import read_tokens
 from processor.in_memory import TOPICS
 from processor.kafka.deadletters.letter import letter_of
 from processor.outbox.queue import Queue

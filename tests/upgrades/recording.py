@@ -21,7 +21,7 @@ from processor.codec.isotime import format_time
 from processor.codec.schema import Schemas
 from processor.codec.wire import avro_header
 from processor.core.model import DAY_MS, HOUR_MS
-from processor.faces.tokens import add_token
+from processor.faces.auth.tokens import add_token
 from processor.in_memory import TOPICS, MemoryDeployment
 from processor.outbox.ports import Kept
 from processor.outbox.queue import New, Queue

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Final
 
 from processor.errors import A3CPError
-from processor.faces.context import Context
 from processor.faces.gateway.frames import AckId
+from processor.faces.replica.context import Context
 from processor.faces.v1.reading import in_thread
 
 IN_FLIGHT_MAX: Final = 5_000  # of all sockets: half of what the producer queues

@@ -2,13 +2,13 @@
 
 from typing import Any, Final
 
-from processor.faces.context import Context
-from processor.faces.doors import Caller
-from processor.faces.finding import Place, find
+from processor.faces.auth.doors import Caller
 from processor.faces.gateway.following import Following
 from processor.faces.gateway.opening import InvalidSession, Opened
 from processor.faces.gateway.outgoing import Outgoing
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
+from processor.faces.requests.finding import Place, find
 from processor.faces.v1.reading import in_thread
 
 SESSIONS_MAX: Final = 16

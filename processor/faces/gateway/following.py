@@ -10,10 +10,10 @@ from processor.bundles.contents import in_order_of_log
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, from_json
 from processor.errors import A3CPError
-from processor.faces.finding import Place
 from processor.faces.gateway.frames import told
 from processor.faces.gateway.outgoing import Outgoing
 from processor.faces.gateway.records import SOURCE
+from processor.faces.requests.finding import Place
 from processor.faces.v1.telling import event_fields, message_fields
 from processor.runtime.ports import TopicRecord
 from processor.sessions.arguments import details_of, phase_in

@@ -11,9 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from processor.errors import A3CPError
-from processor.faces.context import Context, context_of
-from processor.faces.doors import Caller, require
-from processor.faces.gate import admitted
+from processor.faces.auth.doors import Caller, require
 from processor.faces.gateway.codes import INVALID_SESSION, Code, code_of
 from processor.faces.gateway.deliveries import Deliveries
 from processor.faces.gateway.frames import INVALID, PROTOCOL, error
@@ -31,8 +29,10 @@ from processor.faces.gateway.opening import (
 )
 from processor.faces.gateway.outgoing import Close
 from processor.faces.gateway.socket import Socket
+from processor.faces.middleware.gate import admitted
+from processor.faces.middleware.shell import Shell
 from processor.faces.problems import Problem, problem_of
-from processor.faces.shell import Shell
+from processor.faces.replica.context import Context, context_of
 from processor.observe.logs import hashed
 
 CLEAN: Final = frozenset({1000, 1001, 1005})  # 1005: a close frame without a code, as browsers send it by themselves

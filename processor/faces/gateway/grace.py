@@ -8,11 +8,11 @@ from structlog.typing import FilteringBoundLogger
 
 from processor.codec.events import SYSTEM, from_json
 from processor.errors import A3CPError
-from processor.faces.asking import OUTCOME_WAIT_S, carried_out
-from processor.faces.context import Context
-from processor.faces.finding import Place, caught_up
 from processor.faces.gateway.following import CONNECTED, DISCONNECTED
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
+from processor.faces.requests.asking import OUTCOME_WAIT_S, carried_out
+from processor.faces.requests.finding import Place, caught_up
 from processor.faces.v1.reading import in_thread
 from processor.sessions.arguments import details_of, phase_in
 

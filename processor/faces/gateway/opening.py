@@ -10,17 +10,17 @@ from starlette.types import Receive
 from processor.client.commands import CommandRecord
 from processor.client.lanes import lane_of
 from processor.codec.events import SYSTEM
-from processor.faces import ids
-from processor.faces.asking import OUTCOME_WAIT_S, carried_out
-from processor.faces.context import Context
-from processor.faces.doors import Caller, Doors
-from processor.faces.finding import Place, caught_up, find
+from processor.faces.auth.doors import Caller, Doors
 from processor.faces.gateway.following import CONNECTED
 from processor.faces.gateway.frames import PROTOCOL, frame_in, payload_in
 from processor.faces.gateway.tokens import opens
-from processor.faces.persons import user_of
-from processor.faces.positions import position_in
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
+from processor.faces.requests import ids
+from processor.faces.requests.asking import OUTCOME_WAIT_S, carried_out
+from processor.faces.requests.finding import Place, caught_up, find
+from processor.faces.requests.persons import user_of
+from processor.faces.requests.positions import position_in
 from processor.view.position import Position
 from processor.view.standing import Standing
 

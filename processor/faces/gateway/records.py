@@ -6,8 +6,8 @@ from uuid import UUID
 
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
-from processor.faces.finding import Place
 from processor.faces.gateway.frames import AckId, encode
+from processor.faces.requests.finding import Place
 
 SOURCE: Final = "gateway"
 _NAMESPACE: Final = UUID("0f0f6e1c-5b0e-5c58-9f2e-6f3c3f0f7a53").bytes  # Ours; any fixed UUID does.

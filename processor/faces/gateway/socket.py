@@ -8,8 +8,7 @@ from typing import Final
 from starlette.types import Message, Receive, Send
 
 from processor.errors import A3CPError
-from processor.faces.context import Context
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.faces.gateway.codes import INVALID_SESSION, Code, code_of, ends
 from processor.faces.gateway.deliveries import Deliveries
 from processor.faces.gateway.followed import Followed
@@ -21,6 +20,7 @@ from processor.faces.gateway.speaking import Speaking
 from processor.faces.gateway.taking import Taking
 from processor.faces.gateway.tokens import VALID_MS, resume_token
 from processor.faces.problems import Problem, problem_of
+from processor.faces.replica.context import Context
 from processor.faces.v1.reading import in_thread
 from processor.view.held import Held
 from processor.view.position import Position

@@ -12,14 +12,14 @@ from processor.client.commands import Arguments, CommandRecord, CommandWord
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
 from processor.errors import A3CPError, RecordError
-from processor.faces.asking import refuse_unfit
-from processor.faces.context import Context
 from processor.faces.gateway.deliveries import Deliveries, Sent
 from processor.faces.gateway.following import Following
 from processor.faces.gateway.frames import Ack, AckId, told
 from processor.faces.gateway.outgoing import Outgoing
 from processor.faces.gateway.records import message_of, record_id_of
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
+from processor.faces.requests.asking import refuse_unfit
 from processor.faces.v1.asked import refused
 from processor.runtime.withholding import MEDIA, why_withheld
 

@@ -3,15 +3,15 @@
 from typing import Any, Final
 
 from processor.codec.isotime import TIME_MS_MAX, parse_time
-from processor.faces import ids
-from processor.faces.context import Context
-from processor.faces.doors import Caller, require
+from processor.faces.auth.doors import Caller, require
 from processor.faces.gateway.followed import Followed
 from processor.faces.gateway.following import Following
 from processor.faces.gateway.frames import AckId, Frame, payload_in, told
 from processor.faces.gateway.outgoing import Outgoing
 from processor.faces.gateway.speaking import Speaking
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
+from processor.faces.requests import ids
 
 COMMAND_CHARS_MAX: Final = 255
 TYPES: Final = ("touch", "end", "pause", "resume", "note", "subscribe", "ping")

@@ -5,12 +5,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from processor.faces.auth.cookie import cookie_of, set_cookie
+from processor.faces.auth.provider import NAME, PATH, UNDER_WAY_S, NotSignedIn, Provider
 from processor.faces.headers import header
-from processor.faces.page.cookie import cookie_of, set_cookie
-from processor.faces.page.provider import NAME, PATH, UNDER_WAY_S, NotSignedIn, Provider
+from processor.faces.middleware.shell import Shell
 from processor.faces.pages import said_page
 from processor.faces.problems import Problem
-from processor.faces.shell import Shell
 from processor.faces.v1.reading import answer
 
 router: Final = APIRouter(include_in_schema=False)

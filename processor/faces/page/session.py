@@ -13,11 +13,11 @@ from starlette.responses import Response
 from processor.bundles.page import PAGE_ENTRIES_MAX, Lines, checkable, served
 from processor.codec.codec import Codec
 from processor.codec.events import from_json
-from processor.faces.context import Given
-from processor.faces.doors import Asking
+from processor.faces.auth.doors import Asking
 from processor.faces.page.sending import PageFile
-from processor.faces.paths import SessionId
-from processor.faces.positions import CaughtUp
+from processor.faces.replica.context import Given
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.exporting import sent
 from processor.faces.v1.reading import Moment, as_of_in, encode, headers_of, held_of, in_thread
 from processor.sessions.jsonforms import session_of

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from processor.codec.isotime import format_time
-from processor.faces.doors import Asking, Caller
-from processor.faces.gate import admitted
+from processor.faces.auth.cookie import LASTS_S, forgotten
+from processor.faces.auth.doors import Asking, Caller
 from processor.faces.headers import header
-from processor.faces.page.cookie import LASTS_S, forgotten
-from processor.faces.shell import Shell
+from processor.faces.middleware.gate import admitted
+from processor.faces.middleware.shell import Shell
 from processor.faces.v1.reading import answer
 
 router: Final = APIRouter(prefix="/page", include_in_schema=False)

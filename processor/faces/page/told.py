@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 from processor.codec.codec import Codec
 from processor.codec.events import from_json
 from processor.codec.isotime import parse_time
-from processor.faces.context import Context, Given
-from processor.faces.positions import CaughtUp
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.reading import Wanted, answer, headers_of, in_thread
 from processor.sessions.shapes import Entry
 from processor.sessions.timeline import event_line, message_line

@@ -10,13 +10,13 @@ from fastapi import Depends, Header, Request, Response
 
 from processor.client.commands import Arguments, CommandWord
 from processor.codec.events import EventView
-from processor.faces.asking import Answered, outcome
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking, Caller
-from processor.faces.finding import Place, place_of, unknown
-from processor.faces.idempotency import Kept, record_id_of, refuse_another
-from processor.faces.positions import position_headers
+from processor.faces.auth.doors import Asking, Caller
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context, Given
+from processor.faces.replica.idempotency import Kept, record_id_of, refuse_another
+from processor.faces.requests.asking import Answered, outcome
+from processor.faces.requests.finding import Place, place_of, unknown
+from processor.faces.requests.positions import position_headers
 from processor.faces.v1.reading import in_thread
 from processor.sessions.model import EventRow
 from processor.view.held import Held

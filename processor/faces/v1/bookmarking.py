@@ -7,11 +7,11 @@ from fastapi import APIRouter, Body, Request, Response
 from pydantic import Field, model_validator
 
 from processor.codec.isotime import format_time
-from processor.faces.context import Given
-from processor.faces.doors import Asking
-from processor.faces.paths import SessionId
-from processor.faces.positions import CaughtUp
+from processor.faces.auth.doors import Asking
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Given
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.texts import Word
 from processor.faces.v1.commanding import REVIEWERS, Performed
 from processor.faces.v1.reading import answer, headers_of, held_of, in_thread

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from processor.client.commands import CommandWord
-from processor.faces.asking import Answered
-from processor.faces.finding import Place
 from processor.faces.headers import header
-from processor.faces.ids import PerformerId
-from processor.faces.paths import SessionId
-from processor.faces.positions import user_position
 from processor.faces.problems import Problem
-from processor.faces.roles import needs
+from processor.faces.requests.asking import Answered
+from processor.faces.requests.finding import Place
+from processor.faces.requests.ids import PerformerId
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import user_position
+from processor.faces.requests.roles import needs
 from processor.faces.texts import Said, Word
 from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.reading import answer, etag_of, held_of

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from processor.client.lanes import lane_of
-from processor.faces.asking import Answered, refuse_unfit
-from processor.faces.ids import Owner
-from processor.faces.persons import keep_resume, user_of
 from processor.faces.problems import Problem
+from processor.faces.requests.asking import Answered, refuse_unfit
+from processor.faces.requests.ids import Owner
+from processor.faces.requests.persons import keep_resume, user_of
 from processor.faces.texts import Said, Word
 from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.commanding import PARTICIPANTS, Performed

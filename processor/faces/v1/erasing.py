@@ -13,14 +13,14 @@ from processor.erasing.erasing import begin, erase, fields_of, would_erase
 from processor.erasing.looking import NothingHeld, Places, UnnamedRoot, look
 from processor.erasing.proof import Proof
 from processor.errors import A3CPError, UsageError
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking
-from processor.faces.finding import caught_up
-from processor.faces.ids import owner
-from processor.faces.paths import UserId
-from processor.faces.persons import is_email, refuse_email
+from processor.faces.auth.doors import Asking
 from processor.faces.problems import Problem, problem_of
-from processor.faces.roles import needs
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.finding import caught_up
+from processor.faces.requests.ids import owner
+from processor.faces.requests.paths import UserId
+from processor.faces.requests.persons import is_email, refuse_email
+from processor.faces.requests.roles import needs
 from processor.faces.v1.reading import answer, in_thread
 from processor.removal.roots import is_there, targets_of, unnamed_roots
 from processor.targets.target import Target

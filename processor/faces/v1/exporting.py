@@ -18,10 +18,10 @@ from processor.bundles.bundle import write_bundle
 from processor.bundles.contents import ALL_FORMATS, Format
 from processor.bundles.renderer import renderer
 from processor.errors import StoreUnavailable
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking
-from processor.faces.paths import SessionId
-from processor.faces.positions import CaughtUp
+from processor.faces.auth.doors import Asking
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.reading import Moment, as_of_in, headers_of, held_of
 from processor.targets.paths import AUDIT, BUNDLE, PAGE, TABLE, TIMELINE, path_part
 from processor.targets.target import Target

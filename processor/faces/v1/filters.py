@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from processor.codec.isotime import parse_time
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.faces.texts import NO_NUL
 from processor.sessions.ports import SessionFilter
 from processor.sessions.shapes import Resource

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Body, Request, Response
 
 from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
-from processor.faces.context import Given
-from processor.faces.doors import Asking
-from processor.faces.finding import Place
-from processor.faces.paths import SessionId
-from processor.faces.persons import resume_of
-from processor.faces.positions import CaughtUp
+from processor.faces.auth.doors import Asking
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Given
+from processor.faces.requests.finding import Place
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.persons import resume_of
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.commanding import PARTICIPANTS
 from processor.faces.v1.messages_in import TAKEN, said

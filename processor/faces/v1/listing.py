@@ -11,11 +11,11 @@ from fastapi import APIRouter, Query, Request, Response
 from processor.codec.isotime import format_time
 from processor.core.ids import owner_of
 from processor.errors import StoreUnavailable
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking, Caller
-from processor.faces.paths import UserId
-from processor.faces.positions import CaughtUp
+from processor.faces.auth.doors import Asking, Caller
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.paths import UserId
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.cursors import cursor_in, cursor_text
 from processor.faces.v1.filters import Active, Adding, Filter, Listing, Parameters, Searching, Words
 from processor.faces.v1.reading import answer, in_thread, told

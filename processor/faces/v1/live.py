@@ -20,10 +20,10 @@ from processor.codec.codec import Codec
 from processor.codec.events import from_json
 from processor.core.ids import owner_of
 from processor.errors import A3CPError
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking
-from processor.faces.paths import SessionId
-from processor.faces.positions import CaughtUp, position_in
+from processor.faces.auth.doors import Asking
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import CaughtUp, position_in
 from processor.faces.v1.filters import Filter, Listing, Parameters, Text
 from processor.faces.v1.listing import page_of
 from processor.faces.v1.reading import CHUNK_BYTES, encode, held_of, in_thread

@@ -21,13 +21,13 @@ from processor.codec.jsonmembers import checked_members
 from processor.core.ids import owner_of
 from processor.core.model import Flag, Message, flag_words
 from processor.errors import DecodeError, RecordError, RegistryUnavailable
-from processor.faces import ids
-from processor.faces.context import Context
-from processor.faces.delivering import Delivery
-from processor.faces.finding import Place
-from processor.faces.paths import SessionId
-from processor.faces.positions import position_headers, user_position, wait_s
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
+from processor.faces.requests import ids
+from processor.faces.requests.delivering import Delivery
+from processor.faces.requests.finding import Place
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import position_headers, user_position, wait_s
 from processor.faces.v1.asked import Ask, Asked
 from processor.faces.v1.commanding import PARTICIPANTS
 from processor.faces.v1.reading import answer, in_thread

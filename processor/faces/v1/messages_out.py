@@ -10,10 +10,10 @@ from pydantic import Field
 
 from processor.codec.codec import Codec
 from processor.core.ids import owner_of
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking, Caller
-from processor.faces.paths import SessionId
-from processor.faces.positions import CaughtUp
+from processor.faces.auth.doors import Asking, Caller
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.filters import Text, Time
 from processor.faces.v1.reading import (
     JSON,

@@ -5,11 +5,11 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from msgspec.structs import replace
 
-from processor.faces.context import Given
 from processor.faces.operations import readiness
 from processor.faces.problems import Problem
-from processor.faces.roles import needs
-from processor.faces.standing import Standing
+from processor.faces.replica.context import Given
+from processor.faces.replica.standing import Standing
+from processor.faces.requests.roles import needs
 from processor.faces.v1.reading import answer, in_thread
 from processor.faces.v1.shapes import answers
 

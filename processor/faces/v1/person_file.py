@@ -15,11 +15,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from processor.bundles import index
 from processor.codec.isotime import format_time
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking
-from processor.faces.paths import UserId
-from processor.faces.positions import CaughtUp
+from processor.faces.auth.doors import Asking
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.paths import UserId
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.exporting import as_file, sent, written
 from processor.faces.v1.filters import PAGE_MAX, Words
 from processor.faces.v1.listing import of_user, wanted_of

@@ -4,10 +4,10 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from processor.faces.context import Given
-from processor.faces.doors import Asking
-from processor.faces.paths import SessionId
-from processor.faces.positions import CaughtUp
+from processor.faces.auth.doors import Asking
+from processor.faces.replica.context import Given
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.commanding import PARTICIPANTS
 from processor.faces.v1.reading import answer, headers_of, held_of, in_thread
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request, Response
 
 from processor.codec.events import from_json
 from processor.codec.isotime import format_time
-from processor.faces.context import Given
-from processor.faces.positions import CaughtUp
+from processor.faces.replica.context import Given
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.reading import Wanted, answer, encode, headers_of, in_thread, listed
 from processor.faces.v1.shapes import SessionAudit, SessionProof, answers
 from processor.sessions.metadata import MetadataFold

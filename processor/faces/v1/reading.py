@@ -11,13 +11,13 @@ from pydantic import Field
 from starlette.responses import StreamingResponse
 
 from processor.codec.isotime import parse_time
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking, Caller
-from processor.faces.finding import can_be_one, is_to_look_again, not_found, unknown
+from processor.faces.auth.doors import Asking, Caller
 from processor.faces.headers import header
-from processor.faces.paths import SessionId
-from processor.faces.positions import position_headers, position_in
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.finding import can_be_one, is_to_look_again, not_found, unknown
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import position_headers, position_in
 from processor.faces.v1.filters import Parameters, Text
 from processor.sessions.model import EventRow
 from processor.view.held import Held

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from processor.faces.standing import Standing
+from processor.faces.replica.standing import Standing
 from processor.sessions.shapes import Entry, Explanation, Proof, Resource
 
 REF: Final = "#/components/schemas/{name}"

@@ -1,6 +1,6 @@
 """Sharing a session by a link: as it was known at one moment, for some days, and until it is taken back.
 
-The link is signed with the site key, so the id of a share alone opens nothing. `processor.faces.shared` shows it.
+The link is signed with the site key, so the id of a share alone opens nothing. `processor.faces.page.shared` shows it.
 """
 
 import hmac
@@ -14,12 +14,12 @@ from fastapi import APIRouter, Body, Path, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from processor.codec.isotime import format_time
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking
-from processor.faces.paths import SessionId
-from processor.faces.positions import CaughtUp, position_in
+from processor.faces.auth.doors import Asking
 from processor.faces.problems import Problem
-from processor.faces.roles import needs
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import CaughtUp, position_in
+from processor.faces.requests.roles import needs
 from processor.faces.v1.filters import Text
 from processor.faces.v1.reading import answer, as_of_in, held_of, in_thread
 from processor.faces.v1.shapes import SharedSession, SharedSessions, answers

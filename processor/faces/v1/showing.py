@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from processor.codec.events import from_json
-from processor.faces.context import Context, Given
-from processor.faces.doors import Asking, Caller
-from processor.faces.paths import SessionId
-from processor.faces.positions import CaughtUp
+from processor.faces.auth.doors import Asking, Caller
+from processor.faces.replica.context import Context, Given
+from processor.faces.requests.paths import SessionId
+from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.reading import (
     JSON,
     Moment,

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path, Response
 
 from processor.core.limits import limits_of
 from processor.core.model import Rules
-from processor.faces.context import Given
-from processor.faces.doors import Asking
+from processor.faces.auth.doors import Asking
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Given
 from processor.faces.v1.reading import answer
 from processor.faces.v1.shapes import TemplateHook, TemplateInfo, TemplateList, answers
 from processor.settings.templates import Template

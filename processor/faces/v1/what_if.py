@@ -5,11 +5,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from processor.faces.context import Given
-from processor.faces.doors import Asking
-from processor.faces.ids import Owner
+from processor.faces.auth.doors import Asking
 from processor.faces.problems import Problem
-from processor.faces.roles import needs
+from processor.faces.replica.context import Given
+from processor.faces.requests.ids import Owner
+from processor.faces.requests.roles import needs
 from processor.faces.v1.filters import Time
 from processor.faces.v1.reading import answer, in_thread
 from processor.sessions.jsonforms import what_if_fields

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.faces.shell import Shell
+from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment
 from tests.bundles.browser import Browser
 from tests.faces.page.stage import DESKTOP, MARKUP, PHONE, SERIOUS, press_button

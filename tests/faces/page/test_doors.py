@@ -9,13 +9,13 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from processor.faces.doors import Doors, Role
-from processor.faces.oidc import OidcDoor, OidcRules, ProviderKeys
-from processor.faces.page import cookie
-from processor.faces.page.cookie import LASTS_S, Cookies
-from processor.faces.page.provider import Client, Provider
-from processor.faces.shell import Shell
-from processor.faces.tokens import TokenFile, add_token
+from processor.faces.auth import cookie
+from processor.faces.auth.cookie import LASTS_S, Cookies
+from processor.faces.auth.doors import Doors, Role
+from processor.faces.auth.oidc import OidcDoor, OidcRules, ProviderKeys
+from processor.faces.auth.provider import Client, Provider
+from processor.faces.auth.tokens import TokenFile, add_token
+from processor.faces.middleware.shell import Shell
 from processor.observe.logs import make_logger
 from tests.bundles.browser import Browser, Chromium
 from tests.faces.openid import CLIENT_ID, SECRET, OpenIdProvider, openid_provider

@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from processor.faces.doors import Doors
-from processor.faces.shell import Shell
-from processor.faces.tokens import TokenFile, add_token
+from processor.faces.auth.doors import Doors
+from processor.faces.auth.tokens import TokenFile, add_token
+from processor.faces.middleware.shell import Shell
 from tests.bundles.browser import Browser
 from tests.faces.page.stage import DESKTOP, HOSTILE, MARKUP, PHONE, SERIOUS, TABLET, begin, press_button
 from tests.patience import PATIENCE_S

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from processor.faces.recent import Recent, kept_until_s
+from processor.faces.replica.recent import Recent, kept_until_s
 from processor.view.memory import Version
 from processor.view.position import Position
 from processor.view.view import View

@@ -7,9 +7,9 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from processor.faces.context import Given
-from processor.faces.doors import Asking, Role, require
-from processor.faces.finding import place_of
+from processor.faces.auth.doors import Asking, Role, require
+from processor.faces.replica.context import Given
+from processor.faces.requests.finding import place_of
 
 
 class _Needed(SecurityBase):

@@ -10,9 +10,9 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Header, Request
 
-from processor.faces.context import Context, Given
 from processor.faces.headers import header
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context, Given
 from processor.sessions.ports import Source
 from processor.view.position import Position
 

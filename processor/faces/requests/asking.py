@@ -14,9 +14,9 @@ from processor.client.commands import CommandRecord
 from processor.client.foreseeing import may_wait
 from processor.codec.events import EventView
 from processor.errors import A3CPError
-from processor.faces.context import Context
-from processor.faces.positions import wait_s
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
+from processor.faces.requests.positions import wait_s
 from processor.runtime.withholding import MEDIA, why_withheld
 
 OUTCOME_WAIT_S: Final = 30.0

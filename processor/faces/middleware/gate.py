@@ -7,12 +7,12 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from processor.faces.doors import Caller, Doors
+from processor.faces.auth.cookie import Cookies
+from processor.faces.auth.doors import Caller, Doors
 from processor.faces.headers import READS, header
-from processor.faces.namedonce import refuse_headers_twice
-from processor.faces.page.cookie import Cookies
+from processor.faces.middleware.namedonce import refuse_headers_twice
+from processor.faces.middleware.ratelimits import RateLimits
 from processor.faces.problems import Problem, answer
-from processor.faces.ratelimits import RateLimits
 
 BODY_BYTES_MAX: Final = 1 << 20
 BODY_S: Final = 20.0  # within which a request's body must have come

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator
 from processor.codec.oddities import fault_of_id
 from processor.codec.spine import USER_ID_BYTES_MAX
 from processor.core.ids import owner_of
-from processor.faces.persons import is_email
+from processor.faces.requests.persons import is_email
 from processor.faces.texts import encodable
 
 

@@ -17,8 +17,8 @@ from urllib.parse import quote, urlencode
 import httpx
 from cryptography.fernet import InvalidToken
 
-from processor.faces.doors import Caller, unauthenticated
-from processor.faces.oidc import OidcDoor
+from processor.faces.auth.doors import Caller, unauthenticated
+from processor.faces.auth.oidc import OidcDoor
 from processor.faces.problems import Problem
 from processor.profiles.cipher import cipher_of
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
-from processor.faces.doors import Doors
-from processor.faces.page.cookie import Cookies
-from processor.faces.page.provider import Provider
-from processor.faces.ratelimits import RateLimits
+from processor.faces.auth.cookie import Cookies
+from processor.faces.auth.doors import Doors
+from processor.faces.auth.provider import Provider
+from processor.faces.middleware.ratelimits import RateLimits
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
 

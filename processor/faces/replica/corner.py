@@ -16,7 +16,7 @@ from processor.codec.events import SCHEMA_VERSION
 from processor.codec.isotime import format_time
 from processor.codec.state import LAYOUT
 from processor.errors import A3CPError, StoreUnavailable
-from processor.faces.standing import (
+from processor.faces.replica.standing import (
     Behind,
     BehindPartition,
     ExporterStanding,

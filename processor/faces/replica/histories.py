@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from processor.faces.recent import Recent, kept_until_s
+from processor.faces.replica.recent import Recent, kept_until_s
 from processor.sessions.model import MessageRow
 from processor.view.memory import Version
 from processor.view.position import Position

@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from processor.errors import UsageError
-from processor.faces.doors import ALL_USERS, Caller, Role
+from processor.faces.auth.doors import ALL_USERS, Caller, Role
 
 _PREFIX: Final = "a3cp_"  # By which scanners for leaked secrets, and people, know one.
 _BYTES: Final = 32

@@ -11,10 +11,10 @@ from processor.bundles.page import checkable, page, policy
 from processor.bundles.signatures import page_end
 from processor.codec.events import from_json
 from processor.errors import A3CPError
-from processor.faces.context import Context, context_of
+from processor.faces.middleware.shell import Shell
 from processor.faces.pages import said_page
 from processor.faces.problems import Problem
-from processor.faces.shell import Shell
+from processor.faces.replica.context import Context, context_of
 from processor.faces.v1.exporting import sent
 from processor.faces.v1.reading import in_thread
 from processor.faces.v1.sharing import moment_of, share_id_in

@@ -10,7 +10,7 @@ import httpx
 import jwt
 from jwt import PyJWK
 
-from processor.faces.doors import ALL_USERS, ROLES, Caller, unauthenticated
+from processor.faces.auth.doors import ALL_USERS, ROLES, Caller, unauthenticated
 from processor.faces.problems import Problem
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")

@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 import anyio
 
 from processor.core.ids import owner_of
-from processor.faces.context import Context
-from processor.faces.doors import Caller
+from processor.faces.auth.doors import Caller
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
 from processor.view.standing import Standing
 from processor.view.view import View
 

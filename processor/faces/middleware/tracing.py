@@ -8,7 +8,7 @@ from processor.client.sending import in_trace
 from processor.codec.headers import Headers
 from processor.codec.traces import TRACEPARENT, TRACESTATE, trace_of
 from processor.faces.headers import header
-from processor.faces.recording import QUIET, method_of, route_of
+from processor.faces.middleware.recording import QUIET, method_of, route_of
 
 if TYPE_CHECKING:
     from processor.observe.spans import Spans  # Of an extra that few have.

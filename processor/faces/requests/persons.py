@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import anyio.to_thread
 
-from processor.faces.context import Context
 from processor.faces.problems import Problem
+from processor.faces.replica.context import Context
 
 _is_email: Final = re.compile(r"\s*[^@\s]+@[^@\s]+\s*").fullmatch
 _REMEDY: Final = "Send an id that names nobody, or give the service a profile store (A3CP_PROFILE_STORE_URL)."
