@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -78,6 +79,16 @@ def test_what_it_shows(shown: str) -> None:
         "timeline.html",
     ):
         assert word in shown
+
+
+@pytest.mark.broker
+def test_what_the_readme_shows(shown: str) -> None:
+    """The steps and proofs that stand there, to the number."""
+    (block,) = re.findall(r"^```\n(Kafka .*?)^```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    told = [line for line in block.splitlines() if line.startswith(("Messages ", "Processed ", "✓ "))]
+    assert len(told) == 3 + 6
+    words = " ".join(shown.split())
+    assert [line for line in told if " ".join(line.split()) not in words] == []
 
 
 @pytest.mark.broker
