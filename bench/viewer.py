@@ -17,7 +17,7 @@ import psutil
 from bench.task import user_key
 from processor.codec import SHIPPED, Codec, Schemas
 from processor.processes.collecting import tune_garbage_collection
-from processor.processes.viewing import Viewing
+from processor.processes.service.viewing import Viewing
 from processor.sessions.ports import Source
 from processor.settings.documents import schema_text
 from processor.settings.model import TopicNames

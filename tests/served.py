@@ -12,7 +12,7 @@ from processor.faces.app import make_app
 from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment
 from processor.kafka.reading.reader import Reader
-from processor.processes.inprocess import serving
+from processor.processes.service.inprocess import serving
 from processor.settings.model import Settings
 from processor.testing import RunningClock
 from processor.wiring import profiles_of

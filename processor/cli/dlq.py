@@ -211,7 +211,7 @@ def _tell_again(settings: Settings, letters: list[DeadLetter]) -> dict[str, str]
     if not letters:
         return {}
     require("serve")
-    from processor.processes.hooks import tell_again  # noqa: PLC0415  # It takes half a second to load.
+    from processor.processes.hooks.hooks import tell_again  # noqa: PLC0415  # It takes half a second to load.
 
     wanted = {letter.position for letter in letters}
     with Reader(settings.kafka_conf(), settings.topics().dlq) as reader:

@@ -17,7 +17,7 @@ from processor.cli.extras import require
 from processor.cli.settings import Bootstrap, Json, Prefix, SignKey, Store, chosen, time_ms
 from processor.cli.text import print_json
 from processor.errors import A3CPError, UsageError
-from processor.processes.files import Files, Wanted
+from processor.processes.exporter.files import Files, Wanted
 from processor.processes.signals import stop_on_signals
 from processor.sessions.ports import SessionFilter
 from processor.sessions.progress import ExportProgress
@@ -26,7 +26,7 @@ from processor.targets.target import Target
 from processor.wiring import signer_of, store_of
 
 if TYPE_CHECKING:
-    from processor.processes.exporter import Report
+    from processor.processes.exporter.exporter import Report
 
 
 def export(
@@ -83,7 +83,7 @@ def export(
     store share the work.
     """
     # With its observers it takes 0.2 s to load, and --help does without.
-    from processor.processes.exporter import (  # noqa: PLC0415
+    from processor.processes.exporter.exporter import (  # noqa: PLC0415
         await_kafka,
         export_observer,
         export_topics,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from processor.bundles.bundle import BundleOutcome
-from processor.processes.files import Files
+from processor.processes.exporter.files import Files
 from processor.sessions.aside import NEWS_MAX
 from processor.sessions.ports import SessionFilter
 from processor.sessions.ports import Store as StorePort

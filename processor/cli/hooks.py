@@ -21,6 +21,6 @@ def hooks(
     """
     leave_on_signals()
     require("serve")
-    from processor.processes.hooks import run_hooks  # noqa: PLC0415  # It takes half a second to load.
+    from processor.processes.hooks.hooks import run_hooks  # noqa: PLC0415  # It takes half a second to load.
 
     run_hooks(chosen(bootstrap, prefix, store), metrics_port)

@@ -26,8 +26,8 @@ def process(
     """
     leave_on_signals()  # Before all that takes a while to load.
     from processor.observe.logs import log_of
-    from processor.processes.supervisor import run_workers
-    from processor.processes.worker import run_worker
+    from processor.processes.worker.supervisor import run_workers
+    from processor.processes.worker.worker import run_worker
     from processor.settings.sources import Option
     from processor.wiring import load_settings
 

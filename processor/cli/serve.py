@@ -49,7 +49,7 @@ def serve(
 
         print(openapi_text(make_app(None)), end="")
         return
-    from processor.processes.serve import run_service  # noqa: PLC0415  # FastAPI takes half a second to load.
+    from processor.processes.service.serve import run_service  # noqa: PLC0415  # FastAPI takes half a second to load.
 
     given = {"serve_host": ("--host", host), "serve_port": ("--port", port), "store_url": ("--store", store)}
     options = {field: Option(name, str(value)) for field, (name, value) in given.items() if value is not None}

@@ -1,15 +1,10 @@
-"""One file a long-running process: how it starts, retries, stops.
+"""One file a long-running process: how it starts, retries, stops. A room for each kind of process.
 
-A worker. `worker.py` is one, `supervisor.py` several; `starting.py` checks what must be before one begins.
+- `worker`: the processor's own, one or several.
+- `exporter`: from the output topics to the store and to files.
+- `service`: HTTP over what one replica knows.
+- `hooks`: tells other programs of sessions.
 
-An exporter. `exporter.py` is its loop, `files.py` what it writes. `decoders.py` and `writers.py` spread its work over
-processes of a `pool.py`.
-
-The service. `serve.py` is the process, `listening.py` and `sockets.py` its HTTP server. `replica.py` is what it knows,
-fed by `viewing.py`; `tidying.py` lets old links go. `inprocess.py` is a service inside of a program that uses it.
-
-The hooks. `hooks.py` is the process, `hooking.py` its loop, `telling.py` tells one receiver of one thing.
-
-The canary: `canary.py`. All of it on one machine: `up.py`, with the processes as `parts.py`. `collecting.py` and
-`signals.py` are for all.
+The canary: `canary.py`. All of it on one machine: `up.py`, with the processes as `parts.py`. Helping processes are in a
+`pool.py`; `collecting.py` and `signals.py` are for all.
 """

@@ -18,8 +18,8 @@ from processor.codec.events import SCHEMA_VERSION
 from processor.errors import Fatal, UsageError
 from processor.hooks.due import hooked
 from processor.kafka.topics.admin import ensure_topics
-from processor.processes.listening import address_of, bind
 from processor.processes.parts import Part, as_part, stop_all
+from processor.processes.service.listening import address_of, bind
 from processor.settings.model import Settings
 from processor.wiring import PROFILES_FILE
 

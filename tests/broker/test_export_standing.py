@@ -25,7 +25,7 @@ from tests.strategies import framed
 pytestmark = [pytest.mark.broker, pytest.mark.long]
 
 USERS = [next(f"u{n}" for n in range(99) if partition_of(f"u{n}".encode(), 4) == partition) for partition in range(4)]
-SOON = "from processor.processes import exporter\nexporter.GIVE_UP_S = 2.0"
+SOON = "from processor.processes.exporter import exporter\nexporter.GIVE_UP_S = 2.0"
 RAW = (1, 2, 3)  # ids of the schemas that messages of the first partitions are written with
 
 

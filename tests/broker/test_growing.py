@@ -17,8 +17,8 @@ from processor.errors import UsageError
 from processor.kafka.stopped.growing import Growing
 from processor.kafka.stopped.standing_in import standing_in
 from processor.kafka.topics.admin import ensure_topics
-from processor.processes.starting import place
-from processor.processes.viewing import Viewing
+from processor.processes.service.viewing import Viewing
+from processor.processes.worker.starting import place
 from processor.runtime.partitioner import partition_of
 from processor.settings.sources import load
 from processor.view.view import View

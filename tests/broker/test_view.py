@@ -16,7 +16,7 @@ from processor.codec.schema import SHIPPED
 from processor.core.model import DAY_MS
 from processor.errors import UsageError
 from processor.kafka.topics.admin import ensure_topics
-from processor.processes.viewing import Viewing
+from processor.processes.service.viewing import Viewing
 from processor.sessions.ports import SessionReader
 from processor.settings.documents import schema_text
 from processor.store import open_store

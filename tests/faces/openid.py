@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from processor.processes.inprocess import serving
+from processor.processes.service.inprocess import serving
 
 CLIENT_ID = "a3cp page"  # With a blank, which has to be encoded in HTTP's Basic.
 SECRET = "se:cret/ü"

@@ -22,8 +22,8 @@ from processor.faces.auth.tokens import TokenFile
 from processor.faces.gateway import opening, outgoing, speaking
 from processor.faces.middleware.shell import Shell
 from processor.in_memory import MemoryDeployment
-from processor.processes import sockets
-from processor.processes.inprocess import serving
+from processor.processes.service import sockets
+from processor.processes.service.inprocess import serving
 from processor.settings.model import Settings
 from processor.testing import RunningClock
 

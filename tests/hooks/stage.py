@@ -16,8 +16,8 @@ from processor.in_memory import MemoryDeployment
 from processor.observe.health import Health
 from processor.observe.hooks import HooksMetrics, HooksObserver
 from processor.observe.logs import make_logger
-from processor.processes.hooking import Hooks
-from processor.processes.telling import Telling
+from processor.processes.hooks.hooking import Hooks
+from processor.processes.hooks.telling import Telling
 from processor.runtime.ports import Assigned, Revoked
 from processor.sessions.feed import OutputRecord, Standstill
 from processor.sessions.ports import SESSIONS, TAGGED, Source

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from processor.hooks.due import hooked
 from processor.hooks.letters import buried, letter_in
 from processor.in_memory import MemoryDeployment
-from processor.processes.hooks import _fault_of
-from processor.processes.telling import Telling
+from processor.processes.hooks.hooks import _fault_of
+from processor.processes.hooks.telling import Telling
 from processor.runtime.ports import Cause
 from processor.sessions.feed import Standstill
 from processor.sessions.ports import Source

@@ -25,7 +25,7 @@ from processor.observe.logs import hashed, make_logger
 from processor.observe.metrics import Metrics
 from processor.observe.spans import RecordSpans, Spans
 from processor.observe.worker import WorkerObserver
-from processor.processes.files import Files, Wanted
+from processor.processes.exporter.files import Files, Wanted
 from processor.sessions.ports import SessionFilter
 from processor.settings.model import Settings
 from processor.targets.target import Target

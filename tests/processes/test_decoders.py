@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from processor.errors import Fatal
-from processor.processes.decoders import Decoders
+from processor.processes.exporter.decoders import Decoders
 from processor.sessions.decoding import Part
 from processor.sessions.feed import OutputRecord
 from processor.sessions.ports import TAGGED

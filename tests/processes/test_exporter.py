@@ -3,7 +3,7 @@
 import pytest
 
 from processor.broker.probe import free_ports
-from processor.processes.exporter import export_observer
+from processor.processes.exporter.exporter import export_observer
 from processor.settings.model import Settings
 from tests.broker.fleet import probe
 

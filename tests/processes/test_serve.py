@@ -15,8 +15,8 @@ import uvicorn
 
 from processor.faces.app import make_app
 from processor.faces.auth.tokens import add_token
-from processor.processes import listening
-from processor.processes.listening import is_loopback
+from processor.processes.service import listening
+from processor.processes.service.listening import is_loopback
 from processor.profiles import Pseudonyms, open_profiles
 from processor.profiles.shares import KEPT_MS, Share
 from tests.cli.running import a3cp

@@ -9,7 +9,7 @@ import pytest
 
 from processor.errors import A3CPError, UsageError
 from processor.processes.pool import cores
-from processor.processes.supervisor import supervise
+from processor.processes.worker.supervisor import supervise
 from processor.settings.sources import Option, load
 
 

@@ -13,7 +13,7 @@ from processor.bundles.bundle import BundleOutcome
 from processor.bundles.keys import make_keys, read_public_keys
 from processor.bundles.verify import verify
 from processor.errors import TargetUnavailable
-from processor.processes.writers import Writers
+from processor.processes.exporter.writers import Writers
 from processor.sessions.due import hand_on
 from processor.sessions.ports import SessionFilter
 from processor.settings.sources import load
@@ -26,7 +26,7 @@ from tests.sessions.exporting import export
 BEGUN = """
 import sys, time
 from pathlib import Path
-from processor.processes.writers import Writers
+from processor.processes.exporter.writers import Writers
 from processor.settings.sources import load
 from processor.sessions.ports import SessionFilter
 settings = load({"A3CP_STORE_URL": sys.argv[1], "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, Path(sys.argv[2])).settings

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from processor.errors import A3CPError
-from processor.processes.exporter import Exporter
+from processor.processes.exporter.exporter import Exporter
 from processor.sessions.feed import OutputRecord
 from processor.sessions.materializer import Decode, Materializer
 from processor.sessions.ports import SessionFilter, Source

@@ -13,7 +13,7 @@ from processor.bundles.reading import read_records
 from processor.bundles.verify import verify
 from processor.bundles.writing import BundleWriter
 from processor.errors import A3CPError, Fatal, TargetUnavailable
-from processor.processes.files import Files, Wanted
+from processor.processes.exporter.files import Files, Wanted
 from processor.removal.clearing import clear
 from processor.sessions.model import EventRow, MessageRow, SessionView
 from processor.settings.sources import load

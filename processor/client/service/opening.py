@@ -11,7 +11,7 @@ from processor.settings.sources import secret_of
 
 # A service in one's own process is the whole of it: the faces and what serves them are above this package, and so are
 # looked up by name, as plug-ins are.
-_IN_PROCESS: Final = "processor.processes.inprocess"
+_IN_PROCESS: Final = "processor.processes.service.inprocess"
 _REMEDY: Final = "use http://host:port, kafka://host:port or memory://"
 
 

@@ -25,10 +25,10 @@ from processor.observe.health import Health, HealthServer
 from processor.observe.hooks import HooksMetrics, HooksObserver
 from processor.observe.logs import log_of
 from processor.observe.serving import ServeMetrics
-from processor.processes.hooking import Hooks
-from processor.processes.replica import Replica
+from processor.processes.hooks.hooking import Hooks
+from processor.processes.hooks.telling import Telling
+from processor.processes.service.replica import Replica
 from processor.processes.signals import stop_on_signals
-from processor.processes.telling import Telling
 from processor.sessions.ports import Source
 from processor.settings.model import Settings
 from processor.settings.sources import secret_of

@@ -14,7 +14,7 @@ from processor.codec.codec import Codec
 from processor.errors import BrokerUnavailable, DecodeError, Fatal, OwnershipLost, StoreUnavailable, WebhookFailed
 from processor.hooks.due import Delivery, Trigger, deliveries, trigger_of
 from processor.observe.hooks import HooksObserver
-from processor.processes.telling import Stopped, Telling
+from processor.processes.hooks.telling import Stopped, Telling
 from processor.runtime.backoff import backoff_s
 from processor.runtime.ports import Assigned
 from processor.sessions.feed import Feed, OutputRecord

@@ -26,8 +26,8 @@ from processor.observe.health import Health, HealthServer
 from processor.observe.logs import log_of
 from processor.observe.metrics import ExportMetrics
 from processor.processes.collecting import tune_garbage_collection
-from processor.processes.decoders import Decoders
-from processor.processes.files import Files
+from processor.processes.exporter.decoders import Decoders
+from processor.processes.exporter.files import Files
 from processor.runtime.backoff import backoff_s
 from processor.runtime.ports import Clock
 from processor.runtime.questions import in_background

@@ -30,8 +30,8 @@ from processor.observe.outbox import OutboxMetrics, OutboxObserver
 from processor.observe.serving import ServeMetrics
 from processor.outbox.outbox import Outbox
 from processor.outbox.ports import Kept
-from processor.processes.tidying import tidy
-from processor.processes.viewing import Viewing
+from processor.processes.service.tidying import tidy
+from processor.processes.service.viewing import Viewing
 from processor.profiles.pseudonyms import site_key
 from processor.runtime.backoff import backoff_s
 from processor.runtime.identities import CLUSTER

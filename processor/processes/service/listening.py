@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from processor.errors import UsageError
-from processor.processes.sockets import SERVER
+from processor.processes.service.sockets import SERVER
 
 HEAD_S: Final = 10.0  # within which a request's line and headers must have come
 HEAD_BYTES_MAX: Final = 64 << 10

@@ -13,7 +13,7 @@ from processor.bundles.writing import BundleWriter, write_index
 from processor.codec import Codec
 from processor.codec.isotime import wall_ms
 from processor.errors import A3CPError, RecordError, TargetUnavailable
-from processor.processes.writers import SESSIONS_MIN, Writers, processes
+from processor.processes.exporter.writers import SESSIONS_MIN, Writers, processes
 from processor.sessions.aside import SetAside
 from processor.sessions.due import Taker, hand_on
 from processor.sessions.model import SessionRow

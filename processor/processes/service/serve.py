@@ -20,8 +20,8 @@ from processor.faces.replica.context import Context
 from processor.observe.logs import log_of
 from processor.observe.serving import ServeMetrics
 from processor.processes.collecting import tune_garbage_collection
-from processor.processes.listening import address_of, bind, is_loopback, serve_until_signal
-from processor.processes.replica import Replica
+from processor.processes.service.listening import address_of, bind, is_loopback, serve_until_signal
+from processor.processes.service.replica import Replica
 from processor.settings.model import Settings
 from processor.settings.sources import Loaded
 from processor.wiring import spans_of

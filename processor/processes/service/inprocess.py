@@ -26,8 +26,8 @@ from processor.faces.replica.context import Context
 from processor.in_memory import MemoryDeployment
 from processor.observe.logs import make_logger
 from processor.observe.serving import ServeMetrics
-from processor.processes.replica import Replica
-from processor.processes.sockets import SERVER
+from processor.processes.service.replica import Replica
+from processor.processes.service.sockets import SERVER
 from processor.profiles import Pseudonyms, open_profiles
 from processor.settings.model import Settings
 from processor.testing import RunningClock

@@ -22,7 +22,7 @@ from processor.observe.metrics import Metrics
 from processor.observe.worker import WorkerObserver
 from processor.processes.collecting import tune_garbage_collection
 from processor.processes.parts import stop_with_parent
-from processor.processes.starting import place
+from processor.processes.worker.starting import place
 from processor.runtime.asking import Asking
 from processor.runtime.questions import in_background
 from processor.runtime.task import Task
