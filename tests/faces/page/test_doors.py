@@ -122,6 +122,17 @@ def test_one_signs_in_at_the_provider_and_out_there_too(browser: Browser, site: 
     assert "rosa" not in site.log.getvalue(), "a person's name stays out of the log"
 
 
+def test_going_back_after_the_way_out_shows_nobody(browser: Browser, site: Site) -> None:
+    """The browser may have kept the page as it was; the next person at this device does not see it."""
+    sign_in(browser, site, "reviewer", f"?session={site.mine}")
+    browser.wait_for("document.querySelector('.row')")
+    leave_by(browser, "Sign out")
+    browser.wait_for(DOOR)
+    browser.run("window.isBefore = true; history.back(); 0")
+    browser.wait_for(f"!window.isBefore && {DOOR}")
+    assert not browser.run("document.querySelector('.row')?.checkVisibility()")
+
+
 def test_who_is_not_let_in_is_told_why(browser: Browser, site: Site) -> None:
     """On a calm page, in words, with the way back."""
     site.provider.refuses = "access_denied"

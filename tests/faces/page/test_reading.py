@@ -184,6 +184,19 @@ def test_a_line_that_is_lost_as_soon_as_the_session_is_shown(browser, service, h
     assert browser.errors == []
 
 
+def test_who_comes_back_sees_what_happened_meanwhile(browser, service, http):
+    """The browser may have kept the page as it was, and it is followed again."""
+    session_id = begin(http, "back-01", "hello")
+    open_session(browser, service, session_id)
+    browser.run("document.querySelector('.kicker a').click()")
+    browser.wait_for("document.querySelector('.sessions li')")
+    say(http, session_id, "meanwhile")
+    browser.run("history.back(); 0")
+    for words in ("meanwhile", "right now"):
+        browser.wait_for(f"[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('{words}'))")
+        say(http, session_id, "right now")
+
+
 def test_a_message_that_came_late_stands_where_it_belongs(browser, service, http):
     """Among the lines of its own time, above those that the reader looks at, which do not move."""
     session_id = begin(http, "belated-01", *(f"phrase {number}" for number in range(60)))
