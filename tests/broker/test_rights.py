@@ -96,7 +96,8 @@ class Site:
     def environ(self, role: str) -> dict[str, str]:
         """Return the environment of who comes in as `a3cp-ROLE`."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("A3CP_", "KAFKA_"))}
-        quick = {"A3CP_LOG_FORMAT": "json", "A3CP_SESSION_TIMEOUT_MS": "1000", "A3CP_PUNCTUATE_MS": "100"}
+        # Who stands still for a moment is at work still: each leaves its group by itself.
+        quick = {"A3CP_LOG_FORMAT": "json", "A3CP_SESSION_TIMEOUT_MS": "30000", "A3CP_PUNCTUATE_MS": "100"}
         store = {"A3CP_STORE_URL": f"sqlite:///{self.folder / 'a3cp.db'}"}
         return {**kept, **quick, **store, **self.kafka.environ("SCRAM", f"a3cp-{role}"), **self.more}
 
