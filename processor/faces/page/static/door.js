@@ -7,7 +7,7 @@ import { say, timeOf } from "/static/words.js";
 const EARLY_MS = 10 * 60_000;
 
 // A page that one comes back to was not kept current, and one may be signed out: it shows nothing, and is loaded anew.
-addEventListener("pagehide", () => { document.documentElement.hidden = true; });
+addEventListener("pagehide", () => { document.documentElement.style.visibility = "hidden"; });
 addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload(); });
 
 /** Go to the organisation's sign-in service; one comes back to where one is. */
