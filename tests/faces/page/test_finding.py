@@ -116,6 +116,20 @@ def test_only_what_fits_is_told_as_new(browser, service, http):
     assert browser.run("document.querySelector('.fresh').textContent") == "1 new session"
 
 
+def test_a_line_that_is_lost_is_said(browser, service, http):
+    """Else nobody would know that the list may be old; once it is back, what was missed is told."""
+    begin(http, "lost-03")
+    open_list(browser, service, "?user_id=lost-03")
+    browser.run("window.real = fetch; fetch = () => Promise.reject(new TypeError('no network')); 0")
+    service.deployment.view.close()
+    lost = "document.querySelector('.wrong').textContent"
+    browser.wait_for(f"{lost}.startsWith('The service has not answered since ')")
+    begin(http, "lost-03")
+    browser.run("fetch = real; 0")
+    browser.wait_for("document.querySelector('.fresh button')?.textContent === '1 new session'")
+    assert browser.run(lost) == ""
+
+
 def test_older_ones_and_back_again(browser, service, http):
     """Older ones come below, and the keyboard goes on there; who comes back from a session is where they were."""
     for number in range(101):

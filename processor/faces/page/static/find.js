@@ -13,13 +13,13 @@ export async function showFind({ main, address, signal }) {
   const asked = askedOf(address);
   const list = make("ol", { class: "sessions", "aria-label": say("find.list") });
   const count = make("p", { class: "soft", role: "status" }), more = make("div", { class: "more" });
-  const fresh = make("div", { class: "fresh" }), person = make("p", { class: "soft control" });
-  main.append(make("h1", {}, say("find.title")), form(asked, reload), count, person, fresh, list, more);
+  const fresh = make("div", { class: "fresh" }), person = make("p", { class: "soft control" }), lost = make("p", { class: "wrong", role: "alert" });
+  main.append(make("h1", {}, say("find.title")), form(asked, reload), count, lost, person, fresh, list, more);
   main.addEventListener("keydown", move, { signal });
   addEventListener("keydown", (event) => toSearch(event, main), { signal });
   addEventListener("pagehide", () => history.replaceState({ shown: shown.size, top: scrollY }, ""), { signal });
 
-  let shown = new Map(), news = new Set(), lastDay = null, cursor = null, following = new AbortController();
+  let shown = new Map(), news = new Set(), newest = "", lastDay = null, cursor = null, following = new AbortController();
 
   async function reload() {
     history.replaceState(null, "", addressOf(asked));
@@ -34,6 +34,7 @@ export async function showFind({ main, address, signal }) {
     const page = await ask("/v1/sessions", { parameters: { ...parametersOf(asked), limit: PAGE, fields: FIELDS }, signal: here });
     shown = new Map();
     news = new Set();
+    newest = page.sessions[0]?.start_time ?? "";
     lastDay = null;
     list.replaceChildren();
     fresh.replaceChildren();
@@ -43,7 +44,7 @@ export async function showFind({ main, address, signal }) {
     if (!shown.size) list.append(make("li", { class: "empty" }, say(addressOf(asked) === "/" ? "find.nothing_yet" : "find.none")));
     const { q, bookmarked, ...filters } = parametersOf(asked);  // Both are looked up, and so not followed.
     const onRefused = (error) => { if (error.status === 401) location.reload(); else refuse(error); };
-    follow("/v1/live", { parameters: { ...filters, after: page.position }, signal: here, onEvent: happened, onRefused });
+    follow("/v1/live", { parameters: { ...filters, after: page.position }, signal: here, onEvent: happened, onRefused, onLine: tellLine });
     return here;
   }
 
@@ -79,8 +80,14 @@ export async function showFind({ main, address, signal }) {
     count.textContent = problemOf(error);
   }
 
+  /** Say whether the service answers: else nobody would know that what is shown may be old. */
+  function tellLine(isThere) {
+    lost.textContent = isThere ? "" : lost.textContent || say("served.lost", { time: Date.now() });
+  }
+
   function happened(name, told) {
-    if (name === "session" && told.start_time) seen(told, told.event?.kind === "started");  // Without, the store did not tell what it is now.
+    // Without a start, the store did not tell what it is now. Without an event, it changed while the line was lost.
+    if (name === "session" && told.start_time) seen(told, told.event ? told.event.kind === "started" : told.start_time > newest);
     else if (name === "reset") told.sessions.forEach((session) => seen(session, true));
   }
 
