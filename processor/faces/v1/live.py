@@ -105,7 +105,8 @@ async def follow_sessions(
 ) -> Stream:
     """Follow all sessions that the filter means: whenever one has changed, it comes as it is then (`event: session`).
 
-    `data.event` is what has happened. What begins, ends, is noted and the like counts as a change, a message does not.
+    `data.event` is what has happened; what changed before the stream began comes without it. What begins, ends, is
+    noted and the like counts as a change, a message does not.
     Otherwise it is as for one session; `event: reset` has the first page of their list.
     """
     view, wanted = context.view, asked.wanted(who)
