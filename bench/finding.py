@@ -16,7 +16,7 @@ from bench.report import Section, Target, number
 from processor.core.ids import session_id
 from processor.core.model import Flag, IdFormat
 from processor.faces.app import make_app
-from processor.faces.v1.cursors import cursor_text
+from processor.faces.v1.queries.cursors import cursor_text
 from processor.in_memory import MemoryDeployment
 from processor.sessions.model import SessionRow, Sums, TextRow
 from processor.sessions.ports import Rows

@@ -11,7 +11,7 @@ from processor.errors import A3CPError
 from processor.faces.auth.doors import Caller
 from processor.faces.problems import problem_of
 from processor.faces.replica.context import Context
-from processor.faces.v1.asked import asked
+from processor.faces.v1.commands.asked import asked
 
 
 class Call:

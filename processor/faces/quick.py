@@ -22,7 +22,8 @@ from processor.faces.headers import header
 from processor.faces.problems import Problem
 from processor.faces.replica.context import Context
 from processor.faces.requests.positions import AFTER_HEADER, has_passed
-from processor.faces.v1 import commanding, messages_out, showing
+from processor.faces.v1.commands import commanding
+from processor.faces.v1.queries import messages_out, showing
 
 
 def _route(router: APIRouter, endpoint: Callable[..., Any]) -> APIRoute:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from processor.faces.v1 import listing
+from processor.faces.v1.queries import listing
 from processor.in_memory import MemoryDeployment
 from tests.faces.reading import ALL, HOUR_MS, MINUTE_MS, command, problem, reading, say, sees, start
 

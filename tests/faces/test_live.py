@@ -14,7 +14,7 @@ from processor.codec.events import SOURCE, sealed_view, to_json
 from processor.faces.app import make_app
 from processor.faces.auth.doors import Caller, Doors
 from processor.faces.middleware.shell import Shell
-from processor.faces.v1 import live
+from processor.faces.v1.queries import live
 from processor.in_memory import MemoryDeployment, Replica
 from processor.sessions.ports import SESSIONS, SessionFilter
 from tests.faces.reading import ALL, MINUTE_MS, Named, command, say, sees, start
@@ -307,7 +307,7 @@ def test_what_is_not_known_is_refused(deployment: MemoryDeployment, path: str) -
 
 def test_a_quiet_stream_says_that_it_lives(deployment: MemoryDeployment, monkeypatch: pytest.MonkeyPatch) -> None:
     """By comments, which no reader takes for events."""
-    monkeypatch.setattr("processor.faces.v1.live.SILENCE_S", 0.02)
+    monkeypatch.setattr("processor.faces.v1.queries.live.SILENCE_S", 0.02)
 
     async def run() -> None:
         async with stream(deployment, "/v1/live") as reader:

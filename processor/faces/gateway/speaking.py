@@ -20,7 +20,7 @@ from processor.faces.gateway.records import message_of, record_id_of
 from processor.faces.problems import Problem
 from processor.faces.replica.context import Context
 from processor.faces.requests.asking import refuse_unfit
-from processor.faces.v1.asked import refused
+from processor.faces.v1.commands.asked import refused
 from processor.runtime.withholding import MEDIA, why_withheld
 
 UNACKED_MAX: Final = 64

@@ -18,7 +18,7 @@ from processor.faces.page.sending import PageFile
 from processor.faces.replica.context import Given
 from processor.faces.requests.paths import SessionId
 from processor.faces.requests.positions import CaughtUp
-from processor.faces.v1.exporting import sent
+from processor.faces.v1.queries.exporting import sent
 from processor.faces.v1.reading import Moment, as_of_in, encode, headers_of, held_of, in_thread
 from processor.sessions.jsonforms import session_of
 from processor.sessions.shapes import Entry

@@ -15,7 +15,7 @@ from processor.faces.middleware.shell import Shell
 from processor.faces.pages import said_page
 from processor.faces.problems import Problem
 from processor.faces.replica.context import Context, context_of
-from processor.faces.v1.exporting import sent
+from processor.faces.v1.queries.exporting import sent
 from processor.faces.v1.reading import in_thread
 from processor.faces.v1.sharing import moment_of, share_id_in
 from processor.profiles.shares import Share

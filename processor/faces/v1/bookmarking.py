@@ -13,7 +13,7 @@ from processor.faces.replica.context import Given
 from processor.faces.requests.paths import SessionId
 from processor.faces.requests.positions import CaughtUp
 from processor.faces.texts import Word
-from processor.faces.v1.commanding import REVIEWERS, Performed
+from processor.faces.v1.commands.commanding import REVIEWERS, Performed
 from processor.faces.v1.reading import answer, headers_of, held_of, in_thread
 from processor.faces.v1.shapes import SessionBookmark, SessionBookmarks, answers
 from processor.profiles import Bookmark

@@ -2,22 +2,16 @@
 
 from typing import Final
 
-from processor.faces.v1 import (
-    bookmarking,
-    commanding,
-    creating,
-    erasing,
+from processor.faces.v1 import bookmarking, sharing
+from processor.faces.v1.commands import commanding, creating, interviews, messages_in
+from processor.faces.v1.persons import erasing, person_file, profiles
+from processor.faces.v1.queries import (
     exporting,
-    interviews,
     listing,
     live,
-    messages_in,
     messages_out,
     operating,
-    person_file,
-    profiles,
     proving,
-    sharing,
     showing,
     templates,
     what_if,

@@ -28,8 +28,8 @@ from processor.faces.requests.delivering import Delivery
 from processor.faces.requests.finding import Place
 from processor.faces.requests.paths import SessionId
 from processor.faces.requests.positions import position_headers, user_position, wait_s
-from processor.faces.v1.asked import Ask, Asked
-from processor.faces.v1.commanding import PARTICIPANTS
+from processor.faces.v1.commands.asked import Ask, Asked
+from processor.faces.v1.commands.commanding import PARTICIPANTS
 from processor.faces.v1.reading import answer, in_thread
 from processor.runtime.withholding import MEDIA, why_withheld
 from processor.sessions.model import MessageRow

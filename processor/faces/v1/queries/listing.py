@@ -16,8 +16,8 @@ from processor.faces.problems import Problem
 from processor.faces.replica.context import Context, Given
 from processor.faces.requests.paths import UserId
 from processor.faces.requests.positions import CaughtUp
-from processor.faces.v1.cursors import cursor_in, cursor_text
 from processor.faces.v1.filters import Active, Adding, Filter, Listing, Parameters, Searching, Words
+from processor.faces.v1.queries.cursors import cursor_in, cursor_text
 from processor.faces.v1.reading import answer, in_thread, told
 from processor.faces.v1.shapes import SessionCount, SessionList, answers
 from processor.faces.v1.telling import session_resource

@@ -16,7 +16,7 @@ from processor.faces.requests.paths import SessionId
 from processor.faces.requests.positions import user_position
 from processor.faces.requests.roles import needs
 from processor.faces.texts import Said, Word
-from processor.faces.v1.asked import Ask, Asked
+from processor.faces.v1.commands.asked import Ask, Asked
 from processor.faces.v1.reading import answer, etag_of, held_of
 from processor.faces.v1.telling import event_fields
 from processor.sessions.model import SessionRow

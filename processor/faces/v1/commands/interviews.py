@@ -13,9 +13,9 @@ from processor.faces.requests.finding import Place
 from processor.faces.requests.paths import SessionId
 from processor.faces.requests.persons import resume_of
 from processor.faces.requests.positions import CaughtUp
-from processor.faces.v1.asked import Ask, Asked
-from processor.faces.v1.commanding import PARTICIPANTS
-from processor.faces.v1.messages_in import TAKEN, said
+from processor.faces.v1.commands.asked import Ask, Asked
+from processor.faces.v1.commands.commanding import PARTICIPANTS
+from processor.faces.v1.commands.messages_in import TAKEN, said
 from processor.faces.v1.reading import answer, encode, headers_of, held_of, in_thread
 from processor.faces.v1.telling import session_resource
 from processor.upstream.facts import score_in

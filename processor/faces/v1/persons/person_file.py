@@ -20,9 +20,9 @@ from processor.faces.problems import Problem
 from processor.faces.replica.context import Context, Given
 from processor.faces.requests.paths import UserId
 from processor.faces.requests.positions import CaughtUp
-from processor.faces.v1.exporting import as_file, sent, written
 from processor.faces.v1.filters import PAGE_MAX, Words
-from processor.faces.v1.listing import of_user, wanted_of
+from processor.faces.v1.queries.exporting import as_file, sent, written
+from processor.faces.v1.queries.listing import of_user, wanted_of
 from processor.faces.v1.reading import in_thread, told
 from processor.profiles import Profiles
 from processor.sessions.ports import SessionFilter

@@ -25,7 +25,7 @@ from processor.faces.replica.context import Context, Given
 from processor.faces.requests.paths import SessionId
 from processor.faces.requests.positions import CaughtUp, position_in
 from processor.faces.v1.filters import Filter, Listing, Parameters, Text
-from processor.faces.v1.listing import page_of
+from processor.faces.v1.queries.listing import page_of
 from processor.faces.v1.reading import CHUNK_BYTES, encode, held_of, in_thread
 from processor.faces.v1.telling import event_fields, message_fields, session_resource
 from processor.sessions.jsonforms import resource_of

@@ -8,7 +8,7 @@ from processor.faces.auth.doors import Asking
 from processor.faces.replica.context import Given
 from processor.faces.requests.paths import SessionId
 from processor.faces.requests.positions import CaughtUp
-from processor.faces.v1.commanding import PARTICIPANTS
+from processor.faces.v1.commands.commanding import PARTICIPANTS
 from processor.faces.v1.reading import answer, headers_of, held_of, in_thread
 
 router: Final = APIRouter(tags=["Persons"])

@@ -13,9 +13,9 @@ from processor.faces.requests.asking import Answered, refuse_unfit
 from processor.faces.requests.ids import Owner
 from processor.faces.requests.persons import keep_resume, user_of
 from processor.faces.texts import Said, Word
-from processor.faces.v1.asked import Ask, Asked
-from processor.faces.v1.commanding import PARTICIPANTS, Performed
-from processor.faces.v1.interviews import RESUME
+from processor.faces.v1.commands.asked import Ask, Asked
+from processor.faces.v1.commands.commanding import PARTICIPANTS, Performed
+from processor.faces.v1.commands.interviews import RESUME
 from processor.faces.v1.reading import answer, etag_of, headers_of
 from processor.faces.v1.telling import session_resource
 from processor.profiles import resume_digest
