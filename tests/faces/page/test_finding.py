@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.faces.page.stage import DESKTOP, begin, open_list, press_button
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 ROWS = "document.querySelectorAll('a.session')"
 DAY = "new Date(Date.now() - %d * 86400000).toLocaleDateString('sv')"  # Sweden writes YYYY-MM-DD.
@@ -128,6 +128,20 @@ def test_a_line_that_is_lost_is_said(browser, service, http):
     browser.run("fetch = real; 0")
     browser.wait_for("document.querySelector('.fresh button')?.textContent === '1 new session'")
     assert browser.run(lost) == ""
+
+
+def test_a_line_that_is_silent_is_taken_up_again(browser, service, http):
+    """A device that slept, or a network in between, may have lost it without a word."""
+    begin(http, "silent-01")
+    open_list(browser, service, "?user_id=silent-01")
+    browser.run("window.real = setTimeout; setTimeout = (does, ms) => real(does, ms > 30_000 ? 100 : ms); 0")
+    service.deployment.view.close()  # So that the next time is one of these.
+
+    until(lambda: browser.settle() or sum("/v1/live" in url for url in browser.requests) > 3)
+    browser.run("setTimeout = real; 0")
+    begin(http, "silent-01")
+    browser.wait_for("document.querySelector('.fresh button')?.textContent === '1 new session'")
+    assert browser.errors == []
 
 
 def test_older_ones_and_back_again(browser, service, http):

@@ -25,6 +25,8 @@ export async function ask(path, { method = "GET", parameters, body, key, signal 
   throw await refusalOf(response);
 }
 
+const SILENCE_MS = 45_000;  // Something comes every 15 s: a line that is silent for longer is broken, though nobody has told.
+
 /** Follow server-sent events: `onEvent(name, data)` for each, until `signal` ends it. A broken line is taken up again; `onLine(isThere)` is told.
  * `onRefused(error)` is told that the service lets one follow no longer, as when a sign-in has ended while the device slept. */
 export async function follow(path, { parameters, signal, onEvent, onRefused, onLine = () => {} }) {
@@ -65,7 +67,8 @@ async function* eventsOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "", event = {};
   for (;;) {
-    const { value, done } = await reader.read();
+    const timer = setTimeout(() => reader.cancel(), SILENCE_MS);  // Then it is done.
+    const { value, done } = await reader.read().finally(() => clearTimeout(timer));
     if (done) return;
     const lines = (text + value).split("\n");
     text = lines.pop();
