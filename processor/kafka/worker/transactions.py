@@ -23,6 +23,7 @@ T = TypeVar("T")
 PRODUCERS: Final = 2
 _FENCED_AT_ONCE: Final = 16  # slots
 _INIT_TIMEOUT_S: Final = 10.0
+_INIT_LOOK_S: Final = 0.1  # It takes 0.03 to 0.08 s if nothing was left open.
 _ABORT_TIMEOUT_S: Final = 1.0
 _QUEUE_FULL_POLL_S: Final = 0.01
 _COMMIT_TIMEOUT_S: Final = 4.0  # It takes some ms. A longer one is mostly one that never returns, see `_Calls`.
@@ -56,7 +57,7 @@ class Transactions:
         ]
         try:
             for producer in self._producers:
-                producer.init_transactions(_INIT_TIMEOUT_S)
+                _prepare(producer)
         except KafkaException as error:
             raise failure("preparing transactions", error, conf=conf) from error
         self._conf = conf
@@ -235,6 +236,26 @@ class _Calls:
             except KafkaException as error:
                 self._done.put(error)
             del function  # It holds a producer, which is to be let go of.
+
+
+def _prepare(producer: Producer) -> None:
+    """Have the broker abort what a predecessor left open.
+
+    It aborts within some ms, but answers the first request that it has not done so yet. librdkafka (2.16) asks again
+    after 0.5 s, or at once if it is called again.
+
+    Raises:
+        KafkaException: it cannot, or not within 10 s.
+    """
+    deadline_s = time.monotonic() + _INIT_TIMEOUT_S
+    while True:
+        try:
+            producer.init_transactions(_INIT_LOOK_S)
+        except KafkaException as error:
+            if not error_of(error).retriable() or time.monotonic() >= deadline_s:
+                raise
+        else:
+            return
 
 
 def _left(deadline_s: float) -> float:
