@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from processor.broker.probe import free_ports
 from processor.errors import UsageError
 from processor.kafka.conf import Waits
+from processor.kafka.worker.transactions import transactional_id
 from tests.broker.fleet import TIMEOUT_S, Fleet, await_true, probe
 from tests.contracts.worlds import KafkaWorld, Member
 
@@ -86,6 +87,21 @@ def test_workers_stop_with_their_supervisor(kafka: str, topics: str, tmp_path: P
         _, alive = psutil.wait_procs(children, TIMEOUT_S)
         assert not alive
         assert supervisor.said("stopped") == 2
+
+
+def test_a_worker_starts_where_one_died_as_it_committed(kafka: str, topics: str, tmp_path: Path) -> None:
+    """Until that transaction is aborted, no broker says what the group has committed: it is, at once."""
+    conf = {"bootstrap.servers": kafka, "transaction.timeout.ms": 900_000}
+    dead = Producer({**conf, "transactional.id": transactional_id(topics, 0, 0)})
+    dead.init_transactions(TIMEOUT_S)
+    dead.begin_transaction()
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": topics})
+    offsets = [TopicPartition(f"{topics}.raw", 0, 0)]
+    dead.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), TIMEOUT_S)
+    with Fleet(kafka, topics, tmp_path) as fleet:
+        worker = fleet.start(slot=0)
+        await_true("it has started", lambda: worker.said("started"))
+    consumer.close()
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])

@@ -14,9 +14,10 @@ from processor.kafka.offsets import committed_offsets, patiently
 from processor.kafka.topics.admin import check_topics
 from processor.kafka.worker.other_groups import refuse_another_group
 from processor.kafka.worker.slots import choose_slots
+from processor.kafka.worker.transactions import fence
 from processor.settings.model import Settings
 from processor.upstream.words.counting import counted
-from processor.wiring import schemas
+from processor.wiring import log_conf, schemas
 
 _COPIED_WITHIN_S: Final = 5.0  # By then a processor that runs has sent a misplaced record on.
 
@@ -30,6 +31,8 @@ def place(settings: Settings, slot: int | None, beat: Callable[[], None]) -> tup
     partitions = check_topics(conf, settings.topic_prefix, raw=settings.raw_topic)
     if slot is None:
         (slot,) = choose_slots(conf, settings.group_id, 1)
+    # While a transaction that our predecessor had almost committed is open, no question for offsets has an answer.
+    fence(log_conf(settings, slot, partitions).producer, settings.group_id, [slot])
     refuse_lost_offsets(conf, settings.group_id, raw=topics.raw, state=topics.state, partitions=partitions)
     refuse_another_group(conf, settings.group_id, topics.tagged)
     if settings.reads_another_log and not _has_begun(settings, partitions):
