@@ -20,6 +20,7 @@ _TURN_SHORT_S: Final = 1.0  # A larger batch writes fewer states a message.
 _CHUNK_RECORDS: Final = 1_000  # processed before their outputs are handed to the producer, which sends them meanwhile
 _PARTITION: Final = methodcaller("partition")
 _RESTORE_SLICE_S: Final = 0.05
+_ASSIGNED_WITHIN_S: Final = 0.1  # Ten looks a second: that costs a worker without partitions little.
 _TIME_ASKED_EVERY_S: Final = 600.0  # The monotonic clock of a machine that sleeps stands still.
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 3.0  # Meanwhile a rebalance waits for us, and so do the partitions of a dead member.
@@ -131,7 +132,8 @@ class Worker:
             self._ask_the_time()
         if self._asking is not None:
             self._asking.look()
-        timeout_s = 0.0 if self._restoring else self._punctuate_ms / 1000
+        # The log may be given partitions in the middle of a poll, and goes on to wait for records.
+        timeout_s = 0.0 if self._restoring else self._punctuate_ms / 1000 if self._tasks else _ASSIGNED_WITHIN_S
         records = self._log.poll(self._batch_records, timeout_s)
         self._follow_assignment()
         if self._asking is not None and records:

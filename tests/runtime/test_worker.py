@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.errors import BrokerUnavailable, Fatal, OwnershipLost, RegistryUnavailable
-from processor.runtime.ports import Output, RawRecord
+from processor.runtime.ports import Assigned, Output, RawRecord, Revoked
 from processor.runtime.worker import Worker
 from processor.testing import Fault, MemoryLog
 from tests.runtime.stage import NAMES, RULES, Stage, Told, fill
@@ -227,3 +227,33 @@ def test_stop_ends_the_run_after_its_turn() -> None:
     worker.run()
     assert log.closed
     assert stage.broker.committed
+
+
+class Late(MemoryLog):
+    """Gives partitions when told to, and notes how long each poll may wait."""
+
+    given = False
+
+    def __init__(self, stage: Stage) -> None:
+        self.waits_s: list[float] = []
+        super().__init__(stage.broker, raw=NAMES.raw, state=NAMES.state)
+
+    def assignments(self) -> Sequence[Assigned | Revoked]:
+        return super().assignments() if self.given else ()
+
+    def poll(self, records_max: int, timeout_s: float) -> Sequence[RawRecord]:
+        self.waits_s.append(timeout_s)
+        return super().poll(records_max, timeout_s) if self.given else ()
+
+
+def test_partitions_are_taken_up_soon() -> None:
+    """A poll ends late after an assignment; so it is short while there are no partitions, whatever the clock's turn."""
+    stage = Stage()
+    log = Late(stage)
+    worker = Worker(
+        log, stage.task, stage.clock, Told(), batch_records_max=10, punctuate_ms=5_000, sleep=lambda _: None
+    )
+    worker.step()
+    log.given = True
+    worker.step()
+    assert log.waits_s == [0.1, 5.0]
