@@ -14,7 +14,15 @@ from processor.store.dialect import POOL
 from processor.store.rows import Values
 from processor.store.tables import TEXTS
 
-CONNECT_TIMEOUT_S: Final = 5
+# What an address says counts before these. Whoever is gone without a word is given up within half a minute, not hours.
+_CONNECTION: Final = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+    "application_name": "a3cp",
+}
 _MAKING_LOCK: Final = 0xA3C9  # One exporter at a time makes the tables.
 _FULL_TEXT: Final = "CREATE INDEX texts_index ON texts USING gin (to_tsvector('simple', text))"
 
@@ -90,5 +98,5 @@ def postgres_engine(url: URL) -> Engine:
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         **POOL,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "a3cp-export"},
+        connect_args={name: value for name, value in _CONNECTION.items() if name not in url.query},
     )

@@ -471,6 +471,16 @@ def test_postgresql_may_restart(cluster: Cluster, prefix: str) -> None:
     store.close()
 
 
+def test_postgresql_may_vanish_without_a_word(cluster: Cluster, prefix: str) -> None:
+    """Its connections are given up within half a minute, not within hours; what the address says counts."""
+    store = open_store(f"{cluster.new_database(prefix)}&keepalives_idle=20")
+    with store.database.reading() as connection:
+        used = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "connect_timeout")
+    assert [used[name] for name in names] == ["20", "5", "3", "25000", "5"]
+    store.close()
+
+
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that may not grow refuses the batch as a whole, and takes it once there is room."""
     store = open_store(f"sqlite:///{tmp_path / 'full.db'}")
