@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -334,3 +334,41 @@ def tagged_of(service: Any, count: int) -> list[dict[str, Any]]:
 
     until(lambda: len(read()) >= count)
     return read()
+
+
+@needs_node
+def test_a_client_in_javascript_leaves_a_line_that_is_silent() -> None:
+    """A device that slept, or a network in between, may have lost it without a word: it comes back, and says it anew."""
+    has_come_back = Event()
+    lines = iter(["silent"])
+    program = f"""
+const began = Date.now(), now = Date.now, every = setInterval;
+Date.now = () => began + 100 * (now() - began);
+globalThis.setInterval = (does, ms) => every(does, ms / 100);
+const {{ SessionSocket }} = await import("{CLIENT.as_uri()}");
+const pongs = new Promise((heard) => {{
+  const socket = new SessionSocket(process.argv[1], {{ onFrame: ({{ type }}) => type === "pong" && heard() }});
+  socket.say("greet");
+}});
+await pongs;
+process.exit(0);
+"""
+
+    def one_line(connection: ServerConnection) -> None:
+        created = {"sessionId": "sess_1", "resumeToken": "t", "position": "0"}
+        connection.send(json.dumps({"type": "session_created", "payload": created}))
+        if next(lines, "well") == "silent":
+            has_come_back.wait(60)
+            return
+        has_come_back.set()
+        for text in connection:
+            frame = json.loads(text)
+            told = {"type": "pong", "payload": {}} if frame.get("type") == "ping" else {"type": "ack", "payload": frame}
+            connection.send(json.dumps(told))
+
+    with serve(one_line, "127.0.0.1", 0, subprotocols=[Subprotocol("a3cp.v1")]) as server:
+        Thread(target=server.serve_forever).start()
+        port = server.socket.getsockname()[1]
+        run_node(program, f"ws://127.0.0.1:{port}/ws")
+        server.shutdown()
+    assert has_come_back.is_set()

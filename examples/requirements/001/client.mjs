@@ -5,6 +5,8 @@
 
 const COME_BACK = new Set([1006, 1012, 1013, 4008, 4429]);
 const AGAIN_MS = [0, 200, 1000, 5000];
+const PING_MS = 20_000;
+const SILENCE_MS = 45_000; // A line that is silent for longer is lost, though nobody has told: every ping is answered.
 
 export class SessionSocket {
   #url;
@@ -64,12 +66,22 @@ export class SessionSocket {
     }
     if (this.#subscribes) url.searchParams.set("subscribe", "1");
     const socket = (this.#socket = new WebSocket(url, ["a3cp.v1"]));
-    let isOver = false;
+    let isOver = false, heardMs = Date.now();
     const over = (code, reason) => {
+      clearInterval(pings);
       if (!isOver) this.#closed(code, reason);
       isOver = true;
     };
-    socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
+    const pings = setInterval(() => {
+      if (Date.now() - heardMs > SILENCE_MS) {
+        over(1006);
+        socket.close();
+      } else if (this.#isReady) socket.send('{"type": "ping"}');
+    }, PING_MS);
+    socket.onmessage = ({ data }) => {
+      heardMs = Date.now();
+      if (!isOver) this.#take(JSON.parse(data));
+    };
     socket.onclose = ({ code, reason }) => over(code, reason);
     socket.onerror = () => setTimeout(() => over(1006), 500); // A close follows, but not in Node 20.
   }
