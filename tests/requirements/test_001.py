@@ -338,7 +338,7 @@ def tagged_of(service: Any, count: int) -> list[dict[str, Any]]:
 
 @needs_node
 def test_a_client_in_javascript_leaves_a_line_that_is_silent() -> None:
-    """A device that slept, or a network in between, may have lost it without a word: it comes back, and says it anew."""
+    """A device that slept, or a network in between, may have lost it without a word: it comes back."""
     has_come_back = Event()
     lines = iter(["silent"])
     program = f"""
