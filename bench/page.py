@@ -21,7 +21,7 @@ import httpx
 from bench.machine import Others
 from processor.bundles.page import page
 from processor.codec.isotime import format_time
-from processor.sessions.timeline import spooled
+from processor.sessions.forms.timeline import spooled
 from processor.settings.model import Settings
 from tests.bundles.browser import Browser, Chromium
 from tests.served import InMemory, served

@@ -21,11 +21,11 @@ from processor.codec.events import from_json, to_json
 from processor.codec.isotime import parse_time
 from processor.core.model import Tagged
 from processor.errors import A3CPError
-from processor.sessions.decoding import decode_part, reason_of
-from processor.sessions.feed import OutputRecord
+from processor.sessions.forms.shapes import AuditLine, File, Metadata, Summary
 from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionView
 from processor.sessions.ports import TAGGED
-from processor.sessions.shapes import AuditLine, File, Metadata, Summary
+from processor.sessions.projection.decoding import decode_part, reason_of
+from processor.sessions.projection.feed import OutputRecord
 from processor.sessions.summary import SessionFold, new_session
 from processor.targets.paths import AUDIT, BUNDLE, PAGE, RECORDS, TABLE, TIMELINE
 from processor.targets.target import Target

@@ -11,7 +11,7 @@ import msgspec
 
 from processor.codec.jsonvalue import plain_object
 from processor.codec.oddities import TAG_KEYS
-from processor.sessions.shapes import RecordLine
+from processor.sessions.forms.shapes import RecordLine
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 _TAG: Final = ("session_id", *TAG_KEYS)  # A message as it came has none of them, or another's.

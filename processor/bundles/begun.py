@@ -18,7 +18,7 @@ from processor.bundles.placing import folder_to_write
 from processor.bundles.reading import METADATA_BYTES_MAX
 from processor.sessions.due import view_of
 from processor.sessions.filtering import passes
-from processor.sessions.metadata import metadata_of
+from processor.sessions.forms.metadata import metadata_of
 from processor.sessions.model import SessionRow, SessionView, Status
 from processor.sessions.ports import BEGUN, Cursor, ExportLedger, SessionFilter, SessionReader
 from processor.targets.paths import METADATA, bundle_path

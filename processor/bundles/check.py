@@ -20,7 +20,7 @@ from processor.bundles.agreement import AuditText, Boundaries, EntryText, event_
 from processor.bundles.reading import METADATA_BYTES_MAX, NOT_READABLE, content_of, lines, members
 from processor.codec.isotime import parse_time
 from processor.codec.jsonvalue import plain_object
-from processor.sessions.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
+from processor.sessions.forms.shapes import AuditLine, Entry, Manifest, Metadata, Proof, RecordLine
 from processor.targets.paths import (
     AUDIT,
     BUNDLE,

@@ -21,12 +21,12 @@ from processor.codec.events import from_json
 from processor.codec.isotime import format_time
 from processor.codec.wire import JSON
 from processor.core.model import Flag, flag_words
-from processor.sessions.jsonforms import summary_of
-from processor.sessions.metadata import MetadataFold
+from processor.sessions.forms.jsonforms import summary_of
+from processor.sessions.forms.metadata import MetadataFold
+from processor.sessions.forms.remarks import Remarks
+from processor.sessions.forms.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine
+from processor.sessions.forms.timeline import SPINE, Spool, event_line, message_line
 from processor.sessions.model import EventRow, MessageRow, SessionRow, SessionView
-from processor.sessions.remarks import Remarks
-from processor.sessions.shapes import FORMAT, AuditLine, Entry, File, Metadata, Proof, RecordLine
-from processor.sessions.timeline import SPINE, Spool, event_line, message_line
 from processor.targets.paths import AUDIT, BUNDLE, METADATA, PAGE, RECORDS, TABLE, TIMELINE
 
 _BEFORE: Final = frozenset({"started", "reopened", "resumed"})  # events that go before a message of their transaction

@@ -12,7 +12,7 @@ import msgspec
 
 from processor.bundles import overview
 from processor.bundles.reading import METADATA_BYTES_MAX
-from processor.sessions.shapes import Index
+from processor.sessions.forms.shapes import Index
 from processor.targets.locks import alone_at
 from processor.targets.paths import OVERVIEW, path_part
 from processor.targets.target import NotAFile, Target

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from processor.bundles import signatures
 from processor.errors import UsageError
-from processor.sessions.shapes import Signature
+from processor.sessions.forms.shapes import Signature
 
 PUBLIC_SUFFIX: Final = ".pub"
 _ID_CHARS: Final = 16

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from processor.sessions.shapes import FORMAT, File, Manifest
+from processor.sessions.forms.shapes import FORMAT, File, Manifest
 
 NAME: Final = "manifest.json"
 _NO_HASH: Final = "0" * 64

@@ -15,7 +15,7 @@ import msgspec
 from processor.bundles.page import WORDS, framed, json_in_script, own_script
 from processor.bundles.reading import METADATA_BYTES_MAX
 from processor.codec.isotime import parse_time
-from processor.sessions.shapes import Metadata
+from processor.sessions.forms.shapes import Metadata
 from processor.targets.paths import METADATA, OVERVIEW, PAGE, path_part
 from processor.targets.target import Target
 from processor.upstream.vocabulary import FLAGS, QUIET

@@ -17,8 +17,8 @@ import msgspec
 
 from processor.codec.isotime import format_time, parse_time
 from processor.codec.wire import JSON
+from processor.sessions.forms.shapes import Entry
 from processor.sessions.model import MessageRow, SessionRow, Status
-from processor.sessions.shapes import Entry
 from processor.upstream.vocabulary import FLAGS, QUIET
 from processor.upstream.words import LANGUAGES, Said, filled, table
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from processor.bundles import manifest as manifests
-from processor.sessions.shapes import Manifest
+from processor.sessions.forms.shapes import Manifest
 from processor.targets.locks import TEMPORARY, locked
 from processor.targets.target import Target
 

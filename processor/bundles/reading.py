@@ -10,7 +10,7 @@ import msgspec
 
 from processor.codec.isotime import parse_time
 from processor.errors import UsageError
-from processor.sessions.shapes import Entry, Metadata, RecordLine
+from processor.sessions.forms.shapes import Entry, Metadata, RecordLine
 from processor.targets.paths import BUNDLE, METADATA, RECORDS
 from processor.targets.target import NotAFile, Target
 from processor.upstream.expression import voice_of

@@ -13,7 +13,7 @@ _SOURCES: Final = (
     "runtime/media.py",
     "runtime/partial.py",
     "runtime/withholding.py",
-    "sessions/*.py",
+    "sessions/**/*.py",
     "upstream/**/*.*",
 )
 _CHARS: Final = 12

@@ -14,8 +14,8 @@ from processor.bundles import seals
 from processor.bundles.merkle import Tree
 from processor.bundles.signatures import Checker
 from processor.errors import UsageError
+from processor.sessions.forms.shapes import Seal, SealFile
 from processor.sessions.report import Sealed
-from processor.sessions.shapes import Seal, SealFile
 from processor.targets.target import Target
 
 

@@ -20,9 +20,9 @@ from processor.codec.isotime import format_time
 from processor.core.model import DAY_MS
 from processor.errors import Fatal, UsageError
 from processor.sessions.due import PAGE_SESSIONS
+from processor.sessions.forms.shapes import Seal, SealFile, Signature
 from processor.sessions.model import SessionRow, Status
 from processor.sessions.ports import EVERYTHING, SEALED, SessionFilter, Store
-from processor.sessions.shapes import Seal, SealFile, Signature
 from processor.targets.locks import alone_at
 from processor.targets.paths import METADATA, bundle_path, date_part
 from processor.targets.target import MAKE_ROOM, NotAFile, Target

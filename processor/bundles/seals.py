@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from processor.bundles.merkle import Tree, leaf_hash
-from processor.sessions.shapes import Seal, SealFile
+from processor.sessions.forms.shapes import Seal, SealFile
 from processor.targets.paths import path_part
 from processor.targets.target import NotAFile, Target
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from processor.sessions.shapes import Signature
+from processor.sessions.forms.shapes import Signature
 
 NAME: Final = "manifest.sig"
 FORMAT: Final = "a3cp-signature/1"

@@ -4,7 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
-from processor.sessions.shapes import File
+from processor.sessions.forms.shapes import File
 
 BUFFER_BYTES: Final = 1 << 17  # written and hashed at a time
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from processor.bundles.sink import BUFFER_BYTES, Sink
-from processor.sessions.folding import folded, marks_of
-from processor.sessions.shapes import Entry
+from processor.sessions.forms.folding import folded, marks_of
+from processor.sessions.forms.shapes import Entry
 from processor.upstream.vocabulary import flag_text
 from processor.upstream.words import table
 

@@ -14,8 +14,8 @@ from processor.bundles.sealed import Seals
 from processor.bundles.signatures import Checker, signed_page
 from processor.codec import Codec
 from processor.errors import UsageError
+from processor.sessions.forms.shapes import Index, Manifest, Metadata
 from processor.sessions.report import Problem, Report
-from processor.sessions.shapes import Index, Manifest, Metadata
 from processor.targets.paths import AUDIT, BUNDLE, METADATA, RECORDS, is_date_part, path_part
 from processor.targets.target import Target
 

@@ -20,7 +20,7 @@ from processor.errors import A3CPError, UsageError
 from processor.processes.exporter.files import Files, Wanted
 from processor.processes.signals import stop_on_signals
 from processor.sessions.ports import SessionFilter
-from processor.sessions.progress import ExportProgress
+from processor.sessions.projection.progress import ExportProgress
 from processor.settings.model import Settings
 from processor.targets.target import Target
 from processor.wiring import signer_of, store_of

@@ -12,7 +12,7 @@ from processor.processes.exporter.files import Files
 from processor.sessions.aside import NEWS_MAX
 from processor.sessions.ports import SessionFilter
 from processor.sessions.ports import Store as StorePort
-from processor.sessions.progress import ExportProgress
+from processor.sessions.projection.progress import ExportProgress
 from processor.upstream.words.counting import counted
 
 _PARTIAL_SHOWN: Final = 10

@@ -11,7 +11,7 @@ from processor.errors import RecordError
 from processor.kafka.deadletters.letter import letter_of
 from processor.runtime.ports import TopicRecord
 from processor.runtime.withholding import why_withheld
-from processor.sessions.jsonforms import event_fields
+from processor.sessions.forms.jsonforms import event_fields
 from processor.upstream.words import event_words, message_words
 from processor.upstream.words.ids import plain_id
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from processor.cli.text import plain
 from processor.removal.clearing import Cleared
-from processor.sessions.jsonforms import removal_fields
+from processor.sessions.forms.jsonforms import removal_fields
 from processor.sessions.ports import Removed
 from processor.upstream.words.counting import counted
 

@@ -15,7 +15,7 @@ from processor.core.model import DAY_MS, HOUR_MS
 from processor.errors import UsageError
 from processor.removal.retention import Retention
 from processor.removal.roots import targets_of
-from processor.sessions.jsonforms import removal_fields
+from processor.sessions.forms.jsonforms import removal_fields
 from processor.upstream.words.counting import counted
 
 _UNITS_MS: Final = {"min": 60_000, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}

@@ -12,7 +12,7 @@ from processor.cli.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.text import plain, print_json, when
 from processor.client import CommandWord, Past, SessionClient
 from processor.errors import UsageError
-from processor.sessions.jsonforms import event_fields
+from processor.sessions.forms.jsonforms import event_fields
 from processor.upstream.words import span_words
 from processor.upstream.words.counting import counted
 

@@ -19,8 +19,8 @@ from processor.cli.text import counts, plain, print_json, when
 from processor.cli.timeline import timeline
 from processor.codec.events import from_json
 from processor.errors import UsageError
-from processor.sessions import jsonforms
-from processor.sessions.jsonforms import event_fields, found_fields, rollup_fields
+from processor.sessions.forms import jsonforms
+from processor.sessions.forms.jsonforms import event_fields, found_fields, rollup_fields
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Cursor, SessionFilter
 from processor.sessions.ports import Store as StorePort

@@ -13,10 +13,10 @@ from processor.bundles.reading import read_metadata, read_timeline
 from processor.cli.places import bundle_or_view
 from processor.cli.settings import Json, Store, codec_of_settings
 from processor.cli.text import plain, print_json
-from processor.sessions.folding import Line, folded, marks_of, words_of
-from processor.sessions.metadata import metadata_of
-from processor.sessions.shapes import Entry
-from processor.sessions.timeline import spooled
+from processor.sessions.forms.folding import Line, folded, marks_of, words_of
+from processor.sessions.forms.metadata import metadata_of
+from processor.sessions.forms.shapes import Entry
+from processor.sessions.forms.timeline import spooled
 from processor.targets.target import Target
 from processor.upstream.vocabulary import ODD, flag_text
 from processor.upstream.words.counting import counted

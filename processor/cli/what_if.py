@@ -12,7 +12,7 @@ from processor.cli.settings import Json, Store, codec_of_settings, stored, time_
 from processor.cli.text import print_json, when
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.errors import UsageError
-from processor.sessions.jsonforms import what_if_fields
+from processor.sessions.forms.jsonforms import what_if_fields
 from processor.sessions.ports import SessionFilter
 from processor.sessions.what_if import OtherLimits, WhatIf, histories, policy_of
 from processor.sessions.what_if import what_if as answer_of

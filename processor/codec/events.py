@@ -132,7 +132,7 @@ def sealed_view(seal: str, at_ms: int) -> EventView:
     It is nobody's event: its key is ours, which is no user's. Equal seals have equal records.
 
     Args:
-        seal: the text of the `Seal` (processor/sessions/shapes.py), one JSON object.
+        seal: the text of the `Seal` (processor/sessions/forms/shapes.py), one JSON object.
         at_ms: when it was made.
     """
     nothing = EventView._make([None] * len(EventView._fields))

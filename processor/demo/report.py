@@ -16,7 +16,7 @@ from processor.codec.wire import ENCODING_NAMES
 from processor.core.model import Flag
 from processor.demo.exported import DEMO_DIR
 from processor.demo.outcome import KINDS
-from processor.sessions.jsonforms import session_of
+from processor.sessions.forms.jsonforms import session_of
 from processor.sessions.model import SessionRow, Status
 from processor.settings.documents import located
 from processor.upstream.words import span_words

@@ -11,7 +11,7 @@ from processor.erasing.proof import Proof
 from processor.errors import UsageError
 from processor.outbox.erasing import erase_from
 from processor.removal.clearing import Cleared, clear
-from processor.sessions.jsonforms import removal_fields
+from processor.sessions.forms.jsonforms import removal_fields
 from processor.sessions.ports import Gone, Removed, Store
 from processor.targets.target import Target
 

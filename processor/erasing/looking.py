@@ -11,7 +11,7 @@ from processor.kafka.stopped.erasure import HeldInTopic, gone_by_ms
 from processor.outbox.erasing import in_the_way, kept_of
 from processor.removal.clearing import clear
 from processor.removal.roots import is_there, unnamed_roots
-from processor.sessions.jsonforms import removal_fields
+from processor.sessions.forms.jsonforms import removal_fields
 from processor.sessions.ports import SESSIONS, TAGGED, Gone, Source, Store
 from processor.settings.model import TopicNames
 from processor.targets.target import Target

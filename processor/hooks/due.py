@@ -6,8 +6,8 @@ from uuid import UUID, uuid5
 
 from processor.codec.codec import Codec
 from processor.codec.events import EventView
-from processor.sessions.feed import OutputRecord
 from processor.sessions.ports import TAGGED, Source
+from processor.sessions.projection.feed import OutputRecord
 from processor.settings.templates import Hook, Template
 from processor.upstream.notices import HOOKS
 

@@ -17,10 +17,10 @@ from processor.in_memory.log import KINDS, TOPICS
 from processor.in_memory.replica import Replica
 from processor.runtime.task import Task
 from processor.runtime.worker import Observer, Worker
-from processor.sessions.decoding import decode
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
 from processor.sessions.ports import SESSIONS, TAGGED, Source
+from processor.sessions.projection.decoding import decode
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.settings.documents import schema_text
 from processor.settings.model import Settings
 from processor.store import open_store

@@ -13,7 +13,7 @@ from processor.kafka.reading.reader import Reader
 from processor.kafka.reading.records import place_in
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
-from processor.sessions.shapes import Seal
+from processor.sessions.forms.shapes import Seal
 
 _KEY: Final = SOURCE.encode()
 

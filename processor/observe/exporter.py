@@ -10,11 +10,11 @@ from processor.errors import A3CPError, StoreUnavailable
 from processor.observe.health import Health
 from processor.observe.metrics import ExportMetrics
 from processor.runtime.ports import Cause
-from processor.sessions.feed import Standstill
+from processor.sessions.forms.shapes import Seal
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Place
-from processor.sessions.progress import ExportProgress
-from processor.sessions.shapes import Seal
+from processor.sessions.projection.feed import Standstill
+from processor.sessions.projection.progress import ExportProgress
 
 if TYPE_CHECKING:
     from processor.observe.spans import Spans  # Of an extra that few have.

@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 from processor.errors import A3CPError
 from processor.observe.health import Health
 from processor.observe.metrics import say_what_runs
-from processor.sessions.feed import OutputRecord
+from processor.sessions.projection.feed import OutputRecord
 
 OUTCOMES: Final = ("delivered", "dead", "nothing_to_tell")
 

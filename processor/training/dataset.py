@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from processor.codec import Codec
+from processor.sessions.forms.shapes import Entry
+from processor.sessions.forms.timeline import message_line
 from processor.sessions.model import MessageRow, SessionRow, SessionView
-from processor.sessions.shapes import Entry
-from processor.sessions.timeline import message_line
 from processor.targets.paths import is_date_part
 from processor.targets.target import Target
 from processor.upstream.words import number, top_label

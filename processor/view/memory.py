@@ -14,8 +14,8 @@ from processor.errors import A3CPError, RegistryUnavailable
 from processor.runtime.erased import read_mark
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import TopicRecord
-from processor.sessions.decoding import decode_part
 from processor.sessions.ports import SESSIONS, TAGGED, Source
+from processor.sessions.projection.decoding import decode_part
 from processor.view.outcomes import Outcomes
 from processor.view.position import STATE
 from processor.view.standing import Ahead, Standing

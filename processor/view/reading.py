@@ -7,10 +7,10 @@ from typing import Final, TypeAlias
 
 from processor.core.model import Rules
 from processor.errors import StoreUnavailable
-from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits
-from processor.sessions.feed import OutputRecord
 from processor.sessions.model import EventRow, MessageRow, SessionRow
 from processor.sessions.ports import TAGGED, Cursor, Found, SessionFilter, SessionReader, Snapshot, Source
+from processor.sessions.projection.decoding import DecodedEvent, DecodedMessage, Part, RecordWaits
+from processor.sessions.projection.feed import OutputRecord
 from processor.sessions.summary import SessionFold, new_session
 from processor.view.memory import Memory
 from processor.view.tail import output_of

@@ -9,7 +9,7 @@ from typing import Final
 
 from processor.codec.traces import traceparent_of
 from processor.runtime.ports import TopicRecord
-from processor.sessions.feed import OutputRecord
+from processor.sessions.projection.feed import OutputRecord
 
 RECORD_BYTES: Final = 400  # what a record takes in memory beside its key and value
 DROPPED_MAX: Final = 2_000

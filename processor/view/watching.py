@@ -11,9 +11,9 @@ from processor.codec.codec import Codec
 from processor.codec.events import SEALED, EventView
 from processor.errors import RegistryUnavailable
 from processor.runtime.ports import TopicRecord
-from processor.sessions.decoding import decode_part
 from processor.sessions.model import MessageRow
 from processor.sessions.ports import SESSIONS
+from processor.sessions.projection.decoding import decode_part
 from processor.view.position import Position
 from processor.view.tail import output_of, sessions_named_in
 

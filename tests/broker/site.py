@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from processor.sessions.feed import OutputRecord
+from processor.sessions.projection.feed import OutputRecord
 from processor.store import open_store
 from tests.broker.fleet import SESSION_TIMEOUT_MS
 from tests.cli.running import PROGRAM, a3cp

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from processor.sessions.feed import OutputRecord
 from processor.sessions.ports import SessionFilter
+from processor.sessions.projection.feed import OutputRecord
 from processor.store import open_store
 from tests.broker.fleet import await_true
 from tests.broker.made_anew import make_anew

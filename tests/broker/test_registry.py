@@ -12,8 +12,8 @@ from processor.codec.wire import confluent_header
 from processor.core.model import Message, Reopened, Tagged
 from processor.errors import DecodeError, RegistryUnavailable, SchemaUnknown
 from processor.kafka.registry import Registry
-from processor.sessions.feed import OutputRecord
 from processor.sessions.ports import SESSIONS, TAGGED
+from processor.sessions.projection.feed import OutputRecord
 from tests.broker.apicurio import Apicurio
 from tests.broker.site import Site
 from tests.cli.running import a3cp

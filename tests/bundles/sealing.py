@@ -10,10 +10,10 @@ from processor.bundles.verify import verify
 from processor.bundles.writing import BundleWriter
 from processor.errors import BrokerUnavailable
 from processor.sessions.due import hand_on
-from processor.sessions.feed import OutputRecord
+from processor.sessions.forms.shapes import Seal, SealFile
 from processor.sessions.ports import SessionFilter
+from processor.sessions.projection.feed import OutputRecord
 from processor.sessions.report import Report
-from processor.sessions.shapes import Seal, SealFile
 from processor.store import open_store
 from processor.targets.paths import date_part
 from processor.targets.target import Target

@@ -6,8 +6,8 @@ from pathlib import Path
 from processor.bundles import manifest as manifests
 from processor.bundles.writing import BundleWriter
 from processor.sessions.due import hand_on
+from processor.sessions.forms.shapes import File
 from processor.sessions.ports import SessionFilter
-from processor.sessions.shapes import File
 from processor.store.sql import SqlStore
 from processor.targets.target import Target
 from processor.training.writer import TrainingWriter

@@ -15,10 +15,10 @@ from processor.core.ids import is_of
 from processor.errors import UsageError
 from processor.removal.clearing import clear
 from processor.sessions.due import hand_on, view_of
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
+from processor.sessions.forms.shapes import schema_text
 from processor.sessions.ports import EVERYTHING, Gone, SessionFilter
-from processor.sessions.shapes import schema_text
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.store import open_store
 from processor.targets.target import Target
 from tests.sessions.outputs import CODEC, DECODE, START_MS, message, processed

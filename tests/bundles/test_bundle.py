@@ -24,9 +24,9 @@ from processor.bundles.placing import remove_bundle
 from processor.bundles.sink import Sink
 from processor.bundles.table import Messages, defused, write_timeline
 from processor.bundles.verify import verify
+from processor.sessions.forms.shapes import PUBLISHED, schema_text
+from processor.sessions.forms.timeline import SPOOL_BYTES_MAX, message_line
 from processor.sessions.model import SessionView
-from processor.sessions.shapes import PUBLISHED, schema_text
-from processor.sessions.timeline import SPOOL_BYTES_MAX, message_line
 from processor.targets.locks import TEMPORARY
 from processor.targets.paths import bundle_path
 from processor.targets.target import Target

@@ -11,8 +11,8 @@ from processor.bundles.verify import listed, verify
 from processor.bundles.writing import BundleWriter, write_index
 from processor.removal.clearing import clear
 from processor.sessions.due import hand_on
+from processor.sessions.forms.shapes import Index
 from processor.sessions.ports import Gone, SessionFilter
-from processor.sessions.shapes import Index
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target

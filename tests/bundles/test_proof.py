@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from processor.bundles.page import checkable, page
+from processor.sessions.forms.timeline import Spool, message_line, spooled
 from processor.sessions.model import SessionView
-from processor.sessions.timeline import Spool, message_line, spooled
 from tests.bundles.browser import Browser
 from tests.odd_records import json_records, shipped_records
 from tests.sessions.views import CODEC, day_view, made_view

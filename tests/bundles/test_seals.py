@@ -19,8 +19,8 @@ from processor.bundles.sealing import DailySealer
 from processor.bundles.verify import verify
 from processor.errors import BrokerUnavailable, Fatal, UsageError
 from processor.removal.below import places_below
+from processor.sessions.forms.shapes import SealFile
 from processor.sessions.report import Report, Sealed
-from processor.sessions.shapes import SealFile
 from processor.targets.target import Target
 from tests.bundles.sealing import DAY, DAY_MS, MORE, RECORDS, START_MS, Site
 from tests.bundles.stage import sealed

@@ -14,8 +14,8 @@ import pytest
 
 from processor.bundles.bundle import write_bundle
 from processor.bundles.page import json_in_script, page
+from processor.sessions.forms.timeline import spooled
 from processor.sessions.model import SessionView
-from processor.sessions.timeline import spooled
 from processor.targets.target import Target
 from processor.upstream.vocabulary import QUIET
 from processor.upstream.words import LANGUAGES, table

@@ -14,8 +14,8 @@ from processor.faces.auth.doors import Doors
 from processor.faces.middleware.shell import Shell
 from processor.faces.v1 import shapes
 from processor.in_memory import MemoryDeployment
+from processor.sessions.forms.shapes import Resource
 from processor.sessions.ports import Gone
-from processor.sessions.shapes import Resource
 from processor.view.view import View
 from tests.faces.reading import ALL, HOUR_MS, MINUTE_MS, Named, command, problem, reading, say, sees, start
 

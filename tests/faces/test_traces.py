@@ -6,8 +6,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from processor.in_memory import MemoryDeployment
-from processor.sessions.redacting import Redaction
-from processor.sessions.timeline import message_line
+from processor.sessions.forms.redacting import Redaction
+from processor.sessions.forms.timeline import message_line
 from tests.faces.gateway_stage import V1, Client, url_of
 from tests.faces.stage import created
 

@@ -19,8 +19,8 @@ from processor.observe.logs import make_logger
 from processor.processes.hooks.hooking import Hooks
 from processor.processes.hooks.telling import Telling
 from processor.runtime.ports import Assigned, Revoked
-from processor.sessions.feed import OutputRecord, Standstill
 from processor.sessions.ports import SESSIONS, TAGGED, Source
+from processor.sessions.projection.feed import OutputRecord, Standstill
 from processor.settings.model import Settings
 from processor.settings.templates import Template
 from tests.hooks.receiver import SECRET, Receiver

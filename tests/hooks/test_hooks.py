@@ -14,8 +14,8 @@ from processor.in_memory import MemoryDeployment
 from processor.processes.hooks.hooks import _fault_of
 from processor.processes.hooks.telling import Telling
 from processor.runtime.ports import Cause
-from processor.sessions.feed import Standstill
 from processor.sessions.ports import Source
+from processor.sessions.projection.feed import Standstill
 from tests.faces.stage import http_of
 from tests.hooks.receiver import SECRET, Answers, Came, Receiver, json_answer
 from tests.hooks.stage import Running, deployment_with, hook_of, running

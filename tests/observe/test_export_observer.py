@@ -7,10 +7,10 @@ import pytest
 from processor.bundles.bundle import BundleOutcome
 from processor.errors import BrokerUnavailable, StoreUnavailable, TargetUnavailable
 from processor.runtime.ports import Cause
-from processor.sessions.feed import Standstill
 from processor.sessions.model import UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED
-from processor.sessions.progress import ExportProgress
+from processor.sessions.projection.feed import Standstill
+from processor.sessions.projection.progress import ExportProgress
 from tests.observe.told import Told
 
 AWAY = BrokerUnavailable("no broker answers")

@@ -12,9 +12,9 @@ import pytest
 
 from processor.errors import Fatal
 from processor.processes.exporter.decoders import Decoders
-from processor.sessions.decoding import Part
-from processor.sessions.feed import OutputRecord
 from processor.sessions.ports import TAGGED
+from processor.sessions.projection.decoding import Part
+from processor.sessions.projection.feed import OutputRecord
 from processor.settings.sources import load
 from tests.sessions.outputs import DECODE, message, processed
 

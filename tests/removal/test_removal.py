@@ -17,9 +17,9 @@ from processor.core.ids import owner_of
 from processor.errors import StoreUnavailable
 from processor.removal.clearing import Cleared, clear
 from processor.sessions.due import view_of
-from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Gone, SessionFilter
+from processor.sessions.projection.materializer import Materializer
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.locks import TEMPORARY

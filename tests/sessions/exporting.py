@@ -6,10 +6,10 @@ from typing import Any
 
 from processor.errors import A3CPError
 from processor.processes.exporter.exporter import Exporter
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Decode, Materializer
 from processor.sessions.ports import SessionFilter, Source
-from processor.sessions.progress import ExportProgress
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Decode, Materializer
+from processor.sessions.projection.progress import ExportProgress
 from processor.store.sql import SqlStore
 from tests.sessions.outputs import DECODE, MemoryFeed
 

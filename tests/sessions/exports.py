@@ -6,11 +6,11 @@ from pathlib import Path
 
 from processor.bundles.bundle import write_bundle
 from processor.codec import Codec
-from processor.sessions.decoding import decode
 from processor.sessions.due import view_of
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
 from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
+from processor.sessions.projection.decoding import decode
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.store import open_store
 from processor.targets.target import Target
 from tests.runtime.stage import CODEC, NAMES, Stage

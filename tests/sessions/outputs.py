@@ -13,9 +13,9 @@ from processor.runtime.identities import Identities
 from processor.runtime.partitioner import partition_of
 from processor.runtime.ports import Assigned, Cause, Revoked
 from processor.runtime.task import Task
-from processor.sessions.decoding import decode
-from processor.sessions.feed import OutputRecord, Read, Standstill
 from processor.sessions.ports import SESSIONS, TAGGED, Place, Source
+from processor.sessions.projection.decoding import decode
+from processor.sessions.projection.feed import OutputRecord, Read, Standstill
 from processor.settings.documents import schema_text
 from processor.settings.model import TopicNames
 from processor.testing import MemoryRecord

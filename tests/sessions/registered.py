@@ -6,10 +6,10 @@ from threading import Event
 from typing import Any
 
 from processor.errors import RegistryUnavailable, SchemaUnknown
-from processor.sessions.decoding import decode
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Decode
 from processor.sessions.ports import SESSIONS, TAGGED
+from processor.sessions.projection.decoding import decode
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Decode
 from tests.sessions.outputs import CODEC, message, processed
 
 FINE, FAILS, FAILS_TOO = 1, 2, 3

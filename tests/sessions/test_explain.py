@@ -7,12 +7,12 @@ import pytest
 
 from processor.codec.isotime import format_time
 from processor.core.model import Flag, Policy, Rules
-from processor.sessions.decoding import decode_part
-from processor.sessions.explain import Known, explain, limits_for
-from processor.sessions.feed import OutputRecord
+from processor.sessions.forms.explain import Known, explain, limits_for
+from processor.sessions.forms.shapes import Explanation
 from processor.sessions.model import SessionView
 from processor.sessions.ports import SESSIONS, TAGGED
-from processor.sessions.shapes import Explanation
+from processor.sessions.projection.decoding import decode_part
+from processor.sessions.projection.feed import OutputRecord
 from processor.sessions.summary import SessionFold, new_session
 from processor.upstream.words import Said, filled
 from tests.sessions.outputs import CODEC, START_MS

@@ -11,10 +11,10 @@ from processor.errors import A3CPError, BrokerUnavailable, StoreMoved, StoreUnav
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Cause
 from processor.sessions.due import hand_on, view_of
-from processor.sessions.feed import OutputRecord
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import TAGGED, SessionFilter, SessionReader, Source, Transaction
-from processor.sessions.progress import ExportProgress
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.progress import ExportProgress
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.sessions.exporting import Hasty, Seen, export, exporting, held_by

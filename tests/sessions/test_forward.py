@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import Connection
 
 from processor.errors import UsageError
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import EVERYTHING
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.store import open_store
 from processor.store.forward import FIRST_LAYOUT, STEPS, Step, layout_of
 from processor.store.opening import open_database

@@ -15,12 +15,12 @@ import pytest
 from processor.bundles.bundle import write_bundle
 from processor.bundles.verify import verify
 from processor.errors import StoreMoved, StoreUnavailable
-from processor.sessions.decoding import decode
 from processor.sessions.due import view_of
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionRow, Status
 from processor.sessions.ports import EVERYTHING, SESSIONS, TAGGED, Source
+from processor.sessions.projection.decoding import decode
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target

@@ -9,8 +9,8 @@ import pytest
 
 from processor.bundles.contents import Format, write_files
 from processor.codec.events import from_json
-from processor.sessions.jsonforms import event_fields, session_of
-from processor.sessions.metadata import metadata_of
+from processor.sessions.forms.jsonforms import event_fields, session_of
+from processor.sessions.forms.metadata import metadata_of
 from processor.sessions.model import SessionView
 from processor.targets.paths import BUNDLE
 from tests.sessions.views import CODEC, day_views

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from processor.bundles.bundle import write_bundle
 from processor.core.model import SessionEvent, Tagged
-from processor.sessions.decoding import decode
 from processor.sessions.due import view_of
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
 from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
+from processor.sessions.projection.decoding import decode
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.target import Target

@@ -18,13 +18,13 @@ from processor.bundles.bundle import write_bundle
 from processor.bundles.reading import read_records, read_timeline
 from processor.bundles.verify import verify
 from processor.cli.app import app
-from processor.sessions.decoding import decode
 from processor.sessions.due import view_of
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
+from processor.sessions.forms.timeline import spooled
 from processor.sessions.model import SessionView
 from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter
-from processor.sessions.timeline import spooled
+from processor.sessions.projection.decoding import decode
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from processor.targets.paths import BUNDLE, METADATA, PAGE, TABLE, date_part

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from processor.errors import SchemaUnknown
-from processor.sessions.decoding import Part, decode_part, parts_of
-from processor.sessions.feed import OutputRecord
 from processor.sessions.model import UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED, Place, SessionFilter
-from processor.sessions.progress import ExportProgress
+from processor.sessions.projection.decoding import Part, decode_part, parts_of
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.progress import ExportProgress
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.sessions.exporting import Hasty, Seen, export, exporting

@@ -14,10 +14,10 @@ from sqlalchemy import select
 
 from processor.codec.events import from_json
 from processor.errors import StoreMoved, StoreUnavailable, UsageError
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionView, Status
 from processor.sessions.ports import SESSIONS, TAGGED, SessionFilter, Source
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.store import notes, open_store
 from processor.store.database import Database
 from processor.store.sql import SqlStore

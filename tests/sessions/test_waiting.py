@@ -9,10 +9,10 @@ import pytest
 
 from processor.runtime.ports import Cause
 from processor.runtime.questions import in_background
-from processor.sessions.decoding import RecordWaits
-from processor.sessions.feed import Standstill
 from processor.sessions.ports import TAGGED
-from processor.sessions.progress import ExportProgress
+from processor.sessions.projection.decoding import RecordWaits
+from processor.sessions.projection.feed import Standstill
+from processor.sessions.projection.progress import ExportProgress
 from processor.store import open_store
 from processor.store.sql import SqlStore
 from tests.sessions.exporting import Hasty, Seen, export, exporting, held_by

@@ -12,9 +12,9 @@ from processor.bundles.bundle import write_bundle
 from processor.bundles.reading import read_records
 from processor.bundles.verify import verify
 from processor.sessions.due import view_of
-from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionView
 from processor.sessions.ports import SessionFilter
+from processor.sessions.projection.materializer import Materializer
 from processor.store import open_store
 from processor.targets.paths import date_part
 from processor.targets.target import Target

@@ -30,11 +30,11 @@ from processor.profiles.bookmarks import Bookmark
 from processor.profiles.shares import Share
 from processor.runtime.erased import request_of
 from processor.runtime.partitioner import partition_of
-from processor.sessions.decoding import decode
 from processor.sessions.due import hand_on
-from processor.sessions.materializer import Materializer
+from processor.sessions.forms.shapes import Seal
 from processor.sessions.ports import EVERYTHING, SessionFilter
-from processor.sessions.shapes import Seal
+from processor.sessions.projection.decoding import decode
+from processor.sessions.projection.materializer import Materializer
 from processor.store import open_store
 from processor.targets.target import Target
 from processor.testing import ManualClock

@@ -10,11 +10,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.sessions.feed import OutputRecord
 from processor.sessions.filtering import passes
-from processor.sessions.materializer import Materializer
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import EVERYTHING, SessionFilter
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.sessions.summary import by_day, by_template, by_user
 from processor.store import open_store
 from processor.store.sql import SqlStore

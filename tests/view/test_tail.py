@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from processor.errors import StoreUnavailable
 from processor.runtime.erased import ErasureMark, mark_of
 from processor.runtime.ports import TopicRecord
-from processor.sessions.feed import OutputRecord
-from processor.sessions.materializer import Materializer
 from processor.sessions.ports import EVERYTHING, TAGGED, Gone, SessionReader
+from processor.sessions.projection.feed import OutputRecord
+from processor.sessions.projection.materializer import Materializer
 from processor.store.sql import SqlStore
 from processor.view.tail import RECORD_BYTES, Tail
 from tests.sessions.outputs import DECODE, PARTITIONS, START_MS, message

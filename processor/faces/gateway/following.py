@@ -17,9 +17,9 @@ from processor.faces.requests.finding import Place
 from processor.faces.v1.telling import event_fields, message_fields
 from processor.runtime.ports import TopicRecord
 from processor.sessions.arguments import details_of, phase_in
-from processor.sessions.decoding import decode_part
 from processor.sessions.model import MessageRow
 from processor.sessions.ports import SESSIONS, TAGGED
+from processor.sessions.projection.decoding import decode_part
 from processor.view.held import Held
 from processor.view.position import Position
 from processor.view.tail import output_of

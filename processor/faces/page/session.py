@@ -20,9 +20,9 @@ from processor.faces.requests.paths import SessionId
 from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.queries.exporting import sent
 from processor.faces.v1.reading import Moment, as_of_in, encode, headers_of, held_of, in_thread
-from processor.sessions.jsonforms import session_of
-from processor.sessions.shapes import Entry
-from processor.sessions.timeline import event_line, message_line
+from processor.sessions.forms.jsonforms import session_of
+from processor.sessions.forms.shapes import Entry
+from processor.sessions.forms.timeline import event_line, message_line
 from processor.view.held import Held
 
 router: Final = APIRouter(prefix="/page", include_in_schema=False, dependencies=[CaughtUp])

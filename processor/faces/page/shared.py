@@ -19,8 +19,8 @@ from processor.faces.v1.queries.exporting import sent
 from processor.faces.v1.reading import in_thread
 from processor.faces.v1.sharing import moment_of, share_id_in
 from processor.profiles.shares import Share
-from processor.sessions.redacting import Redaction
-from processor.sessions.timeline import Spool, event_line, message_line
+from processor.sessions.forms.redacting import Redaction
+from processor.sessions.forms.timeline import Spool, event_line, message_line
 from processor.view.held import Held
 
 CAUGHT_UP_S: Final = 2.0

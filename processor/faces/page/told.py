@@ -13,8 +13,8 @@ from processor.codec.isotime import parse_time
 from processor.faces.replica.context import Context, Given
 from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.reading import Wanted, answer, headers_of, in_thread
-from processor.sessions.shapes import Entry
-from processor.sessions.timeline import event_line, message_line
+from processor.sessions.forms.shapes import Entry
+from processor.sessions.forms.timeline import event_line, message_line
 from processor.view.held import Held
 
 router: Final = APIRouter(prefix="/page", include_in_schema=False, dependencies=[CaughtUp])

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from processor.codec.isotime import parse_time
 from processor.faces.auth.doors import Caller
 from processor.faces.texts import NO_NUL
+from processor.sessions.forms.shapes import Resource
 from processor.sessions.ports import SessionFilter
-from processor.sessions.shapes import Resource
 from processor.upstream.notices import Notice
 
 PAGE: Final = 50

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from processor.faces.replica.standing import Standing
-from processor.sessions.shapes import Entry, Explanation, Proof, Resource
+from processor.sessions.forms.shapes import Entry, Explanation, Proof, Resource
 
 REF: Final = "#/components/schemas/{name}"
 

@@ -24,7 +24,7 @@ from processor.faces.v1.filters import Text
 from processor.faces.v1.reading import answer, as_of_in, held_of, in_thread
 from processor.faces.v1.shapes import SharedSession, SharedSessions, answers
 from processor.profiles.shares import Share, Shares
-from processor.sessions.redacting import KEPT
+from processor.sessions.forms.redacting import KEPT
 from processor.view.position import AsOf
 
 DAYS_MAX: Final = 90

@@ -9,11 +9,11 @@ import msgspec
 from processor.codec.codec import Codec
 from processor.codec.events import EventView, from_json
 from processor.core.model import Flag, flag_words
-from processor.sessions import jsonforms
-from processor.sessions.jsonforms import resource_of
-from processor.sessions.metadata import MetadataFold
+from processor.sessions.forms import jsonforms
+from processor.sessions.forms.jsonforms import resource_of
+from processor.sessions.forms.metadata import MetadataFold
+from processor.sessions.forms.timeline import message_line, spooled
 from processor.sessions.model import EventRow, MessageRow
-from processor.sessions.timeline import message_line, spooled
 from processor.view.held import Held
 
 _TAG_BITS: Final = (1 << len(Flag.WORDS)) - 1

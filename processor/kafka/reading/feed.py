@@ -21,8 +21,8 @@ from processor.kafka.reading.records import fetch, place_of, read_spans
 from processor.kafka.unreadable import REMEDY, Probes, is_unreadable, unreadable_because
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Cause, RawRecord, Revoked
-from processor.sessions.feed import OutputRecord, Read, Standstill
 from processor.sessions.ports import SESSIONS, TAGGED, Place, Source
+from processor.sessions.projection.feed import OutputRecord, Read, Standstill
 
 _TIMEOUT_S: Final = 10.0
 _ASK_TIMEOUT_S: Final = 5.0

@@ -8,8 +8,8 @@ import msgspec
 
 from processor.codec import Codec
 from processor.processes.pool import cores, pool_of, spread
-from processor.sessions.decoding import PART_RECORDS, Part, decode, decode_part, parts_of
-from processor.sessions.feed import OutputRecord
+from processor.sessions.projection.decoding import PART_RECORDS, Part, decode, decode_part, parts_of
+from processor.sessions.projection.feed import OutputRecord
 from processor.settings.model import Settings
 from processor.wiring import schemas
 
@@ -25,7 +25,7 @@ _here: list[Codec] = []  # in a process of the pool
 
 
 class Decoders:
-    """Decodes as `sessions.decoding.decode` does, with processes that start when first needed and end with `close`."""
+    """Decodes as `sessions.projection.decoding.decode` does, with processes that start when first needed and end with `close`."""
 
     def __init__(self, settings: Settings, *, count: int | None = None, part_records: int = PART_RECORDS) -> None:
         """Prepare to decode.

@@ -31,13 +31,13 @@ from processor.processes.exporter.files import Files
 from processor.runtime.backoff import backoff_s
 from processor.runtime.ports import Clock
 from processor.runtime.questions import in_background
-from processor.sessions.again import Again
-from processor.sessions.feed import Feed
-from processor.sessions.following import Following
-from processor.sessions.materializer import Applied, Decode, Materializer
 from processor.sessions.ports import Source, Store
-from processor.sessions.progress import ExportProgress
-from processor.sessions.waiting import Waiting
+from processor.sessions.projection.again import Again
+from processor.sessions.projection.feed import Feed
+from processor.sessions.projection.following import Following
+from processor.sessions.projection.materializer import Applied, Decode, Materializer
+from processor.sessions.projection.progress import ExportProgress
+from processor.sessions.projection.waiting import Waiting
 from processor.settings.model import Settings
 from processor.wiring import SystemClock, spans_of
 

@@ -16,9 +16,9 @@ from processor.errors import A3CPError, RecordError, TargetUnavailable
 from processor.processes.exporter.writers import SESSIONS_MIN, Writers, processes
 from processor.sessions.aside import SetAside
 from processor.sessions.due import Taker, hand_on
+from processor.sessions.forms.shapes import Seal
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import SessionFilter, SessionReader, Store
-from processor.sessions.shapes import Seal
 from processor.settings.model import Settings
 from processor.targets.target import Target
 from processor.wiring import schemas, sealer_of, signer_of

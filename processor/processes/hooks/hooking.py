@@ -17,8 +17,8 @@ from processor.observe.hooks import HooksObserver
 from processor.processes.hooks.telling import Stopped, Telling
 from processor.runtime.backoff import backoff_s
 from processor.runtime.ports import Assigned
-from processor.sessions.feed import Feed, OutputRecord
 from processor.sessions.ports import Source
+from processor.sessions.projection.feed import Feed, OutputRecord
 from processor.settings.templates import Hook
 from processor.view.view import View
 

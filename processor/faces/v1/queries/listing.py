@@ -21,7 +21,7 @@ from processor.faces.v1.queries.cursors import cursor_in, cursor_text
 from processor.faces.v1.reading import answer, in_thread, told
 from processor.faces.v1.shapes import SessionCount, SessionList, answers
 from processor.faces.v1.telling import session_resource
-from processor.sessions.jsonforms import found_fields, resource_of, rollup_fields
+from processor.sessions.forms.jsonforms import found_fields, resource_of, rollup_fields
 from processor.sessions.model import SessionRow
 from processor.sessions.ports import Found, SessionFilter
 from processor.sessions.summary import DaySums, Rollup

@@ -28,7 +28,7 @@ from processor.faces.v1.filters import Filter, Listing, Parameters, Text
 from processor.faces.v1.queries.listing import page_of
 from processor.faces.v1.reading import CHUNK_BYTES, encode, held_of, in_thread
 from processor.faces.v1.telling import event_fields, message_fields, session_resource
-from processor.sessions.jsonforms import resource_of
+from processor.sessions.forms.jsonforms import resource_of
 from processor.sessions.model import MessageRow
 from processor.sessions.ports import SESSIONS, TAGGED
 from processor.view.held import Held

@@ -11,9 +11,9 @@ from processor.faces.replica.context import Given
 from processor.faces.requests.positions import CaughtUp
 from processor.faces.v1.reading import Wanted, answer, encode, headers_of, in_thread, listed
 from processor.faces.v1.shapes import SessionAudit, SessionProof, answers
-from processor.sessions.metadata import MetadataFold
+from processor.sessions.forms.metadata import MetadataFold
+from processor.sessions.forms.shapes import Proof
 from processor.sessions.model import EventRow, Status
-from processor.sessions.shapes import Proof
 from processor.targets.paths import bundle_path
 from processor.upstream.words.counting import counted
 from processor.view.held import Held

@@ -29,9 +29,9 @@ from processor.faces.v1.reading import (
 )
 from processor.faces.v1.shapes import SessionEvents, SessionExplanation, SessionTimeline, answers
 from processor.faces.v1.telling import event_fields, session_resource, timeline_entries
-from processor.sessions.explain import Known, explain, limits_for
+from processor.sessions.forms.explain import Known, explain, limits_for
+from processor.sessions.forms.shapes import Resource
 from processor.sessions.model import MessageRow
-from processor.sessions.shapes import Resource
 from processor.view.held import Held
 
 router = APIRouter(tags=["One session"], dependencies=[CaughtUp])

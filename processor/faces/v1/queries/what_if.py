@@ -12,7 +12,7 @@ from processor.faces.requests.ids import Owner
 from processor.faces.requests.roles import needs
 from processor.faces.v1.filters import Time
 from processor.faces.v1.reading import answer, in_thread
-from processor.sessions.jsonforms import what_if_fields
+from processor.sessions.forms.jsonforms import what_if_fields
 from processor.sessions.ports import SessionFilter
 from processor.sessions.what_if import OtherLimits, histories, policy_of, what_if
 

@@ -15,8 +15,8 @@ from processor.codec.jsonvalue import plain_object
 from processor.errors import DecodeError, RecordError
 from processor.runtime.withholding import why_withheld
 from processor.sessions.arguments import details_of
+from processor.sessions.forms.shapes import Context, Entry, Note, Step
 from processor.sessions.model import EventRow, MessageRow, SessionView
-from processor.sessions.shapes import Context, Entry, Note, Step
 from processor.upstream.expression import voice_of_event
 from processor.upstream.notices import notice_words
 from processor.upstream.words import Said, detail_words, filled, said_in_event, said_in_message

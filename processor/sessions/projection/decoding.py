@@ -12,9 +12,9 @@ from processor.codec.wire import CONFLUENT_HEADER_BYTES, JSON
 from processor.core.model import CANARY, CANARY_USERS
 from processor.errors import A3CPError, DecodeError, RecordError, RegistryUnavailable
 from processor.runtime.withholding import stand_in, why_text_is_withheld, why_withheld
-from processor.sessions.feed import OutputRecord
 from processor.sessions.model import EventRow, MessageRow, TextRow, UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED, Place
+from processor.sessions.projection.feed import OutputRecord
 from processor.upstream.expression import voice_of_event
 from processor.upstream.facts import Facts, event_texts, facts_of, tag_notices
 from processor.upstream.notices import Notice

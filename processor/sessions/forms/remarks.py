@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from processor.codec.events import EventView
-from processor.sessions.metadata import context_in, note_in, step_in
-from processor.sessions.shapes import Context, Entry, Note
-from processor.sessions.timeline import Line, Spool
+from processor.sessions.forms.metadata import context_in, note_in, step_in
+from processor.sessions.forms.shapes import Context, Entry, Note
+from processor.sessions.forms.timeline import Line, Spool
 from processor.upstream.words import notes_in
 
 

@@ -6,11 +6,11 @@ from typing import Final
 from processor.errors import UsageError
 from processor.runtime.identities import Identities
 from processor.runtime.ports import Assigned, Clock
-from processor.sessions.decoding import RecordWaits
-from processor.sessions.feed import Feed, OutputRecord, Standstill
-from processor.sessions.materializer import Applied, Materializer
 from processor.sessions.ports import SessionWriter, Source
-from processor.sessions.waiting import Waiting
+from processor.sessions.projection.decoding import RecordWaits
+from processor.sessions.projection.feed import Feed, OutputRecord, Standstill
+from processor.sessions.projection.materializer import Applied, Materializer
+from processor.sessions.projection.waiting import Waiting
 
 BATCH_RECORDS_MAX: Final = 30_000  # in one transaction: of many sessions side by side, each is written once in it
 POLL_TIMEOUT_S: Final = 0.2

@@ -5,11 +5,11 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from processor.runtime.ports import Clock
-from processor.sessions.decoding import RecordWaits
-from processor.sessions.feed import Feed
-from processor.sessions.materializer import Materializer
 from processor.sessions.ports import SessionReader
-from processor.sessions.waiting import Waiting
+from processor.sessions.projection.decoding import RecordWaits
+from processor.sessions.projection.feed import Feed
+from processor.sessions.projection.materializer import Materializer
+from processor.sessions.projection.waiting import Waiting
 
 AGAIN_RECORDS: Final = 2_500  # read again in one transaction
 AGAIN_MIN_S: Final = 10.0  # before all that is set aside is read again; twice as long each time

@@ -10,9 +10,9 @@ from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
 from processor.core.limits import limits_of
 from processor.core.model import Policy, Rules
+from processor.sessions.forms.shapes import Explanation, RecordPlace
 from processor.sessions.model import EventRow, MessageRow, SessionView
 from processor.sessions.ports import SESSIONS, TAGGED
-from processor.sessions.shapes import Explanation, RecordPlace
 from processor.upstream.words import Said, filled
 
 _Found: TypeAlias = tuple[str, Said, dict[str, int]]

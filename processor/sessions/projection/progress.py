@@ -2,10 +2,10 @@
 
 from typing import Final, NamedTuple, Self
 
-from processor.sessions.again import ReadAgain
-from processor.sessions.feed import Standstill
-from processor.sessions.materializer import Applied
 from processor.sessions.model import UnreadableRow
+from processor.sessions.projection.again import ReadAgain
+from processor.sessions.projection.feed import Standstill
+from processor.sessions.projection.materializer import Applied
 
 ASIDE_MAX: Final = 10  # told of one by one
 

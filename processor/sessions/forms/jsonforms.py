@@ -10,9 +10,9 @@ from processor.codec.events import EventView, to_json
 from processor.codec.isotime import format_time
 from processor.codec.jsonvalue import plain_object
 from processor.core.ids import owner_of
+from processor.sessions.forms.shapes import Resource, Session, Summary
 from processor.sessions.model import SessionRow, Sums
 from processor.sessions.ports import Found, Removed
-from processor.sessions.shapes import Resource, Session, Summary
 from processor.sessions.summary import Rollup
 from processor.sessions.what_if import WhatIf
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 from processor.codec.events import EventView, from_json
 from processor.codec.isotime import format_time
 from processor.sessions.arguments import details_of, has_note
-from processor.sessions.jsonforms import session_of
+from processor.sessions.forms.jsonforms import session_of
+from processor.sessions.forms.shapes import FORMAT, Context, Metadata, Note, Step
 from processor.sessions.model import SessionRow, SessionView
-from processor.sessions.shapes import FORMAT, Context, Metadata, Note, Step
 
 _DURATION_END_MS: Final = 1e15  # Beyond it somebody's clock is broken, and so would sums be.
 _DONE: Final = frozenset({None, "done", "complete", "completed", "finished", "ok", "success", "succeeded"})

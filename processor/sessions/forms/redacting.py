@@ -11,8 +11,8 @@ import msgspec
 from processor.codec.events import EventView, from_json
 from processor.codec.jsonvalue import plain_object
 from processor.core.ids import owner_of
+from processor.sessions.forms.timeline import Line, event_line
 from processor.sessions.model import EventRow, SessionRow, SessionView
-from processor.sessions.timeline import Line, event_line
 from processor.upstream.words import filled, said_in_message
 
 HIDDEN: Final = "[hidden]"

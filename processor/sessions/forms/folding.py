@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from processor.codec.isotime import parse_time
-from processor.sessions.shapes import Entry
+from processor.sessions.forms.shapes import Entry
 from processor.upstream.vocabulary import QUIET
 from processor.upstream.words import Said, filled
 

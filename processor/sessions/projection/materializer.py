@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from processor.codec.events import from_json
-from processor.sessions.decoding import DecodedEvent, DecodedMessage, Part
-from processor.sessions.feed import OutputRecord
 from processor.sessions.model import SessionRow, UnreadableRow
 from processor.sessions.ports import SESSIONS, TAGGED, Rows, SessionWriter, Source, Transaction
+from processor.sessions.projection.decoding import DecodedEvent, DecodedMessage, Part
+from processor.sessions.projection.feed import OutputRecord
 from processor.sessions.summary import SessionFold, in_order, new_session
 
 FOLDS_MAX: Final = 32_768  # sessions whose sums stay in memory between batches, 2 to 4 KiB each
 
 Decode: TypeAlias = Callable[[Sequence[OutputRecord]], Iterable[Part]]
-"""Returns what records say, some at a time; see `sessions.decoding`."""
+"""Returns what records say, some at a time; see `decoding.py`."""
 
 
 class Applied(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Final, TypeAlias
 
 from processor.runtime.ports import Cause, Clock
 from processor.runtime.questions import Questions
-from processor.sessions.decoding import RecordWaits, schema_header
-from processor.sessions.feed import Feed, OutputRecord, Standstill
 from processor.sessions.ports import Source
+from processor.sessions.projection.decoding import RecordWaits, schema_header
+from processor.sessions.projection.feed import Feed, OutputRecord, Standstill
 
 ANSWERED_MAX: Final = 10_000  # schemas that are known to be known
 
