@@ -25,7 +25,7 @@ _here: list[Codec] = []  # in a process of the pool
 
 
 class Decoders:
-    """Decodes as `sessions.projection.decoding.decode` does, with processes that start when first needed and end with `close`."""
+    """Decodes as projection/decoding.py does, with processes that start when first needed and end with `close`."""
 
     def __init__(self, settings: Settings, *, count: int | None = None, part_records: int = PART_RECORDS) -> None:
         """Prepare to decode.
