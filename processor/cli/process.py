@@ -16,7 +16,7 @@ def process(
             help="Worker processes; auto: one a core, at most one a partition.",
         ),
     ] = None,
-    first_slot: Annotated[int | None, typer.Option(hidden=True, help="Given by the supervisor of several.")] = None,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True, help="Given by the supervisor.")] = False,
 ) -> None:  # fmt: skip
     """Tag the messages of a3cp.raw, exactly once, until stopped.
 
@@ -26,12 +26,20 @@ def process(
     """
     leave_on_signals()  # Before all that takes a while to load.
     from processor.observe.logs import log_of
+    from processor.processes.collecting import tune_garbage_collection
+    from processor.processes.worker.spare import await_told
     from processor.processes.worker.supervisor import run_workers
     from processor.processes.worker.worker import run_worker
     from processor.settings.sources import Option
     from processor.wiring import load_settings
 
-    loaded = load_settings({} if workers is None else {"workers": Option("--workers", workers)})
+    options = {} if workers is None else {"workers": Option("--workers", workers)}
+    first_slot = None
+    if supervised:
+        tune_garbage_collection()  # It takes a while, and a spare worker has time.
+        first_slot, port = await_told()
+        options["metrics_port"] = Option("A3CP_METRICS_PORT", str(port))
+    loaded = load_settings(options)
     settings = loaded.settings
     count = settings.workers
     try:

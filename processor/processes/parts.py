@@ -28,28 +28,23 @@ class Part:
     def __init__(
         self,
         name: str,
-        command: Sequence[str],
-        environ: Mapping[str, str],
+        launch: Callable[[], subprocess.Popen[bytes]],
         say: Callable[[str], None],
         *,
         final: Collection[int],
-        output: IO[bytes] | None = None,
     ) -> None:
         """Start it.
 
         Args:
             name: what people call it.
-            command, environ: how it is run.
+            launch: starts it, see `launched`.
             say: told of each end.
             final: exit codes by which it says that to start it again would not help.
-            output: where it writes to; None for where this process does. With one it has no share in our Ctrl-C.
         """
         self.name: Final = name
-        self._command = command
-        self._environ = environ
+        self._launch = launch
         self._say = say
         self._final = final
-        self._output = output
         self._ends = 0  # in a row
         self._again_s: float | None = None  # when it is started again, if it has ended
         self._start()
@@ -57,14 +52,7 @@ class Part:
     def _start(self) -> None:
         self._again_s = None
         self._started_s = time.monotonic()
-        self.process = subprocess.Popen(  # noqa: S603  # Ours.
-            self._command,
-            env=self._environ,
-            stdin=subprocess.PIPE,
-            stdout=self._output,
-            stderr=self._output,
-            start_new_session=self._output is not None,
-        )
+        self.process = self._launch()
 
     def look(self) -> None:
         """Start it again if it has ended: at once, but ever later while it ends again and again.
@@ -95,6 +83,23 @@ class Part:
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}" if code else "was stopped"
         self._say(f"{self.name} {ended}; starting it {when}")
         self._again_s = now_s + wait_s
+
+
+def launched(
+    command: Sequence[str], environ: Mapping[str, str], output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process whose standard input is a pipe from here.
+
+    `output`: where it writes to; None for where this process does. With one it has no share in our Ctrl-C.
+    """
+    return subprocess.Popen(  # noqa: S603  # Ours.
+        command,
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=output,
+        start_new_session=output is not None,
+    )
 
 
 def stop_all(parts: Sequence[Part]) -> None:

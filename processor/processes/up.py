@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Final, NamedTuple
@@ -18,7 +19,7 @@ from processor.codec.events import SCHEMA_VERSION
 from processor.errors import Fatal, UsageError
 from processor.hooks.due import hooked
 from processor.kafka.topics.admin import ensure_topics
-from processor.processes.parts import Part, as_part, stop_all
+from processor.processes.parts import Part, as_part, launched, stop_all
 from processor.processes.service.listening import address_of, bind
 from processor.settings.model import Settings
 from processor.wiring import PROFILES_FILE
@@ -168,7 +169,8 @@ def start_parts(
         commands = {"the hooks": ("hooks",), **commands}
     final = (UsageError.exit_code,)
     return [
-        Part(name, as_part(*arguments), environ, say, final=final, output=log) for name, arguments in commands.items()
+        Part(name, partial(launched, as_part(*arguments), environ, log), say, final=final)
+        for name, arguments in commands.items()
     ]
 
 

@@ -23,9 +23,9 @@ def test_a_workers_exit_code_is_handed_on(code: int) -> None:
 
 _STARTED = """
 import os, signal, sys
-_, file, stop_at, ends_by, _, slot = sys.argv
+_, file, stop_at, ends_by = sys.argv
 with open(file, "a") as starts:
-    starts.write(os.environ["A3CP_METRICS_PORT"] + " " + slot + "\\n")
+    starts.write(sys.stdin.readline())
 if sum(1 for _ in open(file)) == int(stop_at):
     os.kill(os.getppid(), signal.SIGTERM)
 if ends_by == "itself":
@@ -38,12 +38,12 @@ def test_a_worker_that_dies_again_and_again_is_backed_off(tmp_path: Path) -> Non
     """It is started again at once, then ever later; each time that is told, and it keeps slot and port."""
     starts, told = tmp_path / "starts", list[str]()
     supervise([7], [sys.executable, "-c", _STARTED, str(starts), "3", "itself"], told.append, metrics_port=9000)
-    assert starts.read_text("ascii") == "9000 7\n" * 3
+    assert starts.read_text("ascii") == "7 9000\n" * 3
     ended = "the worker in slot 7 was killed by signal 9; starting it again"
     assert told[:2] == [ended, f"{ended} in 1 s, since that happened 2 times in a row"]
 
 
-@pytest.mark.parametrize(("port", "ports"), [(9000, {"9000 4", "9001 6"}), (0, {"0 4", "0 6"})])
+@pytest.mark.parametrize(("port", "ports"), [(9000, {"4 9000", "6 9001"}), (0, {"4 0", "6 0"})])
 def test_each_worker_has_a_metrics_port(tmp_path: Path, port: int, ports: set[str]) -> None:
     """The first has the one that is set, whatever its slot, the next one the port after it; 0 stays 0."""
     starts = tmp_path / "starts"

@@ -1,1 +1,4 @@
-"""A worker. `worker.py` is one, `supervisor.py` several; `starting.py` checks what must be before one begins."""
+"""A worker. `worker.py` is one, `supervisor.py` several, with a spare one (`spare.py`).
+
+`starting.py` checks what must be before one begins.
+"""

@@ -14,6 +14,7 @@ from processor.kafka.worker.slots import choose_slots
 from processor.observe.logs import log_of
 from processor.processes.parts import Part, stop_all, this_command
 from processor.processes.pool import cores
+from processor.processes.worker.spare import Told, Workers
 from processor.settings.model import WORKERS_MAX
 from processor.settings.sources import Loaded
 
@@ -25,13 +26,14 @@ _START_BACKOFF_S: Final = 0.3
 def supervise(
     slots: Sequence[int], command: Sequence[str], say: Callable[[str], None], *, metrics_port: int = 0
 ) -> None:
-    """Run `command` once for each slot (option --first-slot) until told to stop (SIGTERM, SIGINT).
+    """Run `command` once for each slot, and a spare one, until told to stop (SIGTERM, SIGINT).
 
     The first worker serves its metrics at `metrics_port`, the next one at the port after it, and so on; 0: none does.
 
-    A worker that was killed or stopped is started again at once, in its slot: that aborts what it left open, and the
-    group gives it the partitions that it had. If a worker says that it cannot go on (exit code 1 or 2), all stop. The
-    workers' standard input is a pipe from here. They stop when it closes, so none is left if this process is killed.
+    In place of a worker that was killed or stopped, the spare one goes on at once, in its slot: that aborts what was
+    left open, and the group gives it the partitions that the slot had. If a worker says that it cannot go on (exit code
+    1 or 2), all stop. The workers' standard input is a pipe from here: it says which worker each is. They stop when it
+    closes, so none is left if this process is killed.
 
     Raises:
         Fatal: a worker cannot go on.
@@ -44,11 +46,11 @@ def supervise(
         stopping = True
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    starts = Workers(command, {**os.environ, "A3CP_WORKERS": "1"}, say)
     workers = [
         Part(
             f"the worker in slot {slot}",
-            [*command, "--first-slot", str(slot)],
-            {**os.environ, "A3CP_WORKERS": "1", "A3CP_METRICS_PORT": str(metrics_port + number if metrics_port else 0)},
+            partial(starts.launch, Told(slot, metrics_port + number if metrics_port else 0)),
             say,
             final=_FINAL,
         )
@@ -60,8 +62,10 @@ def supervise(
             for worker in workers:
                 if not stopping:
                     worker.look()
+            if not stopping:
+                starts.look()
     finally:
-        stop_all(workers)
+        stop_all(workers if starts.spare is None else [*workers, starts.spare])
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -85,4 +89,4 @@ def run_workers(loaded: Loaded, count: int | Literal["auto"]) -> None:
             log.warning("no broker answers", operation="start", reason=str(error))
             time.sleep(_START_BACKOFF_S)
     say = partial(log.warning, operation="supervise")
-    supervise(slots, this_command("process"), say, metrics_port=settings.metrics_port)
+    supervise(slots, this_command("process", "--supervised"), say, metrics_port=settings.metrics_port)
