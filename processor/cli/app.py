@@ -12,7 +12,7 @@ import typer
 
 from processor.cli.commands import App, Root
 from processor.cli.extras import missing_extra
-from processor.cli.text import plain
+from processor.cli.printing.text import plain
 from processor.errors import A3CPError, UsageError
 from processor.settings.addresses import masked
 from processor.settings.documents import located

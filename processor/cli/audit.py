@@ -5,9 +5,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from processor.audit.report import TWICE_SHOWN, AuditReport
-from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import progress_bar
-from processor.cli.text import print_json
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.printing.terminal import progress_bar
+from processor.cli.printing.text import print_json
 from processor.settings.model import TopicNames
 from processor.upstream.words.counting import counted
 from processor.wiring import audited

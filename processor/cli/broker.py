@@ -9,8 +9,8 @@ from rich.console import Console
 from processor import broker
 from processor.broker import BrokerInfo
 from processor.cli.commands import App
-from processor.cli.terminal import progress_bar
-from processor.cli.text import print_json
+from processor.cli.printing.terminal import progress_bar
+from processor.cli.printing.text import print_json
 
 app = App("The embedded Kafka: start it, stop it, look whether it runs.")
 

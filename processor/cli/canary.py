@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from processor.cli.settings import Bootstrap, MetricsPort, Prefix, chosen
+from processor.cli.arguments.settings import Bootstrap, MetricsPort, Prefix, chosen
 from processor.processes.canary import run_canary
 from processor.processes.signals import leave_on_signals
 

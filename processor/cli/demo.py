@@ -10,8 +10,8 @@ from rich.console import Console
 
 from processor import broker
 from processor.cli.extras import require
-from processor.cli.terminal import program, progress_bar
-from processor.cli.text import print_json
+from processor.cli.printing.terminal import program, progress_bar
+from processor.cli.printing.text import print_json
 
 PIPE_WIDTH = 110
 

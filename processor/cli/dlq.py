@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, chosen, one_of
 from processor.cli.commands import App
 from processor.cli.extras import require
-from processor.cli.settings import Bootstrap, Json, Prefix, chosen, one_of
-from processor.cli.terminal import new_console, new_table
-from processor.cli.text import plain, print_json, when
+from processor.cli.printing.terminal import new_console, new_table
+from processor.cli.printing.text import plain, print_json, when
 from processor.codec.codec import Codec
 from processor.codec.headers import DLQ_START
 from processor.errors import BrokerUnavailable, OutcomeUnknown, UsageError

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from processor.cli.settings import Bootstrap, Json, Prefix, Store, chosen
-from processor.cli.text import plain, print_json
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, Store, chosen
+from processor.cli.printing.text import plain, print_json
 
 
 def doctor(

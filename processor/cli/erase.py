@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.cli.removals import tell
-from processor.cli.settings import Bootstrap, Json, Prefix, Roots, Store, chosen
-from processor.cli.text import nearest, print_json, quoted
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, Roots, Store, chosen
+from processor.cli.printing.removals import tell
+from processor.cli.printing.text import nearest, print_json, quoted
 from processor.codec.isotime import format_time, wall_ms
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.erasing import erasing

@@ -12,10 +12,10 @@ from rich import progress
 from rich.console import Console
 
 from processor.bundles.contents import ALL_FORMATS, Format
-from processor.cli.exported import export_outcome, files_outcome, tell_export, tell_files, warn_of_set_aside
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, SignKey, Store, chosen, time_ms
 from processor.cli.extras import require
-from processor.cli.settings import Bootstrap, Json, Prefix, SignKey, Store, chosen, time_ms
-from processor.cli.text import print_json
+from processor.cli.printing.exported import export_outcome, files_outcome, tell_export, tell_files, warn_of_set_aside
+from processor.cli.printing.text import print_json
 from processor.errors import A3CPError, UsageError
 from processor.processes.exporter.files import Files, Wanted
 from processor.processes.signals import stop_on_signals

@@ -1,7 +1,7 @@
 """`a3cp hooks`: tell other programs of sessions."""
 
+from processor.cli.arguments.settings import Bootstrap, MetricsPort, Prefix, Store, chosen
 from processor.cli.extras import require
-from processor.cli.settings import Bootstrap, MetricsPort, Prefix, Store, chosen
 from processor.processes.signals import leave_on_signals
 
 

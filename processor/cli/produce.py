@@ -12,9 +12,9 @@ from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
-from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import Show, progress_bar
-from processor.cli.text import print_json
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.printing.terminal import Show, progress_bar
+from processor.cli.printing.text import print_json
 from processor.codec.isotime import wall_ms
 from processor.codec.oddities import explained
 from processor.core.model import odd_words

@@ -8,9 +8,9 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from processor.bundles.reading import read_metadata, read_records
-from processor.cli.places import bundle_or_view
-from processor.cli.settings import Bootstrap, Json, Store, chosen, codec_of_settings
-from processor.cli.text import print_json
+from processor.cli.arguments.places import bundle_or_view
+from processor.cli.arguments.settings import Bootstrap, Json, Store, chosen, codec_of_settings
+from processor.cli.printing.text import print_json
 from processor.codec.isotime import parse_time
 from processor.errors import UsageError
 from processor.kafka.producer import RecordProducer

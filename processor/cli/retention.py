@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from processor.cli.removals import tell
-from processor.cli.settings import Json, Roots, Store, stored
-from processor.cli.text import print_json
+from processor.cli.arguments.settings import Json, Roots, Store, stored
+from processor.cli.printing.removals import tell
+from processor.cli.printing.text import print_json
 from processor.codec.isotime import format_time, wall_ms
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.errors import UsageError

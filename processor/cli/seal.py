@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 import typer
 
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, SignKey, Store, chosen
 from processor.cli.extras import require
-from processor.cli.settings import Bootstrap, Json, Prefix, SignKey, Store, chosen
-from processor.cli.text import print_json
+from processor.cli.printing.text import print_json
 from processor.codec.isotime import parse_time, wall_ms
 from processor.core.model import DAY_MS
 from processor.errors import UsageError

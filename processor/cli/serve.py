@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from processor.cli.arguments.settings import Store
 from processor.cli.extras import require
-from processor.cli.settings import Store
 from processor.processes.signals import leave_on_signals
 from processor.settings.sources import Option, load
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.commands import App
-from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.text import plain, print_json, when
+from processor.cli.printing.text import plain, print_json, when
 from processor.client import CommandWord, Past, SessionClient
 from processor.errors import UsageError
 from processor.sessions.forms.jsonforms import event_fields

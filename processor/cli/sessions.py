@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from processor.cli.arguments.places import session_of
+from processor.cli.arguments.settings import Json, Store, one_of, stored, time_ms
 from processor.cli.commands import App
-from processor.cli.places import session_of
-from processor.cli.settings import Json, Store, one_of, stored, time_ms
-from processor.cli.terminal import new_console, new_table
-from processor.cli.text import counts, plain, print_json, when
+from processor.cli.printing.terminal import new_console, new_table
+from processor.cli.printing.text import counts, plain, print_json, when
 from processor.cli.timeline import timeline
 from processor.codec.events import from_json
 from processor.errors import UsageError

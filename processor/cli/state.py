@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, chosen
 from processor.cli.commands import App
-from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.text import print_json
+from processor.cli.printing.text import print_json
 from processor.codec.isotime import format_time
 from processor.codec.state import decode_state
 from processor.codec.wire import ENCODING_NAMES

@@ -5,9 +5,9 @@ from typing import Final
 import typer
 from rich.text import Text
 
-from processor.cli.settings import Bootstrap, Json, Prefix, chosen
-from processor.cli.terminal import new_console, new_table
-from processor.cli.text import plain, print_json
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, chosen
+from processor.cli.printing.terminal import new_console, new_table
+from processor.cli.printing.text import plain, print_json
 from processor.kafka.overview.overview import Overview, PartitionProgress, numbered, overview, troubles
 from processor.upstream.words.counting import counted
 

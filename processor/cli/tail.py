@@ -7,9 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
-from processor.cli.record_lines import fields_of, line_of, said_by
-from processor.cli.settings import Bootstrap, Prefix, chosen
-from processor.cli.text import print_json
+from processor.cli.arguments.settings import Bootstrap, Prefix, chosen
+from processor.cli.printing.record_lines import fields_of, line_of, said_by
+from processor.cli.printing.text import print_json
 from processor.codec import Codec
 from processor.errors import BrokerUnavailable, RecordsGone, UsageError
 from processor.kafka.reading.endless import EndlessReader

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from processor.bundles.reading import read_metadata, read_timeline
-from processor.cli.places import bundle_or_view
-from processor.cli.settings import Json, Store, codec_of_settings
-from processor.cli.text import plain, print_json
+from processor.cli.arguments.places import bundle_or_view
+from processor.cli.arguments.settings import Json, Store, codec_of_settings
+from processor.cli.printing.text import plain, print_json
 from processor.sessions.forms.folding import Line, folded, marks_of, words_of
 from processor.sessions.forms.metadata import metadata_of
 from processor.sessions.forms.shapes import Entry

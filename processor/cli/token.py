@@ -8,7 +8,7 @@ import typer
 
 from processor.cli.commands import App
 from processor.cli.extras import require
-from processor.cli.text import quoted
+from processor.cli.printing.text import quoted
 from processor.codec.oddities import fault_of_id
 from processor.errors import UsageError
 from processor.settings.sources import load

@@ -5,10 +5,10 @@ from typing import Annotated, Final
 
 import typer
 
+from processor.cli.arguments.settings import Bootstrap, Prefix, chosen
 from processor.cli.commands import App
-from processor.cli.settings import Bootstrap, Prefix, chosen
-from processor.cli.terminal import new_console, new_table
-from processor.cli.text import print_json
+from processor.cli.printing.terminal import new_console, new_table
+from processor.cli.printing.text import print_json
 from processor.errors import UsageError
 from processor.kafka.stopped.adopting import adopt
 from processor.kafka.stopped.growing import Growing, Growth

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from processor.cli.extras import require
-from processor.cli.terminal import program
+from processor.cli.printing.terminal import program
 from processor.processes.signals import leave_on_signals
 from processor.settings.sources import Option, load
 

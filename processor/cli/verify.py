@@ -14,9 +14,9 @@ from processor.bundles.seals import SealLog
 from processor.bundles.signatures import Checker
 from processor.bundles.verify import PAGE, is_root, listed, root_of
 from processor.bundles.verify import verify as reports_of
-from processor.cli.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
-from processor.cli.terminal import progress_bar
-from processor.cli.text import print_json
+from processor.cli.arguments.settings import Bootstrap, Json, Prefix, chosen, codec_of_settings
+from processor.cli.printing.terminal import progress_bar
+from processor.cli.printing.text import print_json
 from processor.codec.codec import Codec
 from processor.errors import NoKafka, UsageError
 from processor.kafka.audit import KafkaTopics

@@ -8,8 +8,8 @@ from typing import Annotated, Final
 
 import typer
 
-from processor.cli.settings import Json, Store, codec_of_settings, stored, time_ms
-from processor.cli.text import print_json, when
+from processor.cli.arguments.settings import Json, Store, codec_of_settings, stored, time_ms
+from processor.cli.printing.text import print_json, when
 from processor.core.model import DAY_MS, HOUR_MS
 from processor.errors import UsageError
 from processor.sessions.forms.jsonforms import what_if_fields

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processor.cli.record_lines import fields_of, line_of, said_by
+from processor.cli.printing.record_lines import fields_of, line_of, said_by
 from processor.cli.tail import offsets_of, word_and_name
 from processor.codec.headers import DLQ_RETRIED, DLQ_START
 from processor.codec.wire import AVRO, JSON

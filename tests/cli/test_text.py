@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from processor.cli.text import plain, print_json
+from processor.cli.printing.text import plain, print_json
 
 STEERING = "\x00\x1b[2J\x7f\x9b31m\u202e\u2066\u200f\u061c\u200b\ufeff\u2028\n\r\U000e0041\ud800"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processor.cli.exported import files_outcome, tell_files, warn_of_set_aside
+from processor.cli.printing.exported import files_outcome, tell_files, warn_of_set_aside
 from processor.processes.exporter.files import Files, Wanted
 from processor.sessions.aside import SetAside
 from processor.sessions.ports import SessionFilter

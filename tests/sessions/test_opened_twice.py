@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from processor.bundles.bundle import write_bundle
 from processor.bundles.verify import verify
 from processor.cli.app import app
-from processor.cli.exported import tell_partial
+from processor.cli.printing.exported import tell_partial
 from processor.sessions.due import view_of
 from processor.sessions.model import SessionRow, SessionView, Status
 from processor.sessions.ports import SESSIONS, SessionFilter

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from processor.cli.text import plain
+from processor.cli.printing.text import plain
 from processor.removal.clearing import Cleared
 from processor.sessions.forms.jsonforms import removal_fields
 from processor.sessions.ports import Removed

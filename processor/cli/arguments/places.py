@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from processor.cli.settings import stored
+from processor.cli.arguments.settings import stored
 from processor.errors import UsageError
 from processor.sessions.due import view_of
 from processor.sessions.model import SessionRow, SessionView

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from processor.cli.text import plain, when
+from processor.cli.printing.text import plain, when
 from processor.codec import Codec
 from processor.codec.events import EventView
 from processor.codec.isotime import format_time
