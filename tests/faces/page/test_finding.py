@@ -155,7 +155,9 @@ def test_older_ones_and_back_again(browser, service, http):
     browser.press("ArrowDown", "Enter")
     browser.wait_for("new URLSearchParams(location.search).get('find') === 'many' && document.querySelector('.row')")
     browser.run("history.back()")
-    browser.wait_for(f"location.search === '?q=many' && {ROWS}.length === 100 && scrollY > 1000")
+    # The browser may have kept the page: hidden, it is there for a moment before it is loaded anew.
+    is_back = f"location.search === '?q=many' && {ROWS}.length === 100 && scrollY > 1000"
+    browser.wait_for(f"{is_back} && {ROWS}[0].checkVisibility({{ visibilityProperty: true }})")
     press_button(browser, "Show older ones")
     browser.wait_for(f"{ROWS}.length === 101 && !document.querySelector('.more button')")
     names = browser.run(f"[...{ROWS}].map((row) => row.querySelector('.name').textContent)")
