@@ -23,7 +23,7 @@ from tests.conftest import PARTITIONS
 
 # It waits less between two attempts at a target or a session, and between two times of writing training data.
 IMPATIENT = """
-from processor.processes.exporter.exporter import files
+from processor.processes.exporter import files
 from processor.sessions import aside
 files.RETRY_S, files.TRAINING_PAUSE, aside.WAIT_MIN_S = 1.0, 1, 1.0
 """
