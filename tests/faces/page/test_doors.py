@@ -133,6 +133,15 @@ def test_going_back_after_the_way_out_shows_nobody(browser: Browser, site: Site)
     assert not browser.run("document.querySelector('.row')?.checkVisibility()")
 
 
+def test_a_way_out_that_is_not_answered_is_told(browser: Browser, site: Site) -> None:
+    """Else somebody would leave the device and still be signed in."""
+    sign_in(browser, site, "reviewer")
+    browser.wait_for(LIST)
+    browser.run("fetch = () => Promise.reject(new TypeError('no network')); 0")
+    press_button(browser, "Sign out")
+    browser.wait_for("document.querySelector('#who').textContent.startsWith('The service does not answer.')")
+
+
 def test_who_is_not_let_in_is_told_why(browser: Browser, site: Site) -> None:
     """On a calm page, in words, with the way back."""
     site.provider.refuses = "access_denied"

@@ -162,6 +162,23 @@ def test_a_line_that_is_lost_is_said(browser, service, http):
     assert browser.run(lost) == ""
 
 
+def test_who_asks_too_often_is_answered_later(browser, service, http):
+    """As when many read at once: the page asks again, and nothing is left out."""
+    session_id = begin(http, "often-01", "hello")
+    open_session(browser, service, session_id)
+    while not any("/live" in url for url in browser.requests):  # It follows the session.
+        browser.settle()
+    browser.run(
+        """
+        window.real = fetch;
+        fetch = () => { fetch = real; return Promise.resolve(new Response("{}", { status: 429 })); }; 0
+        """
+    )
+    say(http, session_id, "meanwhile")
+    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('meanwhile'))")
+    assert browser.run("document.getElementById('lost').textContent") == ""
+
+
 def test_a_line_that_is_lost_as_soon_as_the_session_is_shown(browser, service, http):
     """The session stays there, and is followed once the service answers."""
     session_id = begin(http, "lost-02", "hello")

@@ -49,7 +49,7 @@ async function catchUp() {
       await new Promise((done) => setTimeout(done, isAsked ? 0 : LEAST_WAIT_MS));
     }
   } catch (error) {
-    if (error.status < 500) fail(error);
+    if ((await service).isFinal(error)) fail(error);
     else { tellLine(false); setTimeout(catchUp, RETRY_MS); }
   } finally {
     isReading = false;

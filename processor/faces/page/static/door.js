@@ -2,7 +2,7 @@
 
 import { given, make } from "/static/elements.js";
 import { ask } from "/static/http.js";
-import { say, timeOf } from "/static/words.js";
+import { problemOf, say, timeOf } from "/static/words.js";
 
 const EARLY_MS = 10 * 60_000;
 
@@ -24,13 +24,14 @@ export function door(me, { signal, ended }) {
     const timer = setTimeout(does, Math.max(ms, 0));
     signal?.addEventListener("abort", () => clearTimeout(timer));
   };
-  const stay = () => (me.at_provider ? [" ", make("button", { type: "button", click: toProvider }, say("sign.stay"))] : []);
+  const button = (name, does) => make("button", { type: "button", click: () => does().catch((error) => { note.textContent = problemOf(error); }) }, say(name));
+  const stay = () => (me.at_provider ? [" ", button("sign.stay", toProvider)] : []);
   later(end - EARLY_MS, () => note.replaceChildren(say("sign.ends", { time: timeOf(me.signed_in_until) }), ...stay()));
   later(end, ended);
-  const out = make("button", { type: "button", click: async () => {
+  const out = button("sign.out", async () => {
     const { go_to } = await ask("/page/sign-out", { method: "POST" });
     if (go_to) location.assign(go_to);
     else ended();
-  } }, say("sign.out"));
+  });
   return [note, given(me.name), out];
 }

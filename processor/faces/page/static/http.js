@@ -7,6 +7,9 @@ export class Refusal extends Error {
   }
 }
 
+/** Whether to ask again would not help: the service has answered, and will not say anything else soon. */
+export const isFinal = (error) => error instanceof Refusal && error.status < 500 && error.status !== 429;
+
 /** What went wrong, for people: the page's own words, by code, or else the service's, if it answered. */
 export function refusalText(error, { refusals, find }) {
   if (!(error instanceof Refusal)) return find.away;
@@ -44,7 +47,7 @@ export async function follow(path, { parameters, signal, onEvent, onRefused, onL
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof Refusal && error.status < 500 && error.status !== 429) { onRefused(error); return; }
+      if (isFinal(error)) { onRefused(error); return; }
     }
     if (signal.aborted) return;
     onLine(false);
