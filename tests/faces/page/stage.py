@@ -37,6 +37,18 @@ def open_session(browser: Browser, service: InMemory, session_id: str, window: t
     browser.wait_for("document.querySelector('#acting:not([hidden])') && document.querySelector('.row')")
 
 
+def wait_until_followed(browser: Browser) -> None:
+    """Wait until the session's page asks for what happens from now on."""
+    while not any("/live" in url for url in browser.requests):
+        browser.settle()
+
+
+def wait_for_line(browser: Browser, words: str) -> None:
+    """Wait until the session's page shows a line with these words."""
+    rows = "[...document.querySelectorAll('.row')]"
+    browser.wait_for(f"{rows}.some((row) => row.textContent.includes({json.dumps(words)}))")
+
+
 def press_button(browser: Browser, words: str) -> None:
     clicked = (
         "(() => { const found = [...document.querySelectorAll('button')].find((one) => one.checkVisibility()"

@@ -4,7 +4,17 @@ import httpx
 import pytest
 
 from tests.bundles.browser import Browser
-from tests.faces.page.stage import DESKTOP, MARKUP, PHONE, begin, open_list, open_session, press_button, say
+from tests.faces.page.stage import (
+    DESKTOP,
+    MARKUP,
+    PHONE,
+    begin,
+    open_list,
+    open_session,
+    press_button,
+    say,
+    wait_for_line,
+)
 
 STARRED = "document.querySelectorAll('.row.starred').length"
 LISTED = "[...document.querySelectorAll('#bookmarks:not([hidden]) li')].map((one) => one.textContent.slice(9))"
@@ -78,7 +88,7 @@ def test_a_session_is_read_where_its_bookmarks_cannot_be(browser, service, http)
         open_session(browser, service, session_id)
         browser.wait_for("document.getElementById('wrong').textContent")
         say(http, session_id, "a drink")
-        browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('a drink'))")
+        wait_for_line(browser, "a drink")
         assert browser.run("document.getElementById('title').textContent") == "Session of marked-06"
     finally:
         browser.call("Network.setBlockedURLs", urls=[])

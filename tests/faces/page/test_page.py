@@ -11,6 +11,7 @@ from tests.faces.page.stage import (
     open_session,
     press_button,
     say,
+    wait_for_line,
 )
 from tests.patience import PATIENCE_S
 
@@ -68,7 +69,7 @@ def test_a_session_is_read_while_it_runs(browser, service, http):
     chosen = "document.querySelector('.row[aria-selected=true]').textContent"
     before = browser.run(chosen)
     say(http, session_id, "I want a drink")
-    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('I want a drink'))")
+    wait_for_line(browser, "I want a drink")
     assert browser.run(chosen) == before
     assert browser.errors == []
 
@@ -82,7 +83,7 @@ def test_a_note_is_added_and_nothing_is_edited(browser, service, http):
     assert not browser.run("document.querySelector('.rights').hidden")
     browser.press(*"calm today")
     press_button(browser, "Add the note")
-    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('calm today'))")
+    wait_for_line(browser, "calm today")
     press_button(browser, "Tag")
     browser.press(*"music")
     press_button(browser, "Add the tag")

@@ -5,7 +5,7 @@ import json
 from processor.codec.isotime import format_time
 from processor.faces.page.session import MESSAGES_A_TIME
 from tests.bundles.browser import Browser
-from tests.faces.page.stage import begin, open_session, press_button, say
+from tests.faces.page.stage import begin, open_session, press_button, say, wait_for_line, wait_until_followed
 from tests.served import InMemory
 
 BADGE = "document.getElementById('proof')"
@@ -151,14 +151,13 @@ def test_a_line_that_is_lost_is_said(browser, service, http):
     """Else nobody would know that what is shown may be old; once it is back, what was missed is there."""
     session_id = begin(http, "lost-01", "hello")
     open_session(browser, service, session_id)
-    while not any("/live" in url for url in browser.requests):  # It follows the session.
-        browser.settle()
+    wait_until_followed(browser)
     browser.run("window.real = fetch; fetch = () => Promise.reject(new TypeError('no network')); 0")
     say(http, session_id, "meanwhile")
     lost = "document.getElementById('lost').textContent"
     browser.wait_for(f"{lost}.startsWith('The service has not answered since ')")
     browser.run("fetch = real; 0")
-    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('meanwhile'))")
+    wait_for_line(browser, "meanwhile")
     assert browser.run(lost) == ""
 
 
@@ -166,8 +165,7 @@ def test_who_asks_too_often_is_answered_later(browser, service, http):
     """As when many read at once: the page asks again, and nothing is left out."""
     session_id = begin(http, "often-01", "hello")
     open_session(browser, service, session_id)
-    while not any("/live" in url for url in browser.requests):  # It follows the session.
-        browser.settle()
+    wait_until_followed(browser)
     browser.run(
         """
         window.real = fetch;
@@ -175,7 +173,7 @@ def test_who_asks_too_often_is_answered_later(browser, service, http):
         """
     )
     say(http, session_id, "meanwhile")
-    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('meanwhile'))")
+    wait_for_line(browser, "meanwhile")
     assert browser.run("document.getElementById('lost').textContent") == ""
 
 
@@ -196,7 +194,7 @@ def test_a_line_that_is_lost_as_soon_as_the_session_is_shown(browser, service, h
     browser.wait_for("document.getElementById('lost').textContent.startsWith('The service has not answered since ')")
     say(http, session_id, "meanwhile")
     browser.run("window.isBack = true")
-    browser.wait_for("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('meanwhile'))")
+    wait_for_line(browser, "meanwhile")
     assert browser.run("document.getElementById('title').textContent") == "Session of lost-02"
     assert browser.errors == []
 
@@ -210,7 +208,7 @@ def test_who_comes_back_sees_what_happened_meanwhile(browser, service, http):
     say(http, session_id, "meanwhile")
     browser.run("history.back(); 0")
     for words in ("meanwhile", "right now"):
-        browser.wait_for(f"[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('{words}'))")
+        wait_for_line(browser, words)
         say(http, session_id, "right now")
 
 
