@@ -3,7 +3,7 @@
 const LEAST_WAIT_MS = 50;   // between two times that it is asked for
 const RETRY_MS = 2000;      // after it did not answer
 const NEAR_PX = 40;        // of the end: the reader is there
-let behind = [0, 0], position = null, isReading = false, isAsked = false, isFirstReading = true, isLost = false, unseen = 0;
+let behind = [0, 0], position = null, isReading = false, isAsked = false, isFirstReading = true, unseen = 0;
 
 /** Go and sign in, and come back here. */
 function toSignIn() {
@@ -57,9 +57,8 @@ async function catchUp() {
 }
 /** Say whether the service answers: else nobody would know that what is shown may be old. */
 function tellLine(isThere) {
-  if (isThere === !isLost) return;
-  isLost = !isThere;
-  byId("lost").textContent = isLost ? own("lost", { time: Date.now() }) : "";
+  const lost = byId("lost");
+  lost.textContent = isThere ? "" : lost.textContent || own("lost", { time: Date.now() });
 }
 async function fail(error) {
   const { refusalText } = await service;
